@@ -15,14 +15,15 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// unsentError is why a request did not leave this machine: nobody can have taken it.
+// unsentError wraps the error of a request that never reached a server, so that nothing was
+// done.
 type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
 
-// answers is an http.RoundTripper that tells apart how an answer stays out: nobody is there,
-// the connection broke off, or what answers is no coordinator. The library above it makes
-// any code of that.
+// answers is an http.RoundTripper that distinguishes three failures: no connection, a
+// connection that broke, and a server that is not a coordinator. The Connect library
+// reports all of them with codes of its own.
 type answers struct {
 	next   http.RoundTripper
 	server string
@@ -35,7 +36,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := a.next.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		return nil, err // it was given up here
+		return nil, err // the caller canceled it
 	case err != nil && !connected.Load():
 		return nil, &unsentError{err}
 	case err != nil:
@@ -49,13 +50,13 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// brokeOff is the error of a connection that ended before the answer did.
+// brokeOff returns the error for a connection that ended in the middle of an answer.
 func (a answers) brokeOff(err error) error {
-	return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator at %s broke off before its answer was whole: %w", a.server, err),
-		hint: "ask again; coordinator healthcheck, and its log, say how it is"}
+	return &exitError{code: ExitNotReachable, err: fmt.Errorf("the connection to the coordinator at %s ended before its answer was complete: %w", a.server, err),
+		hint: "try again; check the coordinator with: coordinator healthcheck, and read its log"}
 }
 
-// check returns an error if an answer is none of a coordinator's.
+// check returns an error if the response does not come from a coordinator.
 func (a answers) check(r *http.Request, response *http.Response) error {
 	asked, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	api := strings.Contains(r.URL.Path, "/"+apiv1connect.CoordinatorServiceName+"/")
@@ -70,17 +71,17 @@ func (a answers) check(r *http.Request, response *http.Response) error {
 		}
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		if api && got == "application/json" {
-			return nil // a refusal
+			return nil // the coordinator rejected the request
 		}
 	default:
-		return nil // also of a proxy before a coordinator
+		return nil // may also come from a proxy
 	}
 	return &exitError{code: ExitNotReachable, unsent: true,
-		err:  fmt.Errorf("what answers at %s is not a coordinator's API: it says %s, with content type %q", a.server, response.Status, response.Header.Get("Content-Type")),
-		hint: "give the address of a coordinator's --http with --server, AMENDS_SERVER or a context; a coordinator with --api off, or of an older release, answers so as well"}
+		err:  fmt.Errorf("the server at %s is not a coordinator: it answered %s with content type %q", a.server, response.Status, response.Header.Get("Content-Type")),
+		hint: "name a coordinator's --http address with --server, AMENDS_SERVER or a context; a coordinator with --api off or of an older release answers like this, too"}
 }
 
-// answer is the body of an answer.
+// answer is a response body whose read errors are reported by brokeOff.
 type answer struct {
 	io.ReadCloser
 	ctx context.Context
@@ -96,8 +97,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unsure has the error of a change whose answer did not come say that it may have happened,
-// and how to find out.
+// unsure replaces the hint of err by findOut if the request may have been carried out
+// although no answer came.
 func unsure(err error, findOut string) error {
 	if e, ok := errors.AsType[*exitError](err); ok && e.code == ExitNotReachable && !e.unsent {
 		e.hint = findOut

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// asking are command lines that ask a coordinator, and what those that change something say
-// when the answer does not come.
+// asking maps command lines that call a coordinator to the hint of those that change
+// something, for when no answer comes.
 var asking = map[string]string{
 	"list":                                 "",
 	"list --count":                         "",
@@ -29,8 +29,8 @@ var asking = map[string]string{
 	"dead-letters purge --all --dry-run":   "",
 	"definition list":                      "",
 	"definition show checkout":             "",
-	"start checkout --id order-1":          "may have been started; ask again with --id order-1",
-	"cancel order-1 --by a --reason x":     "may have been taken; see whether it was with: coordinator history order-1",
+	"start checkout --id order-1":          "may have been started; repeat the command with --id order-1",
+	"cancel order-1 --by a --reason x":     "may have been taken; check with: coordinator history order-1",
 	"retry order-1 --by a --reason x":      "may have been taken",
 	"skip order-1 --by a --reason x":       "may have been taken",
 	"abandon order-1 --by a --reason x":    "may have been taken",
@@ -38,14 +38,14 @@ var asking = map[string]string{
 	"resume order-1 --by a --reason x":     "may have been taken",
 	"compensate order-1 --by a --reason x": "may have been taken",
 	"resolve order-1 --outcome rejected --by a --reason x": "may have been taken",
-	"remove-damaged order-1 --by a --reason x":             "may have been removed; see whether it was",
+	"remove-damaged order-1 --by a --reason x":             "may have been removed; check with",
 	"dead-letters replay 1":                                "may have been replayed",
 	"dead-letters discard 1":                               "may have been removed",
 	"dead-letters purge --all":                             "may have been removed",
 	"definition apply tea.yaml":                            "may have been registered",
 }
 
-// ask runs command lines before a server.
+// ask runs command lines against a server.
 func ask(t *testing.T, url string, lines map[string]string, flags []string, check func(line, change string, code int, says string)) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -61,9 +61,9 @@ func ask(t *testing.T, url string, lines map[string]string, flags []string, chec
 	}
 }
 
-// TestBrokenOff: however the connection to a coordinator ends before its answer is whole, the
-// exit code is that of no answer, there is a hint, and who changes something is told that it
-// may have happened.
+// TestBrokenOff: if the connection ends before the answer is complete, however it ends, the
+// exit code is ExitNotReachable, there is a hint, and the hint of a change says that it may
+// have happened.
 func TestBrokenOff(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nContent-Type: "
 	for name, breaks := range map[string]func(w io.Writer, kind string){
@@ -99,7 +99,7 @@ func TestBrokenOff(t *testing.T) {
 				defer server.Close()
 				ask(t, server.URL, asking, nil, func(line, change string, code int, says string) {
 					if code != ExitNotReachable || strings.Contains(says, "Post \"") || !strings.Contains(says, "\n  ") || !strings.Contains(says, change) {
-						t.Errorf("coordinator %s (reset %t) exits %d and says %s", line, reset, code, says)
+						t.Errorf("coordinator %s (reset %t): exit code %d, output %s", line, reset, code, says)
 					}
 				})
 			})
@@ -107,8 +107,7 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
-// TestTimeoutOfAChange: who changes something is told that it may have happened, when the answer
-// takes too long.
+// TestTimeoutOfAChange: if a change times out, the hint says that it may have happened.
 func TestTimeoutOfAChange(t *testing.T) {
 	done := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
@@ -118,16 +117,16 @@ func TestTimeoutOfAChange(t *testing.T) {
 	maps.DeleteFunc(changes, func(_, change string) bool { return change == "" })
 	ask(t, server.URL, changes, []string{"--timeout", "5ms"}, func(line, change string, code int, says string) {
 		if code != ExitNotReachable || !strings.Contains(says, change) {
-			t.Errorf("coordinator %s exits %d and says %s", line, code, says)
+			t.Errorf("coordinator %s: exit code %d, output %s", line, code, says)
 		}
 	})
 }
 
-// TestNobodySawIt: what was sent to nobody cannot have been taken, and nobody says so.
+// TestNobodySawIt: if no server was reached, no hint says that a change may have happened.
 func TestNobodySawIt(t *testing.T) {
 	ask(t, "http://127.0.0.1:1", asking, nil, func(line, change string, code int, says string) {
 		if code != ExitNotReachable || strings.Contains(says, "may have been") || !strings.Contains(says, "--server") {
-			t.Errorf("coordinator %s exits %d and says %s", line, code, says)
+			t.Errorf("coordinator %s: exit code %d, output %s", line, code, says)
 		}
 	})
 }

@@ -20,14 +20,14 @@ import (
 type backupCmd struct {
 	serverFlags
 	keysFlag
-	File    string `arg:"" type:"path" help:"Where to write the copy; must not exist."`
-	DataDir string `type:"existingdir" placeholder:"DIR" help:"Copy the store of this directory instead; no coordinator may run on it."`
+	File    string `arg:"" type:"path" help:"File to write the backup to; it must not exist."`
+	DataDir string `type:"existingdir" placeholder:"DIR" help:"Back up the store in this directory instead; no coordinator may be running on it."`
 }
 
 // Run writes a consistent copy of a store.
 func (c *backupCmd) Run(env *environment) error {
 	if _, err := os.Lstat(c.File); err == nil {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; name a file that does not, a backup is never overwritten", c.File)}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; a backup never overwrites a file, name another one", c.File)}
 	}
 	read := c.online
 	if c.DataDir != "" {
@@ -42,7 +42,7 @@ func (c *backupCmd) Run(env *environment) error {
 	return nil
 }
 
-// online asks the running coordinator.
+// online reads the backup from the running coordinator.
 func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	t, err := c.target()
 	if err != nil {
@@ -54,7 +54,7 @@ func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	}
 	ctx, cancel := context.WithCancelCause(env.ctx)
 	defer cancel(nil)
-	asks := func() (stop func()) { // what is written to the disk does not count as the coordinator's silence
+	asks := func() (stop func()) { // time spent writing to the disk does not count towards the timeout
 		if c.Timeout <= 0 {
 			return func() {}
 		}
@@ -76,12 +76,12 @@ func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 		return 0, refused(env.ctx, tooQuiet(ctx, err), t)
 	}
 	if err != nil {
-		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --server, or the directory of a stopped one with --data-dir"}
+		return 0, &exitError{code: ExitNotReachable, err: err, hint: "name a running coordinator with --server, or the data directory of a stopped one with --data-dir"}
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return 0, fmt.Errorf("the coordinator answers %s: %s", response.Status, strings.TrimSpace(string(text)))
+		return 0, fmt.Errorf("the coordinator answered %s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
 	to := &copied{to: w}
 	n, err := io.Copy(to, &awaited{response.Body, asks})
@@ -91,12 +91,12 @@ func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	case to.err != nil:
 		return n, to.err
 	case err != nil:
-		return n, fmt.Errorf("the coordinator broke off; its log says why: %w", err)
+		return n, fmt.Errorf("the connection ended before the backup was complete; see the coordinator's log: %w", err)
 	}
 	return n, nil
 }
 
-// copied is a writer that tells its own failure from that of what is copied into it.
+// copied is a writer that records its own error, so that it is not taken for the reader's.
 type copied struct {
 	to  io.Writer
 	err error
@@ -108,7 +108,7 @@ func (c *copied) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// awaited is a reader each of whose reads is waited for.
+// awaited is a reader that calls begin before each read and stop after it.
 type awaited struct {
 	from  io.Reader
 	begin func() (stop func())
@@ -119,7 +119,7 @@ func (a *awaited) Read(p []byte) (int, error) {
 	return a.from.Read(p)
 }
 
-// offline opens the store of a coordinator that does not run.
+// offline reads the store of a coordinator that is not running.
 func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) {
 	path := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Stat(path); err != nil {
@@ -131,7 +131,7 @@ func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) 
 	}
 	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
 	if errors.Is(err, boltstore.ErrLocked) {
-		return 0, &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: leave out --data-dir and it is asked for the copy"}
+		return 0, &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: leave out --data-dir to back it up online"}
 	}
 	if err != nil {
 		return 0, err
@@ -140,7 +140,8 @@ func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) 
 	return s.Backup(env.ctx, w)
 }
 
-// writeWhole writes a file that either exists whole and on disk, or not at all.
+// writeWhole writes a file atomically: it is complete and synced to disk, or does not
+// exist.
 func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -169,21 +170,21 @@ func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err
 		return n, err
 	}
 	defer func() { _ = dir.Close() }()
-	return n, dir.Sync() // its name as well
+	return n, dir.Sync() // syncs the file's name
 }
 
 type restoreCmd struct {
 	keysFlag
 	File          string `arg:"" type:"existingfile" help:"The backup."`
-	DataDir       string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"The directory to make; it must not hold a store."`
-	AcceptDamaged bool   `help:"Take a backup of a store in which records were damaged already: their sagas cannot be moved, the others go on."`
+	DataDir       string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Data directory to create; it must not hold a store."`
+	AcceptDamaged bool   `help:"Accept a backup with damaged records: their sagas stay stuck, all others continue."`
 }
 
-// Run makes a data directory from a backup.
+// Run restores a backup into a data directory.
 func (c *restoreCmd) Run(env *environment) error {
 	err := c.restore(env)
 	if server.FullDisk(err) {
-		return &exitError{code: ExitStoreBroken, err: err, hint: "make room there, or restore to another disk with --data-dir; nothing half-written is left"}
+		return &exitError{code: ExitStoreBroken, err: err, hint: "free disk space, or restore to another disk with --data-dir; no partial file was left behind"}
 	}
 	return err
 }
@@ -191,7 +192,7 @@ func (c *restoreCmd) Run(env *environment) error {
 func (c *restoreCmd) restore(env *environment) error {
 	path := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Lstat(path); err == nil {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists; move it away first, it is not overwritten", path)}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s exists and is not overwritten; move it away first", path)}
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return err
@@ -202,19 +203,19 @@ func (c *restoreCmd) restore(env *environment) error {
 	}
 	options := boltstore.RestoreOptions{Keys: keys}
 	if c.AcceptDamaged {
-		options.OnDamaged = func(err error) { env.stderr.Printf("taken as it is: %v\n", err) }
+		options.OnDamaged = func(err error) { env.stderr.Printf("restored although damaged: %v\n", err) }
 	}
 	if err := restoreFile(env, c.File, path, options); err != nil {
 		if errors.Is(err, store.ErrCorrupt) && !errors.Is(err, boltstore.ErrBackup) {
-			return &exitError{code: ExitStoreBroken, err: err, hint: "restore an older backup, or this one as it is with --accept-damaged: the sagas named above cannot be moved then, the others go on"}
+			return &exitError{code: ExitStoreBroken, err: err, hint: "restore an older backup, or this one with --accept-damaged: the sagas named above then stay stuck, all others continue"}
 		}
 		return err
 	}
-	env.stdout.Printf("%s: restored; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
+	env.stdout.Printf("restored %s; start it with: coordinator serve --data-dir %s\n", path, c.DataDir)
 	return nil
 }
 
-// restoreFile makes a store of a backup, and shows how far it has come.
+// restoreFile restores file to path and reports progress.
 func restoreFile(env *environment, file, path string, options boltstore.RestoreOptions) error {
 	backup, err := os.Open(file)
 	if err != nil {

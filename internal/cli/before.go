@@ -7,9 +7,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// arrange gives what is habit elsewhere the form that the grammar has: no arguments and "help"
-// are --help, "help list" is "list --help", --version is "version", and flags before the
-// command go behind it. What it does not know it leaves for the parser to refuse.
+// arrange rewrites common ways to write a command line into the form the parser knows: no
+// arguments and "help" become --help, "help list" becomes "list --help", --version becomes
+// "version", and flags before the command move behind it. It leaves everything else to the
+// parser.
 func arrange(model *kong.Kong, args []string) []string {
 	if len(args) == 0 {
 		return []string{"--help"}
@@ -30,8 +31,8 @@ func arrange(model *kong.Kong, args []string) []string {
 	return slices.Concat(rest[:end], flags, rest[end:])
 }
 
-// leading parts the flags before the command, with their values, from the command. It stops
-// at a flag that no command has.
+// leading splits args into the flags before the command, with their values, and the rest.
+// It returns no flags if it meets one that no command has.
 func leading(root *kong.Node, args []string) (flags, rest []string) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -54,7 +55,7 @@ func leading(root *kong.Node, args []string) (flags, rest []string) {
 	return args, nil
 }
 
-// findFlag returns a flag of any command, as it is written: --output, -o or -ojson.
+// findFlag returns the flag of any command that is written as --output, -o or -ojson.
 func findFlag(node *kong.Node, written string) *kong.Flag {
 	for _, flag := range node.Flags {
 		switch {

@@ -14,28 +14,28 @@ import (
 	"github.com/amends-dev/amends/internal/terminal"
 )
 
-// benchCmds are the benchmarks; without a name it is the first.
+// benchCmds are the benchmarks. The default is Run.
 type benchCmds struct {
-	Run   benchCmd      `cmd:"" default:"withargs" help:"Measure sagas of every number in flight, beside the bare bus and a hand-written saga (the default)."`
-	Large benchLargeCmd `cmd:"" help:"Measure a coordinator with a full store beside one with an empty store: start, memory, throughput, lists, retention."`
+	Run   benchCmd      `cmd:"" default:"withargs" help:"Measure sagas at different numbers in flight, and compare with the bare bus and a hand-written saga (the default)."`
+	Large benchLargeCmd `cmd:"" help:"Compare a coordinator with a full store and one with an empty store: start, memory, throughput, lists, retention."`
 }
 
 type benchCmd struct {
 	outputFlag
-	InFlight []int         `default:"1,64,512,4096" placeholder:"N,…" help:"Sagas under way at the same time; one run for each. Default: ${default}."`
-	Mix      []string      `default:"all-well,compensating" enum:"all-well,compensating" help:"What becomes of the sagas: ${enum}; one run for each. Default: both."`
-	Carrier  []string      `default:"tcp" enum:"tcp,in-process,accounts" help:"How everybody reaches the embedded server: ${enum}, which is tcp with an account for each; one run for each. Default: ${default}."`
-	Callers  string        `default:"run" enum:"run,wait,listen" help:"What callers do: run a saga with one request that is answered at its end; start it with one that is answered after the commit, and wait with another one; or start it and listen for the announcement of its end: ${enum}. Default: ${default}."`
-	For      time.Duration `default:"5s" help:"How long each run is measured, after a warm-up of a fifth of it; longer with many in flight, until as many have ended."`
-	Write    string        `type:"path" placeholder:"FILE" help:"Write the figures to FILE as well, as JSON, one object per run."`
-	Profile  string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the run, without warm-up and bare bus; read it with go tool pprof -top FILE."`
-	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Where the files go: the disk that is measured. Default: the system's directory for temporary files."`
+	InFlight []int         `default:"1,64,512,4096" placeholder:"N,…" help:"Sagas in flight at the same time; one run for each number. Default: ${default}."`
+	Mix      []string      `default:"all-well,compensating" enum:"all-well,compensating" help:"How the sagas end: ${enum}; one run for each. Default: both."`
+	Carrier  []string      `default:"tcp" enum:"tcp,in-process,accounts" help:"How clients connect to the embedded NATS server: ${enum} (tcp with one account per client); one run for each. Default: ${default}."`
+	Callers  string        `default:"run" enum:"run,wait,listen" help:"How callers learn that a saga ended: run (one request, answered at the end), wait (start, then a second request that waits) or listen (start, then listen for the lifecycle event). Default: ${default}."`
+	For      time.Duration `default:"5s" help:"Measured time of each run, after a warm-up of a fifth of it. A run takes longer if fewer sagas than --in-flight have ended by then."`
+	Write    string        `type:"path" placeholder:"FILE" help:"Also write the results to FILE as JSON, one object per run."`
+	Profile  string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the run, without the warm-up and the bare bus; read it with go tool pprof -top FILE."`
+	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Directory for the files, on the disk to measure. Default: the system's temporary directory."`
 }
 
 // Run measures the whole system on this machine.
 func (c *benchCmd) Run(env *environment) error {
 	if c.Profile != "" && len(c.Mix)*len(c.InFlight)*len(c.Carrier) != 1 {
-		return &exitError{code: ExitUsage, err: errors.New("--cpu-profile is of one run: choose it with one --mix, one --in-flight and one --carrier")}
+		return &exitError{code: ExitUsage, err: errors.New("--cpu-profile needs a single run: give one --mix, one --in-flight and one --carrier")}
 	}
 	to := io.Discard
 	if c.Output == "json" {
@@ -46,7 +46,7 @@ func (c *benchCmd) Run(env *environment) error {
 		if err != nil {
 			return fmt.Errorf("--write: %w", err)
 		}
-		defer func() { _ = f.Close() }() // each object was written with its error
+		defer func() { _ = f.Close() }() // Encode has reported any write error
 		to = io.MultiWriter(to, f)
 	}
 	heap.Tune(env.ctx, slog.New(slog.NewTextHandler(env.stderr.Lines(), nil))) // as serve does
@@ -58,7 +58,7 @@ func (c *benchCmd) Run(env *environment) error {
 			return fmt.Errorf("%s with %d in flight: %w", o.Mix, o.InFlight, err)
 		}
 		all = append(all, figures)
-		if err := encoder.Encode(figures); err != nil { // one object per run, as it ends
+		if err := encoder.Encode(figures); err != nil { // written as soon as the run ends
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func (c *benchCmd) Run(env *environment) error {
 	return nil
 }
 
-// runs are all that is to be measured.
+// runs returns one set of options for each run.
 func (c *benchCmd) runs() (all []bench.Options) {
 	for _, carrier := range c.Carrier {
 		for _, mix := range c.Mix {
@@ -84,7 +84,7 @@ func (c *benchCmd) runs() (all []bench.Options) {
 func (c *benchCmd) one(env *environment, o bench.Options) (bench.Figures, error) {
 	switch {
 	case o.Accounts && o.Callers == bench.CallersListen:
-		return bench.Figures{}, &exitError{code: ExitUsage, err: errors.New("--callers listen hears announcements, which callers with accounts of their own may not; choose another carrier")}
+		return bench.Figures{}, &exitError{code: ExitUsage, err: errors.New("--callers listen needs lifecycle events, which callers with their own accounts may not read; use another --carrier")}
 	case o.InFlight < 1 || o.InFlight > 100_000:
 		return bench.Figures{}, &exitError{code: ExitUsage, err: fmt.Errorf("--in-flight %d: use 1 to 100,000", o.InFlight)}
 	case c.For < time.Second:
@@ -130,7 +130,7 @@ BUS CPU and HAND CPU are theirs. Figures of different machines do not compare; r
 	}
 }
 
-// remarks are what can be said of runs that belong together.
+// remarks returns one line for each comparison between runs.
 func remarks(all []bench.Figures) (lines []string) {
 	well := map[string]bench.Figures{}
 	for _, f := range all {

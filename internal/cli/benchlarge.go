@@ -16,11 +16,11 @@ import (
 
 type benchLargeCmd struct {
 	outputFlag
-	Open     int           `default:"1000000" placeholder:"N" help:"Sagas in the store that wait on a timer. Default: ${default}."`
-	Ended    int           `default:"0" placeholder:"N" help:"Sagas in the store that have ended and are kept; half of them are older than the retention with which they are forgotten. Default: ${default}."`
-	InFlight int           `default:"512" placeholder:"N" help:"Sagas under way at the same time when throughput is measured. Default: ${default}."`
+	Open     int           `default:"1000000" placeholder:"N" help:"Sagas in the store that wait for a timer. Default: ${default}."`
+	Ended    int           `default:"0" placeholder:"N" help:"Ended sagas in the store. Half of them are older than the retention, and expire during the last measurement. Default: ${default}."`
+	InFlight int           `default:"512" placeholder:"N" help:"Sagas in flight while throughput is measured. Default: ${default}."`
 	For      time.Duration `default:"8s" help:"How long each figure is measured."`
-	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Where the files go, about 1.2 kB for each saga: the disk that is measured. Default: the system's directory for temporary files."`
+	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Directory for the files, on the disk to measure; about 1.2 kB for each saga. Default: the system's temporary directory."`
 }
 
 // Run measures a full store on this machine.
@@ -45,7 +45,8 @@ func (c *benchLargeCmd) Run(env *environment) error {
 	figures, err := bench.Large(env.ctx, bench.LargeOptions{
 		Open: c.Open, Ended: c.Ended, InFlight: c.InFlight, For: c.For, Dir: dir, Store: server.StoreFile, Progress: env.stderr.Lines(),
 		Serve: func(dir, ready string, retention time.Duration) *exec.Cmd {
-			// Room for new sagas beside those that are there. An interrupt ends it in order.
+			// Leaves room for new sagas beside the stored ones. An interrupt shuts it down
+			// gracefully.
 			return exec.CommandContext(context.WithoutCancel(env.ctx), program, "serve", "--data-dir", dir, "--ready-file", ready, "--nats-listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
 				"--log-level", "warn", "--max-open", strconv.Itoa(2*c.Open+1_000_000), "--retention", retention.String())
 		},

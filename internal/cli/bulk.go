@@ -18,14 +18,15 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// operateAll takes a decision about every saga that the filter matches: it counts,
-// asks, and goes on only while no more match than were counted.
+// operateAll takes a decision about every saga that matches the filter. It counts the
+// matches and asks for confirmation; the coordinator then refuses if more match than were
+// counted.
 func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	switch {
 	case f.ID != "":
-		return &exitError{code: ExitUsage, err: errors.New("name one saga, or say which with the --where flags, not both")}
+		return &exitError{code: ExitUsage, err: errors.New("name one saga or give --where flags, not both")}
 	case f.Where.empty():
-		return &exitError{code: ExitUsage, err: fmt.Errorf("which saga? name one, or say which with the --where flags, such as --where-phase parked"), hint: "see: coordinator " + d.GetOperation() + " --help"}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("no saga given: name one, or select several with --where flags, such as --where-phase parked"), hint: "see: coordinator " + d.GetOperation() + " --help"}
 	}
 	filter, err := f.Where.filter(time.Now())
 	if err != nil {
@@ -54,7 +55,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	return nil
 }
 
-// all sends the request, shows its progress and returns its sum.
+// all sends the request, reports progress and returns the totals.
 func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) (*apiv1.OperateAllResponse, error) {
 	sum := &apiv1.OperateAllResponse{}
 	err := f.call(env, 0, func(ctx context.Context, api service) error {
@@ -76,15 +77,15 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 		return tooQuiet(ctx, stream.Err())
 	})
 	if !request.GetDryRun() {
-		err = unsure(err, "some decisions may have been taken; what it did is in the histories: ask again, what was decided is not decided twice")
+		err = unsure(err, "some decisions may have been taken; run the command again, no decision is taken twice, and histories show which were taken")
 	}
 	if err == nil && !sum.GetFinished() {
-		err = errors.New("the coordinator broke off; what it did is in the histories: ask again, what was decided is not decided twice")
+		err = errors.New("the connection ended before all sagas were processed; run the command again, no decision is taken twice, and histories show which were taken")
 	}
 	return sum, err
 }
 
-// tell prints what was done or would be.
+// tell prints what was done, or would be done in a dry run.
 func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, what string) error {
 	return f.print(env.stdout, sum, func(w *terminal.Stream) {
 		w.Printf("%s: %d of %s, refused for %d\n", what, sum.GetDone(), plural.Of(sum.GetMatched(), "saga that matches", "sagas that match"), sum.GetRefused())
@@ -97,7 +98,7 @@ func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, wh
 	})
 }
 
-// confirm asks a person; a program has to say --yes.
+// confirm asks on a terminal; without one, --yes is required.
 func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv1.OperateAllResponse) error {
 	if f.Yes {
 		return nil
@@ -105,7 +106,7 @@ func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv
 	question := fmt.Sprintf("%s %s (%s, refused for %d)?", d.GetOperation(), plural.Of(would.GetDone(), "saga", "sagas"), plural.Of(would.GetMatched(), "matches", "match"), would.GetRefused())
 	in, ok := env.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return &exitError{code: ExitUsage, err: errors.New(question), hint: "nothing was done; say --yes to do it, or --dry-run to see more"}
+		return &exitError{code: ExitUsage, err: errors.New(question), hint: "nothing was done; confirm with --yes, or see details with --dry-run"}
 	}
 	env.stderr.Printf("%s [y/N] ", question)
 	answer, err := bufio.NewReader(in).ReadString('\n')

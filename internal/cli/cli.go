@@ -25,47 +25,47 @@ import (
 type root struct {
 	Serve serveCmd `cmd:"" help:"Run a coordinator, with an embedded NATS server unless --nats-url is given."`
 
-	Start   startCmd   `cmd:"" group:"Sagas" help:"Start a saga; the same id again answers the saga that exists."`
+	Start   startCmd   `cmd:"" group:"Sagas" help:"Start a saga. Repeating an id returns the existing saga."`
 	List    listCmd    `cmd:"" group:"Sagas" help:"List sagas, newest first."`
-	Show    showCmd    `cmd:"" group:"Sagas" help:"Show where a saga stands, and what may be done about it."`
+	Show    showCmd    `cmd:"" group:"Sagas" help:"Show the state of a saga, and which operations are legal now."`
 	Wait    waitCmd    `cmd:"" group:"Sagas" help:"Wait until a saga has ended or is parked. Exit code 5: compensated, 6: parked."`
-	Watch   watchCmd   `cmd:"" group:"Sagas" help:"See sagas move, one or all that match."`
+	Watch   watchCmd   `cmd:"" group:"Sagas" help:"Follow one saga, or all that match, as they progress."`
 	History historyCmd `cmd:"" group:"Sagas" help:"Show the recorded events of a saga."`
 
-	Cancel     cancelCmd     `cmd:"" group:"Operator" help:"Make a saga go back, while there is a way back."`
-	Retry      retryCmd      `cmd:"" group:"Operator" help:"Attempt a waiting or parked step now, with its full number of attempts again."`
-	Resolve    resolveCmd    `cmd:"" group:"Operator" help:"Say how a step was resolved outside."`
+	Cancel     cancelCmd     `cmd:"" group:"Operator" help:"Cancel a saga: compensate what it did. Not possible past its pivot."`
+	Retry      retryCmd      `cmd:"" group:"Operator" help:"Retry a waiting or parked step now, with all of its attempts available again."`
+	Resolve    resolveCmd    `cmd:"" group:"Operator" help:"Record how a step was completed by hand."`
 	Skip       skipCmd       `cmd:"" group:"Operator" help:"Go on without a step."`
-	Compensate compensateCmd `cmd:"" group:"Operator" help:"Go back from a parked pivot, vouching that it did not happen."`
-	Abandon    abandonCmd    `cmd:"" group:"Operator" help:"End a parked saga as it is."`
-	Pause      pauseCmd      `cmd:"" group:"Operator" help:"Hold a saga: nothing new is sent, and its timers stand still."`
-	Resume     resumeCmd     `cmd:"" group:"Operator" help:"Let a paused saga go on, with as much time left as it had."`
+	Compensate compensateCmd `cmd:"" group:"Operator" help:"Compensate a saga whose pivot is parked, after making sure that the pivot had no effect."`
+	Abandon    abandonCmd    `cmd:"" group:"Operator" help:"End a parked saga as it is, without further steps or compensation."`
+	Pause      pauseCmd      `cmd:"" group:"Operator" help:"Pause a saga: no new commands are sent, and its timers stop."`
+	Resume     resumeCmd     `cmd:"" group:"Operator" help:"Resume a paused saga. Its timers continue with the time they had left."`
 
-	RemoveDamaged removeDamagedCmd `cmd:"" group:"Operator" name:"remove-damaged" help:"Put a tombstone in the place of a saga whose record is damaged."`
+	RemoveDamaged removeDamagedCmd `cmd:"" group:"Operator" name:"remove-damaged" help:"Replace the damaged record of a saga by a tombstone."`
 
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
-	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"What came in and could not be understood."`
-	Key         keyCmd        `cmd:"" group:"Running it" help:"Make keys that seal what is stored."`
-	Store       storeCmd      `cmd:"" group:"Running it" help:"Copy a store, to seal it or to change its keys."`
-	Token       tokenCmd      `cmd:"" group:"Running it" help:"Make tokens for whoever uses the API."`
-	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and say what to do about each finding."`
-	Permissions grantCmd      `cmd:"" group:"Running it" name:"nats-permissions" help:"Print what users of the NATS server have to be allowed, for its configuration or serve --nats-users."`
-	Config      configCmd     `cmd:"" group:"Running it" help:"Look at the configuration."`
-	Context     contextCmd    `cmd:"" group:"Running it" help:"Remember coordinators by name."`
+	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"List, replay and discard messages that could not be processed."`
+	Key         keyCmd        `cmd:"" group:"Running it" help:"Create keys that encrypt the store."`
+	Store       storeCmd      `cmd:"" group:"Running it" help:"Copy a store to encrypt it or to change its keys."`
+	Token       tokenCmd      `cmd:"" group:"Running it" help:"Create access tokens for the API."`
+	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and suggest a fix for each finding."`
+	Permissions grantCmd      `cmd:"" group:"Running it" name:"nats-permissions" help:"Print the permissions that users of the NATS server need, for its configuration or for serve --nats-users."`
+	Config      configCmd     `cmd:"" group:"Running it" help:"Check the configuration."`
+	Context     contextCmd    `cmd:"" group:"Running it" help:"Manage named coordinators."`
 	Export      exportCmd     `cmd:"" group:"Running it" help:"Write the sagas that have ended, with their histories, as JSON lines."`
-	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent copy of the store, of a running coordinator or of a data directory."`
-	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Make a data directory from a backup; the coordinator must not run."`
-	Orphans     orphansCmd    `cmd:"" group:"Running it" help:"After a restore: find what participants did for sagas that the store does not know. Exit code 1: there is some."`
+	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent backup of a running coordinator or of a data directory."`
+	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Restore a backup into a new data directory."`
+	Orphans     orphansCmd    `cmd:"" group:"Running it" help:"After a restore: find effects of participants that belong to no saga in the store. Exit code 1: some were found."`
 	Verify      verifyCmd     `cmd:"" group:"Running it" help:"Check every record of a backup, or of a store."`
-	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 when the coordinator takes work: for containers without a shell."`
+	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 if the coordinator is ready: a health check for containers without a shell."`
 	Bench       benchCmds     `cmd:"" group:"Running it" help:"Measure the whole system on this machine: sagas per second, latency, CPU, fsyncs."`
-	Simulate    simulateCmd   `cmd:"" group:"Running it" help:"Run sagas under every fault from a seed, in virtual time, and check the invariants."`
+	Simulate    simulateCmd   `cmd:"" group:"Running it" help:"Run sagas under injected faults in virtual time, reproducibly from a seed, and check the invariants."`
 	Completion  completionCmd `cmd:"" group:"Running it" help:"Print a script that completes commands in your shell."`
 	Complete    completeCmd   `cmd:"" hidden:""`
-	Version     versionCmd    `cmd:"" group:"Running it" help:"Say what this is."`
+	Version     versionCmd    `cmd:"" group:"Running it" help:"Print the version."`
 }
 
-// environment is what a command may use of the world.
+// environment holds what a command reads, writes and was configured with.
 type environment struct {
 	ctx    context.Context
 	stdin  io.Reader
@@ -76,17 +76,17 @@ type environment struct {
 	parsed *kong.Context
 }
 
-// exited is how the parser's own exit (after --help) reaches Main.
+// exited carries the exit code of the parser's own exit (after --help) to Run.
 type exited int
 
-// Main runs the command line args (without the program's name) and returns its
-// exit code. The first interrupt or SIGTERM ends the command in order, the
-// second one ends the process at once.
+// Main runs the command line args (without the program's name) and returns its exit code.
+// The first interrupt or SIGTERM shuts the command down gracefully; the second one ends the
+// process at once.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log.SetOutput(masked.Writer(terminal.New(stderr).Lines())) // what libraries say of what others sent
-	context.AfterFunc(ctx, stop)                               // from now on a signal does what it does to any process
+	log.SetOutput(masked.Writer(terminal.New(stderr).Lines())) // libraries may log secrets they were sent
+	context.AfterFunc(ctx, stop)                               // then the next signal has its default effect
 	return Run(ctx, args, stdin, stdout, stderr)
 }
 
@@ -106,7 +106,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Name("coordinator"),
 		kong.Description("Amends carries a business transaction across services and makes amends when a step fails.\n\n"+
 			"Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the store is damaged or cannot be written, "+
-			"4 no coordinator answered, 5 the saga went back, 6 the saga is parked, 7 the prefix belongs to another store."),
+			"4 no coordinator answered, 5 the saga was compensated, 6 the saga is parked, 7 the prefix belongs to another store."),
 		kong.Writers(env.stdout.Lines(), env.stderr.Lines()),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
@@ -119,7 +119,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Bind(env),
 	)...)
 	if err != nil {
-		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // a mistake in this package, found by any test
+		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // a mistake in this package that any test finds
 	}
 	env.model = parser
 	if err := checkWords(args, os.Environ()); err != nil {
@@ -136,15 +136,16 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	err = env.parsed.Run()
 	if _, said := errors.AsType[*exitError](err); env.stdout.Err() != nil && !said {
-		err = &exitError{code: ExitFailed, err: fmt.Errorf("write the output: %w", env.stdout.Err()), hint: "what is there of it is not whole: write it elsewhere, or make room and ask again"}
+		err = &exitError{code: ExitFailed, err: fmt.Errorf("write the output: %w", env.stdout.Err()), hint: "the output is incomplete: free disk space or write it elsewhere, and try again"}
 	}
 	return env.report(err)
 }
 
-// checkWords refuses arguments and settings that are not UTF-8: the parser would change them.
+// checkWords rejects arguments and settings that are not UTF-8, because the parser would
+// change them.
 func checkWords(args, environ []string) error {
 	wrong := func(what string) error {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s is not UTF-8", what), hint: "write it in UTF-8; what locale says is how this terminal writes"}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s is not UTF-8", what), hint: "write it in UTF-8; the command locale shows the encoding of this terminal"}
 	}
 	for i, arg := range args {
 		if !utf8.ValidString(arg) {
@@ -159,7 +160,7 @@ func checkWords(args, environ []string) error {
 	return nil
 }
 
-// usage turns a parser's error into one that says how the command is used.
+// usage adds to a parser's error a hint about how to use the command.
 func usage(err error) error {
 	hint := "see: coordinator --help"
 	var parse *kong.ParseError
@@ -174,7 +175,7 @@ func usage(err error) error {
 	return &exitError{code: ExitUsage, hint: strings.ReplaceAll(hint, "coordinator coordinator", "coordinator"), err: err}
 }
 
-// settable are the variables of the flags that a command line misses.
+// settable returns the environment variables of the flags that a command line lacks.
 func settable(parse *kong.ParseError) (names []string) {
 	missing, ok := strings.CutPrefix(parse.Error(), "missing flags: ")
 	if !ok {
@@ -188,9 +189,9 @@ func settable(parse *kong.ParseError) (names []string) {
 	return names
 }
 
-// report prints an error and what to do next, and returns the exit code. An error may
-// have several lines; those behind the first are set back, so that whoever is quoted in
-// it cannot write lines that look like others. Passwords of URLs are not shown.
+// report prints an error and its hint, and returns the exit code. It indents all lines of
+// an error but the first, so that quoted text cannot imitate other output. It masks
+// passwords in URLs.
 func (env *environment) report(err error) int {
 	code, hint := exitOf(err)
 	if err == nil || err.Error() == "" {

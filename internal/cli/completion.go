@@ -12,7 +12,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"Which shell: ${enum}."`
 }
 
-// Help says where the script goes.
+// Help says where to install the script.
 func (completionCmd) Help() string {
 	return `Prints a script that completes commands, flags and their values.
 
@@ -22,7 +22,7 @@ Examples:
   coordinator completion fish > ~/.config/fish/completions/coordinator.fish`
 }
 
-// completionScripts ask "coordinator complete" for what fits.
+// completionScripts call "coordinator complete" for the candidates.
 var completionScripts = map[string]string{
 	"bash": `_coordinator() {
 	local IFS=$'\n'
@@ -48,12 +48,12 @@ func (c *completionCmd) Run(env *environment) error {
 	return err
 }
 
-// completeCmd answers the shells' scripts.
+// completeCmd prints the candidates for the scripts of completionCmd.
 type completeCmd struct {
 	Words []string `arg:"" optional:"" passthrough:"" help:"The words of the line so far, without the program; the last one is to be completed."`
 }
 
-// Run prints what fits, one to a line.
+// Run prints the candidates, one to a line.
 func (c *completeCmd) Run(env *environment) error {
 	for _, word := range candidates(env.model.Model.Node, c.Words) {
 		env.stdout.Printf("%s\n", word)
@@ -61,7 +61,7 @@ func (c *completeCmd) Run(env *environment) error {
 	return nil
 }
 
-// candidates are the words that may stand in the place of the last one.
+// candidates returns the words that may replace the last one.
 func candidates(node *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -70,7 +70,7 @@ func candidates(node *kong.Node, words []string) []string {
 	for _, word := range words[:len(words)-1] {
 		switch {
 		case value != nil:
-			value = nil // it is the flag's
+			value = nil // this word is the flag's value
 		case strings.HasPrefix(word, "-"):
 			if flag := flagOf(node, word); flag != nil && !flag.IsBool() && !strings.Contains(word, "=") {
 				value = flag
@@ -104,7 +104,7 @@ func candidates(node *kong.Node, words []string) []string {
 	return fitting(all, last)
 }
 
-// fitting are the words that begin so, each once, in order.
+// fitting returns the words that have the prefix, sorted and without duplicates.
 func fitting(all []string, prefix string) []string {
 	seen, found := map[string]bool{"": true}, []string{}
 	for _, word := range all {
@@ -126,7 +126,7 @@ func childOf(node *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-// flagOf finds the flag that a word such as --phase, --phase=x or -p names.
+// flagOf returns the flag that a word such as --phase, --phase=x or -p names.
 func flagOf(node *kong.Node, word string) *kong.Flag {
 	name, _, _ := strings.Cut(word, "=")
 	for _, group := range node.AllFlags(false) {

@@ -9,7 +9,7 @@ import (
 )
 
 type configCmd struct {
-	Check checkCmd `cmd:"" help:"Show the configuration serve would run with and where each value comes from; exit 1 when it is wrong."`
+	Check checkCmd `cmd:"" help:"Show the configuration that serve would use, and where each value comes from. Exit code 1: it is not valid."`
 }
 
 type checkCmd struct {
@@ -24,7 +24,7 @@ type configured struct {
 	From  string `json:"from"`
 }
 
-// Run prints the effective configuration and everything that is wrong with it.
+// Run prints the effective configuration and every problem in it.
 func (c *checkCmd) Run(env *environment) error {
 	settings := []configured{}
 	for _, flag := range env.parsed.Selected().Flags {
@@ -46,7 +46,7 @@ func (c *checkCmd) Run(env *environment) error {
 	_, defs := c.definitions()
 	_, traces := c.traces()
 	if err := errors.Join(env.source.Problem(), c.problem(&config), defs, traces); err != nil {
-		return &exitError{code: ExitFailed, err: fmt.Errorf("the configuration is wrong:\n%w", err)}
+		return &exitError{code: ExitFailed, err: fmt.Errorf("the configuration is not valid:\n%w", err)}
 	}
 	return nil
 }

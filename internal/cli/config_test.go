@@ -13,34 +13,34 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// I9: whatever the config file holds, the whole command answers a table and the
-// exit code 0, or every mistake and the exit code 1, and what is in a secret's
-// place is never shown. Package setting fuzzes how the file is read.
+// I9: for every config file, config check prints a table and exits 0, or prints every
+// mistake and exits 1. It never prints a value that is in the place of a secret. Package
+// setting fuzzes how the file is read.
 func TestConfigFile(t *testing.T) {
 	for _, test := range []struct {
 		name, data string
 		want       int
 	}{
-		{"empty, so that the password is for no server", "", ExitFailed},
+		{"empty, so that the password has no server", "", ExitFailed},
 		{"right", "nats-url: nats://localhost\nhttp: 127.0.0.1:8080\nshards: 8\n", ExitOK},
-		{"wrong values and an unknown key", "shards: many\nretention: 3 weeks\nhtpp: x\n", ExitFailed},
-		{"holds itself", "a: &a [*a]\n", ExitFailed},
+		{"invalid values and an unknown key", "shards: many\nretention: 3 weeks\nhtpp: x\n", ExitFailed},
+		{"an alias to itself", "a: &a [*a]\n", ExitFailed},
 		{"a list as a key", "? [x]\n: y\n", ExitFailed},
 		{"a password in a URL", "nats-url: nats://ada:canary-swordfish@localhost\n", ExitOK},
-		{"a URL that is none", "nats-url: \"nats://ada:canary-swordfish@local host:%zz\"\n", ExitFailed},
-		{"a URL of something else", "nats-url: http://ada:canary-swordfish@localhost\n", ExitFailed},
+		{"an invalid URL", "nats-url: \"nats://ada:canary-swordfish@local host:%zz\"\n", ExitFailed},
+		{"a URL with another scheme", "nats-url: http://ada:canary-swordfish@localhost\n", ExitFailed},
 		{"several, one of them without a scheme", "nats-url: nats://localhost:4222, localhost:4223, tls://[::1]:4224\n", ExitOK},
 		{"a secret that is a list", "nats-token: [canary-swordfish]\n", ExitFailed},
-		{"grows", "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n", ExitFailed},
+		{"aliases that grow exponentially", "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n", ExitFailed},
 		{"a number", "0", ExitFailed},
-		{"no text", "\xf5\xc1\xf5", ExitFailed},
+		{"not UTF-8", "\xf5\xc1\xf5", ExitFailed},
 		{"a zero byte", "x]\n\x00", ExitFailed},
 		{"an unknown tag", "!!c555555555555555555555555555555c", ExitFailed},
 		{"an unknown anchor", "a: *a]\n", ExitFailed},
-		{"definitions that are not there", "definitions: /nowhere/at/all\n", ExitFailed},
-		{"a collector that is no URL", "otlp-endpoint: \"::\"\n", ExitFailed},
-		{"a role that is none", "oidc-roles: everybody=king\n", ExitFailed},
-		{"a port that is none", "http: nowhere\n", ExitFailed},
+		{"missing definitions", "definitions: /nowhere/at/all\n", ExitFailed},
+		{"a collector that is not a URL", "otlp-endpoint: \"::\"\n", ExitFailed},
+		{"an unknown role", "oidc-roles: everybody=king\n", ExitFailed},
+		{"an invalid port", "http: nowhere\n", ExitFailed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "amends.yaml")
@@ -55,7 +55,7 @@ func TestConfigFile(t *testing.T) {
 				t.Errorf("exit code %d, want %d: %s", code, test.want, errs.String())
 			}
 			if (code == ExitFailed) != (errs.Len() > 0) {
-				t.Errorf("exit code %d, and it says %q", code, errs.String())
+				t.Errorf("exit code %d, error output %q", code, errs.String())
 			}
 			if said := out.String() + errs.String(); strings.Contains(said, "canary") {
 				t.Errorf("the password is shown: %s", said)
@@ -64,9 +64,9 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsShown: whatever flag holds it, in whatever form, right or wrong, from the
-// command line, the environment or the config file, a password is in no output of config
-// check and of serve.
+// TestNoSecretIsShown: no output of config check or serve holds a password, whichever flag
+// holds it, in whatever form, valid or not, from the command line, the environment or the
+// config file.
 func TestNoSecretIsShown(t *testing.T) {
 	var serve struct{ serveFlags }
 	parser, err := kong.New(&serve, append(decimals(), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"})...)
@@ -74,7 +74,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
-	cancel() // serve does not start, if it likes what it is given
+	cancel() // ends serve if it accepts the value
 	path := filepath.Join(t.TempDir(), "amends.yaml")
 	t.Chdir(filepath.Dir(path))
 	tried := 0
@@ -84,7 +84,7 @@ func TestNoSecretIsShown(t *testing.T) {
 			"nats://ada:swordfish@127.0.0.1:%zz", "ftp://ada:swordfish@h", "https://ada:swordfish@h/x?y=z#a",
 		}
 		if flag.PlaceHolder != "URL" {
-			values = values[tried%3 : tried%3+1] // nobody puts one there, but by mistake
+			values = values[tried%3 : tried%3+1] // unusual values, so one of the three is enough
 		} else {
 			values = append(values, "ada:swordfish@127.0.0.1:1", "ada:swordfish@127.0.0.1:1,swordfish@h", "ada:swordfish@h:%zz")
 		}
@@ -97,7 +97,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		for i, value := range values {
 			tried++
 			args, file := []string{}, ""
-			switch i % 3 { // all ways to give a value, each with some
+			switch i % 3 { // one third of the values by flag, by environment and by file each
 			case 0:
 				args = []string{"--" + flag.Name + "=" + value}
 			case 1:

@@ -26,8 +26,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// named are the flags of serve that name a file or directory, each with what else has to be
-// given and the file of rightFiles that suits it.
+// named are the flags of serve that name a file or directory, each with the file of
+// rightFiles that it accepts and the other flags that it needs.
 var named = map[string]struct{ right, with string }{
 	"config":               {"config.yaml", ""},
 	"data-dir":             {"data", ""},
@@ -49,9 +49,9 @@ var named = map[string]struct{ right, with string }{
 	"ready-file":           {"ready.json", ""},
 }
 
-// TestConfigCheckReadsWhatItNames: a file that is missing, or holds something else, fails
-// config check and serve with the same sentence, which names it. A new flag that names a
-// file is found by itself.
+// TestConfigCheckReadsWhatItNames: config check and serve report a missing or invalid file
+// with the same sentence, which names the file. The test fails if a new flag that names a
+// file is not in named.
 func TestConfigCheckReadsWhatItNames(t *testing.T) {
 	dir := rightFiles(t)
 	t.Chdir(dir)
@@ -62,33 +62,33 @@ func TestConfigCheckReadsWhatItNames(t *testing.T) {
 	}
 	flags := slices.DeleteFunc(slices.Clone(parser.Model.Flags), func(f *kong.Flag) bool { return !strings.Contains(f.Tag.Type, "path") })
 	if len(flags) != len(named) {
-		t.Errorf("serve has %d flags that name a file, %d are tried here", len(flags), len(named))
+		t.Errorf("serve has %d flags that name a file, but named has %d", len(flags), len(named))
 	}
 	for _, flag := range flags {
 		how, known := named[flag.Name]
 		if !known {
-			t.Errorf("--%s names a file, and is not tried here", flag.Name)
+			t.Errorf("--%s names a file, but is not in named", flag.Name)
 		}
 		t.Run(flag.Name, func(t *testing.T) {
 			if code, said := looked(t, "config check", flag.Name, how.right, how.with); code != ExitOK {
-				t.Errorf("what is right: exit code %d, %s", code, said)
+				t.Errorf("valid file: exit code %d, %s", code, said)
 			}
 			for _, wrong := range []string{"wrong", "missing/file", "wrong/file"} {
 				if flag.Name == "data-dir" && wrong == "missing/file" || flag.Name == "ready-file" && wrong == "wrong" {
-					continue // can be made
+					continue // a directory or file that is created
 				}
 				code, said := looked(t, "config check", flag.Name, wrong, how.with)
 				codeServe, saidServe := looked(t, "serve", flag.Name, wrong, how.with)
 				if code != ExitFailed || codeServe != ExitUsage || !strings.Contains(said, filepath.Dir(filepath.Join(dir, wrong))) {
-					t.Errorf("%s: config check ends with %d, %s\nserve with %d, %s", wrong, code, said, codeServe, saidServe)
+					t.Errorf("%s: config check: exit code %d, %s\nserve: exit code %d, %s", wrong, code, said, codeServe, saidServe)
 				}
 				for line := range strings.Lines(said) {
-					if sentence := strings.TrimSpace(line); !strings.Contains(sentence, "the configuration is wrong") && !strings.Contains(saidServe, strings.TrimPrefix(sentence, "coordinator: ")) {
+					if sentence := strings.TrimSpace(line); !strings.Contains(sentence, "the configuration is not valid") && !strings.Contains(saidServe, strings.TrimPrefix(sentence, "coordinator: ")) {
 						t.Errorf("%s: config check says %q, serve %s", wrong, sentence, saidServe)
 					}
 				}
 				if strings.Contains(said+saidServe, "swordfish") {
-					t.Errorf("%s: what the file holds is shown: %s%s", wrong, said, saidServe)
+					t.Errorf("%s: the content of the file is shown: %s%s", wrong, said, saidServe)
 				}
 			}
 		})
@@ -99,7 +99,7 @@ func TestConfigCheckReadsWhatItNames(t *testing.T) {
 func looked(t *testing.T, command, flag, file, with string) (code int, said string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a coordinator that starts all the same
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // ends a coordinator that starts nevertheless
 	defer cancel()
 	args := slices.Concat(strings.Fields(command), []string{"--" + flag, file}, strings.Fields(with))
 	if command == "serve" {
@@ -109,7 +109,8 @@ func looked(t *testing.T, command, flag, file, with string) (code int, said stri
 	return code, errs.String()
 }
 
-// rightFiles is a directory with a file for each flag, and one that suits none.
+// rightFiles creates a directory with a valid file for each flag, and one that no flag
+// accepts.
 func rightFiles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

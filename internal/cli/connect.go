@@ -20,17 +20,17 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// serverFlags say which coordinator a command asks.
+// serverFlags say which coordinator a command calls, and with which credentials.
 type serverFlags struct {
 	Server  string        `env:"AMENDS_SERVER" placeholder:"URL" help:"The coordinator's API: its --http address. Default: the context's, or else http://127.0.0.1:8080."`
 	Token   string        `env:"AMENDS_TOKEN" secret:"" placeholder:"TOKEN" help:"Bearer token; better in the environment, or in a file that a context names, than on the command line."`
-	CA      string        `name:"ca" env:"AMENDS_CA" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust for https, PEM. Default: the system's."`
+	CA      string        `name:"ca" env:"AMENDS_CA" type:"path" placeholder:"FILE" help:"CA certificates to trust for https, PEM. Default: the system's."`
 	Context string        `env:"AMENDS_CONTEXT" placeholder:"NAME" help:"Take server, token and ca from this context; see: coordinator context --help."`
-	Plain   bool          `name:"plaintext-token" env:"AMENDS_PLAINTEXT_TOKEN" help:"Send the token to a server beyond this machine without TLS, because only trusted networks lie between."`
+	Plain   bool          `name:"plaintext-token" env:"AMENDS_PLAINTEXT_TOKEN" help:"Send the token to another machine without TLS; only over trusted networks."`
 	Timeout time.Duration `default:"10s" env:"AMENDS_TIMEOUT" help:"How long to wait for the coordinator's answer."`
 }
 
-// callFlags are what every command that asks a coordinator takes.
+// callFlags are the flags of every command that calls a coordinator.
 type callFlags struct {
 	serverFlags
 	outputFlag
@@ -38,20 +38,20 @@ type callFlags struct {
 
 const defaultServer = "http://127.0.0.1:8080"
 
-// target is where to ask, as it was found out.
+// target is the coordinator to call, from flags and context.
 type target struct {
 	server, token, ca string
-	plain             bool // the token may pass in the clear
+	plain             bool // the token may be sent without TLS
 }
 
-// target takes what the flags leave open from the context.
+// target returns the flags' target, completed from the context.
 func (f *serverFlags) target() (target, error) {
 	t := target{f.Server, f.Token, f.CA, f.Plain}
 	c, err := chosenContext(f.Context)
 	if err != nil {
 		return t, &exitError{code: ExitUsage, err: err, hint: "coordinator context list shows what there is"}
 	}
-	if c != nil && (t.server == "" || t.server == c.Server) { // a token goes to nobody but its own server
+	if c != nil && (t.server == "" || t.server == c.Server) { // a context's token is sent to its own server only
 		t.server, t.plain = c.Server, t.plain || c.Plain
 		if t.ca == "" {
 			t.ca = c.CA
@@ -70,21 +70,21 @@ func (f *serverFlags) target() (target, error) {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write http://host:port or https://host:port", masked.URLs(t.server))}
 	case u.RawQuery != "" || u.Fragment != "":
-		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write the address alone, without what stands from ? or # on", masked.URLs(t.server))}
+		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: write the address without a query (?) or fragment (#)", masked.URLs(t.server))}
 	case u.User != nil:
-		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: a coordinator knows no user and password; give the token with --token, AMENDS_TOKEN, or a context that names a file with one", masked.URLs(t.server))}
+		return t, &exitError{code: ExitUsage, err: fmt.Errorf("server %q: a coordinator does not accept user and password; give a token with --token, AMENDS_TOKEN or the token file of a context", masked.URLs(t.server))}
 	}
 	return t, nil
 }
 
-// inTheClear returns an error if the token could be read on its way to the server.
+// inTheClear returns an error if the token would be sent without TLS to another machine.
 func (t target) inTheClear() error {
 	u, err := url.Parse(t.server)
 	if err != nil || u.Scheme == "https" || t.token == "" || t.plain || t.here() {
 		return nil
 	}
-	return &exitError{code: ExitUsage, err: fmt.Errorf("the token would pass to %s in the clear, and whoever reads it there can use it", t.server),
-		hint: "write https://…; or, where only trusted networks lie between, say so with --plaintext-token"}
+	return &exitError{code: ExitUsage, err: fmt.Errorf("the token would be sent to %s without TLS, where others could read and use it", t.server),
+		hint: "use https://…, or allow it on a trusted network with --plaintext-token"}
 }
 
 // here reports whether the server is on this machine.
@@ -97,16 +97,16 @@ func (t target) here() bool {
 	return u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified()
 }
 
-// transport is an HTTP client for the target, and the only place where a token is sent:
-// over TLS or to this machine, unless it was said otherwise, and to nobody to whom the
-// server would pass it on.
+// transport returns an HTTP client for the target. It is the only code that sends a token:
+// over TLS or to this machine unless the flags allow more, and never to the target of a
+// redirect.
 func (t target) transport() (*http.Client, error) {
 	if err := t.inTheClear(); err != nil {
 		return nil, err
 	}
 	trip := http.DefaultTransport.(*http.Transport).Clone()
 	if t.here() {
-		trip.Proxy = nil // one from the environment would take what is for this machine elsewhere, as 0.0.0.0 is to it
+		trip.Proxy = nil // a proxy of the environment would resolve 0.0.0.0 to its own machine
 	}
 	if t.ca != "" {
 		pem, err := os.ReadFile(t.ca)
@@ -122,11 +122,11 @@ func (t target) transport() (*http.Client, error) {
 	return &http.Client{Transport: bearer{answers{trip, t.server}, t.token}, CheckRedirect: noRedirect}, nil
 }
 
-// noRedirect follows nobody elsewhere: the API redirects nothing, and the token is for
-// the server that was named.
+// noRedirect rejects redirects: the API sends none, and the token is for the named server
+// only.
 func noRedirect(r *http.Request, _ []*http.Request) error {
-	return &exitError{code: ExitUsage, err: fmt.Errorf("the server sends on to %s, and a token goes to nobody but the server that was named", r.URL),
-		hint: "if that is the coordinator, name it with --server"}
+	return &exitError{code: ExitUsage, err: fmt.Errorf("the server redirects to %s; the token is not sent to a server that was not named", r.URL),
+		hint: "if that is the coordinator, name that address with --server"}
 }
 
 // bearer adds the token to each request.
@@ -146,9 +146,9 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type service = apiv1connect.CoordinatorServiceClient
 
-// call gives the API to ask, with a context that ends after the timeout (0:
-// never). An answer that takes its time is waited for aloud. Errors of the API come back as
-// what a person can do something about.
+// call runs ask with the API and a context that ends after the timeout (0: never). While an
+// answer is outstanding it prints what it waits for. It returns errors of the API with an
+// exit code and a hint.
 func (f *serverFlags) call(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
 	if timeout > 0 {
 		t, err := f.target()
@@ -160,14 +160,14 @@ func (f *serverFlags) call(env *environment, timeout time.Duration, ask func(ctx
 	return f.hold(env, timeout, ask)
 }
 
-// Something is waited for aloud after waitsAfter, and then every waitsEvery.
+// waitsAfter and waitsEvery are when waiting is first reported, and how often from then on.
 var ( // shorter in tests
 	waitsAfter = time.Second
 	waitsEvery = 5 * time.Second
 )
 
-// waits says on stderr what is waited for, since when and for how long at most, until stop
-// is called.
+// waits prints to stderr what is waited for, since when and the timeout, until stop is
+// called.
 func (env *environment) waits(what string, most time.Duration) (stop func()) {
 	began, done := time.Now(), make(chan struct{})
 	var said sync.WaitGroup
@@ -187,8 +187,8 @@ func (env *environment) waits(what string, most time.Duration) (stop func()) {
 	return func() { close(done); said.Wait() }
 }
 
-// hears is for an answer that comes in parts: until stop is called it says, as waits does, what
-// it waits for, and ends the context when nothing was heard for so long (0: never).
+// hears is waits for an answer in parts. It cancels the context when no part arrives for
+// the time most (0: never); heard reports a part.
 func (env *environment) hears(ctx context.Context, what string, most time.Duration) (_ context.Context, heard, stop func()) {
 	if most <= 0 {
 		return ctx, func() {}, func() {}
@@ -218,7 +218,7 @@ func (env *environment) hears(ctx context.Context, what string, most time.Durati
 	}
 }
 
-// tooQuiet is the error of a request whose context was ended because nothing was heard.
+// tooQuiet returns a deadline error if hears canceled the context.
 func tooQuiet(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return connect.NewError(connect.CodeDeadlineExceeded, context.DeadlineExceeded)
@@ -226,7 +226,7 @@ func tooQuiet(ctx context.Context, err error) error {
 	return err
 }
 
-// hold is call for what may take as long as it likes, and says itself what it waits for.
+// hold is call without the messages about waiting, for callers that print their own.
 func (f *serverFlags) hold(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
 	ctx, cancel := context.WithCancel(env.ctx)
 	if timeout > 0 {
@@ -253,25 +253,25 @@ func refused(ctx context.Context, err error, t target) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &known):
-		return known // without what the library says around it
+		return known // without the library's wrapping
 	case ctx.Err() != nil:
 		return &exitError{code: ExitFailed, err: errors.New("cancelled before a reply arrived")}
 	case !errors.As(err, &remote):
 		return err
 	case remote.Code() == connect.CodeUnavailable && !connect.IsWireError(err):
 		return &exitError{code: ExitNotReachable, unsent: errors.As(err, &unsent), err: fmt.Errorf("no coordinator answers at %s: %s", t.server, remote.Message()),
-			hint: "start one with: coordinator serve; or say where it is with --server, AMENDS_SERVER or a context"}
+			hint: "start one with: coordinator serve; or give its address with --server, AMENDS_SERVER or a context"}
 	case remote.Code() == connect.CodeDeadlineExceeded:
-		return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator at %s did not answer in time", t.server), hint: "give it more time with --timeout"}
+		return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator at %s did not answer in time", t.server), hint: "try again, or allow more time with --timeout"}
 	}
 	return refusal(remote)
 }
 
-// prefixed keeps an error's code and hint and says before it what was tried.
+// prefixed puts what was tried in front of an error, and keeps its exit code and hint.
 func prefixed(what string, err error) error {
 	var known *exitError
 	if remote, ok := errors.AsType[*connect.Error](err); ok && !errors.As(err, &known) && connect.IsWireError(err) {
-		err = refusal(remote) // what else there is, no answer, is told where the server is known
+		err = refusal(remote) // errors of the connection are handled by refused, which knows the server
 	}
 	if errors.As(err, &known) && known.err != nil {
 		return &exitError{code: known.code, hint: known.hint, unsent: known.unsent, err: fmt.Errorf("%s: %w", what, known.err)}

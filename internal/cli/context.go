@@ -25,10 +25,10 @@ type contextCmd struct {
 	Remove contextRemoveCmd `cmd:"" help:"Remove a context."`
 }
 
-// Help says what contexts are.
+// Help describes contexts.
 func (contextCmd) Help() string {
-	return `A context remembers a coordinator under a name: its address, the file that holds the
-token, and whom to trust. They are kept in the file that AMENDS_CONTEXTS names, or else in
+	return `A context names a coordinator: its address, the file that holds the
+token, and the CA to trust. Contexts are kept in the file that AMENDS_CONTEXTS names, or else in
 amends/contexts.yaml below the user's configuration directory.
 
 Examples:
@@ -37,7 +37,7 @@ Examples:
   coordinator list --context staging`
 }
 
-// contexts is the file.
+// contexts is the content of the contexts file.
 type contexts struct {
 	Current  string                 `yaml:"current,omitempty"`
 	Contexts map[string]*namedPlace `yaml:"contexts,omitempty"`
@@ -51,7 +51,7 @@ type namedPlace struct {
 	Plain     bool   `yaml:"plaintext_token,omitempty" json:"plaintext_token,omitempty"`
 }
 
-// token reads the file that holds it; "" for none.
+// token returns the content of the token file, or "" if there is none.
 func (p *namedPlace) token() (string, error) {
 	if p.TokenFile == "" {
 		return "", nil
@@ -63,19 +63,19 @@ func (p *namedPlace) token() (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-// contextsFile is where the contexts are kept.
+// contextsFile returns the path of the contexts file.
 func contextsFile() (string, error) {
 	if path := os.Getenv("AMENDS_CONTEXTS"); path != "" {
 		return path, nil
 	}
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no directory for configuration; name the file with AMENDS_CONTEXTS: %w", err)
+		return "", fmt.Errorf("no configuration directory; set AMENDS_CONTEXTS to a file: %w", err)
 	}
 	return filepath.Join(dir, "amends", "contexts.yaml"), nil
 }
 
-// loadContexts reads the file; one that is not there is empty.
+// loadContexts reads the contexts file; a missing file holds no contexts.
 func loadContexts() (c contexts, path string, err error) {
 	c.Contexts = map[string]*namedPlace{}
 	if path, err = contextsFile(); err != nil {
@@ -116,12 +116,12 @@ func (c *contexts) save(path string) error {
 	return err
 }
 
-// chosenContext is the context of this name, or the current one; nil: there is none.
+// chosenContext returns the named context, or the current one; nil if there is none.
 func chosenContext(name string) (*namedPlace, error) {
 	c, path, err := loadContexts()
 	switch {
 	case err != nil && name == "" && path == "":
-		return nil, nil // no home, no contexts: nobody asked for one
+		return nil, nil // without a home directory there are no contexts, and none was named
 	case err != nil:
 		return nil, err
 	case name == "":
@@ -132,7 +132,7 @@ func chosenContext(name string) (*namedPlace, error) {
 	}
 	p, ok := c.Contexts[name]
 	if !ok {
-		return nil, fmt.Errorf("there is no context %q in %s", name, path)
+		return nil, fmt.Errorf("no context %q in %s", name, path)
 	}
 	return p, nil
 }
@@ -177,14 +177,14 @@ func (cmd *contextListCmd) Run(env *environment) error {
 }
 
 type contextSetCmd struct {
-	Name      string `arg:"" help:"Its name."`
+	Name      string `arg:"" help:"Name of the context."`
 	Server    string `required:"" placeholder:"URL" help:"The coordinator's API, such as https://sagas.example.com."`
 	TokenFile string `type:"path" placeholder:"FILE" help:"The file that holds the bearer token; the token itself is not kept."`
 	CA        string `name:"ca" type:"path" placeholder:"FILE" help:"Certificates of the authorities to trust, PEM."`
-	Plain     bool   `name:"plaintext-token" help:"Send the token there without TLS, because only trusted networks lie between."`
+	Plain     bool   `name:"plaintext-token" help:"Send the token to this server without TLS; only over trusted networks."`
 }
 
-// Run adds or changes a context; the first one is used at once.
+// Run adds or changes a context. The first context becomes the current one.
 func (cmd *contextSetCmd) Run(env *environment) error {
 	t, err := (&serverFlags{Server: cmd.Server, Token: cmp.Or(cmd.TokenFile, "none"), CA: "none", Plain: cmd.Plain || cmd.TokenFile == ""}).target()
 	if err = cmp.Or(err, t.inTheClear()); err != nil {
@@ -200,14 +200,14 @@ func (cmd *contextSetCmd) Run(env *environment) error {
 }
 
 type contextUseCmd struct {
-	Name string `arg:"" help:"Which one."`
+	Name string `arg:"" help:"Name of the context."`
 }
 
-// Run uses a context from now on.
+// Run makes a context the current one.
 func (cmd *contextUseCmd) Run(env *environment) error {
 	return changeContexts(env, func(c *contexts) (string, error) {
 		if c.Contexts[cmd.Name] == nil {
-			return "", fmt.Errorf("there is no context %q; there are: %s", cmd.Name, words(c.names()))
+			return "", fmt.Errorf("no context %q; known are: %s", cmd.Name, words(c.names()))
 		}
 		c.Current = cmd.Name
 		return "using " + cmd.Name, nil
@@ -215,14 +215,14 @@ func (cmd *contextUseCmd) Run(env *environment) error {
 }
 
 type contextRemoveCmd struct {
-	Name string `arg:"" help:"Which one."`
+	Name string `arg:"" help:"Name of the context."`
 }
 
 // Run removes a context.
 func (cmd *contextRemoveCmd) Run(env *environment) error {
 	return changeContexts(env, func(c *contexts) (string, error) {
 		if !slices.Contains(c.names(), cmd.Name) {
-			return "", fmt.Errorf("there is no context %q; there are: %s", cmd.Name, words(c.names()))
+			return "", fmt.Errorf("no context %q; known are: %s", cmd.Name, words(c.names()))
 		}
 		delete(c.Contexts, cmd.Name)
 		if c.Current == cmd.Name {
@@ -232,7 +232,7 @@ func (cmd *contextRemoveCmd) Run(env *environment) error {
 	})
 }
 
-// changeContexts reads the file, changes it and writes it whole.
+// changeContexts reads the contexts file, applies change and writes the file.
 func changeContexts(env *environment, change func(*contexts) (did string, err error)) error {
 	c, path, err := loadContexts()
 	if err != nil {

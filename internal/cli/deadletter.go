@@ -19,15 +19,15 @@ import (
 type deadCmd struct {
 	List    deadListCmd    `cmd:"" help:"List dead letters, oldest first."`
 	Show    deadShowCmd    `cmd:"" help:"Show a dead letter with its headers and data."`
-	Replay  deadReplayCmd  `cmd:"" help:"Publish dead letters again as they came, and remove them."`
+	Replay  deadReplayCmd  `cmd:"" help:"Publish dead letters again, unchanged, and remove them."`
 	Discard deadDiscardCmd `cmd:"" help:"Remove dead letters."`
 	Purge   deadPurgeCmd   `cmd:"" help:"Remove all dead letters that match."`
 }
 
 // Help gives examples.
 func (deadCmd) Help() string {
-	return `Messages that could not be understood wait here with the reason. Fix what sent them, or the
-definition that does not know them, then replay them; or discard what is of no use.
+	return `Messages that could not be processed are kept here with the reason. Fix their sender, or the
+definition they do not fit, and replay them; or discard them.
 
 Examples:
   coordinator dead-letters list
@@ -38,8 +38,8 @@ Examples:
 
 type deadListCmd struct {
 	callFlags
-	After uint64 `help:"Only behind this sequence."`
-	Limit int    `short:"n" default:"100" help:"How many at most, up to 1000."`
+	After uint64 `help:"Only those after this sequence."`
+	Limit int    `short:"n" default:"100" help:"Maximum number to list, up to 1000."`
 }
 
 // Run lists dead letters.
@@ -62,10 +62,11 @@ func (c *deadListCmd) Run(env *environment) error {
 	})
 }
 
-// maxListed is how much data a list shows of a dead letter, in bytes.
+// maxListed is how many bytes of a dead letter's data a list shows.
 const maxListed = 120
 
-// listed is the data of a dead letter, or where it is shown if it is too much for a list.
+// listed returns a dead letter's data, or the command that shows it if it is too long for a
+// list.
 func listed(l *apiv1.DeadLetter) string {
 	text := payloadText(l.GetData())
 	if len(text) <= maxListed {
@@ -76,13 +77,13 @@ func listed(l *apiv1.DeadLetter) string {
 
 type deadShowCmd struct {
 	callFlags
-	Sequence uint64 `arg:"" help:"Which one, as list shows it."`
+	Sequence uint64 `arg:"" help:"Sequence of the dead letter, as list shows it."`
 }
 
 // Run shows a dead letter.
 func (c *deadShowCmd) Run(env *environment) error {
 	if c.Sequence == 0 {
-		return &exitError{code: ExitUsage, err: errors.New("sequences begin at 1")}
+		return &exitError{code: ExitUsage, err: errors.New("sequence 0: sequences start at 1")}
 	}
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.Sequence - 1, Limit: 1}))
@@ -91,7 +92,7 @@ func (c *deadShowCmd) Run(env *environment) error {
 		}
 		letters := r.Msg.GetDeadLetters()
 		if len(letters) == 0 || letters[0].GetSequence() != c.Sequence {
-			return &exitError{code: ExitFailed, err: fmt.Errorf("there is no such dead letter: %d", c.Sequence), hint: "see what there is with: coordinator dead-letters list"}
+			return &exitError{code: ExitFailed, err: fmt.Errorf("no dead letter %d", c.Sequence), hint: "list them with: coordinator dead-letters list"}
 		}
 		l := letters[0]
 		return c.print(env.stdout, l, func(w *terminal.Stream) {
@@ -105,15 +106,15 @@ func (c *deadShowCmd) Run(env *environment) error {
 	})
 }
 
-// byFlag names who handles dead letters.
+// byFlag names who replays or removes dead letters.
 type byFlag struct {
-	By string `env:"AMENDS_BY" help:"Who asks, for the coordinator's log."`
+	By string `env:"AMENDS_BY" help:"Your name, for the coordinator's log."`
 }
 
 type deadReplayCmd struct {
 	callFlags
 	byFlag
-	Sequences []uint64 `arg:"" name:"sequence" help:"Which ones, as list shows them."`
+	Sequences []uint64 `arg:"" name:"sequence" help:"Sequences of the dead letters, as list shows them."`
 }
 
 // Run publishes dead letters again.
@@ -125,13 +126,13 @@ func (c *deadReplayCmd) Run(env *environment) error {
 		}
 		return c.each(env, r.Msg, "replayed", r.Msg.GetReplayed(), r.Msg.GetFailed())
 	})
-	return unsure(err, "they may have been replayed, some or all: those that were are no longer in coordinator dead-letters list")
+	return unsure(err, "some or all may have been replayed; those are no longer listed by: coordinator dead-letters list")
 }
 
 type deadDiscardCmd struct {
 	callFlags
 	byFlag
-	Sequences []uint64 `arg:"" name:"sequence" help:"Which ones, as list shows them."`
+	Sequences []uint64 `arg:"" name:"sequence" help:"Sequences of the dead letters, as list shows them."`
 }
 
 // Run removes dead letters.
@@ -143,28 +144,28 @@ func (c *deadDiscardCmd) Run(env *environment) error {
 		}
 		return c.each(env, r.Msg, "discarded", r.Msg.GetDiscarded(), r.Msg.GetFailed())
 	})
-	return unsure(err, "they may have been removed, some or all: see what is left with: coordinator dead-letters list")
+	return unsure(err, "some or all may have been removed; see what is left with: coordinator dead-letters list")
 }
 
-// deadFilterFlags say which dead letters: those that match all that is given.
+// deadFilterFlags select the dead letters that match all given flags.
 type deadFilterFlags struct {
-	Stream      given `placeholder:"STREAM" help:"The stream they came from: commands, events or lifecycle."`
-	Participant given `placeholder:"NAME" help:"The participant whose messages they were; unknown: nobody's."`
-	Reason      given `placeholder:"TEXT" help:"A part of their reason."`
-	OlderThan   age   `help:"Kept for longer than that, such as 24h."`
+	Stream      given `placeholder:"STREAM" help:"Stream of the message: commands, events or lifecycle."`
+	Participant given `placeholder:"NAME" help:"Participant of the message; unknown for messages that name none."`
+	Reason      given `placeholder:"TEXT" help:"Text that the reason contains."`
+	OlderThan   age   `help:"Older than this, such as 24h."`
 }
 
 type deadPurgeCmd struct {
 	callFlags
 	byFlag
 	Where  deadFilterFlags `embed:"" prefix:"where-"`
-	All    bool            `help:"All dead letters, whatever they are."`
+	All    bool            `help:"Remove all dead letters."`
 	DryRun bool            `help:"Only count them."`
 }
 
 // Help gives examples.
 func (deadPurgeCmd) Help() string {
-	return `Removed is what matches all of the --where flags, for good: look at it first with --dry-run and list.
+	return `Removes for good all dead letters that match every --where flag. Check first with --dry-run and list.
 
 Examples:
   coordinator dead-letters purge --where-participant payment --where-reason 'no such saga'
@@ -176,9 +177,9 @@ Examples:
 func (c *deadPurgeCmd) Run(env *environment) error {
 	switch filtered := c.Where != (deadFilterFlags{}); {
 	case !filtered && !c.All:
-		return &exitError{code: ExitUsage, err: errors.New("which dead letters? say so with the --where flags, or remove all of them with --all"), hint: "see: coordinator dead-letters purge --help"}
+		return &exitError{code: ExitUsage, err: errors.New("no dead letters given: select some with --where flags, or all with --all"), hint: "see: coordinator dead-letters purge --help"}
 	case filtered && c.All:
-		return &exitError{code: ExitUsage, err: errors.New("--all is for all dead letters, and --where for some: give one")}
+		return &exitError{code: ExitUsage, err: errors.New("--all and --where flags exclude each other: give one of them")}
 	}
 	request := &apiv1.PurgeDeadLettersRequest{
 		Stream: string(c.Where.Stream), Participant: string(c.Where.Participant), Reason: string(c.Where.Reason), All: c.All, DryRun: c.DryRun, By: c.By,
@@ -214,7 +215,8 @@ func (c *deadPurgeCmd) Run(env *environment) error {
 	})
 }
 
-// each says what was done to which dead letter, and reports all that failed.
+// each prints the dead letters that were processed, and returns an error for those that
+// failed.
 func (f *callFlags) each(env *environment, reply proto.Message, did string, done []uint64, failed []*apiv1.FailedDeadLetter) error {
 	err := f.print(env.stdout, reply, func(w *terminal.Stream) {
 		if len(done) > 0 {

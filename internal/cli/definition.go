@@ -17,12 +17,12 @@ import (
 
 type definitionCmd struct {
 	Lint  lintCmd    `cmd:"" help:"Check definition files; lists every problem."`
-	Try   tryCmd     `cmd:"" help:"Make the request of a step from data in files."`
-	Apply applyCmd   `cmd:"" help:"Register definitions at a running coordinator."`
+	Try   tryCmd     `cmd:"" help:"Show the request that a step would send, from data in files."`
+	Apply applyCmd   `cmd:"" help:"Register definitions with a running coordinator."`
 	List  defsCmd    `cmd:"" help:"List the registered definitions."`
 	Show  defShowCmd `cmd:"" help:"Show a definition: its steps, timeouts and retries."`
 	Graph graphCmd   `cmd:"" help:"Draw a definition, as Mermaid or SVG."`
-	Diff  diffCmd    `cmd:"" help:"Say what differs between two definitions, step by step."`
+	Diff  diffCmd    `cmd:"" help:"Show the differences between two definitions, step by step."`
 }
 
 // Help gives examples.
@@ -46,7 +46,7 @@ type linted struct {
 	Definition  string   `json:"definition"`
 	Steps       int      `json:"steps"`
 	Fingerprint string   `json:"fingerprint"`
-	Notes       []string `json:"notes,omitempty"` // what may go wrong although it can be used
+	Notes       []string `json:"notes,omitempty"` // problems that do not prevent its use
 }
 
 // Run checks definition files.
@@ -72,7 +72,7 @@ func (c *lintCmd) Run(env *environment) error {
 	return err
 }
 
-// loadDefinitions reads all files, and reports the problems of all.
+// loadDefinitions reads all files, and returns the problems of all of them together.
 func loadDefinitions(paths []string) ([]*saga.Definition, error) {
 	var all []*saga.Definition
 	var errs []error
@@ -89,7 +89,7 @@ type applyCmd struct {
 	Paths []string `arg:"" name:"file" help:"Files, or directories of files, of definitions in YAML or JSON."`
 }
 
-// Run registers definitions. Nothing is registered unless all files are right.
+// Run registers definitions. If a file has a problem, it registers none.
 func (c *applyCmd) Run(env *environment) error {
 	defs, err := loadDefinitions(c.Paths)
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *applyCmd) Run(env *environment) error {
 		}
 		return nil
 	})
-	err = unsure(err, "some may have been registered; apply again, what is registered is not registered twice, or see: coordinator definition list")
+	err = unsure(err, "some may have been registered; apply again, which is safe, or see: coordinator definition list")
 	if printed := c.print(env.stdout, done, func(w *terminal.Stream) {
 		for _, d := range done.GetDefinitions() {
 			w.Printf("registered  %s  %s\n", refOf(d.GetRef()), d.GetFingerprint())

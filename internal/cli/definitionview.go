@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/saga/diagram"
 )
 
-// lookup finds a definition: that of a file, if there is one of this name, or else
-// one that is registered.
+// lookup returns the definition in the file of this name if the file exists, or else the
+// registered definition.
 func (f *serverFlags) lookup(env *environment, what string) (*saga.Definition, error) {
 	if _, err := os.Stat(what); err == nil {
 		defs, err := definitionfile.Load(what)
@@ -27,7 +27,7 @@ func (f *serverFlags) lookup(env *environment, what string) (*saga.Definition, e
 			return nil, err
 		}
 		if len(defs) != 1 {
-			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with one", what, plural.Of(len(defs), "definition", "definitions"))}
+			return nil, &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with exactly one", what, plural.Of(len(defs), "definition", "definitions"))}
 		}
 		return defs[0], nil
 	}
@@ -77,8 +77,8 @@ func (c *defShowCmd) Run(env *environment) error {
 
 func actionText(a *saga.Action) string { return a.Participant + "." + a.Action }
 
-// branchesOf are the lines that lead to each step, in the order of the definition:
-// branches of a parallel hang side by side from one line.
+// branchesOf returns the tree lines in front of each step, in the order of the definition.
+// Branches of a parallel hang from the same line.
 func branchesOf(nodes []saga.Node) []string {
 	var lines []string
 	var walk func(nodes []saga.Node, lead string)
@@ -108,7 +108,7 @@ func branchesOf(nodes []saga.Node) []string {
 type graphCmd struct {
 	callFlags
 	What   string `arg:"" name:"definition" help:"A name, name/version or a file."`
-	Format string `enum:"mermaid,svg" default:"mermaid" help:"How to draw: ${enum}."`
+	Format string `enum:"mermaid,svg" default:"mermaid" help:"Format: ${enum}."`
 }
 
 // Run draws a definition.
@@ -127,21 +127,21 @@ func (c *graphCmd) Run(env *environment) error {
 
 type diffCmd struct {
 	callFlags
-	From string `arg:"" help:"A name, name/version or a file: how it is."`
-	To   string `arg:"" help:"A name, name/version or a file: how it will be."`
+	From string `arg:"" help:"The old definition: a name, name/version or a file."`
+	To   string `arg:"" help:"The new definition: a name, name/version or a file."`
 }
 
-// Help says what the exit code means.
+// Help explains the exit code.
 func (diffCmd) Help() string {
-	return `Compares what sagas would do: defaults are filled in, versions are not compared. Exit code 1:
-something differs.
+	return `Compares what sagas would do, with defaults filled in; ignores the versions. Exit code 1:
+they differ.
 
 Examples:
   coordinator definition diff checkout/1 checkout/2
   coordinator definition diff checkout checkout.yaml`
 }
 
-// Run says what differs.
+// Run prints the differences.
 func (c *diffCmd) Run(env *environment) error {
 	from, err := c.lookup(env, c.From)
 	if err != nil {

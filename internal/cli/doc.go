@@ -5,12 +5,12 @@
 //	                                                      ├─▶ API       (start, show, cancel …, over Connect)
 //	                                                      └─▶ boltstore (restore, offline backup)
 //
-// It reads flags, environment and files, and nobody else does. It does not
-// decide anything about sagas.
+// It alone reads flags, environment and configuration files. It makes no decisions about
+// sagas.
 //
 // A value comes from the flag, or else from the environment, or else from the
 // config file, or else from the default; "config check" shows which.
 //
-// Failure looks like one line on stderr that says what went wrong and what to do
-// next, and like one of the exit codes in exit.go.
+// A failed command prints to stderr what went wrong and what to do next, and ends with one
+// of the exit codes of exit.go.
 package cli

@@ -15,19 +15,19 @@ import (
 type doctorCmd struct {
 	callFlags
 	natsFlags `group:"NATS"`
-	Monitor   string `name:"nats-monitor" env:"AMENDS_NATS_MONITOR" placeholder:"URL" help:"The server's monitoring, such as http://127.0.0.1:8222, for what only it can say."`
+	Monitor   string `name:"nats-monitor" env:"AMENDS_NATS_MONITOR" placeholder:"URL" help:"Monitoring endpoint of the NATS server, such as http://127.0.0.1:8222, for checks that need it."`
 	DataDir   string `env:"AMENDS_DATA_DIR" type:"path" placeholder:"DIR" help:"The coordinator's data directory, if it is on this machine."`
 }
 
-// Help says what it does.
+// Help lists what is examined.
 func (doctorCmd) Help() string {
-	return `Looks at a running deployment and says for each finding what to do: whether the coordinator takes
-work, clocks, access and encryption, what waits for a person, streams, copies, the window of
-deduplication against the longest attempt, subscriptions, JetStream's storage and sync, the disk.
+	return `Examines a running deployment and suggests a fix for each finding: readiness of the coordinator,
+clocks, access and encryption, sagas and dead letters that need an operator, streams, replicas,
+the deduplication window, subscriptions, JetStream storage and sync, and the disk.
 It changes nothing. Exit code 1: there is a problem.
 
 Examples:
-  coordinator doctor                       # NATS is looked for where the coordinator says it is
+  coordinator doctor                       # asks the coordinator for the address of NATS
   coordinator doctor --server https://sagas.example.com --nats-url tls://nats.example.com -o json
   coordinator doctor --data-dir /var/lib/amends --nats-monitor http://127.0.0.1:8222`
 }
@@ -60,14 +60,15 @@ func (c *doctorCmd) Run(env *environment) error {
 	return c.report(env, doctor.Examine(ctx, deployment))
 }
 
-// bus says how to reach the bus: as the flags say, or else where the coordinator does.
+// bus returns how to reach the bus, from the flags or else from the coordinator's url and
+// prefix.
 func (c *doctorCmd) bus(url, prefix string) (natsbus.Config, error) {
 	n := c.server()
 	n.URL = cmp.Or(n.URL, url)
 	return n.Bus("amends-doctor", cmp.Or(prefix, c.Prefix))
 }
 
-// report prints the findings, problems last, where one looks first.
+// report prints the findings with the problems last, next to the prompt.
 func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
 	if err := c.print(env.stdout, findings, func(w *terminal.Stream) {
 		for _, grade := range []doctor.Grade{doctor.OK, doctor.Unknown, doctor.Warning, doctor.Problem} {
@@ -85,7 +86,7 @@ func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
 		return err
 	}
 	if doctor.Worst(findings) == doctor.Problem {
-		return &exitError{code: ExitFailed, err: errors.New("there is a problem")}
+		return &exitError{code: ExitFailed, err: errors.New("problems were found; see above")}
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestExamplesAreTaken: the command line takes every command that its own help and the pages
-// of docs show. They are not carried out.
+// TestExamplesAreTaken: the parser accepts every command in the help and in the pages of
+// docs. The commands are not run.
 func TestExamplesAreTaken(t *testing.T) {
 	var shown []string
 	var walk func(n *kong.Node)
@@ -54,7 +54,7 @@ func TestExamplesAreTaken(t *testing.T) {
 		if len(args) == 0 || args[len(args)-1] == "--help" {
 			continue
 		}
-		for _, arg := range args { // files and directories that have to be there
+		for _, arg := range args { // files and directories that must exist
 			if strings.ContainsAny(arg, "./") && !strings.HasPrefix(arg, "-") && !filepath.IsAbs(arg) && filepath.IsLocal(arg) && !strings.Contains(arg, "://") {
 				_ = os.MkdirAll(filepath.Dir(arg), 0o700)
 				_ = os.WriteFile(arg, nil, 0o600)
@@ -73,7 +73,7 @@ var (
 	ofTheShell      = regexp.MustCompile(`(\s#| \| | \|\| | && |; | > | >> |<).*`)
 )
 
-// examplesIn are the commands in a text that has one a line.
+// examplesIn returns the commands in a text that has one per line.
 func examplesIn(text string) (commands []string) {
 	for line := range strings.Lines(text) {
 		if _, command, ok := strings.Cut(line, "coordinator "); ok && !strings.Contains(line, "./") && (strings.HasPrefix(strings.TrimSpace(line), "coordinator ") || strings.Contains(line, "| coordinator ")) {
@@ -83,7 +83,7 @@ func examplesIn(text string) (commands []string) {
 	return commands
 }
 
-// wordsOf are the words of a command as the shell has them, without its name.
+// wordsOf returns the arguments of a command as a shell splits them.
 func wordsOf(t *testing.T, command string) []string {
 	t.Helper()
 	quoted := regexp.MustCompile(`'[^']*'|"[^"]*"`)
@@ -103,7 +103,7 @@ func wordsOf(t *testing.T, command string) []string {
 	return args[1:]
 }
 
-// exampleParser is the grammar, with values for what a person's environment does not set.
+// exampleParser is the grammar, with values for the variables that users set.
 func exampleParser(t *testing.T) *kong.Kong {
 	t.Helper()
 	parser, err := kong.New(&root{}, append(decimals(), kong.Name("coordinator"), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"},

@@ -23,23 +23,23 @@ import (
 
 type exportCmd struct {
 	serverFlags
-	Definition  string `short:"d" help:"Only of this definition; name/version for a certain version."`
-	Phase       phases `short:"p" enum:"completed,compensated,parked" default:"completed,compensated,parked" help:"Only those that ended so: ${enum}; parked means abandoned."`
-	EndedSince  string `placeholder:"TIME" help:"Only sagas that ended at this time or later: 2026-11-21T09:30:00Z, or so long ago: 24h."`
+	Definition  string `short:"d" help:"Only sagas of this definition, as name or name/version."`
+	Phase       phases `short:"p" enum:"completed,compensated,parked" default:"completed,compensated,parked" help:"Only sagas that ended in these phases: ${enum}. Of parked sagas, only abandoned ones have ended."`
+	EndedSince  string `placeholder:"TIME" help:"Only sagas that ended at this time or later, such as 2026-11-21T09:30:00Z, or within a duration, such as 24h."`
 	EndedBefore string `placeholder:"TIME" help:"Only sagas that ended before this time."`
-	CursorFile  string `type:"path" placeholder:"FILE" help:"Keep here how far the export has come, and go on from there; removed at its end."`
-	PageSize    int    `default:"100" help:"Sagas between two marks in the cursor file, 1 to 1000."`
+	CursorFile  string `type:"path" placeholder:"FILE" help:"File that records progress. An interrupted export resumes from it; a finished one removes it."`
+	PageSize    int    `default:"100" help:"Sagas between two updates of the cursor file, 1 to 1000."`
 }
 
 // Help gives examples.
 func (exportCmd) Help() string {
-	return `Writes one JSON object a line for each saga that has ended, with its history: {"saga":{…},"history":[…]},
-in the API's words (docs/API.md). The last started comes first. Sagas are kept for the retention time after
-their end; export them before that.
+	return `Writes a line of JSON for each saga that has ended, with its history: {"saga":{…},"history":[…]},
+in the API's format (docs/API.md), newest first. Sagas are kept for the retention time after
+their end; export them before it is over.
 
-It streams: memory does not grow with the number of sagas. With --cursor-file an export that was interrupted
-goes on where it was; what it had written since the last mark, at most a page, comes once more.
-A saga that cannot be shown hides no other: it is named on stderr with the reason, and the exit code is 1.
+Memory does not grow with the number of sagas. With --cursor-file an interrupted export resumes after the
+last complete page; sagas written since then, at most one page, are written again.
+If a saga cannot be read, it is reported on stderr, the export continues, and the exit code is 1.
 
 Examples:
   coordinator export > sagas.ndjson
@@ -48,7 +48,7 @@ Examples:
   coordinator export | jq -c 'select(.saga.phase == "compensated") | {id: .saga.id, reason: .saga.reason}'`
 }
 
-// historiesAtOnce bounds the histories that are read at the same time.
+// historiesAtOnce is the maximum number of histories that are read in parallel.
 const historiesAtOnce = 8
 
 // Run exports the sagas that have ended.
@@ -62,13 +62,13 @@ func (c *exportCmd) Run(env *environment) error {
 	}
 	env.stderr.Printf("exported %s; looked at %d\n", plural.Of(e.exported, "saga", "sagas"), e.looked)
 	if e.failed > 0 {
-		return &exitError{code: ExitFailed, err: fmt.Errorf("%s not exported whole, and named above", plural.Of(e.failed, "saga was", "sagas were")),
-			hint: "see what is damaged with: coordinator verify; a backup may have it whole"}
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s not exported completely; they are listed above", plural.Of(e.failed, "saga was", "sagas were")),
+			hint: "find the damage with: coordinator verify; a backup may hold an intact copy"}
 	}
 	return nil
 }
 
-// exporter is one export at work.
+// exporter is a running export.
 type exporter struct {
 	*exportCmd
 	filter        *apiv1.Filter
@@ -78,7 +78,7 @@ type exporter struct {
 	out, err      *terminal.Stream
 	pace          *pace
 	exported      int
-	failed        int // of those exported and others, that could not be shown whole
+	failed        int // sagas that could not be read completely, exported or not
 	looked        int
 }
 
@@ -110,7 +110,7 @@ func (e *exporter) prepare(now time.Time) (err error) {
 	return nil
 }
 
-// parseTime reads a moment, or how long ago it was; "" is the zero time.
+// parseTime reads a time, or a duration before now; "" is the zero time.
 func parseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -125,7 +125,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// run writes page after page, and marks after each how far it has come.
+// run writes page after page, and saves its progress after each.
 func (e *exporter) run(ctx context.Context, api service) error {
 	for {
 		next, err := e.page(ctx, api)
@@ -141,7 +141,7 @@ func (e *exporter) run(ctx context.Context, api service) error {
 	}
 }
 
-// page writes one page of the list and returns where the next begins.
+// page writes one page of sagas and returns the cursor of the next.
 func (e *exporter) page(ctx context.Context, api service) (next string, err error) {
 	ctx, heard, stop := e.env.hears(ctx, "the answer of the coordinator", e.Timeout)
 	defer stop()
@@ -154,7 +154,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	var wanted []*apiv1.Saga
 	for _, s := range r.Msg.GetSagas() {
 		switch {
-		case s.GetProblem() != "": // nobody can tell whether and when it ended
+		case s.GetProblem() != "": // without the record, it is not known whether and when the saga ended
 			e.skip(s.GetId(), s.GetProblem())
 		case e.wants(s):
 			wanted = append(wanted, s)
@@ -169,7 +169,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
-	stop() // from here on it waits for whoever takes the output
+	stop() // writing may wait for the reader of the output
 	var whole bytes.Buffer
 	exported := 0
 	for i, line := range lines {
@@ -182,14 +182,14 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 		}
 	}
 	if _, err := e.out.Lines().Write(whole.Bytes()); err != nil {
-		return "", &exitError{code: ExitFailed, err: fmt.Errorf("write the export: %w", err), hint: "what is there of it ends within a saga: make room, and export again; with --cursor-file it goes on where it was, the last page once more"}
+		return "", &exitError{code: ExitFailed, err: fmt.Errorf("write the export: %w", err), hint: "the output may end in the middle of a saga: free disk space and export again; with --cursor-file the export resumes with the last page"}
 	}
 	e.exported += exported
 	e.pace.add(int64(len(wanted)))
 	return r.Msg.GetNext(), nil
 }
 
-// wants reports whether a saga has ended, and when it should have.
+// wants reports whether a saga ended within the wanted time.
 func (e *exporter) wants(s *apiv1.Saga) bool {
 	if s.GetEnded() == nil || s.GetRemoved() {
 		return false
@@ -198,14 +198,14 @@ func (e *exporter) wants(s *apiv1.Saga) bool {
 	return !ended.Before(e.since) && (e.before.IsZero() || ended.Before(e.before))
 }
 
-// skip says which saga is not exported whole, and why: it hides no other.
+// skip reports a saga that is not exported completely. The export continues.
 func (e *exporter) skip(id, problem string) {
 	e.failed++
-	e.err.Printf("saga %s is not exported whole: %s\n", id, problem)
+	e.err.Printf("saga %s is not exported completely: %s\n", id, problem)
 }
 
-// line is one saga with its history, and what of it cannot be shown; nil: there is nothing,
-// or it was removed meanwhile.
+// line returns a saga with its history as a line of JSON, and the first problem in it. The
+// line is nil if the saga cannot be read or was removed meanwhile.
 func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line []byte, problem string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
@@ -214,7 +214,7 @@ func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line [
 		switch connect.CodeOf(err) {
 		case connect.CodeNotFound, connect.CodeFailedPrecondition: // removed meanwhile
 			return nil, "", nil
-		case connect.CodeInternal: // it is this one that cannot be shown
+		case connect.CodeInternal: // only this saga cannot be read
 			return nil, err.Error(), nil
 		}
 		return nil, "", err
@@ -238,8 +238,8 @@ func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line [
 	return line, problem, err
 }
 
-// mark keeps how far the export has come, under another name first, so that the
-// file is whole whenever somebody interrupts; at the end it goes.
+// mark records progress in the cursor file, atomically. At the end of the export it removes
+// the file.
 func (e *exporter) mark(next string) error {
 	switch {
 	case e.CursorFile == "":

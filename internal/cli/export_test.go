@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// full is a disk that has room for so many writes.
+// full is a disk with room for a given number of writes.
 type full struct {
 	bytes.Buffer
 	writes int
@@ -35,7 +35,7 @@ func (f *full) Write(b []byte) (int, error) {
 	return f.Buffer.Write(b)
 }
 
-// exported reads what an export wrote: how many lines each saga has.
+// exported reads the output of an export: the number of lines of each saga.
 func exported(t *testing.T, text string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -58,8 +58,8 @@ func exported(t *testing.T, text string) map[string]int {
 	return found
 }
 
-// An export that was interrupted goes on behind the last page that it had written
-// whole, and the two together have every saga that ended.
+// An interrupted export resumes after the last complete page, and both parts together hold
+// every saga that ended.
 func TestExportGoesOn(t *testing.T) {
 	const sagas = 7
 	url := endedSagas(t, sagas)
@@ -78,7 +78,7 @@ func TestExportGoesOn(t *testing.T) {
 	}
 	second := &full{writes: 100}
 	if code, said := export(second); code != cli.ExitOK || !strings.Contains(said, "exported 3 sagas") {
-		t.Fatalf("going on: exit code %d: %s", code, said)
+		t.Fatalf("resumed: exit code %d: %s", code, said)
 	}
 	all := exported(t, first.String()+second.String())
 	if len(all) != sagas {
@@ -94,7 +94,7 @@ func TestExportGoesOn(t *testing.T) {
 	}
 }
 
-// endedSagas runs a coordinator on which so many sagas have ended.
+// endedSagas runs a coordinator on which n sagas have ended.
 func endedSagas(t *testing.T, n int) (url string) {
 	t.Helper()
 	count := contract.NewCommand[int, int]("counter", "count")

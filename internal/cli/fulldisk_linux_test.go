@@ -20,9 +20,9 @@ import (
 // smallDisk is set in the process that may mount a small disk.
 const smallDisk = "AMENDS_TEST_SMALL_DISK"
 
-// TestFullDisk: on a full disk each command ends with the exit code that docs/OPERATING.md
-// has for it, says what is full and what to do, and leaves nothing half-written behind. The
-// disk is a small tmpfs in namespaces of a process of its own.
+// TestFullDisk: on a full disk each command ends with the exit code of docs/OPERATING.md,
+// reports what is full and what to do, and leaves no partial file. The disk is a small
+// tmpfs in the namespaces of a separate process.
 func TestFullDisk(t *testing.T) {
 	if os.Getenv(smallDisk) == "" {
 		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
@@ -38,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 		out, err := again.CombinedOutput()
 		switch {
 		case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EINVAL):
-			t.Skipf("there are no user namespaces here: %v", err)
+			t.Skipf("user namespaces are not available: %v", err)
 		case err != nil:
 			t.Fatalf("%v\n%s", err, out)
 		case bytes.Contains(out, []byte("--- SKIP")):
@@ -47,9 +47,9 @@ func TestFullDisk(t *testing.T) {
 		return
 	}
 	disk := os.Getenv(smallDisk)
-	_ = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "") // nobody else sees what is mounted here
+	_ = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "") // keeps the mount private to this process
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=160m"); err != nil {
-		t.Skipf("there can be no small disk here: %v", err)
+		t.Skipf("a tmpfs cannot be mounted: %v", err)
 	}
 	w := &fullDisk{t: t, dir: t.TempDir(), disk: disk}
 	w.coordinator()
@@ -57,14 +57,14 @@ func TestFullDisk(t *testing.T) {
 	w.stores()
 }
 
-// fullDisk is a small disk, and a directory with room.
+// fullDisk is a small disk, and a directory elsewhere.
 type fullDisk struct {
 	t         *testing.T
 	dir, disk string
 	server    string
 }
 
-// run runs a command and returns its exit code and what it says.
+// run runs a command and returns its exit code and error output.
 func (w *fullDisk) run(ctx context.Context, to io.Writer, line string) (code int, said string) {
 	w.t.Helper()
 	var errs bytes.Buffer
@@ -72,7 +72,7 @@ func (w *fullDisk) run(ctx context.Context, to io.Writer, line string) (code int
 	return code, errs.String()
 }
 
-// right runs a command that has to succeed.
+// right runs a command that must succeed.
 func (w *fullDisk) right(line string) {
 	w.t.Helper()
 	if code, said := w.run(w.t.Context(), io.Discard, line); code != cli.ExitOK {
@@ -80,20 +80,20 @@ func (w *fullDisk) right(line string) {
 	}
 }
 
-// full runs a command that finds no room, and looks at how it ends.
+// full runs a command that runs out of space, and checks how it ends.
 func (w *fullDisk) full(to io.Writer, line string, want int, todo string) {
 	w.t.Helper()
 	before := w.names()
 	code, said := w.run(w.t.Context(), to, line)
 	if code != want || !strings.Contains(said, "no space left on device") || !strings.Contains(said, todo) {
-		w.t.Errorf("%s: exit code %d, want %d and %q; it says %s", line, code, want, todo, said)
+		w.t.Errorf("%s: exit code %d, want %d and %q; output %s", line, code, want, todo, said)
 	}
 	if after := w.names(); after != before {
-		w.t.Errorf("%s leaves something behind:\n%s\nbefore:\n%s", line, after, before)
+		w.t.Errorf("%s leaves files behind:\n%s\nbefore:\n%s", line, after, before)
 	}
 }
 
-// names are the files on the disk.
+// names lists the files on the disk.
 func (w *fullDisk) names() string {
 	var names strings.Builder
 	_ = filepath.WalkDir(w.disk, func(path string, d os.DirEntry, err error) error {
@@ -160,13 +160,13 @@ func (w *fullDisk) serve(data string) (ended <-chan int, said *bytes.Buffer, sto
 		default:
 		}
 		if time.Now().After(limit) {
-			w.t.Fatal("no coordinator is ready")
+			w.t.Fatal("the coordinator did not become ready")
 		}
 	}
 }
 
-// coordinator: one that finds no room for a commit ends with 3; and so does one that is
-// started then.
+// coordinator: a coordinator that has no space for a commit ends with exit code 3, as does
+// one that is then started on the full disk.
 func (w *fullDisk) coordinator() {
 	for name, step := range map[string]string{
 		"nobody": "{name: call, kind: retriable, do: {participant: nobody, action: call}}",
@@ -181,28 +181,28 @@ func (w *fullDisk) coordinator() {
 	w.right("start nobody --id order-1 --server SERVER")
 	w.fill()
 	code := -1
-	for i := range 10_000 { // what the file has room for still goes in
+	for i := range 10_000 { // until the free pages of the file are used up
 		if _, text := w.run(w.t.Context(), io.Discard, fmt.Sprintf("start nobody --id order-%d --server SERVER --timeout 5s", i+2)); text == "" {
 			continue
 		}
 		code = <-ended
 		break
 	}
-	if code != cli.ExitStoreBroken || !strings.Contains(said.String(), "no space left on device") || !strings.Contains(said.String(), "make room on the disk of the data directory") {
-		w.t.Errorf("a coordinator without room ended with %d and said %s", code, said)
+	if code != cli.ExitStoreBroken || !strings.Contains(said.String(), "no space left on device") || !strings.Contains(said.String(), "free space on the disk of the data directory") {
+		w.t.Errorf("a coordinator on a full disk: exit code %d, output %s", code, said)
 	}
 	code, text := w.run(w.t.Context(), io.Discard, "serve --data-dir DISK/data"+small)
-	if code != cli.ExitStoreBroken || !strings.Contains(text, "make room on the disk of the data directory") {
-		w.t.Errorf("one that is started then ends with %d and says %s", code, text)
+	if code != cli.ExitStoreBroken || !strings.Contains(text, "free space on the disk of the data directory") {
+		w.t.Errorf("started on a full disk: exit code %d, output %s", code, text)
 	}
 	if err := os.Remove(filepath.Join(w.disk, "filler")); err != nil {
 		w.t.Fatal(err)
 	}
-	w.right("verify --data-dir DISK/data") // and everything is there
+	w.right("verify --data-dir DISK/data") // no data is lost
 	w.empty()
 }
 
-// writers: what is written for somebody finds no room: 1.
+// writers: a command that has no space for its output ends with exit code 1.
 func (w *fullDisk) writers() {
 	ended, _, stop := w.serve("DIR/data")
 	for _, id := range []string{"order-1", "order-2"} {
@@ -213,7 +213,7 @@ func (w *fullDisk) writers() {
 	if code, said := w.run(w.t.Context(), io.Discard, "wait order-3 --server SERVER"); code != cli.ExitParked {
 		w.t.Fatal(code, said)
 	}
-	w.right("abandon order-3 --by ada --reason x --server SERVER") // so that there is something to export
+	w.right("abandon order-3 --by ada --reason x --server SERVER") // a saga to export
 	w.right("backup DIR/good.db --server SERVER")
 	w.fill()
 	w.t.Setenv("AMENDS_CONTEXTS", filepath.Join(w.disk, "contexts.yaml"))
@@ -227,23 +227,23 @@ func (w *fullDisk) writers() {
 		"definition list --server SERVER", "dead-letters list --server SERVER", "config check", "version", "completion bash", "complete de", "context list", "key create",
 		"token create --name ada --role viewer", "nats-permissions payment", "definition lint DIR/nobody.yaml", "simulate --sagas 2",
 	} {
-		w.full(full, line, cli.ExitFailed, "write it elsewhere, or make room")
+		w.full(full, line, cli.ExitFailed, "free disk space or write it elsewhere")
 	}
 	w.full(full, "export --server SERVER", cli.ExitFailed, "export again")
-	w.full(io.Discard, "backup DISK/copy.db --server SERVER", cli.ExitFailed, "make room there")
-	w.full(io.Discard, "context set here --server SERVER", cli.ExitFailed, "make room there")
+	w.full(io.Discard, "backup DISK/copy.db --server SERVER", cli.ExitFailed, "free disk space")
+	w.full(io.Discard, "context set here --server SERVER", cli.ExitFailed, "free disk space")
 	stop()
 	if code := <-ended; code != cli.ExitOK {
 		w.t.Errorf("the coordinator ended with %d", code)
 	}
-	w.full(io.Discard, "backup DISK/copy.db --data-dir DIR/data", cli.ExitFailed, "make room there")
+	w.full(io.Discard, "backup DISK/copy.db --data-dir DIR/data", cli.ExitFailed, "free disk space")
 }
 
-// stores: a store that finds no room is 3; the check of a backup is not: nothing of it is
-// damaged.
+// stores: a command that has no space for a store ends with exit code 3. The check of a
+// backup ends with 1, because the backup is not damaged.
 func (w *fullDisk) stores() {
 	w.full(io.Discard, "restore DIR/good.db --data-dir DISK/new", cli.ExitStoreBroken, "restore to another disk")
-	w.full(io.Discard, "serve --data-dir DISK/new2"+small, cli.ExitStoreBroken, "make room on the disk of the data directory")
+	w.full(io.Discard, "serve --data-dir DISK/new2"+small, cli.ExitStoreBroken, "free space on the disk of the data directory")
 	w.empty()
 	data, err := os.ReadFile(filepath.Join(w.dir, "good.db"))
 	if err != nil {
@@ -253,5 +253,5 @@ func (w *fullDisk) stores() {
 		w.t.Fatal(err)
 	}
 	w.fill()
-	w.full(io.Discard, "verify DISK/good.db", cli.ExitFailed, "make room there")
+	w.full(io.Discard, "verify DISK/good.db", cli.ExitFailed, "free disk space")
 }

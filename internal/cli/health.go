@@ -14,11 +14,11 @@ import (
 
 type healthCmd struct {
 	httpFlags
-	Live    bool          `help:"Ask whether the process is alive instead of whether it takes work."`
+	Live    bool          `help:"Check whether the process is alive instead of whether it is ready."`
 	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
 
-// Run asks a coordinator whether it is healthy.
+// Run checks whether a coordinator is healthy.
 func (c *healthCmd) Run(env *environment) error {
 	path := "/readyz"
 	if c.Live {
@@ -36,12 +36,12 @@ func (c *healthCmd) Run(env *environment) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return &exitError{code: ExitNotReachable, err: err, hint: "does the coordinator run with --http there?"}
+		return &exitError{code: ExitNotReachable, err: err, hint: "check that a coordinator runs with this --http address"}
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "text/plain" || response.StatusCode == http.StatusNotFound {
-		return &exitError{code: ExitNotReachable, err: fmt.Errorf("what answers at %s is not a coordinator: it says %s, with content type %q", base, response.Status, kind), hint: "give the address of a coordinator's --http with --http"}
+		return &exitError{code: ExitNotReachable, err: fmt.Errorf("the server at %s is not a coordinator: it answered %s with content type %q", base, response.Status, kind), hint: "set --http to the --http address of a coordinator"}
 	}
 	if response.StatusCode != http.StatusOK {
 		return &exitError{code: ExitFailed, err: errors.New(strings.TrimSpace(string(body)))}
@@ -52,8 +52,7 @@ func (c *healthCmd) Run(env *environment) error {
 	return nil
 }
 
-// baseURL makes the URL of an address a server listens on: one that listens
-// everywhere is asked on loopback.
+// baseURL returns the URL of a listen address, with loopback for an unspecified host.
 func baseURL(address string) string {
 	if strings.Contains(address, "://") {
 		return strings.TrimSuffix(address, "/")

@@ -17,12 +17,12 @@ import (
 type historyCmd struct {
 	callFlags
 	ID       string `arg:"" help:"The saga's id."`
-	Payloads bool   `help:"Print inputs and results as well."`
+	Payloads bool   `help:"Also print inputs and results."`
 }
 
 // Help gives examples.
 func (historyCmd) Help() string {
-	return `Prints the recorded events of a saga, oldest first: what moved it, when, by whom and why.
+	return `Prints the recorded events of a saga, oldest first: what happened, when, by whom and why.
 
 Examples:
   coordinator history order-42
@@ -52,7 +52,7 @@ func (c *historyCmd) Run(env *environment) error {
 	})
 }
 
-// history reads all parts of a history.
+// history reads all pages of a history.
 func history(ctx context.Context, api service, ask *apiv1.HistoryRequest) ([]*apiv1.Event, error) {
 	var all []*apiv1.Event
 	for {
@@ -90,13 +90,14 @@ func historyRow(e *apiv1.Event) []string {
 	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), by, cmp.Or(e.GetProblem(), e.GetReason())}
 }
 
-// payloadText is a payload on a line, or what there is to say of it; "" for none.
+// payloadText returns a payload as one line, or its size if it cannot be shown; "" if it is
+// empty.
 func payloadText(p *apiv1.Payload) string {
 	switch {
 	case p.GetSizeBytes() == 0:
 		return ""
 	case p.GetLeftOut():
-		return "(" + plural.Of(p.GetSizeBytes(), "byte that did not fit", "bytes that did not fit") + " into the answer)"
+		return "(" + plural.Of(p.GetSizeBytes(), "byte omitted", "bytes omitted") + ": too large for the answer)"
 	case p.GetText() == "":
 		return fmt.Sprintf("(%s of %s)", plural.Of(p.GetSizeBytes(), "byte", "bytes"), p.GetContentType())
 	}

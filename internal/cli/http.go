@@ -14,8 +14,8 @@ import (
 
 // httpFlags say how to reach a coordinator's HTTP address.
 type httpFlags struct {
-	HTTP    string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Where the coordinator serves HTTP: its --http, or a URL."`
-	TLSCert string `name:"tls-cert" env:"AMENDS_TLS_CERT" type:"path" placeholder:"FILE" help:"Ask over TLS and trust these certificates, PEM: the server's own, as serve takes it, or its authority's."`
+	HTTP    string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"The coordinator's --http address, or a URL."`
+	TLSCert string `name:"tls-cert" env:"AMENDS_TLS_CERT" type:"path" placeholder:"FILE" help:"Use TLS and trust these certificates, PEM: the server's own (serve --tls-cert) or its CA's."`
 }
 
 // reach returns a client and the base URL for it.
@@ -41,13 +41,12 @@ func (f *httpFlags) reach() (*http.Client, string, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() {
-		config.ServerName = ownName(data) // asked on this machine, it still shows the certificate of its public name
+		config.ServerName = ownName(data) // the certificate is for the public name, not for loopback
 	}
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}, base, nil
 }
 
-// ownName is a name that a server's certificate has; "": it has none, or is an
-// authority's.
+// ownName returns a DNS name of a server's certificate, or "" if it has none or is a CA's.
 func ownName(data []byte) string {
 	block, _ := pem.Decode(data)
 	if block == nil {

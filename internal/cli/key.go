@@ -7,14 +7,14 @@ import (
 )
 
 type keyCmd struct {
-	Create keyCreateCmd `cmd:"" help:"Make a key: its line goes to the top of the file of serve --store-keys."`
+	Create keyCreateCmd `cmd:"" help:"Create a key. Add the printed line at the top of the file of serve --store-keys."`
 }
 
 type keyCreateCmd struct {
-	Name string `help:"Its name, which stands beside what it seals. Default: the day, such as key-2026-11-27."`
+	Name string `help:"Name of the key, stored with the data that it encrypts. Default: the date, such as key-2026-11-27."`
 }
 
-// Run makes a key. Nothing is stored.
+// Run prints a new key. It stores nothing.
 func (c *keyCreateCmd) Run(env *environment) error {
 	if c.Name == "" {
 		c.Name = "key-" + time.Now().UTC().Format(time.DateOnly)
@@ -27,9 +27,9 @@ func (c *keyCreateCmd) Run(env *environment) error {
 	return nil
 }
 
-// keysFlag names the keys of a store that no coordinator has open.
+// keysFlag names the keys of a store that the command opens itself.
 type keysFlag struct {
-	StoreKeys string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"The keys of the store, if it is sealed."`
+	StoreKeys string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"File of the store's keys, if the store is encrypted."`
 }
 
 func (f *keysFlag) keys() (*boltstore.Keys, error) {

@@ -15,64 +15,64 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// filterFlags say which sagas.
+// filterFlags select sagas.
 type filterFlags struct {
-	Definition  given  `short:"d" placeholder:"NAME" help:"Only of this definition; name/version for a certain version."`
-	Phase       phases `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only in these phases: ${enum}."`
-	IDPrefix    given  `name:"id-prefix" placeholder:"PREFIX" help:"Only ids with this prefix."`
+	Definition  given  `short:"d" placeholder:"NAME" help:"Only sagas of this definition, as name or name/version."`
+	Phase       phases `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only sagas in these phases: ${enum}."`
+	IDPrefix    given  `name:"id-prefix" placeholder:"PREFIX" help:"Only sagas whose id has this prefix."`
 	Open        bool   `help:"Only sagas that have not ended."`
 	Paused      bool   `help:"Only sagas that are paused."`
-	Step        given  `placeholder:"NAME" help:"Only where this step is under way, waits for its next attempt or is parked."`
-	Participant given  `placeholder:"NAME" help:"Only where a step that is under way asks this participant."`
-	Why         given  `name:"reason-contains" placeholder:"TEXT" help:"Only those whose reason contains this text, ignoring case."`
-	Still       age    `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas that have not moved for this long: the stuck ones."`
+	Step        given  `placeholder:"NAME" help:"Only sagas in which this step is in progress, waits for its next attempt or is parked."`
+	Participant given  `placeholder:"NAME" help:"Only sagas with a step in progress at this participant."`
+	Why         given  `name:"reason-contains" placeholder:"TEXT" help:"Only sagas whose reason contains this text, ignoring case."`
+	Still       age    `name:"unmoved-for" placeholder:"DURATION" help:"Only sagas without progress for this long: stuck ones."`
 	OlderThan   age    `placeholder:"DURATION" help:"Only sagas started longer ago than this, such as 24h."`
 	YoungerThan age    `placeholder:"DURATION" help:"Only sagas started within this time, such as 10m."`
 }
 
-// given is the value of a filter's flag. What is given and empty, as from a variable that is
-// not set, would not filter.
+// given is the value of a filter flag. An empty value, as from an unset variable, is
+// refused because it would match everything.
 type given string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (g *given) UnmarshalText(text []byte) error {
 	if len(bytes.TrimSpace(text)) == 0 {
-		return errors.New("is empty; give a value, or leave the flag out")
+		return errors.New("is empty; give a value or omit the flag")
 	}
 	*g = given(text)
 	return nil
 }
 
-// phases are those of a filter's flag. As given, what is given and empty does not filter.
+// phases is the value of a phase flag. It refuses an empty value as given does.
 type phases []string
 
-// Validate is called by the parser where the flag is given.
+// Validate is called by the parser if the flag is given.
 func (p phases) Validate() error {
 	if len(p) == 0 {
-		return errors.New("is empty; give a value, or leave the flag out")
+		return errors.New("is empty; give a value or omit the flag")
 	}
 	return nil
 }
 
-// age is how long ago something was; 0: the flag is not given.
+// age is the value of a flag for how long ago something was; 0 if the flag is not given.
 type age time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (a *age) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if err != nil || d <= 0 {
-		return fmt.Errorf("is %q; give how long, such as 10m or 24h, or leave the flag out", text)
+		return fmt.Errorf("is %q; give a duration such as 10m or 24h, or omit the flag", text)
 	}
 	*a = age(d)
 	return nil
 }
 
-// empty says that no flag was given.
+// empty reports whether no flag was given.
 func (f *filterFlags) empty() bool {
 	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && f.Still == 0 && f.OlderThan == 0 && f.YoungerThan == 0
 }
 
-// filter is the same as the API takes it.
+// filter returns the flags as a filter of the API.
 func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
 	filter := &apiv1.Filter{
 		Phases: f.Phase, IdPrefix: string(f.IDPrefix), Open: f.Open, Paused: f.Paused, Step: string(f.Step), Participant: string(f.Participant), Reason: string(f.Why),
@@ -99,20 +99,20 @@ func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
 type listCmd struct {
 	callFlags
 	filterFlags
-	Limit int  `short:"n" default:"100" help:"How many at most. 0: all."`
-	Count bool `help:"Only count, by definition and phase."`
+	Limit int  `short:"n" default:"100" help:"Maximum number to list; 0 for all."`
+	Count bool `help:"Print only the numbers, by definition and phase."`
 }
 
 // Help gives examples.
 func (listCmd) Help() string {
 	return `Examples:
-  coordinator list --phase parked               # what waits for somebody
-  coordinator list --open --unmoved-for 1h      # what is stuck
+  coordinator list --phase parked               # sagas that wait for an operator
+  coordinator list --open --unmoved-for 1h      # stuck sagas
   coordinator list --step charge-payment --participant payment
   coordinator list -d checkout/2 -n 0 -o json | jq -r '.sagas[].id'`
 }
 
-// page is how many sagas are asked for at once.
+// page is the number of sagas per request.
 const page = 500
 
 // Run lists sagas.
@@ -149,7 +149,7 @@ func (c *listCmd) Run(env *environment) error {
 		return err
 	}
 	if more {
-		defer func() { env.stderr.Printf("there are more than %d; see them with -n 0\n", c.Limit) }()
+		defer func() { env.stderr.Printf("more than %d sagas match; list all with -n 0\n", c.Limit) }()
 	}
 	return c.print(env.stdout, all, func(w *terminal.Stream) {
 		rows := [][]string{{"SAGA", "DEFINITION", "PHASE", "STARTED", "UPDATED", "REASON"}}
@@ -160,7 +160,7 @@ func (c *listCmd) Run(env *environment) error {
 	})
 }
 
-// count prints how many sagas there are.
+// count prints the number of matching sagas by definition and phase.
 func (c *listCmd) count(env *environment, filter *apiv1.Filter) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.Count(ctx, connect.NewRequest(&apiv1.CountRequest{Filter: filter}))
@@ -175,7 +175,7 @@ func (c *listCmd) count(env *environment, filter *apiv1.Filter) error {
 			rows = append(rows, []string{"total", "", fmt.Sprint(r.Msg.GetTotal())})
 			w.Table(rows)
 			if r.Msg.GetAtLeast() {
-				env.stderr.Printf("there are at least so many: not every saga was looked at; narrow it with --definition or --phase\n")
+				env.stderr.Printf("these numbers are lower bounds: not all sagas were examined; narrow the filter with --definition or --phase\n")
 			}
 		})
 	})

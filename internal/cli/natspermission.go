@@ -15,25 +15,25 @@ import (
 )
 
 type grantCmd struct {
-	Users         []string `arg:"" name:"user" help:"Participants, and others as role:name: caller:shop, operator:ada, listener:mail, coordinator:amends, responder:amends-requests."`
-	NewPasswords  bool     `xor:"proof" help:"Make passwords: their bcrypt hashes are printed, the passwords themselves to stderr."`
-	NewNkeys      bool     `xor:"proof" help:"Make nkeys: the public ones are printed, the seeds to stderr."`
-	SingleAccount bool     `help:"For a server where users cannot have accounts of their own. A participant can purge and delete streams there, by the reply subject of its acknowledgements."`
-	Prefix        string   `env:"AMENDS_PREFIX" default:"saga" help:"First token of every subject."`
+	Users         []string `arg:"" name:"user" help:"Users: participants by name, others as role:name, such as caller:shop, operator:ada, listener:mail, coordinator:amends, responder:amends-requests."`
+	NewPasswords  bool     `xor:"proof" help:"Generate passwords: bcrypt hashes go to stdout, the passwords to stderr."`
+	NewNkeys      bool     `xor:"proof" help:"Generate nkeys: public keys go to stdout, the seeds to stderr."`
+	SingleAccount bool     `help:"Put all users into one account, for servers without accounts. Less safe: a participant can then purge and delete streams, through the reply subject of its acknowledgements."`
+	Prefix        string   `env:"AMENDS_PREFIX" default:"saga" help:"Prefix (first token) of every subject."`
 }
 
 // Help explains the output.
 func (grantCmd) Help() string {
-	return `Prints accounts: one for the coordinator and its streams, and one for each user, which imports what
-that user needs. Without --new-passwords and --new-nkeys the passwords are variables of the NATS
-configuration, which the server takes from its environment: $PAYMENT_PASSWORD for payment.
+	return `Prints accounts: one for the coordinator and its streams, and one for each user that imports what
+the user needs. Without --new-passwords and --new-nkeys the passwords are variables of the NATS
+configuration that the server reads from its environment: $PAYMENT_PASSWORD for payment.
 
 Examples:
   coordinator nats-permissions --new-passwords payment inventory caller:shop > users.conf
   coordinator nats-permissions --new-nkeys coordinator:amends responder:amends-requests payment > users.conf`
 }
 
-// Run prints the users as a block of a NATS server's configuration.
+// Run prints the users as a block of NATS server configuration.
 func (c *grantCmd) Run(env *environment) error {
 	config := natsbus.Config{Prefix: c.Prefix}
 	if err := config.Validate(); err != nil {
@@ -48,7 +48,7 @@ func (c *grantCmd) Run(env *environment) error {
 		}
 		_, err := config.Grant(natsbus.Role(role), name)
 		if err == nil && seen[name] {
-			err = fmt.Errorf("user %s is named twice; a service and a program of the same name need users of their own", name)
+			err = fmt.Errorf("user %s is given twice; use different names for a participant and another user", name)
 		}
 		if err != nil {
 			return &exitError{code: ExitUsage, err: err}
@@ -72,7 +72,8 @@ func (c *grantCmd) Run(env *environment) error {
 	return err
 }
 
-// proof is how users prove who they are. What only they may know goes to secrets.
+// proof returns a user's credentials as lines of configuration. It prints the secret part
+// to secrets.
 func (c *grantCmd) proof(secrets *terminal.Stream, name string) ([]string, error) {
 	switch {
 	case c.NewPasswords:

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestNoCoordinatorThere: of another server it is said that it is none, and what to give.
+// TestNoCoordinatorThere: if the server is not a coordinator, the error says so and names
+// --server.
 func TestNoCoordinatorThere(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
 		"page": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html><body>welcome") },
@@ -28,18 +29,18 @@ func TestNoCoordinatorThere(t *testing.T) {
 			ask(t, server.URL, asking, nil, func(line, _ string, code int, says string) {
 				if strings.HasPrefix(line, "backup") {
 					if _, err := os.Stat("copy.db"); err == nil {
-						t.Error("a page is kept as a backup")
+						t.Error("a web page is kept as a backup")
 					}
 				}
-				if code != ExitNotReachable || !strings.Contains(says, "is not a coordinator's API") || !strings.Contains(says, "--server") || strings.Contains(says, "may have been") {
-					t.Errorf("coordinator %s exits %d and says %s", line, code, says)
+				if code != ExitNotReachable || !strings.Contains(says, "is not a coordinator: it answered") || !strings.Contains(says, "--server") || strings.Contains(says, "may have been") {
+					t.Errorf("coordinator %s: exit code %d, output %s", line, code, says)
 				}
 			})
 		})
 	}
 }
 
-// TestHealthOfNoCoordinator: the page of another server is no sign of health.
+// TestHealthOfNoCoordinator: a page of another server does not count as healthy.
 func TestHealthOfNoCoordinator(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html><body>welcome") }))
 	defer server.Close()
@@ -47,7 +48,7 @@ func TestHealthOfNoCoordinator(t *testing.T) {
 		var out, errs bytes.Buffer
 		code := Run(t.Context(), append(strings.Fields(line), server.URL), strings.NewReader(""), &out, &errs)
 		if all := out.String() + errs.String(); code == 0 || !strings.Contains(all, "is not a coordinator") {
-			t.Errorf("coordinator %s exits %d and says %s", line, code, all)
+			t.Errorf("coordinator %s: exit code %d, output %s", line, code, all)
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestNumbers: every number of the command line has one spelling. 017 is not 15.
+// TestNumbers: numbers on the command line are plain decimal; 017 is refused, not read as
+// 15.
 func TestNumbers(t *testing.T) {
 	for _, tt := range []struct {
 		args  []string
@@ -42,7 +43,7 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("%v: %+v, %v", tt.args, flags, err)
 		}
 	}
-	// And the program's own grammar is parsed so.
+	// The grammar of the program uses the same mapper.
 	for _, args := range [][]string{{"dead-letters", "discard", "017"}, {"definition", "show", "checkout/01"}, {"list", "-n", "010"}} {
 		var out, errs bytes.Buffer
 		code := Run(t.Context(), slices.Concat(args, []string{"--server", "http://127.0.0.1:1"}), strings.NewReader(""), &out, &errs)

@@ -10,26 +10,25 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// decisionFlags are what every decision of a person takes: about one saga, or about
-// all that a filter matches.
+// decisionFlags are common to all operations on one saga, or on all that match a filter.
 type decisionFlags struct {
 	callFlags
-	ID     string      `arg:"" optional:"" help:"The saga's id. Without it the decision is about every saga that the --where flags match."`
-	By     string      `required:"" env:"AMENDS_BY" help:"Who decides; becomes part of the saga's history."`
-	Reason string      `required:"" help:"Why; becomes part of the saga's history."`
+	ID     string      `arg:"" optional:"" help:"The saga's id. Without it the operation applies to every saga that the --where flags match."`
+	By     string      `required:"" env:"AMENDS_BY" help:"Your name, recorded in the saga's history."`
+	Reason string      `required:"" help:"Why you do this, recorded in the saga's history."`
 	Where  filterFlags `embed:"" prefix:"where-" group:"Many sagas"`
-	DryRun bool        `group:"Many sagas" help:"Only count the sagas, and for how many the operation is legal."`
-	Yes    bool        `group:"Many sagas" help:"Do not ask before many sagas are decided about."`
+	DryRun bool        `group:"Many sagas" help:"Only count the matching sagas, and those for which the operation is legal."`
+	Yes    bool        `group:"Many sagas" help:"Do not ask for confirmation."`
 }
 
-// operate sends a decision and prints where the saga stands after it.
+// operate sends a decision and prints the saga's state after it.
 func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 	d.By, d.Reason = f.By, f.Reason
 	if f.ID == "" || !f.Where.empty() {
 		return f.operateAll(env, d)
 	}
 	if f.DryRun {
-		return &exitError{code: ExitUsage, err: errors.New("--dry-run is for many sagas; what is legal for one says: coordinator show " + f.ID)}
+		return &exitError{code: ExitUsage, err: errors.New("--dry-run works with --where flags only; see what is legal for this saga with: coordinator show " + f.ID)}
 	}
 	err := f.call(env, f.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: f.ID, Decision: d}))
@@ -39,27 +38,27 @@ func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 		s := r.Msg.GetSaga()
 		return f.print(env.stdout, s, func(w *terminal.Stream) { printSaga(w, s) })
 	})
-	return unsure(err, "the decision may have been taken; see whether it was with: coordinator history "+f.ID)
+	return unsure(err, "the decision may have been taken; check with: coordinator history "+f.ID)
 }
 
-// stepFlag names the step that a decision is about.
+// stepFlag names the step that a decision applies to.
 type stepFlag struct {
-	Step string `help:"The step; may be left out when the operation is legal for one step only."`
+	Step string `help:"The step; optional if the operation is legal for one step only."`
 }
 
 type cancelCmd struct{ decisionFlags }
 
 // Help gives examples.
 func (cancelCmd) Help() string {
-	return `What was done is undone, in reverse order; coordinator show says what that would be. Beyond
-the point of no return it is refused.
+	return `Undoes the completed steps in reverse order; coordinator show lists them. Refused past the
+point of no return.
 
 Examples:
   coordinator cancel order-42 --by ada --reason 'the customer called'
   coordinator cancel --where-definition checkout/3 --where-open --dry-run --by ada --reason 'bad prices'`
 }
 
-// Run makes a saga go back.
+// Run cancels a saga.
 func (c *cancelCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Operation: "cancel"})
 }
@@ -71,8 +70,8 @@ type retryCmd struct {
 
 // Help gives examples.
 func (retryCmd) Help() string {
-	return `The command goes out at once with the same idempotency key, and the step gets a fresh number of
-attempts.
+	return `Sends the command at once with the same idempotency key, and gives the step its full number of
+attempts again.
 
 Examples:
   coordinator retry order-42 --by ada --reason 'the bank is back'
@@ -80,7 +79,7 @@ Examples:
   coordinator retry --where-phase parked --where-step charge-payment --by ada --reason 'the bank is back'`
 }
 
-// Run attempts a step again.
+// Run retries a step now.
 func (c *retryCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Operation: "retry", Step: c.Step})
 }
@@ -88,20 +87,20 @@ func (c *retryCmd) Run(env *environment) error {
 type resolveCmd struct {
 	decisionFlags
 	stepFlag
-	Outcome string `required:"" enum:"completed,rejected" help:"How it was resolved: ${enum}."`
-	Result  string `help:"The result of a step that was completed: JSON, or a file, or - for stdin."`
+	Outcome string `required:"" enum:"completed,rejected" help:"Actual outcome of the step: ${enum}."`
+	Result  string `help:"Result of a completed step: JSON, a file, or - for stdin."`
 }
 
 // Help gives examples.
 func (resolveCmd) Help() string {
-	return `For a step whose outcome is unknown and whose truth you have found out.
+	return `For a step whose outcome is unknown to the coordinator, after you have found out what happened.
 
 Examples:
   coordinator resolve order-42 --step charge --outcome rejected --by ada --reason 'bank statement of today'
   coordinator resolve order-42 --step ship --outcome completed --result '{"tracking":"1Z9"}' --by ada --reason 'seen at the depot'`
 }
 
-// Run says how a step was resolved outside.
+// Run records the outcome of a step that was completed by hand.
 func (c *resolveCmd) Run(env *environment) error {
 	d := &apiv1.Decision{Operation: "resolve", Step: c.Step, Outcome: c.Outcome}
 	if c.Result != "" {
@@ -125,25 +124,25 @@ func (skipCmd) Help() string {
   coordinator skip order-42 --step send-mail --by ada --reason 'the customer has no address'`
 }
 
-// Run goes on without a step.
+// Run skips a step.
 func (c *skipCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Operation: "skip", Step: c.Step})
 }
 
 type compensateCmd struct {
 	decisionFlags
-	Step string `help:"The parked pivot; may be left out."`
+	Step string `help:"The parked pivot; optional."`
 }
 
 // Help gives examples.
 func (compensateCmd) Help() string {
-	return `You vouch that the pivot did not happen: nobody will undo it.
+	return `Make sure that the pivot had no effect: it is not undone.
 
 Examples:
   coordinator compensate order-42 --by ada --reason 'the bank has no such charge'`
 }
 
-// Run goes back from a parked pivot.
+// Run compensates a saga whose pivot is parked.
 func (c *compensateCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Operation: "compensate", Step: c.Step})
 }
@@ -152,10 +151,10 @@ type abandonCmd struct{ decisionFlags }
 
 // Help gives examples.
 func (abandonCmd) Help() string {
-	return `Nothing more is sent and nothing is undone: what the services hold is yours to put right.
+	return `Sends no further commands and undoes nothing: correct the services' data by hand.
 
 Examples:
-  coordinator abandon order-42 --by ada --reason 'settled by hand, ticket 1234'`
+  coordinator abandon order-42 --by ada --reason 'corrected by hand, ticket 1234'`
 }
 
 // Run ends a parked saga as it is.
@@ -167,14 +166,14 @@ type pauseCmd struct{ decisionFlags }
 
 // Help gives examples.
 func (pauseCmd) Help() string {
-	return `What is under way is still answered, and every other decision may be taken; what follows from
-it waits until the saga is resumed.
+	return `Answers to commands in flight are still recorded, and other operations stay possible. Commands
+that follow from them are sent after the saga is resumed.
 
 Examples:
   coordinator pause order-42 --by ada --reason 'the bank is being moved'`
 }
 
-// Run holds a saga.
+// Run pauses a saga.
 func (c *pauseCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Operation: "pause"})
 }
@@ -184,10 +183,10 @@ type resumeCmd struct{ decisionFlags }
 // Help gives examples.
 func (resumeCmd) Help() string {
 	return `Examples:
-  coordinator resume order-42 --by ada --reason 'the bank is there again'`
+  coordinator resume order-42 --by ada --reason 'the bank is back'`
 }
 
-// Run lets a paused saga go on.
+// Run resumes a paused saga.
 func (c *resumeCmd) Run(env *environment) error {
 	return c.operate(env, &apiv1.Decision{Operation: "resume"})
 }

@@ -25,29 +25,29 @@ import (
 
 type orphansCmd struct {
 	callFlags
-	File      string `arg:"" optional:"" default:"-" help:"The keys, one a line; - is standard input."`
-	BoltInbox string `type:"existingfile" placeholder:"FILE" help:"Read the keys from the inbox in this bbolt file instead: a copy, or of a service that does not run."`
-	Since     string `placeholder:"TIME" help:"Leave out what was recorded earlier than this, or where that is not said, of sagas that were started earlier, unless their saga is known: retention has removed it. Give the time of the backup."`
+	File      string `arg:"" optional:"" default:"-" help:"File with one idempotency key per line; - for stdin."`
+	BoltInbox string `type:"existingfile" placeholder:"FILE" help:"Read the keys from the inbox in this bbolt file instead; use a copy, or stop its service first."`
+	Since     string `placeholder:"TIME" help:"Ignore keys of unknown sagas that were recorded before this time (without a recorded time: whose saga started before it), because retention has removed those sagas. Give the time of the backup."`
 }
 
 // Help gives examples.
 func (orphansCmd) Help() string {
-	return `After a restore of a backup: finds what participants did for sagas that the restored store does not know, or
-does not know of. It takes idempotency keys (saga/birth/step/direction) from the participants' inboxes, asks the
-coordinator about them, and prints those that somebody has to look at, as JSON lines with -o json. A line may
-say behind the key when it was recorded: in RFC 3339, or as milliseconds since 1970. JSON lines are read as well:
-{"key":"order-42/hod85snpc0/charge-card/do","time":"2026-11-21T12:00:00Z"}. Empty lines and those that begin with # are
-passed over; lines that cannot be read are named on stderr, and the others are asked about all the same.
+	return `After a restore of a backup: finds effects of participants that the restored store does not know
+about. It reads idempotency keys (saga/birth/step/direction) of the participants' inboxes, looks them up at the
+coordinator, and prints those that an operator has to check, as JSON lines with -o json. A line may
+hold after the key the time it was recorded: in RFC 3339, or as milliseconds since 1970. JSON lines work, too:
+{"key":"order-42/hod85snpc0/charge-card/do","time":"2026-11-21T12:00:00Z"}. Empty lines and those that start with
+# are ignored. Lines that cannot be parsed are reported on stderr, and all others are still checked.
 
   unknown-saga  the saga is not known
   other-saga    another saga, started at another time, has its id
-  not-done      the saga does not count the step as done
-  not-undone    the saga goes on with a step that was undone
+  not-done      the saga has not recorded the step as done
+  not-undone    the saga relies on a step that was undone
   unknown-step  the saga has no such step
   unreadable    the saga's record is damaged
 
-docs/OPERATING.md (When the machine is lost) says how to get the keys and what to do about each kind. Exit code 1:
-there is something to look at, or a line could not be read.
+docs/OPERATING.md (When the machine is lost) explains how to get the keys and what to do about each kind. Exit
+code 1: a key needs a check, or a line could not be parsed.
 
 Examples:
   psql -At -d payment -f keys.sql | coordinator orphans --since 2026-11-21T09:30:00Z
@@ -55,7 +55,7 @@ Examples:
   coordinator orphans --bolt-inbox copy-of-inventory.db`
 }
 
-// Run asks about every key.
+// Run checks every key.
 func (c *orphansCmd) Run(env *environment) error {
 	o := &orphans{orphansCmd: c, env: env, pace: newPace(env.stderr, "checked", "key", "keys", 0)}
 	var err error
@@ -73,7 +73,7 @@ func (c *orphansCmd) Run(env *environment) error {
 	return o.verdict()
 }
 
-// source opens what the keys are read from.
+// source opens the input with the keys.
 func (c *orphansCmd) source(env *environment) (read func(*orphans) error, done func(), err error) {
 	switch {
 	case c.BoltInbox != "" && c.File != "-":
@@ -81,7 +81,7 @@ func (c *orphansCmd) source(env *environment) (read func(*orphans) error, done f
 	case c.BoltInbox != "":
 		db, err := bbolt.Open(c.BoltInbox, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 		if err != nil {
-			return nil, nil, &exitError{code: ExitFailed, err: fmt.Errorf("open the inbox %s: %w", c.BoltInbox, err), hint: "stop the service that has it open, or copy the file"}
+			return nil, nil, &exitError{code: ExitFailed, err: fmt.Errorf("open the inbox %s: %w", c.BoltInbox, err), hint: "stop the service that has the file open, or use a copy of it"}
 		}
 		return func(o *orphans) error {
 			return boltinbox.New(db).Keys(func(key contract.Key, recorded time.Time) error { return o.add(asked{key: key, recorded: recorded}) })
@@ -96,14 +96,14 @@ func (c *orphansCmd) source(env *environment) (read func(*orphans) error, done f
 	return func(o *orphans) error { return o.lines(f) }, func() { _ = f.Close() }, nil
 }
 
-// asked is one key that the coordinator is asked about.
+// asked is a key to look up.
 type asked struct {
 	key      contract.Key
-	recorded time.Time // zero: not said
-	line     int       // 0: it did not come on one
+	recorded time.Time // zero: not known
+	line     int       // 0: not read from a line
 }
 
-// orphans is one search at work.
+// orphans is a running search.
 type orphans struct {
 	*orphansCmd
 
@@ -116,7 +116,7 @@ type orphans struct {
 	checked, found, older, unread int
 }
 
-// run reads the keys and asks about them, so many at a time.
+// run reads the keys and looks them up in batches.
 func (o *orphans) run(ctx context.Context, api service, read func(*orphans) error) error {
 	o.ask = func(batch []asked) error {
 		within, _, stop := o.env.hears(ctx, "the answer of the coordinator", o.Timeout)
@@ -155,14 +155,14 @@ func (o *orphans) flush() error {
 	return err
 }
 
-// answered prints what was found. The answer is in the order of the question.
+// answered prints the orphans in the answer, which are in the order of batch.
 func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
 	for _, orphan := range found {
 		for len(batch) > 0 && batch[0].key.String() != orphan.GetKey() {
 			batch = batch[1:]
 		}
 		if len(batch) == 0 {
-			return fmt.Errorf("the coordinator tells of %.300q, which it was not asked about", orphan.GetKey())
+			return fmt.Errorf("the coordinator returned key %.300q, which was not in the request", orphan.GetKey())
 		}
 		one := batch[0]
 		batch = batch[1:]
@@ -178,7 +178,7 @@ func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
 	return nil
 }
 
-// isOlder reports whether a key is of a saga that was known before --since, and that
+// isOlder reports whether a key belongs to an unknown saga from before --since, which
 // retention has removed.
 func (o *orphans) isOlder(kind string, one asked) bool {
 	if kind != string(transport.OrphanUnknownSaga) && kind != string(transport.OrphanOtherSaga) {
@@ -218,33 +218,33 @@ func (o *orphans) printOrphan(orphan *apiv1.Orphan, one asked) error {
 	return nil
 }
 
-// verdict says how it went, and is an error if somebody has to look at something.
+// verdict prints a summary, and returns an error if a key or a line needs a check.
 func (o *orphans) verdict() error {
 	older := ""
 	if o.older > 0 {
 		older = fmt.Sprintf(", %d older than --since", o.older)
 	}
-	o.env.stderr.Printf("checked %s; %d to look at%s\n", plural.Of(o.checked, "key", "keys"), o.found, older)
+	o.env.stderr.Printf("checked %s: %d to look into%s\n", plural.Of(o.checked, "key", "keys"), o.found, older)
 	var problems []string
 	if o.found > 0 {
-		problems = append(problems, plural.Of(o.found, "key", "keys")+" to look at")
+		problems = append(problems, plural.Of(o.found, "key", "keys")+" to look into")
 	}
 	if o.unread > 0 {
-		problems = append(problems, plural.Of(o.unread, "line", "lines")+" that cannot be read")
+		problems = append(problems, plural.Of(o.unread, "line", "lines")+" that could not be parsed")
 	}
 	if len(problems) == 0 {
 		return nil
 	}
-	return &exitError{code: ExitFailed, err: errors.New(strings.Join(problems, ", and ")), hint: "docs/OPERATING.md (When the machine is lost) says what to do about each kind"}
+	return &exitError{code: ExitFailed, err: errors.New(strings.Join(problems, ", and ")), hint: "docs/OPERATING.md (When the machine is lost) explains what to do about each kind"}
 }
 
-// Bounds of a list of keys (I10).
+// Limits of a list of keys (I10).
 const (
 	longestLine = 4096 // bytes; a key has at most 212
-	mostNamed   = 100  // lines that cannot be read and are named
+	mostNamed   = 100  // lines with errors that are reported one by one
 )
 
-// lines reads a list of keys. A line that cannot be read is named, and is no error.
+// lines reads a list of keys. It reports lines that cannot be parsed and continues.
 func (o *orphans) lines(r io.Reader) error {
 	lines := bufio.NewReaderSize(r, longestLine)
 	for number := 1; ; number++ {
@@ -279,14 +279,14 @@ func (o *orphans) unreadable(number int, wrong error) {
 	case o.unread <= mostNamed:
 		o.env.stderr.Printf("line %d: %s\n", number, wrong.Error())
 	case o.unread == mostNamed+1:
-		o.env.stderr.Printf("further lines that cannot be read are counted only\n")
+		o.env.stderr.Printf("further lines that cannot be parsed are only counted\n")
 	}
 }
 
-// separators may stand between a key and its time, as programs for databases write them.
+// separators are what database clients may print between a key and its time.
 const separators = " \t,;|"
 
-// parseAsked reads a line; a key without anything is that of a line without one.
+// parseAsked parses a line. It returns a zero key for an empty line or a comment.
 func parseAsked(line []byte) (one asked, err error) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 || line[0] == '#' {
@@ -299,7 +299,7 @@ func parseAsked(line []byte) (one asked, err error) {
 			Time json.RawMessage `json:"time"`
 		}
 		if err := json.Unmarshal(line, &object); err != nil {
-			return one, fmt.Errorf(`begins like JSON, and is none like {"key":"…","time":"…"}: %w`, err)
+			return one, fmt.Errorf(`is not JSON of the form {"key":"…","time":"…"}: %w`, err)
 		}
 		text, at = object.Key, string(object.Time)
 	} else if end := strings.IndexAny(text, separators); end >= 0 {
@@ -314,7 +314,7 @@ func parseAsked(line []byte) (one asked, err error) {
 	return one, nil
 }
 
-// parseRecorded reads when a key was recorded; "" and null are not said.
+// parseRecorded parses the time when a key was recorded; it is zero for "" and null.
 func parseRecorded(text string) (time.Time, error) {
 	if text == "" || text == "null" {
 		return time.Time{}, nil

@@ -29,10 +29,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// purchase is what the sagas of these tests are about.
+// purchase is the input of the sagas in these tests.
 type purchase struct {
 	Poor bool `json:"poor,omitempty"` // the card is declined
-	Hold bool `json:"hold,omitempty"` // the stock takes its time
+	Hold bool `json:"hold,omitempty"` // the stock waits
 }
 
 var (
@@ -44,14 +44,14 @@ var (
 		saga.Pivot("charge", saga.Do(chargeCard)))
 )
 
-// fixture is two services with inboxes of their own, on disk, and a coordinator.
+// fixture is two services with inboxes on disk, and a coordinator.
 type fixture struct {
 	t       *testing.T
 	dir     string
 	payment *sql.DB
 	stock   *bbolt.DB
-	held    chan contract.SagaID // the stock has begun with a purchase that it holds
-	release chan struct{}        // and goes on with it
+	held    chan contract.SagaID // receives each purchase on which the stock waits
+	release chan struct{}        // lets the stock continue
 
 	url string
 	c   *client.Client
@@ -74,7 +74,7 @@ func newFixture(t *testing.T) *fixture {
 	return m
 }
 
-// open runs a coordinator on a data directory, with the services unless they are away.
+// open runs a coordinator on a data directory, with or without the services.
 func (m *fixture) open(data string, services bool) {
 	m.t.Helper()
 	s, err := server.Start(m.t.Context(), server.Config{
@@ -126,7 +126,7 @@ func (m *fixture) open(data string, services bool) {
 	}
 }
 
-// run runs a saga to its end, and returns the first part of its keys.
+// run runs a saga to its end, and returns the prefix of its keys.
 func (m *fixture) run(id contract.SagaID, p purchase, want contract.Phase) string {
 	m.t.Helper()
 	m.start(id, p)
@@ -152,7 +152,7 @@ func (m *fixture) ended(id contract.SagaID, want contract.Phase) string {
 
 func prefixOf(s *transport.Status) string { return string(s.ID) + "/" + s.Birth.String() + "/" }
 
-// pausedBehind starts a saga and pauses it while its first step is done.
+// pausedBehind starts a saga and pauses it while its first step is in progress.
 func (m *fixture) pausedBehind(id contract.SagaID) string {
 	m.t.Helper()
 	m.start(id, purchase{Hold: true})
@@ -189,7 +189,7 @@ func (m *fixture) cli(want int, stdin string, args ...string) (stdout, stderr st
 	return out.String(), said.String()
 }
 
-// keysOfPayment is what the statement in docs/OPERATING.md gives.
+// keysOfPayment returns the output of the SQL statement in docs/OPERATING.md.
 func (m *fixture) keysOfPayment() string {
 	m.t.Helper()
 	page, err := os.ReadFile("../../docs/OPERATING.md")
@@ -198,7 +198,7 @@ func (m *fixture) keysOfPayment() string {
 	}
 	statement := regexp.MustCompile("(?s)```sql\n(SELECT saga [^`]*)```").FindSubmatch(page)
 	if statement == nil {
-		m.t.Fatal("docs/OPERATING.md does not say how to get the keys out of SQLite")
+		m.t.Fatal("docs/OPERATING.md has no statement that reads the keys from SQLite")
 	}
 	rows, err := m.payment.Query(string(statement[1]))
 	if err != nil {
@@ -220,7 +220,7 @@ func (m *fixture) keysOfPayment() string {
 	return lines.String()
 }
 
-// found are the kinds and keys that orphans prints as JSON, for both inboxes.
+// found returns the kinds and keys that orphans prints as JSON for both inboxes.
 func (m *fixture) found(want int, since time.Time) (all []string) {
 	m.t.Helper()
 	args := []string{"orphans", "--server", m.url, "-o", "json"}
@@ -244,8 +244,8 @@ func (m *fixture) found(want int, since time.Time) (all []string) {
 	return all
 }
 
-// TestOrphans loses a machine: a coordinator is restored from a backup, and what its
-// participants did since is found from their inboxes, all of it and nothing else.
+// TestOrphans restores a coordinator from a backup, and finds from the participants'
+// inboxes exactly what they did since the backup.
 func TestOrphans(t *testing.T) {
 	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "lost"), true)
@@ -264,7 +264,7 @@ func TestOrphans(t *testing.T) {
 	m.operate("cancelled", "resume")
 	m.ended("cancelled", contract.Compensated)
 	if got := m.found(cli.ExitOK, time.Time{}); len(got) > 0 {
-		t.Errorf("nothing is lost yet, and found are %q", got)
+		t.Errorf("before the loss, orphans found %q", got)
 	}
 	m.end()
 
@@ -276,7 +276,7 @@ func TestOrphans(t *testing.T) {
 		"unknown-saga " + after + "charge/do", "unknown-saga " + after + "reserve/do",
 	}
 	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) {
-		t.Errorf("found are\n%q, want\n%q", got, want)
+		t.Errorf("found\n%q, want\n%q", got, want)
 	}
 	text, said := m.cli(cli.ExitFailed, m.keysOfPayment(), "orphans", "--server", m.url)
 	for _, line := range []string{
@@ -284,15 +284,15 @@ func TestOrphans(t *testing.T) {
 		"not-done      " + resumed + "charge/do (started ", "): the saga is running, and the step is pending\n",
 	} {
 		if !strings.Contains(text, line) {
-			t.Errorf("the text does not say %q:\n%s", line, text)
+			t.Errorf("the text lacks %q:\n%s", line, text)
 		}
 	}
-	if !strings.Contains(said, "checked 3 keys; 2 to look at") || !strings.Contains(said, "coordinator: 2 keys to look at") || !strings.Contains(said, "When the machine is lost") {
-		t.Errorf("said is %s", said)
+	if !strings.Contains(said, "checked 3 keys: 2 to look into") || !strings.Contains(said, "coordinator: 2 keys to look into") || !strings.Contains(said, "When the machine is lost") {
+		t.Errorf("error output: %s", said)
 	}
 	m.end()
 
-	// The caller starts the lost saga again, and an operator helps the others on.
+	// The caller starts the lost saga again, and an operator completes the others.
 	m.open(restored, true)
 	again := m.run("after", purchase{}, contract.Completed)
 	m.operate("resumed", "resume")
@@ -302,10 +302,10 @@ func TestOrphans(t *testing.T) {
 	m.ended("cancelled", contract.Compensated)
 	want = []string{"other-saga " + after + "charge/do", "other-saga " + after + "reserve/do"}
 	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) || after == again {
-		t.Errorf("found are\n%q, want\n%q", got, want)
+		t.Errorf("found\n%q, want\n%q", got, want)
 	}
 	if got := m.found(cli.ExitOK, time.Now()); len(got) > 0 {
-		t.Errorf("of keys recorded before --since, %q are found", got)
+		t.Errorf("keys recorded before --since are found: %q", got)
 	}
 	if s, err := m.c.Get(t.Context(), "waiting"); err != nil || prefixOf(s) != waiting {
 		t.Errorf("%+v, %v", s, err)
@@ -313,8 +313,8 @@ func TestOrphans(t *testing.T) {
 	m.end()
 }
 
-// Lists of keys come from many programs. Lines that cannot be read are named, and the
-// others are asked about.
+// TestOrphansOfAList: lists of keys come from many programs. Lines that cannot be parsed
+// are reported, and all others are checked.
 func TestOrphansOfAList(t *testing.T) {
 	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "data"), true)
@@ -347,35 +347,35 @@ func TestOrphansOfAList(t *testing.T) {
 		}
 	}
 	if fmt.Sprint(kinds) != "map[other-saga:1 unknown-saga:9 unknown-step:1]" || recorded != 6 {
-		t.Errorf("found are %v, %d with a time", kinds, recorded)
+		t.Errorf("found %v, %d with a time", kinds, recorded)
 	}
-	for _, want := range []string{"line 13: key ", "line 14: \"yesterday\"", "line 15: begins like JSON", "line 16: is longer than 4096 bytes", "line 17: ", "line 18: key ", "line 19: birth ",
-		"checked 13 keys; 11 to look at", "11 keys to look at, and 7 lines that cannot be read"} {
+	for _, want := range []string{"line 13: key ", "line 14: \"yesterday\"", "line 15: is not JSON of the form", "line 16: is longer than 4096 bytes", "line 17: ", "line 18: key ", "line 19: birth ",
+		"checked 13 keys: 11 to look into", "11 keys to look into, and 7 lines that could not be parsed"} {
 		if !strings.Contains(said, want) {
-			t.Errorf("said is not %q:\n%s", want, said)
+			t.Errorf("error output lacks %q:\n%s", want, said)
 		}
 	}
 	file := filepath.Join(m.dir, "keys.txt")
 	if err := os.WriteFile(file, []byte(strings.Repeat(known+"reserve/do\n", 1234)+lost+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, file); strings.Count(out, "\n") != 1 || !strings.Contains(said, "checked 1235 keys; 1 to look at") {
-		t.Errorf("of many:\n%s%s", out, said)
+	if out, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, file); strings.Count(out, "\n") != 1 || !strings.Contains(said, "checked 1235 keys: 1 to look into") {
+		t.Errorf("a long list:\n%s%s", out, said)
 	}
 	if out, _ := m.cli(cli.ExitOK, lost, "orphans", "--server", m.url, "--since", "2026-11-21T12:00:01Z"); out != "" {
-		t.Errorf("of a saga that was started before --since:\n%s", out)
+		t.Errorf("key of a saga that started before --since:\n%s", out)
 	}
 	if out, _ := m.cli(cli.ExitFailed, lost+" 2026-11-21T12:00:02Z", "orphans", "--server", m.url, "--since", "2026-11-21T12:00:01Z"); out == "" {
-		t.Error("what was recorded after --since is left out")
+		t.Error("a key recorded after --since is left out")
 	}
-	if _, said := m.cli(cli.ExitFailed, strings.Repeat("x\n", 300), "orphans", "--server", m.url); strings.Count(said, "\n") > 110 || !strings.Contains(said, "300 lines that cannot be read") {
-		t.Errorf("said of 300 wrong lines: %s", said)
+	if _, said := m.cli(cli.ExitFailed, strings.Repeat("x\n", 300), "orphans", "--server", m.url); strings.Count(said, "\n") > 110 || !strings.Contains(said, "300 lines that could not be parsed") {
+		t.Errorf("output for 300 invalid lines: %s", said)
 	}
 	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, filepath.Join(m.dir, "nothing"))
 	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, file, "--bolt-inbox", file)
 	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, "--since", "yesterday")
-	if _, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, "--bolt-inbox", filepath.Join(m.dir, "stock.db")); !strings.Contains(said, "stop the service that has it open, or copy the file") {
-		t.Errorf("of an inbox that is in use: %s", said)
+	if _, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, "--bolt-inbox", filepath.Join(m.dir, "stock.db")); !strings.Contains(said, "stop the service that has the file open, or use a copy of it") {
+		t.Errorf("an inbox that is in use: %s", said)
 	}
 	m.cli(cli.ExitOK, "", "orphans", "--server", m.url)
 	m.cli(cli.ExitNotReachable, lost, "orphans", "--server", "http://127.0.0.1:1", "--timeout", "1s")

@@ -15,11 +15,11 @@ import (
 
 // outputFlag chooses between text for people and JSON for programs.
 type outputFlag struct {
-	Output string `short:"o" enum:"text,json" default:"text" env:"AMENDS_OUTPUT" help:"How to print: ${enum}."`
+	Output string `short:"o" enum:"text,json" default:"text" env:"AMENDS_OUTPUT" help:"Output format: ${enum}."`
 }
 
-// print writes v as JSON, or lets text write it for people. Messages of the API
-// are written as the API writes them (docs/API.md).
+// print writes v as JSON, or calls text to write it for people. Messages of the API are
+// written in the API's format (docs/API.md).
 func (o outputFlag) print(w *terminal.Stream, v any, text func(w *terminal.Stream)) error {
 	if o.Output != "json" {
 		text(w)
@@ -40,7 +40,7 @@ func apiJSON(m proto.Message) (json.RawMessage, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
-// stamp writes a time for people; "" for none.
+// stamp formats a time for people; "" for none.
 func stamp(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
@@ -48,7 +48,7 @@ func stamp(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format("2006-01-02 15:04:05")
 }
 
-// since writes how long ago a time was, or how long until it is; "" for none.
+// since formats how long ago a time was, or how long until then; "" for none.
 func since(t *timestamppb.Timestamp, now time.Time) string {
 	if t == nil {
 		return ""
@@ -60,7 +60,7 @@ func since(t *timestamppb.Timestamp, now time.Time) string {
 	return short(d) + " ago"
 }
 
-// short writes a duration with two digits or so.
+// short formats a duration, rounded to about two digits.
 func short(d time.Duration) string {
 	switch {
 	case d < time.Second:

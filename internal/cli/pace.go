@@ -7,13 +7,13 @@ import (
 	"github.com/amends-dev/amends/internal/terminal"
 )
 
-// pace says on stderr, once a second, how far something long has come.
+// pace reports the progress of a long operation on stderr, once a second.
 type pace struct {
 	to   *terminal.Stream
 	what string
 	one  string // what is counted
 	many string
-	of   int64 // in all; 0: not known
+	of   int64 // total; 0: not known
 	done int64
 	next time.Time
 }
@@ -22,7 +22,7 @@ func newPace(to *terminal.Stream, what, one, many string, of int64) *pace {
 	return &pace{to: to, what: what, one: one, many: many, of: of, next: time.Now().Add(time.Second)}
 }
 
-// add counts, and speaks when it is time.
+// add adds n to the count, and reports progress if a second has passed.
 func (p *pace) add(n int64) {
 	p.done += n
 	now := time.Now()
@@ -37,7 +37,7 @@ func (p *pace) add(n int64) {
 	p.to.Printf("%s: %s\n", p.what, plural.Of(p.done, p.one, p.many))
 }
 
-// Write counts bytes that pass.
+// Write counts the bytes that pass through.
 func (p *pace) Write(b []byte) (int, error) {
 	p.add(int64(len(b)))
 	return len(b), nil

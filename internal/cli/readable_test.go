@@ -29,7 +29,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// datum is data of a user's and whether it has to be taken: known by how it was made.
+// datum is data of a user and whether it must be accepted, which is known from how it was
+// made.
 type datum struct {
 	bytes       []byte
 	contentType string // "": JSON
@@ -38,7 +39,7 @@ type datum struct {
 
 func (d datum) json() bool { return d.contentType == "" || d.contentType == "application/problem+json" }
 
-// compacted is JSON without the white space between its words, made by hand.
+// compacted removes the white space between the tokens of JSON, without a JSON library.
 func compacted(text []byte) string {
 	var b strings.Builder
 	inside := false
@@ -69,17 +70,17 @@ var (
 	others   = []string{"caf\xe9", "\x00\xff\xfe", `{"a":1}`, "plain <&>", `"\ud800"`, strings.Repeat("\xff", 150_000)}
 )
 
-// drawData makes data of a kind: most of it valid, some with one fault, some not JSON.
+// drawData draws data: mostly valid JSON, some with one fault, some not JSON.
 func drawData(t *rapid.T, most int) datum {
 	switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); kind {
 	case 0:
 		return datum{[]byte(others[rapid.IntRange(0, len(others)-1).Draw(t, "other")]), rapid.SampledFrom([]string{"text/plain; charset=iso-8859-1", "application/octet-stream"}).Draw(t, "type"), true}
-	case 1: // much that an escape would make more of
+	case 1: // characters that an escape would lengthen
 		unit := rapid.SampledFrom([]string{"<", "&&>", "é", `\"`, "\u2028", `",` + `"`}).Draw(t, "unit")
 		n := rapid.SampledFrom([]int{most - 4, most / 2, most + 1}).Draw(t, "size") / len(unit) * len(unit)
 		text := `["` + strings.Repeat(unit, n/len(unit)) + `"]`
 		return datum{[]byte(text), "", len(text) <= most}
-	case 2: // deep
+	case 2: // deep nesting
 		depth := rapid.SampledFrom([]int{119, 120, 121, 128, 1000, 20_000}).Draw(t, "depth")
 		open, end := "[", "]"
 		if rapid.Bool().Draw(t, "objects") {
@@ -108,14 +109,14 @@ func drawData(t *rapid.T, most int) datum {
 	}
 }
 
-// drawText makes a name or a reason; plain: one that every door can carry.
+// drawText draws a name or a reason.
 func drawText(t *rapid.T, label string) string {
 	return rapid.SampledFrom([]string{
 		"kim", "<b>kim</b> & co", "naïve 😀", "a\u0001b\x7f\u0085", "right\u202eleft", "line\nfeed\ttab", `"quoted\"`, "\u2028", "100%", strings.Repeat("<", 1024), strings.Repeat("é", 512), strings.Repeat("\u0001", 1024),
 	}).Draw(t, label)
 }
 
-// world is a coordinator with all its faces, and the test is its participant.
+// world is a coordinator with all its interfaces; the test is its participant.
 type world struct {
 	t     *testing.T
 	nats  *nats.Conn
@@ -157,7 +158,7 @@ func newWorld(t *testing.T) *world {
 	}}
 }
 
-// asks makes a request of the bus, and reads the reply as any program would.
+// asks sends a request on the bus, and reads the reply without the client library.
 func (w *world) asks(t *rapid.T, method string, data []byte, header ...string) (reply map[string]json.RawMessage, refused string) {
 	h := nats.Header{}
 	for i := 0; i < len(header); i += 2 {
@@ -177,14 +178,14 @@ func (w *world) asks(t *rapid.T, method string, data []byte, header ...string) (
 	return reply, ""
 }
 
-// command runs the program.
+// command runs a command line.
 func (w *world) command(t *rapid.T, stdin []byte, args ...string) (code int, stdout, stderr string) {
 	var out, said strings.Builder
 	code = cli.Run(context.Background(), append(args, "--server", w.http), bytes.NewReader(stdin), &out, &said)
 	return code, out.String(), said.String()
 }
 
-// starts starts a saga at one of the doors and reports whether it was taken.
+// starts starts a saga through a random interface and reports whether it was accepted.
 func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) {
 	doors := []string{"NATS", "Connect JSON", "gRPC"}
 	if d.contentType == "" {
@@ -207,7 +208,7 @@ func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) 
 	return err == nil, fmt.Sprint(err)
 }
 
-// answers publishes what a participant answers, as bytes.
+// answers publishes an answer of a participant, as bytes.
 func (w *world) answers(t *rapid.T, id, birth, step, direction, how string, data []byte, header ...string) {
 	h := nats.Header{"ce-type": {how}}
 	for i := 0; i < len(header); i += 2 {
@@ -218,7 +219,7 @@ func (w *world) answers(t *rapid.T, id, birth, step, direction, how string, data
 	}
 }
 
-// seen is a saga as a face shows it: payloads as the bytes that it gives, texts as they are.
+// seen is a saga as an interface shows it: payloads as its bytes, texts unchanged.
 type seen struct {
 	phase, reason, pausedBy, pausedReason, resultText string
 	input, started                                    string
@@ -232,7 +233,8 @@ func seenOf(s *apiv1.Saga, events []*apiv1.Event) seen {
 	}
 }
 
-// looks reads a saga through every face. exact are those that promise the bytes.
+// looks reads a saga through every interface. exact holds those that promise the exact
+// bytes.
 func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[string]seen) {
 	ctx := context.Background()
 	exact, values = map[string]seen{}, map[string]seen{}
@@ -275,7 +277,7 @@ func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[
 	return exact, values
 }
 
-// ofJSON reads what the program prints, with a reader of JSON and nothing of ours.
+// ofJSON reads what the CLI prints, with encoding/json only.
 func ofJSON(t *rapid.T, shown, history string) seen {
 	type payload struct {
 		Text   string
@@ -325,11 +327,11 @@ func ofBus(t *rapid.T, status, history map[string]json.RawMessage) seen {
 	return s
 }
 
-// TestWhatIsAcceptedIsShown: whatever a door takes as an input, a result, a reason or a
-// name, every face shows the same, byte for byte where it promises bytes, and every
-// decision answers what it did; what no face could show no door takes (I12).
+// TestWhatIsAcceptedIsShown: if an interface accepts an input, a result, a reason or a name,
+// every interface shows the same value, byte for byte where it promises bytes, and every
+// decision reports what it did. All refuse a value that one of them could not show (I12).
 func TestWhatIsAcceptedIsShown(t *testing.T) {
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each is a saga, and twenty requests
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check is a saga and twenty requests
 		if err := f.Value.Set("20"); err != nil {
 			t.Fatal(err)
 		}
@@ -343,11 +345,11 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		input := drawData(t, 256<<10)
 		taken, why := w.starts(t, id, input)
 		if taken != input.valid {
-			t.Fatalf("%.200q of %q is taken: %t, %.300s", input.bytes, input.contentType, taken, why)
+			t.Fatalf("%.200q of %q: accepted %t, %.300s", input.bytes, input.contentType, taken, why)
 		}
 		if !taken {
 			if _, refused := w.asks(t, "get", nil, "ce-sagaid", id); !strings.HasPrefix(refused, "not_found") {
-				t.Fatalf("it was refused, and there is %q", refused)
+				t.Fatalf("it was refused, but get answers %q", refused)
 			}
 			return
 		}
@@ -359,7 +361,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		}
 		expected.started, expected.startedBinary = expected.input, expected.inputBinary
 
-		// The participant answers with a result, or with a reason.
+		// The participant answers with a result or a reason.
 		status, _ := w.asks(t, "get", nil, "ce-sagaid", id)
 		var birth string
 		if err := json.Unmarshal(status["birth"], &birth); err != nil {
@@ -386,7 +388,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		}
 		w.until(t, id, 2)
 
-		// An operator pauses it, at one of the doors.
+		// An operator pauses the saga through a random interface.
 		expected.pausedBy, expected.pausedReason = drawText(t, "by"), drawText(t, "reason")
 		if strings.TrimSpace(expected.pausedBy) == "" || strings.TrimSpace(expected.pausedReason) == "" {
 			expected.pausedBy, expected.pausedReason = "kim", "x"
@@ -403,7 +405,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 			compare(t, face, got, bus)
 		}
 
-		// It ends, with a reason of the participant's where it goes back.
+		// The saga ends; if it compensates, with a reason of the participant.
 		if _, refused := w.asks(t, "operate", []byte(`{"operation":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
 			t.Fatal(refused)
 		}
@@ -416,11 +418,11 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 			w.answers(t, id, birth, "say", "undo", transport.TypeCompleted, nil)
 		}
 		reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id)
-		if refused == "" && string(reply["phase"]) == `"parked"` { // what was found out was refused
+		if refused == "" && string(reply["phase"]) == `"parked"` { // the result to resolve with was refused
 			reply, refused = w.asks(t, "operate", []byte(`{"operation":"skip","by":"kim","reason":"x"}`), "ce-sagaid", id)
 		}
 		if refused != "" || len(reply["ended"]) == 0 {
-			t.Fatalf("it has not ended: %s %s", refused, reply["phase"])
+			t.Fatalf("the saga has not ended: %s %s", refused, reply["phase"])
 		}
 		want[id] = expected.started
 	})
@@ -446,8 +448,8 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 	}
 }
 
-// resolves has the pivot parked, and says at one of the doors how it was resolved, with a
-// result that every face then shows as it was given.
+// resolves parks the pivot and resolves it through a random interface, with a result that
+// every interface then shows unchanged.
 func (w *world) resolves(t *rapid.T, id, birth string) {
 	w.answers(t, id, birth, "seal", "do", transport.TypeCompleted, []byte("{"))
 	w.until(t, id, 5)
@@ -476,7 +478,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 		}
 	}
 	if (said == "") != d.valid {
-		t.Fatalf("%s: the result %.200q is answered %.300q", door, d.bytes, said)
+		t.Fatalf("%s: the answer to result %.200q is %.300q", door, d.bytes, said)
 	}
 	if !d.valid {
 		return
@@ -487,7 +489,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 			t.Fatal(err)
 		}
 		result := got.Msg.GetSaga().GetSteps()[1].GetResult()
-		if result.GetLeftOut() { // together with the rest it is too much, and the history has it
+		if result.GetLeftOut() { // too large for the response; the history holds it
 			history, err := face.History(context.Background(), connect.NewRequest(&apiv1.HistoryRequest{Id: id, From: 6}))
 			if err != nil {
 				t.Fatal(err)
@@ -495,7 +497,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 			result = history.Msg.GetEvents()[0].GetPayload()
 		}
 		if result.GetText() != kept {
-			t.Fatalf("%s shows %.200q, given at %s as %.200q", name, result.GetText(), door, kept)
+			t.Fatalf("%s shows %.200q, sent through %s as %.200q", name, result.GetText(), door, kept)
 		}
 	}
 }
@@ -515,7 +517,7 @@ func (w *world) until(t *rapid.T, id string, revision uint64) {
 	t.Fatal(stream.Err())
 }
 
-// pauses takes a decision, and wants the answer to say what it did.
+// pauses pauses a saga, and checks that the answer says so.
 func (w *world) pauses(t *rapid.T, id, by, reason string) {
 	door := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "operator's door")
 	said := ""
@@ -540,15 +542,15 @@ func (w *world) pauses(t *rapid.T, id, by, reason string) {
 		}
 	}
 	if !strings.Contains(said, "since") && !strings.Contains(said, "paused") {
-		t.Fatalf("%s: the decision is answered %.300q", door, said)
+		t.Fatalf("%s: the answer to the decision is %.300q", door, said)
 	}
 }
 
 func compare(t *rapid.T, face string, got, want seen) {
-	if want.phase == "compensating" { // the reason is the coordinator's
+	if want.phase == "compensating" { // the coordinator wrote the reason
 		want.reason = got.reason
 		if !strings.Contains(got.reason, "bad-result: ") {
-			t.Fatalf("%s says of a result that cannot be kept: %q", face, got.reason)
+			t.Fatalf("%s shows this reason for a result that is not valid: %q", face, got.reason)
 		}
 	}
 	if got == want {
@@ -564,12 +566,12 @@ func compare(t *rapid.T, face string, got, want seen) {
 				at++
 			}
 			from := max(0, at-20)
-			t.Fatalf("%s shows as field %d, from byte %d of %d on, %.80q; want, of %d, %.80q", face, i, from, len(text), text[from:], len(other), other[from:])
+			t.Fatalf("%s, field %d differs from byte %d (of %d): %.80q; want (of %d) %.80q", face, i, from, len(text), text[from:], len(other), other[from:])
 		}
 	}
 }
 
-// TestTextsThatAreNotUTF8: what cannot be kept is not sent, and the error says so.
+// TestTextsThatAreNotUTF8: the CLI does not send texts that are not UTF-8, and says why.
 func TestTextsThatAreNotUTF8(t *testing.T) {
 	for _, args := range [][]string{
 		{"cancel", "order-1", "--by", "caf\xe9", "--reason", "x"}, {"pause", "order-1", "--by", "kim", "--reason", "\xff"}, {"show", "order-\xe9"},
@@ -584,6 +586,6 @@ func TestTextsThatAreNotUTF8(t *testing.T) {
 	t.Setenv("AMENDS_BY", "caf\xe9")
 	var said strings.Builder
 	if code := cli.Run(t.Context(), []string{"cancel", "order-1", "--reason", "x", "--server", "http://127.0.0.1:1"}, strings.NewReader(""), &said, &said); code != cli.ExitUsage || !strings.Contains(said.String(), "UTF-8") {
-		t.Errorf("the environment's name: exit code %d: %s", code, said.String())
+		t.Errorf("AMENDS_BY: exit code %d: %s", code, said.String())
 	}
 }

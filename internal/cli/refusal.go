@@ -10,7 +10,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// refusal turns the API's no into an error with its exit code and what to do next.
+// refusal turns an error of the API into one with an exit code and a hint.
 func refusal(remote *connect.Error) error {
 	e := &exitError{code: ExitFailed, err: errors.New(remote.Message())}
 	detail := detailOf(remote)
@@ -18,7 +18,7 @@ func refusal(remote *connect.Error) error {
 	case connect.CodeInvalidArgument:
 		e.code = ExitUsage
 	case connect.CodeNotFound:
-		e.hint = "see what there is with: coordinator list, or: coordinator definition list"
+		e.hint = "list what exists with: coordinator list, or: coordinator definition list"
 	case connect.CodeResourceExhausted:
 		e.hint = "try again later, or raise the coordinator's --max-open"
 		if after := detail.GetRetryAfter().AsDuration(); after > 0 {
@@ -26,17 +26,17 @@ func refusal(remote *connect.Error) error {
 		}
 	case connect.CodeDeadlineExceeded:
 		e.code = ExitNotReachable
-		e.hint = "give it more time with --timeout"
+		e.hint = "allow more time with --timeout"
 	case connect.CodeUnavailable:
 		e.code = ExitNotReachable
-		e.hint = "the coordinator is starting, stopping or cannot commit; coordinator healthcheck says which"
+		e.hint = "the coordinator is starting, stopping or cannot commit; see which with: coordinator healthcheck"
 	case connect.CodeUnauthenticated:
-		e.hint = "give a token with --token, AMENDS_TOKEN, or a context that names a file with one"
+		e.hint = "give a token with --token, AMENDS_TOKEN or the token file of a context"
 	case connect.CodePermissionDenied:
-		e.hint = "use a token with a role that may do this"
+		e.hint = "use a token whose role permits this"
 	case connect.CodeUnimplemented:
-		e.err = fmt.Errorf("the coordinator does not know this request: %s", remote.Message())
-		e.hint = "coordinator version on both sides: the coordinator may be of an older release"
+		e.err = fmt.Errorf("the coordinator does not support this request: %s", remote.Message())
+		e.hint = "the coordinator may be an older release; compare the output of: coordinator version, on both sides"
 	}
 	if legal := legalWords(detail.GetLegal()); len(legal) > 0 {
 		e.hint = "legal now: " + words(legal)
@@ -56,7 +56,7 @@ func detailOf(remote *connect.Error) *apiv1.Refusal {
 	return &apiv1.Refusal{}
 }
 
-// legalWords writes operations as one types them: "retry --step charge".
+// legalWords formats operations as they are typed: "retry --step charge".
 func legalWords(operations []*apiv1.LegalOperation) []string {
 	list := make([]string, 0, len(operations))
 	for _, v := range operations {
@@ -65,7 +65,7 @@ func legalWords(operations []*apiv1.LegalOperation) []string {
 	return list
 }
 
-// legalNow goes behind a reason.
+// legalNow formats legal operations as the end of a message.
 func legalNow(operations []*apiv1.LegalOperation) string {
 	if len(operations) == 0 {
 		return ""
@@ -73,7 +73,7 @@ func legalNow(operations []*apiv1.LegalOperation) string {
 	return "; legal now: " + words(legalWords(operations))
 }
 
-// typed writes an operation as the command line takes it.
+// typed formats an operation as the command line takes it.
 func typed(operation, step string) string {
 	if step != "" {
 		operation += " --step " + step

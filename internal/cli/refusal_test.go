@@ -37,7 +37,7 @@ func (refusing) OperateAll(_ context.Context, _ *connect.Request[apiv1.OperateAl
 	return s.Send(&apiv1.OperateAllResponse{Matched: 1, Refused: 1, Finished: true, Refusals: []*apiv1.RefusedSaga{{Id: "order-1", Reason: refusalText, Legal: legalThen}}})
 }
 
-// TestLegalAsTyped: what a refusal says is legal can be typed.
+// TestLegalAsTyped: the legal operations in a refusal can be typed as they are.
 func TestLegalAsTyped(t *testing.T) {
 	_, handler := apiv1connect.NewCoordinatorServiceHandler(refusing{})
 	server := httptest.NewServer(handler)
@@ -47,7 +47,7 @@ func TestLegalAsTyped(t *testing.T) {
 		Run(t.Context(), append(strings.Fields(line), "--by", "ada", "--reason", "x", "--server", server.URL), strings.NewReader(""), &out, &errs)
 		all := out.String() + errs.String()
 		if !strings.Contains(all, "legal now: cancel, retry --step ship-parcel, resolve --step ship-parcel --outcome completed|rejected\n") || strings.Contains(all, "retry ship-parcel") || !strings.Contains(all, "by kim") {
-			t.Errorf("coordinator %s says %s", line, all)
+			t.Errorf("coordinator %s: output %s", line, all)
 		}
 	}
 }

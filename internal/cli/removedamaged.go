@@ -12,21 +12,21 @@ import (
 type removeDamagedCmd struct {
 	callFlags
 	ID     string `arg:"" help:"The saga's id."`
-	By     string `required:"" env:"AMENDS_BY" help:"Who decides; kept with what is left of the saga."`
-	Reason string `required:"" help:"Why; kept with what is left of the saga."`
+	By     string `required:"" env:"AMENDS_BY" help:"Your name, recorded in the tombstone."`
+	Reason string `required:"" help:"Why you do this, recorded in the tombstone."`
 }
 
-// Help says what it does and what it does not.
+// Help explains the consequences.
 func (removeDamagedCmd) Help() string {
-	return `For a saga that cannot be moved because its record is damaged (docs/RUNBOOK.md, AmendsStoreDamaged). In
-its place is a tombstone, with who removed it and why; coordinator show tells. Nothing more is sent and nothing
-is undone: look first at what its steps have done at the participants, and put that right. Its id stays taken, so start
-the business again under a new one. A saga that can be read is refused.
+	return `For a saga that is stuck because its record is damaged (docs/RUNBOOK.md, AmendsStoreDamaged). The record
+is replaced by a tombstone that says who removed it and why. No further commands are sent and nothing
+is undone: check first what its steps did at the participants, and correct it by hand. The id stays in use: start
+the saga again under a new id. Refused for a saga whose record can be read.
 
-The store is read as a whole to find all that there is of the saga: with a large one give it more --timeout.
+Reads the entire store to find all records of the saga: allow more --timeout for a large store.
 
 Examples:
-  coordinator remove-damaged order-42 --by ada --reason 'settled by hand, ticket 1234'`
+  coordinator remove-damaged order-42 --by ada --reason 'corrected by hand, ticket 1234'`
 }
 
 // Run removes a damaged saga.
@@ -39,5 +39,5 @@ func (c *removeDamagedCmd) Run(env *environment) error {
 		s := r.Msg.GetSaga()
 		return c.print(env.stdout, s, func(w *terminal.Stream) { printSaga(w, s) })
 	})
-	return unsure(err, "it may have been removed; see whether it was, or is still being read, with: coordinator show "+c.ID)
+	return unsure(err, "the saga may have been removed; check with: coordinator show "+c.ID)
 }

@@ -29,15 +29,17 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the command line as a person does: real processes, a real
-// server, real files. Beside the usual commands the scripts have
+// TestScripts runs the command line in real processes with a real server and real files.
+// The scripts have these extra commands:
 //
 //	ready file                  wait for a ready file, set NATS_URL, HTTP_URL and AMENDS_SERVER from it
 //	term file                   send SIGTERM to the process that wrote the ready file
 //	exits code command…         run a command that must exit with this code
 //	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
-//	answer participant outcome  answer every command of a participant from now on, no longer as before
-//	rot store saga other        damage the record of one saga, and nothing of the other
+//
+// answer participant outcome answer every command of a participant with this outcome from
+// now on
+// rot store saga other damage the record of one saga, and not that of the other
 func TestScripts(t *testing.T) { scripts(t, "script") }
 
 // scripts runs the scripts of one directory of testdata.
@@ -53,8 +55,8 @@ func scripts(t *testing.T, dir string) {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
 			e.Setenv("AMENDS_NATS_LISTEN", "127.0.0.1:0")
 			e.Setenv("AMENDS_BY", "ada")
-			e.Setenv("LONG", strings.Repeat("x", 70_000)) // more than any attribute may have
-			e.Setenv("AMENDS_TIMEOUT", "2m")              // of a busy machine
+			e.Setenv("LONG", strings.Repeat("x", 70_000)) // longer than any field may be
+			e.Setenv("AMENDS_TIMEOUT", "2m")              // for a busy machine
 			e.Values[answering{}] = map[string]func(){}
 			e.Setenv("AMENDS_CONTEXTS", filepath.Join(e.WorkDir, "contexts.yaml"))
 			return nil
@@ -130,10 +132,11 @@ func secret(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// answering is the key of a script's services that answer, with what ends each.
+// answering is the context key of the services that a script runs, with their cancel
+// functions.
 type answering struct{}
 
-// answer stands in for a service.
+// answer runs a stand-in for a service.
 func answer(ts *testscript.TestScript, _ bool, args []string) {
 	participant, outcome := args[0], args[1]
 	services := ts.Value(answering{}).(map[string]func())

@@ -23,56 +23,55 @@ import (
 // in the config file.
 type serveFlags struct {
 	ConfigFile  string `name:"config" env:"AMENDS_CONFIG" type:"path" placeholder:"FILE" help:"YAML file whose keys are the names of these flags."`
-	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory of all durable data."`
+	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory for all durable data."`
 	StoreKeys   string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"File of keys that encrypt stored data (coordinator key create). Default: not encrypted."`
-	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"Directory, or file, of definitions to register at the start."`
+	Definitions string `env:"AMENDS_DEFINITIONS" type:"path" placeholder:"DIR" help:"File or directory of definitions to register at startup."`
 
-	NATSListen            string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded NATS server listens; port 0: a free one."`
-	NATSUsers             string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Who may use the embedded NATS server, as coordinator nats-permissions prints it. Default: anyone who reaches it."`
+	NATSListen            string `name:"nats-listen" env:"AMENDS_NATS_LISTEN" default:"127.0.0.1:4222" help:"Address of the embedded NATS server; port 0 picks a free port."`
+	NATSUsers             string `name:"nats-users" env:"AMENDS_NATS_USERS" type:"path" placeholder:"FILE" help:"Users of the embedded NATS server, as coordinator nats-permissions prints them. Default: anyone who can reach it."`
 	NATSTLSCert           string `name:"nats-listen-cert" env:"AMENDS_NATS_LISTEN_CERT" type:"path" placeholder:"FILE" help:"Certificate of the embedded NATS server, PEM; read again when it changes."`
 	NATSTLSKey            string `name:"nats-listen-key" env:"AMENDS_NATS_LISTEN_KEY" type:"path" placeholder:"FILE" help:"Key of --nats-listen-cert, PEM."`
-	NATSOpen              bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen beyond loopback without users or without TLS."`
+	NATSOpen              bool   `name:"nats-open" env:"AMENDS_NATS_OPEN" help:"Let the embedded NATS server listen on other addresses than loopback without users or without TLS."`
 	natsFlags             `group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderUser     string `name:"nats-responder-user" env:"AMENDS_NATS_RESPONDER_USER" help:"NATS user that answers requests and may do nothing else. Default: the user of everything else." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderPassword string `name:"nats-responder-password" env:"AMENDS_NATS_RESPONDER_PASSWORD" secret:"" help:"The responder's password; better in the environment than on the command line." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderCreds    string `name:"nats-responder-creds" env:"AMENDS_NATS_RESPONDER_CREDS" type:"path" placeholder:"FILE" help:"Or the responder's credentials file." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"Or the file with the seed of the responder's nkey." group:"External NATS (with --nats-url no server is embedded)"`
-	NATSReplicas          int    `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Copies of each stream at the external server." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderUser     string `name:"nats-responder-user" env:"AMENDS_NATS_RESPONDER_USER" help:"Separate NATS user that may only answer requests. Default: the coordinator's own user." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderPassword string `name:"nats-responder-password" env:"AMENDS_NATS_RESPONDER_PASSWORD" secret:"" help:"Password of the responder user; better in the environment than on the command line." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderCreds    string `name:"nats-responder-creds" env:"AMENDS_NATS_RESPONDER_CREDS" type:"path" placeholder:"FILE" help:"Credentials file of the responder user, instead of a password." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"File with the seed of the responder user's nkey, instead of a password." group:"External NATS (with --nats-url no server is embedded)"`
+	NATSReplicas          int    `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Replicas of each stream on the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
-	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Most bytes in the stream of commands, and in that of answers; beyond, publishing is refused. Default: 512 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
-	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Most bytes in the lifecycle stream; beyond, the oldest are dropped. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
-	LifecycleAge   time.Duration `name:"lifecycle-age" env:"AMENDS_LIFECYCLE_AGE" placeholder:"DURATION" help:"How long announcements are kept. Default: 168h for a new stream; an existing one keeps its limit." group:"Streams"`
-	DeadBytes      int64         `name:"dead-letter-bytes" env:"AMENDS_DEAD_LETTER_BYTES" placeholder:"N" help:"Most bytes of dead letters; beyond, the oldest are dropped. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
+	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Maximum size in bytes of the command stream, and of the event stream; a full stream refuses messages. Default: 512 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
+	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Maximum size in bytes of the lifecycle stream; a full stream drops its oldest messages. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
+	LifecycleAge   time.Duration `name:"lifecycle-age" env:"AMENDS_LIFECYCLE_AGE" placeholder:"DURATION" help:"How long lifecycle events are kept. Default: 168h for a new stream; an existing one keeps its limit." group:"Streams"`
+	DeadBytes      int64         `name:"dead-letter-bytes" env:"AMENDS_DEAD_LETTER_BYTES" placeholder:"N" help:"Maximum size in bytes of the dead-letter stream; a full stream drops its oldest messages. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
 	DeadAge        time.Duration `name:"dead-letter-age" env:"AMENDS_DEAD_LETTER_AGE" placeholder:"DURATION" help:"How long dead letters are kept. Default: 720h for a new stream; an existing one keeps its limit." group:"Streams"`
-	MaxMessage     int           `name:"max-message-bytes" env:"AMENDS_MAX_MESSAGE_BYTES" placeholder:"N" help:"Most bytes of a command or answer, headers included. Default: the NATS server's limit less 32 KiB, which dead letters need." group:"Streams"`
+	MaxMessage     int           `name:"max-message-bytes" env:"AMENDS_MAX_MESSAGE_BYTES" placeholder:"N" help:"Maximum size in bytes of a command or answer, headers included. Default: the NATS server's limit less 32 KiB, which dead letters add." group:"Streams"`
 
-	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Address of the API, health and metrics; port 0: a free one; empty: none."`
-	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Who may use the API when no authentication is configured (see Access): local, this machine only (--http must be loopback); off, nobody; insecure, anyone who reaches --http."`
-	accessFlags `group:"Access (who may use --http beyond loopback)"`
-	MaxStreams  int    `env:"AMENDS_MAX_STREAMS" default:"100" help:"Most open streams and NATS watch requests of one caller; ten times as many in all. Default: ${default}."`
-	MaxWaits    int    `env:"AMENDS_MAX_WAITS" default:"1000" help:"Most HTTP requests of one caller that wait for a saga to end; ten times as many in all. Default: ${default}."`
-	Pprof       bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ as well, to admins; without keys, on loopback only."`
-	OTLP        string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"OTLP/HTTP collector for traces, such as http://127.0.0.1:4318. OpenTelemetry's own OTEL_* variables are understood as well; without either there are no traces."`
-	LogLevel    string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"How much to log: ${enum}. Debug has a line for every transition."`
-	LogFormat   string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"How to log: ${enum}."`
+	HTTP        string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"Address of the API, health checks and metrics; port 0 picks a free port; empty disables HTTP."`
+	API         string `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local" help:"Who may use the API if no authentication is configured (see Access): local (this machine only; --http must be loopback), off (nobody) or insecure (anyone who can reach --http)."`
+	accessFlags `group:"Access (authentication, TLS and host names of --http)"`
+	MaxStreams  int    `env:"AMENDS_MAX_STREAMS" default:"100" help:"Maximum open streams and NATS watch requests of one caller; the total is limited to ten times as many. Default: ${default}."`
+	MaxWaits    int    `env:"AMENDS_MAX_WAITS" default:"1000" help:"Maximum HTTP requests of one caller that wait for a saga to end; the total is limited to ten times as many. Default: ${default}."`
+	Pprof       bool   `env:"AMENDS_PPROF" help:"Serve profiles under /debug/pprof/ to admins; without authentication, on loopback only."`
+	OTLP        string `name:"otlp-endpoint" env:"AMENDS_OTLP_ENDPOINT" placeholder:"URL" help:"OTLP/HTTP collector for traces, such as http://127.0.0.1:4318. The OTEL_* variables of OpenTelemetry work, too. Default: no traces."`
+	LogLevel    string `env:"AMENDS_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Log level: ${enum}. Debug logs every transition."`
+	LogFormat   string `env:"AMENDS_LOG_FORMAT" enum:"json,text" default:"json" help:"Log format: ${enum}."`
 
-	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Name of its durable consumers on the bus; keep it over restarts."`
-	Shards             int           `env:"AMENDS_SHARDS" default:"${shards}" help:"Goroutines that decide. Default: ${default}, one for every four processors and at least one."`
-	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"${max_batch}" help:"Inputs that are committed together. Default: ${default}."`
-	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"${max_open}" help:"Open sagas beyond which starts are refused. Default: ${default}."`
-	MaxBacklog         int           `env:"AMENDS_MAX_BACKLOG" default:"4096" help:"Most commands waiting to be published; one participant may use what the others leave. Default: ${default}."`
-	MaxUnanswered      int           `env:"AMENDS_MAX_UNANSWERED" default:"20000" help:"Most unanswered commands of one participant on the bus; further ones wait in the store. Default: ${default}."`
-	MaxUnansweredBytes int           `env:"AMENDS_MAX_UNANSWERED_BYTES" default:"67108864" help:"The same in bytes. Default: ${default}."`
+	Name               string        `env:"AMENDS_NAME" default:"coordinator" help:"Name of the coordinator's durable consumers on the bus; do not change it between restarts."`
+	Shards             int           `env:"AMENDS_SHARDS" default:"${shards}" help:"Goroutines that process sagas. Default: ${default}, one for every four processors and at least one."`
+	MaxBatch           int           `env:"AMENDS_MAX_BATCH" default:"${max_batch}" help:"Maximum number of inputs in one commit. Default: ${default}."`
+	MaxOpen            int           `env:"AMENDS_MAX_OPEN" default:"${max_open}" help:"Maximum number of open sagas; further starts are refused. Default: ${default}."`
+	MaxBacklog         int           `env:"AMENDS_MAX_BACKLOG" default:"4096" help:"Maximum number of commands waiting to be published. A participant may use any share that others do not need. Default: ${default}."`
+	MaxUnanswered      int           `env:"AMENDS_MAX_UNANSWERED" default:"20000" help:"Maximum number of unanswered commands of one participant on the bus; further ones wait in the store. Default: ${default}."`
+	MaxUnansweredBytes int           `env:"AMENDS_MAX_UNANSWERED_BYTES" default:"67108864" help:"Maximum size in bytes of unanswered commands of one participant on the bus. Default: ${default}."`
 	Retention          time.Duration `env:"AMENDS_RETENTION" default:"720h" help:"How long a saga and its history are kept after its end."`
-	AcceptClock        bool          `env:"AMENDS_ACCEPT_CLOCK" help:"Confirm that this machine's clock, which was set, is right: retention goes on at once instead of after 24 hours."`
-	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long after its end a saga's id is remembered, so that the same start does not run twice."`
+	AcceptClock        bool          `env:"AMENDS_ACCEPT_CLOCK" help:"After the clock was changed: confirm that it is right now, so that retention continues at once instead of after 24 hours."`
+	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long the id of an ended saga is remembered, so that a repeated start does not run it again."`
 
-	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take the prefix over from another store. The coordinator of that store stops when it notices: make sure that it should."`
-	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses to this file, as JSON, once the coordinator is ready; removed when it stops."`
+	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take over the prefix from another store. This stops the coordinator of that store: make sure that it should stop."`
+	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses to this file as JSON when the coordinator is ready, and remove the file when it stops."`
 }
 
-// config is the configuration as the server takes it, without definitions and
-// logger.
+// config returns the flags as a server.Config, without definitions and logger.
 func (f *serveFlags) config() server.Config {
 	nats := f.server()
 	nats.Replicas = f.NATSReplicas
@@ -81,7 +80,7 @@ func (f *serveFlags) config() server.Config {
 	nats.LifecycleAge, nats.DeadAge, nats.MaxMessageBytes = f.LifecycleAge, f.DeadAge, f.MaxMessage
 	nats.Listen, nats.Users, nats.Open = f.NATSListen, f.NATSUsers, f.NATSOpen
 	nats.ListenCert, nats.ListenKey = f.NATSTLSCert, f.NATSTLSKey
-	who, _ := f.accessFlags.config() // problem says what is wrong with it
+	who, _ := f.accessFlags.config() // problem returns the error
 	return server.Config{
 		DataDir: f.DataDir, StoreKeys: f.StoreKeys, NATS: nats, Prefix: f.Prefix, HTTP: f.HTTP, API: server.API(f.API), Pprof: f.Pprof,
 		Access: who, TLSCert: f.TLSCert, TLSKey: f.TLSKey, Plaintext: f.Plaintext, Redact: list(f.Redact),
@@ -91,19 +90,19 @@ func (f *serveFlags) config() server.Config {
 	}
 }
 
-// problem is everything that is wrong with the flags and with the files that they
-// name, given the server's configuration.
+// problem returns all problems of the flags, of the files they name, and of the server's
+// configuration.
 func (f *serveFlags) problem(config *server.Config) error {
 	_, err := f.accessFlags.config()
 	if f.ReadyFile != "" {
 		if info, missing := os.Stat(filepath.Dir(f.ReadyFile)); missing != nil || !info.IsDir() {
-			err = errors.Join(err, fmt.Errorf("ready file: %s is no directory in which it could be made", filepath.Dir(f.ReadyFile)))
+			err = errors.Join(err, fmt.Errorf("--ready-file: there is no directory %s", filepath.Dir(f.ReadyFile)))
 		}
 	}
 	return errors.Join(config.Check(), err)
 }
 
-// definitions reads the definitions to register at the start.
+// definitions reads the definitions to register at startup.
 func (f *serveFlags) definitions() ([]*saga.Definition, error) {
 	if f.Definitions == "" {
 		return nil, nil
@@ -111,7 +110,7 @@ func (f *serveFlags) definitions() ([]*saga.Definition, error) {
 	return loadDefinitions([]string{f.Definitions})
 }
 
-// traces says where to send spans; nil: nowhere.
+// traces returns where to send spans; nil if tracing is off.
 func (f *serveFlags) traces() (*otlp.Config, error) {
 	wanted, err := otlp.Wanted(f.OTLP, os.Getenv)
 	if err != nil {
@@ -125,7 +124,7 @@ func (f *serveFlags) traces() (*otlp.Config, error) {
 
 func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(f.LogLevel)) // one of the enumeration
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // the parser allows valid levels only
 	options := &slog.HandlerOptions{Level: level}
 	if f.LogFormat == "text" {
 		return slog.New(slog.NewTextHandler(w, options))
@@ -135,7 +134,7 @@ func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 
 type serveCmd struct{ serveFlags }
 
-// Run runs a coordinator until it is told to stop.
+// Run runs a coordinator until it is stopped.
 func (c *serveCmd) Run(env *environment) error {
 	config := c.config()
 	definitions, err := c.definitions()
@@ -150,14 +149,14 @@ func (c *serveCmd) Run(env *environment) error {
 		return err
 	}
 	if err := c.run(env.ctx, s, config.Logger); err != nil {
-		config.Logger.Error("stopped by a failure", slog.Any("error", err))
+		config.Logger.Error("coordinator failed", slog.Any("error", err))
 		return err
 	}
-	config.Logger.Info("stopped: everything acknowledged is on disk")
+	config.Logger.Info("coordinator stopped, everything acknowledged is on disk")
 	return nil
 }
 
-// run runs the server, with the ready file as long as it takes work.
+// run runs the server, and maintains the ready file.
 func (c *serveCmd) run(ctx context.Context, s *server.Server, logger *slog.Logger) error {
 	if c.ReadyFile == "" {
 		return s.Run(ctx)
@@ -187,8 +186,7 @@ type ready struct {
 	PID  int    `json:"pid"`
 }
 
-// writeReady writes the ready file under another name first, so that whoever
-// sees it sees it whole.
+// writeReady writes the ready file atomically.
 func (c *serveCmd) writeReady(a server.Addresses) error {
 	data, err := json.Marshal(ready{a.NATS, a.HTTP, os.Getpid()})
 	if err != nil {

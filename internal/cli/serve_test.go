@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestTakenAddress: who starts a coordinator where another process listens is told which
-// setting that is, and what to do.
+// TestTakenAddress: if another process listens on an address, the error names the flag and
+// what to do.
 func TestTakenAddress(t *testing.T) {
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -21,7 +21,7 @@ func TestTakenAddress(t *testing.T) {
 		code := Run(t.Context(), []string{"serve", "--data-dir", t.TempDir(), "--" + flag, address, "--" + other, "127.0.0.1:0"}, strings.NewReader(""), &out, &errs)
 		for _, says := range []string{flag + " " + address, "\n  another process listens there", "another address with --" + flag + ", AMENDS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))} {
 			if code != ExitFailed || !strings.Contains(errs.String(), says) {
-				t.Errorf("with --%s it exits %d and does not say %q: %s", flag, code, says, &errs)
+				t.Errorf("--%s: exit code %d, output lacks %q: %s", flag, code, says, &errs)
 			}
 		}
 	}

@@ -21,15 +21,15 @@ type showCmd struct {
 
 // Help gives examples.
 func (showCmd) Help() string {
-	return `Shows each step with its state, attempts and reason, which operations are legal now, and what
-going back would undo, in its order.
+	return `Shows each step with its state, attempts and reason, the operations that are legal now, and the
+steps that compensation would undo, in order.
 
 Examples:
   coordinator show order-42
   coordinator show order-42 -o json | jq -r '.steps[] | select(.parked) | .name'`
 }
 
-// Run shows where a saga stands.
+// Run shows the state of a saga.
 func (c *showCmd) Run(env *environment) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: c.ID}))
@@ -44,7 +44,7 @@ func (c *showCmd) Run(env *environment) error {
 type waitCmd struct {
 	callFlags
 	ID  string        `arg:"" help:"The saga's id."`
-	For time.Duration `placeholder:"DURATION" default:"1h" help:"How long at most. Default: ${default}; 0: as long as it takes."`
+	For time.Duration `placeholder:"DURATION" default:"1h" help:"Maximum time to wait; 0 for no limit. Default: ${default}."`
 }
 
 // Help gives examples.
@@ -59,14 +59,15 @@ Examples:
 // Run waits until a saga has ended or is parked.
 func (c *waitCmd) Run(env *environment) error { return c.wait(env, c.ID, c.For) }
 
-// The coordinator is asked to hold a wait for so long: a short while first, so that whoever
-// waits longer is told at once.
+// firstPoll and poll are how long one Wait request may take. The first is short, so that
+// the first progress message comes soon.
 const (
 	firstPoll = 500 * time.Millisecond
 	poll      = 5 * time.Second
 )
 
-// wait waits for a saga, aloud, prints where it stands, and gives the exit code.
+// wait waits for a saga and reports progress, then prints its state and returns its exit
+// code.
 func (f *callFlags) wait(env *environment, id string, limit time.Duration) error {
 	var last *apiv1.Saga
 	began, most := time.Now(), ""
@@ -93,9 +94,9 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 				return nil
 			}
 			if ctx.Err() != nil {
-				return &exitError{code: ExitNotReachable, err: fmt.Errorf("saga %s is still %s", id, last.GetPhase()), hint: "it goes on; wait again, or look with: coordinator show " + id}
+				return &exitError{code: ExitNotReachable, err: fmt.Errorf("saga %s is still %s", id, last.GetPhase()), hint: "the saga continues; wait again, or see its state with: coordinator show " + id}
 			}
-			env.stderr.Printf("waiting for saga %s, since %s%s: it is %s, at revision %d\n", id, began.Format(time.TimeOnly), most, last.GetPhase(), last.GetRevision())
+			env.stderr.Printf("waiting for saga %s, since %s%s: %s, revision %d\n", id, began.Format(time.TimeOnly), most, last.GetPhase(), last.GetRevision())
 		}
 	})
 	if err != nil {
@@ -107,7 +108,7 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 	return outcome(last.GetPhase())
 }
 
-// waitOnce is one question, which a coordinator that hangs does not hold up.
+// waitOnce sends one Wait request, with a timeout of its own for a coordinator that hangs.
 func (f *callFlags) waitOnce(ctx context.Context, api service, id string, hold time.Duration) (*connect.Response[apiv1.WaitResponse], error) {
 	ctx, cancel := context.WithTimeout(ctx, hold+f.Timeout)
 	defer cancel()
@@ -119,10 +120,10 @@ func atRest(s *apiv1.Saga) bool {
 	return s.GetEnded() != nil || s.GetRemoved() || s.GetPhase() == "parked"
 }
 
-// printSaga writes where a saga stands.
+// printSaga prints the state of a saga.
 func printSaga(w *terminal.Stream, s *apiv1.Saga) { printWhole(w, s, view{}) }
 
-// printWhole is printSaga with what else is known of the saga.
+// printWhole is printSaga with the details in v.
 func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	now := time.Now()
 	rows := [][]string{
@@ -153,14 +154,14 @@ func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	add("trace", s.GetTraceId())
 	if r := s.GetRemoval(); r != nil {
 		add("removed", fmt.Sprintf("by %s: %s", r.GetBy(), r.GetReason()))
-		add("because of", r.GetDamage())
+		add("damage", r.GetDamage())
 	} else if s.GetRemoved() {
-		add("note", "ended so long ago that only this much is known")
+		add("note", "a tombstone: retention has removed everything else")
 	}
 	if s.GetPastPivot() && s.GetEnded() == nil {
-		add("note", "past its point of no return: it cannot go back any more")
+		add("note", "past its point of no return: it can no longer be compensated")
 	}
-	add("you may", words(legalWords(s.GetLegal())))
+	add("legal now", words(legalWords(s.GetLegal())))
 	w.Table(rows)
 	if len(s.GetSteps()) > 0 {
 		w.Printf("\n")
@@ -169,23 +170,23 @@ func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	printUndo(w, s)
 }
 
-// printUndo writes what going back would undo now, wave by wave.
+// printUndo prints the steps that compensation would undo now, in order.
 func printUndo(w *terminal.Stream, s *apiv1.Saga) {
 	if len(s.GetUndo()) == 0 {
 		return
 	}
-	w.Printf("\ngoing back would undo now:\n")
+	w.Printf("\ncompensation would undo now:\n")
 	for i, wave := range s.GetUndo() {
-		w.Printf("  %d. %s\n", i+1, strings.Join(wave.GetSteps(), " and, at the same time, "))
+		w.Printf("  %d. %s\n", i+1, strings.Join(wave.GetSteps(), " and, in parallel, "))
 	}
 }
 
-// signs stand before a step, so that its state is seen without colours.
+// signs are the marks in front of steps that show their status without colours.
 var signs = map[string]string{
 	"pending": "·", "doing": "▶", "done": "✓", "rejected": "✗", "unknown": "?", "undoing": "◀", "undone": "↶", "skipped": "→", "parked": "!",
 }
 
-// stepRows are the steps as a table.
+// stepRows returns the steps as rows of a table.
 func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
 	rows := [][]string{{"", "STEP", "KIND", "STATUS", "ATTEMPT", "TOOK", "ASKED", "NEXT", "REASON"}}
 	for i, step := range s.GetSteps() {
@@ -208,7 +209,7 @@ func stepRows(s *apiv1.Saga, v view, now time.Time) [][]string {
 	return rows
 }
 
-// refOf writes name/version.
+// refOf formats a reference as name/version.
 func refOf(r *apiv1.DefinitionRef) string {
 	if r.GetVersion() == 0 {
 		return r.GetName()

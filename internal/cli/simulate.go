@@ -16,17 +16,17 @@ import (
 )
 
 type simulateCmd struct {
-	Sagas   int           `placeholder:"N" help:"How many sagas to run; 100,000 unless given. With --verbose: at most so many in the one run."`
-	Within  time.Duration `placeholder:"DURATION" help:"Stop after this long, such as 6m, and fail if the sagas are not done. Default: no limit."`
-	Seed    uint64        `default:"1" help:"Seed of the first run; the following runs have the following seeds."`
-	Verbose bool          `short:"v" help:"Run this one seed and print its history."`
-	Off     []string      `placeholder:"FAULT,…" help:"Kinds of faults that do not happen."`
-	Bug     string        `placeholder:"BUG" help:"Plant this bug, to see that it is caught."`
-	Each    int           `name:"jobs" placeholder:"N" help:"Runs at the same time. Default: one per processor."`
+	Sagas   int           `placeholder:"N" help:"Number of sagas to run. Default: 100,000. With --verbose: maximum number in the run."`
+	Within  time.Duration `placeholder:"DURATION" help:"Stop after this time, such as 6m, and fail if not all sagas have run. Default: no limit."`
+	Seed    uint64        `default:"1" help:"Seed of the first run; each further run increments it."`
+	Verbose bool          `short:"v" help:"Run one seed only and print its history."`
+	Off     []string      `placeholder:"FAULT,…" help:"Kinds of faults to turn off."`
+	Bug     string        `placeholder:"BUG" help:"Enable this bug, to verify that the checks catch it."`
+	Each    int           `name:"jobs" placeholder:"N" help:"Number of parallel runs. Default: one per processor."`
 	Profile string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the batch; read it with go tool pprof -top FILE."`
 }
 
-// Run runs sagas under every fault, in virtual time, and checks the invariants.
+// Run runs sagas under injected faults in virtual time, and checks the invariants.
 func (c *simulateCmd) Run(env *environment) error {
 	off, err := simulation.ParseFaults(c.Off)
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *simulateCmd) Run(env *environment) error {
 	return c.batch(env, off, bug)
 }
 
-// batch runs many seeds, and prints what came of them.
+// batch runs many seeds and prints a summary.
 func (c *simulateCmd) batch(env *environment, off []simulation.Fault, bug simulation.Bug) error {
 	defer simulation.Memory()()
 	batch := simulation.Batch{Seed: c.Seed, Sagas: c.Sagas, Parallel: c.Each, Off: off, Bug: bug}
@@ -77,8 +77,8 @@ func (c *simulateCmd) batch(env *environment, off []simulation.Fault, bug simula
 		return env.ctx.Err()
 	case totals.Sagas < batch.Sagas:
 		return &exitError{
-			code: ExitFailed, hint: "give it more time (--within), fewer sagas or a machine with less to do",
-			err: fmt.Errorf("NOT FINISHED: %d of %s were run within %s, and none of them broke an invariant", totals.Sagas, plural.Of(batch.Sagas, "saga", "sagas"), c.Within),
+			code: ExitFailed, hint: "allow more time with --within, run fewer sagas, or use a less busy machine",
+			err: fmt.Errorf("NOT FINISHED: %d of %s ran within %s, and none of them broke an invariant", totals.Sagas, plural.Of(batch.Sagas, "saga", "sagas"), c.Within),
 		}
 	case bug == "":
 		return totals.Missing(off)
@@ -86,8 +86,7 @@ func (c *simulateCmd) batch(env *environment, off []simulation.Fault, bug simula
 	return nil
 }
 
-// profile writes what the processors do to a file until stop is called; "": no
-// file.
+// profile writes a CPU profile to file until stop is called; it does nothing if file is "".
 func profile(file string) (stop func() error, err error) {
 	if file == "" {
 		return func() error { return nil }, nil
@@ -102,7 +101,7 @@ func profile(file string) (stop func() error, err error) {
 	return func() error { pprof.StopCPUProfile(); return f.Close() }, nil
 }
 
-// replay shows one run.
+// replay prints the history of one run.
 func replay(env *environment, o simulation.Options) error {
 	r := simulation.Replay(env.ctx, o)
 	if err := simulation.Print(env.stdout.Lines(), r.History); err != nil {
@@ -118,7 +117,7 @@ func replay(env *environment, o simulation.Options) error {
 	return nil
 }
 
-// shrunk tells of the first run that failed, made as small as it gets.
+// shrunk prints the violations of the first failed run, reduced to a minimal case.
 func shrunk(env *environment, totals *simulation.Totals) error {
 	small := simulation.Shrink(env.ctx, totals.Failed[0])
 	for _, v := range small.Violations {
@@ -144,7 +143,7 @@ func progress(w *terminal.Stream, wanted int) func(simulation.Totals) {
 
 func rate(t *simulation.Totals) float64 { return float64(t.Sagas) / max(t.Took.Seconds(), 1e-3) }
 
-// processorTime is the time that this process has had on processors.
+// processorTime returns the CPU time that this process has used.
 func processorTime() time.Duration {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // cannot fail with these arguments

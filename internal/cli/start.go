@@ -20,17 +20,17 @@ import (
 
 type startCmd struct {
 	callFlags
-	Definition string        `arg:"" help:"Name of the definition; name/version for a certain version."`
-	ID         string        `placeholder:"ID" help:"The saga's id, and your idempotency key. Without it a UUIDv7 is made."`
-	Input      string        `default:"{}" help:"The input: JSON, or a file, or - for stdin."`
+	Definition string        `arg:"" help:"The definition, as name (newest version) or name/version."`
+	ID         string        `placeholder:"ID" help:"The saga's id, which is also the idempotency key of the start. Default: a new UUIDv7."`
+	Input      string        `default:"{}" help:"The input: JSON, a file, or - for stdin."`
 	Wait       bool          `help:"Wait until the saga has ended or is parked. Exit code 5: compensated, 6: parked."`
-	For        time.Duration `placeholder:"DURATION" default:"1h" help:"With --wait: how long at most. Default: ${default}; 0: as long as it takes."`
+	For        time.Duration `placeholder:"DURATION" default:"1h" help:"Maximum time for --wait; 0 for no limit. Default: ${default}."`
 }
 
 // Help gives examples.
 func (startCmd) Help() string {
-	return `What was answered is on disk. The same id again with the same input answers the saga that
-exists, so that a start that got no answer can be repeated.
+	return `The saga is on disk when the command returns. Repeating a start with the same id and input returns
+the existing saga, so a start without an answer can be repeated safely.
 
 Examples:
   coordinator start checkout --id order-42 --input order.json
@@ -48,7 +48,7 @@ func (c *startCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	if c.ID == "" { // here, so that a start that got no answer can be repeated
+	if c.ID == "" { // generated here, so that the hint of a failed start can name it
 		id, err := uuid.NewV7()
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func (c *startCmd) Run(env *environment) error {
 		return err
 	})
 	if err != nil {
-		return unsure(err, fmt.Sprintf("the saga may have been started; ask again with --id %s, it will not start twice", c.ID))
+		return unsure(err, fmt.Sprintf("the saga may have been started; repeat the command with --id %s, which does not start it twice", c.ID))
 	}
 	if c.Wait {
 		return c.wait(env, c.ID, c.For)
@@ -72,13 +72,13 @@ func (c *startCmd) Run(env *environment) error {
 	return c.print(env.stdout, reply, func(w *terminal.Stream) {
 		existed := ""
 		if reply.GetExisted() {
-			existed = " (was started before, with the same input)"
+			existed = " (already started, with the same input)"
 		}
 		w.Printf("%s %s%s\n", reply.GetSaga().GetId(), reply.GetSaga().GetPhase(), existed)
 	})
 }
 
-// parseRef reads "checkout" or "checkout/3".
+// parseRef parses "checkout" or "checkout/3".
 func parseRef(s string) (*apiv1.DefinitionRef, error) {
 	name, version, given := strings.Cut(s, "/")
 	ref := &apiv1.DefinitionRef{Name: name}
@@ -92,8 +92,8 @@ func parseRef(s string) (*apiv1.DefinitionRef, error) {
 	return ref, contract.CheckName("definition", name)
 }
 
-// readInput reads a saga's input: JSON as it is, the name of a file, or - for
-// stdin.
+// readInput returns s itself if it is JSON, or else the content of the file s, or of stdin
+// for "-".
 func readInput(s string, stdin io.Reader) ([]byte, error) {
 	data := []byte(s)
 	switch trimmed := strings.TrimSpace(s); {
@@ -109,14 +109,14 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 			return nil, fmt.Errorf("--input is neither JSON nor a file: %w", err)
 		}
 		if info.Size() > maxInput {
-			return nil, fmt.Errorf("--input: %s has %s; at most %d are read", s, plural.Of(info.Size(), "byte", "bytes"), maxInput)
+			return nil, fmt.Errorf("--input: %s has %s, at most %d are allowed", s, plural.Of(info.Size(), "byte", "bytes"), maxInput)
 		}
 		if data, err = os.ReadFile(s); err != nil {
 			return nil, fmt.Errorf("read the input: %w", err)
 		}
 	}
 	if len(data) > maxInput {
-		return nil, fmt.Errorf("the input has more than %d bytes", maxInput)
+		return nil, fmt.Errorf("the input has more than %d bytes, which is the limit", maxInput)
 	}
 	if err := contract.CheckJSON(data); err != nil {
 		return nil, fmt.Errorf("the input is not valid JSON: %w", err)
@@ -124,6 +124,6 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// maxInput bounds what is read as a saga's input; the coordinator's own limit
-// (contract.MaxPayload) is lower and gives the better message.
+// maxInput is the maximum size of an input to read. The coordinator's limit
+// (contract.MaxPayload) is lower and has the better error message.
 const maxInput = 16 << 20

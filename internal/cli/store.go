@@ -12,33 +12,33 @@ import (
 )
 
 type storeCmd struct {
-	Copy storeCopyCmd `cmd:"" help:"Copy a store into another file, sealed with other keys or with none."`
+	Copy storeCopyCmd `cmd:"" help:"Copy a store into another file, encrypted with other keys or not encrypted."`
 }
 
 type storeCopyCmd struct {
 	keysFlag
-	File    string `arg:"" type:"path" help:"The file to make; must not exist."`
-	DataDir string `env:"AMENDS_DATA_DIR" type:"existingdir" default:"data" help:"Copy the store of this directory; no coordinator may run on it."`
-	ToKeys  string `type:"path" placeholder:"FILE" help:"Seal the copy with the first of these keys. Default: the copy is not sealed."`
+	File    string `arg:"" type:"path" help:"File to write; it must not exist."`
+	DataDir string `env:"AMENDS_DATA_DIR" type:"existingdir" default:"data" help:"Data directory of the store; no coordinator may be running on it."`
+	ToKeys  string `type:"path" placeholder:"FILE" help:"Encrypt the copy with the first of these keys. Default: the copy is not encrypted."`
 }
 
 // Help gives examples.
 func (storeCopyCmd) Help() string {
-	return `A store that was made without keys is not taken with --store-keys, because what is not sealed could have been
-put there by anybody who can write to the file. This seals a copy of it, all of it, with the first of the keys. With
-the keys that there are (--store-keys) and a new one (--to-keys) it makes a copy that needs only the new one.
+	return `serve --store-keys refuses a store that was created without keys, because plain records may come from anybody
+who can write to the file. This command makes a copy that is entirely encrypted with the first of the keys. With
+the current keys (--store-keys) and a new key (--to-keys) it makes a copy that needs only the new key.
 
 Examples:
-  coordinator store copy --data-dir data --to-keys keys data/sealed.db   # the coordinator does not run
+  coordinator store copy --data-dir data --to-keys keys data/sealed.db   # with the coordinator stopped
   mv data/sagas.db plain.db && mv data/sealed.db data/sagas.db
-  coordinator serve --data-dir data --store-keys keys                    # remove plain.db when this runs`
+  coordinator serve --data-dir data --store-keys keys                    # once this runs, remove plain.db`
 }
 
 // Run copies a store.
 func (c *storeCopyCmd) Run(env *environment) (err error) {
 	from := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Stat(from); err != nil {
-		return fmt.Errorf("there is no store to copy: %w", err)
+		return fmt.Errorf("no store to copy: %w", err)
 	}
 	keys, err := c.keys()
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 	}
 	s, err := boltstore.OpenReadOnly(from, boltstore.Options{Keys: keys})
 	if errors.Is(err, boltstore.ErrLocked) {
-		return &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: stop it first"}
+		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: stop it first"}
 	}
 	if err != nil {
 		return err
@@ -63,14 +63,14 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 	case errors.Is(err, os.ErrExist):
 		return &exitError{code: ExitUsage, err: err}
 	case errors.Is(err, store.ErrCorrupt):
-		return &exitError{code: ExitStoreBroken, err: err, hint: "coordinator verify names all that is damaged"}
+		return &exitError{code: ExitStoreBroken, err: err, hint: "list all damage with: coordinator verify"}
 	case err != nil:
 		return err
 	}
-	sealed := "not sealed"
+	sealed := "not encrypted"
 	if toKeys != nil {
-		sealed = "sealed"
+		sealed = "encrypted"
 	}
-	env.stdout.Printf("%s: a copy of %s, %s; move it to %s when that is out of the way\n", c.File, from, sealed, from)
+	env.stdout.Printf("%s: a copy of %s, %s; move the old store away, then move the copy to %s\n", c.File, from, sealed, from)
 	return nil
 }

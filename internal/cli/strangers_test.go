@@ -23,9 +23,9 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// spoken are, for every command, command lines that make it print what others wrote: an
-// answer of the API, a file, a name, or its own arguments. NAME is a canary, and FILE and
-// DIR what has one as its name.
+// spoken holds, for every command, command lines that make it print text that others wrote:
+// an answer of the API, a file, a name, or its own arguments. NAME is a canary; FILE and
+// DIR have one as their name.
 var spoken = map[string][]string{
 	"serve":                {"serve --nats-url NAME", "serve --data-dir DIR --definitions FILE", "serve --config FILE"},
 	"start":                {"start checkout --id NAME", "start NAME", "start checkout --input NAME", "start checkout --wait"},
@@ -92,7 +92,7 @@ func TestSpokenIsComplete(t *testing.T) {
 	}
 	for _, command := range commands {
 		if len(spoken[command]) == 0 {
-			t.Errorf("coordinator %s has no line in spoken: give it one that makes it print what others wrote", command)
+			t.Errorf("coordinator %s has no line in spoken: add one that makes it print text that others wrote", command)
 		}
 	}
 	if len(commands) != len(spoken) {
@@ -100,12 +100,12 @@ func TestSpokenIsComplete(t *testing.T) {
 	}
 }
 
-// TestNobodyWritesToTheTerminal: whatever others wrote, wherever it stands, comes out
-// without a character that a terminal obeys, and in no line of its own. In JSON it keeps
-// its value. What is printed is a canary in every string of every answer of the API, in
-// names of files, in files, contexts, variables and arguments.
+// TestNobodyWritesToTheTerminal: text that others wrote is printed without control
+// characters and never as a line of its own; in JSON it keeps its value. A canary stands in
+// every string of every answer of the API, in file names, files, contexts, variables and
+// arguments.
 func TestNobodyWritesToTheTerminal(t *testing.T) {
-	seen, alone := map[string]bool{}, map[string]bool{} // alone: it asks nobody, once is enough
+	seen, alone := map[string]bool{}, map[string]bool{} // alone: sends no request, so that one run is enough
 	for _, s := range []*canary.Coordinator{{Yes: true, Source: rightJSON, Key: rightKey}, {}, {Fails: true}} {
 		server := httptest.NewServer(s)
 		for command, lines := range spoken {
@@ -116,7 +116,7 @@ func TestNobodyWritesToTheTerminal(t *testing.T) {
 					}
 					t.Run(line+" "+output, func(t *testing.T) {
 						all := speak(t, s, server.URL, command, line, output)
-						seen[command] = seen[command] || strings.Contains(all, `\u001b[31m`) || strings.Contains(all, `\x1b[31m`) // or quoted by its own
+						seen[command] = seen[command] || strings.Contains(all, `\u001b[31m`) || strings.Contains(all, `\x1b[31m`) // or escaped by the quoting of the command
 						alone[line] = s.Requests() == 0 && output == "json"
 					})
 				}
@@ -126,23 +126,23 @@ func TestNobodyWritesToTheTerminal(t *testing.T) {
 	}
 	for command := range spoken {
 		if !seen[command] && !slices.Contains(silent, command) {
-			t.Errorf("coordinator %s never printed a canary: its lines in spoken try nothing", command)
+			t.Errorf("coordinator %s never printed a canary: its lines in spoken test nothing", command)
 		}
 	}
 }
 
-// silent are the commands that never say what others wrote.
+// silent are the commands that never print text that others wrote.
 var silent = []string{"completion", "complete"}
 
-// rightKey is one that orphans asks about.
+// rightKey is a key that orphans accepts.
 const rightKey = "order-42/hod85snpc0/charge-card/do"
 
 const rightYAML = "name: checkout\nversion: 1\nsteps:\n  - step: {name: charge, kind: retriable, do: {participant: payment, action: charge}}\n"
 
-// rightJSON is another definition, so that a diff has something to say.
+// rightJSON is another definition, so that a diff is not empty.
 const rightJSON = `{"name":"checkout","version":1,"steps":[{"step":{"name":"ship","kind":"retriable","do":{"participant":"shipping","action":"ship"}}}]}`
 
-// speak runs one command line, holds its output against the rules, and returns it.
+// speak runs one command line, checks its output against the rules, and returns it.
 func speak(t *testing.T, s *canary.Coordinator, server, command, line, output string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -174,14 +174,14 @@ func speak(t *testing.T, s *canary.Coordinator, server, command, line, output st
 	all := out.String() + errs.String()
 	for i, r := range all {
 		if r == '\t' && slices.Contains(silent, command) {
-			continue // its own
+			continue // a line of the command itself
 		}
 		if canary.Obeyed(r) || r == utf8.RuneError && !utf8.ValidString(all) {
-			t.Fatalf("coordinator %s (%s) writes %U to the terminal: …%q…", line, output, r, all[max(0, i-60):min(len(all), i+20)])
+			t.Fatalf("coordinator %s (%s) prints control character %U: …%q…", line, output, r, all[max(0, i-60):min(len(all), i+20)])
 		}
 	}
 	if canary.Forged(out.String()) || canary.Forged(errs.String()) {
-		t.Errorf("coordinator %s (%s): a line of a stranger's:\n%s", line, output, all)
+		t.Errorf("coordinator %s (%s): text of others stands on a line of its own:\n%s", line, output, all)
 	}
 	if output == "json" && !s.Fails {
 		same(t, s, line, out.Bytes(), errs.String())
@@ -189,7 +189,7 @@ func speak(t *testing.T, s *canary.Coordinator, server, command, line, output st
 	return all
 }
 
-// printed are the commands that print an answer of the API as JSON, and how they get it.
+// printed are the commands that print an answer of the API as JSON, with that answer.
 var printed = map[string]func(s *canary.Coordinator) proto.Message{
 	"list": func(s *canary.Coordinator) proto.Message {
 		return &apiv1.ListResponse{Sagas: append(s.Sent("List").(*apiv1.ListResponse).GetSagas(), s.Sent("List").(*apiv1.ListResponse).GetSagas()...)}
@@ -205,7 +205,7 @@ var printed = map[string]func(s *canary.Coordinator) proto.Message{
 	"dead-letters replay 1": func(s *canary.Coordinator) proto.Message { return s.Sent("ReplayDeadLetters") },
 }
 
-// same checks that programs read from JSON exactly what was answered.
+// same checks that the printed JSON equals the answer of the API.
 func same(t *testing.T, s *canary.Coordinator, line string, out []byte, said string) {
 	t.Helper()
 	of := printed[line]
@@ -226,7 +226,7 @@ func same(t *testing.T, s *canary.Coordinator, line string, out []byte, said str
 	}
 }
 
-// asJSON is a message as the API writes it, as plain data.
+// asJSON returns a message as the API writes it, decoded.
 func asJSON(m proto.Message) (v any, err error) {
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
@@ -235,7 +235,7 @@ func asJSON(m proto.Message) (v any, err error) {
 	return v, json.Unmarshal(data, &v)
 }
 
-// oddContexts is a file of contexts with names that are canaries.
+// oddContexts returns a contexts file whose names are canaries.
 func oddContexts() string {
 	data, err := yaml.Marshal(contexts{Contexts: map[string]*namedPlace{
 		"odd": {Server: "http://127.0.0.1:1"}, canary.Text: {Server: canary.Text, TokenFile: canary.Text, CA: canary.Text},
@@ -246,7 +246,7 @@ func oddContexts() string {
 	return string(data)
 }
 
-// The picture that watch draws again in its place is escaped as well.
+// TestDrawnPicture: the picture that watch redraws is escaped as well.
 func TestDrawnPicture(t *testing.T) {
 	s := &canary.Coordinator{Yes: true}
 	one := &apiv1.Saga{}
@@ -257,13 +257,13 @@ func TestDrawnPicture(t *testing.T) {
 		w.draw()
 		picture, ours := strings.CutPrefix(out.String(), "\x1b[H\x1b[2J")
 		if i := strings.IndexFunc(picture, canary.Obeyed); i >= 0 || !ours || canary.Forged(picture) || !strings.Contains(picture, "canary") {
-			t.Errorf("watch %.6s draws at %d: %q", id, i, out.String())
+			t.Errorf("watch %.6s draws a control character at %d: %q", id, i, out.String())
 		}
 	}
 }
 
-// TestNothingIsCut: what goes to no terminal is whole. Whatever a command prints of a string
-// that the API answered, its end is there as well, and as often as its beginning.
+// TestNothingIsCut: output that does not go to a terminal is complete. Every printed string
+// of an answer has its end as often as its beginning.
 func TestNothingIsCut(t *testing.T) {
 	const begin, end = "BEGIN", "END"
 	s := &canary.Coordinator{Yes: true, Source: rightJSON, Key: rightKey, Text: begin + strings.Repeat(" a long reason", 500) + end}
@@ -289,7 +289,7 @@ func TestNothingIsCut(t *testing.T) {
 			Run(t.Context(), strings.Fields(line), strings.NewReader(""), &out, &errs)
 			all := out.String() + errs.String()
 			if begun, ended := strings.Count(all, begin), strings.Count(all, end); begun != ended {
-				t.Errorf("coordinator %s prints %d beginnings of what was answered, and %d ends", line, begun, ended)
+				t.Errorf("coordinator %s prints %d beginnings of strings and %d ends", line, begun, ended)
 			} else if begun > 0 {
 				whole[command] = true
 			}
@@ -297,7 +297,7 @@ func TestNothingIsCut(t *testing.T) {
 	}
 	for _, command := range []string{"list", "show", "wait", "watch", "history", "dead-letters list", "dead-letters show", "retry", "orphans"} {
 		if !whole[command] {
-			t.Errorf("coordinator %s printed nothing that was answered: nothing is tried", command)
+			t.Errorf("coordinator %s printed nothing of the answer: the test checks nothing", command)
 		}
 	}
 }

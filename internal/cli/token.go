@@ -9,18 +9,17 @@ import (
 )
 
 type tokenCmd struct {
-	Create tokenCreateCmd `cmd:"" help:"Make a token: it is shown once, with its line for the file of serve --tokens."`
+	Create tokenCreateCmd `cmd:"" help:"Create a token. It is shown once, with the line to add to the file of serve --tokens."`
 }
 
 type tokenCreateCmd struct {
-	Name    string        `required:"" help:"Who will use it; becomes part of histories."`
-	Role    string        `required:"" enum:"viewer,operator,admin" help:"What it may do: ${enum}."`
-	Expires time.Duration `placeholder:"DURATION" help:"How long it is valid, such as 2160h. Default: until its line is removed."`
+	Name    string        `required:"" help:"Name of the token's user, recorded in histories."`
+	Role    string        `required:"" enum:"viewer,operator,admin" help:"Role of the token: ${enum}."`
+	Expires time.Duration `placeholder:"DURATION" help:"Validity, such as 2160h. Default: until its line is removed."`
 	outputFlag
 }
 
-// Run makes a token. Nothing is stored: the line goes to stdout, the token itself
-// to nobody but the reader.
+// Run prints a new token and its line for the tokens file. It stores nothing.
 func (c *tokenCreateCmd) Run(env *environment) error {
 	role, err := access.ParseRole(c.Role)
 	if err != nil {
@@ -29,7 +28,7 @@ func (c *tokenCreateCmd) Run(env *environment) error {
 	var expires time.Time
 	switch {
 	case c.Expires < 0:
-		return &exitError{code: ExitUsage, err: fmt.Errorf("expires: %s is over already; give a duration such as 2160h", c.Expires)}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("--expires: %s is negative; give a duration such as 2160h", c.Expires)}
 	case c.Expires > 0:
 		expires = time.Now().Add(c.Expires)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestTokenInTheClear: a token goes over TLS, or to this machine, or where it was said that
-// it may.
+// TestTokenInTheClear: a token is sent over TLS, to this machine, or where a flag permits
+// it.
 func TestTokenInTheClear(t *testing.T) {
 	for server, safe := range map[string]bool{
 		"http://127.0.0.1:8080": true, "http://127.8.9.1": true, "http://[::1]:8080": true, "http://localhost:8080": true, "127.0.0.1:8080": true, ":8080": true, "http://[::]:8080": true, "http://0.0.0.0:8080": true,
@@ -41,8 +41,8 @@ func TestTokenInTheClear(t *testing.T) {
 	}
 }
 
-// TestNoProxyForThisMachine: what is sent in the clear because it stays on this machine
-// stays there, whatever proxy the environment names; all else goes as the environment says.
+// TestNoProxyForThisMachine: requests to this machine, which may be plaintext, ignore the
+// environment's proxy; all others use it.
 func TestNoProxyForThisMachine(t *testing.T) {
 	for server, here := range map[string]bool{
 		"http://127.0.0.1:8080": true, "http://localhost:8080": true, ":8080": true, "http://[::1]:8080": true,
@@ -59,13 +59,13 @@ func TestNoProxyForThisMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		if trip := caller.Transport.(bearer).next.(answers).next.(*http.Transport); (trip.Proxy == nil) != here {
-			t.Errorf("%s: a proxy may be used: %v", server, trip.Proxy != nil)
+			t.Errorf("%s: uses the proxy: %v", server, trip.Proxy != nil)
 		}
 	}
 }
 
-// TestServerIsAnAddress: what may hold a secret is not taken for a part of the address, and
-// is not quoted.
+// TestServerIsAnAddress: a server with parts that may hold a secret is refused, and they
+// are not quoted.
 func TestServerIsAnAddress(t *testing.T) {
 	for _, server := range []string{"http://h/x?token=swordfish", "http://h/#swordfish", "https://ada:swordfish@h", "h?swordfish"} {
 		f := serverFlags{Server: server}
@@ -75,8 +75,8 @@ func TestServerIsAnAddress(t *testing.T) {
 	}
 }
 
-// Every command that takes a token refuses to send it in the clear, wherever it comes from:
-// the command line, the environment, or the file that a context names.
+// TestEveryCommandKeepsItsToken: no command sends a token without TLS to another machine,
+// whether it comes from the command line, the environment or the file of a context.
 func TestEveryCommandKeepsItsToken(t *testing.T) {
 	dir := t.TempDir()
 	for path, data := range map[string]string{
@@ -109,19 +109,19 @@ func TestEveryCommandKeepsItsToken(t *testing.T) {
 				var out, errs bytes.Buffer
 				args := strings.Fields(strings.NewReplacer("NAME", "odd", "FILE", "right.yaml", "DIR", dir, "SERVER", "http://127.0.0.1:1").Replace(line) + " " + from)
 				code := Run(t.Context(), args, strings.NewReader(""), &out, &errs)
-				refused = refused || code == ExitUsage && strings.Contains(errs.String(), "in the clear") && strings.Contains(errs.String(), "--plaintext-token")
+				refused = refused || code == ExitUsage && strings.Contains(errs.String(), "without TLS") && strings.Contains(errs.String(), "--plaintext-token")
 				if strings.Contains(out.String()+errs.String(), "swordfish") {
 					t.Errorf("coordinator %v shows the token: %s%s", args, out.String(), errs.String())
 				}
 			}
 			if !refused {
-				t.Errorf("coordinator %s %s sends the token in the clear", command, from)
+				t.Errorf("coordinator %s %s sends the token without TLS", command, from)
 			}
 		}
 	}
 }
 
-// A redirect does not get the token, nor the request.
+// TestRedirectsAreNotFollowed: a redirect target gets neither the token nor the request.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	var asked atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -135,19 +135,19 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		for _, line := range []string{"list", "show order-42", "watch", "cancel --where-open --reason x --by ada --yes", "backup " + filepath.Join(t.TempDir(), "b.db")} {
 			var out, errs bytes.Buffer
 			code := Run(t.Context(), append(strings.Fields(line), "--server", server.URL), strings.NewReader(""), &out, &errs)
-			if said := errs.String(); code != ExitUsage || !strings.Contains(said, "sends on to http://********@") || !strings.Contains(said, "--server") {
+			if said := errs.String(); code != ExitUsage || !strings.Contains(said, "redirects to http://********@") || !strings.Contains(said, "--server") {
 				t.Errorf("%s, %d: exit code %d, %s", line, status, code, said)
 			}
 		}
 		server.Close()
 	}
 	if n := asked.Load(); n > 0 {
-		t.Errorf("%s was asked", fmt.Sprint(n))
+		t.Errorf("the redirect target got %s requests", fmt.Sprint(n))
 	}
 }
 
-// A user and a password in the server's URL would go to it as well: they are refused, and
-// not shown.
+// TestServerWithPassword: a server URL with user and password is refused, and the error
+// does not show them.
 func TestServerWithPassword(t *testing.T) {
 	t.Setenv("AMENDS_CONTEXTS", filepath.Join(t.TempDir(), "none.yaml"))
 	for _, server := range []string{"http://ada:swordfish@127.0.0.1:1", "https://swordfish@sagas.example.com", "http://ada:sword fish@h:%zz", "ada:swordfish@127.0.0.1:1"} {

@@ -12,29 +12,29 @@ import (
 
 type tryCmd struct {
 	File   string            `arg:"" type:"existingfile" help:"A file with one definition, in YAML or JSON."`
-	Step   string            `arg:"" help:"The step whose request is made."`
-	Input  string            `type:"existingfile" placeholder:"FILE" required:"" help:"The saga's input."`
-	Result map[string]string `placeholder:"STEP=FILE" help:"What a step before answered; once for each that the mapping uses."`
+	Step   string            `arg:"" help:"The step whose request to show."`
+	Input  string            `type:"existingfile" placeholder:"FILE" required:"" help:"File with the saga's input."`
+	Result map[string]string `placeholder:"STEP=FILE" help:"File with the result of an earlier step; repeat for each step that the mapping uses."`
 }
 
 // Help gives examples.
 func (tryCmd) Help() string {
-	return `Makes the request of a step's do, here, and prints it. When the mapping fails, all of the reason is printed, with the
-values that it failed on: the reasons of running sagas do not have them, because more people see those than the data.
+	return `Evaluates the request of a step's do locally and prints it. If the mapping fails, the full error is printed, with the
+values that caused it. Reasons of running sagas leave them out, because more people may see reasons than data.
 
 Examples:
   coordinator definition try checkout.yaml charge-card --input order.json
   coordinator definition try checkout.yaml ship --input order.json --result reserve-stock=reserved.json`
 }
 
-// Run makes the request of a step.
+// Run prints the request of a step.
 func (c *tryCmd) Run(env *environment) error {
 	defs, err := definitionfile.Load(c.File)
 	if err != nil {
 		return err
 	}
 	if len(defs) != 1 {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with one", c.File, plural.Of(len(defs), "definition", "definitions"))}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s holds %s; name a file with exactly one", c.File, plural.Of(len(defs), "definition", "definitions"))}
 	}
 	input, err := os.ReadFile(c.Input)
 	results := map[contract.StepName][]byte{}

@@ -15,27 +15,27 @@ import (
 
 type verifyCmd struct {
 	keysFlag
-	File    string `arg:"" optional:"" type:"existingfile" help:"A backup. It is unpacked beside itself for the time of the check."`
-	DataDir string `type:"existingdir" placeholder:"DIR" help:"Check the store of this directory instead; no coordinator may run on it."`
+	File    string `arg:"" optional:"" type:"existingfile" help:"The backup. It is unpacked temporarily into the same directory."`
+	DataDir string `type:"existingdir" placeholder:"DIR" help:"Check the store in this directory instead; no coordinator may be running on it."`
 }
 
 // Help gives examples.
 func (verifyCmd) Help() string {
-	return `Reads all of it: the structure of the file, the checksum of every record, every saga with its history, and
-that the indexes agree. Exit code 3: something is damaged, and each finding is a line.
+	return `Reads everything: the structure of the file, the checksum of every record, every saga with its history, and
+the indexes. Exit code 3: something is damaged; each finding is printed on a line.
 
-A store in which a record is damaged goes on for all other sagas, and its backups hold the damage: check each
-backup, so that a good one is there when it is needed.
+A damaged record affects only its own saga, and backups contain the damage, too: check each
+backup, so that a good one exists when you need it.
 
 Examples:
   coordinator backup amends-$(date +%F).db && coordinator verify amends-$(date +%F).db
-  coordinator verify --data-dir /var/lib/amends       # of a coordinator that does not run`
+  coordinator verify --data-dir /var/lib/amends       # with the coordinator stopped`
 }
 
 // Run checks a backup or a store.
 func (c *verifyCmd) Run(env *environment) (err error) {
 	if (c.File == "") == (c.DataDir == "") {
-		return &exitError{code: ExitUsage, err: errors.New("name a backup, or with --data-dir the directory of a coordinator that does not run")}
+		return &exitError{code: ExitUsage, err: errors.New("name a backup, or the data directory of a stopped coordinator with --data-dir")}
 	}
 	keys, err := c.keys()
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	if c.DataDir != "" {
 		what = path
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("there is no store to check: %w", err)
+			return fmt.Errorf("no store to check: %w", err)
 		}
 	} else {
 		dir, failed := os.MkdirTemp(filepath.Dir(c.File), "."+filepath.Base(c.File)+".verify-*")
@@ -54,26 +54,26 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		path = filepath.Join(dir, server.StoreFile)
-		// What is damaged is found once more below.
+		// The check below reports all damage, so errors of single records are ignored here.
 		if err := restoreFile(env, c.File, path, boltstore.RestoreOptions{Keys: keys, OnDamaged: func(error) {}}); err != nil {
-			return fmt.Errorf("%s: %w", c.File, errors.Unwrap(err)) // not the path beside it
+			return fmt.Errorf("%s: %w", c.File, errors.Unwrap(err)) // without the path of the temporary copy
 		}
 	}
 	sagas, open, err := check(env.ctx, path, keys)
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
-		return &exitError{code: ExitFailed, err: err, hint: "a coordinator runs on this directory: make a backup, and check that"}
+		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: make a backup and verify it"}
 	case errors.Is(err, store.ErrCorrupt):
 		return &exitError{code: ExitStoreBroken, err: fmt.Errorf("%s is damaged:\n%w", what, err),
-			hint: "what is named cannot be used, the other sagas can; docs/RUNBOOK.md (AmendsSagasBlocked) says how to look at what they were in an older backup"}
+			hint: "all other sagas are unaffected; docs/RUNBOOK.md (AmendsSagasBlocked) explains how to look up the damaged ones in an older backup"}
 	case err != nil:
 		return err
 	}
-	env.stdout.Printf("%s: sound; %s, %d of them open\n", what, plural.Of(sagas, "saga", "sagas"), open)
+	env.stdout.Printf("%s: no damage found; %s, %d of them open\n", what, plural.Of(sagas, "saga", "sagas"), open)
 	return nil
 }
 
-// check reads the whole store at path.
+// check verifies the store at path and counts its sagas.
 func check(ctx context.Context, path string, keys *boltstore.Keys) (sagas, open int, err error) {
 	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 type versionCmd struct{ outputFlag }
 
-// Run says what this is.
+// Run prints the version.
 func (c *versionCmd) Run(env *environment) error {
 	v := struct {
 		Version string `json:"version"`
@@ -21,8 +21,8 @@ func (c *versionCmd) Run(env *environment) error {
 	})
 }
 
-// version is the module's version as the go command stamped it: a tag, a pseudo
-// version, or "(devel)".
+// version returns the module's version as stamped by the go command: a tag, a
+// pseudo-version or "(devel)".
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

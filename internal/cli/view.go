@@ -10,14 +10,13 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// view is what show knows of a saga beside where it stands. The zero value knows
-// nothing.
+// view holds what show prints of a saga beside its state. The zero value is empty.
 type view struct {
-	branches []string          // lines that lead to each step
-	took     map[string]string // by step: how long its do took, and its undo
+	branches []string          // tree lines in front of each step
+	took     map[string]string // by step: duration of its do and undo
 }
 
-// lead is the line that leads to a step.
+// lead returns the tree lines in front of a step.
 func (v view) lead(i int) string {
 	if i < len(v.branches) {
 		return v.branches[i]
@@ -25,8 +24,8 @@ func (v view) lead(i int) string {
 	return ""
 }
 
-// viewOf asks for the shape of the saga's definition and for its history. What
-// cannot be had is left out: the saga is shown all the same.
+// viewOf reads the saga's definition and history, and ignores errors: the state is printed
+// without them.
 func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	if s.GetRemoved() {
 		return v
@@ -42,7 +41,7 @@ func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	return v
 }
 
-// stretch is when a step began something and when that ended.
+// stretch is the time between the start and the end of a do or an undo.
 type stretch struct{ from, to time.Time }
 
 func (s stretch) String() string {
@@ -52,8 +51,8 @@ func (s stretch) String() string {
 	return short(s.to.Sub(s.from))
 }
 
-// tookOf finds how long each step took from a history with where the saga stood
-// behind each event.
+// tookOf returns how long each step took, from a history with the saga's state after each
+// event.
 func tookOf(events []*apiv1.Event) map[string]string {
 	do, undo := map[string]*stretch{}, map[string]*stretch{}
 	of := func(all map[string]*stretch, name string) *stretch {

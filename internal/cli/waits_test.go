@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// TestWhatWaitsSaysSo: before a coordinator that takes connections and answers nothing every
-// command says what it waits for and for how long, and ends by itself.
+// TestWhatWaitsSaysSo: if a coordinator accepts connections but never answers, every
+// command reports what it waits for and for how long, and times out.
 func TestWhatWaitsSaysSo(t *testing.T) {
 	defer func(after, every, silence time.Duration) { waitsAfter, waitsEvery, maxSilence = after, every, silence }(waitsAfter, waitsEvery, maxSilence)
 	waitsAfter, waitsEvery, maxSilence = time.Millisecond, time.Millisecond, 50*time.Millisecond
@@ -42,7 +42,7 @@ func TestWhatWaitsSaysSo(t *testing.T) {
 		"start checkout --wait --timeout 100ms":                     "waiting for the answer",
 		"wait order-1 --timeout 1ms":                                "did not answer in time",
 		"watch order-1":                                             "waiting for the coordinator, since ",
-		"watch order-2":                                             "said nothing for too long",
+		"watch order-2":                                             "sent nothing for too long",
 		"wait order-1 --for 1m --timeout 100ms":                     "waiting for the answer of the coordinator, since ",
 		"export --timeout 100ms":                                    "waiting for the answer of the coordinator, since ",
 		"export --page-size 7 --timeout 100ms":                      "did not answer in time",
@@ -57,19 +57,20 @@ func TestWhatWaitsSaysSo(t *testing.T) {
 		var out, errs bytes.Buffer
 		code := Run(t.Context(), append(strings.Fields(line), "--server", server.URL), strings.NewReader(""), &out, &errs)
 		if code == 0 || !strings.Contains(errs.String(), says) {
-			t.Errorf("coordinator %s exits %d and says %q, want %q", line, code, errs.String(), says)
+			t.Errorf("coordinator %s: exit code %d, output %q, want %q", line, code, errs.String(), says)
 		}
 	}
 }
 
-// TestWatchGivesUp on a coordinator that has gone away, and says meanwhile since when it is.
+// TestWatchGivesUp: watch gives up on a lost coordinator, and reports meanwhile since when
+// it is unreachable.
 func TestWatchGivesUp(t *testing.T) {
 	s := &canary.Coordinator{}
 	server := httptest.NewServer(s)
 	defer server.Close()
 	seen := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.Requests() > 0 {
-			panic(http.ErrAbortHandler) // gone
+			panic(http.ErrAbortHandler) // the connection is lost
 		}
 		s.ServeHTTP(w, r)
 		panic(http.ErrAbortHandler)
@@ -77,12 +78,12 @@ func TestWatchGivesUp(t *testing.T) {
 	defer seen.Close()
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), []string{"watch", "--away-for", "1ms", "--server", seen.URL}, strings.NewReader(""), &out, &errs)
-	if code != ExitNotReachable || !strings.Contains(errs.String(), "waiting for the coordinator, which is away since ") || !strings.Contains(errs.String(), "has been away since") {
-		t.Errorf("it exits %d and says %q", code, errs.String())
+	if code != ExitNotReachable || !strings.Contains(errs.String(), "waiting for the coordinator, unreachable since ") || !strings.Contains(errs.String(), "has been unreachable since") {
+		t.Errorf("exit code %d, output %q", code, errs.String())
 	}
 }
 
-// slow has a saga that is under way when it is first asked about, and then has ended.
+// slow answers the first wait with a running saga, and the next with an ended one.
 type slow struct {
 	apiv1connect.UnimplementedCoordinatorServiceHandler
 	asked int
@@ -96,14 +97,14 @@ func (s *slow) Wait(_ context.Context, r *connect.Request[apiv1.WaitRequest]) (*
 	return connect.NewResponse(&apiv1.WaitResponse{Saga: one}), nil
 }
 
-// TestWaitIsAloud: whoever waits for a saga is told on what, since when and for how long.
+// TestWaitIsAloud: wait reports the saga it waits for, since when and for how long at most.
 func TestWaitIsAloud(t *testing.T) {
 	_, handler := apiv1connect.NewCoordinatorServiceHandler(&slow{})
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), []string{"wait", "order-1", "--server", server.URL}, strings.NewReader(""), &out, &errs)
-	if code != 0 || !regexp.MustCompile(`^waiting for saga order-1, since [0-9:]{8}, 1h0m0s at most: it is running, at revision 3\n$`).MatchString(errs.String()) {
-		t.Errorf("it exits %d and says %q", code, errs.String())
+	if code != 0 || !regexp.MustCompile(`^waiting for saga order-1, since [0-9:]{8}, 1h0m0s at most: running, revision 3\n$`).MatchString(errs.String()) {
+		t.Errorf("exit code %d, output %q", code, errs.String())
 	}
 }

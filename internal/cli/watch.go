@@ -20,15 +20,15 @@ import (
 type watchCmd struct {
 	callFlags
 	filterFlags
-	ID   string        `arg:"" optional:"" help:"The saga's id; without it every saga that the flags match."`
-	Away time.Duration `name:"away-for" placeholder:"DURATION" default:"10m" help:"How long a coordinator that has gone away is waited for. Default: ${default}; 0: as long as it takes."`
+	ID   string        `arg:"" optional:"" help:"The saga's id. Without it, every saga that matches the flags."`
+	Away time.Duration `name:"away-for" placeholder:"DURATION" default:"10m" help:"Maximum time to wait for a lost coordinator to return; 0 for no limit. Default: ${default}."`
 }
 
 // Help gives examples.
 func (watchCmd) Help() string {
-	return `On a terminal the picture is drawn again in its place; elsewhere each change is a line. A saga is
-watched until it has ended, with the exit codes of wait; many until Ctrl-C. A coordinator that is
-restarted is waited for.
+	return `Redraws the state in place on a terminal, and prints each change as a line elsewhere. One saga is
+watched until it ends, with the exit codes of wait; several until Ctrl-C. Reconnects after the
+coordinator restarts.
 
 Examples:
   coordinator watch order-42
@@ -39,7 +39,7 @@ Examples:
 // Run watches sagas.
 func (c *watchCmd) Run(env *environment) error {
 	if c.ID != "" && !c.empty() {
-		return &exitError{code: ExitUsage, err: errors.New("name one saga, or say which with flags, not both")}
+		return &exitError{code: ExitUsage, err: errors.New("name one saga or give filter flags, not both")}
 	}
 	filter, err := c.filter(time.Now())
 	if err != nil {
@@ -52,14 +52,14 @@ func (c *watchCmd) Run(env *environment) error {
 	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 5*time.Second
-	var away time.Time // since when; zero: it is there
+	var away time.Time // when the connection was lost; zero: connected
 	for {
 		begun := w.received
 		err := c.hold(env, 0, func(ctx context.Context, api service) error { return w.follow(ctx, api, request) })
 		var e *exitError
 		switch {
 		case env.ctx.Err() != nil:
-			return nil // Ctrl-C is how one leaves
+			return nil // Ctrl-C ends a watch
 		case err == nil && w.ended != nil:
 			return outcome(w.ended.GetPhase())
 		case w.received == 0 || err != nil && (!errors.As(err, &e) || e.code != ExitNotReachable):
@@ -77,9 +77,9 @@ func (c *watchCmd) Run(env *environment) error {
 			most = fmt.Sprintf(", %s at most", c.Away)
 		}
 		if c.Away > 0 && time.Since(away) > c.Away {
-			return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator has been away since %s: %w", away.Format(time.TimeOnly), err), hint: "wait longer with --away-for"}
+			return &exitError{code: ExitNotReachable, err: fmt.Errorf("the coordinator has been unreachable since %s: %w", away.Format(time.TimeOnly), err), hint: "wait longer with --away-for"}
 		}
-		env.stderr.Printf("waiting for the coordinator, which is away since %s%s\n", away.Format(time.TimeOnly), most)
+		env.stderr.Printf("waiting for the coordinator, unreachable since %s%s\n", away.Format(time.TimeOnly), most)
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-env.ctx.Done():
@@ -87,10 +87,10 @@ func (c *watchCmd) Run(env *environment) error {
 	}
 }
 
-// maxWatched bounds the sagas that a picture is made of; changes of others are counted.
+// maxWatched is the maximum number of sagas to show; changes of others are only counted.
 const maxWatched = 10_000
 
-// watch is what has been seen.
+// watch holds what was received.
 type watch struct {
 	env      *environment
 	command  *watchCmd
@@ -98,10 +98,10 @@ type watch struct {
 	received int
 	missed   int64
 	sagas    map[string]*apiv1.Saga
-	ended    *apiv1.Saga // the one that was watched
+	ended    *apiv1.Saga // the watched saga, once it has ended
 }
 
-// follow takes in one stream until it ends, or until the saga that is watched has.
+// follow processes one stream until it ends, or until the watched saga has ended.
 func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchRequest) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -111,16 +111,16 @@ func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchReq
 	defer silent.Stop()
 	err := w.receive(ctx, api, request, func() { quiet(); silent.Reset(maxSilence) })
 	if errors.Is(context.Cause(ctx), errSilent) {
-		return &exitError{code: ExitNotReachable, err: errSilent, hint: "coordinator healthcheck says more"}
+		return &exitError{code: ExitNotReachable, err: errSilent, hint: "check the coordinator with: coordinator healthcheck"}
 	}
 	return err
 }
 
-// maxSilence is longer than a coordinator that has nothing to say is silent, which is 15 s;
-// shorter in tests.
+// maxSilence is a multiple of the 15 s after which a coordinator sends a sign of life.
+// Tests shorten it.
 var maxSilence = 30 * time.Second
 
-var errSilent = errors.New("the coordinator has said nothing for too long")
+var errSilent = errors.New("timed out: the coordinator sent nothing for too long")
 
 func (w *watch) receive(ctx context.Context, api service, request *apiv1.WatchRequest, heard func()) error {
 	stream, err := api.Watch(ctx, connect.NewRequest(request))
@@ -151,7 +151,7 @@ func (w *watch) receive(ctx context.Context, api service, request *apiv1.WatchRe
 	return stream.Err()
 }
 
-// take remembers a change.
+// take records a change.
 func (w *watch) take(m *apiv1.WatchResponse) (changed bool) {
 	w.missed += m.GetMissed()
 	s := m.GetSaga()
@@ -168,7 +168,7 @@ func (w *watch) take(m *apiv1.WatchResponse) (changed bool) {
 	return true
 }
 
-// line writes a change as a line.
+// line prints a change as a line.
 func (w *watch) line(m *apiv1.WatchResponse) error {
 	s := m.GetSaga()
 	if s == nil && m.GetMissed() == 0 {
@@ -182,20 +182,20 @@ func (w *watch) line(m *apiv1.WatchResponse) error {
 		return errors.Join(w.env.stdout.JSONLine(data), w.env.stdout.Err())
 	}
 	if m.GetMissed() > 0 {
-		w.env.stderr.Printf("%s not shown, because more came than could be sent\n", plural.Of(m.GetMissed(), "change was", "changes were"))
+		w.env.stderr.Printf("%s not shown, because they came faster than they could be sent\n", plural.Of(m.GetMissed(), "change was", "changes were"))
 	}
 	if s == nil {
 		return nil
 	}
 	left := ""
 	if m.GetLeft() {
-		left = " (does not match any more)"
+		left = " (no longer matches)"
 	}
 	w.env.stdout.Printf("%s  %s  %s  %s  revision %d%s  %s\n", stamp(s.GetUpdated()), s.GetId(), refOf(s.GetDefinition()), s.GetPhase(), s.GetRevision(), left, cmp.Or(s.GetProblem(), s.GetReason()))
 	return w.env.stdout.Err()
 }
 
-// draw writes the picture again in its place.
+// draw redraws the state in place.
 func (w *watch) draw() {
 	w.env.stdout.Redraw(func(picture *terminal.Stream, height int) {
 		if s := w.sagas[w.command.ID]; s != nil {
@@ -206,7 +206,7 @@ func (w *watch) draw() {
 	})
 }
 
-// drawMany writes the sagas that moved last, as many as there is room for.
+// drawMany prints the sagas that changed last, as many as fit.
 func (w *watch) drawMany(picture *terminal.Stream, height int) {
 	all := make([]*apiv1.Saga, 0, len(w.sagas))
 	phases := map[string]int{}
