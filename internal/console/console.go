@@ -16,21 +16,21 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// policy lets a page load scripts, styles, pictures and answers from where it came
-// from, and nothing else from anywhere. No other page may frame it.
+// policy lets a page load scripts, styles, images and data from its own origin only. No
+// other page may frame it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// types are the media types of the files. The machine's own table may say anything.
+// types are the media types of the files, because the system's table may lack or change
+// them.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// pages are the first parts of the addresses at which the page finds out itself
-// what to show.
+// pages are the first path segments for which the page itself decides what to show.
 var pages = map[string]bool{"": true, "sagas": true, "definitions": true, "dead-letters": true}
 
-// Handler serves the console: at / and below it whatever no other pattern of the
-// mux takes. It answers GET and HEAD.
+// Handler serves the console at / and every path below that no other pattern of the mux
+// matches. It answers GET and HEAD.
 func Handler() http.Handler {
 	files := map[string]*file{}
 	for _, name := range assets() {
@@ -42,22 +42,22 @@ func Handler() http.Handler {
 		switch f := files[r.URL.Path]; {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "the console is only looked at: use GET", http.StatusMethodNotAllowed)
+			http.Error(w, "the console is read-only: use GET", http.StatusMethodNotAllowed)
 		case f != nil:
 			f.ServeHTTP(w, r)
 		case pages[first]:
 			page.ServeHTTP(w, r)
 		default:
-			http.Error(w, "nothing is here: the console is at /, the API at /amends.api.v1.CoordinatorService/", http.StatusNotFound)
+			http.Error(w, "not found: the console is at /, the API at /amends.api.v1.CoordinatorService/", http.StatusNotFound)
 		}
 	})
 }
 
-// assets are the names of the files that the page loads.
+// assets returns the names of the files that the page loads.
 func assets() []string {
 	names, err := fs.Glob(dist, "dist/assets/*")
 	if err != nil || len(names) == 0 {
-		panic("console: dist/assets is empty; build it: go generate ./console") // embedded: cannot happen in a program that was built
+		panic("console: dist/assets is empty; build it: go generate ./console") // cannot happen: the files are embedded
 	}
 	for i := range names {
 		names[i] = strings.TrimPrefix(names[i], "dist/")
@@ -65,17 +65,17 @@ func assets() []string {
 	return names
 }
 
-// file is one file of the console, ready to be sent.
+// file is one file of the console, ready to send.
 type file struct {
 	name          string
 	plain, zipped []byte
-	forever       bool // its name changes with its content
+	forever       bool // its name changes with its content, so that it can be cached forever
 }
 
 func load(name string) *file {
 	content, err := dist.ReadFile("dist/" + name)
 	if err != nil {
-		panic("console: " + err.Error()) // embedded: cannot happen in a program that was built
+		panic("console: " + err.Error()) // cannot happen: the files are embedded
 	}
 	return newFile(name, content)
 }
@@ -83,12 +83,12 @@ func load(name string) *file {
 func newFile(name string, content []byte) *file {
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	_, _ = w.Write(content) // a buffer takes everything
+	_, _ = w.Write(content) // a buffer never fails
 	_ = w.Close()
 	return &file{name: name, plain: content, zipped: b.Bytes(), forever: strings.HasPrefix(name, "assets/")}
 }
 
-// ServeHTTP sends the file, compressed to who takes it.
+// ServeHTTP sends the file, compressed if the client accepts it.
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", types[path.Ext(f.name)])

@@ -1,19 +1,18 @@
-// Package console is the coordinator's console: a web page that shows sagas, and
-// with which operators put right what is stuck. It is part of the program; nothing
-// is loaded from elsewhere, and building the program needs no Node.
+// Package console is the coordinator's web console: it shows sagas, and lets operators
+// resolve problems. It is embedded in the program: nothing is loaded from elsewhere, and
+// building the program does not need Node.
 //
-//	browser ──▶ Handler ──▶ dist/   what console/web builds, committed
+//	browser ──▶ Handler ──▶ dist/   built from internal/console/web and committed
 //	   │
-//	   └──────▶ package api         everything that the console knows or does
+//	   └──────▶ package api         all data and operations
 //
-// It decides nothing and knows nothing that the API does not tell: a person at the
-// console may do what a program with the same rights may do.
+// It makes no decisions and knows only what the API returns. An operator at the console can
+// do what a program with the same role can do.
 //
-// Invariants: a page may load and ask only what comes from the address it came
-// from, and runs no script or style that is not one of its files
-// (Content-Security-Policy without unsafe-inline). Files are named after their
-// content and never change; the page itself is asked for each time.
+// Invariants: a page loads and requests only what its own origin serves, and runs only
+// scripts and styles that are files (Content-Security-Policy without unsafe-inline). Files
+// are named after their content and never change; the page itself is not cached.
 //
-// Failure looks like a sentence on the page that says what would be right. An
-// address that is none of the console's is a 404.
+// Failure looks like a sentence on the page that says what to do. An unknown address is
+// answered with 404.
 package console

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/internal/console"
 )
 
-// reply of the handler.
+// reply is a response of the handler.
 type reply struct {
 	code   int
 	header http.Header
@@ -28,7 +28,8 @@ func ask(method, path, encoding string) reply {
 	return reply{w.Code, w.Header(), w.Body.Bytes()}
 }
 
-// TestThePageIsAtItsAddresses and says what a browser may do with it.
+// TestThePageIsAtItsAddresses: every address of the console serves the page, with its
+// security headers.
 func TestThePageIsAtItsAddresses(t *testing.T) {
 	for _, path := range []string{"/", "/sagas", "/sagas/order-42", "/definitions/checkout/3", "/dead-letters"} {
 		r := ask(http.MethodGet, path, "")
@@ -37,7 +38,7 @@ func TestThePageIsAtItsAddresses(t *testing.T) {
 		}
 		policy := r.header.Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || regexp.MustCompile(`https?:|\*`).MatchString(policy) {
-			t.Errorf("%s: the policy lets too much in: %s", path, policy)
+			t.Errorf("%s: the policy allows too much: %s", path, policy)
 		}
 	}
 	for _, path := range []string{"/nothing", "/assets/console.js", "/assets/", "/index.html"} {
@@ -50,7 +51,8 @@ func TestThePageIsAtItsAddresses(t *testing.T) {
 	}
 }
 
-// TestWhatThePageLoads is there, is kept for ever and comes compressed to who takes it.
+// TestWhatThePageLoads: the files of the page exist, are cached forever and are compressed
+// for clients that accept it.
 func TestWhatThePageLoads(t *testing.T) {
 	page := string(ask(http.MethodGet, "/", "").body)
 	names := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
@@ -80,10 +82,10 @@ func TestWhatThePageLoads(t *testing.T) {
 			t.Errorf("%s is not compressed", name)
 		}
 		if !bytes.Equal(same, plain.body) {
-			t.Errorf("%s is another one when it is compressed", name)
+			t.Errorf("%s differs when compressed", name)
 		}
 	}
 	if strings.Contains(page, "<style") || strings.Contains(page, " style=") || regexp.MustCompile(`<script>`).MatchString(page) {
-		t.Error("the page has script or style of its own, which its policy forbids")
+		t.Error("the page has inline script or style, which its policy forbids")
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 func nothingFails(context.Context, string, purchase) error { return nil }
 
-// holds keeps an action from answering until the channel is closed.
+// holds makes an action wait until the channel is closed.
 func (w *world) holds(t *testing.T, held string) chan struct{} {
 	t.Helper()
 	let := make(chan struct{})
@@ -45,12 +45,12 @@ func (w *world) operate(t *testing.T, id, operation string) {
 
 func focus(selector string) chromedp.Action { return chromedp.Focus(selector, chromedp.ByQuery) }
 
-// clickText presses the button that says so.
+// clickText clicks the button or link with this text.
 func clickText(text string) chromedp.Action {
 	return chromedp.Click(fmt.Sprintf(`//*[self::button or self::a][normalize-space(.)=%q]`, text), chromedp.BySearch)
 }
 
-// shortened is the first part of a path, as a part of a file's name.
+// shortened is the start of a path, for the name of a file.
 func shortened(path string) string {
 	if path == "/" {
 		return "-overview"
@@ -62,11 +62,11 @@ func shortened(path string) string {
 	return "-" + parts[1]
 }
 
-// choose chooses an option of a select as a person does: the page hears of it.
+// choose selects an option and fires the change event, as a user's choice does.
 func choose(selector, value string) chromedp.Action {
 	return chromedp.Evaluate(fmt.Sprintf(`(() => {
 		const s = document.querySelector(%q);
-		if (s.disabled) throw new Error("it is off");
+		if (s.disabled) throw new Error("the select is disabled");
 		s.value = %q;
 		s.dispatchEvent(new Event("change", { bubbles: true }));
 	})()`, selector, value), nil)

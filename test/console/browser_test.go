@@ -24,8 +24,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// tab is a page in a real browser. When the test ends, a page that wrote to the
-// console, threw, or asked another host fails it.
+// tab is a page in a real browser. At the end of the test, the page fails it if it logged
+// to the console, threw, or requested anything from another host.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context
@@ -36,7 +36,7 @@ type tab struct {
 	asked    int
 }
 
-// open opens a tab of its own size. It skips where there is no Chromium.
+// open opens a tab of the given size. It skips the test if there is no Chromium.
 func (w *world) open(t *testing.T, width, height int64) *tab {
 	t.Helper()
 	binary := ""
@@ -47,7 +47,7 @@ func (w *world) open(t *testing.T, width, height int64) *tab {
 		}
 	}
 	if binary == "" {
-		t.Skip("there is no Chromium here: apt-get install chromium")
+		t.Skip("Chromium is not installed: apt-get install chromium")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(binary), chromedp.NoSandbox,
 		chromedp.Flag("disable-gpu", true), chromedp.WindowSize(int(width), int(height)), chromedp.WSURLReadTimeout(limit))
@@ -55,9 +55,9 @@ func (w *world) open(t *testing.T, width, height int64) *tab {
 	t.Cleanup(cancel)
 	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)
-	ctx, shut := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {})) // it logs what it does not know of newer browsers
+	ctx, shut := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {})) // it logs events of newer browsers that it does not know
 	t.Cleanup(shut)
-	if err := chromedp.Run(ctx); err != nil { // the browser lives as long as the context of its first run
+	if err := chromedp.Run(ctx); err != nil { // the browser runs as long as the context of its first run
 		t.Fatal(err)
 	}
 	b := &tab{t: t, ctx: ctx, home: w.HTTP}
@@ -69,7 +69,7 @@ func (w *world) open(t *testing.T, width, height int64) *tab {
 	return b
 }
 
-// hear notes what a page must not do.
+// hear records what a page must not do.
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,11 +100,11 @@ func (b *tab) judge() {
 		b.t.Error(p)
 	}
 	if b.asked == 0 {
-		b.t.Error("the page asked nothing: its requests are not seen")
+		b.t.Error("no request of the page was recorded")
 	}
 }
 
-// forget drops what was heard so far and gives it: for what a test provokes.
+// forget returns the problems recorded so far and drops them: for tests that provoke some.
 func (b *tab) forget() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +118,7 @@ func (b *tab) run(actions ...chromedp.Action) {
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
 	err := chromedp.Run(ctx, actions...)
-	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Cannot find context") { // asked of a page that was just left
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Cannot find context") { // the page was just left
 		err = chromedp.Run(ctx, actions...)
 	}
 	if err != nil {
@@ -133,8 +133,7 @@ func (b *tab) goTo(path string) {
 	b.run(chromedp.Navigate(b.home + path))
 }
 
-// until waits until an expression of JavaScript is true. What is not there yet is
-// not an error.
+// until waits until a JavaScript expression is true. An exception counts as false.
 func (b *tab) until(expression string) {
 	b.t.Helper()
 	var is bool
@@ -163,8 +162,8 @@ func (b *tab) write(selector, text string) {
 	b.run(chromedp.SendKeys(selector, text, chromedp.ByQuery, chromedp.NodeVisible))
 }
 
-// press presses keys as a keyboard does: the character belongs to the key, so that a
-// page that takes the key for itself does not get the character as well.
+// press presses keys as a keyboard does: the page can prevent the character from being
+// typed.
 func (b *tab) press(keys string) {
 	b.t.Helper()
 	for _, key := range keys {
@@ -179,7 +178,7 @@ func (b *tab) press(keys string) {
 	}
 }
 
-// axe runs axe-core and fails on findings that are serious or worse.
+// axe runs axe-core and fails on serious and critical findings.
 func (b *tab) axe(where string) {
 	b.t.Helper()
 	b.t.Run("axe on "+where, func(t *testing.T) {
@@ -203,7 +202,7 @@ func (b *tab) axe(where string) {
 	})
 }
 
-// fits fails when the page can be scrolled sideways.
+// fits fails if the page can be scrolled sideways.
 func (b *tab) fits(where string) {
 	b.t.Helper()
 	var over int
@@ -213,7 +212,7 @@ func (b *tab) fits(where string) {
 	}
 }
 
-// picture keeps a screenshot in docs/images if AMENDS_CONSOLE_PICTURES says so.
+// picture saves a screenshot in docs/images if AMENDS_CONSOLE_PICTURES is set.
 func (b *tab) picture(name string) {
 	b.t.Helper()
 	if os.Getenv("AMENDS_CONSOLE_PICTURES") == "" {
@@ -229,8 +228,8 @@ func (b *tab) picture(name string) {
 	}
 }
 
-// shot keeps a picture for whoever looks at a change, light and dark, wide and narrow, in the
-// directory that AMENDS_CONSOLE_SHOTS names.
+// shot saves screenshots for reviewers, light and dark, wide and narrow, in the directory
+// that AMENDS_CONSOLE_SHOTS names.
 func (b *tab) shot(name string) {
 	b.t.Helper()
 	dir := os.Getenv("AMENDS_CONSOLE_SHOTS")

@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// TestAnOperatorUnparksASaga goes the way of somebody whom an alert woke: the link
-// to the saga, why it is parked, what is legal, the decision, the end.
+// TestAnOperatorUnparksASaga does what an operator does after an alert: open the saga's
+// link, read why it is parked, choose a legal operation, and see the saga end.
 func TestAnOperatorUnparksASaga(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)
@@ -48,8 +48,8 @@ func TestAnOperatorUnparksASaga(t *testing.T) {
 	b.sees("the van is back")
 }
 
-// TestWhatCancelWouldUndo is shown before it is pressed, in the order in which it
-// then happens.
+// TestWhatCancelWouldUndo: the dialog lists the steps that cancel would undo, in the order
+// in which they are then undone.
 func TestWhatCancelWouldUndo(t *testing.T) {
 	w := newWorld(t)
 	hold := w.holds(t, "book")
@@ -70,9 +70,9 @@ func TestWhatCancelWouldUndo(t *testing.T) {
 	w.rests(t, "order-7")
 }
 
-// TestTheSliderGoesThroughTheHistory moves the diagram back to where the saga stood,
-// and draws what every attempt came to: one failed, its wait, one was rejected, and
-// what was undone.
+// TestTheSliderGoesThroughTheHistory: the slider shows the diagram at an earlier revision,
+// and the timeline shows each attempt: one that failed, the wait after it, one that was
+// rejected, and the undos.
 func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	w := newWorld(t)
 	var charges atomic.Int32
@@ -104,15 +104,15 @@ func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	b.picture("console-history")
 	b.run(focus(`input[type="range"]`))
 	b.press(kb.Home)
-	b.sees("As it stood at revision 1")
+	b.sees("State at revision 1")
 	b.until(`document.querySelector('[data-step="charge-card"]').dataset.status === "pending"`)
 	b.until(`document.querySelector('[data-step="check-address"]').dataset.status === "doing"`)
 	b.press(kb.End)
 	b.until(`document.querySelector('[data-step="reserve-stock"]').dataset.status === "undone"`)
 }
 
-// TestTheListFollowsTheAddress filters by what the address says, writes into it what
-// is chosen, and shows what happens meanwhile.
+// TestTheListFollowsTheAddress: the filter is read from the URL and written into it, and
+// the list updates live.
 func TestTheListFollowsTheAddress(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -138,7 +138,8 @@ func TestTheListFollowsTheAddress(t *testing.T) {
 	b.sees("No saga matches")
 }
 
-// TestTheKeyboardIsEnough goes from the list into a saga and back, and opens help.
+// TestTheKeyboardIsEnough opens a saga from the list, goes back and opens help with keys
+// only.
 func TestTheKeyboardIsEnough(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
@@ -153,7 +154,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	b.until(`document.activeElement.innerText === "order-1"`)
 	b.press(kb.Enter)
 	b.until(`location.pathname === "/sagas/order-1"`)
-	b.sees("What Cancel would undo")
+	b.sees("Steps that Cancel would undo")
 	b.press(kb.Escape)
 	b.until(`location.pathname === "/sagas"`)
 	b.sees("order-0")
@@ -174,7 +175,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	b.until(`document.documentElement.dataset.theme === "light"`)
 }
 
-// TestDefinitions draws one and says what changed between two versions.
+// TestDefinitions shows a definition, and what changed between two versions.
 func TestDefinitions(t *testing.T) {
 	w := newWorld(t)
 	w.start(t, "order-1")
@@ -188,10 +189,10 @@ func TestDefinitions(t *testing.T) {
 	b.axe("a definition")
 	b.picture("console-definition")
 	b.goTo("/definitions/nothing")
-	b.sees("No definition is called nothing")
+	b.sees("No definition named nothing")
 }
 
-// TestDeadLetters shows what nobody understood, replays it and discards it.
+// TestDeadLetters shows a dead letter, replays it and discards it.
 func TestDeadLetters(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -206,14 +207,14 @@ func TestDeadLetters(t *testing.T) {
 	b.run(clickText("Replay 1"))
 	b.click(`dialog [data-confirm]`)
 	b.sees("1 replayed")
-	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // nobody understands it now either
+	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // it cannot be processed this time either
 	b.click(`.letter input`)
 	b.run(clickText("Discard 1"))
 	b.click(`dialog [data-confirm]`)
 	b.sees("No dead letters")
 }
 
-// TestOnAPhone has nothing to scroll sideways and the same words.
+// TestOnAPhone: nothing can be scrolled sideways, and no text is missing.
 func TestOnAPhone(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)

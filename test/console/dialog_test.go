@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestDialogStaysUnderASelection: a press in a dialog that ends beyond its edge, as when a text
-// is selected, does not close it, nor does one that begins there and ends in it. A click beyond it does.
+// TestDialogStaysUnderASelection: a dialog is not closed by a drag across its edge, such as
+// a text selection, in either direction. A click outside closes it.
 func TestDialogStaysUnderASelection(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestManySagasAreDecidedAtOnce counts first, then retries all that are parked.
+// TestManySagasAreDecidedAtOnce counts the parked sagas first, then retries all of them.
 func TestManySagasAreDecidedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)
@@ -26,14 +26,14 @@ func TestManySagasAreDecidedAtOnce(t *testing.T) {
 	b.goTo("/sagas?phase=parked")
 	b.sees("All 12 that match")
 	b.picture("console-list")
-	b.run(choose(`select[aria-label="Decide about them"]`, "retry"))
+	b.run(choose(`select[aria-label="Operation on these sagas"]`, "retry"))
 	b.until(`document.querySelector("[data-dry=true]").innerText === "12 match. For 11 Retry now is legal now, for 1 it would be refused."`)
 	b.write(`dialog [name="reason"]`, "the van is back")
 	b.write(`dialog [name="by"]`, "kim")
 	b.axe("a decision about many")
 	b.picture("console-bulk")
 	b.click(`dialog [data-confirm]`)
-	b.until(`document.querySelector("[data-finished]").innerText === "Decided about 11, refused for 1."`)
+	b.until(`document.querySelector("[data-finished]").innerText === "Done for 11, refused for 1."`)
 	b.run(clickText("Close"))
 	b.until(`document.querySelectorAll(".row[data-id]").length === 1`) // the abandoned one
 	for i := 1; i < parked; i++ {
@@ -43,8 +43,8 @@ func TestManySagasAreDecidedAtOnce(t *testing.T) {
 	}
 }
 
-// TestRowsAreSelected with the keyboard, and only those are decided about; a saga
-// that is paused says so and goes on when it is resumed.
+// TestRowsAreSelected: an operation applies only to the rows that were selected with the
+// keyboard. A paused saga is shown as paused, and continues when it is resumed.
 func TestRowsAreSelected(t *testing.T) {
 	w := newWorld(t)
 	let := w.holds(t, "charge")
@@ -56,12 +56,12 @@ func TestRowsAreSelected(t *testing.T) {
 	b.until(`document.querySelectorAll(".row[data-id]").length === 3`)
 	b.press("jjx")
 	b.sees("1 selected")
-	b.run(choose(`select[aria-label="Decide about them"]`, "pause"))
+	b.run(choose(`select[aria-label="Operation on these sagas"]`, "pause"))
 	b.sees("1 matches. For 1 Pause is legal now.")
 	b.write(`dialog [name="reason"]`, "the bank asked us to wait")
 	b.write(`dialog [name="by"]`, "kim")
 	b.click(`dialog [data-confirm]`)
-	b.sees("Decided about 1.")
+	b.sees("Done for 1.")
 	b.run(clickText("Close"))
 	b.goTo("/sagas/order-1")
 	b.sees("Paused by kim")

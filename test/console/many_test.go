@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestTenThousandSagasDoNotStallTheList scrolls through all of them. Only the rows in
-// view are there, and the time in which the page could not answer a key (what its
-// long tasks have beyond 50 ms each) is a small part of the whole.
+// TestTenThousandSagasDoNotStallTheList scrolls through all of them. Only the rows in view
+// are in the page, and the page is blocked (long tasks beyond 50 ms) for a small part of
+// the time.
 func TestTenThousandSagasDoNotStallTheList(t *testing.T) {
 	const sagas = 10_000
 	w := newWorld(t)
@@ -34,10 +34,10 @@ func TestTenThousandSagasDoNotStallTheList(t *testing.T) {
 		return { rows: rows.length, last: Math.max(...rows.map((r) => Number(r.dataset.index))), ids: rows.map((r) => r.dataset.id) };
 	})()`, &there)
 	if there.Last != sagas-1 {
-		t.Errorf("the last row is the %d., want %d", there.Last+1, sagas)
+		t.Errorf("the last row is number %d, want %d", there.Last+1, sagas)
 	}
 	if there.Rows > 80 {
-		t.Errorf("%d rows are in the page, want those in view", there.Rows)
+		t.Errorf("%d rows are in the page, want only those in view", there.Rows)
 	}
 	slices.Sort(there.Ids)
 	if distinct := len(slices.Compact(there.Ids)); distinct != there.Rows {
@@ -45,7 +45,7 @@ func TestTenThousandSagasDoNotStallTheList(t *testing.T) {
 	}
 }
 
-// many starts n sagas, many at a time.
+// many starts n sagas in parallel.
 func (w *world) many(t *testing.T, n int) {
 	t.Helper()
 	ids := make(chan string)
@@ -64,8 +64,8 @@ func (w *world) many(t *testing.T, n int) {
 	starting.Wait()
 }
 
-// scroll is a script that scrolls through the whole list, a step each frame, and
-// says how long that took and how much of it the page was blocked.
+// scroll returns a script that scrolls through the list, one step per frame, and returns
+// how long that took and for how long the page was blocked.
 func scroll(rows int) string {
 	return fmt.Sprintf(`new Promise((resolve, reject) => {
 		let blocked = 0;
@@ -74,7 +74,7 @@ func scroll(rows int) string {
 		const grid = document.querySelector(".grid"), begun = performance.now();
 		const step = () => {
 			const last = document.querySelector('[data-index="%d"]');
-			if (performance.now() - begun > 50000) return reject(new Error("the end is not reached: " + grid.scrollTop + " of " + grid.scrollHeight));
+			if (performance.now() - begun > 50000) return reject(new Error("timed out before the end:  " + grid.scrollTop + " of " + grid.scrollHeight));
 			if (last) return setTimeout(() => { seen.disconnect(); resolve({ blocked, took: performance.now() - begun }); }, 100);
 			grid.scrollTop += grid.clientHeight;
 			requestAnimationFrame(step);

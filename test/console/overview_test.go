@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// TestTheOverviewIsLive: what is parked comes first and loud, and the figures move
-// while somebody looks.
+// TestTheOverviewIsLive: parked sagas are shown first and highlighted, and the numbers
+// update.
 func TestTheOverviewIsLive(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -45,14 +45,14 @@ func TestTheOverviewIsLive(t *testing.T) {
 	b.until(`document.documentElement.dataset.theme === "dark"`)
 	b.axe("the overview in the dark")
 	b.picture("console-overview-dark")
-	b.run(clickText("Look at them"))
+	b.run(clickText("Show them"))
 	b.until(`location.search === "?phase=parked&open=1"`)
 	b.until(`document.querySelectorAll(".row[data-id]").length === 3`)
 	b.axe("the list in the dark")
 }
 
-// mixed goes as a day goes: most is well, some cards are refused, one van in twenty
-// breaks down.
+// mixed answers like a normal day: most steps succeed, some cards are rejected, one
+// shipment in twenty fails.
 func mixed(_ context.Context, action string, p purchase) error {
 	var n int
 	if _, err := fmt.Sscanf(p.Order, "order-%d", &n); err != nil {
@@ -67,8 +67,8 @@ func mixed(_ context.Context, action string, p purchase) error {
 	return nil
 }
 
-// TestBlockedSagasAreAnAlarm: a saga whose record has rotted is named on the overview as
-// soon as the coordinator has met it, with what is damaged.
+// TestBlockedSagasAreAnAlarm: a saga with a damaged record is listed on the overview as
+// soon as the coordinator has read it, with what is damaged.
 func TestBlockedSagasAreAnAlarm(t *testing.T) {
 	dir := t.TempDir()
 	here := func(config *server.Config) { config.DataDir = dir }
@@ -88,10 +88,10 @@ func TestBlockedSagasAreAnAlarm(t *testing.T) {
 	b.until(`document.querySelector(".tile") && !document.querySelector("[data-blocked]")`)
 	_, err := w.Start(t.Context(), connect.NewRequest(&apiv1.StartRequest{Id: "order-1", Definition: &apiv1.DefinitionRef{Name: "checkout"}, Input: `{"order": "order-1", "cents": 1}`}))
 	if err == nil || !strings.Contains(err.Error(), "damaged record") {
-		t.Fatalf("starting what is damaged: %v", err)
+		t.Fatalf("starting a damaged saga: %v", err)
 	}
-	b.until(`document.querySelector("main > [data-blocked]")?.innerText.includes("1 saga cannot be moved.")`)
-	b.until(`/order-1, met .*: .*damaged record/.test(document.querySelector("main > [data-blocked] li").innerText)`)
+	b.until(`document.querySelector("main > [data-blocked]")?.innerText.includes("1 saga is blocked.")`)
+	b.until(`/order-1, found .*: .*damaged record/.test(document.querySelector("main > [data-blocked] li").innerText)`)
 	b.axe("the overview with a blocked saga")
 	b.picture("console-overview-blocked")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestRowsHoldStillUnderAnyPointer: a finger or a pen that is down on the list holds its rows as
-// a mouse does, so that a click is on what was under it; once it is lifted they are live again.
+// TestRowsHoldStillUnderAnyPointer: rows do not move while a finger or pen is down on the
+// list, as with a mouse, so that a click hits its target. Afterwards they update again.
 func TestRowsHoldStillUnderAnyPointer(t *testing.T) {
 	w := newWorld(t)
 	next := 0
@@ -59,7 +59,7 @@ func TestRowsHoldStillUnderAnyPointer(t *testing.T) {
 		b.until(`document.querySelector("[data-news]")?.innerText === "3 new"`)
 		b.eval(`document.elementFromPoint(600, 500).closest(".row").dataset.id`, &now)
 		if now != under {
-			t.Errorf("under a %s is %s, and was %s", by.name, now, under)
+			t.Errorf("under a %s: row %s, want %s", by.name, now, under)
 		}
 		by.up()
 	}

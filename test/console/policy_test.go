@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestThePolicyHolds tries what the policy forbids, and that the tests would hear of
-// it: script and style of the page's own, and another host.
+// TestThePolicyHolds does what the policy forbids, inline script and style and another
+// host, and checks that it is blocked and reported.
 func TestThePolicyHolds(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1000, 700)
@@ -32,23 +32,23 @@ func TestThePolicyHolds(t *testing.T) {
 	heard := b.forget()
 	for _, want := range []string{"script-src", "style-src", "connect-src"} {
 		if !slices.ContainsFunc(heard, func(p string) bool { return strings.Contains(p, want) }) {
-			t.Errorf("nothing was heard of a violation of %s: %q", want, heard)
+			t.Errorf("no violation of %s was reported: %q", want, heard)
 		}
 	}
 }
 
-// TestWhatIsNotThere says so, and where to look.
+// TestWhatIsNotThere: unknown addresses show a message that says where to look.
 func TestWhatIsNotThere(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1000, 700)
 	b.goTo("/sagas/nobody")
-	b.sees("There is no saga nobody")
+	b.sees("No saga with the id nobody")
 	b.axe("a saga that is not there")
 	for _, p := range b.forget() {
 		if !strings.Contains(p, "404") || !strings.Contains(p, "/Get") {
-			t.Error(p) // Chromium reports the API's 404, nothing else is wrong
+			t.Error(p) // Chromium reports the 404 of the API, and nothing else may be wrong
 		}
 	}
-	b.run(clickText("Look in the list"))
+	b.run(clickText("Show the list"))
 	b.sees("No saga yet")
 }

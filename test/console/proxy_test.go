@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// proxy stands before the coordinator and can fall silent: connections are taken, and nothing
-// comes back, as from a process that was stopped.
+// proxy forwards to the coordinator and can hang: it then accepts connections but returns
+// nothing, like a stopped process.
 type proxy struct {
 	url string
 
 	mu    sync.Mutex
 	gate  *sync.Cond
 	shut  bool
-	leads string // the address that is asked
+	leads string // address to forward to
 	conns []net.Conn
 }
 
@@ -52,7 +52,7 @@ func (w *world) proxy(t *testing.T) *proxy {
 	return p
 }
 
-// pass hands on what comes, while nobody has to be silent.
+// pass copies data unless the proxy hangs.
 func (p *proxy) pass(from, to net.Conn) {
 	defer func() { _ = to.Close() }()
 	data := make([]byte, 32<<10)
@@ -81,8 +81,8 @@ func (p *proxy) hang(yes bool) {
 	p.gate.Broadcast()
 }
 
-// leadTo cuts what is under way and asks another coordinator from now on, as when one was
-// stopped and another started on the same port.
+// leadTo closes all connections and forwards to another coordinator from now on, as if that
+// was started on the same port.
 func (p *proxy) leadTo(url string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

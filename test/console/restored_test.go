@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// restored starts a coordinator from a backup of w as it is now.
+// restored starts a coordinator from a current backup of w.
 func (w *world) restored(t *testing.T) *world {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.HTTP+"/backup", http.NoBody)
@@ -41,8 +41,8 @@ func (w *world) abandon(t *testing.T, id, by string) {
 	}
 }
 
-// TestRestoredStoreIsShown: a store that was restored is behind what an open page has heard.
-// The page shows what is, and of the history only what happened.
+// TestRestoredStoreIsShown: after a restore, the store is behind what an open page has
+// received. The page shows the restored state and its history only.
 func TestRestoredStoreIsShown(t *testing.T) {
 	const row, revision = `document.querySelector('[data-id="order-1"]')`, `document.querySelector('[data-id="order-1"] .k-revision').innerText`
 	w := newWorld(t)
@@ -66,7 +66,7 @@ func TestRestoredStoreIsShown(t *testing.T) {
 	page.until("document.querySelector(`tr[data-revision='${" + heard + "}']`).innerText.includes('ada')")
 
 	page.run(chromedp.Evaluate(`{ const ask = window.fetch; window.fetch = (url, init) => String(url).endsWith("/Watch")
-		? Promise.reject(new TypeError("no stream is free")) : ask(url, init); 1 }`, nil)) // what it asks has to do
+		? Promise.reject(new TypeError("no connection is free")) : ask(url, init); 1 }`, nil)) // forces the page to poll
 	p.leadTo(behind.HTTP)
 	list.until(row + `.innerText.includes("parked") && ` + revision + ` === "` + parked + `"`)
 	page.until(`document.querySelector("[data-parked]") && !document.querySelector("[data-operation=abandon]").disabled`)
@@ -75,12 +75,12 @@ func TestRestoredStoreIsShown(t *testing.T) {
 	behind.abandon(t, "order-1", "sam")
 	list.until(row + `.innerText.includes("abandoned")`)
 	page.until("document.querySelector(`tr[data-revision='${" + heard + "}']`).innerText.includes('sam')")
-	list.forget() // requests that were cut off
+	list.forget() // requests that were aborted
 	page.forget()
 }
 
-// TestHistoryIsOfWhatHappened: where the saga has moved on since its store was restored, as far
-// as a page had heard before, the events that did not happen are not among those that did.
+// TestHistoryIsOfWhatHappened: if a restored saga has reached the revision that a page knew
+// before, the page does not mix the events of before and after the restore.
 func TestHistoryIsOfWhatHappened(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)
@@ -97,5 +97,5 @@ func TestHistoryIsOfWhatHappened(t *testing.T) {
 	behind.abandon(t, "order-1", "sam")
 	p.leadTo(behind.HTTP)
 	page.until(`document.querySelector("tr[data-revision]").innerText.includes("sam") && !document.querySelector("table.history").innerText.includes("ada")`)
-	page.forget() // requests that were cut off
+	page.forget() // requests that were aborted
 }

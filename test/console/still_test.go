@@ -23,10 +23,10 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// rowsOn is where each row stands, in the order of the list.
+// rowsOn returns the ids of the rows, in the order of the list.
 const rowsOn = `JSON.stringify([...document.querySelectorAll(".row[data-id]")].sort((a, b) => a.dataset.index - b.dataset.index).map((r) => r.dataset.id))`
 
-// TestCursorIsASaga: whatever starts meanwhile, keys act on the saga that the cursor is on.
+// TestCursorIsASaga: keys act on the saga under the cursor, even if new sagas move its row.
 func TestCursorIsASaga(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
@@ -49,8 +49,8 @@ func TestCursorIsASaga(t *testing.T) {
 	b.until(`document.activeElement.innerText === "order-2"`)
 }
 
-// TestRowsHoldStill while somebody points at them, has scrolled, or has selected some; what is
-// new is a number to press.
+// TestRowsHoldStill: rows do not move while the pointer is on them, the list is scrolled or
+// rows are selected; a button shows the number of new sagas.
 func TestRowsHoldStill(t *testing.T) {
 	w := newWorld(t)
 	next := 0
@@ -82,7 +82,7 @@ func TestRowsHoldStill(t *testing.T) {
 	b.until(fmt.Sprintf(`!document.querySelector("[data-news]") && document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1))
 	b.run(input.DispatchMouseEvent(input.MouseMoved, 5, 5))
 	more(1)
-	b.until(fmt.Sprintf(`document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1)) // nobody points: it is live
+	b.until(fmt.Sprintf(`document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1)) // no pointer: the list is live
 	b.press("jx")
 	b.until(`document.querySelectorAll(".row input:checked").length === 1`)
 	holds("one is selected")
@@ -94,7 +94,8 @@ func TestRowsHoldStill(t *testing.T) {
 	holds("it is scrolled")
 }
 
-// TestEscapeKeepsTheFilter of the list, also after the saga's page was loaded again.
+// TestEscapeKeepsTheFilter: Escape returns to the filtered list, also after a reload of the
+// saga's page.
 func TestEscapeKeepsTheFilter(t *testing.T) {
 	w := newWorld(t)
 	w.start(t, "order-1")
@@ -106,14 +107,14 @@ func TestEscapeKeepsTheFilter(t *testing.T) {
 	b.press(kb.Enter)
 	b.until(`location.pathname === "/sagas/order-1"`)
 	b.run(chromedp.Reload())
-	b.sees("What Cancel would undo")
+	b.sees("Steps that Cancel would undo")
 	b.press(kb.Escape)
 	b.until(`location.pathname + location.search === "/sagas?phase=completed&since=1h"`)
 }
 
-// TestSilenceIsSeen: a coordinator that takes connections and answers nothing looks so, on
-// every page: what was known stays, with its age, and a list that is not known is not an empty
-// one. When it answers again, the page goes on by itself.
+// TestSilenceIsSeen: if the coordinator accepts connections but does not answer, every page
+// says so. Known data stays, with its age; an unknown list is not shown as empty. When the
+// coordinator answers again, the page recovers.
 func TestSilenceIsSeen(t *testing.T) {
 	w := newWorld(t)
 	w.start(t, "order-1")
@@ -139,8 +140,8 @@ func TestSilenceIsSeen(t *testing.T) {
 			b.until(`document.querySelector("[data-live=false]")`)
 			b.axe("a list without a coordinator")
 			b.shot("silent-list")
-			b.run(clickText("parked")) // a filter that was never asked
-			b.sees("Reading the list")
+			b.run(clickText("parked")) // a filter without cached data
+			b.sees("Loading")
 			b.until(`!document.body.innerText.includes("No saga")`)
 			b.sees("The list could not be read")
 			b.shot("silent-unknown")
@@ -151,10 +152,11 @@ func TestSilenceIsSeen(t *testing.T) {
 			b.sees("No saga matches")
 		}
 	}
-	b.forget() // requests that were given up
+	b.forget() // requests that timed out
 }
 
-// TestOwnerIsNamed: quietly while all is well, and loudly while it is not certain.
+// TestOwnerIsNamed: the owner of the prefix is shown, and highlighted while it is
+// uncertain.
 func TestOwnerIsNamed(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -164,9 +166,9 @@ func TestOwnerIsNamed(t *testing.T) {
 	b.until(`/Prefix saga · owner: store .+, claim [0-9]+, on /.test(document.querySelector("p[data-owner]").innerText) && !document.querySelector(".notice[data-owner]")`)
 	b.until(`document.querySelector("p[data-owner]").innerText.includes("NATS nats://127.0.0.1:")`)
 	for _, is := range []struct{ name, owner, says string }{
-		{"unsure", `ours: true, sure: false, waiting: "the claim could not be confirmed: away", last_sure: new Date().toISOString()`, "It is not certain that the prefix saga is still this store's."},
-		{"waiting", `waiting: "the store's last process, on there, has not said that it ended"`, "The prefix saga is not this store's yet."},
-		{"replaced", `replaced: true`, "Another store has taken the prefix saga over."},
+		{"unsure", `ours: true, sure: false, waiting: "the claim could not be confirmed: away", last_sure: new Date().toISOString()`, "The ownership of the prefix saga is not confirmed."},
+		{"waiting", `waiting: "the store's last process, on there, has not said that it ended"`, "This store does not own the prefix saga yet."},
+		{"replaced", `replaced: true`, "Another store has taken over the prefix saga."},
 	} {
 		b.goTo("/")
 		b.until(`document.querySelector("p[data-owner]")`)
@@ -182,8 +184,8 @@ func TestOwnerIsNamed(t *testing.T) {
 	}
 }
 
-// TestColoursOfTrouble: no line of what went wrong has the colour of what went well, and what
-// takes a decision does not read like leaving it.
+// TestColoursOfTrouble: failures never have the colour of success, and the button that
+// confirms an operation cannot be mistaken for the one that closes the dialog.
 func TestColoursOfTrouble(t *testing.T) {
 	w := newWorld(t)
 	hold := w.holds(t, "book")
@@ -204,7 +206,7 @@ func TestColoursOfTrouble(t *testing.T) {
 	w.rests(t, "order-7")
 }
 
-// TestCommandsCanBeRun: the command line takes the commands that empty pages show.
+// TestCommandsCanBeRun: the command line accepts the commands that empty pages show.
 func TestCommandsCanBeRun(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
@@ -227,7 +229,7 @@ func TestCommandsCanBeRun(t *testing.T) {
 		words := strings.Fields(command)
 		var out, errs bytes.Buffer
 		if words[0] != "coordinator" || cli.Run(t.Context(), append(words[1:], "--server", w.HTTP), strings.NewReader(""), &out, &errs) != 0 {
-			t.Errorf("%s shows %q, which says %s", path, command, &errs)
+			t.Errorf("%s shows %q, which fails: %s", path, command, &errs)
 		}
 	}
 	b.goTo("/")
@@ -240,14 +242,15 @@ func TestCommandsCanBeRun(t *testing.T) {
 	b.eval(`document.querySelector(".empty pre").innerText`, &apply)
 	var out, errs bytes.Buffer
 	if cli.Run(t.Context(), append(strings.Fields(apply)[1:], "--server", w.HTTP), strings.NewReader(""), &out, &errs) != 0 {
-		t.Errorf("the definitions show %q, which says %s", apply, &errs)
+		t.Errorf("the definitions page shows %q, which fails: %s", apply, &errs)
 	}
 	shown("/sagas", ".empty pre")
 	b.goTo("/sagas")
 	b.sees("order-42")
 }
 
-// TestCursorStaysInView: the saga that keys act on is one that somebody sees, whatever starts above it.
+// TestCursorStaysInView: the saga under the cursor stays visible when new sagas appear
+// above it.
 func TestCursorStaysInView(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
@@ -263,7 +266,7 @@ func TestCursorStaysInView(t *testing.T) {
 	}
 	b.until(`(() => {
 		const row = document.querySelector(".row.current"), list = document.querySelector(".grid").getBoundingClientRect();
-		if (!/^83,/m.test(document.querySelector("main").innerText) || row?.dataset.index <= 1) return false; // or none of the new ones is above it
+		if (!/^83,/m.test(document.querySelector("main").innerText) || row?.dataset.index <= 1) return false; // or none of the new sagas is above it
 		const at = row?.getBoundingClientRect();
 		return row?.dataset.id === "order-1" && at.top >= list.top && at.bottom <= list.bottom && document.activeElement === row.querySelector("a");
 	})()`)
@@ -271,8 +274,8 @@ func TestCursorStaysInView(t *testing.T) {
 	b.until(`document.querySelector(".row.current input").checked`)
 }
 
-// TestDecisionIsAboutWhatWasChosen: another step that waits does not take the place of the one
-// that the dialog was opened for, when somebody else decides about that one.
+// TestDecisionIsAboutWhatWasChosen: an open dialog keeps its step, even if somebody else
+// decides about that step meanwhile.
 func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
 	absent := func(name contract.StepName) saga.Block {
 		return saga.Retriable(name, saga.Do(contract.NewCommand[purchase, struct{}]("nobody", string(name)), saga.Timeout(100*time.Millisecond), saga.Retry(1, time.Second, time.Second)))
@@ -292,11 +295,11 @@ func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
 	if _, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "both", Decision: &apiv1.Decision{Operation: "resolve", Step: "ship", Outcome: "completed", By: "sam", Reason: "it is there"}})); err != nil {
 		t.Fatal(err)
 	}
-	b.until(`/Skip of ship is not what it was/.test(document.querySelector("[data-gone]")?.innerText)`)
+	b.until(`/Skip of ship is no longer the same operation/.test(document.querySelector("[data-gone]")?.innerText)`)
 	b.until(`document.querySelector("dialog select").value === "ship" && document.querySelector("[data-confirm]").disabled`)
 }
 
-// TestUnknownDecision: of a decision whose answer did not come the console does not say that
+// TestUnknownDecision: if the answer to a decision is lost, the console does not claim that
 // nothing was decided.
 func TestUnknownDecision(t *testing.T) {
 	w := newWorld(t)
@@ -311,6 +314,6 @@ func TestUnknownDecision(t *testing.T) {
 	b.write(`dialog [name="reason"]`, "it is settled")
 	b.write(`dialog [name="by"]`, "ada")
 	b.click("[data-confirm]")
-	b.until(`/It is not known whether it was decided/.test(document.querySelector("dialog [role=alert]")?.innerText)`)
-	b.until(`!/Nothing was decided|tries again/.test(document.querySelector("dialog").innerText)`)
+	b.until(`/It is unknown whether this was done/.test(document.querySelector("dialog [role=alert]")?.innerText)`)
+	b.until(`!/Nothing was done|retries automatically/.test(document.querySelector("dialog").innerText)`)
 }

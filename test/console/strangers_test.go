@@ -14,12 +14,11 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// hostile is the definition whose diagram is drawn; its names are what names may be.
+// hostile is the definition whose diagram is drawn.
 const hostile = `{"name":"checkout","version":1,"steps":[{"step":{"name":"charge","kind":"pivot","do":{"participant":"payment","action":"charge"}}}]}`
 
-// TestWhatOthersWroteIsShownSafely: whatever stands in an answer, no page shows a character
-// that a browser obeys or hides, in no element and no attribute, and what runs from right to
-// left stays in its own place.
+// TestWhatOthersWroteIsShownSafely: no page shows control or invisible characters from an
+// answer, in any element or attribute, and right-to-left text stays in its own element.
 func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 	id := "/sagas/" + url.PathEscape(canary.Text)
 	for name, c := range map[string]*canary.Coordinator{"yes": {Yes: true, Source: hostile}, "no": {Source: hostile}, "errors": {Fails: true}} {
@@ -34,7 +33,7 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 				b.goTo(path)
 				b.until(`document.querySelector("main")?.innerText.includes("canary")` + maybe(path == "/definitions/checkout/1" || c.Fails))
 				b.looksSafe(path)
-				var dialogs int // what a click opens
+				var dialogs int // opened by clicks
 				b.eval(`document.querySelectorAll("main details").forEach((d) => d.open = true), document.querySelectorAll("main button[data-operation]:not(:disabled)").length`, &dialogs)
 				if dialogs > 0 {
 					b.click(`main button[data-operation]:not(:disabled)`)
@@ -42,7 +41,7 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 				}
 				b.looksSafe(path + ", opened")
 			}
-			for _, problem := range b.forget() { // it has heard of canaries only
+			for _, problem := range b.forget() { // problems caused by canaries are expected
 				if strings.Contains(problem, "exception") {
 					t.Error(problem)
 				}
@@ -51,7 +50,7 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 	}
 }
 
-// maybe is for pages that have nothing of a stranger's: then it is enough that they are there.
+// maybe is the check for pages that show no foreign text: it is enough that they exist.
 func maybe(nothing bool) string {
 	if nothing {
 		return ` || document.querySelector("main h1, main h2, main .notice")`
@@ -59,7 +58,7 @@ func maybe(nothing bool) string {
 	return ""
 }
 
-// looksSafe looks at every text and at every attribute that people see or hear.
+// looksSafe checks every text and every attribute that users see or hear.
 func (b *tab) looksSafe(where string) {
 	b.t.Helper()
 	var shown struct {
@@ -81,17 +80,17 @@ func (b *tab) looksSafe(where string) {
 		return { texts, outside, elements: all.length };
 	})()`, &shown)
 	if shown.Elements < 10 {
-		b.t.Errorf("%s: nothing is on the page", where)
+		b.t.Errorf("%s: the page is empty", where)
 	}
 	for _, text := range shown.Texts {
 		if i := strings.IndexFunc(text, canary.Obeyed); i >= 0 {
 			b.t.Errorf("%s shows %q", where, text)
 		}
 		if strings.Contains(text, "\nforged") {
-			b.t.Errorf("%s shows a line of a stranger's: %q", where, text)
+			b.t.Errorf("%s: foreign text stands on a line of its own: %q", where, text)
 		}
 	}
 	for _, text := range shown.Outside {
-		b.t.Errorf("%s: text from right to left is not kept apart: %q", where, text)
+		b.t.Errorf("%s: right-to-left text is not isolated: %q", where, text)
 	}
 }

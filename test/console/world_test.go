@@ -45,8 +45,7 @@ var (
 	confirm = contract.NewCommand[purchase, struct{}]("order", "confirm")
 )
 
-// checkout is a definition with everything: a parallel, undos, a pivot, and a step
-// beyond it.
+// checkout is a definition with a parallel, undos, a pivot, and a step after it.
 func checkout(version int, timeout time.Duration) *saga.Definition {
 	return saga.MustDefine[purchase]("checkout", saga.Version(version), saga.Timeout(timeout), saga.Deadline(time.Hour),
 		saga.Compensable("check-address", saga.Do(check), saga.NothingToUndo()),
@@ -58,7 +57,7 @@ func checkout(version int, timeout time.Duration) *saga.Definition {
 		saga.Retriable("confirm", saga.Do(confirm)))
 }
 
-// world is a whole coordinator with its console, and the services of a shop.
+// world is a coordinator with its console, and the services of a shop.
 type world struct {
 	server.Addresses
 	apiv1connect.CoordinatorServiceClient
@@ -68,7 +67,7 @@ type world struct {
 	decide func(ctx context.Context, action string, p purchase) error
 }
 
-// newWorld runs until the test ends.
+// newWorld starts a world that runs until the test ends.
 func newWorld(t *testing.T, change ...func(*server.Config)) *world {
 	t.Helper()
 	config := server.Config{
@@ -97,7 +96,7 @@ func newWorld(t *testing.T, change ...func(*server.Config)) *world {
 	return w
 }
 
-// when sets what the services do from now on.
+// when sets how the services answer from now on.
 func (w *world) when(decide func(ctx context.Context, action string, p purchase) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -169,7 +168,7 @@ func (w *world) startWith(t *testing.T, id, note string) {
 	}
 }
 
-// rests waits until the saga has ended or is parked, and gives its phase.
+// rests waits until the saga has ended or is parked, and returns its phase.
 func (w *world) rests(t *testing.T, id string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -183,7 +182,7 @@ func (w *world) rests(t *testing.T, id string) string {
 
 var errVan = errors.New("the van broke down on the motorway")
 
-// vanBreaks has the shipment fail, whose one attempt is all it has: the saga parks.
+// vanBreaks makes the shipment fail. It has one attempt, so the saga is parked.
 func vanBreaks(_ context.Context, action string, _ purchase) error {
 	if action == "book" {
 		return errVan
@@ -191,7 +190,7 @@ func vanBreaks(_ context.Context, action string, _ purchase) error {
 	return nil
 }
 
-// stranger publishes what nobody can understand: an answer that is not one.
+// stranger publishes a malformed answer, which becomes a dead letter.
 func (w *world) stranger(t *testing.T, id string) {
 	t.Helper()
 	bus, err := w.Connect(t.Context(), "stranger")

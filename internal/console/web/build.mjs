@@ -1,6 +1,6 @@
-// Builds ../dist: one script, one style sheet and one early script for the theme,
-// named after their content, and the page that loads them. The same sources give
-// the same bytes; CI builds again and compares.
+// Builds ../dist: one script, one style sheet and one early script for the theme, named
+// after their content, and the page that loads them. Builds are reproducible: CI builds
+// again and compares.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,5 +1,5 @@
 // The coordinator's API: Connect's JSON over fetch. The messages are those of
-// proto/amends/api/v1/api.proto, with its field names; zero values are left out.
+// proto/amends/api/v1/api.proto, with its field names; zero values are omitted.
 
 export type Ref = { name: string; version?: string };
 export type LegalOperation = { operation: string; step?: string };
@@ -48,7 +48,7 @@ export type Overview = {
   transitions_per_second?: number; compensated_share?: number; failed_share?: number; durations?: { definition: string; duration?: Latency }[];
   series?: Second[]; commit?: Latency; blocked?: string; blocked_sagas?: Blocked[]; standstills?: Standstill[]; owner?: Owner; nats?: string;
 };
-// Owner is whose the prefix is, and how certain that is.
+// Owner is the owner of the prefix, and whether that is confirmed.
 export type Owner = {
   prefix?: string; store?: string; claim?: string; host?: string; address?: string; since?: string;
   ours?: boolean; sure?: boolean; last_sure?: string; waiting?: string; replaced?: boolean;
@@ -59,15 +59,15 @@ export type Filter = {
 };
 export type Decision = { operation: string; step?: string; by?: string; reason: string; outcome?: string; result?: string };
 
-// ApiError is a refusal: a code, a sentence that says what would be right, and
-// what a program can use of it.
+// ApiError is an error of the API: its code, a message, and the operations that are legal
+// now.
 export class ApiError extends Error {
   constructor(readonly code: string, message: string, readonly legal: LegalOperation[] = []) {
     super(message);
   }
 
-  // refused says that the coordinator has looked and said no. Of any other failure it is not
-  // known whether what was asked for was done: the answer may have been lost, and not the question.
+  // refused reports whether the coordinator rejected the request. After any other error it
+  // is unknown whether the request was carried out: only the answer may be lost.
   get refused(): boolean {
     return refusals.has(this.code);
   }
@@ -83,18 +83,18 @@ function refusal(body: ErrorBody, fallback: string): ApiError {
   return new ApiError(body.code ?? fallback, body.message ?? "the coordinator answered without a reason", body.details?.find((d) => d.debug?.legal)?.debug?.legal);
 }
 
-// How long an answer may take, and a stream be silent: a coordinator that watches gives a
-// sign of life every 15 seconds. In milliseconds.
+// Timeouts in milliseconds, of a request and between two messages of a stream. A Watch
+// sends a sign of life every 15 seconds.
 export const requestTimeout = 10000;
 const silence = 25000;
 
-// How the coordinator as a whole answers: when it last did, and since when each request
-// waits that is under way.
+// State of the connection to the coordinator: requests in progress with their start, the
+// time of the last answer, and whether the last request failed.
 const waiting = new Set<{ since: number }>();
 let heard = Date.now(), failed = false;
 
-// unheard is since when the coordinator enqueues an answer, if it has been silent for too long;
-// undefined: it answers.
+// unheard returns since when the coordinator has not answered, if that is too long ago;
+// undefined if it answers.
 export function unheard(now: number): number | undefined {
   let since = Infinity;
   for (const w of waiting) since = Math.min(since, w.since);
@@ -103,8 +103,8 @@ export function unheard(now: number): number | undefined {
 
 const hears = () => ((heard = Date.now()), (failed = false));
 
-// request is the one place that asks the coordinator: nothing waits longer than requestTimeout
-// for what it reads of the answer.
+// request sends all requests. It times out after requestTimeout, and between two parts of a
+// stream after silence.
 export async function request<R>(url: string, init: RequestInit, read: (response: Response, more: () => void) => Promise<R>, signal?: AbortSignal): Promise<R> {
   const limit = new AbortController();
   const tooLate = () => limit.abort();
@@ -127,7 +127,7 @@ export async function request<R>(url: string, init: RequestInit, read: (response
     if (signal?.aborted || e instanceof ApiError) throw e;
     failed ||= heard < mine.since;
     throw new ApiError("unreachable", limit.signal.aborted
-      ? `The coordinator has not answered for ${requestTimeout / 1000} seconds.`
+      ? `The request timed out: the coordinator did not answer within ${requestTimeout / 1000} seconds.`
       : "The coordinator does not answer. Is it running?");
   } finally {
     waiting.delete(mine);
@@ -141,7 +141,7 @@ function post<R>(method: string, contentType: string, body: BodyInit, read: (res
   return request(service + method, { method: "POST", headers, body }, async (response, more) => read(await checked(response), more), signal);
 }
 
-// checked is the answer, or throws what it refuses.
+// checked returns the response, or throws its error.
 async function checked(response: Response): Promise<Response> {
   if (response.status === 401) {
     location.assign("/auth/login?next=" + encodeURIComponent(location.pathname + location.search));
@@ -159,12 +159,12 @@ async function checked(response: Response): Promise<Response> {
   return response;
 }
 
-// call asks one question.
+// call sends a request and returns its answer.
 export const call = <R,>(method: string, question: object, signal?: AbortSignal): Promise<R> =>
   post(method, "application/json", JSON.stringify(question), async (response) => (await response.json()) as R, signal);
 
-// stream asks a question that has many answers, and gives each to take until that returns
-// true: Connect's envelopes, each a byte of flags, four bytes of length, and JSON.
+// stream sends a request with a stream of answers, and passes each to take until take
+// returns true. An envelope of Connect is a byte of flags, four bytes of length, and JSON.
 export function stream<R>(method: string, question: object, take: (r: R) => boolean | void, signal?: AbortSignal): Promise<void> {
   const json = new TextEncoder().encode(JSON.stringify(question));
   const body = new Uint8Array(5 + json.length);
@@ -177,7 +177,7 @@ export function stream<R>(method: string, question: object, take: (r: R) => bool
       for (;;) {
         more();
         const { done, value } = await reader.read();
-        if (done) throw new ApiError("unavailable", "the stream was cut off");
+        if (done) throw new ApiError("unavailable", "the connection ended in the middle of the stream");
         const joined = new Uint8Array(have.length + value.length);
         joined.set(have);
         joined.set(value, have.length);
@@ -197,11 +197,11 @@ export function stream<R>(method: string, question: object, take: (r: R) => bool
         }
       }
     } finally {
-      reader.cancel().catch(() => {}); // whoever read has all, or knows why not: a stream that is broken already need not be ended
+      reader.cancel().catch(() => {}); // the caller already has its result or error
     }
   }, signal);
 }
 
 export const number = (text: string | number | undefined): number => Number(text ?? 0);
-// refText names a definition; a saga whose record is damaged may have none.
+// refText formats a definition reference; a saga with a damaged record may have none.
 export const refText = (ref: Ref | undefined): string => (ref?.name ? `${ref.name}/${ref.version ?? 0}` : "not known");

@@ -9,13 +9,13 @@ import { may, rememberedName, rememberName, useWho } from "./who";
 
 type Progress = { matched?: string; done?: string; refused?: string; finished?: boolean; refusals?: { id: string; reason?: string; legal?: LegalOperation[] }[] };
 
-// A result is told once for each saga: it cannot be told about many.
+// A result belongs to one saga only.
 const forMany = operations.filter((v) => v.operation !== "resolve");
 
 type BarProps = { chosen: Set<string>; clear: () => void; filter: () => Filter; filtered: boolean; matching: number; done: () => void };
 
-// BulkBar decides about the rows that are selected or, if none is, about all that
-// the filter matches.
+// BulkBar offers operations on the selected rows or, if there are none, on all that match
+// the filter.
 export function BulkBar({ chosen, clear, filter, filtered, matching, done }: BarProps) {
   const who = useWho();
   const [asking, ask] = useState<{ operation: Operation; filter: Filter; what: string }>();
@@ -28,23 +28,23 @@ export function BulkBar({ chosen, clear, filter, filtered, matching, done }: Bar
         <div class="bulk">
           <span class="small">{some ? <b>{count(chosen.size)} selected</b> : matching === 1 ? <>The <b>1</b> that matches</> : <>All <b>{count(matching)}</b> that match</>}</span>
           <select
-            aria-label="Decide about them" value="" disabled={!may(who, "operator") || chosen.size > 1000}
-            title={chosen.size > 1000 ? "At most 1,000 can be selected; use the filter" : undefined}
+            aria-label="Operation on these sagas" value="" disabled={!may(who, "operator") || chosen.size > 1000}
+            title={chosen.size > 1000 ? "Select at most 1,000 sagas, or use the filter" : undefined}
             onChange={(e) => {
               const operation = forMany.find((v) => v.operation === e.currentTarget.value);
               e.currentTarget.value = "";
               if (operation) open(operation);
             }}
           >
-            <option value="">Decide …</option>
+            <option value="">Choose an operation …</option>
             {forMany.map((v) => <option value={v.operation}>{v.title}</option>)}
           </select>
           {some && <button class="plain" onClick={clear}>Select none</button>}
         </div>
       ) : (
-        <div class="bulk muted small">Select rows, or filter, to decide about many at once.</div>
+        <div class="bulk muted small">Select rows or set a filter to operate on many sagas at once.</div>
       )}
-      {/* It outlives the selection: it tells what became of it. */}
+      {/* Stays open after the selection is cleared, to show the result. */}
       {asking && <BulkDialog {...asking} close={() => ask(undefined)} done={() => (clear(), done())} />}
     </>
   );
@@ -52,7 +52,7 @@ export function BulkBar({ chosen, clear, filter, filtered, matching, done }: Bar
 
 type DialogProps = { operation: Operation; filter: Filter; what: string; close: () => void; done: () => void };
 
-// BulkDialog counts first, and takes the decision about no more than it counted.
+// BulkDialog counts the matching sagas first, and operates on at most as many.
 function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
   const who = useWho();
   const [dry, setDry] = useState<Progress>();
@@ -93,7 +93,7 @@ function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
         <p style={{ marginBottom: "12px" }}>{operation.does}</p>
         {progress?.finished ? (
           <p role="status" data-finished>
-            Decided about <b>{count(number(progress.done))}</b>{number(progress.refused) > 0 && <>, refused for <b>{count(number(progress.refused))}</b></>}.
+            Done for <b>{count(number(progress.done))}</b>{number(progress.refused) > 0 && <>, refused for <b>{count(number(progress.refused))}</b></>}.
           </p>
         ) : (
           <p role="status" data-dry={dry?.finished}>
@@ -104,7 +104,7 @@ function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
         )}
         {(shown?.refusals?.length ?? 0) > 0 && (
           <details class="payload">
-            <summary>why it is refused</summary>
+            <summary>reasons for the refusals</summary>
             <pre tabIndex={0}>{shown!.refusals!.map((r) => <div>{r.id}: {r.reason}{r.legal?.length ? `; legal now: ${legalText(r.legal)}` : ""}</div>)}</pre>
           </details>
         )}
@@ -112,20 +112,20 @@ function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
         {!progress && (
           <>
             <label class="field" style={{ marginTop: "12px" }}>
-              <span>Reason (becomes part of each history)</span>
+              <span>Reason (recorded in each history)</span>
               <textarea name="reason" required maxLength={1000} autofocus />
             </label>
             {!who.known && (
               <label class="field">
-                <span>Your name (becomes part of each history)</span>
+                <span>Your name (recorded in each history)</span>
                 <input type="text" name="by" required maxLength={64} defaultValue={rememberedName(who)} autocomplete="name" />
               </label>
             )}
           </>
         )}
-        <Problem error={error} doing={progress ? "It stopped. What was decided stays decided" : "It could not be counted"} once={progress ? "What became of it is in the histories; what was decided is not decided twice." : "Nothing was decided. Close this, and open it again."} />
+        <Problem error={error} doing={progress ? "Stopped. Operations that were taken stay in effect" : "The sagas could not be counted"} once={progress ? "Histories show what was done. Trying again does not repeat it." : "Nothing was done. Close this dialog and try again."} />
         <div class="buttons">
-          <button type="button" onClick={close}>{progress?.finished ? "Close" : progress ? "Stop" : "Leave them"}</button>
+          <button type="button" onClick={close}>{progress?.finished ? "Close" : progress ? "Stop" : "Cancel"}</button>
           {!progress && (
             <button class={"primary " + (operation.danger ? "danger" : "")} disabled={!dry?.finished || legal === 0} data-confirm>
               {operation.title}{dry?.finished ? ` ${plural(legal, "saga", "sagas")}` : ""}

@@ -18,7 +18,7 @@ export function DeadLetters() {
   const admin = may(who, "admin");
   const letters = data?.dead_letters ?? [];
   const selected = letters.filter((l) => chosen.has(l.sequence)).map((l) => l.sequence);
-  const why = admin ? (selected.length === 0 ? "Select letters first" : undefined) : "This takes the role admin.";
+  const why = admin ? (selected.length === 0 ? "Select dead letters first" : undefined) : "This needs the role admin.";
   const mark = (sequence: string) => {
     const next = new Set(chosen);
     if (!next.delete(sequence)) next.add(sequence);
@@ -28,7 +28,7 @@ export function DeadLetters() {
     <>
       <div class="head">
         <h1>Dead letters</h1>
-        <span class="muted" role="status">{told || "messages that could not be understood, oldest first"}</span>
+        <span class="muted" role="status">{told || "messages that could not be processed, oldest first"}</span>
         <span class="fill" />
         <AsOf at={at} late={late} />
       </div>
@@ -36,7 +36,7 @@ export function DeadLetters() {
       <div class="card">
         {data && letters.length === 0 && (
           <Empty title="No dead letters">
-            <p>A message that nobody could understand, such as an answer that is not JSON, is kept here with the reason. Fix its cause, then replay it: it is published again as it came.</p>
+            <p>Messages that could not be processed, such as an answer that is not JSON, are kept here with the reason. Fix the cause, then replay them: they are published again unchanged.</p>
           </Empty>
         )}
         {letters.length > 0 && (
@@ -75,7 +75,7 @@ export function DeadLetters() {
 function Letter({ letter: l, chosen, mark }: { letter: DeadLetter; chosen: boolean; mark: () => void }) {
   return (
     <li class="letter" data-sequence={l.sequence}>
-      <input type="checkbox" checked={chosen} onChange={mark} aria-label={`Select letter ${l.sequence}`} />
+      <input type="checkbox" checked={chosen} onChange={mark} aria-label={`Select dead letter ${l.sequence}`} />
       <div class="what">
         <div><Icon of="parked" /> {l.reason}</div>
         <div class="muted small">
@@ -105,7 +105,7 @@ function Confirm({ operation, sequences, close, done }: ConfirmProps) {
       const answer = await call<Done>(replay ? "ReplayDeadLetters" : "DiscardDeadLetters", { sequences: sequences.map(number) });
       const failed = answer.failed ?? [];
       const n = (answer.replayed ?? answer.discarded ?? []).length;
-      done(`${n} ${replay ? "replayed" : "discarded"}${failed.length > 0 ? `, ${failed.length} not: ${failed[0]!.problem ?? ""}` : ""}`);
+      done(`${n} ${replay ? "replayed" : "discarded"}${failed.length > 0 ? `, ${failed.length} failed:  ${failed[0]!.problem ?? ""}` : ""}`);
     } catch (e) {
       setError(asError(e));
       setBusy(false);
@@ -115,10 +115,10 @@ function Confirm({ operation, sequences, close, done }: ConfirmProps) {
     <Dialog title={replay ? "Replay" : "Discard"} close={close}>
       <div class="pad">
         <h2>{replay ? "Replay" : "Discard"} {plural(sequences.length, "dead letter", "dead letters")}?</h2>
-        <p>{replay ? "Each is published again on the subject it came on, as it came. What still cannot be understood comes back." : "They are removed for good. What they said is lost."}</p>
-        <Problem error={error} doing={error?.refused ? "Nothing was done" : "It is not known whether it was done"} once="Look at the letters that are left before you do it again." />
+        <p>{replay ? "Each message is published again unchanged, on its original subject. If it still cannot be processed, it becomes a dead letter again." : "They are removed for good, with their content."}</p>
+        <Problem error={error} doing={error?.refused ? "Nothing was done" : "It is unknown whether this was done"} once="Check the remaining dead letters before you try again." />
         <div class="buttons">
-          <button onClick={close}>Leave them</button>
+          <button onClick={close}>Cancel</button>
           <button class={"primary " + (replay ? "" : "danger")} disabled={busy} onClick={go} autofocus data-confirm>{replay ? "Replay" : "Discard"}</button>
         </div>
       </div>

@@ -21,7 +21,7 @@ export function Definitions({ name, version }: { name: string; version: string }
       {data && all.length === 0 && (
         <div class="card">
           <Empty title="No definition yet">
-            <p>A definition says which steps a saga has, whom each asks, and what undoes it. Register one from a file, or let a Go program do it:</p>
+            <p>A definition lists the steps of a saga, with their participants and undo actions. Register one from a file or from a Go program:</p>
             <pre>coordinator definition apply checkout.yaml</pre>
           </Empty>
         </div>
@@ -43,7 +43,7 @@ export function Definitions({ name, version }: { name: string; version: string }
           {at ? (
             <One key={refText(at.ref)} listed={at} versions={versions} />
           ) : (
-            <div class="card"><Empty title={`No definition is called ${name}`}><p>Those that are registered stand beside this.</p></Empty></div>
+            <div class="card"><Empty title={`No definition named ${name}`}><p>The registered definitions are listed on the left.</p></Empty></div>
           )}
         </div>
       )}
@@ -74,7 +74,7 @@ function One({ listed, versions }: { listed: Definition; versions: Definition[] 
         </header>
         <Problem error={error} doing="The definition could not be read" />
         <div class="picture" tabIndex={0} role="group" aria-label="Diagram of the definition">{nodes && <Diagram nodes={nodes} label={"Definition " + refText(listed.ref)} />}</div>
-        <p class="legend"><span>thick frame: pivot, the point of no return</span><span>↶ what undoes it</span></p>
+        <p class="legend"><span>thick frame: pivot, the point of no return</span><span>↶ undo action</span></p>
       </section>
       <section class="card" aria-label="Sagas"><header><h2>Sagas of this version</h2></header><div class="body"><Counts counts={d?.counts} of={`${listed.ref.name}@${listed.ref.version}`} /></div></section>
       <Figures d={d} />
@@ -122,7 +122,7 @@ function Figures({ d }: { d: Definition | undefined }) {
 
 function Counts({ counts, of }: { counts: Count[] | undefined; of: string }) {
   const numbers = phases.map((phase) => [phase, counts?.filter((c) => c.phase === phase).reduce((n, c) => n + number(c.sagas), 0) ?? 0] as const).filter(([, n]) => n > 0);
-  if (numbers.length === 0) return <span class="muted">None. What is started from now on takes the newest version, unless it names another.</span>;
+  if (numbers.length === 0) return <span class="muted">None. New sagas use the newest version unless they name another.</span>;
   return (
     <div class="operations">
       {numbers.map(([phase, n]) => (
@@ -152,7 +152,7 @@ function Compare({ versions, at }: { versions: Definition[]; at: Definition }) {
           </label>
         )}
       </header>
-      {others.length === 0 && <div class="body muted">It is the only version. A registered version never changes: a change is a new version, and sagas that run keep theirs.</div>}
+      {others.length === 0 && <div class="body muted">This is the only version. Registered versions never change: a change is a new version, and running sagas keep theirs.</div>}
       <Problem error={error} doing="The versions could not be compared" />
       {data && data.length === 0 && <div class="body muted">Nothing.</div>}
       {data && data.length > 0 && (

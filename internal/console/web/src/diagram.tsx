@@ -2,14 +2,14 @@ import type { Step } from "./api";
 import { layout, measures, type Node } from "./layout";
 import { colour, Glyph } from "./pieces";
 
-// show is the one word that says how a step stands.
+// show returns the status of a step, or waiting between two attempts.
 export function show(s: Step): string {
   return s.waiting && s.status !== "parked" ? "waiting" : s.status;
 }
 
 function sentence(s: Step): string {
   const word = show(s);
-  if (word === "waiting") return `waits, attempt ${s.attempt ?? 0} of ${s.max_attempt ?? 0}`;
+  if (word === "waiting") return `waiting after attempt ${s.attempt ?? 0} of ${s.max_attempt ?? 0}`;
   if (word === "doing" || word === "undoing") return (s.attempt ?? 0) > 1 ? `${word}, attempt ${s.attempt} of ${s.max_attempt ?? 0}` : word;
   return word;
 }
@@ -21,7 +21,7 @@ type Props = {
   chosen?: string | undefined; choose?: (step: string) => void;
 };
 
-// Diagram draws a definition and, if steps are given, where a saga of it stands.
+// Diagram draws a definition and, if steps are given, the state of a saga.
 export function Diagram({ nodes, label, steps, waves, chosen, choose }: Props) {
   const picture = layout(nodes);
   const stand = new Map(steps?.map((s) => [s.name, s]));
@@ -35,7 +35,7 @@ export function Diagram({ nodes, label, steps, waves, chosen, choose }: Props) {
       {at !== undefined && (
         <g class="return">
           <line x1="0" y1={at} x2={picture.width} y2={at} />
-          <title>the point of no return: what lies below is never undone</title>
+          <title>point of no return: steps below are never undone</title>
         </g>
       )}
       {picture.boxes.map(({ step, x, y }) => {
@@ -43,7 +43,7 @@ export function Diagram({ nodes, label, steps, waves, chosen, choose }: Props) {
         const word = s ? show(s) : "";
         const wave = waves?.get(step.name);
         const says = s ? sentence(s) : step.kind;
-        const name = `${step.name}, ${step.kind}` + (s ? `, ${says}` : "") + (wave ? `, would be undone as number ${wave}` : "");
+        const name = `${step.name}, ${step.kind}` + (s ? `, ${says}` : "") + (wave ? `, undone as number ${wave} by a compensation` : "");
         const pick = () => choose?.(step.name);
         return (
           <g
@@ -81,5 +81,5 @@ export function Diagram({ nodes, label, steps, waves, chosen, choose }: Props) {
   );
 }
 
-// colours of the kinds, where no saga stands.
+// Colours of the kinds, for diagrams without a saga.
 const kinds: Record<string, string> = { compensable: "c-run", pivot: "c-back", retriable: "c-ok" };

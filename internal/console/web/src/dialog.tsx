@@ -1,8 +1,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-// Dialog is modal: Escape closes it, and the keys of the page rest. A click on the backdrop closes it too,
-// if it began there: a text that is selected as far as beyond the edge is no wish to leave.
+// Dialog is modal: Escape closes it, and the page's keys are off. A click on the backdrop
+// closes it if it began there, so that a text selection that ends outside does not.
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {

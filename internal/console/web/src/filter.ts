@@ -1,6 +1,6 @@
 import type { Filter } from "./api";
 
-// The list's filter stands in the address, so that it can be sent to somebody.
+// The URL holds the list's filter, so that it can be shared.
 
 export const ages: [string, string, number][] = [
   ["5m", "5 minutes", 5 * 60],
@@ -10,15 +10,15 @@ export const ages: [string, string, number][] = [
   ["7d", "7 days", 7 * 86400],
 ];
 
-// The parts of a filter that are texts, with what they mean.
+// Text fields of a filter, with their labels.
 export const texts = [
-  { name: "step", title: "Step", hint: "under way, waiting or parked" },
-  { name: "participant", title: "Participant", hint: "asked by a step that is under way" },
+  { name: "step", title: "Step", hint: "in progress, waiting or parked" },
+  { name: "participant", title: "Participant", hint: "of a step in progress" },
   { name: "reason", title: "Reason", hint: "contains" },
 ] as const;
 
-// filterOf turns the address's parameters into a filter. Ages count back from now. What is not
-// understood goes to the coordinator, which refuses it: left out it would widen the filter.
+// filterOf turns URL parameters into a filter. Ages count back from now. Unknown values are
+// sent to the coordinator, which rejects them; dropping them would widen the filter.
 export function filterOf(p: URLSearchParams, now: number): Filter {
   const f: Filter = {};
   const [name = "", version] = (p.get("definition") ?? "").split("@");
@@ -40,7 +40,7 @@ export function filterOf(p: URLSearchParams, now: number): Filter {
   return f;
 }
 
-// change gives the address with some parameters set, or removed where they are empty.
+// change returns the list's URL with some parameters set, or removed if empty.
 export function change(p: URLSearchParams, to: Record<string, string>): string {
   const next = new URLSearchParams(p);
   for (const [name, value] of Object.entries(to)) {

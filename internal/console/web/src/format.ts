@@ -1,10 +1,10 @@
-// Numbers, durations and sizes as people read them.
+// Numbers, durations and sizes for people.
 
 const grouped = new Intl.NumberFormat("en");
 
 export const count = (n: number): string => grouped.format(n);
 
-// plural is a count as people read it: 1 saga, 2 sagas.
+// plural formats a count: 1 saga, 2 sagas.
 export const plural = (n: number, one: string, many: string): string => `${count(n)} ${n === 1 ? one : many}`;
 
 export function rate(n: number): string {
@@ -18,7 +18,7 @@ export function size(bytes: number): string {
   return bytes < 1 << 20 ? (bytes / 1024).toFixed(1) + " KiB" : (bytes / (1 << 20)).toFixed(1) + " MiB";
 }
 
-// seconds writes a duration with two or three digits.
+// seconds formats a duration with two or three digits.
 export function seconds(s: number): string {
   if (s === 0) return "0";
   if (s < 0.001) return Math.round(s * 1e6) + " µs";
@@ -33,7 +33,7 @@ function span(s: number): string {
   return s < 172800 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
 }
 
-// relative says how long ago, or in how long.
+// relative formats how long ago a time was, or how long until then.
 export function relative(at: number, now: number): string {
   const s = (now - at) / 1000;
   if (Math.abs(s) < 1) return "now";
@@ -50,8 +50,8 @@ export function absolute(d: Date): string {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${clock(d)} (${d.toISOString()})`;
 }
 
-// pretty is JSON with indentation; what is not JSON stays as it is. Numbers keep
-// their digits: they are not read as numbers of JavaScript.
+// pretty indents JSON and leaves other text unchanged. Numbers keep their digits, because
+// they are not parsed.
 export function pretty(text: string): string {
   let out = "", depth = 0;
   for (let i = 0; i < text.length; i++) {

@@ -3,7 +3,7 @@ import { show } from "./diagram";
 import { seconds } from "./format";
 import { colour } from "./pieces";
 
-// Span is a time in which a step was under way, waited, or was parked.
+// Span is a time in which a step was in progress, waiting or parked.
 export type Span = { step: string; what: string; attempt: number; undo: boolean; from: number; to?: number; end?: string };
 
 const busy = new Set(["doing", "undoing", "waiting", "parked"]);
@@ -13,8 +13,8 @@ function now(s: Step): { word: string; undo: boolean } | undefined {
   return busy.has(word) ? { word, undo: s.direction === "undo" } : undefined;
 }
 
-// spans reads, from where the saga stood behind each event, when each attempt began
-// and what ended it.
+// spans returns when each attempt began and what ended it, from a history with the saga's
+// state after each event.
 export function spans(events: HistoryEvent[]): Span[] {
   const all: Span[] = [];
   const open = new Map<string, Span>();
@@ -48,8 +48,8 @@ function tone(s: Span): string {
 
 type Props = { events: HistoryEvent[]; steps: string[]; ended: boolean; at: number; time: number };
 
-// Gantt is a lane for each step, with a bar for each attempt. Undos are hatched,
-// what failed has a dashed frame, what still runs is open to the right.
+// Gantt shows a lane for each step with a bar for each attempt. Undos are hatched, failures
+// have a dashed frame, and running attempts are open to the right.
 export function Gantt({ events, steps, ended, at, time }: Props) {
   const first = Date.parse(events[0]?.at ?? "");
   const last = Date.parse(events[events.length - 1]?.at ?? "");
@@ -71,7 +71,7 @@ export function Gantt({ events, steps, ended, at, time }: Props) {
               {bars.filter((b) => b.step === name).map((b) => {
                 const to = b.to ?? end;
                 const width = x(to) - x(b.from);
-                const says = `${name}: ${b.undo ? "undo, " : ""}${b.what === "doing" || b.what === "undoing" ? `attempt ${b.attempt}` : b.what}, ${seconds((to - b.from) / 1000)}${b.end ? ", " + b.end : ", goes on"}`;
+                const says = `${name}: ${b.undo ? "undo, " : ""}${b.what === "doing" || b.what === "undoing" ? `attempt ${b.attempt}` : b.what}, ${seconds((to - b.from) / 1000)}${b.end ? ", " + b.end : ", in progress"}`;
                 return (
                   <div
                     class={`bar ${tone(b)} ${b.undo ? "undo" : ""} ${b.to === undefined ? "open" : ""} ${b.end === "failed" || b.end === "timed out" || b.end === "rejected" ? "failed" : ""}`}

@@ -4,28 +4,28 @@ import { Chip } from "./pieces";
 const keys: [string[], string][] = [
   [["/"], "search by id"],
   [["j", "k"], "next, previous row"],
-  [["Enter"], "open the row"],
-  [["x"], "select the row, to decide about many"],
+  [["Enter"], "open the saga"],
+  [["x"], "select the row, for operations on many sagas"],
   [["Esc"], "back, or close"],
   [["g", "o"], "go to the overview"],
   [["g", "s"], "go to sagas"],
   [["g", "d"], "go to definitions"],
   [["g", "l"], "go to dead letters"],
-  [["t"], "light, dark, as the system"],
+  [["t"], "switch theme: system, light, dark"],
   [["?"], "this help"],
 ];
 
 const words: [string, string][] = [
-  ["running", "on its way"],
-  ["parked", "cannot go on alone: it waits for an operator"],
-  ["compensating", "going back: what was done is being undone"],
-  ["compensated", "went back to the beginning"],
-  ["completed", "reached its end"],
+  ["running", "steps are in progress"],
+  ["parked", "cannot continue: waiting for an operator"],
+  ["compensating", "completed steps are being undone"],
+  ["compensated", "ended: all completed steps were undone"],
+  ["completed", "ended: all steps were done"],
 ];
 
 export function Help({ close }: { close: () => void }) {
   return (
-    <Dialog title="Keys and words" close={close}>
+    <Dialog title="Keys and terms" close={close}>
       <div class="pad">
         <h2>Keys</h2>
         <dl class="keys">
@@ -36,7 +36,7 @@ export function Help({ close }: { close: () => void }) {
             </>
           ))}
         </dl>
-        <h2 style={{ marginTop: "18px" }}>Words</h2>
+        <h2 style={{ marginTop: "18px" }}>Terms</h2>
         <dl class="keys">
           {words.map(([word, means]) => (
             <>

@@ -10,9 +10,9 @@ function Timer({ e }: { e: HistoryEvent }): ComponentChildren {
     case "timeout":
       return <>attempt {e.attempt} of {step} timed out</>;
     case "retry":
-      return <>attempt {number(e.attempt) + 1} of {step} was sent</>;
+      return <>attempt {number(e.attempt) + 1} of {step} started</>;
     case "deadline":
-      return <>the deadline passed</>;
+      return <>the deadline was reached</>;
   }
   return <>a timer fired</>;
 }
@@ -31,7 +31,7 @@ function Sentence({ e }: { e: HistoryEvent }): ComponentChildren {
     case "timer_fired":
       return <Timer e={e} />;
     case "clock_adjusted":
-      return <>the clock was set</>;
+      return <>the coordinator's clock was changed</>;
     case "operation_taken":
       return <><b>{e.by}</b> decided: {e.operation}{e.step && <> <b>{e.step}</b></>}{e.outcome && <> as {e.outcome}</>}</>;
   }
@@ -42,8 +42,7 @@ const icon = (e: HistoryEvent): string => (e.type !== "step_answered" ? e.type :
 
 type Props = { events: HistoryEvent[]; at: number; go: (revision: number) => void };
 
-// History is every recorded event, newest first as far as the eye is concerned:
-// what happened last is what one looks for.
+// History lists the recorded events, newest first.
 export function History({ events, at, go }: Props) {
   const [shown, show] = useState(200);
   const left = Math.max(0, events.length - shown);

@@ -1,6 +1,5 @@
-// One listener for all keys, so that what lies on top gets them first: the newest
-// handler that says it used the key. Nothing is taken from somebody who writes,
-// and nothing that is pressed together with Ctrl, Alt or Meta.
+// One listener for all keys: the handler registered last gets a key first, until one
+// returns true. Keys in input fields and with Ctrl, Alt or Meta are ignored.
 
 type Handler = (key: string, event: KeyboardEvent) => boolean | void;
 

@@ -1,5 +1,5 @@
-// Definitions are nested series-parallel, so that their layout is a recursion, as in
-// package saga/diagram: sequences from top to bottom, branches side by side.
+// Definitions are series-parallel, so that layout is a recursion, as in package
+// saga/diagram: sequences from top to bottom, branches side by side.
 
 export type Action = { participant: string; action: string };
 export type StepNode = { name: string; kind: string; do: Action; undo?: Action; nothing_to_undo?: boolean };
@@ -74,7 +74,7 @@ function branches(a: Area, x: number, y: number, out: Picture): void {
   }
 }
 
-// nodesOf reads a definition's canonical JSON.
+// nodesOf parses a definition's canonical JSON.
 export function nodesOf(source: string | undefined): Node[] | undefined {
   if (!source) return undefined;
   try {

@@ -17,7 +17,7 @@ export function List() {
   const params = address.searchParams;
   const key = params.toString();
   const top = useRef<Saga>();
-  const [busy, setBusy] = useState(false); // somebody reads or points: the rows stay where they are
+  const [busy, setBusy] = useState(false); // the pointer is on the list or the list is scrolled: rows stay in place
   const [chosen, choose] = useState<Set<string>>(new Set());
   const sagas = useSagas(key, () => filterOf(params, Date.now()), () => top.current, busy || chosen.size > 0);
   useEffect(() => rememberList(address.pathname + address.search), [address.search]);
@@ -45,8 +45,8 @@ export function List() {
       <Problem error={sagas.error} doing="The list could not be read" />
       <div class="card">
         {!sagas.begun ? (
-          <Empty title={sagas.error ? "The list could not be read" : "Reading the list …"}>
-            <p>{sagas.error ? "There may be sagas: the coordinator has not said. The console tries again by itself." : "The coordinator was asked and has not answered yet."}</p>
+          <Empty title={sagas.error ? "The list could not be read" : "Loading …"}>
+            <p>{sagas.error ? "The coordinator has not answered. The console retries automatically." : "Waiting for the coordinator."}</p>
           </Empty>
         ) : sagas.rows.length === 0 && sagas.added === 0 ? (
           <Nothing filtered={key !== ""} />
@@ -62,19 +62,19 @@ export function List() {
   );
 }
 
-// Live says how the list keeps up; one that hears nothing does not call itself live.
+// Live shows whether the list is watched or polled.
 function Live({ is }: { is: boolean }) {
   const live = is && unheard(useNow()) === undefined;
-  return <span class="muted small" data-live={live}>{live ? "● live" : "○ asked every 2 s"}</span>;
+  return <span class="muted small" data-live={live}>{live ? "● live" : "○ updated every 2 s"}</span>;
 }
 
-// News is what has changed in the list while its rows are held still.
+// News shows what has changed while the rows are frozen.
 function News({ added, gone, show }: { added: number; gone: number; show: () => void }) {
-  const what = [added > 0 && `${count(added)} new`, gone > 0 && `${count(gone)} gone`].filter(Boolean).join(", ");
+  const what = [added > 0 && `${count(added)} new`, gone > 0 && `${count(gone)} no longer match`].filter(Boolean).join(", ");
   if (!what) return null;
   return (
     <div class="news">
-      <button class="primary" onClick={show} data-news title="Rows stay where they are while you point at them, scroll or have selected some">{what}</button>
+      <button class="primary" onClick={show} data-news title="The rows stay in place while you point at them, scroll or have selected some">{what}</button>
     </div>
   );
 }
@@ -82,12 +82,12 @@ function News({ added, gone, show }: { added: number; gone: number; show: () => 
 function Nothing({ filtered }: { filtered: boolean }) {
   return filtered ? (
     <Empty title="No saga matches">
-      <p>The filter is part of the page's address. Remove a part of it, or start over.</p>
+      <p>The filter is part of the page's address. Remove a part of it, or show all sagas.</p>
       <a class="button" href="/sagas">Show all sagas</a>
     </Empty>
   ) : (
     <Empty title="No saga yet">
-      <p>A saga is one run of a definition. When one is started it appears here, and moves while you watch. Start one:</p>
+      <p>A saga is one run of a definition. It appears here when it is started, and updates live. Start one:</p>
       <StartOne />
     </Empty>
   );
@@ -145,7 +145,7 @@ function Filters({ params }: { params: URLSearchParams }) {
             {phase}
           </button>
         ))}
-        <button type="button" class="toggle" aria-pressed={params.has("open")} onClick={() => go({ open: params.has("open") ? "" : "1" })} title="that have not ended">
+        <button type="button" class="toggle" aria-pressed={params.has("open")} onClick={() => go({ open: params.has("open") ? "" : "1" })} title="sagas that have not ended">
           open
         </button>
         <button type="button" class="toggle c-back" aria-pressed={params.has("paused")} onClick={() => go({ paused: params.has("paused") ? "" : "1" })}>
@@ -165,7 +165,7 @@ function Filters({ params }: { params: URLSearchParams }) {
             </label>
           ))}
           <label>
-            Has not moved for
+            No progress for
             <select value={params.get("still") ?? ""} onChange={(e) => go({ still: e.currentTarget.value })}>
               <option value="">any time</option>
               {ages.map(([word, text]) => <option value={word}>{text.replace(/^hour/, "1 hour")}</option>)}
@@ -177,14 +177,14 @@ function Filters({ params }: { params: URLSearchParams }) {
   );
 }
 
-// How high a row is; on a phone it has two lines. Known, so that only the rows in
-// view need to be there, however many sagas are listed.
+// Row heights; on a phone a row has two lines. They are fixed, so that only the rows in
+// view need to be in the page.
 const narrow = matchMedia("(max-width: 720px)");
 const rowHeight = () => (narrow.matches ? 58 : 36);
 const spare = 8;
 
-// How long the rows are still held when a finger was lifted, in milliseconds: the click comes
-// after it, and goes to what is under it then; and a finger that scrolls is cancelled before the list moves.
+// How many milliseconds the rows stay frozen after a finger was lifted, because the click
+// comes later, and a scroll gesture is cancelled before the list scrolls.
 const lifted = 500;
 
 type GridProps = { sagas: Sagas; seen: (s: Saga | undefined) => void; chosen: Set<string>; mark: (id: string) => void; busy: (is: boolean) => void };
@@ -194,8 +194,8 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ from: 0, to: 40 });
   const [current, setCurrent] = useState<string>();
-  // The cursor is a saga, whatever row it is in. A key may come before the next painting, and
-  // once the saga has left the list keys go on from the row that it was in.
+  // The cursor belongs to a saga, not to a row. A key may arrive before the next render. If
+  // the saga has left the list, keys continue from its last row.
   const at = useRef<{ id: string; index: number }>();
   const here = (): { there: boolean; index: number } => {
     if (!at.current) return { there: false, index: -1 };
@@ -207,7 +207,7 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
     setCurrent(id);
   };
   const pointed = useRef(false);
-  const down = useRef(new Map<number, number>()); // the pointers that are down on the list, each with the timer that lets it go
+  const down = useRef(new Map<number, number>()); // pointers that are down on the list, with their release timers
   const hold = () => busy(pointed.current || down.current.size > 0 || (box.current?.scrollTop ?? 0) > 0);
   const point = (is: boolean) => ((pointed.current = is), hold());
   const press = (e: PointerEvent) => {
@@ -257,8 +257,8 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
     else if (y + height > el.scrollTop + room) el.scrollTop = y + height - room;
     requestAnimationFrame(() => el.querySelector<HTMLElement>(`[data-index="${to}"] a`)?.focus({ preventScroll: true }));
   };
-  // The cursor stays in view when others come in above it, and the rows are held from then on:
-  // keys act on what somebody sees. What has the focus elsewhere keeps it.
+  // The cursor stays in view when new sagas appear above it, so that keys act on a visible
+  // row. Focus outside the list is not moved.
   useLayoutEffect(() => {
     const { there, index } = here();
     if (!there || index === at.current!.index) return;
@@ -308,7 +308,7 @@ function Grid({ sagas, seen, chosen, mark, busy }: GridProps) {
         <span role="columnheader">Reason</span>
         <span role="columnheader" class="right">Revision</span>
         <span role="columnheader" class="right">Started</span>
-        <span role="columnheader" class="right">Moved</span>
+        <span role="columnheader" class="right">Updated</span>
       </div>
       <div class="space" role="rowgroup" style={{ height: rows.length * height + "px" }}>
         {rows.slice(view.from, view.to).map((saga, i) => (
@@ -324,7 +324,7 @@ type RowProps = { saga: Saga; index: number; height: number; current: boolean; f
 function Row({ saga, index, height, current, fresh, gone, pick, chosen, mark }: RowProps) {
   return (
     <div
-      class={`row ${current ? "current" : ""} ${fresh ? "fresh" : ""} ${gone ? "gone" : ""}`} title={gone ? "does not match the filter any more" : undefined} role="row" aria-rowindex={index + 2} data-index={index} data-id={saga.id}
+      class={`row ${current ? "current" : ""} ${fresh ? "fresh" : ""} ${gone ? "gone" : ""}`} title={gone ? "no longer matches the filter" : undefined} role="row" aria-rowindex={index + 2} data-index={index} data-id={saga.id}
       style={{ top: index * height + "px", height: height + "px" }}
       onClick={(e) => {
         pick(saga.id, index);

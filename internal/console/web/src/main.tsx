@@ -33,9 +33,9 @@ function Page({ path }: { path: string }) {
       return <DeadLetters />;
   }
   return (
-    <Empty title="There is no such page">
+    <Empty title="Page not found">
       <p>
-        The pages of the console are in the bar. A saga is at <code>/sagas/</code> and its id.
+        See the navigation bar for the pages of the console. The page of a saga is <code>/sagas/</code> followed by its id.
       </p>
     </Empty>
   );
@@ -96,7 +96,7 @@ function Console() {
               <Icon of={p.icon} />
               {p.title}
               {p.path === "/sagas" && parked > 0 && (
-                <span class="badge" title={`${parked} parked: each waits for somebody`}>
+                <span class="badge" title={`${parked} parked, waiting for an operator`}>
                   {parked}
                   <span class="hidden"> parked</span>
                 </span>
@@ -111,7 +111,7 @@ function Console() {
           </button>
         )}
         <Theme />
-        <button class="plain" onClick={() => setHelp(true)} title="Keys and words (?)" aria-label="Keys and words">
+        <button class="plain" onClick={() => setHelp(true)} title="Keys and terms (?)" aria-label="Keys and terms">
           <Icon of="help" />
         </button>
       </header>

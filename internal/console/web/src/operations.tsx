@@ -7,21 +7,23 @@ import { moment, type Said } from "./said";
 import { may, rememberedName, rememberName, useWho } from "./who";
 import { Plan } from "./plan";
 
-// confirm is what the button says that takes the decision: never a word that could as well mean to leave it.
+// confirm is the label of the button that takes the decision. It is never one that could
+// also mean to close the dialog.
 export type Operation = { operation: string; title: string; confirm: string; does: string; when: string; danger?: boolean };
 
 export const operations: Operation[] = [
-  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Attempts the step now, with its full number of attempts again.", when: "on a step that waits for its next attempt, or is parked" },
-  { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Records the outcome of a step that was determined outside. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
-  { operation: "skip", title: "Skip", confirm: "Skip the step", does: "Goes on without the step.", when: "on a parked step", danger: true },
-  { operation: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Goes back. You vouch that the pivot did not happen.", when: "with a parked pivot", danger: true },
-  { operation: "pause", title: "Pause", confirm: "Pause the saga", does: "Holds the saga: nothing new is sent, its timers stand still. What is under way is still answered.", when: "on a saga that is open and not paused" },
-  { operation: "resume", title: "Resume", confirm: "Resume the saga", does: "Lets the saga go on where it was paused.", when: "on a paused saga" },
-  { operation: "cancel", title: "Cancel", confirm: "Cancel the saga", does: "Goes back: what was done is undone.", when: "before the point of no return", danger: true },
-  { operation: "abandon", title: "Abandon", confirm: "Abandon the saga", does: "Ends the saga as it is. What was done stays done.", when: "on a parked saga", danger: true },
+  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Retries the step now, with all of its attempts available again.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Records the outcome of the step that you have found out. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "skip", title: "Skip", confirm: "Skip the step", does: "Continues without the step.", when: "on a parked step", danger: true },
+  { operation: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Undoes the completed steps. Make sure that the pivot had no effect: it is not undone.", when: "with a parked pivot", danger: true },
+  { operation: "pause", title: "Pause", confirm: "Pause the saga", does: "Pauses the saga: no new commands are sent, and its timers stop. Answers to commands in flight are still recorded.", when: "on a saga that is open and not paused" },
+  { operation: "resume", title: "Resume", confirm: "Resume the saga", does: "Continues the saga where it was paused.", when: "on a paused saga" },
+  { operation: "cancel", title: "Cancel", confirm: "Cancel the saga", does: "Undoes the completed steps.", when: "before the point of no return", danger: true },
+  { operation: "abandon", title: "Abandon", confirm: "Abandon the saga", does: "Ends the saga as it is. Nothing is undone.", when: "on a parked saga", danger: true },
 ];
 
-// OperationButtons offers every operation; those that are not legal now say when they are.
+// OperationButtons offers all operations. A disabled button says when its operation is
+// legal.
 export function OperationButtons({ legal, choose }: { legal: LegalOperation[]; choose: (v: Operation) => void }) {
   const who = useWho();
   const allowed = may(who, "operator");
@@ -29,7 +31,7 @@ export function OperationButtons({ legal, choose }: { legal: LegalOperation[]; c
     <div class="operations">
       {operations.map((v) => {
         const on = allowed && legal.some((l) => l.operation === v.operation);
-        const why = on ? v.does : allowed ? `Not now: ${v.title} is legal ${v.when}.` : "Your role may look. Deciding takes the role operator.";
+        const why = on ? v.does : allowed ? `Not legal now: ${v.title} is legal ${v.when}.` : "Your role is read-only. Operations need the role operator.";
         return (
           <button class={v.danger ? "danger" : ""} disabled={!on} title={why} data-operation={v.operation} onClick={() => choose(v)}>
             {v.title}
@@ -42,15 +44,16 @@ export function OperationButtons({ legal, choose }: { legal: LegalOperation[]; c
 
 type Props = { saga: Saga; operation: Operation; step?: string | undefined; close: () => void; done: (s: Said) => void };
 
-// legalSteps are the steps about which the operation is legal now; "" is the saga as a whole.
+// legalSteps returns the steps for which the operation is legal now; "" stands for the
+// whole saga.
 const legalSteps = (saga: Saga, operation: Operation): string[] => (saga.legal ?? []).filter((l) => l.operation === operation.operation).map((l) => l.step ?? "");
 
-// Decide asks for what a decision needs, and takes it about the step that was chosen, at the
-// revision that is on show.
+// Decide asks for the details of an operation and takes it, on the chosen step and at the
+// revision shown.
 export function Decide({ saga, operation, step, close, done }: Props) {
   const who = useWho();
-  // What is offered is what was when this was opened: somebody chose among that, and a saga that
-  // moves meanwhile must not put another step into its place.
+  // The choices are those of when the dialog was opened, so that a change of the saga
+  // cannot replace the chosen step.
   const [opened] = useState(() => ({ phase: saga.phase, steps: legalSteps(saga, operation) }));
   const { steps } = opened;
   const [chosen, choose] = useState(step && steps.includes(step) ? step : steps[0]);
@@ -99,37 +102,37 @@ export function Decide({ saga, operation, step, close, done }: Props) {
             <label class="field">
               <span>Outcome</span>
               <select value={outcome} onChange={(e) => setOutcome(e.currentTarget.value)}>
-                <option value="completed">completed: it was done</option>
-                <option value="rejected">rejected: it was not done, and left no trace</option>
+                <option value="completed">completed: the step was done</option>
+                <option value="rejected">rejected: the step was not done and had no effect</option>
               </select>
             </label>
             {outcome === "completed" && (
               <label class="field">
-                <span>Result, as JSON (what the participant would have answered; may be empty)</span>
+                <span>Result as JSON, as the participant would have answered (optional)</span>
                 <textarea name="result" class="mono" spellcheck={false} placeholder='{"receipt": "…"}' />
               </label>
             )}
           </>
         )}
         <label class="field">
-          <span>Reason (becomes part of the history)</span>
-          <textarea name="reason" required maxLength={1000} autofocus placeholder="What you know, and who said so" />
+          <span>Reason (recorded in the history)</span>
+          <textarea name="reason" required maxLength={1000} autofocus placeholder="What you know, and from whom" />
         </label>
         {!who.known && (
           <label class="field">
-            <span>Your name (becomes part of the history)</span>
+            <span>Your name (recorded in the history)</span>
             <input type="text" name="by" required maxLength={64} defaultValue={rememberedName(who)} autocomplete="name" />
           </label>
         )}
         {gone && !busy && (
           <div class="notice" role="alert" data-gone>
             <Icon of="parked" />
-            <span class="fill"><strong>The saga has moved meanwhile.</strong> {operation.title}{chosen ? ` of ${chosen}` : ""} is not what it was when this was opened. Close this, and look at the saga again.</span>
+            <span class="fill"><strong>The saga has changed meanwhile.</strong> {operation.title}{chosen ? ` of ${chosen}` : ""} is no longer the same operation. Close this dialog and check the saga.</span>
           </div>
         )}
-        <Problem error={error} doing={error?.refused ? "Nothing was decided" : "It is not known whether it was decided"} once="Look at the history before you decide again." />
+        <Problem error={error} doing={error?.refused ? "Nothing was done" : "It is unknown whether this was done"} once="Check the history before you try again." />
         <div class="buttons">
-          <button type="button" onClick={close}>Leave it</button>
+          <button type="button" onClick={close}>Close</button>
           <button class={"primary " + (operation.danger ? "danger" : "")} disabled={busy || gone} data-confirm>{operation.confirm}</button>
         </div>
       </form>

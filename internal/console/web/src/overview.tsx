@@ -11,7 +11,7 @@ export function OverviewPage() {
   const parked = number(o.parked);
   return (
     <>
-      <Problem error={error} doing="This may be out of date" />
+      <Problem error={error} doing="The data may be out of date" />
       {o.not_ready && (
         <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator is not ready.</strong> {o.not_ready}</span></div>
       )}
@@ -21,8 +21,8 @@ export function OverviewPage() {
       {parked > 0 && (
         <div class="notice" role="status" data-parked>
           <Icon of="parked" />
-          <span class="fill"><strong>{plural(parked, "saga is", "sagas are")} parked.</strong> Each cannot go on alone and waits for somebody to decide.</span>
-          <a class="button" href="/sagas?phase=parked&open=1">Look at {parked === 1 ? "it" : "them"}</a>
+          <span class="fill"><strong>{plural(parked, "saga is", "sagas are")} parked.</strong> They wait for an operator.</span>
+          <a class="button" href="/sagas?phase=parked&open=1">Show {parked === 1 ? "it" : "them"}</a>
         </div>
       )}
       <div class="head">
@@ -42,19 +42,19 @@ export function OverviewPage() {
   );
 }
 
-// OwnerNotice says loudly that the prefix is not certainly this store's.
+// OwnerNotice warns while the prefix is not confirmed to belong to this store.
 function OwnerNotice({ of: w, fix }: { of: Owner; fix: string | undefined }) {
   if (w.ours && w.sure) return null;
-  const title = w.replaced ? `Another store has taken the prefix ${w.prefix} over.`
-    : w.ours ? `It is not certain that the prefix ${w.prefix} is still this store's.`
-    : `The prefix ${w.prefix} is not this store's yet.`;
+  const title = w.replaced ? `Another store has taken over the prefix ${w.prefix}.`
+    : w.ours ? `The ownership of the prefix ${w.prefix} is not confirmed.`
+    : `This store does not own the prefix ${w.prefix} yet.`;
   return (
     <div class="notice" role="alert" data-owner>
       <Icon of="parked" />
       <div class="fill">
         <strong>{title}</strong>{" "}
-        {w.replaced ? "This coordinator is stopping; nothing it still decides is sent." : "No commands are sent and no answers taken. Starts are accepted and kept."}
-        {w.waiting && <> It waits: {w.waiting}.</>} {w.last_sure && <>Last confirmed <Ago at={w.last_sure} />.</>}
+        {w.replaced ? "This coordinator is stopping and sends nothing." : "No commands are sent and no answers processed. Starts are accepted and stored."}
+        {w.waiting && <> Waiting: {w.waiting}.</>} {w.last_sure && <>Last confirmed <Ago at={w.last_sure} />.</>}
         {fix && <> <em>What to do:</em> {fix}.</>}
         <br />
         <span class="muted small"><OwnerWords of={w} /></span>
@@ -63,7 +63,7 @@ function OwnerNotice({ of: w, fix }: { of: Owner; fix: string | undefined }) {
   );
 }
 
-// OwnerLine says whose the prefix is, quietly: all is well.
+// OwnerLine shows the owner while it is confirmed.
 const OwnerLine = ({ of, nats }: { of: Owner; nats: string | undefined }) => (
   <p class="muted small" data-owner>
     <OwnerWords of={of} />{nats && <> · NATS <span class="mono">{nats}</span></>}
@@ -71,7 +71,7 @@ const OwnerLine = ({ of, nats }: { of: Owner; nats: string | undefined }) => (
 );
 
 function OwnerWords({ of: w }: { of: Owner }) {
-  if (!w.store) return <>Its owner is not known.</>;
+  if (!w.store) return <>The owner is not known.</>;
   return (
     <>
       Prefix <span class="mono">{w.prefix}</span> · owner: store <span class="mono">{w.store}</span>, claim {w.claim ?? 0}, on {w.host || "an unnamed host"}
@@ -80,14 +80,14 @@ function OwnerWords({ of: w }: { of: Owner }) {
   );
 }
 
-// Standstills is what does not move although it should, each with what to do about it.
+// Standstills lists what is stuck, each with what to do about it.
 function Standstills({ of: all }: { of: Standstill[] }) {
   if (all.length === 0) return null;
   return (
     <div class="notice" role="alert" data-standstills>
       <Icon of="parked" />
       <div class="fill">
-        <strong>{all.length === 1 ? "Something stands still." : `${plural(all.length, "thing stands", "things stand")} still.`}</strong>
+        <strong>{all.length === 1 ? "1 standstill." : `${count(all.length)} standstills.`}</strong>
         <ul>
           {all.map((s) => (
             <li key={s.kind + s.object}>
@@ -100,16 +100,16 @@ function Standstills({ of: all }: { of: Standstill[] }) {
   );
 }
 
-// BlockedSagas is an alarm: what no button here can fix.
+// BlockedSagas warns about sagas that no operation of the console can fix.
 function BlockedSagas({ count: n, sagas }: { count: number; sagas: Blocked[] }) {
   return (
     <div class="notice" role="alert" data-blocked>
       <Icon of="parked" />
       <div class="fill">
-        <strong>{plural(n, "saga", "sagas")} cannot be moved.</strong> The record is damaged, or the definition is gone. The others go on. The
-        runbook says what to do, under AmendsSagasBlocked; a damaged one whose outcome is dealt with is removed with <code>coordinator remove-damaged</code>.
+        <strong>{plural(n, "saga", "sagas")} {n === 1 ? "is" : "are"} blocked.</strong> The record is damaged, or the definition is missing. Other sagas continue. See
+        AmendsSagasBlocked in the runbook. Once the effects of a damaged saga are corrected, remove it with <code>coordinator remove-damaged</code>.
         <ul>
-          {sagas.map((s) => <li><code>{s.id}</code>, met <Ago at={s.since} />: {s.reason}</li>)}
+          {sagas.map((s) => <li><code>{s.id}</code>, found <Ago at={s.since} />: {s.reason}</li>)}
           {n > sagas.length && <li>and {count(n - sagas.length)} more</li>}
         </ul>
       </div>
@@ -134,24 +134,24 @@ function Tiles({ o }: { o: Overview }) {
   const oldest = o.outbox_oldest_seconds ?? 0, refused = o.refused_per_second ?? 0;
   return (
     <div class="tiles">
-      <Tile title="Parked" value={count(parked)} more={parked > 1 ? "wait for somebody" : parked === 1 ? "waits for somebody" : "nobody has to decide"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
-      <Tile title="Open" value={count(number(o.open))} more={number(o.open) === 1 ? "has not ended" : "have not ended"} href="/sagas?open=1" />
-      <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more={refused > 0 ? `${rate(refused)}/s refused: too much` : "in the last 10 s"} loud={refused > 0} />
+      <Tile title="Parked" value={count(parked)} more={parked > 0 ? "waiting for an operator" : "none"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
+      <Tile title="Open" value={count(number(o.open))} more={"not ended"} href="/sagas?open=1" />
+      <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more={refused > 0 ? `${rate(refused)}/s refused: overload` : "in the last 10 s"} loud={refused > 0} />
       <Tile title="Ended" value={rate(o.ended_per_second ?? 0) + "/s"} more={`${rate(o.transitions_per_second ?? 0)} transitions/s`} />
-      <Tile title="Did not complete" value={share(o.compensated_share ?? 0)} more="of the ended" href="/sagas?phase=compensated" />
-      <Tile title="Answers that failed" value={share(o.failed_share ?? 0)} more="and were tried again" />
-      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "the bus does not tell" : dropped > 0 ? `${plural(dropped, "more was", "more were")} not kept` : "not understood"} href="/dead-letters" loud={letters > 0 || dropped > 0} />
-      <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all is sent"} loud={oldest > 30} />
+      <Tile title="Not completed" value={share(o.compensated_share ?? 0)} more="of ended sagas" href="/sagas?phase=compensated" />
+      <Tile title="Failed answers" value={share(o.failed_share ?? 0)} more="of all answers" />
+      <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "NATS does not answer" : dropped > 0 ? `${count(dropped)} dropped` : "not processed"} href="/dead-letters" loud={letters > 0 || dropped > 0} />
+      <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all sent"} loud={oldest > 30} />
       <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99_seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50_seconds ?? 0)}` : "none yet"} />
-      <Tile title="Cache" value={share(o.cache_hit_ratio ?? 0)} more="of reads answered" />
+      <Tile title="Cache" value={share(o.cache_hit_ratio ?? 0)} more="hit ratio" />
     </div>
   );
 }
 
-// A line has the colour that its word has everywhere.
+// A line has the colour of its status everywhere.
 type Line = { name: string; word: string; of: (s: Second) => number };
 
-// Chart is the last two minutes: lines that differ in dash as well as in colour.
+// Chart shows the last two minutes. Lines differ in dash pattern as well as in colour.
 function Chart({ title, series, lines }: { title: string; series: Second[]; lines: Line[] }) {
   const width = 360, height = 84, foot = 14;
   const top = Math.max(1, ...series.flatMap((s) => lines.map((l) => l.of(s))));
@@ -184,7 +184,7 @@ function Chart({ title, series, lines }: { title: string; series: Second[]; line
             );
           })}
         </svg>
-        <div class="ends"><span>2 min ago</span><span>most: {count(top)}/s</span><span>now</span></div>
+        <div class="ends"><span>2 min ago</span><span>max {count(top)}/s</span><span>now</span></div>
       </div>
     </section>
   );
@@ -201,7 +201,7 @@ function Charts({ series }: { series: Second[] }) {
         ]}
       />
       <Chart
-        title="Trouble" series={series}
+        title="Failures" series={series}
         lines={[
           { name: "compensated", word: "compensated", of: (s) => number(s.compensated) },
           { name: "failed", word: "failed", of: (s) => number(s.failed) },
@@ -228,7 +228,7 @@ function ByDefinition({ o }: { o: Overview }) {
     <section class="card" aria-label="By definition">
       <header><h2>By definition</h2></header>
       {names.length === 0 ? (
-        <Empty title="No saga yet"><p>Start one, and it is counted here:</p><StartOne /></Empty>
+        <Empty title="No saga yet"><p>Start one to see it here:</p><StartOne /></Empty>
       ) : (
         <div class="scroll" tabIndex={0} role="group" aria-label="Sagas by definition">
           <table>
@@ -269,19 +269,19 @@ function Phases({ counts, whole }: { counts: Map<Phase, number>; whole: number }
 }
 
 function state(p: Participant): { word: string; icon: string; tone: string } {
-  if (p.unknown) return { word: "never there", icon: "unknown", tone: "c-bad" };
+  if (p.unknown) return { word: "never connected", icon: "unknown", tone: "c-bad" };
   if (!p.listening) return { word: "not listening", icon: "paused", tone: "c-bad" };
   return { word: "listening", icon: "done", tone: "c-ok" };
 }
 
 function Participants({ of, error }: { of: Participant[] | undefined; error: ApiError | undefined }) {
   if (of && of.length === 0) {
-    return <section class="card"><header><h2>Participants</h2></header><div class="body muted">No definition is registered yet, so no participant is needed.</div></section>;
+    return <section class="card"><header><h2>Participants</h2></header><div class="body muted">No participants, because no definition is registered.</div></section>;
   }
   return (
     <section class="card" aria-label="Participants">
-      <header><h2>Participants</h2><span class="muted small">waiting commands are their lag</span></header>
-      <Problem error={error} doing={of ? "This may be out of date" : "The participants could not be read"} />
+      <header><h2>Participants</h2><span class="muted small">waiting: commands not delivered yet</span></header>
+      <Problem error={error} doing={of ? "The data may be out of date" : "The participants could not be read"} />
       <div class="scroll" tabIndex={0} role="group" aria-label="Participants">
         <table>
           <thead><tr><th>Name</th><th>State</th><th class="right">Waiting</th><th class="right">In flight</th><th class="right">p50</th><th class="right">p99</th><th class="right">Last answer</th></tr></thead>

@@ -1,7 +1,7 @@
 import { call, number } from "./api";
 import { useQuery } from "./query";
 
-// useParked is how many sagas wait for an operator.
+// useParked returns the number of sagas that wait for an operator.
 export function useParked(): number {
   const { data } = useQuery("parked", (signal) => call<{ total?: string }>("Count", { filter: { phases: ["parked"], open: true } }, signal), 5000);
   return number(data?.total);

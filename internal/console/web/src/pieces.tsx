@@ -4,8 +4,8 @@ import { legalText, number, unheard } from "./api";
 import { absolute, clock, pretty, relative, size } from "./format";
 import { useNow } from "./query";
 
-// Icons: one stroke, 16 by 16. Each status has a form of its own, so that colour is
-// never the only sign.
+// Icons: one stroke, 16 by 16. Each status has its own shape, so that colour is never the
+// only sign.
 const paths: Record<string, string> = {
   running: "M5 3.5l7 4.5-7 4.5z",
   compensating: "M6 3L2.5 6.5 6 10M3 6.5h6.5a3.5 3.5 0 010 7H6",
@@ -46,7 +46,7 @@ export function Icon({ of }: { of: string }) {
   );
 }
 
-// Glyph is an icon inside another picture.
+// Glyph is an icon inside another SVG.
 export function Glyph({ of, x, y }: { of: string; x: number; y: number }) {
   return (
     <g class="glyph" transform={`translate(${x} ${y})`} fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round">
@@ -55,7 +55,7 @@ export function Glyph({ of, x, y }: { of: string; x: number; y: number }) {
   );
 }
 
-// colour of a word of the contract: a class that sets --c.
+// colour returns the CSS class for a status or phase, which sets --c.
 const colours: Record<string, string> = {
   running: "c-run", compensating: "c-back", completed: "c-ok", compensated: "c-undone", parked: "c-bad", paused: "c-back",
   pending: "c-idle", doing: "c-run", waiting: "c-back", done: "c-ok", rejected: "c-bad", failed: "c-bad", unknown: "c-bad",
@@ -72,10 +72,10 @@ export function Chip({ of, children }: { of: string; children?: ComponentChildre
   );
 }
 
-// PhaseChip is a saga's phase; one whose record is damaged may have none.
+// PhaseChip shows a saga's phase; a saga with a damaged record may have none.
 export const PhaseChip = ({ phase, ended }: { phase: Phase | undefined; ended?: boolean }) => <Chip of={phase || "failed"}>{phase === "parked" && ended ? "abandoned" : phase || "damaged"}</Chip>;
 
-// Ago is a time as people say it; the pointer shows it whole.
+// Ago shows a relative time, with the absolute time as a tooltip.
 export function Ago({ at }: { at: string | undefined }) {
   const now = useNow();
   if (!at) return <span class="muted">–</span>;
@@ -87,8 +87,8 @@ export function Ago({ at }: { at: string | undefined }) {
   );
 }
 
-// AsOf says how old what a page shows is. It is loud once that has not been confirmed for
-// longer than it should take.
+// AsOf shows how old the data of a page is, highlighted if it has not been updated for too
+// long.
 export function AsOf({ at, live, late, quiet }: { at: number | undefined; live?: boolean; late?: boolean; quiet?: boolean }) {
   const now = useNow();
   if (at === undefined) return null;
@@ -102,27 +102,28 @@ export function AsOf({ at, live, late, quiet }: { at: number | undefined; live?:
   );
 }
 
-// Offline says, on every page, that the coordinator does not answer.
+// Offline warns on every page while the coordinator does not answer.
 export function Offline() {
   const now = useNow();
   const since = unheard(now);
   if (since === undefined) return null;
   return (
     <div class="offline" role="alert" data-offline>
-      The coordinator has not answered since {clock(new Date(since)).slice(0, 8)}, {relative(since, now)}. What is shown is from then; the console tries again by itself.
+      The coordinator has not answered since {clock(new Date(since)).slice(0, 8)}, {relative(since, now)}. The data shown is from then. The console retries automatically.
     </div>
   );
 }
 
-// Problem is a failure, with what to do next: once says that it is not tried again by itself.
+// Problem shows an error with what to do next. once is the advice for actions that are not
+// retried automatically.
 export function Problem({ error, doing, once }: { error: ApiError | undefined; doing?: string; once?: string }) {
   if (!error) return null;
-  const next = error.refused ? "" : once ?? (error.code === "unreachable" ? "The console tries again by itself." : "");
+  const next = error.refused ? "" : once ?? (error.code === "unreachable" ? "The console retries automatically." : "");
   return (
     <div class="notice" role="alert">
       <Icon of="parked" />
       <span class="fill">
-        <strong>{doing ?? "That did not work"}.</strong> {error.message}{next && <> {next}</>}
+        <strong>{doing ?? "The request failed"}.</strong> {error.message}{next && <> {next}</>}
         {error.legal.length > 0 && <> Legal now: {legalText(error.legal)}.</>}
       </span>
     </div>
@@ -140,12 +141,12 @@ export function Empty({ title, children }: { title: string; children?: Component
 
 const large = 1024;
 
-// Data is a payload: JSON is indented, what is large is folded.
+// Data shows a payload: JSON is indented, and large payloads are folded.
 export function Data({ of, title }: { of: Payload | undefined; title: string }) {
   if (!of) return null;
   const bytes = number(of.size_bytes);
   const about = `${title} · ${size(bytes)}${of.content_type ? " · " + of.content_type : ""}`;
-  if (of.left_out) return <div class="payload muted small">{about} · too large for this answer, or not yours to see</div>;
+  if (of.left_out) return <div class="payload muted small">{about} · too large for this answer, or hidden from your role</div>;
   const text = of.text !== undefined ? pretty(of.text) : of.binary !== undefined ? of.binary : "";
   if (text === "") return null;
   return (

@@ -1,9 +1,10 @@
 import type { Saga } from "./api";
 import { Icon } from "./pieces";
 
-// Plan is what going back would undo now, in which order, and what it cannot touch.
+// Plan lists the steps that compensation would undo now, in order, and the steps past the
+// point of no return.
 export function Plan({ saga }: { saga: Saga }) {
-  if (saga.ended) return <p class="muted">The saga has ended. Nothing can be undone any more.</p>;
+  if (saga.ended) return <p class="muted">The saga has ended. Nothing can be undone.</p>;
   const steps = saga.steps ?? [];
   const waves = saga.undo ?? [];
   const planned = new Set(waves.flatMap((w) => w.steps));
@@ -14,11 +15,11 @@ export function Plan({ saga }: { saga: Saga }) {
     <>
       {saga.past_pivot ? (
         <p>
-          {pivot ? <><b>{pivot.name}</b> is behind us, the point of no return: </> : "The saga is past its point of no return: "}
-          nothing is undone any more. The saga can only go forward.
+          {pivot ? <><b>{pivot.name}</b> is done, and with it the point of no return passed:  </> : "The saga is past its point of no return: "}
+          nothing is undone from here on.
         </p>
       ) : waves.length === 0 ? (
-        <p class="muted">Nothing was done yet that would have to be undone.</p>
+        <p class="muted">No step has been done yet that would be undone.</p>
       ) : (
         <ol class="plan" data-plan>
           {waves.map((wave, i) => (
@@ -31,7 +32,7 @@ export function Plan({ saga }: { saga: Saga }) {
                     <b>{name}</b>
                   </>
                 ))}
-                {wave.steps.length > 1 && <span class="muted"> at the same time</span>}
+                {wave.steps.length > 1 && <span class="muted"> in parallel</span>}
                 {wave.steps.some((n) => flying.some((s) => s.name === n)) && <span class="muted"> (finishes first)</span>}
               </span>
             </li>
@@ -40,8 +41,8 @@ export function Plan({ saga }: { saga: Saga }) {
       )}
       {!saga.past_pivot && (pivot || beyond.length > 0) && (
         <p class="muted small" style={{ marginTop: "8px" }}>
-          <Icon of="skipped" /> Past the point of no return{pivot && !planned.has(pivot.name) ? <> (<b>{pivot.name}</b>)</> : ""}: {beyond.length > 0 ? beyond.map((s) => s.name).join(", ") : "nothing"}. Once it is
-          passed, Cancel is refused.
+          <Icon of="skipped" /> Past the point of no return{pivot && !planned.has(pivot.name) ? <> (<b>{pivot.name}</b>)</> : ""}: {beyond.length > 0 ? beyond.map((s) => s.name).join(", ") : "nothing"}. After
+          that, Cancel is refused.
         </p>
       )}
     </>

@@ -5,8 +5,7 @@ export type Query<T> = { data: T | undefined; at: number | undefined; late: bool
 
 export const asError = (e: unknown): ApiError => (e instanceof ApiError ? e : new ApiError("console", String(e)));
 
-// What was answered last, by key, so that a page that is opened again has something to show
-// while it asks: with its age.
+// Answers by query key, with their times, to show while a page that is opened again loads.
 const last = new Map<string, { data: unknown; at: number }>();
 const kept = 50;
 
@@ -18,8 +17,8 @@ function keep(key: string, data: unknown): number {
   return at;
 }
 
-// useQuery asks now, whenever key changes, and every so many milliseconds while the
-// page is visible. What was known stays on show while it asks again, with when it was so.
+// useQuery sends a request now, when key changes, and every so many milliseconds while the
+// page is visible. Meanwhile the last answer stays available, with its time.
 export function useQuery<T>(key: string, ask: (signal: AbortSignal) => Promise<T>, every = 0): Query<T> {
   type State = { key: string; data?: T; at?: number; error?: ApiError };
   const before = (): State => ({ key, ...(last.get(key) as { data: T; at: number } | undefined) });
@@ -69,7 +68,7 @@ setInterval(() => {
   for (const f of ticks) f(now);
 }, 1000);
 
-// useNow is the time, each second.
+// useNow returns the current time, updated every second.
 export function useNow(): number {
   const [now, set] = useState(Date.now);
   useEffect(() => {

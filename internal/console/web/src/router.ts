@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
-// The address is the state: what is shown can be sent to somebody else.
+// The URL is the state, so that every view can be shared.
 
 const moved = new Set<() => void>();
 
@@ -24,7 +24,7 @@ export function useAddress(): URL {
   return address;
 }
 
-// Links within the console do not load the page again.
+// Links within the console do not reload the page.
 export function interceptLinks(): void {
   addEventListener("click", (event) => {
     const link = (event.target as Element | null)?.closest?.("a");
@@ -36,8 +36,8 @@ export function interceptLinks(): void {
   });
 }
 
-// The list's address as it was last, so that whoever comes back from a saga finds the filter
-// as it was; also after the page was loaded again.
+// The last URL of the list, in session storage, so that going back from a saga restores the
+// filter, even after a reload.
 const place = "amends.list";
 export const rememberList = (address: string): void => sessionStorage.setItem(place, address);
 export const listPath = (): string => sessionStorage.getItem(place) ?? "/sagas";

@@ -15,15 +15,15 @@ import { Decide, OperationButtons, type Operation } from "./operations";
 import { visible } from "./visible";
 import { useWatch } from "./watch";
 
-// How much of a history is held: more than this, and the oldest part is left out.
+// Maximum number of events of a history to keep; older ones are dropped.
 const most = 2000;
 
-// same says whether two events of one revision are one.
+// same reports whether two events of one revision are the same event.
 const same = (a: HistoryEvent, b: HistoryEvent) => a.revision === b.revision && a.type === b.type && a.at === b.at && a.step === b.step && a.by === b.by;
 
-// useHistory is the history with where the saga stood behind each event; it asks for
-// what is missing when the saga has moved. If the newest that it has did not happen, as when
-// the store was restored, it asks for all of it.
+// useHistory returns the history with the saga's state after each event, and loads new
+// events when the saga changes. If its newest event is no longer part of the history,
+// because the store was restored, it reloads all of them.
 function useHistory(saga: Saga): { events: HistoryEvent[]; error: ApiError | undefined } {
   const [events, set] = useState<HistoryEvent[]>([]);
   const [error, setError] = useState<ApiError>();
@@ -78,7 +78,7 @@ function useDefinition(saga: Saga | undefined): Node[] | undefined {
   return useMemo(() => nodesOf(data?.source), [data?.source]);
 }
 
-// useSaga is the saga as it stands: what it is told, and what it asks now and then.
+// useSaga returns the current saga, from a watch and from polling.
 function useSaga(id: string) {
   const [told, tell] = useState<Said>();
   const take = (now: Said) => tell((known) => newer(now, known));
@@ -105,9 +105,9 @@ export function SagaPage({ id }: { id: string }) {
   if (!saga) {
     if (error?.code === "not_found") {
       return (
-        <Empty title={`There is no saga ${id}`}>
-          <p>It was never started here, or ended so long ago that it was removed. Ids are compared letter by letter.</p>
-          <a class="button" href={listPath()}>Look in the list</a>
+        <Empty title={`No saga with the id ${id}`}>
+          <p>It was never started here, or has been removed after its retention. Ids are case-sensitive.</p>
+          <a class="button" href={listPath()}>Show the list</a>
         </Empty>
       );
     }
@@ -115,7 +115,7 @@ export function SagaPage({ id }: { id: string }) {
   }
   return (
     <>
-      {error && <Problem error={error} doing="This may be out of date" />}
+      {error && <Problem error={error} doing="The data may be out of date" />}
       <Known saga={saga} asOf={<AsOf at={at} live={live} late={late} />} decided={decided} />
     </>
   );
@@ -127,7 +127,7 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
   const nodes = useDefinition(saga);
   const time = useNow();
   const oldest = Math.max(1, number(events[0]?.revision));
-  const [chosenAt, setAt] = useState<number>(); // a revision of the past; undefined: now
+  const [chosenAt, setAt] = useState<number>(); // an earlier revision; undefined: the current one
   const at = chosenAt !== undefined && chosenAt < newest ? chosenAt : undefined;
   const [chosen, choose] = useState<string>();
   const [operation, setOperation] = useState<{ operation: Operation; step?: string | undefined }>();
@@ -146,16 +146,16 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
         <div class="stack">
           <section class="card" aria-label="Diagram">
             <header>
-              <h2>{past ? `As it stood at revision ${at}` : "As it stands"}</h2>
+              <h2>{past ? `State at revision ${at}` : "Current state"}</h2>
               {past && <PhaseChip phase={shown.phase} ended={!!shown.ended} />}
               <span class="fill" />
-              {past && <button onClick={() => setAt(undefined)}>Back to now</button>}
+              {past && <button onClick={() => setAt(undefined)}>Show current state</button>}
             </header>
             <div class="picture" tabIndex={0} role="group" aria-label="Diagram of the definition">
               {nodes ? (
                 <Diagram nodes={nodes} label={`Saga ${saga.id}`} steps={shown.steps} waves={waves} chosen={chosen} choose={(s) => choose(s === chosen ? undefined : s)} />
               ) : (
-                <span class="muted">{saga.removal ? "Only this is known: it was damaged, and removed." : saga.removed ? "Only its end is known: the saga was removed." : "…"}</span>
+                <span class="muted">{saga.removal ? "The saga was damaged and has been removed." : saga.removed ? "The saga was removed after its retention; only its end is known." : "…"}</span>
               )}
             </div>
             {newest > 1 && events.length > 1 && (
@@ -168,21 +168,21 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
               {["done", "doing", "waiting", "pending", "undone", "parked"].map((word) => (
                 <span><Icon of={word} />{word}</span>
               ))}
-              {waves.size > 0 && <span>↶ 1 would be undone first</span>}
+              {waves.size > 0 && <span>↶ 1 is undone first</span>}
             </p>
           </section>
         </div>
         <div class="stack">
           {!saga.removed && (
-            <section class="card" aria-label="Decide">
-              <header><h2>Decide</h2></header>
+            <section class="card" aria-label="Operations">
+              <header><h2>Operations</h2></header>
               <div class="body">
                 <OperationButtons legal={saga.legal ?? []} choose={(v) => setOperation({ operation: v, step: chosen })} />
               </div>
             </section>
           )}
           {!saga.removed && (
-            <section class="card" aria-label="What Cancel would undo">
+            <section class="card" aria-label="Steps that Cancel would undo">
               <header><h2>{planTitle(shown, !!past)}</h2></header>
               <div class="body"><Plan saga={shown} /></div>
             </section>
@@ -198,7 +198,7 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
               <div class="body">
                 <dl class="facts">
                   <dt>kind</dt><dd>{step.kind}</dd>
-                  <dt>asks</dt><dd class="mono">{step.participant}: {step.action}</dd>
+                  <dt>participant</dt><dd class="mono">{step.participant}: {step.action}</dd>
                   {number(step.attempt) > 0 && <><dt>attempt</dt><dd>{step.attempt} of {step.max_attempt}</dd></>}
                   {step.due && <><dt>{step.waiting ? "next attempt" : "times out"}</dt><dd><Ago at={step.due} /></dd></>}
                   {step.parked && <><dt>parked</dt><dd><Ago at={step.parked} /></dd></>}
@@ -221,11 +221,11 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
       {events.length > 0 && (
         <div class="stack">
           <section class="card" aria-label="Timeline">
-            <header><h2>Attempts</h2><span class="muted small">hatched: undo · dashed: failed or rejected · open to the right: goes on</span></header>
+            <header><h2>Attempts</h2><span class="muted small">hatched: undo · dashed: failed or rejected · open to the right: in progress</span></header>
             <Gantt events={events} steps={saga.steps?.map((s) => s.name) ?? []} ended={!!saga.ended} at={at ?? newest} time={time} />
           </section>
           <section class="card" aria-label="History">
-            <header><h2>History</h2><span class="muted small">newest first; a revision's number shows the saga as it stood then</span></header>
+            <header><h2>History</h2><span class="muted small">newest first; click a revision to see the saga's state then</span></header>
             <History events={events} at={at ?? newest} go={go} />
           </section>
         </div>
@@ -236,9 +236,9 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
 }
 
 function planTitle(s: Saga, past: boolean): string {
-  if (s.phase === "compensating") return past ? "What was still to be undone" : "What is still to be undone";
+  if (s.phase === "compensating") return past ? "Steps that were still to be undone" : "Steps still to be undone";
   const operation = !s.legal?.some((l) => l.operation === "cancel") && s.legal?.some((l) => l.operation === "compensate") ? "Compensate" : "Cancel";
-  return past ? `What ${operation} would have undone` : `What ${operation} would undo now`;
+  return past ? `Steps that ${operation} would have undone` : `Steps that ${operation} would undo now`;
 }
 
 function Head({ saga, asOf }: { saga: Saga; asOf: ComponentChildren }) {
@@ -251,7 +251,7 @@ function Head({ saga, asOf }: { saga: Saga; asOf: ComponentChildren }) {
       <a href={definitionPath(saga.definition.name, saga.definition.version)}>{refText(saga.definition)}</a>
       <span class="fill" />
       <span class="muted small">
-        revision {saga.revision ?? 0} · moved <Ago at={saga.updated ?? saga.ended} />
+        revision {saga.revision ?? 0} · updated <Ago at={saga.updated ?? saga.ended} />
       </span>
       {asOf}
     </div>
@@ -267,7 +267,7 @@ function Parked({ saga }: { saga: Saga }) {
       <span class="fill">
         <strong>Parked{steps.length > 0 && <> at {steps.map((s) => s.name).join(", ")}, <Ago at={steps[0]!.parked} /></>}.</strong> {saga.reason}
         <br />
-        <span class="muted">It waits for you. Legal now: {ways.join(", ")}.</span>
+        <span class="muted">Waiting for an operator. Legal now: {ways.join(", ")}.</span>
       </span>
     </div>
   );
@@ -280,7 +280,7 @@ function Removed({ of: r }: { of: Removal }) {
       <span class="fill">
         <strong>Removed by {r.by}, <Ago at={r.at} />, because it was damaged.</strong> {r.reason}
         <br />
-        <span class="muted">{r.damage}. What its steps have done stays at the participants; its id stays taken.</span>
+        <span class="muted">{r.damage}. The effects of its steps at the participants remain. Its id stays in use.</span>
       </span>
     </div>
   );
@@ -293,7 +293,7 @@ function Held({ saga }: { saga: Saga }) {
       <span class="fill">
         <strong>Paused by {saga.paused!.by}, <Ago at={saga.paused!.since} />.</strong> {saga.paused!.reason}
         <br />
-        <span class="muted">Nothing new is sent and its timers stand still, until somebody resumes it.</span>
+        <span class="muted">No new commands are sent and its timers are stopped until it is resumed.</span>
       </span>
     </div>
   );
@@ -303,7 +303,7 @@ function Facts({ saga }: { saga: Saga }) {
   return (
     <dl class="facts">
       <dt>started</dt><dd><Ago at={saga.started} /></dd>
-      <dt>moved</dt><dd><Ago at={saga.updated} /></dd>
+      <dt>updated</dt><dd><Ago at={saga.updated} /></dd>
       {saga.ended && <><dt>ended</dt><dd><Ago at={saga.ended} /></dd></>}
       {saga.deadline && !saga.ended && <><dt>deadline</dt><dd><Ago at={saga.deadline} /></dd></>}
       {saga.reason && <><dt>reason</dt><dd>{saga.reason}</dd></>}

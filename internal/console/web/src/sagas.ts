@@ -6,9 +6,9 @@ import { useWatch } from "./watch";
 
 type Page = { sagas?: Saga[]; next?: string };
 
-// Sagas is a list that grows page by page and keeps up with what happens. rows are those on
-// show; while they are held still, added is how many there are beside them, and gone has those
-// of them that match no more. at is when it was last as the coordinator says; undefined: never.
+// Sagas is a list that loads page by page and updates live. rows are the rows shown. While
+// they are frozen, added counts the new sagas, and gone holds the ids of those that no
+// longer match. at is the time of the last answer; undefined if there was none.
 export type Sagas = {
   rows: Saga[]; added: number; gone: Set<string>; begun: boolean; at: number | undefined; more: boolean; loading: boolean; error: ApiError | undefined;
   loadMore: () => void; refresh: () => void; release: () => void; fresh: Set<string>; live: boolean;
@@ -25,7 +25,7 @@ function newestFirst(a: Saga, b: Saga): number {
   return a.id === b.id ? 0 : a.id < b.id ? -1 : 1;
 }
 
-// Book is what is known of the sagas of one filter.
+// Book holds the known sagas of one filter.
 class Book {
   rows: Saga[] = [];
   next: string | undefined = undefined;
@@ -35,11 +35,11 @@ class Book {
   private at = new Map<string, number>();
   private said = new Map<string, Said>();
 
-  // take adds or replaces sagas, and says which are news.
+  // take adds or replaces sagas, and returns the ids of those that changed.
   take(all: Said[]): string[] {
     const news: string[] = [];
     const added: Saga[] = [];
-    let born = false; // a saga that has the id of another is elsewhere in the order
+    let born = false; // a reused id has another start time, and so another position
     for (const now of all) {
       const s = now.saga;
       const i = this.at.get(s.id), known = this.said.get(s.id);
@@ -67,14 +67,14 @@ class Book {
     return news;
   }
 
-  // hold keeps the rows that are on show where they are, or lets them go.
+  // hold freezes the rows shown, or releases them.
   hold(still: boolean): void {
     if (!still) this.held = undefined;
     else this.held ??= this.rows;
   }
 
-  // show is what is on show: held rows as they are now, each in its place, and behind them the
-  // pages that came since.
+  // show returns the rows to show: frozen rows with current data in unchanged positions,
+  // followed by pages loaded since.
   show(): { rows: Saga[]; added: number; gone: Set<string> } {
     const gone = new Set<string>();
     if (!this.held) return { rows: this.rows, added: 0, gone };
@@ -91,14 +91,14 @@ class Book {
     return this.at.get(id) ?? -1;
   }
 
-  // knows says whether a saga that moved belongs among the rows there are: what is
-  // older than they are comes with its page.
+  // knows reports whether a changed saga belongs to the loaded rows. Older ones come with
+  // their page.
   knows(s: Saga): boolean {
     const last = this.rows[this.rows.length - 1];
     return this.at.has(s.id) || !this.next || (last !== undefined && newestFirst(s, last) < 0);
   }
 
-  // drop removes what left the filter: what should have been on a page and was not.
+  // drop removes sagas that no longer match the filter.
   drop(gone: (s: Saga, said: Said) => boolean): void {
     this.rows = this.rows.filter((s) => !gone(s, this.said.get(s.id)!));
     this.at = new Map(this.rows.map((s, i) => [s.id, i]));
@@ -108,18 +108,16 @@ class Book {
 
 const sorted = (sagas: Saga[]) => sagas.every((s, i) => i === 0 || newestFirst(sagas[i - 1]!, s) <= 0);
 
-// More than this in one look, and nobody could follow with his eyes: then the list
-// asks every two seconds instead of being told each move.
+// With more changes than most within look milliseconds, which nobody could follow, the list
+// polls every two seconds instead of watching.
 const most = 400, look = 400;
 
-// The list as it was when it was left, so that there is something to show until it is asked
-// again. One is enough: whoever comes back comes back to it.
+// The list that was left last, shown until it is loaded again.
 let left: { key: string; book: Book } | undefined;
 
-// useSagas lists what a filter matches and is told what moves; while still is true, the rows
-// on show stay where they are. While it is not, it
-// asks every two seconds for the newest page again, and for the page on which the
-// visible rows are; otherwise now and then, for what time alone changes.
+// useSagas lists the sagas that match a filter and watches their changes. While still is
+// true, the rows stay in place. Without a watch it polls every two seconds: the newest page
+// and the page in view; with one it polls rarely, for filters that depend on the time.
 export function useSagas(key: string, filter: () => Filter, visible: () => Saga | undefined, still: boolean): Sagas {
   const book = useMemo(() => new Book(), [key]);
   const before = left?.key === key ? left.book : undefined;
@@ -188,8 +186,8 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
       book.next = answer.next;
       book.begun = true;
     };
-    // Sagas that started between the first and the last of a page, and are not on
-    // it, have left the filter, or were heard of since it was asked for.
+    // Drops sagas that should be on this page by their start time but are not: they no
+    // longer match the filter, unless an update arrived after the request was sent.
     const keepUp = async (limit: number, more: object) => {
       const { said, next, asked } = await page(limit, more);
       const last = said[said.length - 1]?.saga;
@@ -233,7 +231,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
     };
   }, [key]);
   useEffect(() => {
-    if (!live && book.begun) acts.current.refresh(); // what moved meanwhile
+    if (!live && book.begun) acts.current.refresh(); // catches up on missed changes
   }, [live]);
   const source = !book.begun && before ? before : book;
   source.hold(still && source.begun);

@@ -1,3 +1,3 @@
-// Runs before the page is painted, so that it does not flash in the other theme.
+// Runs before the first paint, to avoid a flash of the other theme.
 const theme = localStorage.getItem("amends.theme");
 if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

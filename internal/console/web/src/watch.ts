@@ -4,10 +4,10 @@ import { moment } from "./said";
 
 export type Moved = { saga?: Saga; missed?: string; caught_up?: boolean; left?: boolean };
 
-// useWatch follows the API's Watch and says whether it does so now. A page that
-// nobody sees does not watch: a browser has few connections to give, and every tab
-// would keep one. take is told when the stream that says it was asked for, and may return false to rest for a while, because more happens
-// than anybody could look at; whoever watches asks from time to time meanwhile.
+// useWatch follows the API's Watch and returns whether it is connected. A hidden page does
+// not watch, because a browser allows few connections to one host. take gets each message
+// with the moment of its request. If it returns false, because there are too many changes
+// to show, the watch pauses, and the caller polls meanwhile.
 export function useWatch(key: string, request: () => object, take: (m: Moved, asked: number) => boolean | void): boolean {
   const [live, setLive] = useState(false);
   const taker = useRef(take);
@@ -30,7 +30,7 @@ export function useWatch(key: string, request: () => object, take: (m: Moved, as
           return true;
         }, mine.signal);
       } catch {
-        // It is tried again, and who watches asks meanwhile.
+        // The loop reconnects, and the caller polls meanwhile.
       }
       mine.abort();
       if (abort === mine) abort = undefined;

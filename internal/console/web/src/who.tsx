@@ -1,8 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { request } from "./api";
 
-// Who is logged in. A coordinator that asks nobody for a name does not know
-// /auth/whoami; then a person says who they are with each decision.
+// Who is logged in. Without authentication, /auth/whoami names nobody, and users enter
+// their name with each decision.
 export type Who = { known: boolean; name: string; role: string };
 
 const anonymous: Who = { known: false, name: "", role: "admin" };
@@ -20,7 +20,7 @@ async function ask(): Promise<Who> {
 export function useWho(): Who {
   const [who, set] = useState<Who>(anonymous);
   useEffect(() => {
-    const again = () => (asked = undefined); // whoever needs to know next asks again
+    const again = () => (asked = undefined); // the next caller tries again
     (asked ??= ask()).then(set, again);
   }, []);
   return who;
