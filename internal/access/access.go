@@ -12,56 +12,58 @@ import (
 	"github.com/amends-dev/amends/internal/loglimit"
 )
 
-// Config of who may pass. The zero value lets programs on this machine do everything,
-// and nobody else anything.
+// Config configures access control. Its zero value gives programs on this machine full
+// access, and nobody else any.
 type Config struct {
-	// Tokens is the name of a token file (see NewToken for its lines). It is read
-	// again when it changes. "": no tokens.
+	// Tokens is the path of a token file (see NewToken for its lines), read again when it
+	// changes. Default: no tokens.
 	Tokens string
-	// OIDC is a provider whose tokens are trusted. The zero value: none.
+	// OIDC is a trusted OpenID Connect provider. Default: none.
 	OIDC OIDC
-	// OpenMetrics lets everybody read /metrics, for a collector without a key.
+	// OpenMetrics serves /metrics without authentication, for a collector without a token.
 	OpenMetrics bool
-	// Open lets whoever reaches the address do everything but take backups and profiles,
-	// where nobody is asked for a key. Default: only programs on this machine.
+	// Open applies without tokens and OIDC only. It gives everybody who can reach the
+	// address all rights except backups and profiles. Default: only programs on this
+	// machine have access.
 	Open bool
-	// Hosts are names and addresses, without a port, for which the server may be asked
-	// beside these: localhost and loopback addresses, the address at which a request
+	// Hosts are additional host names and addresses, without a port, that requests may
+	// name. Always allowed: localhost, loopback addresses, the address at which a request
 	// arrives, the host of PublicURL, and the names in Certificate.
 	Hosts []string
-	// PublicURL is where browsers reach the coordinator, such as
-	// https://sagas.example.com; an OIDC provider sends them back to /auth/callback there.
-	// Default: nowhere else; of a provider, bearer tokens only are taken.
+	// PublicURL is the URL at which browsers reach the coordinator, such as
+	// https://sagas.example.com. An OIDC provider redirects to /auth/callback there.
+	// Default: none; of an OIDC provider, only bearer tokens are accepted.
 	PublicURL string
-	// Certificate is the server's. Default: none.
+	// Certificate is the server's certificate. Default: none.
 	Certificate *Certificate
-	// Secure says that browsers come over TLS although the requests do not, because
-	// a proxy in front ends it. Those that ask for the host of an https PublicURL do.
+	// Secure states that browsers use TLS although requests arrive without it, because a
+	// proxy terminates it. Requests for the host of an https PublicURL always count as
+	// secure.
 	Secure bool
-	// Logger. Default: slog.Default().
+	// Logger is where to log. Default: slog.Default().
 	Logger *slog.Logger
-	// Clock tells the time. Default: time.Now.
+	// Clock returns the time. Default: time.Now.
 	Clock func() time.Time
 }
 
-// Enabled reports whether anybody is asked for a key.
+// Enabled reports whether callers need to authenticate.
 func (c *Config) Enabled() bool { return c.Tokens != "" || c.OIDC.Issuer != "" }
 
-// Validate returns everything that is wrong with the configuration, joined.
+// Validate returns all problems of the configuration, joined.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.OIDC.Issuer != "" {
 		errs = append(errs, c.OIDC.validate())
 	} else if c.OIDC.ClientID != "" || c.OIDC.ClientSecret != "" {
-		errs = append(errs, errors.New("oidc: a client is given, but no issuer to use it at"))
+		errs = append(errs, errors.New("oidc: client id or secret without an issuer; add the issuer"))
 	}
 	if c.OpenMetrics && !c.Enabled() {
-		errs = append(errs, errors.New("open metrics: nothing is closed; give tokens or an OIDC issuer, or leave it out"))
+		errs = append(errs, errors.New("open metrics: has no effect without authentication; configure tokens or an OIDC issuer, or omit it"))
 	}
 	return errors.Join(append(errs, c.validateHosts())...)
 }
 
-// Access knows who may pass.
+// Access authenticates and authorizes requests.
 type Access struct {
 	config   Config
 	tokens   *tokens   // nil: none
@@ -70,10 +72,10 @@ type Access struct {
 	logins   *logins
 	limits   *limits
 	hosts    *hosts
-	limited  *slog.Logger // for lines that strangers can cause
+	limited  *slog.Logger // for messages that unauthenticated callers can cause
 }
 
-// New reads the token file. The OIDC provider is asked when it is needed first.
+// New reads the token file. The OIDC provider is not contacted before it is needed.
 func New(c Config) (*Access, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -104,11 +106,11 @@ func New(c Config) (*Access, error) {
 }
 
 var (
-	errNoKey  = errors.New("a key is needed: send the header Authorization: Bearer <token>, or log in at /auth/login")
-	errBadKey = errors.New("the key is not valid: unknown, changed, expired, or made for somebody else; ask whoever runs the coordinator for a new one")
+	errNoKey  = errors.New("authentication is required: send the header Authorization: Bearer <token>, or log in at /auth/login")
+	errBadKey = errors.New("the token is not valid: it is unknown, expired, or for another audience; ask the coordinator's administrator for a new one")
 )
 
-// who finds out who makes a request.
+// who returns the caller of a request.
 func (a *Access) who(r *http.Request, way route) (Caller, error) {
 	if !a.config.Enabled() {
 		if a.config.Open && !way.here {
@@ -135,7 +137,7 @@ func (a *Access) who(r *http.Request, way route) (Caller, error) {
 	if one.token == (digest{}) {
 		return one.caller, nil
 	}
-	// A session is worth what its token is worth now.
+	// A session has the rights that its token has now.
 	entry, ok := a.findToken(one.token)
 	if !ok {
 		a.sessions.end(cookie.Value)
@@ -151,7 +153,8 @@ func (a *Access) findToken(d digest) (tokenEntry, bool) {
 	return a.tokens.find(d)
 }
 
-// check is who a key belongs to, with its digest if it is a token of the file.
+// check returns the caller that a token belongs to, with the token's digest if it is one of
+// the token file.
 func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) {
 	if d, ok := digestOf(key); ok {
 		if e, ok := a.findToken(d); ok {
@@ -174,13 +177,13 @@ func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) 
 	return caller, digest{}, nil
 }
 
-// secure reports whether a request's browser speaks TLS, to us or to a proxy in front.
+// secure reports whether the browser uses TLS, to this server or to a proxy in front of it.
 func (a *Access) secure(r *http.Request) bool {
 	return r.TLS != nil || a.config.Secure || a.hosts.public != "" && plainHost(r.Host) == a.hosts.public
 }
 
-// cookieName is the session cookie's. Over TLS its name makes browsers insist that
-// it came from this host, over TLS.
+// cookieName returns the name of the session cookie. With TLS its prefix makes browsers
+// accept it only over TLS and from this host.
 func (a *Access) cookieName(r *http.Request) string {
 	if a.secure(r) {
 		return "__Host-amends_session"

@@ -32,7 +32,7 @@ const (
 	tokenFile = "tokens"
 )
 
-// fixture is a server with a guard, whose every door answers who came in.
+// fixture is a guarded server whose every path answers with the caller.
 type fixture struct {
 	*httptest.Server
 
@@ -48,7 +48,7 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// newFixture has tokens named after their roles, and a provider.
+// newFixture has tokens named after their roles, and an OIDC provider.
 func newFixture(t *testing.T, change ...func(*access.Config)) *fixture {
 	t.Helper()
 	h := &fixture{dir: t.TempDir(), keys: map[string]string{}, clock: &clock{}, issuer: newIssuer(t), log: &bytes.Buffer{}}
@@ -97,7 +97,7 @@ func (h *fixture) write(t *testing.T, tokens string) {
 	}
 }
 
-// reply is an answer without its body.
+// reply is a response without its body.
 type reply struct {
 	StatusCode      int
 	Status          string
@@ -105,7 +105,7 @@ type reply struct {
 	cookies         []*http.Cookie
 }
 
-// knock makes a request and returns the status and the body.
+// knock sends a request and returns the response and its body.
 func (h *fixture) knock(t *testing.T, client *http.Client, method, path, key string, change ...func(*http.Request)) (reply, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -135,7 +135,7 @@ func (h *fixture) knock(t *testing.T, client *http.Client, method, path, key str
 	return reply{response.StatusCode, response.Status, response.Header, response.Trailer, response.Cookies()}, string(body)
 }
 
-// browser keeps cookies and follows no redirect.
+// browser returns a client that keeps cookies and follows no redirects.
 func (h *fixture) browser(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -145,7 +145,7 @@ func (h *fixture) browser(t *testing.T) *http.Client {
 	return &http.Client{Jar: jar, Transport: h.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// TestDoors tries each door with each key: none, a wrong one, and one of each role.
+// TestDoors tries each path with each token: none, an invalid one, and one of each role.
 func TestDoors(t *testing.T) {
 	h := newFixture(t)
 	wrong := access.TokenPrefix + strings.Repeat("A", 43)
@@ -198,7 +198,7 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-// TestRefusalsSpeakTheProtocol: who speaks Connect or gRPC is refused in it.
+// TestRefusalsSpeakTheProtocol: a Connect or gRPC client gets a refusal in its protocol.
 func TestRefusalsSpeakTheProtocol(t *testing.T) {
 	h := newFixture(t)
 	response, body := h.knock(t, h.Client(), http.MethodPost, start, h.keys["viewer"])
@@ -222,8 +222,8 @@ func TestRefusalsSpeakTheProtocol(t *testing.T) {
 	}
 }
 
-// TestBearerOfProvider: a token of the provider is worth its roles, and one that
-// was forged, is over, or is for somebody else is worth nothing.
+// TestBearerOfProvider: a token of the OIDC provider has the roles in its claim. One that
+// is forged, expired or for another audience is refused.
 func TestBearerOfProvider(t *testing.T) {
 	h := newFixture(t, func(c *access.Config) {
 		c.OIDC.Roles = map[string]access.Role{"oncall": access.Operator, "staff": access.Viewer}
@@ -257,7 +257,7 @@ func TestBearerOfProvider(t *testing.T) {
 			http.StatusUnauthorized},
 		"changed":      {tampered(h.issuer.sign(ada(same))), http.StatusUnauthorized},
 		"no name":      {h.issuer.sign(ada(func(c map[string]any) { delete(c, "email"); c["sub"] = "" })), http.StatusUnauthorized},
-		"no role":      {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = []string{"admin"} })), http.StatusForbidden}, // not a value that means one here
+		"no role":      {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = []string{"admin"} })), http.StatusForbidden}, // not a value of the configured mapping
 		"small role":   {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = "staff" })), http.StatusForbidden},
 		"odd claim":    {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = map[string]any{"oncall": true} })), http.StatusForbidden},
 		"no signature": {strings.Join(strings.Split(h.issuer.sign(ada(same)), ".")[:2], ".") + ".", http.StatusUnauthorized},
@@ -272,11 +272,11 @@ func TestBearerOfProvider(t *testing.T) {
 	}
 	unverified := h.issuer.sign(ada(func(c map[string]any) { c["email"], c["email_verified"] = "boss@example.com", false }))
 	if _, body := h.knock(t, h.Client(), http.MethodPost, get, unverified); body != "in: ada operator" {
-		t.Errorf("an address that nobody verified is taken for a name: %s", body)
+		t.Errorf("an unverified email address is used as the name: %s", body)
 	}
 }
 
-// tampered changes one letter of the payload.
+// tampered changes one letter of a token's payload.
 func tampered(token string) string {
 	at := strings.Index(token, ".") + 20
 	letter := byte('A')
@@ -286,8 +286,8 @@ func tampered(token string) string {
 	return token[:at] + string(letter) + token[at+1:]
 }
 
-// TestProviderAway: nobody can report whether the key is good, so nobody is let in and
-// the answer says whose fault it is; when the provider is back, the key is good.
+// TestProviderAway: while the OIDC provider does not answer, its tokens are refused with an
+// error that says so. They are accepted again once it answers.
 func TestProviderAway(t *testing.T) {
 	h := newFixture(t)
 	token := h.issuer.sign(h.issuer.person("ada", "admin"))
@@ -311,8 +311,8 @@ func TestProviderAway(t *testing.T) {
 	}
 }
 
-// TestTokenFileChanges: a token is worth what the file says now, in sessions too; a
-// file with a mistake changes nothing.
+// TestTokenFileChanges: a change of the token file takes effect, in sessions too. A file
+// with an error changes nothing.
 func TestTokenFileChanges(t *testing.T) {
 	h := newFixture(t)
 	browser := h.browser(t)
@@ -326,10 +326,10 @@ func TestTokenFileChanges(t *testing.T) {
 	h.write(t, next+" and more\n")
 	h.clock.forward(2 * time.Second)
 	if response, _ := h.knock(t, h.Client(), http.MethodPost, register, h.keys["admin"]); response.StatusCode != http.StatusOK {
-		t.Errorf("a mistake in the file locks out: %s", response.Status)
+		t.Errorf("an error in the file locks users out: %s", response.Status)
 	}
 	if !strings.Contains(h.log.String(), "line 1") {
-		t.Errorf("the mistake is not spoken of: %s", h.log)
+		t.Errorf("the error is not logged: %s", h.log)
 	}
 	h.write(t, next+"\n")
 	h.clock.forward(2 * time.Second)
@@ -341,7 +341,7 @@ func TestTokenFileChanges(t *testing.T) {
 	}
 }
 
-// TestTokenExpires at its time, and not before.
+// TestTokenExpires: a token is valid until it expires.
 func TestTokenExpires(t *testing.T) {
 	h := newFixture(t)
 	secret, line, err := access.NewToken("ci", access.Viewer, h.clock.now().Add(time.Hour))
@@ -359,7 +359,7 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// login sends the form of the login page.
+// login submits the form of the login page.
 func (h *fixture) login(t *testing.T, browser *http.Client, key string, change ...func(*http.Request)) reply {
 	t.Helper()
 	form := url.Values{"token": {key}, "next": {"/sagas/order-42"}}.Encode()

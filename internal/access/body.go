@@ -2,9 +2,8 @@ package access
 
 import "net/http"
 
-// bound lets a handler read so many bytes of a request's body and no more, and reports
-// whether it may be served: false when the body says itself that it is longer. A body
-// that nobody wants is not read at all.
+// bound limits how much of a request's body a handler may read. It reports false if
+// Content-Length exceeds the limit. With a limit of 0 the body is not read at all.
 func bound(w http.ResponseWriter, r *http.Request, most int64) bool {
 	if r.Body == http.NoBody {
 		return true
@@ -21,9 +20,8 @@ func bound(w http.ResponseWriter, r *http.Request, most int64) bool {
 	return true
 }
 
-// unread has the connection closed behind the answer to a request whose body is not read,
-// so that nobody waits for it. A connection of HTTP/2 has other requests on it, and drops
-// the body.
+// unread closes the connection after the response to a request whose body is not read, so
+// that the server does not wait for the rest of the body. With HTTP/2 that is not needed.
 func unread(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 && r.Body != http.NoBody {
 		w.Header().Set("Connection", "close")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Certificate is a server's certificate with its key, read again when one of the
-// files changes: a renewed certificate needs no restart.
+// Certificate is a server's certificate and key, read again when one of the files changes,
+// so that a renewed certificate needs no restart.
 type Certificate struct {
 	cert, key string
 	logger    *slog.Logger
@@ -21,8 +21,8 @@ type Certificate struct {
 	looked time.Time
 }
 
-// LoadCertificate reads a certificate, with those of its authorities behind it, and
-// its key from PEM files. A nil logger means slog.Default().
+// LoadCertificate reads a certificate, followed by its intermediates, and its key from PEM
+// files. A nil logger means slog.Default().
 func LoadCertificate(cert, key string, logger *slog.Logger) (*Certificate, error) {
 	if logger == nil {
 		logger = slog.Default()
@@ -56,8 +56,8 @@ func (c *Certificate) read(files [2]os.FileInfo) error {
 	return nil
 }
 
-// current is the certificate that the files hold, or the last one that could be
-// read: they are not written at the same instant.
+// current returns the certificate in the files, or the last valid one, because the two
+// files are not replaced at the same time.
 func (c *Certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,19 +74,19 @@ func (c *Certificate) current() *tls.Certificate {
 		err = c.read(files)
 	}
 	if err != nil {
-		c.logger.Error("the TLS certificate cannot be read again; the one before is still in use", slog.Any("error", err))
+		c.logger.Error("cannot reload the TLS certificate; the previous one stays in use", slog.Any("error", err))
 		return c.pair
 	}
-	c.logger.Info("the TLS certificate was read again", slog.String("file", c.cert), slog.Time("not_after", c.pair.Leaf.NotAfter))
+	c.logger.Info("reloaded the TLS certificate", slog.String("file", c.cert), slog.Time("not_after", c.pair.Leaf.NotAfter))
 	return c.pair
 }
 
-// same reports whether a file is as it was.
+// same reports whether a file is unchanged.
 func same(now, before os.FileInfo) bool {
 	return os.SameFile(now, before) && now.ModTime().Equal(before.ModTime()) && now.Size() == before.Size()
 }
 
-// Config is that of a server with this certificate: TLS 1.2 or newer.
+// Config returns a server's TLS configuration with this certificate, for TLS 1.2 or newer.
 func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,

@@ -7,12 +7,12 @@ import (
 	"github.com/amends-dev/amends/internal/quota"
 )
 
-// MaxConnections is how many connections may be open at once at the HTTP address (I10).
+// MaxConnections is the maximum number of open connections to the HTTP address (I10).
 const MaxConnections = 4096
 
-// Limit returns a listener that has at most so many connections open. An address, an IPv6
-// network of 64 bits counting as one, may have as many as the others leave; one more is
-// closed at once.
+// Limit returns a listener with at most this many open connections. An address (of IPv6, a
+// /64 network) may use any share that others do not need. Further connections are closed at
+// once.
 func Limit(l net.Listener, most int) net.Listener { return &limited{l, quota.New(most, 0)} }
 
 type limited struct {
@@ -21,7 +21,7 @@ type limited struct {
 	quota *quota.Quota
 }
 
-// Accept waits for the next connection that may be opened.
+// Accept returns the next connection within the limits.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -32,7 +32,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		if l.quota.Take(from) == nil {
 			return &counted{Conn: c, end: sync.OnceFunc(func() { l.quota.Give(from) })}, nil
 		}
-		_ = c.Close() // nothing was said on it
+		_ = c.Close() // before anything was sent
 	}
 }
 
@@ -48,8 +48,8 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends what is sent and goes on receiving: a server whose client still sends
-// would otherwise have its last answer thrown away.
+// CloseWrite stops sending but continues to receive. Otherwise a client that is still
+// sending would lose the last response.
 func (c *counted) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

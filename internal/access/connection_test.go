@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/internal/access"
 )
 
-// line is a connection from somewhere.
+// line is a connection from a given address.
 type line struct {
 	net.Conn
 
@@ -27,7 +27,7 @@ func (l *line) RemoteAddr() net.Addr {
 
 func (l *line) Close() error { l.closed = true; return nil }
 
-// lines are connections that come one after the other.
+// lines are connections that arrive one after the other.
 type lines struct {
 	net.Listener
 
@@ -43,8 +43,8 @@ func (l *lines) Accept() (net.Conn, error) {
 	return next, nil
 }
 
-// TestConnections: an address has at most as many connections as are left to the others, and
-// those that are closed make room, once each (I10, I13).
+// TestConnections: an address has at most its share of the connections, and a closed
+// connection frees its slot exactly once (I10, I13).
 func TestConnections(t *testing.T) {
 	come := &lines{}
 	l := access.Limit(come, 8)

@@ -1,29 +1,28 @@
-// Package access says who a request over HTTP comes from and whether it may pass:
-// tokens from a file, tokens of an OpenID Connect provider, and browsers that have
-// logged in with either.
+// Package access authenticates HTTP requests and decides whether they may pass: by tokens
+// from a file, tokens of an OpenID Connect provider, and sessions of browsers that logged
+// in with either.
 //
-//	request ──▶ Guard ── for a host of ours, from a page of ours? ── no ──▶ 403
+//	request ──▶ Guard ── for an allowed host, from the same site? ── no ──▶ 403
 //	              │
 //	              ├── who? ──▶ token file · OIDC provider · session of a cookie · a program on this machine
 //	              │                                                └─ nobody ──▶ 401, or the login page
-//	              ├── which role does its way demand? (route.go) ── too small ──▶ 403
-//	              ├── and how much of a body? ── more ──▶ 413
+//	              ├── has it the role that its route needs? (route.go) ── no ──▶ 403
+//	              ├── is its body within the limit? ── no ──▶ 413
 //	              ▼
 //	        the mux, with the Caller in the context
 //
-// It does not know sagas, and it does not guard the bus: there the bus's own users
-// and permissions do (docs/SECURITY-GUIDE.md). A way that route.go does not name
-// demands the role Admin and reads no body, so that a new one is closed until somebody
-// decides.
+// It does not know sagas, and does not guard the bus, which has its own users and
+// permissions (docs/SECURITY-GUIDE.md). A route that is missing in route.go needs the role
+// Admin and accepts no body, so that new routes are closed by default.
 //
-// Without a configuration programs on this machine are anonymous callers with the role
-// Admin, and nobody else is let in: who comes through a proxy on this machine, or asks for
-// another host, is no such program.
+// Without tokens and OIDC, programs on this machine are anonymous callers with the role
+// Admin, and all others are refused. Requests through a proxy on this machine, or for
+// another host, count as others.
 //
-// Invariants: what is remembered of strangers, and read of what they send, is bounded
-// (I10); a stranger, or a provider that does not answer, delays nobody else (I13); a
-// token, a cookie and a password never reach a log.
+// Invariants: memory for unauthenticated callers, and what is read from them, is limited
+// (I10). They, or an OIDC provider that hangs, delay no other caller (I13). Tokens, cookies
+// and passwords are never logged.
 //
-// Failure looks like 401 or 403 in the words of the protocol that was spoken
-// (Connect, gRPC, or text), with what would be right.
+// Failure looks like 401 or 403 in the protocol of the request (Connect, gRPC or text),
+// with a hint about what to do.
 package access

@@ -9,14 +9,13 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Guard stands before a whole mux: every request gets the security headers, other hosts'
-// names and pages from elsewhere are kept out, what its way demands is held against the
-// role of whoever makes it, and no more of its body is read than its way needs. The caller
-// is in the context of what passes.
+// Guard protects a whole mux. Every response gets security headers; requests for unknown
+// hosts and from other sites are refused; each request needs the role of its route, and its
+// body is limited as the route says. Handlers find the caller in the context.
 func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	if u, err := url.Parse(a.config.PublicURL); err == nil && u.Host != "" {
-		_ = protection.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may change Host; an odd URL is only not trusted
+		_ = protection.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may change Host; an invalid URL is not trusted
 	}
 	refusals := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -28,7 +27,7 @@ func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 			a.refuse(w, r, refusals, err)
 			return
 		}
-		passed := r.WithContext(With(r.Context(), caller)) // the server looks at the body of its own one
+		passed := r.WithContext(With(r.Context(), caller)) // the server checks the body of its own request value
 		if !bound(w, passed, way.body) {
 			a.refuse(w, r, refusals, &bodyError{r.ContentLength, way.body})
 			return
@@ -40,7 +39,7 @@ func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// admit returns who makes a request, or why it is refused.
+// admit returns the caller of a request, or why the request is refused.
 func (a *Access) admit(r *http.Request, way route, protection *http.CrossOriginProtection) (Caller, error) {
 	if !way.health && !a.hosts.know(r) {
 		return Caller{}, &hostError{r.Host}
@@ -59,13 +58,13 @@ func (a *Access) admit(r *http.Request, way route, protection *http.CrossOriginP
 	return caller, err
 }
 
-// statusOnly answers a probe that asks for whichever host it likes, and tells a page of
-// elsewhere nothing more.
+// statusOnly drops the body of a response, so that a probe for an unknown host gets the
+// status only.
 type statusOnly struct{ http.ResponseWriter }
 
 func (statusOnly) Write(text []byte) (int, error) { return len(text), nil }
 
-// refuse answers in the words of the protocol that was spoken.
+// refuse answers in the protocol of the request.
 func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connect.ErrorWriter, err error) {
 	unread(w, r)
 	h := w.Header()
@@ -80,7 +79,7 @@ func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connec
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, servicePath) && refusals.IsSupported(r):
-		_ = refusals.Write(w, r, connect.NewError(code, err)) // nobody is there to be told
+		_ = refusals.Write(w, r, connect.NewError(code, err)) // the client may be gone
 	case status == http.StatusUnauthorized && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
 		http.Redirect(w, r, "/auth/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	default:
@@ -88,8 +87,8 @@ func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connec
 	}
 }
 
-// Policy is the Content-Security-Policy of what sets none of its own: everything
-// comes from this host, and nobody may frame it.
+// Policy is the default Content-Security-Policy: everything comes from this host, and
+// nobody may frame it.
 const Policy = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 func protect(h http.Header) {

@@ -22,8 +22,7 @@ import (
 	"github.com/amends-dev/amends/internal/access"
 )
 
-// gate is an OIDC provider that takes every question, and answers those on some paths
-// never. It says how often it was asked.
+// gate is an OIDC provider that hangs on some paths, and counts its requests.
 type gate struct {
 	issuer *issuer
 	hangs  atomic.Value // prefix of the paths
@@ -44,7 +43,7 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-// RoundTrip answers without a network, so that the time may be virtual.
+// RoundTrip answers without a network, so that the test can use virtual time.
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	if g.asked[r.URL.Path] != nil {
 		g.asked[r.URL.Path].Add(1)
@@ -98,7 +97,7 @@ func newHall(t *testing.T) *hall {
 	return h
 }
 
-// ask makes a request, and returns the answer and how long it took.
+// ask sends a request, and returns the response and how long it took.
 func (h *hall) ask(r *http.Request) (*httptest.ResponseRecorder, time.Duration) {
 	began, w := time.Now(), httptest.NewRecorder()
 	r.Host = "localhost"
@@ -114,7 +113,7 @@ func (h *hall) get(path, key string) (*httptest.ResponseRecorder, time.Duration)
 	return h.ask(r)
 }
 
-// expect asks, and holds the answer and the time against what is wanted.
+// expect sends a request, and compares status and time with what is wanted.
 func (h *hall) expect(what, key string, status int, within time.Duration) {
 	h.t.Helper()
 	w, took := h.get("/", key)
@@ -123,12 +122,11 @@ func (h *hall) expect(what, key string, status int, within time.Duration) {
 	}
 }
 
-// issuerLimit is how long a provider may take for an answer.
+// issuerLimit is the timeout of requests to the OIDC provider.
 const issuerLimit = 10 * time.Second
 
-// TestHangingIssuer: a provider that takes a question and never answers delays nobody who
-// does not need it, and those who do wait for one question together, and not one after the
-// other (I13).
+// TestHangingIssuer: an OIDC provider that hangs delays no caller who does not need it.
+// Those who need it share one request (I13).
 func TestHangingIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t)
@@ -143,7 +141,7 @@ func TestHangingIssuer(t *testing.T) {
 		if w, took := h.get("/auth/login", ""); w.Code != http.StatusOK || took != 0 {
 			t.Errorf("the login page: %d after %s", w.Code, took)
 		}
-		time.Sleep(6 * time.Second) // longer than a provider that does not answer is left alone
+		time.Sleep(6 * time.Second) // longer than the pause between two attempts
 		for range 20 {
 			go h.expect("one that comes later", token, http.StatusServiceUnavailable, issuerLimit)
 		}
@@ -167,8 +165,9 @@ func TestHangingIssuer(t *testing.T) {
 	})
 }
 
-// TestHangingKeys: who signed with a key that is known is let in while the provider does not
-// tell its keys; of others nobody can say, which is the provider's fault and not theirs.
+// TestHangingKeys: while the OIDC provider does not return its keys, tokens that were
+// signed with a known key are accepted. Others are refused with an error that blames the
+// provider.
 func TestHangingKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t)
@@ -189,7 +188,7 @@ func TestHangingKeys(t *testing.T) {
 	})
 }
 
-// withKey is a token that says that it was signed with another key.
+// withKey returns a token that claims to be signed with another key.
 func withKey(token, id string) string {
 	parts := strings.Split(token, ".")
 	header, err := json.Marshal(map[string]string{"alg": string(jose.RS256), "kid": id})
@@ -200,7 +199,8 @@ func withKey(token, id string) string {
 	return strings.Join(parts, ".")
 }
 
-// TestHangingExchange: a browser whose code the provider does not take waits alone.
+// TestHangingExchange: a login whose code the provider does not answer delays no other
+// login.
 func TestHangingExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t)
@@ -236,7 +236,7 @@ func TestHangingExchange(t *testing.T) {
 		if w, took := h.ask(back()); w.Code != http.StatusOK || took != 0 {
 			t.Errorf("a login beside it: %d after %s: %s", w.Code, took, w.Body)
 		}
-		h.gate.hangs.Store(exchange) // the library asks again
+		h.gate.hangs.Store(exchange) // the library sends a second request
 		logins.Wait()
 	})
 }

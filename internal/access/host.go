@@ -13,16 +13,16 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// hosts are the names and addresses for which a server may be asked. The owner of a web page
-// can have its name lead to an address of ours (DNS rebinding), and a browser then takes the
-// two for one site; but the page asks for its own name.
+// hosts are the names and addresses that requests may name in their Host header. This stops
+// DNS rebinding: a web page can make its own name resolve to this server, but its requests
+// then name that host.
 type hosts struct {
 	names       map[string]bool
-	public      string       // for which browsers ask over TLS, whoever ends it; "": none
-	certificate *Certificate // whose names are ours as well; nil: none
+	public      string       // host that browsers reach over TLS, possibly through a proxy; "": none
+	certificate *Certificate // its names are allowed as well; nil: none
 }
 
-// newHosts takes names that were validated.
+// newHosts takes validated names.
 func newHosts(c *Config) *hosts {
 	h := &hosts{names: map[string]bool{"localhost": true}, certificate: c.Certificate}
 	for _, name := range c.Hosts {
@@ -46,13 +46,13 @@ func checkHost(name string) error {
 		return nil
 	}
 	if strings.Trim(name, ".") == "" || len(name) > 253 || strings.ContainsFunc(name, odd) {
-		return fmt.Errorf("http hosts: %q; write a host name or an address, without a port: sagas.example.com or 192.0.2.1", name)
+		return fmt.Errorf("http hosts: %q is not a host name or address; write it without a port: sagas.example.com or 192.0.2.1", name)
 	}
 	return nil
 }
 
-// plainHost is the host of a Host header as it is compared: without its port, brackets
-// and last dot, in lower case, an address in its shortest form.
+// plainHost normalizes a Host header for comparison: without port, brackets and trailing
+// dot, in lower case, with addresses in their shortest form.
 func plainHost(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -64,7 +64,7 @@ func plainHost(host string) string {
 	return host
 }
 
-// know reports whether a request asks for a host of ours.
+// know reports whether a request names an allowed host.
 func (h *hosts) know(r *http.Request) bool {
 	host := plainHost(r.Host)
 	switch {
@@ -76,7 +76,7 @@ func (h *hosts) know(r *http.Request) bool {
 	return h.certificate != nil && h.certificate.current().Leaf.VerifyHostname(host) == nil
 }
 
-// reached is the address of this machine at which a request arrived.
+// reached returns the local address at which a request arrived.
 func reached(r *http.Request) string {
 	to, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
@@ -91,24 +91,24 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// Headers of those who pass requests on, beside all that begin with X-Forwarded. What is
-// missing here is taken for a program on this machine.
+// forwarding are headers that proxies add, besides X-Forwarded-*. A proxy that adds none of
+// them is taken for a program on this machine.
 var forwarding = []string{
 	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For", "X-Original-Host", "X-Original-Url",
 	"X-Envoy-External-Address", "X-Envoy-Internal", "True-Client-Ip", "Cf-Connecting-Ip", "Cdn-Loop", "Fastly-Client-Ip", "X-Proxyuser-Ip",
 }
 
-// remoteError refuses a request that only a program on this machine may make.
+// remoteError refuses a request that does not come from a program on this machine.
 type remoteError struct{ how string }
 
 func (e *remoteError) Error() string {
-	return "nobody is asked for a key here, so this is for programs on this machine, and this request " + e.how +
-		": ask directly, as localhost or 127.0.0.1, or have keys asked for (--tokens, --oidc-issuer); docs/SECURITY-GUIDE.md says what a proxy needs"
+	return "without authentication only programs on this machine have access, and this request " + e.how +
+		": connect directly to localhost or 127.0.0.1, or configure authentication (--tokens, --oidc-issuer); docs/SECURITY-GUIDE.md explains the setup of proxies"
 }
 
-// fromHere returns nil for a request that a program on this machine made, to this
-// machine. A proxy beside us comes from here too, but says for whom, asks for the host
-// that it was asked for, or speaks HTTP/1.0, which programs do not any more.
+// fromHere returns nil for a request that a program on this machine sent directly. A proxy
+// on this machine also connects from here, but adds headers, names another host, or uses
+// HTTP/1.0, which programs no longer do.
 func fromHere(r *http.Request) error {
 	var passed string
 	for name := range r.Header {
@@ -118,25 +118,25 @@ func fromHere(r *http.Request) error {
 	}
 	switch {
 	case !loopback(plainHost(r.RemoteAddr)):
-		return &remoteError{"comes from another one"}
+		return &remoteError{"comes from another machine"}
 	case passed != "":
 		return &remoteError{"came through a proxy: it has the header " + passed}
 	case !r.ProtoAtLeast(1, 1):
 		return &remoteError{"came through a proxy: it is HTTP/1.0"}
 	case !loopback(plainHost(r.Host)):
-		return &remoteError{fmt.Sprintf("asks for the host %.100q", r.Host)}
+		return &remoteError{fmt.Sprintf("names the host %.100q", r.Host)}
 	}
 	return nil
 }
 
-// hostError refuses a name that is not ours.
+// hostError refuses an unknown host.
 type hostError struct{ host string }
 
 func (e *hostError) Error() string {
-	return fmt.Sprintf("the host %.100q is none of this coordinator's: ask for the address at which it listens, or have it know the name (--http-hosts, --public-url)", e.host)
+	return fmt.Sprintf("the host %.100q is not known to this coordinator: use its listen address, or allow the name with --http-hosts or --public-url", e.host)
 }
 
-// validateHosts returns what is wrong with the names of a configuration.
+// validateHosts returns all problems of the configured names.
 func (c *Config) validateHosts() error {
 	var errs []error
 	for _, name := range c.Hosts {
@@ -144,7 +144,7 @@ func (c *Config) validateHosts() error {
 	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(plainHost(u.Host))) {
-			errs = append(errs, fmt.Errorf("public url: %q; write where browsers reach the coordinator: https://sagas.example.com", masked.URLs(c.PublicURL)))
+			errs = append(errs, fmt.Errorf("public url: %q is not the https URL of the coordinator; write, for example, https://sagas.example.com", masked.URLs(c.PublicURL)))
 		}
 	}
 	return errors.Join(errs...)

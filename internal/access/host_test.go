@@ -23,7 +23,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// ways are one of each kind, with the method; health is what probes ask.
+// ways are one path of each kind, with the method; health are the paths of probes.
 var (
 	ways = map[string]string{
 		"/": "GET", "/metrics": "GET", "/auth/whoami": "GET", "/debug/pprof/heap": "GET", "/backup": "POST", "/new": "POST", start: "POST", get: "POST",
@@ -31,7 +31,7 @@ var (
 	health = map[string]string{"/livez": "GET", "/readyz": "GET", "/healthz": "GET", "/grpc.health.v1.Health/Check": "POST"}
 )
 
-// guarded is a guard without a network, behind which everything answers "in".
+// guarded is a guard without a network, in front of handlers that answer "in".
 func guarded(t *testing.T, c access.Config) http.Handler {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
@@ -50,7 +50,8 @@ func guarded(t *testing.T, c access.Config) http.Handler {
 	return a.Guard(mux)
 }
 
-// arrives makes a request that a program on this machine makes, but for what change changes.
+// arrives sends a request as a program on this machine does, except for what change
+// changes.
 func arrives(t *testing.T, h http.Handler, method, path string, change func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	to := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 8080}
@@ -64,7 +65,7 @@ func arrives(t *testing.T, h http.Handler, method, path string, change func(*htt
 	return w
 }
 
-// tokens is a file with one token, an admin's.
+// tokens returns a file with the token of an admin.
 func tokens(t *testing.T) (file, secret string) {
 	t.Helper()
 	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
@@ -78,15 +79,15 @@ func tokens(t *testing.T) (file, secret string) {
 	return file, secret
 }
 
-// TestHosts: whoever has the key, a request for a host that is not ours may be a web page's
-// of elsewhere, whose name was made to lead here. Probes are answered, and told nothing more.
+// TestHosts: a request for an unknown host is refused even with a valid token, because it
+// may come from a web page after DNS rebinding. Probes get the status only.
 func TestHosts(t *testing.T) {
 	file, secret := tokens(t)
 	h := guarded(t, access.Config{Tokens: file, Hosts: []string{"Coordinator", "192.0.2.77", "[2001:db8::1]"}, PublicURL: "https://sagas.example.com:8443/base"})
 	for host, ours := range map[string]bool{
 		"localhost": true, "LOCALHOST:8080": true, "localhost.": true, "127.0.0.1:8080": true, "127.8.9.1": true, "[::1]:8080": true, "[::1]": true,
 		"coordinator:8080": true, "coordinator": true, "192.0.2.77:80": true, "[2001:DB8:0::1]:80": true, "sagas.example.com": true, "sagas.example.com:8443": true,
-		"192.0.2.9:8080": true, "[::ffff:192.0.2.9]": true, // the address at which it arrived: a pod's
+		"192.0.2.9:8080": true, "[::ffff:192.0.2.9]": true, // the address at which the request arrived, as in a pod
 		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "coordinator.evil.example": false,
 		"sagas.example.com.evil.example": false, "xsagas.example.com": false, "example.com": false, "192.0.2.10": false, "0.0.0.0:8080": false, "[::]:8080": false,
 		"": false, ":8080": false, ".": false, "127.1": false, "2130706433": false, "0x7f.0.0.1": false, "localhost:80:80": false,
@@ -101,7 +102,7 @@ func TestHosts(t *testing.T) {
 				t.Errorf("%s %s as %q: %d, want %d: %s", method, path, host, w.Code, want, w.Body)
 			}
 			if !ours && !strings.Contains(w.Body.String(), "--http-hosts") {
-				t.Errorf("%s as %q: does not say what would be right: %s", path, host, w.Body)
+				t.Errorf("%s as %q: the error does not say what is allowed: %s", path, host, w.Body)
 			}
 		}
 		for path, method := range health {
@@ -110,13 +111,13 @@ func TestHosts(t *testing.T) {
 				t.Errorf("%s as %q: %d", path, host, w.Code)
 			}
 			if told := w.Body.Len() > 0; told != ours && method == http.MethodGet {
-				t.Errorf("%s as %q: tells %q", path, host, w.Body)
+				t.Errorf("%s as %q: the body is %q", path, host, w.Body)
 			}
 		}
 	}
 }
 
-// TestHostsOfTheCertificate: who has the certificate's key is the host that it names.
+// TestHostsOfTheCertificate: the names in the certificate are allowed hosts.
 func TestHostsOfTheCertificate(t *testing.T) {
 	file, secret := tokens(t)
 	h := guarded(t, access.Config{Tokens: file, Certificate: certificate(t, "sagas.example.com", "*.sagas.example.org")})
@@ -133,7 +134,7 @@ func TestHostsOfTheCertificate(t *testing.T) {
 	}
 }
 
-// certificate is one for names, signed by itself.
+// certificate returns a self-signed certificate for names.
 func certificate(t *testing.T, names ...string) *access.Certificate {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -161,7 +162,7 @@ func certificate(t *testing.T, names ...string) *access.Certificate {
 	return c
 }
 
-// passedOn are requests that did not begin on this machine, as far as they show.
+// passedOn are requests that look as if they did not come directly from this machine.
 var passedOn = map[string]func(*http.Request){
 	"Forwarded":         header("Forwarded", "for=192.0.2.1"),
 	"X-Forwarded-For":   header("X-Forwarded-For", "192.0.2.1"),
@@ -182,8 +183,8 @@ func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// TestOnlyThisMachine: where nobody is asked for a key, a proxy on the same machine lets
-// nobody in. Config.Open does, but not to backups, profiles and what is new.
+// TestOnlyThisMachine: without authentication, requests through a proxy on this machine are
+// refused. With Config.Open they pass, but not to backups, profiles and unknown routes.
 func TestOnlyThisMachine(t *testing.T) {
 	local, open := guarded(t, access.Config{}), guarded(t, access.Config{Open: true})
 	never := map[string]bool{"/backup": true, "/debug/pprof/heap": true, "/new": true}
@@ -224,14 +225,14 @@ func TestOnlyThisMachine(t *testing.T) {
 	}
 }
 
-// TestHostNamesAreChecked: what is no name is refused at the start.
+// TestHostNamesAreChecked: Validate refuses invalid host names.
 func TestHostNamesAreChecked(t *testing.T) {
 	for name, right := range map[string]bool{
 		"coordinator": true, "sagas.example.com": true, "a_b-c.example": true, "192.0.2.1": true, "2001:db8::1": true, "[2001:db8::1]": true,
 		"coordinator:8080": false, "http://coordinator": false, "*.example.com": false, "a b": false, "": false, "sagas/": false, strings.Repeat("a", 254): false, "bücher.example": false,
 	} {
 		err := (&access.Config{Hosts: []string{name}}).Validate()
-		if (err == nil) != right || err != nil && !strings.Contains(err.Error(), "write a host name") {
+		if (err == nil) != right || err != nil && !strings.Contains(err.Error(), "is not a host name") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

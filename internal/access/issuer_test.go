@@ -18,28 +18,27 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// issuer is an OpenID Connect provider: discovery, keys, and the code flow with
-// PKCE for whoever comes.
+// issuer is an OpenID Connect provider with discovery, keys, and the code flow with PKCE.
 type issuer struct {
 	*httptest.Server
 
 	key *rsa.PrivateKey
 
 	mu     sync.Mutex
-	logins map[string]url.Values // by code: what was asked for
-	claims map[string]any        // of the person who logs in
+	logins map[string]url.Values // by code: parameters of the request
+	claims map[string]any        // of the user who logs in
 	spoil  func(map[string]any)  // changes the claims before they are signed
 }
 
 func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	i := newIssuerHere(t)
-	i.URL = "" // Start makes it
+	i.URL = "" // set by Start
 	i.Start()
 	return i
 }
 
-// newIssuerHere is one whose handler is called, and that serves nobody.
+// newIssuerHere returns an issuer that is called directly instead of over a network.
 func newIssuerHere(t *testing.T) *issuer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -93,7 +92,7 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"access_token": "opaque", "token_type": "Bearer", "id_token": i.sign(claims)})
 }
 
-// person are the claims of somebody whom the provider vouches for.
+// person returns the claims of a user.
 func (i *issuer) person(sub string, roles ...string) map[string]any {
 	now := time.Now()
 	return map[string]any{
@@ -126,7 +125,7 @@ func signWith(key jose.SigningKey, claims map[string]any) string {
 	return text
 }
 
-// unsigned is a token whose algorithm is none.
+// unsigned returns a token with the algorithm none.
 func unsigned(claims map[string]any) string {
 	data, err := json.Marshal(claims)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// LoginBurst is how many logins in a row may fail from one address, an IPv6
-	// network of 64 bits counting as one. Then one every LoginPause is let through.
+	// LoginBurst is how many logins may fail in a row from one address (of IPv6, a /64
+	// network). Then one is allowed every LoginPause.
 	LoginBurst = 10
-	// LoginPause is the time between two failing logins once LoginBurst is used up.
+	// LoginPause is the time between two failed logins once LoginBurst is used up.
 	LoginPause = 6 * time.Second
 
-	maxAddresses = 10_000 // remembered; the ones unseen longest are forgotten (I10)
+	maxAddresses = 10_000 // the least recently used are evicted (I10)
 )
 
-// limits slows down whoever tries keys at the login page.
+// limits rate-limits failed logins.
 type limits struct {
 	clock func() time.Time
 	mu    sync.Mutex
@@ -35,7 +35,7 @@ func newLimits(clock func() time.Time) *limits {
 	return &limits{clock: clock, seen: seen}
 }
 
-// allows reports whether an address may try.
+// allows reports whether an address may try to log in.
 func (l *limits) allows(remote string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,7 +43,7 @@ func (l *limits) allows(remote string) bool {
 	return !ok || one.TokensAt(l.clock()) >= 1
 }
 
-// failed counts a failure.
+// failed counts a failed login.
 func (l *limits) failed(remote string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +56,7 @@ func (l *limits) failed(remote string) {
 	one.AllowN(l.clock(), 1)
 }
 
-// network is who is counted together.
+// network returns the address that counts together: an IPv4 address or an IPv6 /64 network.
 func network(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

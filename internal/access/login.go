@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	loginLimit = 10 * time.Minute // for the way to the provider and back
-	maxLogins  = 10_000           // under way at a time (I10)
+	loginLimit = 10 * time.Minute // for the login at the provider
+	maxLogins  = 10_000           // in progress (I10)
 )
 
-// providerAway is told on the login page.
-const providerAway = "The login provider does not answer. Use a token of this coordinator, or try again later."
+// providerAway is shown on the login page.
+const providerAway = "The login provider does not answer. Use a token of the coordinator, or try again later."
 
-// Mount adds what browsers need, below /auth/: the login page and where it leads,
-// and whoami.
+// Mount adds the routes for browsers below /auth/: login, logout, the OIDC redirects, and
+// whoami.
 func (a *Access) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /auth/whoami", a.whoami)
 	if !a.config.Enabled() {
@@ -42,34 +42,33 @@ func (a *Access) Mount(mux *http.ServeMux) {
 	}
 }
 
-// whoami tells a page who looks at it: {"name": "ada", "role": "operator", "via":
-// "token"}.
+// whoami returns the caller: {"name": "ada", "role": "operator", "via": "token"}.
 func (a *Access) whoami(w http.ResponseWriter, r *http.Request) {
 	caller, _ := From(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	body, err := json.Marshal(map[string]string{"name": caller.Name, "role": caller.Role.String(), "via": caller.Via})
 	if err != nil {
-		panic(err) // a map of texts
+		panic(err) // cannot fail for a map of strings
 	}
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// login takes a key that was typed in and begins a session.
+// login checks a token that was typed in and begins a session.
 func (a *Access) login(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil || !r.PostForm.Has("token") { // it reads no multipart form, which would go to files
+	if err := r.ParseForm(); err != nil || !r.PostForm.Has("token") { // does not parse multipart forms, which would be stored in files
 		status := http.StatusBadRequest
 		if _, long := errors.AsType[*http.MaxBytesError](err); long {
 			status = http.StatusRequestEntityTooLarge
 		}
 		unread(w, r)
-		a.page(w, status, "", "This form cannot be read. Fill it in here, and send it again.")
+		a.page(w, status, "", "The form could not be read. Fill it in again.")
 		return
 	}
 	next := r.PostForm.Get("next")
 	if !a.limits.allows(r.RemoteAddr) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(LoginPause.Seconds())))
-		a.page(w, http.StatusTooManyRequests, next, "Too many attempts. Wait a little, then try again.")
+		a.page(w, http.StatusTooManyRequests, next, "Too many failed logins. Wait a few seconds and try again.")
 		return
 	}
 	caller, token, err := a.check(r.Context(), strings.TrimSpace(r.PostForm.Get("token")))
@@ -79,15 +78,15 @@ func (a *Access) login(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil || caller.Role == Nobody {
 		a.limits.failed(r.RemoteAddr)
-		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr))
-		a.page(w, http.StatusUnauthorized, next, "This token is not valid here.")
+		a.config.Logger.Warn("login failed", slog.String("from", r.RemoteAddr))
+		a.page(w, http.StatusUnauthorized, next, "This token is not valid.")
 		return
 	}
 	a.enter(w, r, caller, token)
 	http.Redirect(w, r, local(next), http.StatusSeeOther) //nolint:gosec // local lets paths of this host through only
 }
 
-// enter begins a session, never one that was there before.
+// enter begins a new session, and never reuses one.
 func (a *Access) enter(w http.ResponseWriter, r *http.Request, caller Caller, token digest) {
 	if old, err := r.Cookie(a.cookieName(r)); err == nil {
 		a.sessions.end(old.Value)
@@ -96,12 +95,12 @@ func (a *Access) enter(w http.ResponseWriter, r *http.Request, caller Caller, to
 	a.setCookie(w, r, a.cookieName(r), a.sessions.begin(caller, token), http.SameSiteStrictMode, 0)
 }
 
-// setCookie sets a cookie for this host that no script can read. A negative age
-// takes it away, 0 keeps it until the browser ends.
+// setCookie sets a cookie for this host that scripts cannot read. A negative age deletes
+// it; 0 keeps it until the browser closes.
 func (a *Access) setCookie(w http.ResponseWriter, r *http.Request, name, value string, site http.SameSite, age int) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is said below
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is set below
 		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: site,
-		Secure: a.secure(r), // not over plain HTTP, which only loopback may speak: some browsers would drop it
+		Secure: a.secure(r), // false only for plain HTTP on loopback, where some browsers drop secure cookies
 	})
 }
 
@@ -114,7 +113,7 @@ func (a *Access) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/auth/login", http.StatusSeeOther)
 }
 
-// local is where to go after a login: a path of ours, or the first page.
+// local returns next if it is a path of this server, or else "/".
 func local(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
@@ -124,16 +123,16 @@ func local(next string) string {
 	return next
 }
 
-// login is a browser that is away at the provider.
+// login is a login in progress at the provider.
 type login struct {
 	nonce, verifier, next string
 	network               string // from which it was begun
 	begun                 time.Time
 }
 
-// logins are known by their state, which the browser also keeps as a cookie: a
-// login that one browser began cannot end in another. A network may have as many as the
-// others leave, so that a stranger who begins thousands keeps nobody else out.
+// logins are the logins in progress, by their state. The browser keeps the state in a
+// cookie, so that another browser cannot complete the login. A network may use any share
+// that others do not need, so that thousands of logins from one do not block others.
 type logins struct {
 	clock func() time.Time
 
@@ -167,7 +166,7 @@ func (l *logins) begin(network, next string) (state string, one login, ok bool) 
 	return state, one, true
 }
 
-// remove is called with the lock held.
+// remove needs the lock.
 func (l *logins) remove(state string) (login, bool) {
 	one, ok := l.byState[state]
 	if ok {
@@ -177,7 +176,7 @@ func (l *logins) remove(state string) (login, bool) {
 	return one, ok
 }
 
-// end takes a login out: it can be used once.
+// end removes a login, so that its state can be used once.
 func (l *logins) end(state string) (login, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -185,25 +184,25 @@ func (l *logins) end(state string) (login, bool) {
 	return one, ok && l.clock().Sub(one.begun) < loginLimit
 }
 
-// stateCookie is the name of the cookie that binds a login to its browser. It is
-// sent along when the provider sends the browser back, so it is not Strict.
+// stateCookie is the name of the cookie that binds a login to its browser. It is not
+// SameSite=Strict, because it must be sent when the provider redirects back.
 const stateCookie = "amends_login"
 
 func (a *Access) toProvider(w http.ResponseWriter, r *http.Request) {
 	state, one, ok := a.logins.begin(network(r.RemoteAddr), local(r.URL.Query().Get("next")))
 	if !ok {
-		a.page(w, http.StatusServiceUnavailable, "", "Too many logins are under way. Wait a little, then try again.")
+		a.page(w, http.StatusServiceUnavailable, "", "Too many logins are in progress. Wait a minute and try again.")
 		return
 	}
 	to, err := a.provider.leave(r.Context(), state, one.nonce, one.verifier)
 	if err != nil {
-		a.limited.Error("a login could not begin", slog.Any("error", err))
+		a.limited.Error("cannot start a login at the OIDC provider", slog.Any("error", err))
 		a.page(w, http.StatusBadGateway, "", providerAway)
 		return
 	}
 	a.setCookie(w, r, stateCookie, state, http.SameSiteLaxMode, int(loginLimit.Seconds()))
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // where the provider's own document says
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // the URL is from the provider's discovery document
 }
 
 func (a *Access) fromProvider(w http.ResponseWriter, r *http.Request) {
@@ -213,23 +212,23 @@ func (a *Access) fromProvider(w http.ResponseWriter, r *http.Request) {
 	one, known := a.logins.end(state)
 	a.setCookie(w, r, stateCookie, "", http.SameSiteLaxMode, -1)
 	if err != nil || cookie.Value != state || !known {
-		a.page(w, http.StatusBadRequest, "", "This login was begun elsewhere, or too long ago. Begin again.")
+		a.page(w, http.StatusBadRequest, "", "This login was started in another browser, or has expired. Log in again.")
 		return
 	}
 	caller, err := a.provider.comeBack(r.Context(), query.Get("code"), one.nonce, one.verifier)
 	switch {
 	case errors.Is(err, errNoProvider):
-		a.limited.Error("a login could not end", slog.Any("error", err))
+		a.limited.Error("cannot complete a login at the OIDC provider", slog.Any("error", err))
 		a.page(w, http.StatusBadGateway, one.next, providerAway)
 	case err != nil:
-		a.config.Logger.Warn("a login failed", slog.String("from", r.RemoteAddr), slog.Any("error", err), slog.String("provider_says", query.Get("error")))
-		a.page(w, http.StatusUnauthorized, one.next, "The login provider did not vouch for you.")
+		a.config.Logger.Warn("login failed", slog.String("from", r.RemoteAddr), slog.Any("error", err), slog.String("provider_error", query.Get("error")))
+		a.page(w, http.StatusUnauthorized, one.next, "The login provider did not confirm your identity.")
 	case caller.Role == Nobody:
-		a.page(w, http.StatusForbidden, one.next, "You are known as "+caller.Name+", but no role here was given to you. Ask whoever runs the coordinator.")
+		a.page(w, http.StatusForbidden, one.next, "You are logged in as "+caller.Name+", but have no role here. Ask the coordinator's administrator for one.")
 	default:
 		a.enter(w, r, caller, digest{})
-		// Not a redirect: it would count as coming from the provider's site, and the
-		// browser would not send the strict cookie.
+		// Not a redirect: the browser would treat it as coming from the provider's site,
+		// and not send the strict cookie.
 		a.arrived(w, one.next)
 	}
 }

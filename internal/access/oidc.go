@@ -17,37 +17,38 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// OIDC is an OpenID Connect provider whose tokens are trusted.
+// OIDC is a trusted OpenID Connect provider.
 type OIDC struct {
-	// Issuer is the provider's URL, https unless it is on this machine. "": none.
+	// Issuer is the provider's URL; https unless it is on this machine. Default: none.
 	Issuer string
-	// ClientID is how the provider knows the coordinator; required with Issuer.
+	// ClientID is the coordinator's client id at the provider; required with Issuer.
 	ClientID string
-	// ClientSecret is the coordinator's password at the provider, if it has one.
+	// ClientSecret is the coordinator's client secret, if it has one.
 	ClientSecret string
-	// Audience that a bearer token must name. Default: ClientID.
+	// Audience is the audience that a bearer token must name. Default: ClientID.
 	Audience string
-	// RolesClaim names the claim with a caller's roles or groups, a list or a text
-	// of words; dots lead into objects: realm_access.roles. Default: "roles".
+	// RolesClaim names the claim that holds a caller's roles or groups, as a list or as
+	// words in a string. A dot descends into an object: realm_access.roles. Default:
+	// "roles".
 	RolesClaim string
-	// Roles say which role a value of the claim means. Default: viewer, operator
-	// and admin mean themselves. The greatest one counts.
+	// Roles maps values of the claim to roles; the highest role counts. Default: viewer,
+	// operator and admin map to the role of that name.
 	Roles map[string]Role
-	// NameClaim names the claim with the caller's name. It must be one that people
-	// cannot choose themselves, because it becomes part of histories. Default:
-	// email if it is verified, or else sub.
+	// NameClaim names the claim that holds the caller's name. Users must not be able to
+	// choose it, because histories record it. Default: email if it is verified, or else
+	// sub.
 	NameClaim string
-	// Transport carries the requests to the provider. Default: http.DefaultTransport.
+	// Transport sends the requests to the provider. Default: http.DefaultTransport.
 	Transport http.RoundTripper
 }
 
-// algorithms that a signature may have: those with two keys. What the provider
-// publishes is then no secret that could sign, and "none" is no signature.
+// algorithms are the accepted signature algorithms: asymmetric ones only, so that the
+// provider's public keys cannot be used to sign, and "none" is refused.
 var algorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
 
 const (
-	issuerLimit = 10 * time.Second // of one question to the provider, and of what a caller waits for all
-	askAgain    = 5 * time.Second  // between two looks at a provider that does not answer
+	issuerLimit = 10 * time.Second // of one request to the provider, and of all that one caller waits for
+	askAgain    = 5 * time.Second  // between two attempts to reach the provider
 )
 
 func (o *OIDC) validate() error {
@@ -57,30 +58,31 @@ func (o *OIDC) validate() error {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		errs = append(errs, fmt.Errorf("oidc issuer: %q is not the URL of a provider, such as https://login.example.com/realm", masked.URLs(o.Issuer)))
 	case u.Scheme == "http" && !loopback(plainHost(u.Host)):
-		errs = append(errs, fmt.Errorf("oidc issuer: %s is asked without TLS, and whoever is in between could sign for it; write https", masked.URLs(o.Issuer)))
+		errs = append(errs, fmt.Errorf("oidc issuer: %s is not https, so that others on the network could forge tokens; use https", masked.URLs(o.Issuer)))
 	}
 	if o.ClientID == "" {
-		errs = append(errs, errors.New("oidc client id: is missing; the provider gives it when the coordinator is registered there"))
+		errs = append(errs, errors.New("oidc client id: is missing; register the coordinator at the provider to get one"))
 	}
 	return errors.Join(errs...)
 }
 
-// errNoProvider: nobody can report whether a key is valid.
-var errNoProvider = errors.New("the OIDC provider does not answer as one; try again later, and have its address looked at")
+// errNoProvider is returned if a token cannot be checked because the provider does not
+// answer.
+var errNoProvider = errors.New("the OIDC provider does not answer, or not as an OIDC provider; try again later, or check --oidc-issuer")
 
-// provider asks an OIDC provider who somebody is. It is found when it is needed
-// first, so that the coordinator starts without it. No lock is held while it is asked,
-// and who waits for its answer waits for one question, for issuerLimit at most.
+// provider verifies callers with an OIDC provider. It is discovered at the first use, so
+// that the coordinator starts without it. No lock is held during a request to it, and
+// concurrent callers share one request, for issuerLimit at most.
 type provider struct {
 	OIDC
-	back   string // where it sends browsers back to
+	back   string // redirect URL
 	client *http.Client
 	clock  func() time.Time
 	asking singleflight.Group
 
 	mu    sync.Mutex
 	found *oidc.Provider
-	asked time.Time // when the last question ended
+	asked time.Time // when the last discovery ended
 	err   error
 }
 
@@ -105,7 +107,7 @@ func (p *provider) find(ctx context.Context) (*oidc.Provider, error) {
 		return found, err
 	}
 	answer := p.asking.DoChan("", func() (any, error) {
-		// Not the request's context: others wait for the answer, and the provider keeps it.
+		// Not the request's context, because other requests share the result.
 		found, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.Issuer)
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errNoProvider, err)
@@ -124,15 +126,15 @@ func (p *provider) find(ctx context.Context) (*oidc.Provider, error) {
 	}
 }
 
-// known is what is known of the provider; false: nothing, or it has not answered for a
-// while and is asked again.
+// known returns the result of the last discovery. It reports false if there is none, or if
+// it failed a while ago, so that it is time to retry.
 func (p *provider) known() (*oidc.Provider, error, bool) { //nolint:revive // error is a part of what is known
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.found, p.err, p.found != nil || !p.asked.IsZero() && p.clock().Sub(p.asked) < askAgain
 }
 
-// bearer is the caller of a token that came with a request.
+// bearer returns the caller that a bearer token identifies.
 func (p *provider) bearer(ctx context.Context, raw string) (Caller, error) {
 	ctx, cancel := context.WithTimeout(ctx, issuerLimit)
 	defer cancel()
@@ -149,7 +151,7 @@ func (p *provider) verify(ctx context.Context, raw, audience string) (*oidc.IDTo
 		return nil, err
 	}
 	token, err := found.Verifier(&oidc.Config{ClientID: audience, SupportedSigningAlgs: algorithms, Now: p.clock}).Verify(ctx, raw)
-	if err != nil && strings.Contains(err.Error(), "fetching keys") { // the library has no error of its own for it
+	if err != nil && strings.Contains(err.Error(), "fetching keys") { // the library has no typed error for this
 		return nil, fmt.Errorf("%w: %w", errNoProvider, err)
 	}
 	return token, err
@@ -182,7 +184,7 @@ func (p *provider) name(token *oidc.IDToken, claims map[string]any) string {
 	return token.Subject
 }
 
-// claim is a claim's value: under its whole name, or else along the dots.
+// claim returns the value of a claim, by its full name or else by descending at dots.
 func claim(claims map[string]any, name string) any {
 	if v, ok := claims[name]; ok {
 		return v
@@ -195,7 +197,7 @@ func claim(claims map[string]any, name string) any {
 	return claim(inner, rest)
 }
 
-// words are the texts in a claim: a list, or one text with spaces between.
+// words returns the strings in a claim: of a list, or separated by spaces.
 func words(v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -220,7 +222,7 @@ func (p *provider) oauth(found *oidc.Provider) *oauth2.Config {
 	}
 }
 
-// leave is the URL at the provider to which a browser goes to log in.
+// leave returns the provider's URL at which a browser logs in.
 func (p *provider) leave(ctx context.Context, state, nonce, verifier string) (string, error) {
 	found, err := p.find(ctx)
 	if err != nil {
@@ -229,9 +231,9 @@ func (p *provider) leave(ctx context.Context, state, nonce, verifier string) (st
 	return p.oauth(found).AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), nil
 }
 
-// comeBack is the caller who comes back with a code.
+// comeBack returns the caller for the code of a completed login.
 func (p *provider) comeBack(ctx context.Context, code, nonce, verifier string) (Caller, error) {
-	ctx, cancel := context.WithTimeout(ctx, issuerLimit) // the library asks a second time, in another way
+	ctx, cancel := context.WithTimeout(ctx, issuerLimit) // the library may send a second request
 	defer cancel()
 	found, err := p.find(ctx)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// style of the login page; the policy names its hash, so that no other is applied.
+// style of the login page; the page's policy allows only this style, by its hash.
 const style = `
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { display: grid; place-content: center; min-height: 90vh; margin: 0; padding: 1rem }
@@ -30,7 +30,7 @@ var pages = template.Must(template.New("login").Parse(`<!doctype html>
 <body>
 <main>
 <h1>Amends</h1>
-{{with .Arrived}}<p>You are logged in. <a href="{{.}}">Go on</a></p>
+{{with .Arrived}}<p>You are logged in. <a href="{{.}}">Continue</a></p>
 {{else}}{{with .Problem}}<p role="alert">{{.}}</p>
 {{end}}{{if .OIDC}}<a class="button" href="/auth/oidc?next={{.Next}}">Log in with your account</a>
 {{end}}{{if .Token}}<form method="post" action="/auth/login">
@@ -44,23 +44,23 @@ var pages = template.Must(template.New("login").Parse(`<!doctype html>
 </html>
 `))
 
-// pagePolicy lets the page have its style and its form, and nothing else.
+// pagePolicy allows the page its style and its form, and nothing else.
 var pagePolicy = func() string {
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-// content of the page.
+// content is the data of the page.
 type content struct {
 	Problem     string
 	Next        string
-	Arrived     string // after a login: where to go on
+	Arrived     string // set after a login: where to continue
 	OIDC, Token bool
 	Style       template.CSS
 }
 
-// page is the login page, with what went wrong. next is where to go after the login.
+// page writes the login page with an error. next is the path to open after the login.
 func (a *Access) page(w http.ResponseWriter, status int, next, problem string) {
 	a.write(w, status, content{
 		Problem: problem, Next: local(next), Token: a.tokens != nil || a.provider != nil,
@@ -80,5 +80,5 @@ func (a *Access) write(w http.ResponseWriter, status int, c content) {
 	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = pages.Execute(w, c) // nobody is there to be told
+	_ = pages.Execute(w, c) // the client may be gone
 }

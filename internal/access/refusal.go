@@ -8,16 +8,16 @@ import (
 	"connectrpc.com/connect"
 )
 
-// siteError refuses a page of another site.
+// siteError refuses a request from a page of another site.
 type siteError struct{ cause error }
 
 func (e *siteError) Error() string {
-	return "a page from another site may not do this: " + e.cause.Error()
+	return "requests from pages of other sites are not allowed: " + e.cause.Error()
 }
 
 func (e *siteError) Unwrap() error { return e.cause }
 
-// roleError refuses a caller whose role is too small.
+// roleError refuses a caller whose role is too low.
 type roleError struct {
 	needs  Role
 	caller Caller
@@ -32,12 +32,12 @@ type bodyError struct{ has, most int64 }
 
 func (e *bodyError) Error() string {
 	if e.most == 0 {
-		return "this takes no body: leave it out"
+		return "this request must not have a body"
 	}
-	return fmt.Sprintf("the body has %d bytes, and at most %d are taken", e.has, e.most)
+	return fmt.Sprintf("the body has %d bytes, at most %d are allowed", e.has, e.most)
 }
 
-// refusal is how an error is said over HTTP, and in Connect and gRPC.
+// refusal returns the HTTP status and the Connect code for an error.
 func refusal(err error) (status int, code connect.Code) {
 	var long *bodyError
 	switch {

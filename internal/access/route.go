@@ -7,30 +7,29 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// open is the demand of ways that need no caller.
+// open is the role of routes that need no caller.
 const open = Nobody
 
-// servicePath begins the path of every procedure.
+// servicePath is the prefix of every procedure's path.
 const servicePath = "/" + apiv1connect.CoordinatorServiceName + "/"
 
-// Bytes of a body that are read, by what it is (I10). A way that names none reads none.
+// Maximum sizes of bodies in bytes (I10). A route without one accepts no body.
 const (
 	maxForm       = 64 << 10 // a login
-	maxProbe      = 4 << 10  // a question of grpc.health.v1
-	maxReflection = 64 << 10 // questions of gRPC reflection
-	maxCall       = 5 << 20  // a procedure: api.MaxMessage, which package api holds, with its framing
+	maxProbe      = 4 << 10  // a request of grpc.health.v1
+	maxReflection = 64 << 10 // requests of gRPC reflection
+	maxCall       = 5 << 20  // a procedure: api.MaxMessage and its framing
 )
 
-// route is what a way demands of a request, and how much of it is read.
+// route is what a route needs of a request.
 type route struct {
 	role   Role
 	body   int64
-	here   bool // without keys it is for this machine only, also where Config.Open lets others in
-	health bool // it answers probes, for whichever host they ask
+	here   bool // without authentication for this machine only, even with Config.Open
+	health bool // for probes, which may name any host
 }
 
-// procedures are the roles that the API's procedures demand; one that is missing
-// demands Admin.
+// procedures are the roles that the API's procedures need. One that is missing needs Admin.
 var procedures = map[string]Role{
 	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Watch": Viewer,
 	"ListDefinitions": Viewer, "GetDefinition": Viewer, "CompareDefinitions": Viewer,
@@ -42,9 +41,9 @@ var procedures = map[string]Role{
 	"RemoveDamaged": Admin,
 }
 
-// routes are the other ways, by their pattern in the mux. One that is missing demands
-// Admin, reads no body, and is for this machine only where nobody is asked for a key:
-// backups, profiles, and what is new.
+// routes are all other routes, by their pattern in the mux. One that is missing needs
+// Admin, accepts no body, and without authentication is for this machine only. This covers
+// backups, profiles and new routes.
 var routes = map[string]route{
 	"GET /livez": {health: true}, "GET /readyz": {health: true}, "GET /healthz": {health: true},
 	"/grpc.health.v1.Health/": {health: true, body: maxProbe},
@@ -58,8 +57,8 @@ var routes = map[string]route{
 	"/": {role: Viewer}, // the console: GET and HEAD
 }
 
-// RoleOf is the role that a procedure of the API demands, by its name such as
-// "Start"; false: none was decided, and it demands Admin.
+// RoleOf returns the role that a procedure of the API, such as "Start", needs. It reports
+// false if the procedure is not listed, and so needs Admin.
 func RoleOf(procedure string) (Role, bool) {
 	r, ok := procedures[procedure]
 	if !ok {
@@ -68,14 +67,14 @@ func RoleOf(procedure string) (Role, bool) {
 	return r, ok
 }
 
-// demand is the route of a request that the mux matched with pattern.
+// demand returns the route of a request that the mux matched with pattern.
 func (a *Access) demand(r *http.Request, pattern string) route {
 	switch pattern {
 	case servicePath:
 		role, _ := RoleOf(strings.TrimPrefix(r.URL.Path, servicePath))
 		return route{role: role, body: maxCall}
 	case "":
-		return route{role: Viewer} // nothing is there, and whoever may look may hear so
+		return route{role: Viewer} // answered with 404
 	case "GET /metrics":
 		if a.config.OpenMetrics {
 			return route{role: open}

@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// IdleLimit is after how long without a request a browser's session ends.
+	// IdleLimit is the time without a request after which a browser's session ends.
 	IdleLimit = 30 * time.Minute
-	// SessionLimit is after how long any session ends.
+	// SessionLimit is the time after which every session ends.
 	SessionLimit = 12 * time.Hour
-	// MaxSessions bounds the sessions of a process; beyond it the one that was
-	// idle longest ends (I10).
+	// MaxSessions is the maximum number of sessions. Beyond it, the session that was idle
+	// longest ends (I10).
 	MaxSessions = 10_000
 )
 
-// session is a browser that has logged in. Sessions live in memory: a restart
-// ends them all.
+// session is a browser that has logged in. Sessions are kept in memory, so that a restart
+// ends all of them.
 type session struct {
 	caller Caller
-	token  digest // of the token it was made with; zero: OIDC
+	token  digest // token used to log in; zero for OIDC
 	begun  time.Time
 	used   time.Time
 }
@@ -37,14 +37,14 @@ type sessions struct {
 	byID  map[digest]*session // by the digest of the cookie's value
 }
 
-// random is 256 bits as text.
+// random returns 256 random bits as text.
 func random() string {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails (crypto/rand)
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// begin makes a session and returns the value of its cookie.
+// begin creates a session and returns the value of its cookie.
 func (s *sessions) begin(caller Caller, token digest) string {
 	id, now := random(), s.clock()
 	s.mu.Lock()
@@ -71,7 +71,7 @@ func (s *sessions) makeRoom(now time.Time) {
 	}
 }
 
-// find is the session of a cookie's value, and marks it as used.
+// find returns the session for a cookie's value, and updates its time of use.
 func (s *sessions) find(id string) (session, bool) {
 	key, now := sha256.Sum256([]byte(id)), s.clock()
 	s.mu.Lock()

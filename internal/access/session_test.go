@@ -13,13 +13,13 @@ import (
 	"github.com/amends-dev/amends/internal/access"
 )
 
-// jose256 signs with a secret.
+// jose256 signs with a shared secret.
 func jose256(secret []byte) jose.SigningKey {
 	return jose.SigningKey{Algorithm: jose.HS256, Key: secret}
 }
 
-// TestSession: a browser that logged in has the rights of its key until it logs
-// out, and its cookie is out of reach of scripts and other sites.
+// TestSession: a browser that logged in has the rights of its token until it logs out, and
+// scripts and other sites cannot read its cookie.
 func TestSession(t *testing.T) {
 	h := newFixture(t)
 	browser := h.browser(t)
@@ -43,15 +43,15 @@ func TestSession(t *testing.T) {
 	if response, _ := h.knock(t, browser, http.MethodPost, "/auth/logout", ""); response.StatusCode != http.StatusSeeOther {
 		t.Errorf("logout: %s", response.Status)
 	}
-	// The cookie is worth nothing even to somebody who kept it.
+	// The cookie is not valid after the logout.
 	response, _ = h.knock(t, h.Client(), http.MethodPost, get, "", func(r *http.Request) { r.AddCookie(kept[0]) })
 	if response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after the logout: %s", response.Status)
 	}
 }
 
-// TestSecureCookie: behind TLS, the cookie's name binds it to this host and TLS, also where a
-// proxy ends it.
+// TestSecureCookie: with TLS, also if a proxy terminates it, the cookie's name binds it to
+// TLS and this host.
 func TestSecureCookie(t *testing.T) {
 	said := newFixture(t, func(c *access.Config) { c.Secure = true })
 	public := newFixture(t, func(c *access.Config) { c.PublicURL = "https://sagas.example.com:8443" })
@@ -70,8 +70,8 @@ func TestSecureCookie(t *testing.T) {
 	}
 }
 
-// TestSessionEnds: after it was idle too long, and after its whole time however
-// busy it was.
+// TestSessionEnds: a session ends when it was idle too long, and after its maximum time
+// even if it is in use.
 func TestSessionEnds(t *testing.T) {
 	h := newFixture(t)
 	idle, busy := h.browser(t), h.browser(t)
@@ -94,7 +94,7 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// TestOtherSites may not use a browser's session, nor begin one.
+// TestOtherSites: pages of other sites can neither use nor begin a session.
 func TestOtherSites(t *testing.T) {
 	h := newFixture(t)
 	browser := h.browser(t)
@@ -118,7 +118,7 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// TestLoginIsSlowedDown for an address that tries keys, and only for a while.
+// TestLoginIsSlowedDown: failed logins from one address are rate-limited.
 func TestLoginIsSlowedDown(t *testing.T) {
 	h := newFixture(t)
 	for i := range access.LoginBurst {
@@ -135,8 +135,8 @@ func TestLoginIsSlowedDown(t *testing.T) {
 	}
 }
 
-// TestStrangersBegunLogins: whoever begins thousands of logins at the provider and ends none
-// leaves room for others (I13).
+// TestStrangersBegunLogins: thousands of logins that one address starts but never completes
+// do not block others (I13).
 func TestStrangersBegunLogins(t *testing.T) {
 	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "operator")
@@ -150,7 +150,7 @@ func TestStrangersBegunLogins(t *testing.T) {
 	begun := 0
 	for begin("192.0.2.1:1") == http.StatusSeeOther {
 		if begun++; begun > 20_000 {
-			t.Fatalf("%d logins are under way", begun)
+			t.Fatalf("%d logins are in progress", begun)
 		}
 	}
 	browser := h.browser(t)
@@ -163,7 +163,7 @@ func TestStrangersBegunLogins(t *testing.T) {
 	}
 }
 
-// TestNextStaysHere: a login leads nowhere else.
+// TestNextStaysHere: a login never redirects to another site.
 func TestNextStaysHere(t *testing.T) {
 	h := newFixture(t)
 	for _, next := range []string{"https://evil.example/", "//evil.example", "///evil.example", `/\evil.example`, "javascript:alert(1)", "/\tx", "evil", `"><script>`} {
@@ -177,7 +177,7 @@ func TestNextStaysHere(t *testing.T) {
 	}
 }
 
-// TestLoginAtProvider: there and back, with PKCE, state and nonce.
+// TestLoginAtProvider: a login at the OIDC provider, with PKCE, state and nonce.
 func TestLoginAtProvider(t *testing.T) {
 	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "operator")
@@ -193,7 +193,7 @@ func TestLoginAtProvider(t *testing.T) {
 	if response, _ := h.knock(t, browser, http.MethodGet, back, ""); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("the same callback once more: %s", response.Status)
 	}
-	// Somebody else's browser is not logged in with a login that was begun here.
+	// A login that was started in one browser cannot complete in another.
 	stranger := h.comeBack(t, browser)
 	if response, _ := h.knock(t, h.browser(t), http.MethodGet, stranger, ""); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("in another browser: %s", response.Status)
@@ -205,7 +205,7 @@ func TestLoginAtProvider(t *testing.T) {
 	}
 }
 
-// TestLoginAtProviderRefused: what the provider says is checked.
+// TestLoginAtProviderRefused: the provider's answer is verified.
 func TestLoginAtProviderRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil func(map[string]any)
@@ -226,7 +226,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 			t.Errorf("%s: a session was begun", name)
 		}
 	}
-	// A code that somebody else asked for is no use without the verifier.
+	// A code that another login requested is refused without its verifier.
 	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "admin")
 	mine, theirs := h.browser(t), h.browser(t)
@@ -236,7 +236,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 	}
 }
 
-// comeBack begins a login and returns where the provider sends the browser.
+// comeBack starts a login and returns where the provider redirects the browser.
 func (h *fixture) comeBack(t *testing.T, browser *http.Client) string {
 	t.Helper()
 	response, body := h.knock(t, browser, http.MethodGet, "/auth/oidc?next=/sagas", "")

@@ -17,8 +17,8 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// pipes is a listener whose connections hold nothing: what one end does not read, the other
-// cannot write.
+// pipes is a listener whose connections have no buffer: a write waits until the other end
+// reads.
 type pipes struct {
 	connections chan net.Conn
 	closed      chan struct{}
@@ -69,13 +69,13 @@ func serving(t *testing.T, c access.Config, mount func(*http.ServeMux)) *pipes {
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
-		time.Sleep(time.Second) // the server's own, before it closes a connection
+		time.Sleep(time.Second) // the server waits before it closes a connection
 	})
 	return p
 }
 
-// until reads what comes until the connection is closed or the answer is there, and returns
-// its status, 0 for none, and how long it took.
+// until reads until the response is complete or the connection is closed. It returns the
+// status, 0 for none, and how long it took.
 func until(t *testing.T, c net.Conn) (status int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -95,8 +95,8 @@ func say(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// TestSlowBodies: a body that does not come is waited for by nobody who does not want it, and
-// by nobody for long; what came before is no help (I10).
+// TestSlowBodies: the server does not wait for a body that the route does not accept, and
+// waits only until the timeout for others, even if a part arrives (I10).
 func TestSlowBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file, secret := tokens(t)
@@ -135,7 +135,8 @@ func TestSlowBodies(t *testing.T) {
 	})
 }
 
-// TestSlowClients: who sends or takes nothing is given up, at the time that is said.
+// TestSlowClients: a client that does not send or receive is disconnected at the documented
+// timeout.
 func TestSlowClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
@@ -169,18 +170,17 @@ func TestSlowClients(t *testing.T) {
 			if what == "takes nothing" {
 				<-failed
 			} else if _, err := c.Read(make([]byte, 1)); err == nil {
-				t.Errorf("%s: is answered", what)
+				t.Errorf("%s: got a response", what)
 			}
 			if took := time.Since(began); took != tt.took {
-				t.Errorf("%s: given up after %s, want %s", what, took, tt.took)
+				t.Errorf("%s: disconnected after %s, want %s", what, took, tt.took)
 			}
 			_ = c.Close()
 		}
 	})
 }
 
-// TestLongAnswers: the limits on slow clients end no answer that takes its time, such as a
-// backup.
+// TestLongAnswers: the limits for slow clients do not end long responses, such as backups.
 func TestLongAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serving(t, access.Config{}, func(mux *http.ServeMux) {
@@ -188,7 +188,7 @@ func TestLongAnswers(t *testing.T) {
 				_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour))
 				select {
 				case <-r.Context().Done():
-					t.Error("the request was given up")
+					t.Error("the request was canceled")
 				case <-time.After(20 * time.Minute):
 				}
 				_, _ = io.WriteString(w, "all")

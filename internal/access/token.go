@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// TokenPrefix begins every token, so that one that leaks is recognised.
+	// TokenPrefix is the prefix of every token, so that leaked ones can be recognized.
 	TokenPrefix = "amends_"
 	tokenBytes  = 32
 	tokenLength = len(TokenPrefix) + 43 // base64 of tokenBytes
 
 	maxTokenFile  = 1 << 20     // bytes (I10)
-	maxCallerName = 128         // bytes; a name becomes part of histories
-	lookAgain     = time.Second // how often the file is looked at
+	maxCallerName = 128         // histories record names
+	lookAgain     = time.Second // how often to check the file for changes
 )
 
-// digest is the SHA-256 of a token. A token has 256 random bits, so that a slow
-// hash would protect nothing that a fast one does not.
+// digest is the SHA-256 of a token. A slow hash is not needed, because a token has 256
+// random bits.
 type digest [sha256.Size]byte
 
 // tokenEntry is a line of the token file.
@@ -41,8 +41,8 @@ type tokenEntry struct {
 	expires time.Time // zero: never
 }
 
-// NewToken makes a token: the secret, to be shown once, and its line for the
-// token file. expires may be zero: never.
+// NewToken creates a token. It returns the secret, to be shown once, and the line for the
+// token file. A zero expires means never.
 func NewToken(name string, role Role, expires time.Time) (secret, line string, err error) {
 	if err := checkName(name); err != nil {
 		return "", "", err
@@ -69,7 +69,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// parseTokens reads a token file and reports every line that is wrong.
+// parseTokens parses a token file and returns the errors of all lines.
 func parseTokens(data []byte) ([]tokenEntry, error) {
 	var entries []tokenEntry
 	var errs []error
@@ -82,7 +82,7 @@ func parseTokens(data []byte) ([]tokenEntry, error) {
 		}
 		e, err := parseToken(line)
 		if err == nil && names[e.name] {
-			err = errors.New("the name stands there twice")
+			err = errors.New("the name is used twice")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
@@ -100,12 +100,12 @@ func parseToken(line string) (e tokenEntry, err error) {
 		return e, errors.New("write: name role sha256:hex [expires=2030-01-31T00:00:00Z]; coordinator token create prints such a line")
 	}
 	e.name = fields[0]
-	// What stands there is not shown: it may be a token by mistake.
+	// The value is not shown, because it may be a token by mistake.
 	if checkName(e.name) != nil {
-		return e, fmt.Errorf("the first word is no name; give 1 to %d bytes without spaces, such as ada or ci-deploy", maxCallerName)
+		return e, fmt.Errorf("the first word is not a name; give 1 to %d bytes without spaces, such as ada or ci-deploy", maxCallerName)
 	}
 	if e.role, err = ParseRole(fields[1]); err != nil {
-		return e, errors.New("the second word is no role; write viewer, operator or admin")
+		return e, errors.New("the second word is not a role; write viewer, operator or admin")
 	}
 	sum, err := hex.DecodeString(strings.TrimPrefix(fields[2], "sha256:"))
 	if err != nil || len(sum) != len(e.digest) || !strings.HasPrefix(fields[2], "sha256:") {
@@ -115,7 +115,7 @@ func parseToken(line string) (e tokenEntry, err error) {
 	if len(fields) == 4 {
 		when, ok := strings.CutPrefix(fields[3], "expires=")
 		if e.expires, err = time.Parse(time.RFC3339, when); !ok || err != nil {
-			return e, errors.New("the fourth word is no time; write expires=2030-01-31T00:00:00Z or nothing")
+			return e, errors.New("the fourth word is not a time; write expires=2030-01-31T00:00:00Z or omit it")
 		}
 	}
 	return e, nil
@@ -133,12 +133,12 @@ type tokens struct {
 	known   os.FileInfo
 }
 
-// openTokens reads the file for the first time, and then a mistake is an error.
+// openTokens reads the file for the first time, when an error is fatal.
 func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*tokens, error) {
 	t := &tokens{path: path, logger: logger, clock: clock}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("token file: %w; make it with: coordinator token create --name ada --role admin", err)
+		return nil, fmt.Errorf("token file: %w; create it with: coordinator token create --name ada --role admin", err)
 	}
 	entries, err := t.read(info)
 	if err != nil {
@@ -151,9 +151,9 @@ func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*toke
 func (t *tokens) read(info os.FileInfo) ([]tokenEntry, error) {
 	switch {
 	case info.Mode().Perm()&0o002 != 0:
-		return nil, errors.New("everybody may write it; take the right away: chmod o-w")
+		return nil, errors.New("everybody can write to it; run: chmod o-w")
 	case info.Size() > maxTokenFile:
-		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), maxTokenFile)
+		return nil, fmt.Errorf("has %d bytes, at most %d are allowed", info.Size(), maxTokenFile)
 	}
 	data, err := os.ReadFile(t.path)
 	if err != nil {
@@ -162,8 +162,8 @@ func (t *tokens) read(info os.FileInfo) ([]tokenEntry, error) {
 	return parseTokens(data)
 }
 
-// refresh reads the file again if it has changed. One that cannot be read, or has
-// a mistake, leaves what was known in force and is spoken of.
+// refresh reads the file again if it has changed. If that fails, it logs the error and
+// keeps the previous tokens.
 func (t *tokens) refresh() {
 	now := t.clock()
 	if now.Sub(t.looked) < lookAgain {
@@ -179,15 +179,14 @@ func (t *tokens) refresh() {
 		entries, err = t.read(info)
 	}
 	if err != nil {
-		t.logger.Error("the token file cannot be read; what it said before is still in force", slog.String("file", t.path), slog.Any("error", err))
+		t.logger.Error("cannot reload the token file; the previous tokens stay valid", slog.String("file", t.path), slog.Any("error", err))
 		return
 	}
 	t.entries, t.known = entries, info
-	t.logger.Info("the token file was read again", slog.String("file", t.path), slog.Int("tokens", len(entries)))
+	t.logger.Info("reloaded the token file", slog.String("file", t.path), slog.Int("tokens", len(entries)))
 }
 
-// find is the entry of a token's digest. Every entry is compared, each in
-// constant time.
+// find returns the entry for a token's digest. It compares every entry, in constant time.
 func (t *tokens) find(d digest) (found tokenEntry, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -203,7 +202,7 @@ func (t *tokens) find(d digest) (found tokenEntry, ok bool) {
 	return found, true
 }
 
-// digestOf is the digest of something that has the shape of a token.
+// digestOf returns the digest of a string that has the form of a token.
 func digestOf(secret string) (d digest, ok bool) {
 	if len(secret) != tokenLength || !strings.HasPrefix(secret, TokenPrefix) {
 		return d, false
