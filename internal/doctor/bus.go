@@ -29,12 +29,12 @@ func (e *exam) bus(ctx context.Context) {
 		err = config.CheckFiles()
 	}
 	if err != nil {
-		e.add("NATS", Problem, config.URL+": "+err.Error(), "say where NATS is and who you are there: --nats-url, --nats-creds")
+		e.add("NATS", Problem, config.URL+": "+err.Error(), "give the address and credentials of NATS: --nats-url, --nats-creds")
 		return
 	}
-	if e.overview.GetNats() == "" { // whatever is found there may be another coordinator's
-		e.add("NATS of the coordinator", Unknown, "it does not say which one it uses; what follows is about "+bare(cmp.Or(config.URL, nats.DefaultURL)),
-			"see first why the coordinator does not answer, or name its NATS with --nats-url")
+	if e.overview.GetNats() == "" { // NATS at the flags' address may belong to another coordinator
+		e.add("NATS of the coordinator", Unknown, "the coordinator did not say which NATS it uses; the following findings are about "+bare(cmp.Or(config.URL, nats.DefaultURL)),
+			"find out first why the coordinator does not answer, or give its NATS with --nats-url")
 	}
 	config.Provision = natsbus.Verify
 	bus, err := dial(ctx, config)
@@ -47,13 +47,13 @@ func (e *exam) bus(ctx context.Context) {
 			return
 		}
 	case errors.Is(err, nats.ErrNoResponders):
-		e.add("NATS", Problem, err.Error(), "nobody answers for JetStream there: start nats-server with -js, or see whether it has a leader: nats server report jetstream")
+		e.add("NATS", Problem, err.Error(), "JetStream does not answer: start nats-server with -js, or check that it has a leader with: nats server report jetstream")
 		return
 	case err != nil:
-		e.add("NATS", Problem, err.Error(), "say where NATS is and who you are there: --nats-url, --nats-creds; a coordinator with an embedded server logs its address when it is ready")
+		e.add("NATS", Problem, err.Error(), "give the address and credentials of NATS: --nats-url, --nats-creds; a coordinator with an embedded server logs its address when it is ready")
 		return
 	default:
-		e.add("streams", OK, "are as they should be", "")
+		e.add("streams", OK, "configured correctly", "")
 	}
 	defer func() { _ = bus.Close() }()
 	e.connection(ctx, bus.Conn())
@@ -70,20 +70,20 @@ func (e *exam) bus(ctx context.Context) {
 	e.subscriptions(ctx, js, bus)
 }
 
-// connectTimeout is how long a server that takes connections may take to answer; a bus would
-// wait for ever.
+// connectTimeout is the timeout for a server that accepts connections but does not answer;
+// a bus would retry forever.
 const connectTimeout = 30 * time.Second
 
-// dial connects, and does not wait for a server that is not there.
+// dial connects to NATS without waiting for a server that is down.
 func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	config.Logger = slog.New(slog.DiscardHandler) // findings say what it waits for
+	config.Logger = slog.New(slog.DiscardHandler) // findings report what it waits for
 	config.Options = append(slices.Clip(config.Options), nats.RetryOnFailedConnect(false))
 	return natsbus.Connect(ctx, config)
 }
 
-// connection examines how one gets in.
+// connection examines encryption and authentication of NATS.
 func (e *exam) connection(ctx context.Context, nc *nats.Conn) {
 	address := nc.ConnectedUrl()
 	_, err := nc.TLSConnectionState()
@@ -91,23 +91,22 @@ func (e *exam) connection(ctx context.Context, nc *nats.Conn) {
 	case err == nil:
 		e.add("encryption of NATS", OK, "TLS", "")
 	case local(address):
-		e.add("encryption of NATS", OK, "none, and it does not leave this machine", "")
+		e.add("encryption of NATS", OK, "none; the connection does not leave this machine", "")
 	default:
-		e.add("encryption of NATS", Problem, "commands, answers and passwords cross the network as they are", "give nats-server a tls block, and connect with tls:// and --nats-ca")
+		e.add("encryption of NATS", Problem, "commands, answers and passwords are sent over the network unencrypted", "configure a tls block in nats-server, and connect with tls:// and --nats-ca")
 	}
 	switch {
 	case nc.AuthRequired():
-		e.add("access to NATS", OK, "nobody is let in without a key", "")
+		e.add("access to NATS", OK, "authentication is required", "")
 		e.accounts(ctx, nc)
 	case local(address):
-		e.add("access to NATS", Warning, "anybody on this machine may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
+		e.add("access to NATS", Warning, "everybody on this machine can publish messages and answer for any participant", "give each service its own user with permissions for its own subjects only; see docs/SECURITY-GUIDE.md")
 	default:
-		e.add("access to NATS", Problem, "anybody who reaches it may publish, and answer for any participant", "give each service a user of its own, whose permissions hold it to its own subjects; docs/SECURITY-GUIDE.md says how")
+		e.add("access to NATS", Problem, "everybody who can reach NATS can publish messages and answer for any participant", "give each service its own user with permissions for its own subjects only; see docs/SECURITY-GUIDE.md")
 	}
 }
 
-// bare is a URL, or several, without users and passwords, which are masked in what the
-// coordinator says.
+// bare returns a URL, or several, without users and passwords, which the coordinator masks.
 func bare(list string) string {
 	urls := strings.Split(list, ",")
 	for i, one := range urls {
@@ -122,7 +121,8 @@ func bare(list string) string {
 	return strings.Join(urls, ",")
 }
 
-// owner examines whose the prefix is, and whether this is the bus that the coordinator uses.
+// owner examines who owns the prefix, and whether this is the NATS that the coordinator
+// uses.
 func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
 	const check = "owner of the prefix"
 	entry, err := bus.Claims().Read(ctx)
@@ -131,22 +131,22 @@ func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
 	case err != nil:
 		e.add(check, Unknown, err.Error(), "use the coordinator's credentials")
 	case theirs.GetOurs() && theirs.GetSure() && (c == nil || c.Store != theirs.GetStore() || c.Number != theirs.GetClaim()):
-		e.add("NATS", Problem, "this is not the NATS that the coordinator uses: its claim is not here", "what follows is about another server; look at the coordinator's: --nats-url "+bare(e.overview.GetNats()))
+		e.add("NATS", Problem, "this is not the coordinator's NATS: it does not hold the coordinator's claim", "the following findings are about another server; use the coordinator's: --nats-url "+bare(e.overview.GetNats()))
 	case c == nil:
-		e.add(check, Warning, "nobody: no coordinator has claimed it since the bus was empty", "start a coordinator")
+		e.add(check, Warning, "none: no coordinator has claimed the prefix on this NATS", "start a coordinator")
 	case !c.Released.IsZero():
-		e.add(check, Warning, fmt.Sprintf("nobody: the store %s has given it up at %s", c.Store, c.Released.UTC().Format(time.RFC3339)), "start a coordinator")
+		e.add(check, Warning, fmt.Sprintf("none: store %s released it at %s", c.Store, c.Released.UTC().Format(time.RFC3339)), "start a coordinator")
 	default:
-		e.add(check, OK, fmt.Sprintf("the store %s, on %s %s, since %s (claim %d)", c.Store, c.Host, c.Address, c.Since.UTC().Format(time.RFC3339), c.Number), "")
+		e.add(check, OK, fmt.Sprintf("store %s, on %s %s, since %s (claim %d)", c.Store, c.Host, c.Address, c.Since.UTC().Format(time.RFC3339), c.Number), "")
 	}
 }
 
-// accounts examines who shares the coordinator's account.
+// accounts examines which users share the coordinator's account.
 func (e *exam) accounts(ctx context.Context, nc *nats.Conn) {
 	const check = "accounts of NATS"
 	switch account, err := natsbus.AccountOf(ctx, nc); {
 	case err != nil:
-		e.add(check, Unknown, err.Error(), "use the coordinator's credentials, and let them publish on $SYS.REQ.USER.INFO")
+		e.add(check, Unknown, err.Error(), "use the coordinator's credentials, and allow them to publish on $SYS.REQ.USER.INFO")
 	case account == "$G":
 		e.add(check, Problem, "all users are in one account: "+natsbus.SharedAccount, natsbus.SharedAccountFix)
 	default:
@@ -154,12 +154,12 @@ func (e *exam) accounts(ctx context.Context, nc *nats.Conn) {
 	}
 }
 
-// stream examines one stream of messages that must not be dropped.
+// stream examines a stream whose messages must not be dropped.
 func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) {
 	asked := e.Now()
 	s, err := js.Stream(ctx, name)
 	if err != nil {
-		e.add("stream "+name, Problem, err.Error(), "start a coordinator: it makes its streams")
+		e.add("stream "+name, Problem, err.Error(), "start a coordinator: it creates its streams")
 		return
 	}
 	info := s.CachedInfo()
@@ -169,11 +169,11 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 	}
 	switch clustered := info.Cluster != nil && info.Cluster.Name != ""; {
 	case clustered && c.Replicas < 3:
-		e.add("replicas of "+name, Warning, plural.Of(c.Replicas, "copy in a cluster: when its server is away, no saga moves", "copies in a cluster: when one of their servers is away, no saga moves"), fmt.Sprintf("nats stream edit %s --replicas 3, and run the coordinator with --nats-replicas 3", name))
+		e.add("replicas of "+name, Warning, plural.Of(c.Replicas, "replica in a cluster: while its server is down, no saga makes progress", "replicas in a cluster: while one of their servers is down, no saga makes progress"), fmt.Sprintf("nats stream edit %s --replicas 3, and run the coordinator with --nats-replicas 3", name))
 	case clustered:
-		e.add("replicas of "+name, OK, plural.Of(c.Replicas, "copy", "copies"), "")
+		e.add("replicas of "+name, OK, plural.Of(c.Replicas, "replica", "replicas"), "")
 	default:
-		e.add("replicas of "+name, OK, "one server, one copy: while it is away no saga moves, and none is lost", "")
+		e.add("replicas of "+name, OK, "a single server: while it is down, no saga makes progress, and none is lost", "")
 	}
 	if c.MaxBytes > 0 {
 		share := float64(info.State.Bytes) / float64(c.MaxBytes)
@@ -183,22 +183,22 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 		} else if share > 0.5 {
 			grade = Warning
 		}
-		e.add("room in "+name, grade, fmt.Sprintf("%.0f %% of %d MiB", 100*share, c.MaxBytes>>20), "somebody does not take their messages: see subscriptions below; at 100 % publishing is refused")
+		e.add("room in "+name, grade, fmt.Sprintf("%.0f %% of %d MiB", 100*share, c.MaxBytes>>20), "a consumer does not process its messages: see the subscriptions below; at 100 % publishing is refused")
 	}
 	horizon, where := e.horizon()
 	switch {
 	case where == "":
-		e.add("window of "+name, Unknown, fmt.Sprintf("%s, and no definition to hold it against", c.Duplicates), "register a definition, or give a token that may read them")
+		e.add("window of "+name, Unknown, fmt.Sprintf("%s, and no definition to compare it with", c.Duplicates), "register a definition, or use a token that may read definitions")
 	case c.Duplicates < horizon:
-		e.add("window of "+name, Warning, fmt.Sprintf("a message that is sent again after %s is delivered twice, and %s waits %s for its answer; an inbox bears that, a service without one acts twice", c.Duplicates, where, horizon),
-			fmt.Sprintf("nats stream edit %s --dupe-window %s; or see that every participant has an inbox", name, horizon))
+		e.add("window of "+name, Warning, fmt.Sprintf("a message that is sent again after %s is delivered twice, and %s has a timeout of %s; services with an inbox ignore the duplicate, others act twice", c.Duplicates, where, horizon),
+			fmt.Sprintf("nats stream edit %s --dupe-window %s; or make sure that every participant has an inbox", name, horizon))
 	default:
-		e.add("window of "+name, OK, fmt.Sprintf("%s, longer than any attempt (%s)", c.Duplicates, horizon), "")
+		e.add("window of "+name, OK, fmt.Sprintf("%s, longer than any timeout (%s)", c.Duplicates, horizon), "")
 	}
 }
 
-// horizon is the longest attempt of all definitions, and whose it is: within it a
-// message may be sent again.
+// horizon returns the longest timeout of all definitions, within which a message may be
+// sent again, and the step it belongs to.
 func (e *exam) horizon() (longest time.Duration, where string) {
 	for _, d := range e.definitions {
 		for i := range d.Len() {
@@ -213,33 +213,33 @@ func (e *exam) horizon() (longest time.Duration, where string) {
 	return longest, where
 }
 
-// account examines what JetStream may use.
+// account examines the storage limit of the JetStream account.
 func (e *exam) account(ctx context.Context, js jetstream.JetStream) {
 	const check = "storage of JetStream"
 	info, err := js.AccountInfo(ctx)
 	switch {
 	case err != nil:
-		e.add(check, Unknown, err.Error(), "use credentials that may ask for $JS.API.INFO")
+		e.add(check, Unknown, err.Error(), "use credentials that may request $JS.API.INFO")
 	case info.Limits.MaxStore <= 0:
-		e.add(check, OK, fmt.Sprintf("%d MiB in use, no limit of the account", info.Store>>20), "")
+		e.add(check, OK, fmt.Sprintf("%d MiB in use, no limit", info.Store>>20), "")
 	case float64(info.Store) > 0.8*float64(info.Limits.MaxStore):
-		e.add(check, Problem, fmt.Sprintf("%d of %d MiB in use", info.Store>>20, info.Limits.MaxStore>>20), "give the account more storage, or find out whose messages lie there")
+		e.add(check, Problem, fmt.Sprintf("%d of %d MiB in use", info.Store>>20, info.Limits.MaxStore>>20), "raise the account's storage limit, or find out which streams use it")
 	default:
 		e.add(check, OK, fmt.Sprintf("%d of %d MiB in use", info.Store>>20, info.Limits.MaxStore>>20), "")
 	}
 }
 
-// subscriptions examines who takes commands: that somebody asks, and that handlers
-// do not outlast what the server waits for them.
+// subscriptions examines the consumers of commands: whether their services request
+// messages, and whether handlers take longer than AckWait.
 func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *natsbus.Bus) {
 	load, stuck, err := twice(ctx, bus)
 	if err != nil {
-		e.add("subscriptions", Unknown, err.Error(), "use credentials that may look at streams and consumers")
+		e.add("subscriptions", Unknown, err.Error(), "use credentials that may read streams and consumers")
 		return
 	}
 	for _, c := range load.Consumers {
 		check := "subscription of " + c.Name
-		if c.Stream == transport.Events { // its name is its claim's
+		if c.Stream == transport.Events { // its name is that of the coordinator's claim
 			check = "subscription of the coordinator"
 		}
 		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)
@@ -248,15 +248,15 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		}
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:
-			e.add(check, Warning, fmt.Sprintf("%s, and within %s none was given or acknowledged; given before and not answered: %d", plural.Of(c.Pending, "message waits", "messages wait"), aMoment, c.InFlight),
-				"is the service there? If it is, its log says whether it reaches the bus and what it is busy with; the coordinator's standstills, above, say for how long")
+			e.add(check, Warning, fmt.Sprintf("%s, and within %s none was delivered or acknowledged; delivered before and unacknowledged: %d", plural.Of(c.Pending, "message waits", "messages wait"), aMoment, c.InFlight),
+				"check that the service runs; its log shows whether it reaches NATS and what it does. The standstills above show since when it is stuck")
 		case c.Asking == 0 && c.Pending == 0:
-			e.add(check, Warning, fmt.Sprintf("nobody asks for its messages now; %d were given before and are not answered", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
+			e.add(check, Warning, fmt.Sprintf("no client requests its messages; %d delivered before are unacknowledged", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
 		case c.Redelivered > 0:
-			e.add(check, Warning, fmt.Sprintf("of the messages under way, %d, more than once were given: %d. Handlers take longer than AckWait (%s), or die", c.InFlight, c.Redelivered, wait),
-				"participants of the SDK say in time that they are alive; one of your own has to send +WPI, or its consumer needs a longer AckWait than its slowest handler")
+			e.add(check, Warning, fmt.Sprintf("of %d messages in flight, %d were redelivered: handlers take longer than AckWait (%s), or crash", c.InFlight, c.Redelivered, wait),
+				"participants of the SDK extend AckWait by themselves; a participant of your own must send +WPI in time, or its consumer needs an AckWait longer than its slowest handler")
 		default:
-			e.add(check, OK, fmt.Sprintf("%d wait, %d under way, AckWait %s", c.Pending, c.InFlight, wait), "")
+			e.add(check, OK, fmt.Sprintf("%d waiting, %d in flight, AckWait %s", c.Pending, c.InFlight, wait), "")
 		}
 	}
 }
@@ -267,12 +267,12 @@ type subscription struct {
 	name   string
 }
 
-// aMoment is what lies between two looks at subscriptions for which something waits.
+// aMoment is the time between two looks at consumers with waiting messages.
 const aMoment = 2 * time.Second
 
-// twice looks at what lies on the bus, and when something waits for somebody once more:
-// stuck are those for whom it waits and who have neither been given nor acknowledged a message
-// since. One look does not tell: requests of a busy service are answered at once.
+// twice reads the state of the bus, and reads it again if messages wait. stuck are the
+// consumers with waiting messages that received and acknowledged none in between. One look
+// is not enough, because a busy service requests messages all the time.
 func twice(ctx context.Context, bus *natsbus.Bus) (load natsbus.Load, stuck map[subscription]bool, err error) {
 	if load, err = bus.Load(ctx); err != nil {
 		return load, nil, err
@@ -302,8 +302,8 @@ func twice(ctx context.Context, bus *natsbus.Bus) (load natsbus.Load, stuck map[
 	return load, stuck, nil
 }
 
-// settings are how long the server waits for an acknowledgement of a consumer, and whether
-// its participant is in the coordinator's account.
+// settings returns a consumer's AckWait, and whether its participant is in the
+// coordinator's account.
 func settings(ctx context.Context, js jetstream.JetStream, stream, name string) (ackWait time.Duration, shared bool) {
 	c, err := js.Consumer(ctx, stream, name)
 	if err != nil {
@@ -312,11 +312,11 @@ func settings(ctx context.Context, js jetstream.JetStream, stream, name string) 
 	return c.CachedInfo().Config.AckWait, natsbus.InCoordinatorsAccount(c.CachedInfo().Config.Metadata)
 }
 
-// sync asks the monitoring how often JetStream syncs its files.
+// sync examines how often JetStream syncs its files, from the monitoring endpoint.
 func (e *exam) sync(ctx context.Context) {
 	const check = "sync of NATS's files"
 	if e.Monitor == "" {
-		e.add(check, Unknown, "only the server's monitoring says it", "give its address with --nats-monitor, such as http://127.0.0.1:8222")
+		e.add(check, Unknown, "only known to the monitoring endpoint of NATS", "give its address with --nats-monitor, such as http://127.0.0.1:8222")
 		return
 	}
 	var page struct {
@@ -326,20 +326,20 @@ func (e *exam) sync(ctx context.Context) {
 		} `json:"config"`
 	}
 	if err := e.fetch(ctx, strings.TrimSuffix(e.Monitor, "/")+"/jsz?config=true", &page); err != nil {
-		e.add(check, Unknown, err.Error(), "is this the address of a server's monitoring (http_port)?")
+		e.add(check, Unknown, err.Error(), "check that this is the monitoring endpoint (http_port) of a NATS server")
 		return
 	}
 	switch {
 	case page.Config.Always:
-		e.add(check, OK, "with every message; sagas do not need that, and it costs most of the throughput", "")
+		e.add(check, OK, "with every message; sagas do not need this, and it reduces throughput a lot", "")
 	case page.Config.Interval > 2*time.Minute:
-		e.add(check, Warning, fmt.Sprintf("every %s: a power cut costs so much of the bus, and sagas wait until it is sent again", page.Config.Interval), "jetstream { sync_interval: 10s }")
+		e.add(check, Warning, fmt.Sprintf("every %s: a power failure loses messages of this period, and sagas wait until they are sent again", page.Config.Interval), "jetstream { sync_interval: 10s }")
 	default:
-		e.add(check, OK, fmt.Sprintf("every %s: a power cut costs so much of the bus; no saga is lost, what was pending is sent again", page.Config.Interval), "")
+		e.add(check, OK, fmt.Sprintf("every %s: a power failure loses messages of this period; no saga is lost, and pending messages are sent again", page.Config.Interval), "")
 	}
 }
 
-// fetch reads a JSON page.
+// fetch reads a JSON document.
 func (e *exam) fetch(ctx context.Context, url string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -351,7 +351,7 @@ func (e *exam) fetch(ctx context.Context, url string, into any) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
+		return fmt.Errorf("%s answered %s", url, response.Status)
 	}
 	return json.NewDecoder(io.LimitReader(response.Body, maxBody)).Decode(into)
 }

@@ -7,20 +7,19 @@ import (
 	"syscall"
 )
 
-// leastFree is how much room a disk should have: for the file's growth, and for a
-// backup beside it.
+// leastFree is how much space should be free: for growth of the file and for a backup.
 const leastFree = 1 << 30
 
-// disk examines where the store is.
+// disk examines the disk of the store.
 func (e *exam) disk() {
 	const check = "disk of the store"
 	if e.Store == "" {
-		e.add(check, Unknown, "the data directory is not on this machine, or was not named", "run this on the coordinator's machine with --data-dir")
+		e.add(check, Unknown, "no data directory given", "run this command on the coordinator's machine with --data-dir")
 		return
 	}
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(filepath.Dir(e.Store), &fs); err != nil {
-		e.add(check, Unknown, fmt.Sprintf("%s: %v", filepath.Dir(e.Store), err), "name the directory that the coordinator was started with")
+		e.add(check, Unknown, fmt.Sprintf("%s: %v", filepath.Dir(e.Store), err), "give the data directory of the coordinator")
 		return
 	}
 	free := fs.Bavail * uint64(fs.Bsize)
@@ -31,9 +30,9 @@ func (e *exam) disk() {
 	found := fmt.Sprintf("%d MiB free, the store has %d MiB", free>>20, size>>20)
 	switch {
 	case free < size/4 || free < leastFree/8:
-		e.add(check, Problem, found, "make room now: a commit that finds none ends the coordinator")
+		e.add(check, Problem, found, "free disk space now: the coordinator stops if a commit has no space")
 	case free < size || free < leastFree:
-		e.add(check, Warning, found, "make room for the file to double, which is how it grows")
+		e.add(check, Warning, found, "free disk space: the file doubles when it grows")
 	default:
 		e.add(check, OK, found, "")
 	}

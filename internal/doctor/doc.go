@@ -1,14 +1,12 @@
-// Package doctor examines a running deployment and says, for each finding, what to
-// do about it.
+// Package doctor examines a running deployment and suggests a fix for each problem.
 //
 //	Deployment ──▶ Examine ──▶ findings: ok, warning, problem, unknown
-//	  ├ API and health over HTTP: ready, clock, who is let in, sagas that wait
-//	  ├ NATS: streams, copies, window, subscriptions, clock, encryption, passwords
-//	  └ disks: the data directory, what JetStream may use
+//	  ├ API and health over HTTP: readiness, clock, authentication, waiting sagas
+//	  ├ NATS: streams, replicas, deduplication, subscriptions, clock, encryption, authentication
+//	  └ disks: the data directory, JetStream storage
 //
-// It only looks: nothing is created, changed or sent. What it cannot see, because an
-// address or a permission is missing, is a finding of grade unknown that says how
-// to make it visible, and never "ok".
+// It only reads: it creates, changes and sends nothing. A check that needs a missing
+// address or permission is reported as unknown, with what to provide, and never as ok.
 //
 // Failure looks like a finding; Examine itself has no error.
 package doctor

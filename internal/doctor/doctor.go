@@ -14,18 +14,18 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Grade is how a finding is.
+// Grade is the severity of a finding.
 type Grade string
 
 // The grades.
 const (
 	OK      Grade = "ok"
-	Unknown Grade = "unknown" // could not be looked at
-	Warning Grade = "warning" // works, and will hurt one day
+	Unknown Grade = "unknown" // could not be checked
+	Warning Grade = "warning" // works, but is a risk
 	Problem Grade = "problem" // does not work, or is not safe
 )
 
-// Finding is what was found about one thing.
+// Finding is the result of one check.
 type Finding struct {
 	Check string `json:"check"` // such as replicas
 	Grade Grade  `json:"grade"`
@@ -33,29 +33,29 @@ type Finding struct {
 	Fix   string `json:"fix,omitempty"` // what to do; "" for ok
 }
 
-// Deployment is what is examined.
+// Deployment is the deployment to examine.
 type Deployment struct {
 	Server string // the coordinator's API, such as http://127.0.0.1:8080
 	Client *http.Client
-	Bare   *http.Client // the same without a token
-	// NATS says how to reach the bus, given what the coordinator says of it: where, and with
-	// which prefix; both are "" if it says nothing.
+	Bare   *http.Client // a client without a token
+	// NATS returns how to reach the bus. It gets the address and prefix that the
+	// coordinator reports; both are "" if it reports none.
 	NATS    func(url, prefix string) (natsbus.Config, error)
-	Monitor string // NATS's monitoring, such as http://127.0.0.1:8222; "": not known
-	Store   string // the coordinator's store file, if it is on this machine; "": it is not
+	Monitor string // monitoring endpoint of NATS, such as http://127.0.0.1:8222; "": not known
+	Store   string // the coordinator's store file; "": not on this machine
 	Now     func() time.Time
 }
 
-// exam is one examination.
+// exam is a running examination.
 type exam struct {
 	Deployment
 	api         apiv1connect.CoordinatorServiceClient
-	definitions []*saga.Definition         // that were readable
-	overview    *apiv1.GetOverviewResponse // nil: the coordinator does not tell
+	definitions []*saga.Definition         // those that could be read
+	overview    *apiv1.GetOverviewResponse // nil: the coordinator did not return it
 	findings    []Finding
 }
 
-// Examine looks at everything. ctx bounds it.
+// Examine runs all checks, until ctx ends.
 func Examine(ctx context.Context, p Deployment) []Finding {
 	if p.Now == nil {
 		p.Now = time.Now
@@ -77,10 +77,10 @@ func (e *exam) add(check string, grade Grade, found, fix string) {
 	if grade == OK {
 		fix = ""
 	}
-	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(fix)}) // what went wrong may quote a URL
+	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(fix)}) // errors may quote URLs with passwords
 }
 
-// Worst is the worst grade of all: problem, warning, unknown, ok.
+// Worst returns the worst grade of all findings: problem, warning, unknown, ok.
 func Worst(findings []Finding) Grade {
 	rank := map[Grade]int{OK: 0, Unknown: 1, Warning: 2, Problem: 3}
 	worst := OK
@@ -92,7 +92,7 @@ func Worst(findings []Finding) Grade {
 	return worst
 }
 
-// local reports whether a URL leads to this machine.
+// local reports whether a URL names this machine.
 func local(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// running starts a whole coordinator with a definition of one slow step.
+// running starts a coordinator with a definition of one slow step.
 func running(t *testing.T, timeout string) (dir string, a server.Addresses) {
 	t.Helper()
 	def, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":"slow","version":1,"steps":[{"step":{"name":"print","kind":"retriable","do":{"participant":"printer","action":"print","timeout":%q}}}]}`, timeout))
@@ -57,7 +57,7 @@ func deployment(dir string, a server.Addresses) doctor.Deployment {
 	}
 }
 
-// holds fails unless there is exactly one finding of a check, with this grade and words.
+// holds fails unless a check has exactly one finding, with this grade and these words.
 func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.Grade, words ...string) {
 	t.Helper()
 	var of []doctor.Finding
@@ -67,15 +67,15 @@ func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.G
 		}
 	}
 	if len(of) != 1 || of[0].Grade != grade {
-		t.Errorf("%s: %+v, want one of grade %s", check, of, grade)
+		t.Errorf("%s: findings %+v, want one of grade %s", check, of, grade)
 		return
 	}
 	if (of[0].Fix == "") != (grade == doctor.OK) {
-		t.Errorf("%s is %s, and what to do is %q", check, grade, of[0].Fix)
+		t.Errorf("%s is %s with fix %q", check, grade, of[0].Fix)
 	}
 	for _, word := range words {
 		if !strings.Contains(of[0].Found+" "+of[0].Fix, word) {
-			t.Errorf("%s: %q, to fix with %q, does not say %q", check, of[0].Found, of[0].Fix, word)
+			t.Errorf("%s: %q with fix %q does not contain %q", check, of[0].Found, of[0].Fix, word)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func TestAllIsWell(t *testing.T) {
 	holds(t, findings, "sync of NATS's files", doctor.Unknown, "--nats-monitor")
 	holds(t, findings, "access to NATS", doctor.Warning, "permissions")
 	if worst := doctor.Worst(findings); worst != doctor.Warning {
-		t.Errorf("the worst is %s", worst)
+		t.Errorf("the worst grade is %s", worst)
 	}
 }
 
@@ -102,12 +102,12 @@ func TestNobodyIsThere(t *testing.T) {
 	holds(t, findings, "coordinator", doctor.Problem, "coordinator serve")
 	holds(t, findings, "NATS", doctor.Problem, "--nats-url")
 	if worst := doctor.Worst(findings); worst != doctor.Problem {
-		t.Errorf("the worst is %s", worst)
+		t.Errorf("the worst grade is %s", worst)
 	}
 }
 
-// TestWaitsInItsOwnWords: of a NATS server without JetStream doctor says what is wrong among its
-// findings, within its own time, and nothing in the log.
+// TestWaitsInItsOwnWords: for a NATS server without JetStream, a finding says so within
+// doctor's timeout, and nothing is logged.
 func TestWaitsInItsOwnWords(t *testing.T) {
 	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
 	if err != nil {
@@ -122,13 +122,13 @@ func TestWaitsInItsOwnWords(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	findings := doctor.Examine(ctx, deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()}))
-	holds(t, findings, "NATS", doctor.Problem, "nobody answers for JetStream")
+	holds(t, findings, "NATS", doctor.Problem, "JetStream does not answer")
 	if log.Len() > 0 {
-		t.Errorf("it logs %s", &log)
+		t.Errorf("it logged %s", &log)
 	}
 }
 
-// Each thing that is wrong in a running system is found.
+// TestWhatIsWrong: each problem of a running system is found.
 func TestWhatIsWrong(t *testing.T) {
 	dir, a := running(t, "10m")
 	nc, err := natstest.Connect(a.NATS)
@@ -140,7 +140,7 @@ func TestWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A service that left, a command that waits for it, and an answer nobody understands.
+	// A service that is gone, a command that waits for it, and a malformed answer.
 	if _, err := js.CreateConsumer(t.Context(), "SAGA_COMMANDS", jetstream.ConsumerConfig{Durable: "printer", FilterSubject: "saga.command.printer.>", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
 	}
@@ -158,21 +158,22 @@ func TestWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := deployment(dir, a)
-	p.Now = func() time.Time { return time.Now().Add(time.Minute) } // this machine's clock is wrong
+	p.Now = func() time.Time { return time.Now().Add(time.Minute) } // this machine's clock is off by a minute
 	p.Bare, p.Monitor = http.DefaultClient, monitor(t, `{"config":{"sync_interval":600000000000}}`)
 	findings := doctor.Examine(t.Context(), p)
-	holds(t, findings, "subscription of printer", doctor.Warning, "1 message waits", "none was given or acknowledged", "is the service there")
-	holds(t, findings, "window of SAGA_COMMANDS", doctor.Warning, "do print of slow/1 waits 10m", "--dupe-window 10m")
+	holds(t, findings, "subscription of printer", doctor.Warning, "1 message waits", "none was delivered or acknowledged", "check that the service runs")
+	holds(t, findings, "window of SAGA_COMMANDS", doctor.Warning, "do print of slow/1 has a timeout of 10m", "--dupe-window 10m")
 	holds(t, findings, "clock of NATS", doctor.Warning, "NTP")
 	holds(t, findings, "clock of the coordinator", doctor.Warning, "NTP")
 	holds(t, findings, "dead letters", doctor.Warning, "coordinator dead-letters list")
 	holds(t, findings, "sync of NATS's files", doctor.Warning, "every 10m0s", "sync_interval")
 	if worst := doctor.Worst(findings); worst != doctor.Warning {
-		t.Errorf("the worst is %s", worst)
+		t.Errorf("the worst grade is %s", worst)
 	}
 }
 
-// An answer that took a minute does not show another clock.
+// TestSlowAnswerIsNoSkew: an answer that took a minute is not reported as a difference of
+// clocks.
 func TestSlowAnswerIsNoSkew(t *testing.T) {
 	slow := httptest.NewServer(http.NotFoundHandler()) // with the time of its answer
 	t.Cleanup(slow.Close)
@@ -186,8 +187,8 @@ func TestSlowAnswerIsNoSkew(t *testing.T) {
 	holds(t, doctor.Examine(t.Context(), p), "clock of the coordinator", doctor.OK)
 }
 
-// Whether participants are in the coordinator's account, where they can do what it can, is
-// said; and of each of them that is.
+// TestAccounts: participants in the coordinator's account, where they have its rights, are
+// reported.
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	prove := func(name string, role natsbus.Role) natsbus.User {
@@ -267,7 +268,8 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// A stream that somebody changed would lose messages; the way to fix it is said.
+// TestDrift: a changed stream, which would lose messages, is reported with the command that
+// fixes it.
 func TestDrift(t *testing.T) {
 	nats, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
@@ -291,7 +293,7 @@ func TestDrift(t *testing.T) {
 	holds(t, findings, "window of SAGA_COMMANDS", doctor.Unknown)
 }
 
-// monitor stands in for a server's monitoring page.
+// monitor stands in for the monitoring endpoint of NATS.
 func monitor(t *testing.T, page string) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -305,8 +307,8 @@ func monitor(t *testing.T, page string) string {
 	return s.URL
 }
 
-// TestAsksTheCoordinatorsNATS: unless it is told where NATS is, it asks the one that the
-// coordinator uses; if it is told another one, it says so.
+// TestAsksTheCoordinatorsNATS: without --nats-url, doctor examines the NATS that the
+// coordinator reports. If the flag names another one, a finding says so.
 func TestAsksTheCoordinatorsNATS(t *testing.T) {
 	dir, a := running(t, "1m")
 	p := deployment(dir, a)
@@ -317,9 +319,10 @@ func TestAsksTheCoordinatorsNATS(t *testing.T) {
 
 	_, b := running(t, "1m")
 	findings = doctor.Examine(t.Context(), deployment(dir, server.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
-	holds(t, findings, "NATS", doctor.Problem, "not the NATS that the coordinator uses", a.NATS)
+	holds(t, findings, "NATS", doctor.Problem, "not the coordinator's NATS", a.NATS)
 
-	// One that does not answer does not say which it uses: what is found well may be another's.
+	// A coordinator that does not answer reports no NATS, so the findings may be about
+	// another one.
 	findings = doctor.Examine(t.Context(), deployment(dir, server.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
-	holds(t, findings, "NATS of the coordinator", doctor.Unknown, "what follows is about "+b.NATS)
+	holds(t, findings, "NATS of the coordinator", doctor.Unknown, "the following findings are about "+b.NATS)
 }
