@@ -36,10 +36,8 @@ func TestMain(m *testing.M) {
 //	term file                   send SIGTERM to the process that wrote the ready file
 //	exits code command…         run a command that must exit with this code
 //	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
-//
-// answer participant outcome answer every command of a participant with this outcome from
-// now on
-// rot store saga other damage the record of one saga, and not that of the other
+//	answer participant outcome  answer every command of a participant with this outcome from now on
+//	rot store saga other        damage the record of one saga, and not that of the other
 func TestScripts(t *testing.T) { scripts(t, "script") }
 
 // scripts runs the scripts of one directory of testdata.

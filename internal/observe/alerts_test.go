@@ -14,7 +14,7 @@ import (
 
 const alertsDir = "../../observe/alerts"
 
-// alert is one rule of the file.
+// alert is a rule in the file of alerts.
 type alert struct {
 	Alert       string
 	Expr        string
@@ -53,7 +53,7 @@ var (
 	labelName  = regexp.MustCompile(`([a-z_]+)\s*(?:=|!=|=~|!~)\s*"`)
 )
 
-// checkExpr says which metrics and labels of an expression do not exist.
+// checkExpr returns the metrics and labels of an expression that do not exist.
 func checkExpr(names map[string][]string, expr string) (wrong []string) {
 	for _, name := range metricName.FindAllString(expr, -1) {
 		if _, ok := names[name]; !ok {
@@ -94,9 +94,8 @@ func TestCheckExprCanFail(t *testing.T) {
 	}
 }
 
-// Every alert asks for what exists, says how urgent it is, and has a section in
-// the runbook that its annotation leads to; the runbook has no section without
-// an alert.
+// TestAlerts: every alert uses existing metrics, has a severity, and links to its section
+// in the runbook. The runbook has no sections without an alert.
 func TestAlerts(t *testing.T) {
 	runbook, err := os.ReadFile(filepath.Join("..", "..", "docs", "RUNBOOK.md"))
 	if err != nil {
@@ -116,7 +115,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%s: severity %q", a.Alert, a.Labels["severity"])
 		}
 		if a.Annotations["summary"] == "" || a.Annotations["description"] == "" {
-			t.Errorf("%s says not what it means", a.Alert)
+			t.Errorf("%s has no description", a.Alert)
 		}
 		if want := "https://github.com/amends-dev/amends/blob/main/docs/RUNBOOK.md#" + strings.ToLower(a.Alert); a.Annotations["runbook_url"] != want {
 			t.Errorf("%s leads to %q, want %s", a.Alert, a.Annotations["runbook_url"], want)
@@ -129,7 +128,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// Every alert has a case that fires and one that does not.
+// TestAlertsAreTested: every alert has a test that fires and one that does not.
 func TestAlertsAreTested(t *testing.T) {
 	var file struct {
 		Tests []struct {
@@ -154,7 +153,7 @@ func TestAlertsAreTested(t *testing.T) {
 	}
 }
 
-// promtool runs Prometheus's own tool, or skips.
+// promtool runs Prometheus's promtool, or skips the test.
 func promtool(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
@@ -175,7 +174,7 @@ func TestAlertsWithPromtool(t *testing.T) {
 	promtool(t, alertsDir, "test", "rules", "amends.rules.test.yml")
 }
 
-// The names and types of our metrics are what Prometheus's linter wants.
+// TestMetricsLint: promtool finds no problems in the names and types of the metrics.
 func TestMetricsLint(t *testing.T) {
 	_, text := get(t, observed(nil).Handler(), "/")
 	path, err := exec.LookPath("promtool")

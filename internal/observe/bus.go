@@ -10,16 +10,16 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Bus is what is read of the bus; *natsbus.Bus has it.
+// Bus is what Metrics reads from the bus; *natsbus.Bus implements it.
 type Bus interface {
 	Load(context.Context) (natsbus.Load, error)
 	Stats() natsbus.Stats
 }
 
-// WatchBus adds what is read from the bus whenever somebody scrapes.
+// WatchBus adds the metrics that are read from the bus on each scrape.
 func (m *Metrics) WatchBus(b Bus) { m.bus.watched.Store(&b) }
 
-// bus reads the bus's figures when somebody scrapes.
+// bus reads the metrics of the bus on each scrape.
 type bus struct {
 	watched atomic.Pointer[Bus]
 	names   bounded // of participants
@@ -43,8 +43,8 @@ func (b *bus) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is part of prometheus.Collector. While the bus does not answer there are
-// the counts alone: amends_ready says that something is wrong.
+// Collect is part of prometheus.Collector. While the bus does not answer, it returns the
+// counters only; amends_ready shows the problem.
 func (b *bus) Collect(out chan<- prometheus.Metric) {
 	watched := b.watched.Load()
 	if watched == nil {

@@ -16,7 +16,7 @@ import (
 
 const dashboardsDir = "../../observe/grafana/dashboards"
 
-// dashboard is what a test looks at of one.
+// dashboard is the part of a dashboard that the tests check.
 type dashboard struct {
 	UID, Title string
 	Templating struct {
@@ -54,12 +54,12 @@ func dashboards(t *testing.T) map[string]dashboard {
 	return all
 }
 
-// plainExpr is an expression as Prometheus gets it from Grafana.
+// plainExpr returns an expression with Grafana's variables replaced.
 func plainExpr(expr string) string {
 	return strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*", "$definition", "checkout").Replace(expr)
 }
 
-// The dashboards ask for metrics and labels that exist.
+// TestDashboards: dashboards use existing metrics and labels only.
 func TestDashboards(t *testing.T) {
 	exist := served(t)
 	uids := map[string]string{}
@@ -87,11 +87,11 @@ func TestDashboards(t *testing.T) {
 			for _, q := range d.Panels[:i] {
 				a, b := p.GridPos, q.GridPos
 				if a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
-					t.Errorf("%s: panels %q and %q lie on each other", file, p.Title, q.Title)
+					t.Errorf("%s: panels %q and %q overlap", file, p.Title, q.Title)
 				}
 			}
 			if p.Type != "row" && len(p.Targets) == 0 {
-				t.Errorf("%s: panel %q asks for nothing", file, p.Title)
+				t.Errorf("%s: panel %q has no query", file, p.Title)
 			}
 			for _, target := range p.Targets {
 				for _, wrong := range checkExpr(exist, plainExpr(target.Expr)) {
@@ -99,7 +99,7 @@ func TestDashboards(t *testing.T) {
 				}
 				for _, v := range variable.FindAllStringSubmatch(strings.ReplaceAll(target.Expr, "$__rate_interval", ""), -1) {
 					if !slices.Contains(variables, v[1]) {
-						t.Errorf("%s: panel %q uses $%s, which is no variable", file, p.Title, v[1])
+						t.Errorf("%s: panel %q uses $%s, which is not a variable", file, p.Title, v[1])
 					}
 				}
 			}
@@ -107,8 +107,7 @@ func TestDashboards(t *testing.T) {
 	}
 }
 
-// Every metric of the catalogue is on a dashboard: one that nobody can see need
-// not be there.
+// TestEveryMetricIsShown: every metric of the catalogue is on a dashboard.
 func TestEveryMetricIsShown(t *testing.T) {
 	var all strings.Builder
 	for _, d := range dashboards(t) {
@@ -125,7 +124,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 	}
 }
 
-// The dashboards' queries are well-formed: promtool reads them as recording rules.
+// TestDashboardsWithPromtool: promtool accepts the dashboards' queries as recording rules.
 func TestDashboardsWithPromtool(t *testing.T) {
 	type rule struct {
 		Record string `yaml:"record"`
@@ -155,8 +154,8 @@ func TestDashboardsWithPromtool(t *testing.T) {
 	promtool(t, alertsDir, "check", "config", "prometheus.yml")
 }
 
-// The compose file's profile observability mounts what is there, scrapes the
-// coordinator under the name that the alerts expect, and pins its images.
+// TestComposeProfile: the compose profile observability mounts existing files, scrapes the
+// coordinator under the job name that the alerts expect, and pins its images.
 func TestComposeProfile(t *testing.T) {
 	var file struct {
 		Services map[string]struct {

@@ -1,22 +1,20 @@
-// Package observe shows a running coordinator to the outside: Prometheus
-// metrics, health endpoints, and profiles when they are asked for.
+// Package observe exposes a running coordinator: Prometheus metrics, health endpoints, and
+// profiles on request.
 //
 //	coordinator ──Observer──▶ Metrics ──┐
 //	            ◀──Stats on scrape──────┤
 //	                                    ▼
 //	      /metrics  /livez  /readyz  /healthz  (/debug/pprof/)
 //
-// It does not log: the coordinator writes one line for each transition itself.
-// It does not decide whether the coordinator is healthy: Live and Ready are
-// given to it.
+// It does not log: the coordinator logs each transition itself. It does not decide whether
+// the coordinator is healthy: the server passes Live and Ready.
 //
-// It keeps its part of I10: no label's values grow with the number of sagas. A
-// saga id is never a label, and definitions beyond MaxDefinitions are counted
+// It keeps its part of I10: the number of label values does not grow with the number of
+// sagas. A saga id is never a label, and definitions beyond MaxDefinitions are counted
 // together as "other".
 //
-// Names and labels are constants in name.go. They are part of the interface:
-// docs/METRICS.md lists them and a test keeps the two equal.
+// Names and labels are constants in name.go and part of the public interface.
+// docs/METRICS.md lists them, and a test keeps both in sync.
 //
-// Failure looks like a 503 with the reason as text, and nothing here makes the
-// coordinator wait.
+// Failure looks like a 503 with the reason as text. Nothing here delays the coordinator.
 package observe

@@ -21,8 +21,7 @@ func observability(t *testing.T) string {
 	return string(data)
 }
 
-// docs/OBSERVABILITY.md names every attribute of ours that spans have, and none
-// that they have not.
+// TestAttributesAreDocumented: docs/OBSERVABILITY.md lists exactly our attributes of spans.
 func TestAttributesAreDocumented(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "observe", "tracing", "attribute.go"), nil, 0)
 	if err != nil {
@@ -40,11 +39,11 @@ func TestAttributesAreDocumented(t *testing.T) {
 	documented := map[string]bool{}
 	for _, m := range regexp.MustCompile("`(amends\\.[a-z_.]+)`").FindAllStringSubmatch(observability(t), -1) {
 		if strings.HasSuffix(m[1], ".yml") {
-			continue // the name of a file
+			continue // a file name
 		}
 		documented[m[1]] = true
 		if !declared[m[1]] {
-			t.Errorf("docs/OBSERVABILITY.md has the attribute %s, which no span has", m[1])
+			t.Errorf("docs/OBSERVABILITY.md lists attribute %s, which does not exist", m[1])
 		}
 	}
 	for name := range declared {
@@ -53,11 +52,11 @@ func TestAttributesAreDocumented(t *testing.T) {
 		}
 	}
 	if len(declared) < 10 {
-		t.Errorf("found %d attributes in tracing/attribute.go: is it still there?", len(declared))
+		t.Errorf("found only %d attributes in tracing/attribute.go", len(declared))
 	}
 }
 
-// docs/OBSERVABILITY.md lists each alert under its severity.
+// TestAlertsAreDocumented: docs/OBSERVABILITY.md lists each alert under its severity.
 func TestAlertsAreDocumented(t *testing.T) {
 	listed := map[string]string{}
 	for _, row := range regexp.MustCompile(`(?m)^\| (critical|warning|info) \| (.*) \|$`).FindAllStringSubmatch(observability(t), -1) {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Handler says what the HTTP handler shows.
+// Handler holds what the HTTP endpoints serve.
 type Handler struct {
 	Metrics http.Handler                // nil: no /metrics
-	Live    func(context.Context) error // nil: always live. Live means: do not restart the process
-	Ready   func(context.Context) error // nil: always ready. Ready means: send work here
-	Stands  func() []string             // what stands still although the process is ready; nil: nothing
+	Live    func(context.Context) error // nil: always live. An error means: restart the process
+	Ready   func(context.Context) error // nil: always ready. An error means: send no work
+	Stands  func() []string             // lines about standstills of a ready process; nil: none
 	Pprof   bool                        // profiles under /debug/pprof/; for a loopback address only
 }
 
-// Mux returns a mux with the endpoints, to which the caller may add their own:
+// Mux returns a mux with these endpoints, to which the caller may add its own:
 //
-//	/livez    200 "ok", or 503 and the reason: the process should be restarted
-//	/readyz   200 "ok" and, a line each, what stands still all the same; or 503 and the reason: it takes no work now
+//	/livez    200 "ok", or 503 and the reason: restart the process
+//	/readyz   200 "ok" and a line for each standstill; or 503 and the reason: send no work
 //	/healthz  the same as /readyz
 //	/metrics  Prometheus text format
 func (h Handler) Mux() *http.ServeMux {
@@ -41,18 +41,17 @@ func (h Handler) Mux() *http.ServeMux {
 	return mux
 }
 
-// Limits of a Server. A handler that takes longer to answer takes them off with an
-// http.ResponseController: profiles, backups and streams do.
+// Limits of a Server. Handlers with longer responses, such as profiles, backups and
+// streams, extend them with an http.ResponseController.
 const (
 	HeaderLimit = 5 * time.Second  // for the headers of a request, and a TLS handshake
 	ReadLimit   = 30 * time.Second // for a whole request
-	WriteLimit  = time.Minute      // for an answer, from the headers of its request on; a minute for each part of a stream
+	WriteLimit  = time.Minute      // for a response, from the headers of its request on; for each part of a stream
 	IdleLimit   = 2 * time.Minute  // between two requests
 	MaxHeader   = 64 << 10         // bytes of headers
 )
 
-// Server returns an HTTP server for handler whose limits keep one slow client
-// from holding anything for long.
+// Server returns an HTTP server for handler with limits for slow clients.
 func Server(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,

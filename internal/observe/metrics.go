@@ -16,9 +16,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Metrics counts what a coordinator does. It has a registry of its own, so that
-// several coordinators in one process do not meet. It is safe for concurrent
-// use.
+// Metrics collects a coordinator's metrics in its own registry, so that a process can run
+// several coordinators. It is safe for concurrent use.
 type Metrics struct {
 	registry    *prometheus.Registry
 	definitions bounded
@@ -45,7 +44,7 @@ type Metrics struct {
 
 var _ coordinator.Observer = (*Metrics)(nil)
 
-// NewMetrics makes the metrics of one coordinator. version is the label of
+// NewMetrics returns the metrics of one coordinator. version is a label of
 // amends_build_info.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{
@@ -72,7 +71,7 @@ func NewMetrics(version string) *Metrics {
 		tracesDropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: TracesDropped, Help: help(TracesDropped)}),
 	}
 	for _, reason := range deadLetterReasons {
-		m.deadLetters.WithLabelValues(reason) // from 0, or the first one would be no increase
+		m.deadLetters.WithLabelValues(reason) // start at 0, so that the first one counts as an increase
 	}
 	for _, limit := range limits {
 		m.startsRefused.WithLabelValues(limit)
@@ -102,19 +101,19 @@ func histograms(name string, buckets []float64, labels ...string) *prometheus.Hi
 	return prometheus.NewHistogramVec(options(name, buckets), labels)
 }
 
-// Watch adds what is read from the coordinator whenever somebody scrapes: stats
-// and ready must not block for longer than their context. Call it once.
+// Watch adds the metrics that are read from the coordinator on each scrape. stats and ready
+// must return when their context ends. Call it once.
 func (m *Metrics) Watch(stats func(context.Context) (coordinator.Stats, error), ready func(context.Context) error) {
 	m.registry.MustRegister(&watch{stats: stats, ready: ready, definitions: &m.definitions})
 }
 
-// Spans adds the counts of spans that internal/otlp keeps; without it they are 0.
+// Spans adds the counts of spans of internal/otlp; without it they are 0.
 func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
 	m.spans.counts.Store(&counts)
 }
 
-// Store adds the count of damaged records that boltstore keeps (Stats.DamagedNow). Call
-// it once; without it there is no such metric.
+// Store adds the count of damaged records (boltstore's Stats.DamagedNow). Call it once;
+// without it the metric is missing.
 func (m *Metrics) Store(damaged func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: StoreDamaged, Help: help(StoreDamaged)},
 		func() float64 { return float64(damaged()) }))
@@ -125,7 +124,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
 
-// Gatherer gives the metrics to a caller who serves them.
+// Gatherer returns the metrics for callers that serve them.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Transition counts one accepted event.
@@ -144,17 +143,17 @@ func (m *Metrics) Transition(t coordinator.Transition) {
 	}
 }
 
-// Ignored counts one event that changed nothing.
+// Ignored counts an event that changed nothing.
 func (m *Metrics) Ignored(reason machine.Ignored) {
 	m.ignored.WithLabelValues(string(reason)).Inc()
 }
 
-// DeadLetter counts one message that went to the dead letters.
+// DeadLetter counts a message that became a dead letter.
 func (m *Metrics) DeadLetter(reason string) {
 	m.deadLetters.WithLabelValues(reason).Inc()
 }
 
-// StartRefused counts one start that was too much.
+// StartRefused counts a start that was refused because of a limit.
 func (m *Metrics) StartRefused(limit string, _ time.Time) {
 	m.startsRefused.WithLabelValues(limit).Inc()
 }
@@ -165,32 +164,32 @@ func (m *Metrics) Committed(sagas int, took time.Duration) {
 	m.commitDuration.Observe(took.Seconds())
 }
 
-// Published counts one batch that the bus took, or refused in part.
+// Published counts the messages of a batch that the bus accepted and refused.
 func (m *Metrics) Published(accepted, refused int) {
 	m.published.Add(float64(accepted))
 	m.publishFailed.Add(float64(refused))
 }
 
-// AnnouncementsDropped counts announcements that nobody will hear.
+// AnnouncementsDropped counts lifecycle events that are not published.
 func (m *Metrics) AnnouncementsDropped(announcements int) { m.dropped.Add(float64(announcements)) }
 
-// TimersOvertook counts that timers did not wait for answers any longer.
+// TimersOvertook counts a time when timers fired before answers that waited too long.
 func (m *Metrics) TimersOvertook() { m.overtook.Inc() }
 
-// ClockSet counts that the wall clock was set.
+// ClockSet counts a change of the wall clock.
 func (m *Metrics) ClockSet(time.Duration) { m.clockSteps.Inc() }
 
-// TraceDropped counts one message whose trace context was dropped.
+// TraceDropped counts a message with an invalid trace context.
 func (m *Metrics) TraceDropped() { m.tracesDropped.Inc() }
 
-// bounded bounds the values of a label whose values come from outside.
+// bounded limits the number of values of a label that come from outside.
 type bounded struct {
 	most  int
 	mu    sync.RWMutex
 	known map[string]bool
 }
 
-// label is the name itself for the first names, Other for the rest.
+// label returns name for the first names, and Other for all further ones.
 func (d *bounded) label(name string) string {
 	d.mu.RLock()
 	known := d.known[name]

@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "write docs/METRICS.md instead of compar
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// observed is a Metrics that has seen one saga of each kind.
+// observed returns a Metrics that has counted one saga of each kind.
 func observed(ready error) *observe.Metrics {
 	m := observe.NewMetrics("v1.2.3")
 	checkout := contract.DefinitionRef{Name: "checkout", Version: 2}
@@ -144,8 +144,8 @@ func TestMetricsOfASaga(t *testing.T) {
 	}
 }
 
-// TestCatalogueIsWhatIsServed holds the list for the documentation and the
-// metrics that exist equal, with their types and labels.
+// TestCatalogueIsWhatIsServed: the catalogue lists exactly the metrics that are served,
+// with their types and labels.
 func TestCatalogueIsWhatIsServed(t *testing.T) {
 	families, err := observed(nil).Gatherer().Gather()
 	if err != nil {
@@ -171,8 +171,7 @@ func TestCatalogueIsWhatIsServed(t *testing.T) {
 	}
 }
 
-// TestMetricsDocument keeps docs/METRICS.md and the catalogue equal. -update
-// writes the file.
+// TestMetricsDocument: docs/METRICS.md matches the catalogue. -update writes the file.
 func TestMetricsDocument(t *testing.T) {
 	want := document()
 	path := filepath.Join("..", "..", "docs", "METRICS.md")
@@ -189,7 +188,7 @@ func TestMetricsDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("docs/METRICS.md is not what the catalogue says; write it with: go test ./internal/observe -update\n%s", diff)
+		t.Errorf("docs/METRICS.md is out of date; update it with: go test ./internal/observe -update\n%s", diff)
 	}
 }
 
@@ -230,19 +229,19 @@ starts, changes its phase or is operated, at warn when it is parked.
 	for _, k := range [][2]string{
 		{coordinator.LogSaga, "the saga's id"},
 		{coordinator.LogDefinition, "its definition, name/version"},
-		{coordinator.LogRevision, "the revision that the event moved it to"},
+		{coordinator.LogRevision, "its revision after the event"},
 		{coordinator.LogEvent, "started, step_answered, timer_fired, operation_taken or clock_adjusted"},
-		{coordinator.LogPhase, "the phase behind the event"},
+		{coordinator.LogPhase, "its phase after the event"},
 		{coordinator.LogTimer, "which timer fired: timeout, retry or deadline"},
-		{coordinator.LogStep, "the step that an answer or a decision is about"},
+		{coordinator.LogStep, "the step of an answer or a decision"},
 		{coordinator.LogDirection, "do or undo"},
 		{coordinator.LogAttempt, "the attempt that was answered, or whose timer fired"},
 		{coordinator.LogOutcome, "completed, rejected or failed"},
-		{coordinator.LogOperation, "what a person decided"},
-		{coordinator.LogReason, "why: of a rejection, a failure, a decision, a parking"},
+		{coordinator.LogOperation, "the operator's operation"},
+		{coordinator.LogReason, "the reason of a rejection, failure, decision or parking"},
 		{coordinator.LogTrace, "the W3C trace id that the start carried"},
-		{coordinator.LogShard, "the shard, of lines about the coordinator itself"},
-		{coordinator.LogError, "what went wrong"},
+		{coordinator.LogShard, "the shard, in messages about the coordinator itself"},
+		{coordinator.LogError, "the error"},
 		{coordinator.LogBy, "who replayed, discarded or purged dead letters"},
 	} {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", k[0], k[1])
@@ -257,10 +256,10 @@ func TestDefinitionLabelsAreBounded(t *testing.T) {
 	}
 	_, text := get(t, m.Handler(), "/")
 	if n := strings.Count(text, "\namends_sagas_started_total{"); n != observe.MaxDefinitions+1 {
-		t.Errorf("%d series, want %d and one for the rest", n, observe.MaxDefinitions)
+		t.Errorf("%d series, want %d and one for other", n, observe.MaxDefinitions)
 	}
 	if !strings.Contains(text, `amends_sagas_started_total{definition="other"} 50`) {
-		t.Error("the rest is not counted as other")
+		t.Error("further definitions are not counted as other")
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// The metrics. Seconds and counts are base units; a name is never reused with
-// another meaning.
+// The metrics, in base units (seconds, counts). A name is never reused with another
+// meaning.
 const (
 	SagasStarted         = "amends_sagas_started_total"
 	StartsRefused        = "amends_starts_refused_total"
@@ -62,22 +62,22 @@ const (
 	LabelGoVersion   = "goversion"
 )
 
-// MaxDefinitions bounds the distinct values of the label definition in one
-// process (I10).
+// MaxDefinitions is the maximum number of values of the label definition in one process
+// (I10).
 const MaxDefinitions = 256
 
-// MaxParticipants bounds the distinct values of the label participant in one
-// process (I10).
+// MaxParticipants is the maximum number of values of the label participant in one process
+// (I10).
 const MaxParticipants = 256
 
-// Other is the label value of what lies beyond MaxDefinitions or MaxParticipants.
+// Other is the label value of definitions and participants beyond their limits.
 const Other = "other"
 
-// Why a dead letter was not kept: values of the label reason of DeadDropped.
+// Values of the label reason of DeadDropped: why a dead letter was dropped.
 const (
-	DroppedByRate   = "rate"     // beyond natsbus.LetterRate and LetterBurst of its participant
-	DroppedUnstored = "unstored" // the stream did not take it, or too many waited for it
-	DroppedByRing   = "ring"     // the oldest of a participant whose share of the stream was full
+	DroppedByRate   = "rate"     // over natsbus.LetterRate and LetterBurst of its participant
+	DroppedUnstored = "unstored" // the stream refused it, or too many waited for the stream
+	DroppedByRing   = "ring"     // oldest of a participant that had used up its share of the stream
 )
 
 // The values of the label reason.
@@ -108,47 +108,47 @@ type Metric struct {
 func Catalogue() []Metric {
 	definition := []string{LabelDefinition}
 	return []Metric{
-		{SagasStarted, "counter", definition, "Sagas that were started: their first commit is on disk."},
-		{StartsRefused, "counter", []string{LabelReason}, "Starts that were refused because they were too much, by the limit that they met: open (max-open), backlog of messages to the bus, inputs waiting. Who is refused comes back later, and may be refused again."},
+		{SagasStarted, "counter", definition, "Started sagas, counted when they are on disk."},
+		{StartsRefused, "counter", []string{LabelReason}, "Starts that were refused, by limit: open (max-open), backlog (messages to the bus) or waiting (inputs). A caller that retries may be counted several times."},
 		{SagasEnded, "counter", []string{LabelDefinition, LabelPhase}, "Sagas that ended; phase parked means that an operator abandoned them."},
 		{SagasOpen, "gauge", []string{LabelDefinition, LabelPhase}, "Sagas that have not ended."},
-		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Anything above zero wants a person."},
-		{SagasBlocked, "gauge", nil, "Sagas that were met and could not be moved: their record is damaged, or their definition is gone. At most 1,000 are counted."},
-		{SagaDuration, "histogram", []string{LabelDefinition, LabelPhase}, "From a saga's start to its end."},
-		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "From the commit that enqueued a step's command to its answer; attempts that time out are not in it."},
-		{Transitions, "counter", []string{LabelDefinition, LabelEvent}, "Events that moved a saga."},
-		{EventsIgnored, "counter", []string{LabelReason}, "Events that changed nothing: late, repeated or foreign ones."},
-		{DeadLetters, "counter", []string{LabelReason}, "Messages that belong into the dead-letter stream. Reason contradiction is a step that was rejected and then reported as completed: an effect that nobody takes back, and one is one too many."},
-		{DeadDropped, "counter", []string{LabelReason}, "Dead letters that were not kept: reason rate, beyond what one participant may have in a second; reason unstored, the stream did not take them; reason ring, the oldest of a participant whose share of the stream was full."},
-		{CommitDuration, "histogram", nil, "One commit to the store, fsync included."},
-		{CommitSagas, "histogram", nil, "Sagas that one commit moved."},
-		{Published, "counter", nil, "Messages that the bus accepted, repeated ones included."},
-		{ClockSteps, "counter", nil, "How often the wall clock of the machine was set; the open sagas are retimed then, and retention waits for 24 h."},
-		{TimersOvertook, "counter", nil, "How often timers went on although answers had lain on the bus for 30 s and were not taken in: attempts may have timed out that were answered."},
-		{AnnouncementsDropped, "counter", nil, "Announcements on the lifecycle stream that were given up: the bus never takes them, or has taken none for so long that too many waited."},
-		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time; they are sent again."},
-		{StoreDamaged, "gauge", nil, "Damaged records that the store has met since its start, each once, without those of sagas that were removed for it. At most 10,000 are counted."},
-		{Standstills, "gauge", []string{LabelKind}, "What does not move although it should, by kind (docs/OPERATING.md). Anything above zero wants a person."},
-		{OutboxBacklog, "gauge", nil, "Messages that are pending and not sent yet."},
-		{OutboxOldest, "gauge", nil, "Age of the oldest message that is pending and not sent yet; 0 when there is none."},
-		{Pending, "gauge", []string{LabelParticipant}, "Commands on the bus that the participant has not been given."},
-		{InFlight, "gauge", []string{LabelParticipant}, "Commands that the participant was given and has not answered."},
-		{BusMessages, "gauge", []string{LabelStream}, "Messages in the stream; commands and events are gone when they were answered."},
+		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Act on any value above zero."},
+		{SagasBlocked, "gauge", nil, "Sagas that cannot continue, because their record is damaged or their definition is missing. At most 1,000 are counted."},
+		{SagaDuration, "histogram", []string{LabelDefinition, LabelPhase}, "Time from a saga's start to its end."},
+		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "Time from the commit of a step's command to its answer, without attempts that timed out."},
+		{Transitions, "counter", []string{LabelDefinition, LabelEvent}, "Events that changed a saga."},
+		{EventsIgnored, "counter", []string{LabelReason}, "Events that changed nothing, because they were late, duplicates or of another saga."},
+		{DeadLetters, "counter", []string{LabelReason}, "Messages that became dead letters, by reason. Reason contradiction: a step was rejected and later reported as completed, so its effect is not undone. Act on every contradiction."},
+		{DeadDropped, "counter", []string{LabelReason}, "Dead letters that were dropped, by reason: rate (over the rate limit of their participant), unstored (the stream refused them) or ring (the oldest of a participant that had used up its share of the stream)."},
+		{CommitDuration, "histogram", nil, "Duration of a commit to the store, including fsync."},
+		{CommitSagas, "histogram", nil, "Sagas changed by one commit."},
+		{Published, "counter", nil, "Messages that the bus accepted, including duplicates."},
+		{ClockSteps, "counter", nil, "Changes of the machine's wall clock. After each one the timers of open sagas are recomputed, and retention pauses for 24 h."},
+		{TimersOvertook, "counter", nil, "Times that timers fired although answers had waited on the bus for 30 s. Attempts may have timed out that were answered."},
+		{AnnouncementsDropped, "counter", nil, "Lifecycle events that were dropped, because the bus refused them, or accepted none until too many waited."},
+		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time. They are sent again."},
+		{StoreDamaged, "gauge", nil, "Damaged records found in the store since the start, without those of removed sagas. At most 10,000 are counted."},
+		{Standstills, "gauge", []string{LabelKind}, "Standstills by kind: objects that should make progress but do not (docs/OPERATING.md). Act on any value above zero."},
+		{OutboxBacklog, "gauge", nil, "Messages that wait to be published."},
+		{OutboxOldest, "gauge", nil, "Age of the oldest message that waits to be published; 0 if there is none."},
+		{Pending, "gauge", []string{LabelParticipant}, "Commands on the bus that were not delivered to the participant yet."},
+		{InFlight, "gauge", []string{LabelParticipant}, "Commands that were delivered to the participant and are not answered yet."},
+		{BusMessages, "gauge", []string{LabelStream}, "Messages in the stream. Commands and events are removed once they are processed."},
 		{BusBytes, "gauge", []string{LabelStream}, "Bytes in the stream."},
-		{BusReconnects, "counter", nil, "Connections of the coordinator to NATS after the first."},
-		{BusResets, "counter", nil, "Times that the bus may have lost messages, and everything pending was sent again."},
-		{Redeliveries, "counter", nil, "Answers that the coordinator was given again."},
+		{BusReconnects, "counter", nil, "Reconnects of the coordinator to NATS."},
+		{BusResets, "counter", nil, "Times that the bus may have lost messages, so that all pending messages were sent again."},
+		{Redeliveries, "counter", nil, "Answers that were redelivered to the coordinator."},
 		{CacheHits, "counter", nil, "Events whose saga was in memory."},
 		{CacheMisses, "counter", nil, "Events whose saga had to be read from the store."},
-		{TracesDropped, "counter", nil, "Requests and answers whose trace context was not, or not all of it, W3C's, or a tracestate of more than 512 bytes: that was dropped, and the message went on."},
-		{SpansExported, "counter", nil, "Spans that the collector took; 0 while nobody traces."},
-		{SpansDropped, "counter", []string{LabelReason}, "Spans that were lost: reason queue, there was no room; reason collector, it did not take them."},
-		{Ready, "gauge", nil, "1 when the coordinator takes work, 0 when it does not."},
-		{BuildInfo, "gauge", []string{LabelVersion, LabelGoVersion}, "Always 1; the labels say what runs."},
+		{TracesDropped, "counter", nil, "Requests and answers with an invalid W3C trace context, or a tracestate over 512 bytes. It was dropped, and the message was processed."},
+		{SpansExported, "counter", nil, "Spans that the collector accepted; 0 if tracing is off."},
+		{SpansDropped, "counter", []string{LabelReason}, "Spans that were lost, by reason: queue (it was full) or collector (it refused them or did not answer)."},
+		{Ready, "gauge", nil, "1 if the coordinator is ready, 0 if not."},
+		{BuildInfo, "gauge", []string{LabelVersion, LabelGoVersion}, "Always 1, with the version in the labels."},
 	}
 }
 
-// help is the help text of a metric of the catalogue.
+// help returns the help text of a metric.
 func help(name string) string {
 	for _, m := range Catalogue() {
 		if m.Name == name {

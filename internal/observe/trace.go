@@ -17,33 +17,33 @@ import (
 	"github.com/amends-dev/amends/observe/tracing"
 )
 
-// Tracer gives a coordinator's sagas spans, one for each transition:
+// Tracer creates a span for each transition of a saga:
 //
 //	send saga.api.start              the caller
-//	└─ start checkout                revision 1, the root of the saga's part
+//	└─ start checkout                revision 1, the root of the saga's spans
 //	   ├─ process saga.command.…     the participant
 //	   ├─ answer reserve-stock       revision 2, linked to the participant's span
 //	   │  └─ process saga.command.…
-//	   ├─ timeout charge-card        a wait ended: linked to the transition before
+//	   ├─ timeout charge-card        the end of a wait, linked to the transition before
 //	   └─ …
 //
-// The ids of these spans follow from the saga's id and the revision: the messages
-// that a transition enqueues are durable before its span exists, and carry its context
-// all the same, after a restart as well (ADR 0012).
+// The ids of these spans are derived from the saga's id and the revision, because messages
+// carry a transition's context and are stored before its span exists, also across restarts
+// (ADR 0012).
 type Tracer struct {
 	tracer trace.Tracer
 }
 
 var _ coordinator.Tracer = (*Tracer)(nil)
 
-// NewTracer makes a Tracer whose spans go to a provider that makes ids with
-// tracing.IDs, as that of internal/otlp does; with other ids the tree falls apart.
+// NewTracer returns a Tracer that uses a provider whose ids come from tracing.IDs, as that
+// of internal/otlp. With other ids the spans do not form a tree.
 func NewTracer(provider trace.TracerProvider) *Tracer {
 	return &Tracer{provider.Tracer(tracing.Scope, trace.WithSchemaURL(tracing.SchemaURL))}
 }
 
-// Root is part of coordinator.Tracer. Whether the saga is sampled is decided
-// here, once, and kept in the flags.
+// Root is part of coordinator.Tracer. It decides once whether the saga is sampled, and
+// stores that in the flags.
 func (t *Tracer) Root(id contract.SagaID, caller string) string {
 	parent, ok := tracing.Parse(caller, "")
 	ctx := context.Background()
@@ -53,14 +53,14 @@ func (t *Tracer) Root(id contract.SagaID, caller string) string {
 		parent = trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID(id), SpanID: spanID(id, 1)})
 	}
 	ctx = tracing.WithIDs(ctx, parent.TraceID(), spanID(id, 1))
-	_, asked := t.tracer.Start(ctx, "start") // the sampler's word; it is not ended, and so not sent
+	_, asked := t.tracer.Start(ctx, "start") // only for the sampler's decision; the span is not ended, and so not exported
 	return tracing.Format(parent.WithTraceFlags(asked.SpanContext().TraceFlags()))
 }
 
 // Transit is part of coordinator.Tracer.
 func (t *Tracer) Transit(id contract.SagaID, revision uint64, root string) string {
 	if len(root) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
-		return root // started when nobody traced, by a caller who did not either
+		return root // neither the saga's start nor its caller was traced
 	}
 	s := spanID(id, revision)
 	var b [55]byte
@@ -69,8 +69,7 @@ func (t *Tracer) Transit(id contract.SagaID, revision uint64, root string) strin
 	return string(b[:])
 }
 
-// Transition is part of coordinator.Tracer. Nothing is sent of a saga whose root
-// is not sampled.
+// Transition is part of coordinator.Tracer. It exports nothing if the root is not sampled.
 func (t *Tracer) Transition(tr coordinator.Transition) {
 	root, ok := tracing.Parse(tr.TraceParent, "")
 	if !ok || !root.IsSampled() {
@@ -78,7 +77,7 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 	}
 	own, parent := spanID(tr.Saga, tr.Revision), spanID(tr.Saga, 1)
 	if tr.Revision == 1 {
-		parent = root.SpanID() // of the caller, or this very span's
+		parent = root.SpanID() // of the caller, or of this span
 	}
 	ctx := tracing.WithIDs(context.Background(), root.TraceID(), own)
 	if parent != own {
@@ -98,8 +97,8 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 	span.End(trace.WithTimestamp(end))
 }
 
-// titled is the span's name, of which there are as many as definitions have
-// steps, and its kind.
+// titled returns the span's name, which has one value per step and definition, and its
+// kind.
 func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 	switch tr.Event {
 	case contract.EventStarted:
@@ -117,8 +116,8 @@ func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 	return string(tr.Event) + " " + tr.Definition.Name, trace.SpanKindInternal
 }
 
-// links tie a transition to what it is not below: the answer or request that it
-// took in, and, where a wait has ended, the transition that the saga waited in.
+// links returns links to the cause of a transition, an answer or a request, and for the end
+// of a wait to the transition that began it.
 func links(tr *coordinator.Transition, root trace.SpanContext) []trace.Link {
 	var all []trace.Link
 	if cause, ok := tracing.Parse(tr.Cause, ""); ok && tr.Event != contract.EventStarted {
@@ -166,18 +165,17 @@ func attributes(tr *coordinator.Transition) []attribute.KeyValue {
 	return all
 }
 
-// TraceID is the trace of a saga whose caller has none, in hexadecimal: what to
-// look for when only the saga's id is known.
+// TraceID returns the trace id, in hexadecimal, of a saga whose caller sent none.
 func TraceID(id contract.SagaID) string { return traceID(id).String() }
 
-// traceID is the trace of a saga whose caller has none.
+// traceID returns the trace id of a saga whose caller sent none.
 func traceID(id contract.SagaID) (t trace.TraceID) {
 	sum := sha256.Sum256([]byte("trace\x00" + string(id)))
 	copy(t[:], sum[:])
 	return t
 }
 
-// spanID is the span of the transition that moves a saga to a revision.
+// spanID returns the span id of the transition to a revision.
 func spanID(id contract.SagaID, revision uint64) (s trace.SpanID) {
 	var buffer [160]byte
 	b := append(append(buffer[:0], "span\x00"...), id...)

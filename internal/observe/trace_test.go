@@ -12,8 +12,8 @@ import (
 
 const w3c = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 
-// The contexts of a saga's trace follow from its id, its revision and what is
-// stored, and from nothing else.
+// TestTraceContexts: the contexts of a saga's trace depend only on its id, its revision and
+// what is stored.
 func TestTraceContexts(t *testing.T) {
 	with := func(sampler trace.Sampler) *observe.Tracer {
 		p := trace.NewTracerProvider(trace.WithIDGenerator(tracing.IDs{}), trace.WithSampler(sampler))
@@ -34,7 +34,7 @@ func TestTraceContexts(t *testing.T) {
 		}
 	}
 	if root := with(trace.ParentBased(trace.NeverSample())).Root("order-1", ""); !strings.HasSuffix(root, "-00") {
-		t.Errorf("nothing is sampled, and the root is %q", root)
+		t.Errorf("without sampling the root is %q", root)
 	}
 	root := all.Root("order-1", w3c+"01")
 	two, three := all.Transit("order-1", 2, root), all.Transit("order-1", 3, root)

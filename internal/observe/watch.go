@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// watchTime bounds how long one scrape waits for the coordinator's figures.
+// watchTime is the timeout for the coordinator's stats during a scrape.
 const watchTime = 5 * time.Second
 
-// watch reads the coordinator's figures when somebody scrapes.
+// watch reads the coordinator's stats on each scrape.
 type watch struct {
 	stats       func(context.Context) (coordinator.Stats, error)
 	ready       func(context.Context) error
@@ -59,7 +59,7 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	gauge(readyDesc, ready)
 	s, err := w.stats(ctx)
 	if err != nil {
-		return // amends_ready says that something is wrong, the log says what
+		return // amends_ready shows that something is wrong, and the log what
 	}
 	type series struct{ definition, phase string }
 	open, parked := map[series]int{}, 0
@@ -90,7 +90,7 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(s.CacheMisses))
 }
 
-// spans reads the counts of spans when somebody scrapes.
+// spans reads the counts of spans on each scrape.
 type spans struct {
 	counts atomic.Pointer[func() (exported, dropped, failed uint64)]
 }

@@ -19,7 +19,7 @@ import (
 // limit is how long a test waits for anything.
 const limit = 2 * time.Minute
 
-// span is one span as it came over the wire.
+// span is a span as received.
 type span struct {
 	trace, id, parent string
 	name, service     string
@@ -35,7 +35,7 @@ type link struct {
 	kind        any
 }
 
-// receiver is a collector: it decodes what OTLP over HTTP brings.
+// receiver is a collector that decodes OTLP over HTTP.
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -48,7 +48,7 @@ func newReceiver(t *testing.T) *receiver {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, request *http.Request) {
 		if err := r.take(request); err != nil {
-			t.Errorf("the exporter sent what is no OTLP: %v", err)
+			t.Errorf("the exporter sent invalid OTLP: %v", err)
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -124,7 +124,7 @@ func plain(attributes []*common.KeyValue) map[string]any {
 	return out
 }
 
-// trace waits until a trace is whole: enough says so.
+// trace waits until enough reports that all spans of a trace have arrived.
 func (r *receiver) trace(t *testing.T, id string, enough func([]span) bool) []span {
 	t.Helper()
 	timeout := time.After(limit)
@@ -138,7 +138,7 @@ func (r *receiver) trace(t *testing.T, id string, enough func([]span) bool) []sp
 		select {
 		case <-r.arrived:
 		case <-timeout:
-			t.Fatalf("of trace %s only %d spans came: %+v", id, len(found), found)
+			t.Fatalf("trace %s has only %d spans: %+v", id, len(found), found)
 		}
 	}
 }

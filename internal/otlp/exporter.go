@@ -19,15 +19,14 @@ import (
 	"github.com/amends-dev/amends/observe/tracing"
 )
 
-// Exporter sends spans to a collector until Shutdown. It is safe for concurrent
-// use.
+// Exporter sends spans to a collector until Shutdown. It is safe for concurrent use.
 type Exporter struct {
 	provider *sdk.TracerProvider
 	gate     *gate
 }
 
-// Start makes an Exporter. It does not wait for the collector: one that cannot
-// be reached is tried again and again.
+// Start returns an Exporter without waiting for the collector. An unreachable one is
+// retried.
 func Start(ctx context.Context, c Config) (*Exporter, error) {
 	if err := CheckEndpoint(c.Endpoint); err != nil {
 		return nil, err
@@ -51,17 +50,18 @@ func Start(ctx context.Context, c Config) (*Exporter, error) {
 	}
 	collector, err := otlptracehttp.New(ctx, options...)
 	if err != nil {
-		return nil, fmt.Errorf("make the exporter of spans: %w", err)
+		return nil, fmt.Errorf("create the span exporter: %w", err)
 	}
 	g := &gate{bound: int64(c.Queue), next: collector, logger: c.Logger}
-	// The batcher's own queue has as many places as the gate lets through, so that
-	// nothing is dropped there uncounted.
+	// The batcher's queue is as long as the gate's limit, so that it never drops spans
+	// uncounted.
 	g.batcher = sdk.NewBatchSpanProcessor(exporting{g}, sdk.WithMaxQueueSize(c.Queue))
 	provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(g), sdk.WithResource(described), sdk.WithIDGenerator(tracing.IDs{}))
 	return &Exporter{provider: provider, gate: g}, nil
 }
 
-// describe says who sends: the environment's word goes before ours.
+// describe returns the resource of the spans. Environment variables override the
+// configuration.
 func describe(ctx context.Context, c *Config) (*resource.Resource, error) {
 	attrs := []attribute.KeyValue{semconv.ServiceName("amends")}
 	if c.Service != "" {
@@ -72,30 +72,30 @@ func describe(ctx context.Context, c *Config) (*resource.Resource, error) {
 	}
 	r, err := resource.New(ctx, resource.WithSchemaURL(semconv.SchemaURL), resource.WithAttributes(attrs...), resource.WithHost(), resource.WithFromEnv())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) && !errors.Is(err, resource.ErrSchemaURLConflict) {
-		return nil, fmt.Errorf("describe the service for its spans: %w", err)
+		return nil, fmt.Errorf("detect the resource of spans: %w", err)
 	}
 	return r, nil
 }
 
-// TracerProvider is what observe.NewTracer, tracing.Participant and
-// tracing.Client take.
+// TracerProvider returns the provider for observe.NewTracer, tracing.Participant and
+// tracing.Client.
 func (e *Exporter) TracerProvider() trace.TracerProvider { return e.provider }
 
 // Stats are counts of spans since the start.
 type Stats struct {
-	Exported uint64 // the collector took them
-	Dropped  uint64 // there was no room in the queue
-	Failed   uint64 // the collector did not take them
+	Exported uint64 // accepted by the collector
+	Dropped  uint64 // the queue was full
+	Failed   uint64 // refused by the collector
 }
 
-// Stats says what became of the spans.
+// Stats returns the counts so far.
 func (e *Exporter) Stats() Stats {
 	return Stats{Exported: e.gate.exported.Load(), Dropped: e.gate.dropped.Load(), Failed: e.gate.failed.Load()}
 }
 
-// Flush sends what is in the queue, within ctx.
+// Flush sends the queued spans, within ctx.
 func (e *Exporter) Flush(ctx context.Context) error { return e.provider.ForceFlush(ctx) }
 
-// Shutdown sends what is in the queue, within ctx, and ends. Spans that end
-// afterwards are lost.
+// Shutdown sends the queued spans, within ctx, and ends the exporter. Spans that end later
+// are lost.
 func (e *Exporter) Shutdown(ctx context.Context) error { return e.provider.Shutdown(ctx) }

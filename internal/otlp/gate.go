@@ -8,15 +8,14 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// gate lets spans into the batcher as long as there is room, and counts what
-// becomes of them.
+// gate passes spans to the batcher while the queue has room, and counts the results.
 type gate struct {
 	bound   int64
 	batcher sdk.SpanProcessor
 	next    sdk.SpanExporter
 	logger  *slog.Logger
 
-	inside   atomic.Int64 // ended, and not exported yet
+	inside   atomic.Int64 // ended but not exported yet
 	exported atomic.Uint64
 	dropped  atomic.Uint64
 	failed   atomic.Uint64
@@ -31,7 +30,7 @@ var (
 // OnStart is part of sdk.SpanProcessor.
 func (g *gate) OnStart(ctx context.Context, s sdk.ReadWriteSpan) { g.batcher.OnStart(ctx, s) }
 
-// OnEnd is part of sdk.SpanProcessor. It never waits.
+// OnEnd is part of sdk.SpanProcessor. It never blocks.
 func (g *gate) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
@@ -50,11 +49,11 @@ func (g *gate) Shutdown(ctx context.Context) error { return g.batcher.Shutdown(c
 // ForceFlush is part of sdk.SpanProcessor.
 func (g *gate) ForceFlush(ctx context.Context) error { return g.batcher.ForceFlush(ctx) }
 
-// exporting is the gate's other side.
+// exporting is the gate as the batcher's exporter.
 type exporting struct{ *gate }
 
-// ExportSpans is part of sdk.SpanExporter. A failure is counted and logged here,
-// when it begins and when it ends, and not once a batch.
+// ExportSpans is part of sdk.SpanExporter. It counts failures, and logs when they begin and
+// end instead of once per batch.
 func (g exporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	err := g.next.ExportSpans(ctx, spans)
 	g.inside.Add(-int64(len(spans)))
@@ -62,12 +61,12 @@ func (g exporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	case err != nil:
 		g.failed.Add(uint64(len(spans)))
 		if !g.failing.Swap(true) {
-			g.logger.WarnContext(ctx, "the collector takes no spans; sagas go on without them, and what is lost is counted", slog.Any("error", err))
+			g.logger.WarnContext(ctx, "the trace collector failed; spans are dropped and counted, sagas are not affected", slog.Any("error", err))
 		}
 	default:
 		g.exported.Add(uint64(len(spans)))
 		if g.failing.Swap(false) {
-			g.logger.InfoContext(ctx, "the collector takes spans again", slog.Uint64("dropped", g.dropped.Load()), slog.Uint64("failed", g.failed.Load()))
+			g.logger.InfoContext(ctx, "the trace collector works again", slog.Uint64("dropped", g.dropped.Load()), slog.Uint64("failed", g.failed.Load()))
 		}
 	}
 	return nil

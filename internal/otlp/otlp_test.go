@@ -32,8 +32,8 @@ func start(t *testing.T, c otlp.Config) *otlp.Exporter {
 	return e
 }
 
-// I10: a collector that hangs costs spans, which are counted, and nobody's time: a span
-// whose end waited for it would not be dropped.
+// TestHangingCollector (I10): a collector that hangs costs spans, which are counted, and
+// does not block. A span whose end waited for it would not be dropped.
 func TestHangingCollector(t *testing.T) {
 	hold := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
@@ -47,11 +47,11 @@ func TestHangingCollector(t *testing.T) {
 		span.End()
 	}
 	if s := e.Stats(); s.Dropped != spans-queue || s.Exported != 0 {
-		t.Errorf("%+v; want %d dropped, for the queue has room for %d", s, spans-queue, queue)
+		t.Errorf("%+v; want %d dropped with a queue of %d", s, spans-queue, queue)
 	}
 }
 
-// What the collector refuses is counted, makes room again, and is logged once.
+// TestRefusingCollector: refused spans are counted, leave the queue, and are logged once.
 func TestRefusingCollector(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	t.Cleanup(refusing.Close)
@@ -69,7 +69,7 @@ func TestRefusingCollector(t *testing.T) {
 	if s := e.Stats(); s != (otlp.Stats{Failed: 6}) {
 		t.Errorf("%+v, want 6 failed and nothing dropped", s)
 	}
-	if n := strings.Count(log.String(), "takes no spans"); n != 1 {
+	if n := strings.Count(log.String(), "the trace collector failed"); n != 1 {
 		t.Errorf("%d warnings, want one:\n%s", n, &log)
 	}
 }

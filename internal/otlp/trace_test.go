@@ -39,12 +39,11 @@ var (
 		saga.Pivot("charge", saga.Do(charge, saga.Retry(3, 200*time.Millisecond, time.Second))))
 )
 
-// shop is a coordinator, a collector and two services, all of whose spans go
-// there.
+// shop is a coordinator and two services that send their spans to one collector.
 type shop struct {
 	*receiver
 	client *client.Client
-	failed chan struct{} // closed when the bank has failed for the first time
+	failed chan struct{} // closed at the bank's first failure
 	dir    string
 	stop   func()
 	sent   []*otlp.Exporter
@@ -56,8 +55,7 @@ func open(t *testing.T, traced bool) *shop {
 	return s
 }
 
-// restart begins the coordinator, the services and the client again, on the same
-// data.
+// restart restarts the coordinator, the services and the client on the same data.
 func (s *shop) restart(t *testing.T, traced bool) {
 	t.Helper()
 	config := server.Config{DataDir: s.dir, Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{checkout},
@@ -168,20 +166,20 @@ func named(spans []span, name string) (found []span) {
 	return found
 }
 
-// ended: the transition that ended the saga, and everything it waited for, came.
+// ended reports whether the last transition of a saga and enough other spans have arrived.
 func ended(atLeast int) func([]span) bool {
 	return func(spans []span) bool {
 		return len(spans) >= atLeast && slices.ContainsFunc(spans, func(s span) bool { return s.attributes["amends.saga.ended"] == true })
 	}
 }
 
-// tree draws who is below whom, in the order in which they began.
+// tree draws the tree of spans, in the order of their start.
 func tree(t *testing.T, spans []span, root string) string {
 	t.Helper()
 	byID := map[string]span{}
 	for _, s := range spans {
 		if _, twice := byID[s.id]; twice {
-			t.Errorf("span %s (%s) came twice", s.id, s.name)
+			t.Errorf("span %s (%s) arrived twice", s.id, s.name)
 		}
 		byID[s.id] = s
 	}
@@ -204,13 +202,13 @@ func tree(t *testing.T, spans []span, root string) string {
 	}
 	below(root, "")
 	if drawn != len(spans) {
-		t.Errorf("%d of %d spans hang in the tree", drawn, len(spans))
+		t.Errorf("%d of %d spans are in the tree", drawn, len(spans))
 	}
 	return b.String()
 }
 
-// A checkout's trace is one tree across the bus, below the caller's span, with
-// links to the answers and across the wait between two attempts.
+// TestOneTreeAcrossTheBus: a checkout's trace is one tree across the bus, below the
+// caller's span, with links to the answers and across the wait between two attempts.
 func TestOneTreeAcrossTheBus(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
@@ -228,7 +226,7 @@ func TestOneTreeAcrossTheBus(t *testing.T) {
     coordinator: answer charge ~answer:process saga.command.bank.charge
 `
 	if diff := cmp.Diff(want, tree(t, spans, "b7ad6b7169203331")); diff != "" {
-		t.Errorf("the trace is not the tree that it should be (-want +got):\n%s", diff)
+		t.Errorf("the tree of spans differs (-want +got):\n%s", diff)
 	}
 	checkAttributes(t, spans, birth)
 }
@@ -281,8 +279,9 @@ func checkAttributes(t *testing.T, spans []span, birth contract.Birth) {
 	}
 }
 
-// Without a caller's trace the saga's id makes one, and a coordinator that stops
-// and starts again in the middle goes on with it: the context is in the store.
+// TestTraceSurvivesARestart: without a caller's trace the ids are derived from the saga's
+// id. After a restart in the middle, the coordinator continues the trace from the stored
+// context.
 func TestTraceSurvivesARestart(t *testing.T) {
 	s := open(t, false)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -308,12 +307,12 @@ func TestTraceSurvivesARestart(t *testing.T) {
 		t.Errorf("not one tree below the start:\n%s", drawn)
 	}
 	if !strings.Contains(drawn, "retry charge ~wait:answer charge\n    bank: process saga.command.bank.charge\n") {
-		t.Errorf("the second attempt, after the restart, does not hang in the tree:\n%s", drawn)
+		t.Errorf("the second attempt, after the restart, is not in the tree:\n%s", drawn)
 	}
 }
 
-// Going back is part of the same tree, and a caller who does not sample is not
-// overruled.
+// TestUndoAndSampling: undos are part of the same tree, and a caller's decision not to
+// sample is kept.
 func TestUndoAndSampling(t *testing.T) {
 	s := open(t, false)
 	s.finish(t, "order-3", "poor", contract.Compensated, client.Trace("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
@@ -330,7 +329,7 @@ func TestUndoAndSampling(t *testing.T) {
   coordinator: answer reserve ~answer:process saga.command.stock.release
 `
 	if diff := cmp.Diff(want, tree(t, spans, "b7ad6b7169203331")); diff != "" {
-		t.Errorf("going back (-want +got):\n%s", diff)
+		t.Errorf("the tree of a compensation differs (-want +got):\n%s", diff)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -339,8 +338,8 @@ func TestUndoAndSampling(t *testing.T) {
 	}
 }
 
-// A person's decision is linked to the request that brought it and to the
-// transition in which the saga was parked, which is an error.
+// TestOperatorsDecision: the span of an operator's decision is linked to its request and to
+// the transition that parked the saga, whose span is an error.
 func TestOperatorsDecision(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
