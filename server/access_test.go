@@ -30,7 +30,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// certificate writes a certificate for this machine that signs itself.
+// certificate writes a self-signed certificate for this machine.
 func certificate(t *testing.T, dir, name string) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +59,7 @@ func certificate(t *testing.T, dir, name string) (cert, key string) {
 	return cert, key
 }
 
-// trusting is a client that trusts one certificate.
+// trusting returns a client that trusts one certificate.
 func trusting(t *testing.T, cert, name string) *http.Client {
 	t.Helper()
 	data, err := os.ReadFile(cert)
@@ -73,12 +73,12 @@ func trusting(t *testing.T, cert, name string) *http.Client {
 	return client
 }
 
-// clientTLS is the configuration of a trusting client.
+// clientTLS returns the TLS configuration of a trusting client.
 func clientTLS(c *http.Client) *tls.Config {
 	return c.Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // trusting made it
 }
 
-// keyed adds a key to every request.
+// keyed adds a token to every request.
 type keyed struct {
 	next http.RoundTripper
 	key  string
@@ -90,8 +90,8 @@ func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return k.next.RoundTrip(r)
 }
 
-// TestEveryDoorAsksForAKey: a server with tokens and TLS answers nobody without a
-// key, whichever way they take, and says of a decision who took it.
+// TestEveryDoorAsksForAKey: a server with tokens and TLS refuses requests without a token
+// on every interface, and records the token's name with each decision.
 func TestEveryDoorAsksForAKey(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "sagas.example.com")
@@ -135,7 +135,7 @@ func TestEveryDoorAsksForAKey(t *testing.T) {
 	decideAs(t, apiv1connect.NewCoordinatorServiceClient(olga, base, connect.WithGRPC()), "olga")
 }
 
-// parcel can be cancelled while nobody answers.
+// parcel is a definition that can be cancelled because no service answers.
 func parcel(t *testing.T) *saga.Definition {
 	t.Helper()
 	d, err := saga.ParseJSON([]byte(`{"name":"parcel","version":1,"steps":[{"step":{"name":"book","kind":"compensable",
@@ -192,8 +192,8 @@ func knock(t *testing.T, transport http.RoundTripper, method, address string) in
 	return response.StatusCode
 }
 
-// TestHostNames: beyond loopback without keys, as in a compose file, a web page of elsewhere
-// gets nothing by a name that was made to lead here; probes ask for whatever they like.
+// TestHostNames: with an open API, a web page cannot use DNS rebinding; probes may name any
+// host.
 func TestHostNames(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "0.0.0.0:0", API: server.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -216,14 +216,14 @@ func TestHostNames(t *testing.T) {
 	}
 }
 
-// other is a certificate that nobody shows.
+// other returns a certificate that is not used.
 func other(t *testing.T) string {
 	t.Helper()
 	cert, _ := certificate(t, t.TempDir(), "first.example.com")
 	return cert
 }
 
-// TestTLS: old protocols are refused, and a renewed certificate is shown without a
+// TestTLS: old protocol versions are refused, and a renewed certificate is used without a
 // restart.
 func TestTLS(t *testing.T) {
 	t.Parallel()
@@ -234,7 +234,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("with the first certificate: %d", got)
 	}
 	address := strings.TrimPrefix(d.HTTP, "https://")
-	for trusted, want := range map[string]int{cert: cli.ExitOK, other(t): cli.ExitNotReachable} { // as in a container, by the address it listens on
+	for trusted, want := range map[string]int{cert: cli.ExitOK, other(t): cli.ExitNotReachable} { // as in a container, by the listen address
 		var out bytes.Buffer
 		if code := cli.Run(t.Context(), []string{"healthcheck", "--http", address, "--tls-cert", trusted}, strings.NewReader(""), &out, &out); code != want {
 			t.Errorf("healthcheck: exit %d, want %d: %s", code, want, &out)
@@ -243,7 +243,7 @@ func TestTLS(t *testing.T) {
 	old := &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true} // asks whether the server refuses
 	if c, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", address); err == nil {
 		_ = c.Close()
-		t.Error("TLS 1.1 is spoken")
+		t.Error("TLS 1.1 is accepted")
 	}
 	certificate(t, dir, "second.example.com")
 	deadline := time.Now().Add(limit)
@@ -258,12 +258,12 @@ func TestTLS(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("it still shows the certificate of %s", shown)
+			t.Fatalf("the server still uses the certificate of %s", shown)
 		}
 	}
 }
 
-// TestAccessConfiguration: what would be open or readable on the way is refused,
+// TestAccessConfiguration: configurations that would be open or unencrypted are refused,
 // with what to do.
 func TestAccessConfiguration(t *testing.T) {
 	asks := access.Config{Tokens: "tokens"}
@@ -272,22 +272,22 @@ func TestAccessConfiguration(t *testing.T) {
 		want   string // "": right
 	}{
 		"loopback":               {server.Config{HTTP: "127.0.0.1:8080"}, ""},
-		"beyond":                 {server.Config{HTTP: "0.0.0.0:8080"}, "ask for keys (tokens: FILE"},
-		"beyond, TLS alone":      {server.Config{HTTP: "0.0.0.0:8080", TLSCert: "c", TLSKey: "k"}, "nobody is asked for a key"},
-		"beyond, keys":           {server.Config{HTTP: "0.0.0.0:8080", Access: asks}, "keys would pass in the clear: give a certificate (tls-cert, tls-key)"},
+		"beyond":                 {server.Config{HTTP: "0.0.0.0:8080"}, "configure authentication (tokens: FILE"},
+		"beyond, TLS alone":      {server.Config{HTTP: "0.0.0.0:8080", TLSCert: "c", TLSKey: "k"}, "without authentication"},
+		"beyond, keys":           {server.Config{HTTP: "0.0.0.0:8080", Access: asks}, "tokens would be sent without TLS: configure a certificate (tls-cert, tls-key)"},
 		"beyond, keys, TLS":      {server.Config{HTTP: "0.0.0.0:8080", Access: asks, TLSCert: "c", TLSKey: "k"}, ""},
 		"beyond, keys, proxy":    {server.Config{HTTP: "0.0.0.0:8080", Access: asks, Plaintext: true}, ""},
 		"beyond, said":           {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure}, ""},
-		"open and keys":          {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: asks, Plaintext: true}, "leave out one of the two"},
-		"half a certificate":     {server.Config{HTTP: "127.0.0.1:8080", TLSCert: "c"}, "together or not at all"},
-		"certificate for nobody": {server.Config{TLSCert: "c", TLSKey: "k"}, "no http address"},
-		"provider in the clear":  {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{OIDC: access.OIDC{Issuer: "http://login.example.com", ClientID: "a"}}}, "write https"},
-		"profiles beyond":        {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Pprof: true}, "pprof: profiles tell much"},
-		"profiles, API off":      {server.Config{HTTP: "0.0.0.0:8080", API: server.APIOff, Pprof: true}, "pprof: profiles tell much"},
+		"open and keys":          {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: asks, Plaintext: true}, "remove one of the two"},
+		"half a certificate":     {server.Config{HTTP: "127.0.0.1:8080", TLSCert: "c"}, "or neither"},
+		"certificate for nobody": {server.Config{TLSCert: "c", TLSKey: "k"}, "without an http address"},
+		"provider in the clear":  {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{OIDC: access.OIDC{Issuer: "http://login.example.com", ClientID: "a"}}}, "use https"},
+		"profiles beyond":        {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Pprof: true}, "pprof: profiles would be readable"},
+		"profiles, API off":      {server.Config{HTTP: "0.0.0.0:8080", API: server.APIOff, Pprof: true}, "pprof: profiles would be readable"},
 		"profiles, keys":         {server.Config{HTTP: "0.0.0.0:8080", Access: asks, Plaintext: true, Pprof: true}, ""},
 		"profiles here":          {server.Config{HTTP: "127.0.0.1:8080", Pprof: true}, ""},
-		"names for nobody":       {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Hosts: []string{"sagas.example.com"}}}, "need no such names"},
-		"public for nobody":      {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{PublicURL: "https://sagas.example.com"}}, "need no such names"},
+		"names for nobody":       {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Hosts: []string{"sagas.example.com"}}}, "do not use these names"},
+		"public for nobody":      {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{PublicURL: "https://sagas.example.com"}}, "do not use these names"},
 		"names, keys":            {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Tokens: "tokens", Hosts: []string{"sagas.example.com"}}}, ""},
 		"names, open":            {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}}, ""},
 		"names, API off":         {server.Config{HTTP: "127.0.0.1:8080", API: server.APIOff, Access: access.Config{Hosts: []string{"coordinator"}}}, ""},

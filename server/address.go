@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// splitListen reads host:port.
+// splitListen splits host:port.
 func splitListen(address string) (host string, port int, err error) {
 	host, p, err := net.SplitHostPort(address)
 	if err != nil {
@@ -22,8 +22,8 @@ func splitListen(address string) (host string, port int, err error) {
 	return host, port, err
 }
 
-// probe says at once why an address cannot be listened on; the embedded server
-// would take ten seconds to say less.
+// probe checks that an address can be listened on, because the embedded server would time
+// out with a worse error.
 func probe(ctx context.Context, setting, address string) error {
 	l, err := listen(ctx, setting, address)
 	if err != nil {
@@ -32,7 +32,7 @@ func probe(ctx context.Context, setting, address string) error {
 	return l.Close()
 }
 
-// ListenError says that an address of the configuration cannot be listened on.
+// ListenError is the error of an address that cannot be listened on.
 type ListenError struct {
 	Setting string // http or nats-listen
 	Address string
@@ -45,20 +45,20 @@ func (e *ListenError) Error() string {
 
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Fix says what to do about it.
+// Fix returns what to do about it.
 func (e *ListenError) Fix() string {
-	other := fmt.Sprintf("give another address with --%s, AMENDS_%s or the configuration file; port 0 takes a free one", e.Setting, strings.ToUpper(strings.ReplaceAll(e.Setting, "-", "_")))
+	other := fmt.Sprintf("use another address with --%s, AMENDS_%s or the configuration file; port 0 picks a free port", e.Setting, strings.ToUpper(strings.ReplaceAll(e.Setting, "-", "_")))
 	switch {
 	case errors.Is(e.Err, syscall.EADDRINUSE):
-		return "another process listens there, perhaps another coordinator: stop that one, or " + other
+		return "another process, perhaps another coordinator, listens there: stop it, or " + other
 	case errors.Is(e.Err, syscall.EACCES):
-		return "this user may not listen there, as on most ports below 1024: " + other
+		return "this user is not permitted to listen there, as usual for ports below 1024: " + other
 	default:
 		return other
 	}
 }
 
-// listen listens on an address of the configuration.
+// listen listens on a configured address.
 func listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -76,15 +76,15 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// localAddress reports whether host:port can be reached from this machine only.
-// What is no address is reported elsewhere.
+// localAddress reports whether host:port can be reached from this machine only. Invalid
+// addresses are reported elsewhere.
 func localAddress(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err != nil || loopback(host)
 }
 
-// checkURLs returns an error unless every part of a list is the address of a NATS
-// server. It does not repeat the part, which may hold a password.
+// checkURLs returns an error unless all entries of a list are URLs of NATS servers. It does
+// not quote them, because they may hold a password.
 func checkURLs(urls string) error {
 	if urls == "" {
 		return nil
@@ -92,13 +92,13 @@ func checkURLs(urls string) error {
 	for i, s := range strings.Split(urls, ",") {
 		u, err := natsURL(s)
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fmt.Errorf("number %d of the list is no address of a NATS server; give such as nats://nats.example.com:4222 (nats, tls, ws or wss)", i+1)
+			return fmt.Errorf("entry %d of the list is not a NATS URL; write, for example, nats://nats.example.com:4222 (nats, tls, ws or wss)", i+1)
 		}
 	}
 	return nil
 }
 
-// natsURL reads one of a list of addresses of NATS servers, as the client does.
+// natsURL parses a URL of a NATS server as the client does.
 func natsURL(text string) (*url.URL, error) {
 	text = strings.TrimSpace(text)
 	if !strings.Contains(text, "://") {

@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// backupLimit bounds one backup: while it runs the store cannot reuse space.
+// backupLimit is the timeout of a backup: while it runs, the store cannot reuse space.
 const backupLimit = 30 * time.Minute
 
-// mountBackup takes the whole address, so that the console does not take the rest.
+// mountBackup registers all methods of /backup, because the console takes all other paths.
 func (s *Server) mountBackup(mux *http.ServeMux) {
 	mux.Handle("POST /backup", s.backup())
 	mux.HandleFunc("/backup", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "a backup is asked for with POST", http.StatusMethodNotAllowed)
+		http.Error(w, "use POST for a backup", http.StatusMethodNotAllowed)
 	})
 }
 
-// backup streams a consistent copy of the store to whom package access lets pass: it
-// holds every saga's data, so that is an admin or, where nobody is asked for a key, a
-// program on the same machine.
+// backup streams a consistent copy of the store, which holds all data of all sagas. Package
+// access admits only admins or, without authentication, programs on this machine.
 func (s *Server) backup() http.Handler {
 	var busy atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,7 +30,7 @@ func (s *Server) backup() http.Handler {
 			http.Error(w, "the coordinator is starting or stopping; try again", http.StatusServiceUnavailable)
 			return
 		case !busy.CompareAndSwap(false, true):
-			http.Error(w, "another backup is being written; try again when it is done", http.StatusConflict)
+			http.Error(w, "another backup is in progress; try again when it is done", http.StatusConflict)
 			return
 		}
 		defer busy.Store(false)
@@ -43,9 +42,9 @@ func (s *Server) backup() http.Handler {
 			return
 		}
 		if err != nil {
-			s.config.Logger.Error("backup", slog.Any("error", err))
-			panic(http.ErrAbortHandler) // cut the connection, so that nobody takes half a copy for a whole one
+			s.config.Logger.Error("backup failed", slog.Any("error", err))
+			panic(http.ErrAbortHandler) // breaks the connection, so that a partial copy is not taken for a complete one
 		}
-		s.config.Logger.Info("backup", slog.Int64("bytes", n))
+		s.config.Logger.Info("backup done", slog.Int64("bytes", n))
 	})
 }

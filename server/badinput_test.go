@@ -17,10 +17,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestBadInputOnTheWire holds I9 for the whole process, with the bytes that a
-// program in any language could send: each request that is wrong gets its
-// error, each answer that is wrong becomes a dead letter with its reason, and the
-// saga beside them completes.
+// TestBadInputOnTheWire checks I9 for the whole process with raw messages: every invalid
+// request gets an error, every invalid answer becomes a dead letter with a reason, and
+// other sagas complete.
 func TestBadInputOnTheWire(t *testing.T) {
 	def, err := saga.ParseJSON([]byte(`{"name":"cake","version":1,"input":{"id":"string"},"steps":[
 		{"step":{"name":"bake","kind":"compensable","do":{"participant":"oven","action":"bake","result":{"shelf":"string"}},"undo":{"participant":"oven","action":"eat"}}},
@@ -44,7 +43,7 @@ func TestBadInputOnTheWire(t *testing.T) {
 	w.asks("wait", "", `"phase":"completed"`, "ce-sagaid", "e1")
 }
 
-// badRequests sends what a caller can get wrong.
+// badRequests sends invalid requests of a caller.
 func badRequests(w *wire) {
 	const ok = `{"id":"e1"}`
 	cake := func(id string, more ...string) []string {
@@ -83,7 +82,7 @@ func badRequests(w *wire) {
 	w.asks("define", `{"name":"cake","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`, "new version")
 }
 
-// badAnswers publishes what a participant can get wrong. e1 are the tokens of a saga.
+// badAnswers publishes invalid answers of a participant. e1 are the tokens of a saga.
 func badAnswers(w *wire, e1 string) {
 	done := []string{"ce-type", transport.TypeCompleted}
 	bake := "saga.event.oven." + e1 + ".bake.do.1"
@@ -106,7 +105,7 @@ func badAnswers(w *wire, e1 string) {
 	w.answers("saga.event.oven."+strings.Repeat("x", 3000)+".7.bake.do.1", `{}`, done...)
 }
 
-// wire speaks to a coordinator with a plain NATS client.
+// wire uses a coordinator with a plain NATS client.
 type wire struct {
 	t    *testing.T
 	conn *nats.Conn
@@ -135,8 +134,8 @@ func headers(pairs []string) nats.Header {
 	return h
 }
 
-// asks sends a request and wants words of the reply: of its code, its reason or
-// its data; "": no refusal.
+// asks sends a request and expects words in the code, reason or data of the reply; ""
+// expects no refusal.
 func (w *wire) asks(method, data, want string, header ...string) {
 	w.t.Helper()
 	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: headers(header), Data: []byte(data)}, limit)
@@ -154,7 +153,7 @@ func (w *wire) asks(method, data, want string, header ...string) {
 	}
 }
 
-// birth asks for the birth of a saga, which is in the subject of its answers.
+// birth returns the birth of a saga, which is part of the subject of its answers.
 func (w *wire) birth(id string) string {
 	w.t.Helper()
 	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api.get", Header: headers([]string{"ce-sagaid", id})}, limit)
@@ -168,7 +167,7 @@ func (w *wire) birth(id string) string {
 	return s.Birth.String()
 }
 
-// answers publishes as a participant does: the bus has it when this returns.
+// answers publishes an answer as a participant does, and waits for the acknowledgement.
 func (w *wire) answers(subject, data string, header ...string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
@@ -178,8 +177,7 @@ func (w *wire) answers(subject, data string, header ...string) {
 	}
 }
 
-// dead reads as many dead letters as are wanted, and counts them by a word of the
-// reason.
+// dead reads the expected number of dead letters, and counts them by words of the reason.
 func (w *wire) dead(want map[string]int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
@@ -191,7 +189,7 @@ func (w *wire) dead(want map[string]int) {
 	for range want {
 		m, err := consumer.Next(jetstream.FetchMaxWait(limit))
 		if err != nil {
-			break // what is missing is reported below
+			break // missing ones are reported below
 		}
 		reason, err := url.PathUnescape(m.Headers().Get("ce-reason"))
 		if err != nil {

@@ -24,8 +24,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// taken is more bytes than any route reads of a body, with what lies between the ends of a
-// connection.
+// taken is more than any route reads of a body, buffers of the connection included.
 const taken = 32 << 20
 
 var (
@@ -33,8 +32,8 @@ var (
 	computed = regexp.MustCompile(`\bmux\.Handle(?:Func)?\(([^"\n]+)`)
 )
 
-// registered are the patterns of all routes, from the source: those that a literal names, and
-// those of generated code, which are listed here and counted there.
+// registered returns the patterns of all routes: literals in the source, and those of
+// generated code, which are listed here and counted there.
 func registered(t *testing.T) map[string]bool {
 	t.Helper()
 	patterns, others := map[string]bool{}, 0
@@ -59,7 +58,7 @@ func registered(t *testing.T) map[string]bool {
 	}
 	generated := []string{"/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
 	if want := len(generated) + 1; others != want { // and the service
-		t.Fatalf("%d routes are mounted by generated code, %d are known here: add the new one", others, want)
+		t.Fatalf("generated code mounts %d routes, but %d are listed here: add the new one", others, want)
 	}
 	for _, path := range generated {
 		patterns["POST "+path] = true
@@ -71,7 +70,7 @@ func registered(t *testing.T) map[string]bool {
 	return patterns
 }
 
-// flood is a body without an end. It breaks off when too much was taken.
+// flood is an endless body. It fails when too much of it was read.
 type flood struct {
 	begin io.Reader
 	sent  atomic.Int64
@@ -94,9 +93,9 @@ var errTaken = errors.New("somebody reads all that is sent")
 
 const part = "--x\r\nContent-Disposition: form-data; name=\"next\"; filename=\"f\"\r\nContent-Type: application/octet-stream\r\n\r\n"
 
-// TestNoRouteReadsWhatItDoesNotNeed sends each route bodies without an end, with a key and
-// without, over HTTP/1 and HTTP/2: it answers or hangs up, has read little, and has put none
-// of it into a file (I10).
+// TestNoRouteReadsWhatItDoesNotNeed sends endless bodies to each route, with and without a
+// token, over HTTP/1 and HTTP/2. The server answers or closes the connection, after reading
+// little and writing none of it to a file (I10).
 func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
 	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
 	if err != nil {

@@ -410,8 +410,8 @@ func TestOpenBus(t *testing.T) {
 		"without TLS":     {server.NATS{Listen: "0.0.0.0:4222", Users: "u"}, "nats-listen-cert"},
 		"closed":          {server.NATS{Listen: "0.0.0.0:4222", Users: "u", ListenCert: "c", ListenKey: "k"}, ""},
 		"said":            {server.NATS{Listen: "0.0.0.0:4222", Open: true}, ""},
-		"half":            {server.NATS{ListenCert: "c"}, "together or not at all"},
-		"of nobody":       {server.NATS{URL: "nats://a:4222", Users: "u"}, "leave out one of the two"},
+		"half":            {server.NATS{ListenCert: "c"}, "or neither"},
+		"of nobody":       {server.NATS{URL: "nats://a:4222", Users: "u"}, "remove one of the two"},
 		"external beyond": {server.NATS{URL: "nats://a:4222", Listen: "0.0.0.0:4222"}, ""},
 	} {
 		c := server.Config{DataDir: t.TempDir(), NATS: tt.nats}

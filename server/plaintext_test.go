@@ -44,7 +44,7 @@ func TestNATSPasswordInTheClear(t *testing.T) {
 		if (err == nil) != tt.safe {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err != nil && (!strings.Contains(err.Error(), "in the clear") || strings.Contains(err.Error(), "swordfish")) {
+		if err != nil && (!strings.Contains(err.Error(), "without TLS") || strings.Contains(err.Error(), "swordfish")) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := tt.nats.Bus("doctor", ""); !tt.safe && err == nil {

@@ -2,7 +2,6 @@
 //
 //	coordinator serve ──▶ server      everything else ──▶ internal/cli ──▶ NATS ──▶ a running coordinator
 //
-// "coordinator --help" lists the commands; docs/OPERATING.md describes them. The
-// program itself does nothing: see package cli. Failure looks like a line on
-// stderr and an exit code other than 0; package cli lists them.
+// "coordinator --help" lists the commands; docs/OPERATING.md describes them. The code is in
+// package cli. Failure looks like a message on stderr and a non-zero exit code.
 package main

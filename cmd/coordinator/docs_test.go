@@ -17,16 +17,16 @@ import (
 // limit is how long anything may take here.
 const limit = 5 * time.Minute
 
-// notHere are the commands of the pages that are not run here, and why.
+// notHere maps commands of the pages that the test does not run to the reason.
 var notHere = map[string]string{
 	"go run ./examples/order-checkout": "TestDemo of the example runs it",
 	"docker compose up":                "compose-test.sh of the example runs it",
 	"go test ./...":                    "it is running",
 }
 
-// TestPagesCanBeFollowed runs every command of the README and of the tutorial, in its order,
-// in an empty folder that has the repository's files: what serves goes on beside the rest, and
-// everything else has to succeed. Addresses are free ones, so that it disturbs nobody.
+// TestPagesCanBeFollowed runs every command of the README and the tutorial, in order, in an
+// empty directory with the repository's files. Servers keep running in the background; all
+// other commands must succeed. Free ports are used.
 func TestPagesCanBeFollowed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it links three programs")
@@ -59,7 +59,7 @@ func TestPagesCanBeFollowed(t *testing.T) {
 			}
 			left, err := filepath.Glob(filepath.Join(f.dir, "*.db"))
 			if err != nil || len(left) > 0 {
-				t.Errorf("whoever deletes ./data does not begin again: %v, %v", left, err)
+				t.Errorf("deleting ./data does not reset everything: %v, %v", left, err)
 			}
 		})
 	}
@@ -67,7 +67,7 @@ func TestPagesCanBeFollowed(t *testing.T) {
 
 var shells = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
 
-// commandsOf are the lines of the page's shell blocks, without comments.
+// commandsOf returns the lines of the page's shell blocks, without comments.
 func commandsOf(t *testing.T, page string) (commands []string) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -84,11 +84,11 @@ func commandsOf(t *testing.T, page string) (commands []string) {
 	return commands
 }
 
-// follower is somebody who does what a page says.
+// follower runs the commands of a page.
 type follower struct {
 	t        *testing.T
 	bin, dir string
-	env      []string // of what runs beside a coordinator
+	env      []string // of the background processes
 }
 
 func (f *follower) follow(command string) {
@@ -107,7 +107,7 @@ func (f *follower) follow(command string) {
 	case len(args) > 1 && args[0] == "coordinator":
 		program, args = args[0], args[1:]
 	default:
-		f.t.Fatalf("%s: whoever has only this repository and Go cannot run it; or say in notHere why it is not run here", command)
+		f.t.Fatalf("%s: it needs more than this repository and Go; or add it to notHere with a reason", command)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	f.t.Cleanup(cancel)

@@ -20,15 +20,15 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// Coordinator answers every request of the API, in the protocol of Connect, with Text in
-// each string of the answer, at every depth. Requests and fields that are new are included
-// by themselves. Whatever else it is asked it refuses, with Bytes.
+// Coordinator answers every request of the API, in Connect's protocol, with Text in each
+// string of the answer, at every depth. New requests and fields are covered automatically.
+// All other requests are refused with Bytes.
 type Coordinator struct {
-	Yes    bool   // of every bool
-	Fails  bool   // it answers errors
-	Source string // of definitions. Default: Text
-	Key    string // of orphans. Default: Text
-	Text   string // in every other string. Default: Text
+	Yes    bool   // value of every bool
+	Fails  bool   // answers with errors
+	Source string // source of definitions. Default: Text
+	Key    string // key of orphans. Default: Text
+	Text   string // value of every other string. Default: Text
 
 	mu       sync.Mutex
 	requests int
@@ -36,21 +36,21 @@ type Coordinator struct {
 	sent     map[string]proto.Message // the first answer, by method
 }
 
-// Forget makes it answer as if it had not been asked yet.
+// Forget resets the counts and recorded answers.
 func (c *Coordinator) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests, c.asked, c.sent = 0, map[string]int{}, map[string]proto.Message{}
 }
 
-// Requests is how often it was asked.
+// Requests returns the number of requests.
 func (c *Coordinator) Requests() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.requests
 }
 
-// Sent is the first answer of a method, such as List; nil: it was not asked.
+// Sent returns the first answer of a method, such as List; nil if it was not called.
 func (c *Coordinator) Sent(method string) proto.Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +59,7 @@ func (c *Coordinator) Sent(method string) proto.Message {
 
 var methods = apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
 
-// codec is how a request and its answer are written.
+// codec encodes answers in the format of the request.
 type codec struct {
 	content string // type of the answer
 	marshal func(proto.Message) ([]byte, error)
@@ -83,7 +83,7 @@ func (c *Coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = w.Write([]byte(Bytes))
-	case method.IsStreamingServer() && (c.Fails || before > 0): // or else who watches would watch on
+	case method.IsStreamingServer() && (c.Fails || before > 0): // ends, because a client would watch forever
 		w.Header().Set("Content-Type", as.content)
 		_, _ = w.Write(envelope(2, must(json.Marshal(map[string]any{"error": c.refusal()}))))
 	case c.Fails:
@@ -99,7 +99,7 @@ func (c *Coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// must is for what cannot fail: messages that were filled here.
+// must panics on errors that cannot happen.
 func must(data []byte, err error) []byte {
 	if err != nil {
 		panic(err)
@@ -107,7 +107,7 @@ func must(data []byte, err error) []byte {
 	return data
 }
 
-// count counts a request, and returns how often the method was asked before.
+// count counts a request, and returns how often the method was called before.
 func (c *Coordinator) count(method protoreflect.MethodDescriptor) (before int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +123,7 @@ func (c *Coordinator) count(method protoreflect.MethodDescriptor) (before int) {
 	return before
 }
 
-// answer is what a method answers: the first time with a next page, and then without.
+// answer returns the answer of a method; only the first one has a next page.
 func (c *Coordinator) answer(method protoreflect.MethodDescriptor, before int) proto.Message {
 	kind, err := protoregistry.GlobalTypes.FindMessageByName(method.Output().FullName())
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *Coordinator) answer(method protoreflect.MethodDescriptor, before int) p
 	return m.Interface()
 }
 
-// refusal is an error with its detail.
+// refusal returns an error with its detail.
 func (c *Coordinator) refusal() map[string]any {
 	detail := &apiv1.Refusal{}
 	c.Fill(detail.ProtoReflect())
@@ -164,7 +164,7 @@ func (c *Coordinator) fill(m protoreflect.Message, depth int) {
 		proto.Merge(known, durationpb.New(3*time.Second))
 		return
 	}
-	const deepest = 6 // an event holds a saga
+	const deepest = 6 // an event contains a saga
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
@@ -205,7 +205,7 @@ func (c *Coordinator) value(f protoreflect.FieldDescriptor) protoreflect.Value {
 	panic("canary: fill a field of kind " + f.Kind().String() + " as well")
 }
 
-// envelope is one message of a stream.
+// envelope encodes one message of a stream.
 func envelope(flags byte, data []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{flags}, uint32(len(data))), data...)
 }

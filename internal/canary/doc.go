@@ -1,11 +1,10 @@
-// Package canary is what strangers may write, for tests of what shows it: text with every
-// kind of character that a terminal or a browser obeys, and a coordinator that answers
-// nothing else.
+// Package canary provides text that others may write, for tests of what displays it: every
+// kind of character that a terminal or browser interprets, and a coordinator that answers
+// with nothing else.
 //
 //	command line, console ──▶ Coordinator: each string of each answer is Text
 //	      │
-//	      └─ what they show ──▶ Obeyed, Forged
+//	      └─ their output ──▶ Obeyed, Forged
 //
-// The rules are written down here once more, on purpose: they are what the code that
-// escapes is held against.
+// The rules are repeated here on purpose: the tests compare the escaping code with them.
 package canary

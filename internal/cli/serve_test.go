@@ -19,7 +19,7 @@ func TestTakenAddress(t *testing.T) {
 	for flag, other := range map[string]string{"http": "nats-listen", "nats-listen": "http"} {
 		var out, errs bytes.Buffer
 		code := Run(t.Context(), []string{"serve", "--data-dir", t.TempDir(), "--" + flag, address, "--" + other, "127.0.0.1:0"}, strings.NewReader(""), &out, &errs)
-		for _, says := range []string{flag + " " + address, "\n  another process listens there", "another address with --" + flag + ", AMENDS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))} {
+		for _, says := range []string{flag + " " + address, "\n  another process, perhaps another coordinator, listens there", "use another address with --" + flag + ", AMENDS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))} {
 			if code != ExitFailed || !strings.Contains(errs.String(), says) {
 				t.Errorf("--%s: exit code %d, output lacks %q: %s", flag, code, says, &errs)
 			}

@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// Enabled reports whether this build can die at its points.
+// Enabled reports whether this build can crash at its points.
 const Enabled = true
 
-// state is what the environment asks for, and what was visited.
+// state holds what the environment asks for, and the visits so far.
 type state struct {
 	mu     sync.Mutex
 	target Point // "" for none
@@ -39,7 +39,7 @@ var current = sync.OnceValue(func() *state {
 	return s
 })
 
-// parse reads name#visit.
+// parse parses name#visit.
 func parse(want string) (point Point, visit int) {
 	name, number, found := strings.Cut(want, "#")
 	visit = 1
@@ -55,8 +55,8 @@ func parse(want string) (point Point, visit int) {
 	return Point(name), visit
 }
 
-// Here counts the visit, and ends the process if it is the one that the
-// environment names. It may be called from any goroutine.
+// Here counts the visit, and kills the process if the environment names this visit. It is
+// safe for concurrent use.
 func Here(point Point) {
 	s := current()
 	s.mu.Lock()
@@ -77,7 +77,7 @@ func Here(point Point) {
 	if err != nil {
 		panic(fmt.Sprintf("die at %s: %v", point, err))
 	}
-	select {} // the signal is on its way; nobody passes this point
+	select {} // waits for the signal
 }
 
 // wrappers are the laboratory's: by interface T, a func(T) T.

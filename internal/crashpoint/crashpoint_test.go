@@ -131,7 +131,7 @@ func selected(e ast.Expr) string {
 	return ""
 }
 
-// TestNothingRemains: the compiler puts nothing in the place of a call.
+// TestNothingRemains: without the tag, the compiler removes the calls.
 func TestNothingRemains(t *testing.T) {
 	if Enabled {
 		t.Skip("this build can die")

@@ -4,12 +4,11 @@ import "slices"
 
 // How a build with the tag crashpoints is told what to do.
 const (
-	Env    = "AMENDS_CRASHPOINT"      // name#visit: where to die; without a visit, at the first
-	LogEnv = "AMENDS_CRASHPOINTS_LOG" // a file that gets the name of every point that is visited
+	Env    = "AMENDS_CRASHPOINT"      // name#visit at which to crash; the first visit if omitted
+	LogEnv = "AMENDS_CRASHPOINTS_LOG" // file that gets the name of every visited point
 )
 
-// Died begins the last line that a process writes to its log: the point at which
-// it ended itself follows.
+// Died begins the last line in the log: the point at which the process killed itself.
 const Died = "died at "
 
 // Point names a place and a moment: "store: before Commit".

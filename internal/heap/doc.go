@@ -1,10 +1,9 @@
-// Package heap suits Go's garbage collector to a service that makes much garbage and
-// keeps little. It does not measure or bound what the service keeps; limits of the
-// coordinator do that (I10).
+// Package heap tunes Go's garbage collector for a service with much garbage and a small
+// live heap. It does not limit memory use; the coordinator's limits do (I10).
 //
 //	what is in use ──▶ GOGC: twice, or up to Floor, at most five times
 //	the cgroup     ──▶ GOMEMLIMIT: nine tenths of what it allows
 //
-// It sets what belongs to the whole process, so only programs use it. Nothing of it can
-// fail the program: if the limit cannot be found out, it logs a warning and goes on.
+// It changes settings of the whole process, so only programs use it. It cannot fail: if the
+// memory limit is unknown, it logs a warning and continues.
 package heap

@@ -12,44 +12,41 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// Floor is the size, in bytes, that the heap may grow to before garbage is collected,
-// however little of it is in use. Each collection costs by what is in use, and frees
-// what is not: with Go's default, twice what is in use, a coordinator under load that
-// uses 50 MB collects ten times a second.
+// Floor is the heap size, in bytes, up to which garbage is not collected, even if little of
+// it is live. The cost of a collection depends on the live heap: with Go's default, a
+// coordinator with 50 MB live collects ten times a second under load.
 const Floor = 256 << 20
 
-// What GOGC may be: the heap grows to twice what is in use, Go's default, or to five
-// times at most.
+// Limits of GOGC: Go's default, and the maximum.
 const (
 	ordinary = 100
 	largest  = 400
 )
 
-// pace is how often GOGC is fitted to what is in use.
+// pace is how often GOGC is adjusted.
 const pace = 250 * time.Millisecond
 
-// Tune has the process collect garbage no sooner than its heap has grown to five times
-// what is in use, or to Floor, or to half the memory limit, whichever is least; and sets
-// that limit to nine tenths of what the cgroup, such as a container, may use. Where GOGC
-// or GOMEMLIMIT is set in the environment, it holds instead. It returns at once and goes
-// on until ctx ends.
+// Tune makes the garbage collector wait until the heap has grown to five times its live
+// size, to Floor, or to half the memory limit, whichever is least. It sets the memory limit
+// to nine tenths of the cgroup's, such as a container's. GOGC and GOMEMLIMIT in the
+// environment take precedence. It returns at once and adjusts GOGC until ctx ends.
 func Tune(ctx context.Context, logger *slog.Logger) {
 	limit, err := memlimit.Set()
 	if err != nil {
-		logger.Warn("cannot find out how much memory this process may use; set GOMEMLIMIT if it is limited", slog.Any("error", err))
+		logger.Warn("cannot detect the memory limit; set GOMEMLIMIT if there is one", slog.Any("error", err))
 	}
 	if limit < math.MaxInt64 {
-		logger.Info("memory is limited", slog.Int64("limit_bytes", limit))
+		logger.Info("memory limit detected", slog.Int64("limit_bytes", limit))
 	}
 	if os.Getenv("GOGC") == "" {
 		go hold(ctx, floor(limit))
 	}
 }
 
-// floor is Floor, or half of what the process may use.
+// floor returns Floor, or half the memory limit if that is less.
 func floor(limit int64) uint64 { return uint64(min(Floor, limit/2)) }
 
-// hold fits GOGC to a floor until ctx ends; then it is ordinary.
+// hold adjusts GOGC until ctx ends, then resets it.
 func hold(ctx context.Context, floor uint64) {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"},
@@ -74,8 +71,8 @@ func hold(ctx context.Context, floor uint64) {
 	}
 }
 
-// percent is the GOGC with which the heap grows to the floor when live of it is in use,
-// and roots are what is scanned outside of it: the goal is live + (live+roots)*GOGC/100
+// percent returns the GOGC with which the heap grows to floor. live is the live heap and
+// roots what is scanned outside of it: the goal is live + (live+roots)*GOGC/100
 // (https://go.dev/doc/gc-guide).
 func percent(floor, live, roots uint64) int {
 	if live >= floor {

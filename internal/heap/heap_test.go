@@ -39,8 +39,8 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// TestSuit: a process that keeps little collects less often, one that keeps much as often
-// as ever, and afterwards everything is as it was.
+// TestSuit: with a small live heap the process collects less often, with a large one as
+// usual, and afterwards GOGC is reset.
 func TestSuit(t *testing.T) {
 	t.Setenv("GOGC", "")
 	synctest.Test(t, func(t *testing.T) {
@@ -50,19 +50,19 @@ func TestSuit(t *testing.T) {
 		Tune(ctx, slog.New(slog.DiscardHandler))
 		synctest.Wait()
 		if suited := garbage(); suited < 2*ordinarily {
-			t.Errorf("%d MiB of garbage are made before a collection, and %d without the floor: expected twice as much at least", suited>>20, ordinarily>>20)
+			t.Errorf("%d MiB of garbage before a collection, %d MiB without the floor: want at least twice as much", suited>>20, ordinarily>>20)
 		}
 		runtime.KeepAlive(little)
 		much := pointers(Floor)
 		runtime.GC()
-		time.Sleep(pace) // virtual, in the bubble of synctest: GOGC is fitted once more
+		time.Sleep(pace) // virtual time: GOGC is adjusted again
 		synctest.Wait()
 		if got := gogc(); got != ordinary {
 			t.Errorf("GOGC is %d with more in use than the floor, want %d", got, ordinary)
 		}
 		runtime.KeepAlive(much)
 		runtime.GC()
-		time.Sleep(pace) // virtual, in the bubble of synctest: GOGC is fitted once more
+		time.Sleep(pace) // virtual time: GOGC is adjusted again
 		synctest.Wait()
 		if got := gogc(); got != largest {
 			t.Errorf("GOGC is %d with next to nothing in use, want %d", got, largest)
@@ -75,20 +75,19 @@ func TestSuit(t *testing.T) {
 	})
 }
 
-// TestSuitLeavesTheEnvironment: whoever sets GOGC has it.
+// TestSuitLeavesTheEnvironment: GOGC in the environment takes precedence.
 func TestSuitLeavesTheEnvironment(t *testing.T) {
 	t.Setenv("GOGC", "100")
 	synctest.Test(t, func(t *testing.T) {
 		Tune(t.Context(), slog.New(slog.DiscardHandler))
 		synctest.Wait()
 		if got := gogc(); got != ordinary {
-			t.Errorf("GOGC is %d, and the environment says %d", got, ordinary)
+			t.Errorf("GOGC is %d, want %d from the environment", got, ordinary)
 		}
 	})
 }
 
-// pointers returns memory of a size in bytes that holds pointers, as what a coordinator
-// keeps does.
+// pointers allocates memory of a size in bytes that holds pointers, like a coordinator's.
 func pointers(size int) (all []*[1 << 10]byte) {
 	for range size >> 10 {
 		all = append(all, new([1 << 10]byte))
@@ -96,8 +95,8 @@ func pointers(size int) (all []*[1 << 10]byte) {
 	return all
 }
 
-// garbage returns how much is made, in bytes, before it is collected the next time: not how
-// often that is within a time, which a busy machine decides as well.
+// garbage returns how many bytes are allocated before the next collection, which does not
+// depend on the load of the machine.
 func garbage() uint64 {
 	runtime.GC()
 	sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}, {Name: "/gc/heap/live:bytes"}}

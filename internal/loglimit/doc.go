@@ -1,10 +1,9 @@
-// Package loglimit limits repeated log lines of one kind, so that whoever can make
-// the program log once a message cannot fill its disk (I10).
+// Package loglimit limits repeated log messages of one kind, so that one message per
+// request cannot fill the disk (I10).
 //
-//	logger ──▶ Limiter: first line at once, then one in 10 s, "and n more" ──▶ handler
+//	logger ──▶ Limiter: first message at once, then one in 10 s, "and n more" ──▶ handler
 //
-// Warnings and errors are limited; other levels pass. A kind is a level, a message and
-// the values of the attributes in Keys. It starts no goroutine and no timer: what was
-// held back is told with the next line that passes, whatever its kind. Metrics count
-// every single case; the log does not.
+// Warnings and errors are limited; other levels pass. A kind is a level, a message and the
+// values of the attributes in Keys. There is no goroutine or timer: suppressed messages are
+// reported with the next message that passes, whatever its kind. Metrics count every case.
 package loglimit

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Keys are the attributes whose values tell kinds of lines with the same message apart.
-// Each has few values, or is cut and bounded by MaxKinds.
+// Keys are the attributes whose values distinguish kinds of messages with the same text.
+// Each has few values, or is truncated and limited by MaxKinds.
 var Keys = map[string]bool{"class": true, "stream": true, "participant": true}
 
-// MoreKey is the attribute that says how many lines of the kind were held back.
+// MoreKey is the attribute with the number of suppressed messages of the kind.
 const MoreKey = "more"
 
-// Logger returns a logger whose warnings and errors are limited; see the package
-// comment. A logger that is limited already is returned as it is.
+// Logger returns a logger that limits warnings and errors. A limited logger is returned as
+// it is.
 func Logger(l *slog.Logger) *slog.Logger {
 	if _, limited := l.Handler().(*handler); limited {
 		return l
@@ -24,14 +24,14 @@ func Logger(l *slog.Logger) *slog.Logger {
 	return slog.New(&handler{next: l.Handler(), limiter: NewLimiter()})
 }
 
-// handler passes on what its limiter admits.
+// handler passes on the records that its limiter admits.
 type handler struct {
 	next    slog.Handler
-	limiter *Limiter // shared by all that came of one Logger
-	kind    string   // what the attributes of With say
+	limiter *Limiter // shared by all loggers derived from one Logger
+	kind    string   // attributes of With that are in Keys
 }
 
-// line is a record that is held back, with the handler that would have written it.
+// line is a suppressed record, with the handler to write it.
 type line struct {
 	to     slog.Handler
 	record slog.Record
@@ -58,7 +58,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, withMore(r, more))
 }
 
-// withMore says in the message and in an attribute how many lines were held back.
+// withMore adds the number of suppressed messages to the message and as an attribute.
 func withMore(r slog.Record, more int) slog.Record {
 	if more == 0 {
 		return r
@@ -82,7 +82,7 @@ func (h *handler) kindOf(r *slog.Record) string {
 	return b.String()
 }
 
-// maxValue bounds what of an attribute's value tells kinds apart, in bytes.
+// maxValue is how many bytes of an attribute's value distinguish kinds.
 const maxValue = 64
 
 func add(b *strings.Builder, a slog.Attr) {

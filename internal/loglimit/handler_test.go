@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/internal/loglimit"
 )
 
-// logger writes lines without their time.
+// logger logs without times.
 func logger(out *bytes.Buffer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -27,8 +27,9 @@ func lines(out *bytes.Buffer) []string {
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
-// The first line of a kind comes at once, further ones once in ten seconds and with how
-// many were held back; other kinds and levels are not held back by it (I10).
+// TestRepeatedLines: the first message of a kind is logged at once, further ones every ten
+// seconds with the number of suppressed ones. Other kinds and levels are not affected
+// (I10).
 func TestRepeatedLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -54,7 +55,7 @@ func TestRepeatedLines(t *testing.T) {
 		}
 		time.Sleep(loglimit.Interval)
 		l.Warn("dead letter", "class", "type")
-		want = []string{ // what was held back is told with whatever comes next
+		want = []string{ // suppressed messages are reported with the next message
 			`level=WARN msg="dead letter (and 998 more)" class=step subject=a more=998`,
 			`level=WARN msg="dead letter" class=type`,
 		}
@@ -66,12 +67,13 @@ func TestRepeatedLines(t *testing.T) {
 		l.Warn("dead letter", "class", "step")
 		l.Warn("dead letter", "class", "step")
 		if got := lines(&out); len(got) != 1 || !strings.Contains(got[0], "class=step") {
-			t.Errorf("the log says %q, want one line: the others are within ten seconds of it", got)
+			t.Errorf("the log has %q, want one message within ten seconds", got)
 		}
 	})
 }
 
-// Kinds beyond the bound are one kind, and are told apart again when there is room (I10).
+// TestKindsAreBounded: kinds over the limit count as one kind, until there is room again
+// (I10).
 func TestKindsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -80,18 +82,18 @@ func TestKindsAreBounded(t *testing.T) {
 			l.Warn("malformed", "participant", fmt.Sprint("p", n))
 		}
 		if got := len(lines(&out)); got != loglimit.MaxKinds+1 {
-			t.Errorf("%d lines at once, want one of each of %d kinds and one of all others", got, loglimit.MaxKinds)
+			t.Errorf("%d messages at once, want one for each of %d kinds and one for all others", got, loglimit.MaxKinds)
 		}
 		time.Sleep(loglimit.Interval + time.Second)
 		l.Warn("malformed", "participant", "q")
 		got := lines(&out)
 		if last := got[len(got)-1]; len(got) != 2 || !strings.Contains(got[0], "more=") || !strings.HasSuffix(last, "participant=q") {
-			t.Errorf("the log says %q, want what was held back, and the new kind by itself", got)
+			t.Errorf("the log has %q, want the suppressed messages, and the new kind separately", got)
 		}
 	})
 }
 
-// A logger that is limited is not limited again: each layer may ask for it.
+// TestLimitedOnce: limiting a limited logger changes nothing.
 func TestLimitedOnce(t *testing.T) {
 	var out bytes.Buffer
 	l := loglimit.Logger(logger(&out))

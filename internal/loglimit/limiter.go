@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Bounds.
+// Limits.
 const (
-	// Interval is the least time between two lines of one kind.
+	// Interval is the minimum time between two messages of one kind.
 	Interval = 10 * time.Second
-	// MaxKinds bounds the kinds that are told apart; further ones count as one kind.
+	// MaxKinds is the maximum number of kinds; further ones count as one kind.
 	MaxKinds = 256
 )
 
-// Limiter admits the first line of a kind at once, and then one in Interval. It is safe
+// Limiter admits the first message of a kind at once, and then one per Interval. It is safe
 // for concurrent use.
 type Limiter struct {
 	mu    sync.Mutex
@@ -22,21 +22,21 @@ type Limiter struct {
 	swept time.Time
 }
 
-// kind is what happened to the lines of one kind of late.
+// kind is the recent history of one kind.
 type kind struct {
-	told time.Time // when one was admitted last
-	more int       // held back since then
-	last any       // the latest of those
+	told time.Time // when the last one was admitted
+	more int       // suppressed since then
+	last any       // the latest suppressed one
 }
 
-// other is the kind of what comes beyond MaxKinds.
+// other is the kind of all messages over MaxKinds.
 const other = "\x00"
 
-// NewLimiter returns a Limiter that has seen nothing.
+// NewLimiter returns an empty Limiter.
 func NewLimiter() *Limiter { return &Limiter{kinds: map[string]*kind{}} }
 
-// Admit reports whether a line of a kind may pass at a time, and how many of its kind
-// were held back before it. line is handed to the caller of Overdue when it is held back.
+// Admit reports whether a message of a kind may pass, and how many of its kind were
+// suppressed before. Overdue returns line if it is suppressed.
 func (l *Limiter) Admit(name string, now time.Time, line any) (more int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *Limiter) Admit(name string, now time.Time, line any) (more int, ok bool
 	return more, true
 }
 
-// forget drops the kinds of which nothing was held back and the next may pass.
+// forget drops kinds without suppressed messages whose Interval is over.
 func (l *Limiter) forget(now time.Time) {
 	for name, k := range l.kinds {
 		if k.more == 0 && now.Sub(k.told) >= Interval {
@@ -71,14 +71,14 @@ func (l *Limiter) forget(now time.Time) {
 	}
 }
 
-// Held is a line that was held back, the latest of its kind, and how many were before it.
+// Held is the latest suppressed message of a kind, and the number of earlier ones.
 type Held struct {
 	Line any
 	More int
 }
 
-// Overdue returns, for each kind whose Interval is over, the latest line that was held
-// back, as admitted now. It looks once a second at most.
+// Overdue returns and admits, for each kind whose Interval is over, the latest suppressed
+// message. It checks at most once a second.
 func (l *Limiter) Overdue(now time.Time) []Held {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Mark stands where something is hidden.
+// Mark replaces what is hidden.
 const Mark = "********"
 
-// URLs hides the user, password and query of a URL, or of several with commas between, with
-// a scheme or without, right or wrong.
+// URLs hides users, passwords and queries in a URL or a comma-separated list of URLs, with
+// or without a scheme, valid or not.
 func URLs(list string) string {
 	all := strings.Split(list, ",")
 	for i, one := range all {
@@ -29,11 +29,11 @@ func URLs(list string) string {
 	return strings.Join(all, ",")
 }
 
-// userInfo is what stands between a scheme and an @ in a text: up to the last @ of what
-// hangs together, because a password that is not encoded may have one.
+// userInfo matches from a scheme to the last @ of a word, because an unencoded password may
+// contain one.
 var userInfo = regexp.MustCompile(`://[^\s"'<>]*@`)
 
-// query is what stands between a scheme and the end of a query, in a text.
+// query matches the query of a URL in a text.
 var query = regexp.MustCompile(`(://[^\s"'<>?]*\?)[^\s"'<>]*`)
 
 // Text hides the users, passwords and queries of all URLs in a text.
@@ -45,7 +45,7 @@ func Text(text string) string {
 	return query.ReplaceAllString(text, "${1}"+Mark)
 }
 
-// Error is err with what Text makes of its sentence; nil for nil.
+// Error returns err with a text masked by Text; nil for nil.
 func Error(err error) error {
 	if err == nil {
 		return nil
@@ -61,7 +61,7 @@ func (h hidden) Error() string { return Text(h.error.Error()) }
 // Unwrap is part of error.
 func (h hidden) Unwrap() error { return h.error }
 
-// Writer writes to w what Text makes of each Write.
+// Writer returns a writer that masks each Write with Text.
 func Writer(w io.Writer) io.Writer { return writer{w} }
 
 type writer struct{ to io.Writer }

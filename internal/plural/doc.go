@@ -1,4 +1,4 @@
-// Package plural writes counts as people read them: 1 saga, 2 sagas.
+// Package plural formats counts for people: 1 saga, 2 sagas.
 //
 //	plural.Of(n, "command waits", "commands wait")
 //

@@ -2,7 +2,7 @@ package plural
 
 import "fmt"
 
-// Of is how many there are: one behind 1, and many behind every other number.
+// Of returns the count with one after 1, and with many after every other number.
 func Of[N ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -5,29 +5,29 @@ import (
 	"sync"
 )
 
-// Why something is not admitted.
+// Errors of Take.
 var (
-	ErrAll  = errors.New("quota: as many are under way as may be")
-	ErrEach = errors.New("quota: as many of this caller's are under way as one may have")
+	ErrAll  = errors.New("quota: the total limit is reached")
+	ErrEach = errors.New("quota: the limit of this caller is reached")
 )
 
-// Quota counts what is under way. It is safe for concurrent use.
+// Quota counts work in progress. It is safe for concurrent use.
 type Quota struct {
 	all, each int
 
 	mu    sync.Mutex
 	total int
-	held  map[string]int // by caller; nobody has 0
+	held  map[string]int // by caller; callers with 0 are removed
 }
 
-// New returns a Quota of all at once. each is what one caller may have of them; 0: as
-// many as the others leave free, so that one alone has half, and a newcomer gets in.
+// New returns a Quota with a total limit and a limit per caller. With each 0, a caller may
+// have as many as are free, so that one alone gets half, and others still get in.
 func New(all, each int) *Quota {
 	return &Quota{all: all, each: each, held: map[string]int{}}
 }
 
-// Take admits one thing more of a caller, to be given back with Give, or returns ErrAll
-// or ErrEach.
+// Take counts one more for a caller, to be returned with Give, or returns ErrAll or
+// ErrEach.
 func (q *Quota) Take(caller string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -46,7 +46,7 @@ func (q *Quota) Take(caller string) error {
 	return nil
 }
 
-// Give ends one thing of a caller that was admitted.
+// Give returns what Take counted.
 func (q *Quota) Give(caller string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

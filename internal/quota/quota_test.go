@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/internal/quota"
 )
 
-// TestQuota holds a quota against a model, whoever comes and goes (I10).
+// TestQuota compares a quota with a model (I10).
 func TestQuota(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all, each := rapid.IntRange(1, 12).Draw(t, "all"), rapid.IntRange(0, 6).Draw(t, "each")
@@ -45,7 +45,7 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-// TestNewcomerGetsIn: one who takes all that there is leaves as much (I13).
+// TestNewcomerGetsIn: a caller that takes all it can leaves as much for others (I13).
 func TestNewcomerGetsIn(t *testing.T) {
 	q := quota.New(8, 0)
 	hog := 0

@@ -1,16 +1,15 @@
-// Package setting finds the value of every flag that is not on the command line.
+// Package setting finds the values of flags that are not on the command line.
 //
 //	flag ─or else─▶ AMENDS_… variable ─or else─▶ config file ─or else─▶ default
 //	                            │                    │
 //	                            └───── Source ───────┘ ─▶ kong
 //
-// It does not know which flags there are, and does not look at the environment or
-// at files by itself: both are handed to it. What a value means is package cli's
-// and package server's.
+// It does not know the flags, and does not read the environment or files itself: both are
+// passed in. Packages cli and server interpret the values.
 //
-// It keeps its part of I9: a config file that is wrong in any way costs a clear
-// error and nothing else.
+// It keeps its part of I9: an invalid config file results in a clear error and nothing
+// else.
 //
-// Failure looks like Source.Problem: everything that is wrong at once, each with
-// the variable or the key that it is wrong in, and never with a secret.
+// Failure looks like Source.Problem: all problems at once, each with its variable or key,
+// and without secrets.
 package setting

@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// testFlags have every kind of value that a flag of "serve" has.
+// testFlags have every type of value that a flag of "serve" has.
 type testFlags struct {
 	Config    string        `env:"AMENDS_CONFIG" type:"path"`
 	HTTP      string        `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080"`
@@ -26,7 +26,7 @@ type testFlags struct {
 	Retention time.Duration `env:"AMENDS_RETENTION" default:"720h"`
 }
 
-// parsing is a grammar that is made once and used with one source after the other.
+// parsing is a parser that is built once and used with many sources.
 type parsing struct {
 	*Source
 	parser *kong.Kong
@@ -44,7 +44,7 @@ func newParsing(tb testing.TB) *parsing {
 	return &p
 }
 
-// parse reads data as the config file, in an environment with the given variables.
+// parse parses data as the config file, with the given environment variables.
 func (p *parsing) parse(data []byte, variables map[string]string) error {
 	p.Source = New(
 		func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
@@ -53,9 +53,8 @@ func (p *parsing) parse(data []byte, variables map[string]string) error {
 	return err
 }
 
-// FuzzConfigFile checks arbitrary config files (I9): the parser gets a value for
-// every flag, whatever is wrong is a problem, and the value is the default then;
-// never a panic, and what is in a secret's place is never shown.
+// FuzzConfigFile checks arbitrary config files (I9): every flag gets a value, which is the
+// default if there is a problem. It never panics, and never shows a secret.
 func FuzzConfigFile(f *testing.F) {
 	f.Add([]byte("http: 127.0.0.1:8080\nshards: 8\n"), "swordfish")
 	f.Add([]byte("shards: many\nretention: 3 weeks\nhtpp: x\n"), "swordfish")
@@ -67,8 +66,8 @@ func FuzzConfigFile(f *testing.F) {
 	p := newParsing(f)
 	f.Fuzz(func(t *testing.T, data []byte, secret string) {
 		canary := "canary-" + secret
-		if !strings.Contains(canary, "\x00") { // no variable can hold that
-			t.Setenv("AMENDS_KEY", canary) // the parser looks there itself
+		if !strings.Contains(canary, "\x00") { // environment variables cannot contain it
+			t.Setenv("AMENDS_KEY", canary) // the parser reads it itself
 		}
 		err := p.parse(data, map[string]string{"AMENDS_NATS_PASSWORD": canary, "AMENDS_KEY": canary})
 		if err != nil {
@@ -82,8 +81,8 @@ func FuzzConfigFile(f *testing.F) {
 				t.Errorf("--%s is %v, from %s", flag.Name, flag.Target, from)
 			}
 		}
-		if p.Problem() == nil { // AMENDS_KEY is no number
-			t.Error("a wrong variable is no problem")
+		if p.Problem() == nil { // AMENDS_KEY is not a number
+			t.Error("an invalid variable is not reported")
 		}
 		fmt.Fprintln(&said, p.Problem())
 		if strings.Contains(said.String(), canary) && !bytes.Contains(data, []byte("canary")) {
@@ -92,7 +91,7 @@ func FuzzConfigFile(f *testing.F) {
 	})
 }
 
-// isDefault reports whether a flag has the value that it has when nobody gives one.
+// isDefault reports whether a flag has its default value.
 func isDefault(flag *kong.Flag) bool {
 	switch v := flag.Target.Interface().(type) {
 	case time.Duration:

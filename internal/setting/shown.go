@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// Shown is a flag's value as it may be shown to anybody: without what is secret.
+// Shown returns a flag's value with secrets masked.
 func Shown(flag *kong.Flag) string {
 	value := fmt.Sprint(flag.Target.Interface())
 	switch {
@@ -17,7 +17,7 @@ func Shown(flag *kong.Flag) string {
 		return ""
 	case flag.Tag.Has("secret"):
 		return masked.Mark
-	case flag.PlaceHolder == "URL", strings.Contains(value, "://"): // the former may do without a scheme
+	case flag.PlaceHolder == "URL", strings.Contains(value, "://"): // a URL flag may lack the scheme
 		return masked.URLs(value)
 	}
 	return value

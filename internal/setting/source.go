@@ -15,10 +15,9 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// Source finds the value of every flag that is not on the command line: in the
-// environment, or else in the config file, or else the default. It remembers
-// which, and collects what is wrong instead of stopping at the first mistake. It
-// is good for one command line.
+// Source finds the value of a flag in the environment, or else in the config file, or else
+// the default. It remembers which, and collects all problems instead of stopping at the
+// first. Use it for one command line only.
 type Source struct {
 	lookup   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
@@ -31,14 +30,14 @@ type Source struct {
 
 var _ kong.Resolver = (*Source)(nil)
 
-// New returns a source that asks lookup for variables of the environment
-// (os.LookupEnv) and readFile for the config file (os.ReadFile).
+// New returns a source that reads variables with lookup (os.LookupEnv) and the config file
+// with readFile (os.ReadFile).
 func New(lookup func(string) (string, bool), readFile func(path string) ([]byte, error)) *Source {
 	return &Source{lookup: lookup, readFile: readFile, from: map[string]string{}, read: map[*kong.Flag]bool{}}
 }
 
-// Of says where a flag's value came from: "flag", "env AMENDS_HTTP", "file
-// amends.yaml" or "default".
+// Of returns where a flag's value comes from: "flag", "env AMENDS_HTTP", "file amends.yaml"
+// or "default".
 func (o *Source) Of(flag string) string {
 	if from, ok := o.from[flag]; ok {
 		return from
@@ -46,15 +45,14 @@ func (o *Source) Of(flag string) string {
 	return "flag"
 }
 
-// Problem is everything that is wrong with the environment and the config file,
-// nil when nothing is.
+// Problem returns all problems of the environment and the config file, or nil.
 func (o *Source) Problem() error { return errors.Join(o.problems...) }
 
 // Validate is part of kong.Resolver; values are checked one by one in Resolve.
 func (o *Source) Validate(*kong.Application) error { return nil }
 
-// Resolve is part of kong.Resolver: it gives the value of a flag that is not on
-// the command line; nil means the default.
+// Resolve is part of kong.Resolver: it returns the value of a flag that is not on the
+// command line; nil means the default.
 func (o *Source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	for _, f := range parent.Flags {
 		if f.Name == "config" && !o.read[f] {
@@ -76,8 +74,8 @@ func (o *Source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 	return nil, nil
 }
 
-// checked returns value if the flag can take it. If not, it takes note and
-// returns the default, so that the next mistake is found as well.
+// checked returns value if it is valid for the flag. If not, it records the problem and
+// returns the default, so that further problems are found.
 func (o *Source) checked(flag *kong.Flag, value, where string) (any, error) {
 	scratch := reflect.New(flag.Target.Type()).Elem()
 	err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), scratch)
@@ -94,12 +92,12 @@ func (o *Source) checked(flag *kong.Flag, value, where string) (any, error) {
 	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, masked.URLs(value), flag.Name, masked.Text(why)))
 	o.from[flag.Name] = "default, because " + where + " is wrong"
 	if !flag.HasDefault {
-		return reflect.Zero(flag.Target.Type()).Interface(), nil // "" is no value for every flag
+		return reflect.Zero(flag.Target.Type()).Interface(), nil // "" is not valid for every flag
 	}
 	return flag.Default, nil
 }
 
-// load reads the config file: a YAML mapping from names of flags to values.
+// load reads the config file, a YAML mapping of flag names to values.
 func (o *Source) load(path string, flags []*kong.Flag) {
 	if path == "" {
 		return
@@ -113,12 +111,12 @@ func (o *Source) load(path string, flags []*kong.Flag) {
 	o.parse(path, data, flags)
 }
 
-// parse takes the values of the config file's content.
+// parse parses the content of the config file.
 func (o *Source) parse(path string, data []byte, flags []*kong.Flag) {
 	var values map[string]any
 	if err := yaml.Unmarshal(data, &values); err != nil {
 		if mistyped, ok := errors.AsType[*yaml.TypeError](err); ok {
-			err = errors.New(quoted.ReplaceAllString(strings.Join(mistyped.Errors, "; "), "what stands there"))
+			err = errors.New(quoted.ReplaceAllString(strings.Join(mistyped.Errors, "; "), "the value"))
 		}
 		o.problems = append(o.problems, fmt.Errorf("%s is not a YAML mapping from names of flags to values: %w", path, err))
 		return
@@ -149,10 +147,10 @@ func (o *Source) parse(path string, data []byte, flags []*kong.Flag) {
 	}
 }
 
-// quoted is what YAML's errors quote of the file, which may be a secret.
+// quoted matches text of the file in YAML's errors, which may be a secret.
 var quoted = regexp.MustCompile("`[^`]*`?")
 
-// scalar writes a value of a config file as a flag would be written.
+// scalar formats a value of the config file as on the command line.
 func scalar(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
@@ -168,7 +166,7 @@ func scalar(v any) (string, error) {
 	}
 }
 
-// suggest names the key that was probably meant, or all of them.
+// suggest returns the most similar key, or all of them.
 func suggest(key string, known []string) string {
 	best, distance := "", 4
 	for _, k := range known {
@@ -183,7 +181,7 @@ func suggest(key string, known []string) string {
 	return "; the keys are " + strings.Join(known, ", ")
 }
 
-// editDistance is the Levenshtein distance of two short words.
+// editDistance returns the Levenshtein distance of two short words.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

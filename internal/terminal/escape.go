@@ -8,14 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// Escape writes as escapes what a terminal would obey or not show: control characters
-// (C0, DEL, C1), separators of lines and paragraphs, format characters (the marks,
-// embeddings, overrides and isolates of bidirectional text, and what has no width, but for
-// the joiners that scripts need), and bytes that are no UTF-8. Escapes of characters are
-// those of JSON, \n or \u202e; such of bytes are \x9b.
+// Escape escapes what a terminal would interpret or not show: control characters (C0, DEL,
+// C1), line and paragraph separators, format characters (bidirectional controls and
+// zero-width characters, except for joiners, which scripts need), and invalid UTF-8.
+// Characters are escaped as in JSON, \n or \u202e, and bytes as \x9b.
 func Escape(text string) string { return escape(text, false) }
 
-// escape is Escape, or leaves line feeds and tabs as they are.
+// escape is Escape, but keeps line feeds and tabs if lines is true.
 func escape(text string, lines bool) string {
 	at := unsafeAt(text, lines)
 	if at < 0 {
@@ -47,7 +46,7 @@ func escape(text string, lines bool) string {
 	return b.String()
 }
 
-// unsafeAt is where the first character stands that has to be escaped; -1: there is none.
+// unsafeAt returns the index of the first character to escape, or -1.
 func unsafeAt(text string, lines bool) int {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -64,7 +63,7 @@ func unsafeAt(text string, lines bool) int {
 	return -1
 }
 
-// unsafe reports whether a character beyond ASCII has to be escaped.
+// unsafe reports whether a non-ASCII character must be escaped.
 func unsafe(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
 	return r != nonJoiner && r != joiner && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)

@@ -37,24 +37,24 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// hostile draws text with what a terminal obeys.
+// hostile draws text with characters that a terminal interprets.
 var hostile = rapid.Custom(func(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{
 		"a", "order-42", "\n", "\r", "\t", "\x1b[31m", "\x00", "\x7f", "\u0085", "\u009b", "\u202e", "\u2066", "\u2028", "\ufeff", "\U000e0041", "é", "日", "\x9b", "\xff", "\xed\xa0\x80", `\`, `"`, "<", "%s",
 	}), 0, 12).Draw(t, "parts"), "")
 })
 
-// printable reports whether text is UTF-8 without anything that a terminal obeys.
+// printable reports whether text is UTF-8 without characters that a terminal interprets.
 func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsAny(text, "\r\t\x1b\x00\x7f\u0085\u009b\u202e\u2066\u2028\ufeff\U000e0041")
 }
 
-// Whatever is formatted, by whatever operation, is written without what a terminal obeys and in
-// the line where the format has it; and what is JSON keeps its value.
+// TestStream: whatever is formatted, the output has no control characters and only the
+// format's own lines; JSON keeps its values.
 func TestStream(t *testing.T) {
 	var plain bytes.Buffer
 	if err := terminal.New(&plain).JSONLine("<a> & b"); err != nil || plain.String() != "\"<a> & b\"\n" {
-		t.Errorf("JSON with escapes that nobody needs: %q, %v", plain.String(), err)
+		t.Errorf("unnecessary escapes in JSON: %q, %v", plain.String(), err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := hostile.Draw(t, "text")
@@ -88,7 +88,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// full takes so many bytes.
+// full accepts a limited number of bytes.
 type full struct{ room int }
 
 func (f *full) Write(p []byte) (int, error) {
@@ -100,7 +100,7 @@ func (f *full) Write(p []byte) (int, error) {
 
 var errFull = errors.New("no space left")
 
-// The first error of writing is kept, and nothing is written behind it.
+// TestStreamOnAFullDisk: the first write error is kept, and nothing is written after it.
 func TestStreamOnAFullDisk(t *testing.T) {
 	f := &full{room: 8}
 	s := terminal.New(f)

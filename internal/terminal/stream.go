@@ -11,10 +11,10 @@ import (
 	"golang.org/x/term"
 )
 
-// Stream is stdout or stderr. Its methods may be used by several goroutines.
+// Stream is stdout or stderr. It is safe for concurrent use.
 type Stream struct {
-	file    *os.File // nil: it is no file, and so no terminal
-	screen  int      // columns of the terminal; 0: it is none, and lines are as long as they are
+	file    *os.File // nil: not a file, and so not a terminal
+	screen  int      // columns of the terminal; 0: not a terminal, and lines are not wrapped
 	colours bool
 
 	mu  sync.Mutex
@@ -22,7 +22,7 @@ type Stream struct {
 	err error
 }
 
-// New returns the stream that writes to w. It colours words and wraps tables on a terminal,
+// New returns a stream that writes to w. On a terminal it colours words and wraps tables,
 // unless NO_COLOR (no-color.org) is set or the terminal is dumb.
 func New(w io.Writer) *Stream {
 	s := &Stream{to: w}
@@ -35,7 +35,7 @@ func New(w io.Writer) *Stream {
 	return s
 }
 
-// measure reads the size of the terminal, which people change, and returns its height.
+// measure updates the width of the terminal, which may change, and returns its height.
 func (s *Stream) measure() (height int) {
 	width, height, err := term.GetSize(int(s.file.Fd()))
 	if err != nil || width < 40 {
@@ -48,17 +48,17 @@ func (s *Stream) measure() (height int) {
 	return height
 }
 
-// Terminal reports whether somebody looks at it.
+// Terminal reports whether it is a terminal.
 func (s *Stream) Terminal() bool { return s.screen > 0 }
 
-// Err is the first error of writing; nil: all is written.
+// Err returns the first write error.
 func (s *Stream) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// write is the only way to what is below.
+// write is the only code that writes to the underlying writer.
 func (s *Stream) write(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,8 +67,7 @@ func (s *Stream) write(text string) {
 	}
 }
 
-// Printf writes as fmt.Printf does. The format is the program's own; what stands in the
-// place of the operations is escaped, line feeds included.
+// Printf is fmt.Printf with escaped arguments, including their line feeds.
 func (s *Stream) Printf(format string, a ...any) {
 	for i := range a {
 		a[i] = guard(a[i])
@@ -76,11 +75,11 @@ func (s *Stream) Printf(format string, a ...any) {
 	s.write(fmt.Sprintf(format, a...))
 }
 
-// guard returns v so that it is escaped when it is formatted.
+// guard wraps v so that it is escaped when it is formatted.
 func guard(v any) any {
 	switch v.(type) {
 	case coloured, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, bool:
-		return v // also where the format takes a width from it
+		return v // also used as a width
 	}
 	return guarded{v}
 }
@@ -92,8 +91,8 @@ func (g guarded) Format(f fmt.State, operation rune) {
 	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, operation), g.value))) // fmt keeps it in memory
 }
 
-// Word is a word in its colour, such as completed in green, for Printf's %s: on a
-// terminal, and if its meaning is the same everywhere.
+// Word returns a word for Printf's %s that is coloured on a terminal if it is a status,
+// such as completed in green.
 func (s *Stream) Word(word string) fmt.Formatter { return coloured{word, s.colours} }
 
 // JSON writes v as indented JSON.
@@ -105,7 +104,7 @@ func (s *Stream) JSONLine(v any) error { return s.encode(v, "") }
 func (s *Stream) encode(v any, indent string) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // a terminal is no browser
+	e.SetEscapeHTML(false) // the output is not HTML
 	e.SetIndent("", indent)
 	if err := e.Encode(v); err != nil {
 		return err
@@ -114,9 +113,8 @@ func (s *Stream) encode(v any, indent string) error {
 	return nil
 }
 
-// Lines is for text with lines of its own, which are left as they are: logs, help,
-// pictures and scripts. Everything else is escaped. Each Write has to be of whole
-// characters.
+// Lines returns a writer for text with its own lines: logs, help, diagrams and scripts. All
+// other characters are escaped. Each Write must hold complete characters.
 func (s *Stream) Lines() io.Writer { return lines{s} }
 
 type lines struct{ *Stream }
@@ -127,8 +125,8 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), l.Err()
 }
 
-// Redraw clears the terminal and writes what draw writes to picture, which may have so
-// many lines.
+// Redraw clears the terminal and writes what draw writes to picture, which may have height
+// lines.
 func (s *Stream) Redraw(draw func(picture *Stream, height int)) {
 	height := 24
 	if s.file != nil && s.Terminal() {

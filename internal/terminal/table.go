@@ -7,15 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Table writes rows of cells in columns. The first row is the head. On a terminal cells of
-// the widest columns go on in the line below until the lines fit, and words that mean the
-// same everywhere have colours. Nothing is cut.
+// Table writes rows in columns; the first row is the header. On a terminal the widest
+// columns are wrapped until lines fit, and statuses are coloured. Nothing is cut.
 func (s *Stream) Table(rows [][]string) { s.write(s.table(rows, 0)) }
 
-// Top is Table that leaves out the rows behind so many lines.
+// Top is Table limited to this many lines.
 func (s *Stream) Top(rows [][]string, lines int) { s.write(s.table(rows, lines)) }
 
-// table draws rows; most 0: however many lines they take.
+// table formats rows; most 0 means no limit of lines.
 func (s *Stream) table(rows [][]string, most int) string {
 	safe := make([][]string, len(rows))
 	for i, row := range rows {
@@ -54,8 +53,8 @@ func (s *Stream) table(rows [][]string, most int) string {
 	return all.String()
 }
 
-// wrap breaks text into lines of at most so many characters: at spaces, and within words
-// that are longer.
+// wrap breaks text into lines of at most width characters: at spaces, or within longer
+// words.
 func wrap(text string, width int) (lines []string) {
 	left := []rune(text)
 	for len(left) > width && width > 0 {
@@ -72,7 +71,7 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, string(left))
 }
 
-// columns are the widths of a table's columns; screen 0: as wide as they are.
+// columns returns the widths of a table's columns; with screen 0 they are not limited.
 func columns(rows [][]string, screen int) []int {
 	var widths []int
 	for _, row := range rows {
@@ -100,7 +99,7 @@ func columns(rows [][]string, screen int) []int {
 	return widths
 }
 
-// coloured is a word that has a colour when it is printed.
+// coloured is a word that is coloured when it is formatted.
 type coloured struct {
 	word string
 	on   bool
@@ -109,7 +108,7 @@ type coloured struct {
 // Format is part of fmt.Formatter.
 func (c coloured) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, colour(Escape(c.word), c.on)) }
 
-// colour is a word in its colour, if it has one.
+// colour returns a word with its colour, if it has one.
 func colour(word string, on bool) string {
 	if code := colours[word]; on && code != "" {
 		return "\x1b[" + code + "m" + word + "\x1b[0m"

@@ -9,9 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTablesAreWhole: whatever is in a table, each cell is there whole: on a terminal, piece
-// by piece in its column, within the width of the screen if the columns have room; elsewhere
-// in one line.
+// TestTablesAreWhole: a table contains each cell completely: on a terminal, wrapped in its
+// column within the width of the screen if possible; elsewhere in one line.
 func TestTablesAreWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching(`[a-zé-]{0,30}`)
@@ -31,7 +30,7 @@ func TestTablesAreWhole(t *testing.T) {
 				t.Fatalf("a line of %d on a screen of %d:\n%s", n, screen, out.String())
 			}
 		}
-		// Every letter of every cell is there, in the order of its column.
+		// Every letter of every cell appears, in the order of its column.
 		letters := func(text string) string { return strings.ReplaceAll(text, " ", "") }
 		if columns == 1 {
 			want := ""
@@ -60,7 +59,7 @@ func TestTablesAreWhole(t *testing.T) {
 	})
 }
 
-// TestWrap: words go on below, and those that are too long are broken; nothing is lost.
+// TestWrap: text is wrapped at spaces, and long words are broken; nothing is lost.
 func TestWrap(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "",
@@ -75,7 +74,7 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestTop: a picture that is drawn again in its place has no row beyond its last line.
+// TestTop: output that is redrawn in place has no row beyond its last line.
 func TestTop(t *testing.T) {
 	var out bytes.Buffer
 	s := &Stream{to: &out, screen: 40}

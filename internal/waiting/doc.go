@@ -1,9 +1,9 @@
-// Package waiting says on what a program waits: at once, and every few seconds, since when
-// and why.
+// Package waiting logs what a program waits for: at once, and then every few seconds, with
+// since when and why.
 //
-//	a loop that tries again ──▶ Still(why) ──▶ a line now, and one every 5 s
+//	a retry loop ──▶ Still(why) ──▶ a line now, and one every 5 s
 //	                        ──▶ Over()     ──▶ a line, if there was one before
 //
-// It does not wait itself, has no goroutine, and gives up nothing: whoever waits knows for
-// how long. A Line belongs to one goroutine.
+// It does not wait itself and has no goroutine; the caller decides when to give up. A Line
+// belongs to one goroutine.
 package waiting

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Every is how often is said that something is still waited for.
+// Every is how often waiting is logged again.
 const Every = 5 * time.Second
 
-// Limit is how long is waited for what should be there, unless something else is stated.
+// Limit is the default timeout for waiting.
 const Limit = 10 * time.Minute
 
-// Line says on what is waited.
+// Line logs one wait.
 type Line struct {
 	log   *slog.Logger
 	what  string
 	attrs []any
 	limit time.Duration
 	began time.Time
-	said  time.Time // zero: not yet
+	said  time.Time // zero: not logged yet
 }
 
-// On returns a line about a wait that begins now and ends after limit at the latest; 0: it is
-// not limited. The logger is slog.Default() if there is none: silence helps nobody who waits.
+// On returns a Line for a wait that begins now and has a timeout; 0 means none. A nil
+// logger means slog.Default(), so that waiting is never silent.
 func On(log *slog.Logger, what string, limit time.Duration, attrs ...any) *Line {
 	if log == nil {
 		log = slog.Default()
@@ -30,8 +30,8 @@ func On(log *slog.Logger, what string, limit time.Duration, attrs ...any) *Line 
 	return &Line{log: log, what: what, attrs: attrs, limit: limit, began: time.Now()}
 }
 
-// Still says that it is waited, and why what was tried last did not work, unless that was said
-// less than Every ago.
+// Still logs that the wait goes on and the error of the last attempt, unless it did so
+// within Every.
 func (l *Line) Still(why error) {
 	now := time.Now()
 	if !l.said.IsZero() && now.Sub(l.said) < Every {
@@ -48,7 +48,7 @@ func (l *Line) Still(why error) {
 	l.log.Warn("waiting for "+l.what, attrs...)
 }
 
-// Over says that it is there, if it was said that it is waited for.
+// Over logs the end of the wait, if the wait was logged.
 func (l *Line) Over() {
 	if !l.said.IsZero() {
 		l.log.Info("no longer waiting for "+l.what, append([]any{"waited", time.Since(l.began).Round(time.Millisecond).String()}, l.attrs...)...)

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/internal/waiting"
 )
 
-// TestLine: it is said at once, every few seconds and no oftener, since when, why and until
-// when; and that it is over, if it was said before.
+// TestLine: a wait is logged at once and then every few seconds, with since when, why and
+// the timeout; its end is logged only if it was.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -21,7 +21,7 @@ func TestLine(t *testing.T) {
 		line := waiting.On(log, "the bus", time.Minute, "url", "nats://here")
 		line.Over()
 		if out.Len() > 0 {
-			t.Errorf("it says without a wait: %s", &out)
+			t.Errorf("logged without a wait: %s", &out)
 		}
 		began := time.Now().UTC().Format(time.RFC3339)
 		for range 200 {
@@ -30,18 +30,18 @@ func TestLine(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if len(lines) != 4 {
-			t.Fatalf("in 20 s it said\n%s", &out)
+			t.Fatalf("logged in 20 s:\n%s", &out)
 		}
 		for _, one := range lines {
 			for _, word := range []string{`level=WARN msg="waiting for the bus"`, "since=" + began, "url=nats://here", "gives_up_after=1m0s", "error=refused"} {
 				if !strings.Contains(one, word) {
-					t.Errorf("%q does not say %q", one, word)
+					t.Errorf("%q lacks %q", one, word)
 				}
 			}
 		}
 		line.Over()
 		if !strings.Contains(out.String(), `msg="no longer waiting for the bus" waited=20s`) {
-			t.Errorf("it does not say that it is over: %s", &out)
+			t.Errorf("the end is not logged: %s", &out)
 		}
 	})
 }
