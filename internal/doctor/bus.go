@@ -253,7 +253,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		case c.Asking == 0 && c.Pending == 0:
 			e.add(check, Warning, fmt.Sprintf("no client requests its messages; %d delivered before are unacknowledged", c.InFlight), "start the service; if it is gone for good: nats consumer rm "+bus.StreamName(c.Stream)+" "+c.Name)
 		case c.Redelivered > 0:
-			e.add(check, Warning, fmt.Sprintf("of %d messages in flight, %d were redelivered: handlers take longer than AckWait (%s), or crash", c.InFlight, c.Redelivered, wait),
+			e.add(check, Warning, fmt.Sprintf("%d in flight, of which %d were redelivered: handlers take longer than AckWait (%s), or crash", c.InFlight, c.Redelivered, wait),
 				"participants of the SDK extend AckWait by themselves; a participant of your own must send +WPI in time, or its consumer needs an AckWait longer than its slowest handler")
 		default:
 			e.add(check, OK, fmt.Sprintf("%d waiting, %d in flight, AckWait %s", c.Pending, c.InFlight, wait), "")
