@@ -75,7 +75,7 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 		if errs[i] = ctx.Err(); errs[i] != nil {
 			continue
 		}
-		crashpoint.Here("natsbus: between sends")
+		crashpoint.Here(crashpoint.BetweenSends)
 		// No retries by the client: they would reorder messages. The stall wait is as long as an
 		// acknowledgement may take on a slow disk.
 		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
