@@ -66,7 +66,7 @@ function unknown(command, back) {
   const delivered = command.info.deliveryCount;
   const failed = (note, final) => ({
     type: "failed", final,
-    reason: `nobody here knows this action: ${name}.${action} (${direction}; ${note}): deploy a process that handles it`,
+    reason: `unknown action: ${name}.${action} (${direction}; ${note}): deploy a process that handles it`,
   });
   if (delivered >= deliveries) return failed(`delivered ${delivered} times`, direction === "do");
   let delay = Math.min(1000 * 2 ** (delivered - 1), longest);

@@ -48,9 +48,9 @@ func (c *coordinator) deliver(t *testing.T, n int, command *nats.Msg) {
 func TestUnknownAction(t *testing.T) {
 	requireNode(t)
 	for _, last := range []struct{ command, action, reason, final string }{
-		{"command", "charge-card-v2", "nobody here knows this action: payment.charge-card-v2 (do; delivered 12 times): deploy a process that handles it", "true"},
-		{"undo-command", "refund-card-v2", "nobody here knows this action: payment.refund-card-v2 (undo; delivered 12 times): deploy a process that handles it", ""},
-		{"undo-command", "charge-card", "nobody here knows this action: payment.charge-card (undo; delivered 12 times): deploy a process that handles it", ""},
+		{"command", "charge-card-v2", "unknown action: payment.charge-card-v2 (do; delivered 12 times): deploy a process that handles it", "true"},
+		{"undo-command", "refund-card-v2", "unknown action: payment.refund-card-v2 (undo; delivered 12 times): deploy a process that handles it", ""},
+		{"undo-command", "charge-card", "unknown action: payment.charge-card (undo; delivered 12 times): deploy a process that handles it", ""},
 	} {
 		t.Run("the last delivery of "+last.action+", "+last.command, func(t *testing.T) {
 			c := newCoordinator(t)
@@ -71,7 +71,7 @@ func TestUnknownAction(t *testing.T) {
 		answer := c.ask(t, short)
 		c.want(t, answer, "failed", "")
 		got := plain(t, answer)
-		if !strings.HasPrefix(got, "nobody here knows this action: payment.charge-card-v2 (do; delivered ") || !strings.Contains(got, "in this attempt") {
+		if !strings.HasPrefix(got, "unknown action: payment.charge-card-v2 (do; delivered ") || !strings.Contains(got, "in this attempt") {
 			t.Errorf("reason %q", got)
 		}
 		if answer.Headers().Get("ce-final") == "true" {
