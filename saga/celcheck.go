@@ -10,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // mappings compiles every mapping, and checks that what each step's do receives
@@ -122,7 +123,7 @@ func (m *mapper) step(i int) []Problem {
 	}
 	if err != nil {
 		return append(use.problems, Problem{
-			What: "the expression cannot be planned: " + shorten(err.Error()), Fix: "simplify it"})
+			What: "the expression cannot be planned: " + quote.Short(err.Error()), Fix: "simplify it"})
 	}
 	guard := &guard{ast: tree, types: m.types}
 	guard.walk(tree.Expr(), nil)
@@ -143,7 +144,7 @@ func (m *mapper) step(i int) []Problem {
 // are of the right type.
 func (m *mapper) apart(do *Action, parsed *ast.AST) []Problem {
 	want, root := m.sound(do.Request), parsed.Expr()
-	if want.isAny() || want.Kind != SchemaObject || root.Kind() != ast.MapKind {
+	if want.IsAny() || want.Kind != SchemaObject || root.Kind() != ast.MapKind {
 		return nil
 	}
 	fit := &fitter{ast: parsed, types: m.types} // nothing has a type yet: this looks at the fields alone
@@ -180,9 +181,9 @@ func (m *mapper) issues(issues *cel.Issues, root ast.Expr) []Problem {
 		if len(problems) == maxExpressionErrors {
 			break
 		}
-		what := fmt.Sprintf("line %d, column %d: %s", issue.Location.Line(), issue.Location.Column()+1, oneLine(issue.Message))
+		what := fmt.Sprintf("line %d, column %d: %s", issue.Location.Line(), issue.Location.Column()+1, quote.Line(issue.Message))
 		if issue.Location.Line() < 1 {
-			what = oneLine(issue.Message)
+			what = quote.Line(issue.Message)
 		}
 		problems = append(problems, Problem{What: what, Fix: m.fix(issue.Message, issue.ExprID, root)})
 	}
@@ -241,13 +242,4 @@ func chainOf(e ast.Expr) (string, bool) {
 		return chain + "." + e.AsSelect().FieldName(), ok
 	}
 	return "", false
-}
-
-func oneLine(s string) string {
-	const most = 300
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

@@ -12,6 +12,9 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // fault is why a mapping could not be evaluated: one of a closed set, in words that hold
@@ -31,9 +34,8 @@ const (
 	faultRegex      fault = "a regular expression is not one, or is too large"
 	faultNone       fault = "an optional value is not there; end it with .orValue(…)"
 	faultBuild      fault = "a list or map cannot be made: a key is there twice, or ? stands before what is not optional"
-	faultNotJSON    fault = "is not JSON"
-	faultInteger    fault = "is no integer of 64 bits, written without fraction and exponent"
-	faultNumber     fault = "is a number that is out of range"
+	faultInteger    fault = schema.NotInteger
+	faultNumber     fault = schema.OutOfRange
 	faultForm       fault = "the value has no form in JSON; convert it, for example with string()"
 	faultMapKey     fault = "a map key is not a string, or is one twice as JSON; use strings as keys"
 	faultLong       fault = "the request is too long; pass less on, or a reference to it"
@@ -96,7 +98,7 @@ func (e *mappingError) text(why error) string {
 	if e.line > 0 {
 		at = fmt.Sprintf("line %d, column %d: ", e.line, e.column)
 	}
-	return fmt.Sprintf("evaluate %s: %s%v", shorten(e.expression), at, why)
+	return fmt.Sprintf("evaluate %s: %s%v", quote.Short(e.expression), at, why)
 }
 
 // failed says why an evaluation failed.

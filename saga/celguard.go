@@ -54,7 +54,7 @@ func (g *guard) selection(e ast.Expr, present map[string]bool) {
 	}
 	field := s.Fields[sel.FieldName()]
 	chain, ok := chainOf(e)
-	if field == nil || !field.Optional || canBeEmpty(field) || ok && present[chain] {
+	if field == nil || !field.Optional || field.CanBeEmpty() || ok && present[chain] {
 		return
 	}
 	if !ok {
@@ -137,7 +137,7 @@ func union(a, b map[string]bool) map[string]bool {
 // so that nothing is written while several are.
 func (t *objectTypes) learn(s *Schema, where string) {
 	t.typeOf(s, where)
-	if s.isAny() {
+	if s.IsAny() {
 		return
 	}
 	for name, field := range s.Fields {

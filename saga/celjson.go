@@ -12,6 +12,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // jsonWriter writes CEL values as JSON: the keys of objects sorted, no white
@@ -112,7 +114,7 @@ func (w *jsonWriter) mapper(m traits.Mapper) error {
 			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("a map key of type %s has no form in JSON; use strings", key.Type().TypeName())}
 		}
 		if _, twice := fields[string(name)]; twice {
-			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("the map has the key %q twice in JSON; use strings as keys", shorten(string(name)))}
+			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("the map has the key %q twice in JSON; use strings as keys", quote.Short(string(name)))}
 		}
 		fields[string(name)] = m.Get(key)
 	}

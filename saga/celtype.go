@@ -21,7 +21,7 @@ var resultsType = types.NewObjectType("object result")
 
 // typeOf is the CEL type of data; where is how an expression reaches it.
 func (t *objectTypes) typeOf(s *Schema, where string) *types.Type {
-	if s.isAny() {
+	if s.IsAny() {
 		return types.DynType
 	}
 	switch s.Kind {

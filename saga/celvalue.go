@@ -10,6 +10,9 @@ import (
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // object is a JSON object whose schema is known, as a CEL value. It keeps what
@@ -41,9 +44,9 @@ func (o *object) field(name string) (any, error) {
 	schema := o.schema.Fields[name]
 	raw, present := o.raw[name]
 	where := o.where + "." + name
-	if raw == nil && !schema.isAny() {
+	if raw == nil && !schema.IsAny() {
 		switch {
-		case (present || schema.Optional) && canBeEmpty(schema):
+		case (present || schema.Optional) && schema.CanBeEmpty():
 		case schema.Optional:
 			return nil, &dataFault{where: where, fault: faultMissing}
 		default:
@@ -63,10 +66,6 @@ func found(v ref.Val) (any, error) {
 		return nil, failed.Unwrap()
 	}
 	return v, nil
-}
-
-func canBeEmpty(s *Schema) bool {
-	return s.Kind == SchemaList || s.Kind == SchemaMap || s.Kind == SchemaBytes
 }
 
 // Get implements traits.Indexer, for objects that went through dyn().
@@ -153,7 +152,7 @@ func rawSize(raw any) uint32 {
 // value makes a CEL value of JSON, as its schema says. What does not fit is an
 // error value.
 func value(s *Schema, raw any, where string) ref.Val {
-	if s.isAny() {
+	if s.IsAny() {
 		return anyValue(raw, where)
 	}
 	switch v := raw.(type) {
@@ -196,7 +195,7 @@ func value(s *Schema, raw any, where string) ref.Val {
 			return stringMap(s.Items, v, where)
 		}
 	}
-	return types.WrapErr(&dataFault{where: where, fault: fault(fmt.Sprintf("is %s where the schema says %s", jsonKind(raw), s.Kind))})
+	return types.WrapErr(&dataFault{where: where, fault: fault(fmt.Sprintf("is %s where the schema says %s", schema.KindOf(raw), s.Kind))})
 }
 
 // anyValue makes a CEL value of JSON of which nothing is known.
@@ -249,33 +248,16 @@ func number(n json.Number, double bool, where string) ref.Val {
 	if double {
 		f, err := strconv.ParseFloat(string(n), 64)
 		if err != nil {
-			return faulty(where, faultNumber, "is %s, which is out of range", shorten(string(n)))
+			return faulty(where, faultNumber, "is %s, which is out of range", quote.Short(string(n)))
 		}
 		return types.Double(f)
 	}
 	i, err := strconv.ParseInt(string(n), 10, 64)
 	if err != nil {
-		return faulty(where, faultInteger, "is %s, which is no integer of 64 bits, written without fraction and exponent", shorten(string(n)))
+		return faulty(where, faultInteger, "is %s, which is no integer of 64 bits, written without fraction and exponent", quote.Short(string(n)))
 	}
 	return types.Int(i)
 }
 
 // isDouble reports whether a number of which no schema says what it is, is a double.
 func isDouble(n json.Number) bool { return strings.ContainsAny(string(n), ".eE") }
-
-// jsonKind is what a JSON value is, for a message.
-func jsonKind(raw any) string {
-	switch raw.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "a bool"
-	case string:
-		return "a string"
-	case json.Number:
-		return "a number"
-	case []any:
-		return "a list"
-	}
-	return "an object"
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // maxVersion bounds a definition's version, so that it fits every technology it
@@ -31,7 +32,7 @@ func build(spec Spec, mixed map[*Step]string, problems []Problem) (*Definition, 
 		c.mappings()
 	}
 	if len(c.problems) > 0 {
-		return nil, &DefinitionError{Definition: shorten(spec.Name), Problems: c.list()}
+		return nil, &DefinitionError{Definition: quote.Short(spec.Name), Problems: c.list()}
 	}
 	d, err := c.finish()
 	if err != nil {
@@ -121,7 +122,7 @@ func (c *checker) schema(path string, s *Schema) {
 	if s == nil {
 		return
 	}
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		c.broken[s] = true
 		c.add(path, err.Error(), "describe data that JSON can hold, within the limits, or leave the schema out")
 	}
@@ -182,7 +183,7 @@ func (c *checker) pair(s *Step, path string) {
 		c.add(path+".with", "an undo takes no mapping", "remove it: an undo receives what its do was asked and what it answered")
 	}
 	if undo.Participant != "" && undo.Participant != s.Do.Participant {
-		c.add(path+".participant", fmt.Sprintf("the undo is at %q, the do at %q", shorten(undo.Participant), shorten(s.Do.Participant)),
+		c.add(path+".participant", fmt.Sprintf("the undo is at %q, the do at %q", quote.Short(undo.Participant), quote.Short(s.Do.Participant)),
 			"let the participant that did it take it back: only its inbox knows whether the do ever happened")
 	}
 	if undo.Action != "" && undo.Action == s.Do.Action && undo.Participant == s.Do.Participant {
@@ -195,7 +196,7 @@ func (c *checker) pair(s *Step, path string) {
 		name     string
 		own, its *Schema
 	}{{"request", undo.Request, s.Do.Request}, {"result", undo.Result, s.Do.Result}} {
-		if side.own != nil && !c.broken[side.own] && !c.broken[side.its] && !side.own.equal(side.its) {
+		if side.own != nil && !c.broken[side.own] && !c.broken[side.its] && !side.own.Equal(side.its) {
 			c.add(path+"."+side.name, "differs from the "+side.name+" of the do",
 				"remove it: an undo receives the request and the result of its do")
 		}

@@ -83,7 +83,7 @@ func (c *comparison) differ(path, from, to string) {
 }
 
 func (c *comparison) schema(path string, from, to *Schema) {
-	if !from.equal(to) {
+	if !from.Equal(to) {
 		c.differ(path, schemaText(from), schemaText(to))
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/quote"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -106,7 +107,7 @@ func (d *Definition) Try(step contract.StepName, input []byte, results map[contr
 		for k := range d.steps {
 			names[k] = string(d.steps[k].Name)
 		}
-		return nil, fmt.Errorf("there is no step %q; there are %s", shorten(string(step)), oneLine(strings.Join(names, ", ")))
+		return nil, fmt.Errorf("there is no step %q; there are %s", quote.Short(string(step)), quote.Line(strings.Join(names, ", ")))
 	}
 	if d.steps[i].request == nil {
 		return input, nil

@@ -7,6 +7,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // fitter checks that what an expression makes fits a schema: field by field
@@ -24,7 +26,7 @@ func (f *fitter) add(what, fix string) {
 // expr checks e against want; field is where the value will stand in the
 // request, empty for the whole.
 func (f *fitter) expr(want *Schema, e ast.Expr, field string) {
-	if want.isAny() {
+	if want.IsAny() {
 		return
 	}
 	switch {
@@ -84,7 +86,7 @@ func (f *fitter) object(want *Schema, m ast.MapExpr, field string) {
 	}
 	for _, name := range sortedKeys(want.Fields) {
 		if schema := want.Fields[name]; !seen[name] && !schema.Optional && !open {
-			f.add(fmt.Sprintf("%s (%s) is missing", where(strings.TrimPrefix(field+"."+name, ".")), schema.word()), "the command needs it: add it")
+			f.add(fmt.Sprintf("%s (%s) is missing", where(strings.TrimPrefix(field+"."+name, ".")), schema.Word()), "the command needs it: add it")
 		}
 	}
 }
@@ -105,7 +107,7 @@ func (f *fitter) entry(want *Schema, entry ast.MapEntry, field string) {
 
 // typ checks a value of which the type is known.
 func (f *fitter) typ(want *Schema, t *types.Type, field string) {
-	if want.isAny() {
+	if want.IsAny() {
 		return
 	}
 	fix := "convert it, or pass another value"
@@ -113,7 +115,7 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 	case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
 		return
 	case types.NullTypeKind:
-		if want.Optional || canBeEmpty(want) {
+		if want.Optional || want.CanBeEmpty() {
 			return
 		}
 	case types.StructKind:
@@ -140,9 +142,9 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 		if primitiveFits[t.Kind()][want.Kind] {
 			return
 		}
-		fix = fmt.Sprintf("convert it, for example with %s()", want.conversion())
+		fix = fmt.Sprintf("convert it, for example with %s()", conversion(want))
 	}
-	f.add(fmt.Sprintf("%s is of type %s, but the command takes %s", where(field), strings.TrimSuffix(t.String(), "_type"), want.word()), fix)
+	f.add(fmt.Sprintf("%s is of type %s, but the command takes %s", where(field), strings.TrimSuffix(t.String(), "_type"), want.Word()), fix)
 }
 
 // primitiveFits says which values of CEL may stand for which kinds.
@@ -158,10 +160,10 @@ var primitiveFits = map[types.Kind]map[SchemaKind]bool{
 
 // fitSchema checks that data like have may stand where want is taken.
 func fitSchema(want, have *Schema, field string) []Problem {
-	if want.isAny() || have.isAny() {
+	if want.IsAny() || have.IsAny() {
 		return nil
 	}
-	if have.Optional && !want.Optional && field != "" && !canBeEmpty(have) {
+	if have.Optional && !want.Optional && field != "" && !have.CanBeEmpty() {
 		return []Problem{{What: fmt.Sprintf("%s may be missing, but the command needs it", where(field)),
 			Fix: "make it optional for the command, or always give it"}}
 	}
@@ -179,7 +181,7 @@ func fitSchema(want, have *Schema, field string) []Problem {
 	case want.Kind == have.Kind, kindFits[have.Kind][want.Kind]:
 		return nil
 	}
-	return []Problem{{What: fmt.Sprintf("%s is %s, but the command takes %s", where(field), have.word(), want.word()),
+	return []Problem{{What: fmt.Sprintf("%s is %s, but the command takes %s", where(field), have.Word(), want.Word()),
 		Fix: "pass another value"}}
 }
 
@@ -199,7 +201,7 @@ func fitFields(want, have *Schema, field string) []Problem {
 			problems = append(problems, fitSchema(want.Fields[name], its, own)...)
 		case !want.Fields[name].Optional:
 			problems = append(problems, Problem{
-				What: fmt.Sprintf("%s (%s) is missing", where(own), want.Fields[name].word()),
+				What: fmt.Sprintf("%s (%s) is missing", where(own), want.Fields[name].Word()),
 				Fix:  "the command needs it: write the fields out and add it"})
 		}
 	}
@@ -247,12 +249,21 @@ func where(field string) string {
 	if field == "" {
 		return "the request"
 	}
-	return "the field " + shorten(field)
+	return "the field " + quote.Short(field)
 }
 
 func known(s *Schema) string {
 	if len(s.Fields) == 0 {
 		return "the command takes no fields"
 	}
-	return "the command takes " + oneLine(strings.Join(sortedKeys(s.Fields), ", "))
+	return "the command takes " + quote.Line(strings.Join(sortedKeys(s.Fields), ", "))
+}
+
+// conversion is the CEL function that makes such a value.
+func conversion(s *Schema) string {
+	switch s.Kind {
+	case SchemaInt, SchemaDouble, SchemaBool:
+		return string(s.Kind)
+	}
+	return "string"
 }

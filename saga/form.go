@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // form reads a Spec from JSON that is valid and not nested too deeply. Unlike
@@ -40,7 +42,7 @@ func (f *form) add(at int64, path, what, fix string) {
 		path = "definition"
 	}
 	if len(f.problems) <= maxProblems {
-		f.problems = append(f.problems, Problem{Path: path, What: position(f.data, at) + ": " + what, Fix: fix})
+		f.problems = append(f.problems, Problem{Path: path, What: quote.Position(f.data, at) + ": " + what, Fix: fix})
 	}
 }
 
@@ -69,10 +71,10 @@ func (f *form) scalar(path string, v jsonValue, into reflect.Value) {
 	switch mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); {
 	case err == nil:
 	case ok:
-		f.add(v.place(), path, "holds a JSON "+oneLine(mistyped.Value), "write "+wanted(into.Type()))
+		f.add(v.place(), path, "holds a JSON "+quote.Line(mistyped.Value), "write "+wanted(into.Type()))
 		into.SetZero()
 	default:
-		f.add(v.place(), path, oneLine(err.Error()), "or leave it out, for the default")
+		f.add(v.place(), path, quote.Line(err.Error()), "or leave it out, for the default")
 	}
 }
 
@@ -100,7 +102,7 @@ func (f *form) object(path string, v jsonValue, into reflect.Value) {
 	names := fieldNames(into.Type())
 	seen := map[string]bool{}
 	for _, m := range members {
-		here := strings.TrimPrefix(path+"."+shorten(m.key), ".")
+		here := strings.TrimPrefix(path+"."+quote.Short(m.key), ".")
 		i := slices.Index(names, m.key)
 		switch {
 		case i < 0:
@@ -140,13 +142,13 @@ func (f *form) list(path string, v jsonValue, into reflect.Value) {
 func (f *form) schema(path string, v jsonValue, into reflect.Value) {
 	const fix = "or leave the schema out: anything fits then"
 	if key, at, twice := f.twice(v); twice {
-		f.add(at, path+"."+shorten(key), "is there twice", "keep one")
+		f.add(at, path+"."+quote.Short(key), "is there twice", "keep one")
 		return
 	}
 	schema := new(Schema)
 	if err := json.Unmarshal(v.raw, schema); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			f.add(v.place(), path, oneLine(line), fix)
+			f.add(v.place(), path, quote.Line(line), fix)
 		}
 		return
 	}

@@ -2,7 +2,6 @@ package saga
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -15,6 +14,7 @@ import (
 	"cel.dev/cel-go/interpreter"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/schema"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -118,29 +118,9 @@ func (e *evaluation) readData(data []byte) (any, *dataFault) {
 		e.costly = true
 		return nil, &dataFault{fault: faultCost}
 	}
-	return readJSON(data)
-}
-
-// readJSON reads data; err says where it is not JSON, and not what stands there.
-func readJSON(data []byte) (any, *dataFault) {
-	not := func(how string) *dataFault { return &dataFault{fault: faultNotJSON + fault(": "+how)} }
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, not("it is empty")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var raw any
-	if err := decoder.Decode(&raw); err != nil {
-		syntax, ok := errors.AsType[*json.SyntaxError](err)
-		if !ok {
-			return nil, not("it ends too early")
-		}
-		wrong := not(position(data, syntax.Offset-1))
-		wrong.full = string(wrong.fault) + ": " + syntax.Error()
-		return nil, wrong
-	}
-	if decoder.More() {
-		return nil, not("there is data behind its end")
+	raw, err := schema.ReadJSON(data)
+	if err != nil {
+		return nil, &dataFault{fault: fault(err.Said), full: err.Full}
 	}
 	return raw, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // maxJSONDepth bounds how deep the JSON of a definition is nested: what the other
@@ -36,7 +37,7 @@ func ParseJSON(data []byte) (*Definition, error) {
 	if len(f.problems) == 0 {
 		return New(spec)
 	}
-	return nil, &DefinitionError{Definition: shorten(spec.Name), Problems: f.andThose(spec)}
+	return nil, &DefinitionError{Definition: quote.Short(spec.Name), Problems: f.andThose(spec)}
 }
 
 // andThose adds to the problems of the form those of what could be read, but for
@@ -65,15 +66,9 @@ var stepNames = regexp.MustCompile(` \([^)]*\)`)
 // speaks of Go.
 func place(data []byte, err error) error {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("%s: %w", position(data, syntax.Offset-1), err)
+		return fmt.Errorf("%s: %w", quote.Position(data, syntax.Offset-1), err)
 	}
-	return errors.New(oneLine(strings.TrimPrefix(err.Error(), "json: ")))
-}
-
-func position(data []byte, offset int64) string {
-	before := data[:min(max(offset, 0), int64(len(data)))]
-	line := 1 + bytes.Count(before, []byte("\n"))
-	return fmt.Sprintf("line %d, column %d", line, len(before)-bytes.LastIndexByte(before, '\n'))
+	return errors.New(quote.Line(strings.TrimPrefix(err.Error(), "json: ")))
 }
 
 // checkJSON refuses what is not JSON by contract.CheckJSON, and deep nesting.
@@ -86,5 +81,5 @@ func checkJSON(data []byte) error {
 	if wrong == nil || wrong.Twice { // which form reports with the field's path
 		return nil
 	}
-	return fmt.Errorf("%s: %s", position(data, int64(wrong.At)), wrong.Why)
+	return fmt.Errorf("%s: %s", quote.Position(data, int64(wrong.At)), wrong.Why)
 }

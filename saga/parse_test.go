@@ -213,3 +213,13 @@ func FuzzParseJSON(f *testing.F) {
 		}
 	})
 }
+
+// All that is wrong with a schema is reported at once.
+func TestSchemaErrors(t *testing.T) {
+	_, err := ParseJSON([]byte(`{"name":"x","version":1,"input":{"a":"strng","b":{"c":1}},"steps":[]}`))
+	for _, want := range []string{`schema at .a: "strng"`, `schema at .b.c: 1 is not a kind`} {
+		if !errors.Is(err, ErrDefinition) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not in %v", want, err)
+		}
+	}
+}

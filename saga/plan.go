@@ -31,7 +31,7 @@ func (d *Definition) makePlan(tree compensation.Node) machine.Plan {
 	}
 	// An input that does not fit: better the caller hears of it than a mapping, in the middle of
 	// the saga. Without mappings it is passed on as it is, so it is not read.
-	if mapped && !d.spec.Input.isAny() {
+	if mapped && !d.spec.Input.IsAny() {
 		p.CheckInput = d.spec.Input.Accepts
 	}
 	return p

@@ -48,12 +48,3 @@ func (e *DefinitionError) Error() string {
 
 // Is reports whether target is ErrDefinition.
 func (e *DefinitionError) Is(target error) bool { return target == ErrDefinition }
-
-// shorten cuts what is quoted in a message.
-func shorten(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}

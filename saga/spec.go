@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // Spec is a definition as plain data: what a JSON, YAML or protobuf file holds.
@@ -84,11 +85,11 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 func (d *Duration) UnmarshalJSON(data []byte) error {
 	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
-		return fmt.Errorf(`a duration is a string such as "30s" or "1h15m", not %s`, shorten(string(data)))
+		return fmt.Errorf(`a duration is a string such as "30s" or "1h15m", not %s`, quote.Short(string(data)))
 	}
 	parsed, err := time.ParseDuration(s)
 	if err != nil {
-		return fmt.Errorf(`duration %q: write it like "30s" or "1h15m"`, shorten(s))
+		return fmt.Errorf(`duration %q: write it like "30s" or "1h15m"`, quote.Short(s))
 	}
 	*d = Duration(parsed)
 	return nil

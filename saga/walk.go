@@ -5,6 +5,7 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/quote"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -102,11 +103,11 @@ func (w *walker) leaf(s *Step, path string) (compensation.Node, bool) {
 	if w.leaves++; w.full() {
 		return compensation.Node{}, false
 	}
-	path = fmt.Sprintf("%s (%s)", path, shorten(string(s.Name)))
+	path = fmt.Sprintf("%s (%s)", path, quote.Short(string(s.Name)))
 	w.step(s, path)
 	kind, known := kinds[s.Kind]
 	if !known {
-		w.add(path+".kind", fmt.Sprintf("%q is not a kind", shorten(string(s.Kind))), "write compensable, pivot or retriable")
+		w.add(path+".kind", fmt.Sprintf("%q is not a kind", quote.Short(string(s.Kind))), "write compensable, pivot or retriable")
 	}
 	leaf := compensation.Node{Step: len(w.steps), Kind: kind}
 	switch {

@@ -1,8 +1,7 @@
-package saga
+package schema
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -61,9 +60,9 @@ type (
 	}
 )
 
-func TestSchemaFor(t *testing.T) {
+func TestFor(t *testing.T) {
 	var _ = kitchenSink{private: 1}
-	got, err := json.MarshalIndent(SchemaFor[kitchenSink](), "", " ")
+	got, err := json.MarshalIndent(For[kitchenSink](), "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +119,7 @@ func TestSchemaFor(t *testing.T) {
 
 // Fields of the same name follow encoding/json: the shallowest wins, then the one
 // with a tag, else none is written.
-func TestSchemaForSameNames(t *testing.T) {
+func TestForSameNames(t *testing.T) {
 	type One struct {
 		Tagged  int `json:"x"`
 		Nobody  int
@@ -169,23 +168,23 @@ func TestSchemaForSameNames(t *testing.T) {
 		Four
 		Two
 	}
-	check(SchemaFor[shallow](), shallow{})
-	check(SchemaFor[oneTag](), oneTag{})
-	check(SchemaFor[noTag](), noTag{})
+	check(For[shallow](), shallow{})
+	check(For[oneTag](), oneTag{})
+	check(For[noTag](), noTag{})
 }
 
-func TestSchemaForWhatIsNotKnown(t *testing.T) {
+func TestForWhatIsNotKnown(t *testing.T) {
 	for name, s := range map[string]*Schema{
-		"any": SchemaFor[any](), "raw": SchemaFor[json.RawMessage](), "own JSON": SchemaFor[big.Int](),
-		"error": SchemaFor[error](), "stringer": SchemaFor[fmt.Stringer](),
+		"any": For[any](), "raw": For[json.RawMessage](), "own JSON": For[big.Int](),
+		"error": For[error](), "stringer": For[fmt.Stringer](),
 	} {
 		if s != nil {
 			t.Errorf("%s: %v, want nil", name, s)
 		}
 	}
-	for name, s := range map[string]*Schema{"chan": SchemaFor[chan int](), "func": SchemaFor[map[string]func()](),
-		"complex": SchemaFor[[]complex128](), "key": SchemaFor[map[float64]int]()} {
-		if err := s.check(); err == nil {
+	for name, s := range map[string]*Schema{"chan": For[chan int](), "func": For[map[string]func()](),
+		"complex": For[[]complex128](), "key": For[map[float64]int]()} {
+		if err := s.Check(); err == nil {
 			t.Errorf("%s can be described as JSON", name)
 		}
 	}
@@ -193,24 +192,24 @@ func TestSchemaForWhatIsNotKnown(t *testing.T) {
 
 // A type that grows without end, and one that would make millions of fields, stay
 // within the limits.
-func TestSchemaForIsBounded(t *testing.T) {
+func TestForIsBounded(t *testing.T) {
 	type Tree struct {
 		Children []Tree           `json:"children"`
 		Index    map[string]*Tree `json:"index"`
 	}
-	if err := SchemaFor[Tree]().check(); err != nil {
+	if err := For[Tree]().Check(); err != nil {
 		t.Error(err)
 	}
 	type e struct{ A, B, C, D, E, F, G, H, I, J int }
 	type d struct{ A, B, C, D, E, F, G, H, I, J e }
 	type c struct{ A, B, C, D, E, F, G, H, I, J d }
 	type b struct{ A, B, C, D, E, F, G, H, I, J c }
-	if err := SchemaFor[b]().check(); err != nil {
+	if err := For[b]().Check(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSchemaAcceptsWhatEncodingJSONWrites(t *testing.T) {
+func TestAcceptsWhatEncodingJSONWrites(t *testing.T) {
 	type leaf struct {
 		S string             `json:"s"`
 		N []int64            `json:"n,omitempty"`
@@ -229,13 +228,13 @@ func TestSchemaAcceptsWhatEncodingJSONWrites(t *testing.T) {
 		A any             `json:"a"`
 		Z *value          `json:"z"`
 	}
-	s := SchemaFor[value]()
+	s := For[value]()
 	text, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var again Schema
-	if err := json.Unmarshal(text, &again); err != nil || !again.equal(s) {
+	if err := json.Unmarshal(text, &again); err != nil || !again.Equal(s) {
 		t.Fatalf("%s reads back as %v, %v", text, again, err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -259,7 +258,7 @@ func TestSchemaAcceptsWhatEncodingJSONWrites(t *testing.T) {
 }
 
 // A time that is accepted can be read by whoever it is passed on to.
-func TestSchemaAcceptsTimesOfRFC3339Only(t *testing.T) {
+func TestAcceptsTimesOfRFC3339Only(t *testing.T) {
 	type visit struct {
 		At time.Time `json:"at"`
 	}
@@ -269,7 +268,7 @@ func TestSchemaAcceptsTimesOfRFC3339Only(t *testing.T) {
 		"2026-11-29T24:00:00Z": false, "2016-12-31T23:59:60Z": false, "2026-02-29T01:00:00Z": false, "": false,
 	} {
 		data := []byte(`{"at":"` + text + `"}`)
-		if err := SchemaFor[visit]().Accepts(data); (err == nil) != right {
+		if err := For[visit]().Accepts(data); (err == nil) != right {
 			t.Errorf("%q: %v, want that it is accepted: %t", text, err, right)
 		}
 		if err := json.Unmarshal(data, new(visit)); right && err != nil {
@@ -278,8 +277,26 @@ func TestSchemaAcceptsTimesOfRFC3339Only(t *testing.T) {
 	}
 }
 
-func TestSchemaAcceptsReportsEachPlace(t *testing.T) {
-	err := SchemaFor[testOrder]().Accepts([]byte(
+func TestAcceptsReportsEachPlace(t *testing.T) {
+	type line struct {
+		SKU      string `json:"sku"`
+		Quantity int    `json:"quantity"`
+	}
+	type address struct {
+		City string `json:"city"`
+		Zip  string `json:"zip,omitempty"`
+	}
+	type order struct {
+		OrderID  string            `json:"order_id"`
+		Customer int64             `json:"customer"`
+		Amount   float64           `json:"amount"`
+		Lines    []line            `json:"lines"`
+		Labels   map[string]string `json:"labels"`
+		Placed   time.Time         `json:"placed"`
+		Address  *address          `json:"address"`
+		Extra    any               `json:"extra"`
+	}
+	err := For[order]().Accepts([]byte(
 		`{"order_id": 1, "customer": 1.5, "amount": "x", "lines": [{"sku": "a"}, null], "labels": {"a": 1}, "placed": "today", "address": {"city": null}, "more": 1}`))
 	const want = `address.city is null, want string
 amount is a string, want double
@@ -293,21 +310,21 @@ placed is a string, but no time such as 2006-01-02T15:04:05Z`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	if err := SchemaFor[[]byte]().Accepts([]byte(`"!"`)); err == nil {
+	if err := For[[]byte]().Accepts([]byte(`"!"`)); err == nil {
 		t.Error("bytes need not be base64")
 	}
-	if err := SchemaFor[int]().Accepts([]byte(`{`)); err == nil || !strings.HasPrefix(err.Error(), "the data is not JSON") {
+	if err := For[int]().Accepts([]byte(`{`)); err == nil || !strings.HasPrefix(err.Error(), "the data is not JSON") {
 		t.Errorf("not JSON: %v", err)
 	}
 	if err := (*Schema)(nil).Accepts([]byte(`{`)); err != nil {
 		t.Errorf("a nil schema: %v", err)
 	}
-	if err := SchemaFor[[]int]().Accepts([]byte("[" + strings.Repeat(`"x",`, 1000) + `1]`)); len(err.Error()) > 1000 {
+	if err := For[[]int]().Accepts([]byte("[" + strings.Repeat(`"x",`, 1000) + `1]`)); len(err.Error()) > 1000 {
 		t.Error("the error is not bounded")
 	}
 }
 
-func TestSchemaJSON(t *testing.T) {
+func TestJSONForm(t *testing.T) {
 	for _, test := range []struct{ text, canonical string }{
 		{`"any"`, `"any"`},
 		{`"string?"`, `"string?"`},
@@ -366,17 +383,7 @@ func TestFieldKeysAreTheirOwn(t *testing.T) {
 	})
 }
 
-// All that is wrong with a schema is reported at once.
-func TestSchemaErrors(t *testing.T) {
-	_, err := ParseJSON([]byte(`{"name":"x","version":1,"input":{"a":"strng","b":{"c":1}},"steps":[]}`))
-	for _, want := range []string{`schema at .a: "strng"`, `schema at .b.c: 1 is not a kind`} {
-		if !errors.Is(err, ErrDefinition) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not in %v", want, err)
-		}
-	}
-}
-
-func TestSchemaAcceptsBase64Only(t *testing.T) {
+func TestAcceptsBase64Only(t *testing.T) {
 	type visit struct {
 		Photo []byte `json:"photo"`
 	}
@@ -384,7 +391,7 @@ func TestSchemaAcceptsBase64Only(t *testing.T) {
 		"": true, "AAAA": true, "AA==": true, "AAA=": true,
 		`AA\n==`: false, `AAAA\r\n`: false, "AA": false, "AA=": false, "AB==": false, "A_-A": false,
 	} {
-		if err := SchemaFor[visit]().Accepts([]byte(`{"photo":"` + text + `"}`)); (err == nil) != right {
+		if err := For[visit]().Accepts([]byte(`{"photo":"` + text + `"}`)); (err == nil) != right {
 			t.Errorf("%q: %v, want that it is accepted: %t", text, err, right)
 		}
 	}

@@ -1,4 +1,4 @@
-package saga
+package schema
 
 import (
 	"encoding"
@@ -10,19 +10,19 @@ import (
 	"unicode"
 )
 
-// SchemaFor describes the JSON that encoding/json makes of a T: field tags,
+// For describes the JSON that encoding/json makes of a T: field tags,
 // embedded structs, omitempty and omitzero (may be missing), pointers (may be
 // null). Nil means that nothing is known: T is any, json.RawMessage, or writes
 // its own JSON. A type within itself becomes any, and so does what exceeds
-// MaxSchemaNodes or MaxSchemaDepth.
+// MaxNodes or MaxDepth.
 //
 // A type that cannot be JSON, such as a channel, is reported where the schema is
 // used, by New or Define.
-func SchemaFor[T any]() *Schema {
-	r := reflector{left: MaxSchemaNodes - 1, open: map[reflect.Type]bool{}}
+func For[T any]() *Schema {
+	r := reflector{left: MaxNodes - 1, open: map[reflect.Type]bool{}}
 	s := r.schema(reflect.TypeFor[T](), 0)
 	s.Optional = false
-	if s.isAny() {
+	if s.IsAny() {
 		return nil
 	}
 	return s
@@ -45,13 +45,13 @@ type reflector struct {
 // schema describes a type. A type of its own JSON or text methods is taken at
 // their word only as far as they are the same for a value and a pointer.
 func (r *reflector) schema(t reflect.Type, depth int) *Schema {
-	if depth > MaxSchemaDepth || r.open[t] {
-		return &Schema{Kind: SchemaAny}
+	if depth > MaxDepth || r.open[t] {
+		return &Schema{Kind: Any}
 	}
 	pointer := reflect.PointerTo(t)
 	switch {
 	case t == timeType:
-		return &Schema{Kind: SchemaTime}
+		return &Schema{Kind: Time}
 	case t.Kind() == reflect.Pointer:
 		r.open[t] = true
 		s := r.schema(t.Elem(), depth)
@@ -59,11 +59,11 @@ func (r *reflector) schema(t reflect.Type, depth int) *Schema {
 		s.Optional = true
 		return s
 	case t == numberType, pointer.Implements(jsonMarshaler), pointer.Implements(jsonUnmarshaler):
-		return &Schema{Kind: SchemaAny}
+		return &Schema{Kind: Any}
 	case t.Implements(textMarshalerType) && t.Kind() != reflect.Interface:
-		return &Schema{Kind: SchemaString}
+		return &Schema{Kind: String}
 	case pointer.Implements(textMarshalerType), pointer.Implements(textUnmarshaler):
-		return &Schema{Kind: SchemaAny}
+		return &Schema{Kind: Any}
 	}
 	return r.kind(t, depth)
 }
@@ -71,16 +71,16 @@ func (r *reflector) schema(t reflect.Type, depth int) *Schema {
 func (r *reflector) kind(t reflect.Type, depth int) *Schema {
 	switch t.Kind() {
 	case reflect.Bool:
-		return &Schema{Kind: SchemaBool}
+		return &Schema{Kind: Bool}
 	case reflect.String:
-		return &Schema{Kind: SchemaString}
+		return &Schema{Kind: String}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return &Schema{Kind: SchemaInt}
+		return &Schema{Kind: Int}
 	case reflect.Float32, reflect.Float64:
-		return &Schema{Kind: SchemaDouble}
+		return &Schema{Kind: Double}
 	case reflect.Interface:
-		return &Schema{Kind: SchemaAny}
+		return &Schema{Kind: Any}
 	case reflect.Slice, reflect.Array:
 		return r.list(t, depth)
 	case reflect.Map:
@@ -88,16 +88,16 @@ func (r *reflector) kind(t reflect.Type, depth int) *Schema {
 	case reflect.Struct:
 		return r.object(t, depth)
 	}
-	return &Schema{Kind: SchemaKind(t.String())} // check reports it
+	return &Schema{Kind: Kind(t.String())} // check reports it
 }
 
 func (r *reflector) list(t reflect.Type, depth int) *Schema {
 	if elem := t.Elem(); t.Kind() == reflect.Slice && elem.Kind() == reflect.Uint8 {
 		if pointer := reflect.PointerTo(elem); !pointer.Implements(jsonMarshaler) && !pointer.Implements(textMarshalerType) {
-			return &Schema{Kind: SchemaBytes}
+			return &Schema{Kind: Bytes}
 		}
 	}
-	return r.collection(SchemaList, t, depth)
+	return r.collection(List, t, depth)
 }
 
 func (r *reflector) mapping(t reflect.Type, depth int) *Schema {
@@ -107,15 +107,15 @@ func (r *reflector) mapping(t reflect.Type, depth int) *Schema {
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 	default:
 		if !key.Implements(textMarshalerType) {
-			return &Schema{Kind: SchemaKind(t.String())}
+			return &Schema{Kind: Kind(t.String())}
 		}
 	}
-	return r.collection(SchemaMap, t, depth)
+	return r.collection(Map, t, depth)
 }
 
-func (r *reflector) collection(kind SchemaKind, t reflect.Type, depth int) *Schema {
+func (r *reflector) collection(kind Kind, t reflect.Type, depth int) *Schema {
 	if !r.reserve(1) {
-		return &Schema{Kind: SchemaAny}
+		return &Schema{Kind: Any}
 	}
 	r.open[t] = true
 	defer delete(r.open, t)
@@ -134,15 +134,15 @@ func (r *reflector) reserve(n int) bool {
 func (r *reflector) object(t reflect.Type, depth int) *Schema {
 	fields := jsonFields(t)
 	if !r.reserve(len(fields)) {
-		return &Schema{Kind: SchemaAny}
+		return &Schema{Kind: Any}
 	}
 	r.open[t] = true
 	defer delete(r.open, t)
-	s := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{}}
+	s := &Schema{Kind: Object, Fields: map[string]*Schema{}}
 	for _, f := range fields {
 		field := r.schema(f.typ, depth+1)
-		if f.quoted && field.Kind != SchemaAny {
-			field = &Schema{Kind: SchemaString, Optional: field.Optional}
+		if f.quoted && field.Kind != Any {
+			field = &Schema{Kind: String, Optional: field.Optional}
 		}
 		field.Optional = field.Optional || f.optional
 		s.Fields[f.name] = field
@@ -204,7 +204,7 @@ func dominant(same []jsonField) (jsonField, bool) {
 // embeddedFields collects the fields of t and of what it embeds. Behind an
 // embedded pointer they may be missing.
 func embeddedFields(t reflect.Type, depth int, optional bool, open map[reflect.Type]bool, all *[]jsonField) {
-	if open[t] || depth > MaxSchemaDepth {
+	if open[t] || depth > MaxDepth {
 		return
 	}
 	open[t] = true

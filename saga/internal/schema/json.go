@@ -1,4 +1,4 @@
-package saga
+package schema
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // MarshalJSON writes the schema as an example of what it describes; see Schema.
@@ -38,7 +40,7 @@ func (s *Schema) form() (any, error) {
 // solidForm is the form without what says that the value is optional.
 func (s *Schema) solidForm() (any, error) {
 	switch s.Kind {
-	case SchemaObject:
+	case Object:
 		fields := make(map[string]any, len(s.Fields))
 		for name, field := range s.Fields {
 			form, err := field.solidForm()
@@ -48,12 +50,12 @@ func (s *Schema) solidForm() (any, error) {
 			fields[fieldKey(name, field.Optional)] = form
 		}
 		return fields, nil
-	case SchemaMap, SchemaList:
+	case Map, List:
 		form, err := s.Items.form()
 		if err != nil {
 			return nil, err
 		}
-		if s.Kind == SchemaMap {
+		if s.Kind == Map {
 			return map[string]any{"*": form}, nil
 		}
 		return []any{form}, nil
@@ -100,8 +102,8 @@ func (s *Schema) UnmarshalJSON(data []byte) error {
 const schemaWords = "any, string, int, double, bool, time, bytes"
 
 func (s *Schema) read(form any, path string, depth int) error {
-	if depth > MaxSchemaDepth {
-		return fmt.Errorf("schema is nested deeper than %d at %s; write any for what is deeper", MaxSchemaDepth, shorten(path))
+	if depth > MaxDepth {
+		return fmt.Errorf("schema is nested deeper than %d at %s; write any for what is deeper", MaxDepth, quote.Short(path))
 	}
 	switch form := form.(type) {
 	case string:
@@ -110,7 +112,7 @@ func (s *Schema) read(form any, path string, depth int) error {
 		if len(form) != 1 {
 			return fmt.Errorf(`schema%s: a list is written with one item, such as ["string"], not with %d`, at(path), len(form))
 		}
-		s.Kind, s.Items = SchemaList, &Schema{}
+		s.Kind, s.Items = List, &Schema{}
 		return s.Items.read(form[0], path+"[]", depth+1)
 	case map[string]any:
 		return s.readObject(form, path, depth)
@@ -121,19 +123,19 @@ func (s *Schema) read(form any, path string, depth int) error {
 
 func (s *Schema) readWord(word, path string) error {
 	word, s.Optional = strings.CutSuffix(word, "?")
-	switch kind := SchemaKind(word); kind {
-	case SchemaAny, SchemaString, SchemaTime, SchemaBytes, SchemaInt, SchemaDouble, SchemaBool:
+	switch kind := Kind(word); kind {
+	case Any, String, Time, Bytes, Int, Double, Bool:
 		s.Kind = kind
 		return nil
 	}
 	return fmt.Errorf("schema%s: %q is not a kind of value; write one of %s, or an object or list of them",
-		at(path), shorten(word), schemaWords)
+		at(path), quote.Short(word), schemaWords)
 }
 
 func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 	if len(form) == 1 {
 		if items, ok := form["*"]; ok {
-			s.Kind, s.Items = SchemaMap, &Schema{}
+			s.Kind, s.Items = Map, &Schema{}
 			return s.Items.read(items, path+"[*]", depth+1)
 		}
 		if inner, ok := form["?"]; ok {
@@ -142,7 +144,7 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 			return err
 		}
 	}
-	s.Kind, s.Fields = SchemaObject, make(map[string]*Schema, len(form))
+	s.Kind, s.Fields = Object, make(map[string]*Schema, len(form))
 	var problems []error
 	for _, key := range sortedKeys(form) {
 		name, optional := fieldName(key)
@@ -150,7 +152,7 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 			return fmt.Errorf(`schema%s: the field %q stands beside others; "*" and "?" stand alone`, at(path), key)
 		}
 		if _, twice := s.Fields[name]; twice {
-			return fmt.Errorf("schema%s: the field %q is there twice; keep one", at(path), shorten(name))
+			return fmt.Errorf("schema%s: the field %q is there twice; keep one", at(path), quote.Short(name))
 		}
 		field := &Schema{}
 		if err := field.read(form[key], path+"."+name, depth+1); err != nil {
@@ -167,5 +169,5 @@ func at(path string) string {
 	if path == "" {
 		return ""
 	}
-	return " at " + shorten(path)
+	return " at " + quote.Short(path)
 }

@@ -1,4 +1,4 @@
-package saga
+package schema
 
 import (
 	"encoding/base64"
@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"cel.dev/cel-go/common/types"
+	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
 // maxMismatches bounds what Accepts reports at once.
@@ -23,9 +24,9 @@ func (s *Schema) Accepts(data []byte) error {
 	if s == nil {
 		return nil
 	}
-	raw, err := readJSON(data)
+	raw, err := ReadJSON(data)
 	if err != nil {
-		return err.at("the data")
+		return err
 	}
 	var m mismatches
 	m.compare(s, raw, "")
@@ -44,33 +45,31 @@ func (m *mismatches) add(path, what string) {
 }
 
 func (m *mismatches) compare(s *Schema, raw any, path string) {
-	if s.isAny() || raw == nil && (s.Optional || canBeEmpty(s)) {
+	if s.IsAny() || raw == nil && (s.Optional || s.CanBeEmpty()) {
 		return
 	}
 	switch v := raw.(type) {
 	case map[string]any:
 		switch s.Kind {
-		case SchemaObject:
+		case Object:
 			m.fields(s, v, path)
 			return
-		case SchemaMap:
+		case Map:
 			for _, key := range sortedKeys(v) {
 				m.compare(s.Items, v[key], path+"[]")
 			}
 			return
 		}
 	case []any:
-		if s.Kind == SchemaList {
+		if s.Kind == List {
 			for i, item := range v {
 				m.compare(s.Items, item, fmt.Sprintf("%s[%d]", path, i))
 			}
 			return
 		}
 	case json.Number:
-		if s.Kind == SchemaInt || s.Kind == SchemaDouble {
-			if failed, ok := number(v, s.Kind == SchemaDouble, "").(*types.Err); ok {
-				m.add(path, failed.Error())
-			}
+		if s.Kind == Int || s.Kind == Double {
+			m.number(s.Kind, v, path)
 			return
 		}
 	case string:
@@ -78,11 +77,11 @@ func (m *mismatches) compare(s *Schema, raw any, path string) {
 			return
 		}
 	case bool:
-		if s.Kind == SchemaBool {
+		if s.Kind == Bool {
 			return
 		}
 	}
-	m.add(path, fmt.Sprintf("is %s, want %s", jsonKind(raw), s.word()))
+	m.add(path, fmt.Sprintf("is %s, want %s", KindOf(raw), s.Word()))
 }
 
 func (m *mismatches) fields(s *Schema, raw map[string]any, path string) {
@@ -98,15 +97,25 @@ func (m *mismatches) fields(s *Schema, raw map[string]any, path string) {
 	}
 }
 
+func (m *mismatches) number(kind Kind, v json.Number, path string) {
+	if kind == Double {
+		if _, err := strconv.ParseFloat(string(v), 64); err != nil {
+			m.add(path, OutOfRange)
+		}
+	} else if _, err := strconv.ParseInt(string(v), 10, 64); err != nil {
+		m.add(path, NotInteger)
+	}
+}
+
 // text checks a string; it reports whether a string was wanted at all.
-func (m *mismatches) text(kind SchemaKind, v, path string) bool {
+func (m *mismatches) text(kind Kind, v, path string) bool {
 	switch kind {
-	case SchemaString:
-	case SchemaTime:
+	case String:
+	case Time:
 		if !isTime(v) {
 			m.add(path, "is a string, but no time such as 2006-01-02T15:04:05Z")
 		}
-	case SchemaBytes:
+	case Bytes:
 		// Strict: DecodeString passes over line breaks, and over bits that stand for nothing.
 		if _, err := base64.StdEncoding.Strict().DecodeString(v); err != nil || strings.ContainsAny(v, "\r\n") {
 			m.add(path, "is a string, but not in base64")
@@ -135,5 +144,5 @@ func whole(path string) string {
 	if path == "" {
 		return "the data"
 	}
-	return shorten(path)
+	return quote.Short(path)
 }

@@ -1,0 +1,65 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+
+	"github.com/amends-dev/amends/saga/internal/quote"
+)
+
+// What can be wrong with a number, in words that hold for all data.
+const (
+	NotInteger = "is no integer of 64 bits, written without fraction and exponent"
+	OutOfRange = "is a number that is out of range"
+)
+
+// JSONError is where and why data is not JSON.
+type JSONError struct {
+	Said string // in words that hold for all data: is not JSON: …
+	Full string // with what stands there, where that says more; else empty
+}
+
+// Error says of the data that it is not JSON, and where, and not what stands there.
+func (e *JSONError) Error() string { return "the data " + e.Said }
+
+// ReadJSON reads data as encoding/json does with UseNumber.
+func ReadJSON(data []byte) (any, *JSONError) {
+	not := func(how string) *JSONError { return &JSONError{Said: "is not JSON: " + how} }
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, not("it is empty")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var raw any
+	if err := decoder.Decode(&raw); err != nil {
+		syntax, ok := errors.AsType[*json.SyntaxError](err)
+		if !ok {
+			return nil, not("it ends too early")
+		}
+		wrong := not(quote.Position(data, syntax.Offset-1))
+		wrong.Full = wrong.Said + ": " + syntax.Error()
+		return nil, wrong
+	}
+	if decoder.More() {
+		return nil, not("there is data behind its end")
+	}
+	return raw, nil
+}
+
+// KindOf is what a JSON value is, for a message.
+func KindOf(raw any) string {
+	switch raw.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a bool"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case []any:
+		return "a list"
+	}
+	return "an object"
+}
