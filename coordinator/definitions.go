@@ -212,3 +212,27 @@ func (d *definitions) all() []*saga.Definition {
 	})
 	return out
 }
+
+// needed are the participants that every saga of a definition asks for something on its
+// way forward.
+func (d *definitions) needed(ref contract.DefinitionRef) []outbox.Destination {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if ref.Version == 0 {
+		ref.Version = d.newest[ref.Name]
+	}
+	return d.participants[ref]
+}
+
+// participantCount is how many participants the definitions need.
+func (d *definitions) participantCount() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	all := map[outbox.Destination]bool{}
+	for _, needed := range d.participants {
+		for _, to := range needed {
+			all[to] = true
+		}
+	}
+	return len(all)
+}

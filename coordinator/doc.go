@@ -40,7 +40,17 @@
 // so a coordinator does not compete with itself; another coordinator on the same
 // store loses or wins at the commit (I7).
 //
-// The service (service.go) serves the requests of callers and operators around all of that.
+// The service serves the requests of callers and operators around all of that. Its methods are in
+// eight files, one for each thing that requests are about, beside the types and checks of that:
+//
+//	service.go:     start, run, get and wait: one saga, from its start to its end
+//	operation.go:   what operators decide: about one saga, about many, about a damaged one
+//	watch.go:       what has changed since
+//	history.go:     the recorded events of a saga
+//	list.go:        list and count sagas; the overview and the participants
+//	define.go:      definitions; those that are loaded are in definitions.go
+//	deadletter.go:  dead letters and orphaned inbox entries
+//	api.go:         how a request gets to its method, and its reply to the caller
 //
 // It keeps I1 (commit, then speak), I2 (a start is acknowledged after its
 // commit; commands are discarded by answers), I7, I8 (accepted events are the

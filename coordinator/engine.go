@@ -434,3 +434,8 @@ func otherBirth(input *Input, there contract.Birth) error {
 func sameDefinition(have, want contract.DefinitionRef) bool {
 	return have.Name == want.Name && (want.Version == 0 || want.Version == have.Version)
 }
+
+// cacheStats are an engine's figures; read by its own goroutine only.
+type cacheStats struct{ hits, misses uint64 }
+
+func (e *Engine) stats() cacheStats { return cacheStats{e.hits, e.misses} }

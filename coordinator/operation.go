@@ -1,12 +1,39 @@
 package coordinator
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
 )
+
+// operate takes a person's decision, and answers once it is committed.
+func (s *service) operate(_ context.Context, c call, d *transport.Decision, answer func(*transport.Status, error)) {
+	err := c.Saga.Check()
+	if err == nil {
+		err = checkOperation(d, "")
+	}
+	if err == nil {
+		err = s.submit(work{
+			input:   s.c.stamped(Input{Saga: c.Saga, Expected: d.ExpectedRevision, Event: s.operated(d)}),
+			request: c.Envelope,
+			reply:   func(r Result) { answer(outcome(&r, true)) },
+		})
+	}
+	if err != nil {
+		answer(nil, err)
+	}
+}
 
 // checkOperation refuses a decision that could not be kept in a history or sent on,
 // whatever the saga; what is legal on it is Decide's to say. prefix stands before the
@@ -55,4 +82,241 @@ func (s *service) operated(op *transport.Decision) machine.Event {
 		Type: contract.EventOperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
 		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
 	}
+}
+
+// Bounds of decisions about many sagas (I10).
+const (
+	// bulkPage bounds the sagas that one such request decides about.
+	bulkPage = 100
+	// bulkRetry is how long a decision waits for room at its shard before it looks
+	// again.
+	bulkRetry = 5 * time.Millisecond
+	// bulkClass begins the classes of such decisions in a shard's inbox; no participant's
+	// name has a slash.
+	bulkClass = "bulk/"
+)
+
+// allOperations are the operations that there are.
+var allOperations = []contract.Operation{
+	contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip,
+	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
+}
+
+// operateAll takes one decision about a page of the sagas that a filter
+// matches. The list's order does not change by what is decided, so that page by
+// page each saga that matched at the beginning is met once.
+func (s *service) operateAll(ctx context.Context, caller string, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, MaxWait)
+	defer cancel()
+	f, err := s.filter(&q.Filter)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBulk(q); err != nil {
+		return nil, err
+	}
+	if q.Cursor == "" && q.AtMost > 0 {
+		if err := s.atMost(ctx, &f, q.AtMost); err != nil {
+			return nil, err
+		}
+	}
+	found, next, err := s.c.config.Store.List(ctx, f, store.Page{Limit: bulkPage, Cursor: q.Cursor})
+	if err != nil {
+		return nil, err
+	}
+	out := &transport.OperateAllReply{Matched: len(found), Next: next}
+	decide := s.decideAll
+	if q.DryRun {
+		decide = s.tryAll
+	}
+	for i, err := range decide(ctx, caller, found, &q.Decision) {
+		if err == nil {
+			out.Done++
+			continue
+		}
+		refused := transport.RefusedSaga{ID: found[i].ID, Reason: brief(reason(err))}
+		if operation, ok := errors.AsType[*machine.OperationError](err); ok {
+			refused.Legal = operation.Legal
+		}
+		out.Refused = append(out.Refused, refused)
+	}
+	return out, nil
+}
+
+// filterGiven refuses a filter that is wider than it looks.
+func filterGiven(data []byte) error {
+	var wrong violations
+	var given struct {
+		Filter json.RawMessage `json:"filter"`
+	}
+	if json.Unmarshal(data, &given) == nil && given.Filter != nil {
+		wrong.emptyFields(given.Filter)
+	}
+	return wrong.err()
+}
+
+// checkBulk refuses what would go wrong with every saga, or with too many.
+func checkBulk(q *transport.OperateAllQuery) error {
+	var wrong violations
+	if reflect.ValueOf(q.Filter).IsZero() {
+		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
+	}
+	d := &q.Decision
+	if !slices.Contains(allOperations, d.Operation) {
+		wrong.add("decision.operation", fmt.Sprintf("%q is no operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(string(d.Operation))))
+	}
+	if d.By == "" || d.Reason == "" {
+		wrong.add("decision", "give by and reason: both become part of the history")
+	}
+	if d.ExpectedRevision != 0 {
+		wrong.add("decision.expected_revision", "is of one saga; leave it out")
+	}
+	wrong.operation(d, "decision.")
+	if q.AtMost < 0 {
+		wrong.add("at_most", "is negative; give the number that a dry run showed, or 0")
+	}
+	return wrong.err()
+}
+
+// tooManyError refuses a decision about more sagas than its operator has seen.
+type tooManyError struct{ matched, allowed int }
+
+func (e *tooManyError) Error() string {
+	return fmt.Sprintf("%s now, more than at_most, %d: look again with dry_run before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
+}
+
+func (s *service) atMost(ctx context.Context, f *store.Filter, allowed int) error {
+	counts, _, err := s.countSagas(ctx, f)
+	if err != nil {
+		return err
+	}
+	matched := 0
+	for _, n := range counts {
+		matched += n.Sagas
+	}
+	if matched > allowed {
+		return &tooManyError{matched, allowed}
+	}
+	return nil
+}
+
+// tryAll says what would come of a decision about each saga: Decide is pure.
+func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
+	errs := make([]error, len(found))
+	for i := range found {
+		errs[i] = s.try(ctx, found[i].ID, op)
+	}
+	return errs
+}
+
+func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Decision) error {
+	in, err := s.c.config.Store.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	def, err := s.c.definitions.find(in.Definition)
+	if err != nil {
+		return err
+	}
+	_, _, err = machine.Decide(def.Plan(), *in, s.operated(op))
+	return err
+}
+
+// decideAll takes a caller's decision about each saga, and waits until all are committed or
+// refused. They share commits.
+func (s *service) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
+	errs := make([]error, len(found))
+	type outcome struct {
+		i   int
+		err error
+	}
+	outcomes := make(chan outcome, len(found))
+	waiting := 0
+	for i := range found {
+		w := work{
+			input: s.c.stamped(Input{Saga: found[i].ID, Event: s.operated(op)}), class: bulkClass + caller,
+			reply: func(r Result) {
+				err := r.Err
+				if err == nil && r.Ignored != "" {
+					err = &ignoredError{r.Ignored}
+				}
+				outcomes <- outcome{i, err}
+			},
+		}
+		if errs[i] = s.insist(ctx, w); errs[i] == nil {
+			errs[i] = errNoAnswer
+			waiting++
+		}
+	}
+	for range waiting {
+		select {
+		case o := <-outcomes:
+			errs[o.i] = o.err
+		case <-ctx.Done():
+			return errs
+		}
+	}
+	return errs
+}
+
+// errNoAnswer is what is said of a decision that nobody answered in time.
+var errNoAnswer = errors.New("it may or may not have been decided; look at the saga")
+
+// insist offers work to its shard until there is room.
+func (s *service) insist(ctx context.Context, w work) error {
+	for {
+		taken, open := s.c.offer(w)
+		switch {
+		case taken:
+			return nil
+		case !open:
+			return errStopping
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the coordinator is busy (MaxWaiting); try again in a moment")
+		case <-time.After(bulkRetry):
+		}
+	}
+}
+
+// removeDamaged puts a tombstone in the place of a saga whose record is damaged: what
+// could not be moved, and could not be decided about, stands still no longer.
+func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
+	if err := id.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkRemoval(q); err != nil {
+		return nil, err
+	}
+	removal := store.Removal{At: s.c.config.Clock(), By: transport.Cut(q.By, contract.MaxReason), Reason: transport.Cut(q.Reason, contract.MaxReason)}
+	removed, err := s.c.config.Store.RemoveDamaged(ctx, id, removal)
+	if err != nil {
+		return nil, err
+	}
+	s.c.relay.Supersede(removed.Discarded)
+	s.c.projection.Removed(id, removed.Open)
+	s.c.timekeeper.done(id)
+	status, err := s.get(ctx, id)
+	if err != nil { // it is removed all the same
+		status = &transport.Status{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
+			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
+	}
+	s.c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
+		slog.String(LogSaga, string(id)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
+	return status, nil
+}
+
+// checkRemoval refuses a removal of which nobody could tell later whose and why it was.
+func checkRemoval(q *transport.RemoveDamagedRequest) error {
+	var wrong violations
+	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {
+		switch {
+		case field.value == "":
+			wrong.add(field.name, "is missing: it is kept with what is left of the saga")
+		case len(field.value) > contract.MaxReason:
+			wrong.add(field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), contract.MaxReason))
+		}
+	}
+	return wrong.err()
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/quota"
+	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/transport"
@@ -149,22 +151,37 @@ func (s *service) tooMuch(limit string, least time.Duration, reason string) erro
 	return &busyError{s.c.retryPacer.next(now, least), reason}
 }
 
-// operate takes a person's decision, and answers once it is committed.
-func (s *service) operate(_ context.Context, c call, d *transport.Decision, answer func(*transport.Status, error)) {
-	err := c.Saga.Check()
-	if err == nil {
-		err = checkOperation(d, "")
+// admitStart says why a saga of a definition is not started for now; nil: it is. Limits that
+// all sagas have in common are shared: a participant that does not answer, or does not
+// get its commands, may take up as much as the others leave and no more, so that only
+// sagas which need it are refused (I13).
+func (s *service) admitStart(ref contract.DefinitionRef) error {
+	open := s.c.projection.Open()
+	if open >= s.c.config.MaxOpen {
+		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
 	}
-	if err == nil {
-		err = s.submit(work{
-			input:   s.c.stamped(Input{Saga: c.Saga, Expected: d.ExpectedRevision, Event: s.operated(d)}),
-			request: c.Envelope,
-			reply:   func(r Result) { answer(outcome(&r, true)) },
-		})
+	needed := s.c.definitions.needed(ref)
+	if to, over := s.c.relay.OverShare(needed, s.c.config.MaxBacklog); over {
+		return s.tooMuch(LimitBacklog, retryBusy, fmt.Sprintf(
+			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, s.c.config.MaxBacklog))
 	}
-	if err != nil {
-		answer(nil, err)
+	for _, to := range needed {
+		if pending := s.pendingFor(to); pending > 0 && pending >= s.c.config.MaxOpen-open {
+			return s.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
+				"%s for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind; look why %s does not answer",
+				plural.Of(pending, "saga waits", "sagas wait"), to, s.c.config.MaxOpen, ref.Name, to))
+		}
 	}
+	return nil
+}
+
+// pendingFor is how many commands a participant has not answered.
+func (s *service) pendingFor(to outbox.Destination) int {
+	pending, more := s.c.relay.Pending(to)
+	if counts := s.c.pending.Load(); more && counts != nil {
+		pending = max(pending, (*counts)[to])
+	}
+	return pending
 }
 
 // submit hands a request to its shard without blocking its carrier.
