@@ -11,23 +11,23 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// group is one write transaction in the making.
+// group is one write transaction in progress.
 type group struct {
 	s       *Store
 	tx      *bolt.Tx
 	opened  []handle
-	tallies map[tally]int              // what changes in the counts
-	swept   [][]byte                   // keys of owed that nothing points to any more
-	owing   map[outbox.Destination]int // what changes in Destinations
-	settled []outbox.ID                // what Discard was told, and is applied
+	tallies map[tally]int              // changes to the counts
+	swept   [][]byte                   // keys in owed that no head refers to any more
+	owing   map[outbox.Destination]int // changes to Destinations
+	settled []outbox.ID                // outbox records marked by Discard and applied by this group
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {
 	return &group{s: s, tx: tx, opened: make([]handle, 0, len(tables)), tallies: map[tally]int{}, owing: map[outbox.Destination]int{}}
 }
 
-// handle is a table in a transaction. Its cursor is used again and again, because a new
-// one allocates for each level of the tree.
+// handle is a table within a transaction. Its cursor is reused, because a new one allocates for
+// each level of the tree.
 type handle struct {
 	table  string
 	bucket *bolt.Bucket
@@ -62,9 +62,8 @@ func (g *group) putFrame(format byte, t table, key, v []byte) error {
 }
 func (g *group) delete(t table, key []byte) error { return t.delete(g.open(t).cursor, key) }
 
-// apply makes one change part of the transaction. A fatalError: the transaction
-// cannot go on. Any other error is the change's result, and nothing of it was
-// written.
+// apply adds one change to the transaction. After a fatalError the transaction cannot go on. Any
+// other error is the result of this change, of which nothing was written.
 func (g *group) apply(p *prepared) error {
 	old, err := g.current(p)
 	if err != nil {
@@ -109,7 +108,7 @@ func (g *group) apply(p *prepared) error {
 	return g.settleOthers(p)
 }
 
-// settleOthers settles what a change makes unnecessary of other sagas.
+// settleOthers discards the outbox records of other sagas that a change makes unnecessary.
 func (g *group) settleOthers(p *prepared) error {
 	for _, id := range p.settle {
 		if id.Saga != p.id {
@@ -123,8 +122,8 @@ func (g *group) settleOthers(p *prepared) error {
 	return nil
 }
 
-// current returns the head of the saga as it is, nil when it does not exist, or
-// why the change cannot be made.
+// current returns the saga's current head, nil when the saga does not exist, or the reason why the
+// change cannot be made.
 func (g *group) current(p *prepared) (*head, error) {
 	body, sealed, err := g.find(tableSagas, []byte(p.id))
 	if err != nil || body == nil { // a saga is buried in the transaction that removes it
@@ -153,7 +152,7 @@ func (g *group) current(p *prepared) (*head, error) {
 	return old, nil
 }
 
-// entombed is the error that a tombstone stands for.
+// entombed returns the error for a saga that was replaced by a tombstone.
 func (s *Store) entombed(id contract.SagaID, stored []byte, sealed bool) error {
 	t, err := s.openTombstone(id, stored, sealed)
 	if err != nil {
@@ -162,7 +161,7 @@ func (s *Store) entombed(id contract.SagaID, stored []byte, sealed bool) error {
 	return t
 }
 
-// openTombstone reads a record of tombstones.
+// openTombstone decodes a record of tombstones.
 func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*store.TombstoneError, error) {
 	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, stored)
 	if err != nil {
@@ -175,8 +174,7 @@ func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*
 	return t, nil
 }
 
-// chain links the change to the saga's earlier ones, in the head and in the
-// journal record.
+// chain links the change to the saga's earlier ones, both in the head and in the journal record.
 func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	e := &entry{saga: p.id, first: p.expected + 1, events: p.events, began: p.began}
 	if old == nil {
@@ -195,8 +193,8 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	return e
 }
 
-// reindex moves the saga's keys from where the old head put them to where the
-// new one does. Either may be nil.
+// reindex moves the saga's keys from their positions for the old head to those for the new one.
+// Either head may be nil.
 func (g *group) reindex(id contract.SagaID, old, now *head) error {
 	if err := g.relist(id, old, now); err != nil {
 		return err
@@ -222,14 +220,14 @@ func (g *group) reindex(id contract.SagaID, old, now *head) error {
 	return g.move(tableExpiry, keyOf(prefix, old, ended), keyOf(prefix, now, ended))
 }
 
-// comesInTime reports whether the key that a saga has in timers may stay although it
-// wants to be woken later now. Due moves it when it comes due, but most sagas have ended
-// by then; unless they are to wait for much longer than until then.
+// comesInTime reports whether a saga may keep its key in timers although its timer has moved to a
+// later time. Due moves the key when it comes due, and most sagas have ended by then. A timer that
+// moved much further away gets a new key at once.
 func (h *head) comesInTime(now *head) bool {
 	return h.timer != 0 && h.timer < now.wake && h.timer-now.updated > (now.wake-now.updated)/2
 }
 
-// relist keeps the index and the counts.
+// relist updates the index and the counts.
 func (g *group) relist(id contract.SagaID, old, now *head) error {
 	if old != nil && now != nil && old.tally() == now.tally() && old.started == now.started {
 		return nil
@@ -248,7 +246,7 @@ func (g *group) relist(id contract.SagaID, old, now *head) error {
 	return g.put(tableIndex, indexKey(now.class, now.started, id), body)
 }
 
-// move replaces one bodiless key by another; nil: none.
+// move replaces one key without a value by another. Either may be nil.
 func (g *group) move(t table, from, to []byte) error {
 	if bytes.Equal(from, to) {
 		return nil
@@ -264,7 +262,7 @@ func (g *group) move(t table, from, to []byte) error {
 	return g.put(t, to, nil)
 }
 
-// sweep removes records that nothing points to.
+// sweep removes outbox records that no head refers to.
 func (g *group) sweep(places [][]byte) error {
 	for _, place := range places {
 		there, err := tableOwed.deleteIf(g.open(tableOwed).cursor, place)
@@ -278,8 +276,7 @@ func (g *group) sweep(places [][]byte) error {
 	return nil
 }
 
-// countUp writes the counts that the group changed and returns their new
-// values.
+// countUp writes the counts that the group changed and returns their new values.
 func (g *group) countUp() (map[tally]int, error) {
 	next := map[tally]int{}
 	for t, n := range g.tallies {

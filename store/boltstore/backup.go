@@ -23,18 +23,18 @@ import (
 //
 //	magic (8) · size of the file (8) · CRC32C of both (4) · the file · SHA-256 of all before (32) · magic (8)
 //
-// so that a truncated, changed or foreign one is told from a whole one before
-// anything is made of it. Numbers are big endian.
+// The checksums tell a truncated, changed or foreign backup from a complete one before anything is
+// restored from it. Numbers are big endian.
 const (
 	backupBegin = "AMENDSB1"
 	backupEnd   = "AMENDSE1"
 )
 
-// ErrBackup: not a whole backup of an Amends store.
+// ErrBackup means that the data is not a complete backup of an Amends store.
 var ErrBackup = errors.New("not a whole backup of an Amends store")
 
-// Backup implements store.Store. It reads one consistent state while commits go
-// on; the file grows meanwhile, because pages of that state cannot be reused.
+// Backup implements store.Store. It reads one consistent state while commits continue. The file
+// grows meanwhile, because pages of that state cannot be reused.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
@@ -60,7 +60,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	return out.n, nil
 }
 
-// backupWriter hashes what it passes on, and stops when nobody waits any more.
+// backupWriter hashes what it passes on, and fails once ctx or the store is done.
 type backupWriter struct {
 	ctx     context.Context
 	closing <-chan struct{}
@@ -85,26 +85,26 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// RestoreOptions say how a backup becomes a store. The zero value is for one in which
-// nothing is sealed and nothing is damaged.
+// RestoreOptions configure how a store is restored from a backup. The zero value is for a backup
+// that is neither sealed nor damaged.
 type RestoreOptions struct {
-	Keys     *Keys             // open what is sealed
-	Progress func(bytes int64) // is told the bytes read so far; nil: nobody is
+	Keys     *Keys             // to open a sealed backup
+	Progress func(bytes int64) // is called with the number of bytes read so far; may be nil
 
-	// OnDamaged takes a backup of a store in which records were damaged already, and is
-	// told of each, at most 100. In the store they are what they were: their sagas
-	// cannot be moved, the others go on. nil: such a backup is refused.
+	// OnDamaged accepts a backup that contains damaged records, and is called for at most 100 of
+	// them. They stay damaged in the restored store: their sagas cannot continue, the others can.
+	// If nil, such a backup is refused.
 	OnDamaged func(error)
 }
 
-// Restore makes a store of a backup, in a file that does not exist yet. It
-// writes beside it, checks the whole of it, every record included, and only
-// then gives it its name. The store keeps its id; its incarnation is one higher.
+// Restore creates a store from a backup, in a file that must not exist yet. It writes to a
+// temporary file, verifies it with every record, and only then renames it. The store keeps its id;
+// its incarnation goes up by one.
 //
-// ErrBackup: r is not a whole backup. os.ErrExist: there is a file at path. ErrKey: a
-// key is missing. ErrPlain: keys are given, and the backup is not sealed: restore it
-// without, and seal it with Copy. store.ErrCorrupt: records are damaged, and OnDamaged is
-// nil, or the structure is.
+// It returns ErrBackup if r is not a complete backup, os.ErrExist if there is a file at path,
+// ErrKey if a key is missing, ErrPlain if keys are given for a backup that is not sealed (restore
+// it without keys and seal it with Copy), and store.ErrCorrupt if the structure is damaged, or if
+// records are and OnDamaged is nil.
 func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
 	if err := restore(ctx, r, path, &options); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)
@@ -143,7 +143,7 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	return syncDir(dir)
 }
 
-// receive copies the file out of a backup and checks that it is whole.
+// receive copies the file out of a backup and checks that it is complete.
 func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64)) error {
 	sum := sha256.New()
 	header := make([]byte, len(backupBegin)+12)
@@ -182,7 +182,7 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 	return f.Sync()
 }
 
-// adopt verifies the restored file and counts its incarnation up.
+// adopt verifies the restored file and increments its incarnation.
 func adopt(ctx context.Context, path string, options *RestoreOptions) error {
 	var damage []error
 	s, err := open(path, Options{

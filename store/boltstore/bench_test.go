@@ -15,9 +15,9 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// carry runs sagas of four steps (five changes each) with inFlight of them open
-// at a time, in calls of group changes of random open sagas, as a coordinator
-// does that gathers answers. It settles announcements as a relay does.
+// carry runs sagas of four steps (five changes each), inFlight of them open at a time. Each call
+// commits group changes of random open sagas, like a coordinator that gathers answers. It discards
+// announcements as a relay does.
 func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func(i int) contract.SagaID) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -28,7 +28,7 @@ func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func
 		var changes []store.Change
 		for len(open) < inFlight && started < sagas && len(changes) < group {
 			start := storetest.Start(id(started), storetest.Checkout, now)
-			start.Instance.Clock, start.Events[0].Clock = 0, 0 // nobody has set the clock, as on most machines
+			start.Instance.Clock, start.Events[0].Clock = 0, 0 // no clock offset is set, as on most machines
 			changes = append(changes, start)
 			open = append(open, nil)
 			started++
@@ -82,7 +82,7 @@ func BenchmarkSagas(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := open(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
-			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) }) // not an empty store
+			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) }) // so that the store is not empty
 			before := s.Stats()
 			b.ResetTimer()
 			carry(b, s, b.N, c.inFlight, c.group, c.id)
@@ -94,15 +94,15 @@ func BenchmarkSagas(b *testing.B) {
 	}
 }
 
-// Nothing is written twice (docs/adr/0019): these sagas, whose messages say little that
-// follows from the rest, take 18.7 kB each; in the layout before they took 25.6.
+// Nothing is written twice (docs/adr/0019): a saga of this kind, whose messages hold little that
+// follows from the rest, takes 18.7 kB. In the layout before it took 25.6.
 func TestBytesPerSaga(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 2000
 	id := func(from int) func(int) contract.SagaID {
 		return func(i int) contract.SagaID { return contract.SagaID(fmt.Sprintf("order-%08d", from+i)) }
 	}
-	carry(t, s, sagas, 512, 100, id(0)) // not an empty store
+	carry(t, s, sagas, 512, 100, id(0)) // so that the store is not empty
 	before := s.Stats()
 	carry(t, s, sagas, 512, 100, id(sagas))
 	per := float64(s.Stats().BytesWritten-before.BytesWritten) / sagas

@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// birth is what is said once of a saga, when it starts: the large and constant part
-// of its state.
+// birth is the large, constant part of a saga's state. It is stored once, when the saga starts.
 type birth struct {
 	fingerprint, contentType, traceParent string
 
@@ -26,14 +25,14 @@ func encodeBirth(in *machine.Instance) []byte {
 	return appendBytes(b, in.Input)
 }
 
-// withSum is a birth as it is stored: the sum of the start before it. Whether a birth is
-// another one is told without the sum, which stays that of the start.
+// withSum returns a birth as it is stored: preceded by the sum of the start. Births are compared
+// without the sum, because the sum always stays that of the start.
 func withSum(start machine.StartSum, birth []byte) []byte {
 	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
 }
 
-// parseBirth reads what withSum wrote, and returns what encodeBirth did too; the input shares
-// its memory.
+// parseBirth decodes what withSum wrote, and also returns the encoded birth without the sum. The
+// input shares memory with b.
 func parseBirth(b []byte) (out birth, began []byte, err error) {
 	r := reader{b: b}
 	start := r.take(uint64(len(out.start)))
@@ -43,7 +42,7 @@ func parseBirth(b []byte) (out birth, began []byte, err error) {
 	return out, began, r.err
 }
 
-// slim encodes the rest of the state, without the results that are said elsewhere.
+// slim encodes the rest of the state, without the results that are stored elsewhere.
 func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	rest := *in
 	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
@@ -56,7 +55,7 @@ func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	return sagapb.MarshalInstance(&rest)
 }
 
-// whole puts the parts together again, but for the results.
+// whole assembles the state from its parts, except for the results.
 func whole(slim []byte, b birth) (*machine.Instance, error) {
 	in, err := sagapb.UnmarshalInstance(slim)
 	if err != nil {
@@ -66,18 +65,18 @@ func whole(slim []byte, b birth) (*machine.Instance, error) {
 	return in, nil
 }
 
-// begins reports whether an event says nothing but what the birth says too, and when.
+// begins reports whether an event holds nothing beyond what the birth holds, and its time.
 func begins(e *machine.Event, in *machine.Instance) bool {
 	return e.Type == contract.EventStarted && e.ID == in.ID && e.ContentType == in.ContentType && e.TraceParent == in.TraceParent &&
 		bytes.Equal(e.Payload, in.Input)
 }
 
-// begin gives the first event of a saga what its birth says.
+// begin fills a saga's first event from its birth.
 func (b *birth) begin(e *machine.Event, id contract.SagaID) {
 	e.ID, e.ContentType, e.TraceParent, e.Payload = id, b.contentType, b.traceParent, own(b.input)
 }
 
-// own is a copy for a caller; nil when there is nothing.
+// own returns a copy for a caller, nil if b is empty.
 func own(b []byte) []byte {
 	if len(b) == 0 {
 		return nil

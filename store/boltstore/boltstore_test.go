@@ -27,7 +27,7 @@ func open(t testing.TB, path string, options boltstore.Options) *boltstore.Store
 	return s
 }
 
-// commit commits changes, one after the other.
+// commit commits changes one by one.
 func commit(t testing.TB, s store.Store, changes ...store.Change) {
 	t.Helper()
 	for _, c := range changes {

@@ -10,18 +10,17 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// prepared is a change with everything encoded that can be encoded before the
-// stored state is known: that work is done by the callers, side by side, and
-// not by the one committer.
+// prepared is a change with everything encoded that does not depend on the stored state. The
+// callers do that work concurrently, so that the single committer does not have to.
 type prepared struct {
 	id       contract.SagaID
 	expected uint64
-	head     head // places in the journal are filled in by apply
+	head     head // apply fills in the positions in the journal
 	slim     []byte
 	birth    []byte
 	start    machine.StartSum // of the first change; of a later one with another birth, apply takes it from the first
 	events   [][]byte
-	began    bool // the first event lacks what the birth says
+	began    bool // the first event omits what the birth holds
 	results  []given
 	owe      []owed
 	settle   []outbox.ID
@@ -30,7 +29,7 @@ type prepared struct {
 type owed struct {
 	id    outbox.ID
 	to    outbox.Destination
-	frame []byte // with room for what putFrame fills in
+	frame []byte // starts with room for the header that putFrame writes
 }
 
 func prepare(keys *Keys, c *store.Change) (*prepared, error) {
@@ -67,7 +66,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	return p, nil
 }
 
-// record encodes what is appended: the events, and the messages that are owed.
+// record encodes what is appended: the events and the outbox records.
 func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
 	p.began = c.Expected == 0 && begins(&c.Events[0], c.Instance)
 	p.events = make([][]byte, len(c.Events))

@@ -13,17 +13,17 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// request is what one caller waits for.
+// request is one caller's work for the committer.
 type request struct {
-	changes []*prepared // nil entries were refused before
+	changes []*prepared // nil entries were refused already
 	results []error
-	work    func(*group) error // instead of changes: anything else that writes
-	err     error              // of work, or of the store
+	work    func(*group) error // instead of changes: any other write
+	err     error              // the error of work, or of the store
 	done    chan struct{}
 }
 
-// Commit implements store.Store. Calls that wait while a transaction is on its
-// way to the disk share the next one.
+// Commit implements store.Store. Calls that arrive while a transaction is being written share the
+// next one.
 func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	if err := s.writable(ctx); err != nil {
 		return nil, err
@@ -50,9 +50,8 @@ func (s *Store) write(ctx context.Context, work func(*group) error) error {
 	return s.submit(ctx, &request{work: work, done: make(chan struct{})})
 }
 
-// submit hands a request to the committer and waits for the answer. ctx bounds
-// the wait in front of the queue only: what was taken up has an outcome that
-// the caller must learn.
+// submit hands a request to the committer and waits for the answer. ctx bounds only the wait for a
+// place in the queue: once the committer has the request, the caller must learn its outcome.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	select {
 	case s.requests <- r:
@@ -74,8 +73,8 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	}
 }
 
-// commitLoop is the only goroutine that writes. It gathers what waits, commits
-// it and answers, until Close; then it commits what is left.
+// commitLoop is the only goroutine that writes. It gathers requests, commits them and answers,
+// until Close; then it commits what is left.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)
@@ -97,7 +96,7 @@ func (s *Store) commitLoop() {
 	}
 }
 
-// gather takes what waits, without waiting for more.
+// gather returns first and the requests that are already queued, without waiting for more.
 func (s *Store) gather(first *request) []*request {
 	requests, changes := []*request{first}, len(first.changes)
 	for changes < s.options.MaxGroup {
@@ -111,7 +110,7 @@ func (s *Store) gather(first *request) []*request {
 	return requests
 }
 
-// lastCommit writes down what is settled and removes what can be swept.
+// lastCommit writes pending discards and removes the records that can be swept.
 func (s *Store) lastCommit() {
 	s.mu.Lock()
 	idle := s.broken != nil || len(s.unsettle) == 0 && len(s.swept) == 0
@@ -143,9 +142,9 @@ func (s *Store) commit(requests []*request) {
 	}
 }
 
-// transact applies a group in one transaction. An error: nothing of it is known
-// to be committed, and the database must not be used any more, because a
-// failed fsync cannot be repeated.
+// transact applies a group in one transaction. After an error nothing of the group is known to be
+// committed, and the database must not be used any more, because a failed fsync cannot be
+// repeated.
 func (s *Store) transact(requests []*request) (err error) {
 	start := time.Now()
 	tx, err := s.db.Begin(true)
@@ -183,7 +182,7 @@ func (s *Store) transact(requests []*request) (err error) {
 	return nil
 }
 
-// applyAll applies the requests and, when much has gathered, what is settled.
+// applyAll applies the requests and, when many have gathered, the pending discards.
 func (s *Store) applyAll(g *group, requests []*request) error {
 	for _, r := range requests {
 		if r.work != nil {
@@ -209,7 +208,7 @@ func (s *Store) applyAll(g *group, requests []*request) error {
 	return g.settleAll()
 }
 
-// committed makes the group's effects visible in memory.
+// committed updates the in-memory state with the group's effects.
 func (s *Store) committed(g *group, counts map[tally]int) {
 	s.swept = append(s.swept, g.swept...)
 	s.mu.Lock()

@@ -21,7 +21,7 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// sample is a file with sagas in every state, and what is in it.
+// sample is a file with sagas in every state, and the expected content.
 type sample struct {
 	file      []byte
 	states    map[contract.SagaID]*machine.Instance
@@ -77,12 +77,12 @@ func newSample(t *testing.T, sagas int) sample {
 	return f
 }
 
-// findings is what became of a damaged file.
+// findings counts what the damage of a file led to.
 type findings struct {
 	refused, reported, wrong, silent int
 }
 
-// read opens a damaged file and compares all that it says.
+// read opens a damaged file and compares everything that can be read with the sample.
 func (f *sample) read(t *testing.T, path string) (found findings) {
 	t.Helper()
 	var reported atomic.Int64
@@ -144,7 +144,7 @@ func (f *sample) read(t *testing.T, path string) (found findings) {
 	for _, sum := range list {
 		want := f.states[sum.ID]
 		if want != nil && sum.Damage != "" {
-			continue // it says so
+			continue // the damage is reported
 		}
 		if want == nil || !reflect.DeepEqual(sum, store.Summarize(want)) {
 			t.Errorf("list has a wrong line: %+v", sum)
@@ -163,8 +163,8 @@ func (f *sample) read(t *testing.T, path string) (found findings) {
 	return found
 }
 
-// write sees that a new saga can begin and one that is not damaged go on, or
-// that the store says why not.
+// write checks that a new saga can start and an undamaged one can continue, or that the store
+// reports why not.
 func (f *sample) write(t *testing.T, s *boltstore.Store, found *findings) {
 	t.Helper()
 	changes := []store.Change{storetest.Start("new", storetest.Checkout, storetest.Epoch)}
@@ -210,8 +210,8 @@ func sameEvents(a, b []machine.Event) bool {
 	return true
 }
 
-// TestBitFlips flips one bit of the file at a time: it is found, or does no
-// harm; it never makes a wrong value and never ends the process.
+// TestBitFlips flips one bit of the file at a time. The flip is detected or harmless; it never
+// yields a wrong value and never ends the process.
 func TestBitFlips(t *testing.T) { bitFlips(t, 50) }
 
 func bitFlips(t *testing.T, flips int) {
@@ -253,8 +253,8 @@ func bitFlips(t *testing.T, flips int) {
 	}
 }
 
-// TestStructureFlips flips bits where bbolt keeps its own structure: the roots,
-// the headers of pages and the tables of their elements.
+// TestStructureFlips flips bits in bbolt's own structure: the roots, the page headers and the
+// tables of elements.
 func TestStructureFlips(t *testing.T) {
 	f := newSample(t, 40)
 	random := rand.New(rand.NewPCG(1, 1))

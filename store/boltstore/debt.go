@@ -10,26 +10,26 @@ import (
 	"github.com/amends-dev/amends/outbox"
 )
 
-// debt is an entry in a saga's head: a record that it owes, and where in owed that is.
-// It is what makes the record owed: one that no head names is settled. A saga that has
-// ended may name records that are not there any more (group.settleAll).
+// debt is an entry in a saga's head: a pending outbox record and its position in owed. A record is
+// pending only while a head names it. The head of an ended saga may still name records that have
+// been removed (group.settleAll).
 type debt struct {
 	revision uint64
 	index    uint16
 	to       outbox.Destination
-	seq      uint64 // of the change that owes it
-	place    uint16 // among those of the change
+	seq      uint64 // of the change that enqueued it
+	place    uint16 // index among the records of the change
 }
 
-// id is that of the record; h is the head of the saga that owes it.
+// id returns the record's id. h is the head of the saga that enqueued it.
 func (d debt) id(of contract.SagaID, h *head) outbox.ID {
 	return outbox.ID{Saga: of, Birth: h.born(), Revision: d.revision, Index: d.index}
 }
 
 func (d debt) key() []byte { return owedKey(d.to, d.seq, int(d.place)) }
 
-// appendDebts writes the debts of a head; revisions and sequences as what lies between
-// them and the head's own.
+// appendDebts encodes the debts of a head. Revisions and sequences are written as differences to
+// those of the head.
 func appendDebts(b []byte, h *head) []byte {
 	b = binary.AppendUvarint(b, uint64(len(h.debts)))
 	for _, d := range h.debts {
@@ -52,20 +52,20 @@ func (r *reader) debts(h *head) (list []debt) {
 	return list
 }
 
-// An owed record is
+// A record of owed is
 //
-//	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged); that may be sealed
+//	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged) and possibly sealed
 //
-// so that it can be told without a key whose it is. The saga's birth is in its head.
+// so that its saga can be read without a key. The saga's birth is in its head.
 
-// appendOwner writes whose record it is.
+// appendOwner encodes which saga, revision and index a record belongs to.
 func appendOwner(b []byte, id outbox.ID) []byte {
 	b = appendBytes(b, []byte(id.Saga))
 	b = binary.AppendUvarint(b, id.Revision)
 	return binary.AppendUvarint(b, uint64(id.Index))
 }
 
-// owedFrame is an owed record in its frame, for putFrame.
+// owedFrame returns an encoded outbox record with room for its frame, for putFrame.
 func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	frame := appendOwner(newFrame(256), r.ID)
 	if keys == nil {
@@ -75,21 +75,21 @@ func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
 }
 
-// stored is an owed record as it is stored. Its id has a birth once the head is known.
+// stored is an outbox record as it is stored. Its id lacks the birth until the head is read.
 type stored struct {
 	id     outbox.ID
 	rest   []byte
-	sealed bool // the rest is
+	sealed bool // whether rest is sealed
 }
 
-// parseOwed reads whose record it is.
+// parseOwed decodes the part that identifies the record.
 func parseOwed(body []byte, sealed bool) (stored, error) {
 	r := reader{b: body}
 	id := outbox.ID{Saga: contract.SagaID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
 	return stored{id, r.b, sealed}, r.err
 }
 
-// read reads all of a record; input returns its saga's.
+// read decodes the complete record. input returns the input of its saga.
 func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	rest, err := keys.opening(o.sealed, "owed", string(outboxKey(o.id)), 0, o.rest)
 	if err != nil {
@@ -98,12 +98,12 @@ func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, er
 	return outboxpb.UnmarshalAbridged(rest, o.id, to, input)
 }
 
-// detach rewrites what a saga owes, with the input in it: what the birth says from now
-// on is another one. No coordinator does that to a saga.
+// detach rewrites a saga's pending records with the input in them, because the birth that they
+// refer to is replaced by another one. No coordinator does that to a saga.
 func (g *group) detach(id contract.SagaID, old *head) error {
 	for _, d := range old.debts {
 		v := g.bucket(tableOwed).Get(d.key())
-		if v == nil { // settled
+		if v == nil { // discarded
 			continue
 		}
 		o, h, err := g.s.openOwed(g.tx, d.key(), v)
@@ -114,7 +114,7 @@ func (g *group) detach(id contract.SagaID, old *head) error {
 		if err == nil {
 			record, err = g.s.completeOwed(g.tx, o, d.to, old)
 		}
-		if err != nil { // it is as damaged as before
+		if err != nil { // it stays as damaged as before
 			g.s.report(of(id, err))
 			continue
 		}
@@ -130,14 +130,14 @@ func (g *group) detach(id contract.SagaID, old *head) error {
 	return nil
 }
 
-// owe gives a head its debts: the old ones and the new ones that are not settled.
+// owe sets a head's debts: the old and new ones that are not settled.
 func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	if old != nil {
 		h.debts = g.unsettled(p.id, old, p.settle)
 	}
 	for i := range p.owe {
 		id := p.owe[i].id
-		g.takeSettled(id) // it was told of a saga of this id that was removed
+		g.takeSettled(id) // Discard was called for the record of a removed saga with this id
 		if d := (debt{id.Revision, id.Index, p.owe[i].to, seq, uint16(i)}); slices.Contains(p.settle, id) {
 			g.swept = append(g.swept, d.key())
 		} else {
@@ -146,8 +146,8 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	}
 }
 
-// unsettled are the debts of a saga that are settled neither by ids nor by Discard. The
-// records of the others are swept later, many at a time.
+// unsettled returns the debts of a saga that neither ids nor Discard has settled. The records of
+// the others are swept later, many at a time.
 func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []debt) {
 	for _, d := range h.debts {
 		if one := d.id(id, h); g.takeSettled(one) || slices.Contains(ids, one) {
@@ -159,7 +159,7 @@ func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []
 	return left
 }
 
-// takeSettled reports whether Discard was told of a record; the group sees to it.
+// takeSettled reports whether Discard was called for a record, and makes the group apply that.
 func (g *group) takeSettled(id outbox.ID) bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
@@ -170,9 +170,9 @@ func (g *group) takeSettled(id outbox.ID) bool {
 	return settled
 }
 
-// settle removes the debts of other sagas than the one that a change moves. A saga that
-// has ended keeps its entry, which costs a few bytes and spares writing its page again:
-// its record is gone.
+// settle removes the debts of a saga other than the one that the change moves. An ended saga keeps
+// its entry: that costs a few bytes, but its page need not be rewritten. Only the record is
+// removed.
 func (g *group) settle(id contract.SagaID, ids []outbox.ID) error {
 	body, sealed, err := g.find(tableSagas, []byte(id))
 	if err != nil || body == nil {
@@ -190,7 +190,7 @@ func (g *group) settle(id contract.SagaID, ids []outbox.ID) error {
 	return g.putHead(sealed, id, &h, state)
 }
 
-// putHead writes a head and the slim state behind it.
+// putHead writes a head followed by the slim state.
 func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) error {
 	format := byte(frameFormat)
 	if sealed {
@@ -200,7 +200,7 @@ func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) 
 	return g.putFrame(format, tableSagas, []byte(id), append(h.append(newFrame(size)), state...))
 }
 
-// settleAll applies what Discard was told of sagas that did not move since, and sweeps.
+// settleAll applies the pending discards of sagas that have not moved since, and sweeps.
 func (g *group) settleAll() error {
 	g.s.mu.Lock()
 	sagas := map[contract.SagaID][]outbox.ID{}

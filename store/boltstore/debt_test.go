@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// A sealed message is bound to the saga, the revision and the index that stand before
-// it in the clear, and to the saga's birth.
+// A sealed message is bound to the saga's birth, and to the saga, revision and index that precede
+// it unsealed.
 func TestOwedSealIsBound(t *testing.T) {
 	line, err := NewKey("key-1")
 	if err != nil {

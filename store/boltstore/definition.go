@@ -34,7 +34,7 @@ func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 	})
 }
 
-// Definitions implements store.Store. A damaged one is passed over.
+// Definitions implements store.Store. It skips damaged definitions.
 func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
 	var all []store.Definition
 	err := s.view(ctx, func(tx *bolt.Tx) error {
@@ -52,7 +52,7 @@ func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
 	return all, err
 }
 
-// openDefinition takes a record of definitions apart.
+// openDefinition decodes a record of definitions.
 func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint string, json []byte, err error) {
 	body, err := s.options.Keys.opening(sealed, "definition", string(k), 0, stored)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// Expire is asked every few seconds: what has nothing to expire must not write.
+// Expire is called every few seconds, so it must not write when nothing is due.
 func TestExpireOfNothingWritesNothing(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	before := s.Stats().Transactions

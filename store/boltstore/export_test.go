@@ -10,8 +10,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 )
 
-// Abort ends the store as a crash would: what is queued or settled is not
-// written down.
+// Abort ends the store as a crash would: queued changes and pending discards are not written.
 func (s *Store) Abort() {
 	_ = s.breakDown(errAborted)
 	_ = s.Close()
@@ -19,17 +18,16 @@ func (s *Store) Abort() {
 
 var errAborted = errShort
 
-// FailCommits makes every commit fail with what fail returns, unless that is nil.
+// FailCommits makes every commit fail with the error that fail returns, unless that is nil.
 func (s *Store) FailCommits(fail func() error) { s.failCommit = fail }
 
-// Used is how many bytes of the file are in use.
+// Used returns the number of bytes of the file that are in use.
 func (s *Store) Used() (size int64) {
 	_ = s.db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil })
 	return size
 }
 
-// Damage changes a byte of the record under key in a bucket, in the body or, for
-// at below 0, in the frame.
+// Damage changes a byte of a record: in the body or, if at is negative, in the frame.
 func (s *Store) Damage(bucket string, key []byte, at int) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
@@ -54,13 +52,13 @@ func (s *Store) NoteFeature(name string) error {
 	return s.db.Update(func(tx *bolt.Tx) error { return noteFeature(tx, name) })
 }
 
-// OwedKey is the key of the first owed record of a journal record.
+// OwedKey returns the key of the first outbox record of a journal record.
 func OwedKey(to outbox.Destination, seq uint64) []byte { return owedKey(to, seq, 0) }
 
-// JournalKey is the key of the journal record with a sequence number.
+// JournalKey returns the key of the journal record with a sequence number.
 func JournalKey(seq uint64) []byte { return sequenceKey(seq) }
 
-// Transplant puts the body of one record under another's key, with right checksums.
+// Transplant stores the body of one record under another's key, with correct checksums.
 func (s *Store) Transplant(bucket string, from, to []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
@@ -69,7 +67,7 @@ func (s *Store) Transplant(bucket string, from, to []byte) error {
 	})
 }
 
-// Frames are the records of a bucket as they lie in the file.
+// Frames returns the raw records of a bucket.
 func (s *Store) Frames(bucket string) map[string][]byte {
 	frames := map[string][]byte{}
 	_ = s.db.View(func(tx *bolt.Tx) error {
@@ -81,7 +79,7 @@ func (s *Store) Frames(bucket string) map[string][]byte {
 	return frames
 }
 
-// Plant puts a record into the file as it is given; nil: it takes it out.
+// Plant stores a raw record in the file; a nil frame removes it.
 func (s *Store) Plant(bucket, key string, frame []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		if frame == nil {
@@ -91,7 +89,7 @@ func (s *Store) Plant(bucket, key string, frame []byte) error {
 	})
 }
 
-// Buckets are the names of all buckets.
+// Buckets returns the names of all buckets.
 func Buckets() (names []string) {
 	for _, t := range tables {
 		names = append(names, t.name)
@@ -99,7 +97,7 @@ func Buckets() (names []string) {
 	return names
 }
 
-// TimerTimes are the times of the keys in the bucket timers.
+// TimerTimes returns the times of the keys in the bucket timers.
 func (s *Store) TimerTimes() (times []time.Time) {
 	_ = s.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket([]byte("timers")).ForEach(func(k, _ []byte) error {
@@ -111,7 +109,7 @@ func (s *Store) TimerTimes() (times []time.Time) {
 	return times
 }
 
-// Remove takes a record out of a bucket, as if it had never been.
+// Remove deletes a record from a bucket without a trace.
 func (s *Store) Remove(bucket string, key []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(key) })
 }
@@ -122,5 +120,5 @@ func (s *Store) Records(bucket string) (n int) {
 	return n
 }
 
-// Schema is the layout of a store without keys.
+// Schema is the layout version of a store without keys.
 const Schema = schemaVersion

@@ -18,19 +18,18 @@ import (
 //
 //	format (1 byte) · CRC32C of bucket and key (4) · CRC32C of the body (4) · body
 //
-// The pages of bbolt carry no checksum, so a flipped bit would change a value,
-// or hide a record by changing its key. The body's checksum finds the first,
-// the key's the second: see absent. The body's covers the format as well.
+// The pages of bbolt carry no checksum, so a flipped bit could change a value, or hide a record by
+// changing its key. The checksum of the body, which covers the format too, detects the first; that
+// of the key detects the second: see absent.
 const (
 	frameFormat = 1
-	// Parts of the body are sealed: see seal.go. It was 2 before the first release,
-	// when a 2 that had become a 1 was not noticed.
+	// Parts of the body are sealed: see seal.go. It is not 2, because a 2 that had become a 1 went
+	// unnoticed.
 	frameSealed = 3
 	frameSize   = 9
 )
 
-// neighbourhood bounds how far absent looks around a place where keys are
-// damaged.
+// neighbourhood bounds how many records absent reads around damaged keys.
 const neighbourhood = 256
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -39,7 +38,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type table struct {
 	name string
 	fill float64 // how full a page is left when it splits: high where keys are appended
-	seed uint32  // checksum of the name, with which those of its keys begin
+	seed uint32  // checksum of the name, from which the checksums of its keys continue
 }
 
 func newTable(name string, fill float64) table {
@@ -61,16 +60,15 @@ func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
 	return b
 }
 
-// cursor is for looking at a table. Looking again moves it, so one is enough.
+// cursor returns a cursor for lookups. Each lookup moves it, so one is enough.
 func (t table) cursor(tx *bolt.Tx) *bolt.Cursor { return t.bucket(tx).Cursor() }
 
 func (t table) keySum(key []byte) uint32 {
 	return crc32.Update(t.seed, castagnoli, key)
 }
 
-// bodySum covers the key as well, so that no value passes for another's, and the
-// format, so that nothing sealed is read as if it were plain. A plain value's
-// begins with the key's sum itself.
+// bodySum covers the key, so that no value passes for another key's, and the format, so that
+// nothing sealed is read as plain. For a plain value it starts from the key's sum itself.
 func bodySum(format byte, keySum uint32, body []byte) uint32 {
 	if format != frameFormat {
 		keySum ^= uint32(format)
@@ -78,19 +76,19 @@ func bodySum(format byte, keySum uint32, body []byte) uint32 {
 	return crc32.Update(keySum, castagnoli, body)
 }
 
-// put stores a framed body.
+// put stores a body in a frame.
 func (t table) put(b *bolt.Bucket, key, body []byte) error { return t.putAs(frameFormat, b, key, body) }
 
-// putAs is put for a format.
+// putAs is put with a given format.
 func (t table) putAs(format byte, b *bolt.Bucket, key, body []byte) error {
 	return t.putFrame(format, b, key, append(newFrame(len(body)), body...))
 }
 
-// newFrame is room for a frame, behind which a body of about size bytes is appended
-// for putFrame: that saves its copy.
+// newFrame returns room for a frame header. The caller appends a body of about size bytes and
+// passes it to putFrame, which then need not copy it.
 func newFrame(size int) []byte { return make([]byte, frameSize, frameSize+size) }
 
-// putFrame is putAs of a body that was appended to newFrame.
+// putFrame is putAs for a body that was appended to newFrame.
 func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 	sum := t.keySum(key)
 	v[0] = format
@@ -102,13 +100,13 @@ func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 	return nil
 }
 
-// delete removes a key, if it is there.
+// delete removes a key if it exists.
 func (t table) delete(c *bolt.Cursor, key []byte) error {
 	_, err := t.deleteIf(c, key)
 	return err
 }
 
-// deleteIf is delete that also reports whether the key was there.
+// deleteIf is delete, and reports whether the key existed.
 func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 	if k, _ := c.Seek(key); k == nil || !bytes.Equal(k, key) {
 		return false, nil
@@ -119,7 +117,7 @@ func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 	return true, nil
 }
 
-// open checks a value that was found under key and returns its body.
+// open checks the value found under key and returns its body.
 func (t table) open(key, v []byte) ([]byte, error) {
 	switch {
 	case len(v) < frameSize:
@@ -142,15 +140,14 @@ func (t table) corrupt(key []byte, why string) *store.CorruptError {
 	return &store.CorruptError{What: "record " + name + " of " + t.name, Why: why}
 }
 
-// get returns the body under key, nil when there is none; the memory is the
-// transaction's. A *store.CorruptError: it is damaged, or it cannot be told
-// whether it exists.
+// get returns the body under key, or nil if there is none. The memory belongs to the transaction.
+// It returns a *store.CorruptError if the record is damaged, or if damage hides whether it exists.
 func (t table) get(c *bolt.Cursor, key []byte) ([]byte, error) {
 	body, _, err := t.find(c, key)
 	return body, err
 }
 
-// find is get that also reports whether parts of the body are sealed.
+// find is get, and reports whether parts of the body are sealed.
 func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err error) {
 	k, v := c.Seek(key)
 	if k == nil || !bytes.Equal(k, key) {
@@ -160,9 +157,9 @@ func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err e
 	return body, err == nil && v[0] == frameSealed, err
 }
 
-// absent returns nil when the keys around the place where key would be prove
-// that it is not there. A key with a flipped bit can hide itself and, because
-// the search is binary, others; then absent looks at every record around.
+// absent returns nil if the keys around the position of key prove that it does not exist. A key
+// with a flipped bit can hide itself and, because the search is binary, others; then absent reads
+// every record around.
 func (t table) absent(c *bolt.Cursor, key []byte) error {
 	next, nextValue := c.Seek(key)
 	var prev, prevValue []byte
@@ -183,7 +180,7 @@ func (t table) absent(c *bolt.Cursor, key []byte) error {
 			break
 		}
 	}
-	hidden := false // a record that may be the one that is asked for
+	hidden := false // whether some record may be the one with this key
 	for range 2 * neighbourhood {
 		if k == nil || bytes.Compare(k, key) > 0 && t.intact(k, v) {
 			break
@@ -200,8 +197,8 @@ func (t table) absent(c *bolt.Cursor, key []byte) error {
 	return nil
 }
 
-// known reports whether it can be told what the key of a damaged record was:
-// from its value, or because its body belongs to the key that it has.
+// known reports whether the original key of a damaged record is known: from its value, or because
+// its body belongs to the key that it has.
 func (t table) known(key, v []byte) bool {
 	if len(v) < frameSize {
 		return false

@@ -7,7 +7,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// A group looks at, and removes, what is under a key and not what stands next to it.
+// A group reads and removes the record under the given key, never its neighbour.
 func TestGroupFindsTheKeyItself(t *testing.T) {
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "frames.db"), 0o600, nil)
 	if err != nil {
@@ -26,7 +26,7 @@ func TestGroupFindsTheKeyItself(t *testing.T) {
 				t.Errorf("under %s is %q, %v, want %q", key, body, err, want)
 			}
 		}
-		want("b", "") // nothing is there at all
+		want("b", "") // there is no record at all
 		for _, key := range []string{"a", "c", "e"} {
 			if err := g.put(tableSagas, []byte(key), []byte("of "+key)); err != nil {
 				return err

@@ -12,9 +12,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// FuzzFrame: a value is opened only if it is what put would write under this key
-// in this bucket; whatever else it is, the error says that it is damaged, and
-// names the record in few bytes.
+// FuzzFrame checks that a value opens only if it is what put would write under this key in this
+// bucket. For anything else the error reports damage, and names the record in few bytes.
 func FuzzFrame(f *testing.F) {
 	as := func(format byte, key, body []byte) []byte {
 		sum := tableSagas.keySum(key)
@@ -32,7 +31,7 @@ func FuzzFrame(f *testing.F) {
 			if !bytes.Equal(as(v[0], key, body), v) {
 				t.Errorf("%x under %q is read as %x", v, key, body)
 			}
-			for other := range 256 { // sealed and plain are told apart, whatever has become of the format
+			for other := range 256 { // sealed and plain are told apart, whatever the format byte has become
 				changed := append([]byte{byte(other)}, v[1:]...)
 				if _, err := tableSagas.open(key, changed); err == nil && byte(other) != v[0] {
 					t.Errorf("a value of format %d is opened as one of format %d", v[0], other)
@@ -62,8 +61,8 @@ func FuzzFrame(f *testing.F) {
 
 func be(n uint32) []byte { return []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)} }
 
-// FuzzRecord reads arbitrary bytes as each kind of record that the store itself
-// encodes. What can be read is written and read again as the same.
+// FuzzRecord decodes arbitrary bytes as each kind of record that the store itself encodes. A
+// record that decodes must encode and decode to the same record again.
 func FuzzRecord(f *testing.F) {
 	h := head{revision: 7, class: 2, started: 1, wake: 2, ended: 3, ref: contract.DefinitionRef{Name: "checkout", Version: 3}, changes: 4, last: 9, skip: 1, skipRevision: 1, birth: 1, birthSum: 5}
 	f.Add(h.append(nil))
@@ -125,7 +124,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// normal makes entries comparable: no bytes and nil are the same.
+// normal makes entries comparable, by treating nil and empty slices as equal.
 func normal(e *entry) entry {
 	n := *e
 	n.birth = append([]byte{}, e.birth...)

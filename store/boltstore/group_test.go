@@ -54,7 +54,7 @@ func TestFailedCommitBreaksTheStore(t *testing.T) {
 	fail := true
 	s.FailCommits(func() error {
 		if fail {
-			fail = false // it would work again; it must not be tried
+			fail = false // another try would succeed, but there must be none
 			return syscall.ENOSPC
 		}
 		return nil

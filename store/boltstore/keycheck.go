@@ -9,16 +9,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// metaKey begins the keys in the bucket meta under which each key that ever sealed
-// something here has sealed a word, so that a missing or wrong one is found when the
-// file is opened, and not at the first saga.
+// metaKey is the prefix of the keys in the bucket meta under which every key that sealed something
+// here has sealed a known word. So a missing or wrong key is found when the file is opened, not at
+// the first saga.
 const metaKey = "key "
 
 const keyWord = "amends"
 
-// checkKeys holds the keys that are given against those that have sealed. A store is sealed
-// from its beginning or not at all, so that one in which nothing is sealed is no sealed one
-// with something missing, but somebody else's.
+// checkKeys compares the given keys with those that sealed the store. A store is sealed from its
+// creation or never, so a file in which nothing is sealed is not a sealed store with something
+// missing, but another store.
 func (s *Store) checkKeys(tx *bolt.Tx) error {
 	c := tableMeta.bucket(tx).Cursor()
 	var missing []string
@@ -51,8 +51,8 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 	return nil
 }
 
-// noteKey remembers the key that seals from now on, the first time that it does. The store
-// is sealed already.
+// noteKey records the key that seals from now on, the first time it is used. The store is sealed
+// already.
 func (s *Store) noteKey() error {
 	keys := s.options.Keys
 	if keys == nil {
@@ -69,10 +69,10 @@ func (s *Store) noteKey() error {
 	return s.db.Update(func(tx *bolt.Tx) error { return keys.note(tableMeta.bucket(tx)) })
 }
 
-// metaKey is where the first key has sealed its word.
+// metaKey is the meta key under which the first key has sealed its word.
 func (k *Keys) metaKey() []byte { return []byte(metaKey + k.names[0]) }
 
-// note has the first key seal its word.
+// note seals the known word with the first key and stores it.
 func (k *Keys) note(meta *bolt.Bucket) error {
 	return tableMeta.put(meta, k.metaKey(), k.close(part("key", k.names[0], 0), []byte(keyWord)))
 }

@@ -13,23 +13,22 @@ import (
 // schemaVersion is the number of the layout below. A file with another one is refused.
 const schemaVersion = 1
 
-// A feature is what a file may have beside its layout, such as a kind of event that earlier
-// releases do not know. It is noted in the file in the transaction that uses it first, and a
-// program refuses a file with a feature that it does not know, by its name.
+// A feature is something that a file may have beyond its layout, such as a kind of event that
+// earlier releases do not know. The transaction that first uses a feature records it in the file,
+// and a program refuses a file with a feature that it does not know, by name.
 const featureSealed = "sealed" // slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
 
-// features are those that this program knows.
+// features are the features that this program knows.
 var features = []string{featureSealed}
 
-// The file has ten buckets. Every value is framed (frame.go: format, checksum
-// of the key, checksum of the body). Times are nanoseconds since 1970 with the
-// sign bit turned, big endian, so that they sort; ids have no byte below 0x2d,
-// so that 0x00 separates.
+// The file has ten buckets. Every value is framed (frame.go: format, checksum of the key, checksum
+// of the body). Times are nanoseconds since 1970 with the sign bit inverted, big endian, so that
+// they sort; ids have no byte below 0x2d, so 0x00 can separate.
 //
 //	bucket       key                      body
 //	meta         word                     schema, store id, created, incarnation, claim
-//	sagas        id                       head (revision, class, times, what it owes, places in the journal), slim state
-//	journal      sequence                 one change: its events, and what is said once (input …)
+//	sagas        id                       head (revision, class, times, pending outbox records, journal positions), slim state
+//	journal      sequence                 one change: its events, and what is stored once (input …)
 //	owed         to 0 sequence place      one outbox record, abridged
 //	timers       time id                  -
 //	index        class start ~id 0xff     definition
@@ -38,18 +37,16 @@ var features = []string{featureSealed}
 //	tombstones   id                       what is left of a saga
 //	expiry       s|t ended id             -
 //
-// A page is the unit of writing, so a commit costs the pages it touches. What
-// is large (events, inputs, messages) is appended by sequence: a group of
-// changes shares the pages at the end, whatever the ids are. What has to be
-// replaced in place is small: the slim state and a few keys. Nothing is said twice: the
-// input is the birth's, results are where the events are that brought them (result.go),
-// and of a message only what does not follow from the rest is kept. Records of owed
-// are removed many at a time, so that whole pages fall free. A timer that is put off
-// keeps its key until that has come due.
+// A page is the unit of writing, so the cost of a commit is the pages it touches. Large data
+// (events, inputs, messages) is appended by sequence: a group of changes shares the last pages,
+// whatever the ids are. Only small data is replaced in place: the slim state and a few keys.
+// Nothing is stored twice: the input is in the birth, a result is in the event that brought it
+// (result.go), and a message holds only what does not follow from the rest. Records of owed are
+// removed many at a time, so that whole pages become free. A timer that is postponed keeps its key
+// until that key comes due.
 //
-// The journal is a chain: head → last change → the one before … with a second
-// link that skips skipEvery changes, so that reading the middle of a long
-// history is cheap.
+// The journal is a chain: head → last change → the one before …, with a second link that skips
+// skipEvery changes, so that reading the middle of a long history is cheap.
 var (
 	tableMeta        = newTable("meta", 0.5)
 	tableSagas       = newTable("sagas", 0.7)
@@ -76,7 +73,7 @@ const (
 	metaIncarnation = "incarnation"
 	metaClaim       = "claim"
 	metaClock       = "clock"
-	metaFeature     = "feature " // begins the key of each feature that the file has
+	metaFeature     = "feature " // prefix of the key of each feature that the file has
 )
 
 // Kinds of keys in the expiry bucket.
@@ -85,14 +82,14 @@ const (
 	expiryTombstone = 't'
 )
 
-// skipEvery is how many changes the second link of the journal skips.
+// skipEvery is the number of changes that the second link of the journal skips.
 const skipEvery = 64
 
-// The first and the last time that nano tells apart: 1677-09-21 and 2262-04-11.
+// first and last are the first and last time that nano can represent: 1677-09-21 and 2262-04-11.
 var first, last = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
-// nano is a time as it is stored; 0: none. Earlier and later ones than can be stored are the
-// first and the last: a filter may have any.
+// nano returns a time as it is stored; 0 means none. Times out of range become first or last,
+// because a filter may contain any time.
 func nano(t time.Time) int64 {
 	switch {
 	case t.IsZero():
@@ -105,7 +102,7 @@ func nano(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// instant is the time of nano.
+// instant is the inverse of nano.
 func instant(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
@@ -113,15 +110,15 @@ func instant(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// sortable maps a time to a number of the same order.
+// sortable maps a time to an unsigned number with the same order.
 func sortable(n int64) uint64 { return uint64(n) ^ 1<<63 }
 
 func unsortable(u uint64) int64 { return int64(u ^ 1<<63) }
 
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// owedKey sorts by destination, and there in the order of the commits: what one is owed
-// is read without passing over what others are.
+// owedKey sorts by destination, then by commit order, so that the records of one destination are
+// read without skipping those of others.
 func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 	k := make([]byte, 0, len(to)+11)
 	k = append(append(k, to...), 0)
@@ -129,7 +126,7 @@ func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 	return binary.BigEndian.AppendUint16(k, uint16(place))
 }
 
-// parseOwedKey is to whom the record under a key of owed goes, and where it stands.
+// parseOwedKey returns the destination and the position that a key of owed holds.
 func parseOwedKey(k []byte) (outbox.Destination, outbox.Position) {
 	n := len(k) - 11
 	if n < 0 || k[n] != 0 {
@@ -138,7 +135,7 @@ func parseOwedKey(k []byte) (outbox.Destination, outbox.Position) {
 	return outbox.Destination(k[:n]), outbox.Position{Commit: binary.BigEndian.Uint64(k[n+1:]), Index: binary.BigEndian.Uint16(k[n+9:])}
 }
 
-// outboxKey is an outbox.ID as bytes: what seals are bound to.
+// outboxKey encodes an outbox.ID. Seals are bound to it.
 func outboxKey(id outbox.ID) []byte {
 	k := make([]byte, 0, len(id.Saga)+19)
 	k = append(append(k, id.Saga...), 0)
@@ -147,7 +144,7 @@ func outboxKey(id outbox.ID) []byte {
 	return binary.BigEndian.AppendUint16(k, id.Index)
 }
 
-// timeKey is prefix, time, id: keys of timers (no prefix) and expiry.
+// timeKey is the key of a timer (without a prefix) or of an expiry: prefix, time, id.
 func timeKey(prefix string, at int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, len(prefix)+8+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, prefix...), sortable(at))
@@ -161,20 +158,20 @@ func parseTimeKey(prefix int, k []byte) (at int64, id contract.SagaID, ok bool) 
 	return unsortable(binary.BigEndian.Uint64(k[prefix:])), contract.SagaID(k[prefix+8:]), true
 }
 
-// indexKey sorts by class, then start, then id backwards, so that the list is
-// read from its end: newest start first, then id. New sagas are appended.
+// indexKey sorts by class, then start, then id in reverse, because the list is read from its end:
+// newest start first, then by id. New sagas are appended.
 func indexKey(class store.Class, started int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, 10+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, byte(class)), sortable(started))
 	return append(turn(k, id), 0xff)
 }
 
-// startKey sorts before all entries of a class that started then or later.
+// startKey sorts before all entries of a class that started at that time or later.
 func startKey(class byte, started int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{class}, sortable(started))
 }
 
-// turn appends an id with all bits turned.
+// turn appends an id with all bits inverted.
 func turn[T ~string | ~[]byte](k []byte, id T) []byte {
 	for i := range len(id) {
 		k = append(k, ^id[i])
@@ -203,7 +200,7 @@ func parseRefKey(k []byte) (contract.DefinitionRef, bool) {
 	return contract.DefinitionRef{Name: string(k[:n]), Version: int(binary.BigEndian.Uint32(k[n+1:]))}, true
 }
 
-// tally is what sagas are counted by.
+// tally is the key by which sagas are counted.
 type tally struct {
 	ref   contract.DefinitionRef
 	class store.Class

@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// List implements store.Store. It merges the index's ranges of the classes that
-// are wanted, and loads only what it returns, unless the filter asks for what only
-// the states tell. One call looks at no more than scanLimit entries and loads no
-// more than loadLimit states in vain; then its page is short and has a cursor.
+// List implements store.Store. It merges the index ranges of the wanted classes, and loads only
+// the states that it returns, unless the filter needs data that only the states have. One call
+// reads at most scanLimit entries and loads at most loadLimit states that do not match; then it
+// returns a short page with a cursor.
 func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) ([]store.Summary, string, error) {
 	var behind *store.Position
 	if page.Cursor != "" {
@@ -41,7 +41,7 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 	return list, cursor, err
 }
 
-// fill takes lines until the page is full or enough were looked at.
+// fill reads lines until the page is full or a limit is reached.
 func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (line, bool)) ([]store.Summary, string) {
 	var list []store.Summary
 	var last line
@@ -55,7 +55,7 @@ func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (l
 			return list, filter.Cursor(position(last))
 		}
 		last = l
-		if l.damage != nil { // of the head itself: nothing else is known
+		if l.damage != nil { // the head itself is damaged, so nothing else is known
 			list = append(list, store.Summary{ID: l.id, Damage: l.damage.Error()})
 			continue
 		}
@@ -82,8 +82,8 @@ func position(l line) store.Position {
 	return store.Position{Started: instant(l.started), ID: l.id}
 }
 
-// byIndex yields the index's lines of the wanted classes in list order, from
-// behind on. The range of starts bounds the scan as well.
+// byIndex yields the index's lines of the wanted classes in list order, starting behind a
+// position. The filter's range of starts bounds the scan as well.
 func (s *Store) byIndex(tx *bolt.Tx, filter *store.Filter, behind *store.Position) func() (line, bool) {
 	var scans []*scan
 	for _, class := range store.Classes {
@@ -115,10 +115,10 @@ type scan struct {
 	class  byte
 	cursor *bolt.Cursor
 	line   line
-	live   bool // line is one
+	live   bool // whether line is valid
 }
 
-// start is the key to begin below: the cursor's place or the end of the range
+// start returns the key below which the scan begins: the cursor's position or the end of the range
 // of starts, whichever comes first.
 func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
 	from := []byte{c.class + 1}
@@ -133,8 +133,8 @@ func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
 	return from
 }
 
-// seek goes to the last entry below a key. A key with a flipped bit misleads the
-// search: what it hides lies behind it.
+// seek goes to the last entry below a key. A key with a flipped bit misleads the binary search,
+// and the entries that it hides are behind it.
 func (c *scan) seek(below []byte) {
 	k, v := c.cursor.Seek(below)
 	for k != nil && (!c.intact(k, v) || bytes.Compare(k, below) < 0) {
@@ -149,8 +149,8 @@ func (c *scan) seek(below []byte) {
 
 func (c *scan) next() { c.take(c.cursor.Prev()) }
 
-// take makes the first readable entry the current line. Only a sound key of
-// another class ends the class.
+// take makes the first readable entry the current line. Only an intact key of another class ends
+// the scan.
 func (c *scan) take(k, v []byte) {
 	for ; k != nil; k, v = c.cursor.Prev() {
 		if k[0] != c.class {
@@ -169,7 +169,7 @@ func (c *scan) take(k, v []byte) {
 	c.live = false
 }
 
-// intact reports whether a key is the one that was written, and says so if not.
+// intact reports whether a key is the one that was written, and reports the damage if not.
 func (c *scan) intact(k, v []byte) bool {
 	if tableIndex.intact(k, v) {
 		return true
@@ -178,9 +178,8 @@ func (c *scan) intact(k, v []byte) bool {
 	return false
 }
 
-// byPrefix yields the sagas whose ids have the filter's prefix, when there are
-// few enough to sort them here; otherwise done is false. It spares the search
-// for one id a scan of the index.
+// byPrefix yields the sagas whose ids have the filter's prefix, if they are few enough to sort
+// here; otherwise done is false. A search for one id need not scan the index then.
 func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
 	if filter.IDPrefix == "" {
 		return nil, false
@@ -214,7 +213,7 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 	return inOrder(lines), true
 }
 
-// byIDs yields the sagas that the filter names; done is false when it names none.
+// byIDs yields the sagas that the filter names. done is false if it names none.
 func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
 	if len(filter.IDs) == 0 {
 		return nil, false
@@ -240,7 +239,7 @@ func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position)
 	return inOrder(lines), true
 }
 
-// inOrder yields lines as a list has them.
+// inOrder yields lines in list order.
 func inOrder(lines []line) func() (line, bool) {
 	slices.SortFunc(lines, func(a, b line) int {
 		if position(a).Before(position(b)) {

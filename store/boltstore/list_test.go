@@ -12,9 +12,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// TestASearchIsCutIntoPages: to find one saga among thousands by what only its
-// state tells takes several calls, each of which does a bounded amount of work
-// (I10), and finds it all the same.
+// TestASearchIsCutIntoPages finds one saga among thousands by a property that only its state has.
+// That takes several calls, each with a bounded amount of work (I10).
 func TestASearchIsCutIntoPages(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 5000
@@ -55,7 +54,7 @@ func TestASearchIsCutIntoPages(t *testing.T) {
 	if pages != 10 {
 		t.Errorf("it took %d pages, want 10: nine that load as many as they may, and the rest", pages)
 	}
-	// What has not moved since has not started since: nothing newer is looked at.
+	// A saga that has not moved since then cannot have started since then: nothing newer is read.
 	filter := store.Filter{UpdatedBefore: storetest.Epoch.Add(2 * time.Second)}
 	if found, pages := search(filter); len(found) != 1 || found[0].ID != "order-0001" || pages != 1 {
 		t.Errorf("unmoved are %v, on %d pages; want order-0001 on one", found, pages)

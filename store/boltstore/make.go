@@ -12,15 +12,15 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 )
 
-// making is what the name of a store has behind it while it is being made.
+// making is the suffix of a store's file name while the store is being made.
 const making = ".new-*"
 
-// makeFile makes a new store beside its place, and gives it its name once all of
-// it is on disk: a power cut leaves either no store or one that opens.
+// makeFile makes a new store in a temporary file, and renames it once all of it is on disk: after
+// a power cut there is either no store or one that opens.
 func makeFile(path string, options Options) (err error) {
 	dir := filepath.Dir(path)
 	if left, err := filepath.Glob(filepath.Join(dir, filepath.Base(path)+making)); err == nil {
-		for _, name := range left { // of a crash
+		for _, name := range left { // left by a crash
 			_ = os.Remove(name)
 		}
 	}
@@ -42,14 +42,14 @@ func makeFile(path string, options Options) (err error) {
 		return err
 	}
 	crashpoint.Here(crashpoint.FileUnnamed)
-	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // else somebody was quicker
+	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // else another process was quicker
 		return err
 	}
 	return syncDir(dir)
 }
 
-// give gives a file its name, and never takes that of another: a link, unlike a
-// rename, fails then. Some file systems have no links.
+// give renames a file without replacing another one: unlike a rename, a link fails then. On file
+// systems without links it renames.
 func give(file, name string) error {
 	err := os.Link(file, name)
 	if err != nil && !errors.Is(err, os.ErrExist) {
@@ -58,7 +58,7 @@ func give(file, name string) error {
 	return err
 }
 
-// noteFeature notes that the file has a feature.
+// noteFeature records that the file has a feature.
 func noteFeature(tx *bolt.Tx, name string) error {
 	return tableMeta.put(tableMeta.bucket(tx), []byte(metaFeature+name), []byte{1})
 }

@@ -2,15 +2,14 @@ package boltstore
 
 import "syscall"
 
-// defaultMapSize is 16 GiB, and nothing where addresses have 32 bits.
+// defaultMapSize is 16 GiB, or 0 where addresses have 32 bits.
 const defaultMapSize = 1 << (34 * (^uint(0) >> 63))
 
-// populateLimit is the largest file that is mapped whole when it is opened. A
-// larger one comes into memory as it is used: a start does not wait for all
-// of it, and what nobody looks at stays outside.
+// populateLimit is the largest file that is read into memory as a whole when it is opened. A
+// larger one is read as it is used, so that the start does not wait for all of it.
 const populateLimit = 256 << 20
 
-// mapFlags are those for a file of a size: a small one is read ahead in one go,
+// mapFlags returns the flags for a file of a given size: a small one is read ahead at once,
 // because a cold start would otherwise fault page by page.
 func mapFlags(size int64) int {
 	if size > populateLimit {

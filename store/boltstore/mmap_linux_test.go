@@ -2,8 +2,8 @@ package boltstore
 
 import "testing"
 
-// A small file is read ahead in one go; of a large one only what is used comes into
-// memory, so that a million sagas that wait do not fill it.
+// A small file is read ahead as a whole. Of a large one only used pages are read, so that a
+// million waiting sagas do not fill the memory.
 func TestLargeFilesAreNotReadAhead(t *testing.T) {
 	if mapFlags(populateLimit) == 0 {
 		t.Error("a file at the limit is not read ahead")

@@ -19,24 +19,24 @@ import (
 
 // Errors of Open.
 var (
-	// ErrLocked: another process has the file open.
+	// ErrLocked means that another process has the file open.
 	ErrLocked = errors.New("already open by another process")
-	// ErrLater: a later release wrote the file.
+	// ErrLater means that a later release wrote the file.
 	ErrLater = errors.New("written by a later release")
-	// ErrForeign: the file is no store of Amends.
+	// ErrForeign means that the file is not an Amends store.
 	ErrForeign = errors.New("not an Amends store")
-	// ErrDamaged: the file cannot be opened.
+	// ErrDamaged means that the file is too damaged to be opened.
 	ErrDamaged = errors.New("the database file is damaged")
 )
 
-// ErrReadOnly: a store that OpenReadOnly made takes no changes.
+// ErrReadOnly is returned by the methods that write, for a store from OpenReadOnly.
 var ErrReadOnly = errors.New("the store is open for reading only")
 
-// Open opens the store in the file at path and makes it if it is not there. The
-// directory must exist. The file belongs to this process until Close: ErrLocked
-// when another one has it. ErrDamaged: restore a backup with Restore. ErrLater,
-// ErrForeign: this program must not touch it. ErrKey: Options.Keys lacks a key.
-// ErrPlain: there are keys, and the file is not sealed.
+// Open opens the store in the file at path and creates it if it does not exist; the directory must
+// exist. The file is locked by this process until Close. Open returns ErrLocked if another process
+// has it, ErrDamaged if a backup must be restored with Restore, ErrLater or ErrForeign if this
+// program must not touch the file, ErrKey if Options.Keys lacks a key, and ErrPlain if there are
+// keys and the file is not sealed.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {
@@ -46,10 +46,9 @@ func Open(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// OpenReadOnly opens the store in the file at path to look at it or to copy it, and
-// changes nothing in it. What writes returns ErrReadOnly. The file must exist
-// (os.ErrNotExist), and nobody may write to it meanwhile: ErrLocked. Other errors are
-// those of Open.
+// OpenReadOnly opens the store in the file at path for reading or copying, and never changes the
+// file. Methods that write return ErrReadOnly. It returns os.ErrNotExist if there is no file, and
+// ErrLocked if another process may write to it; other errors are those of Open.
 func OpenReadOnly(path string, options Options) (*Store, error) {
 	s, err := openReadOnly(path, options)
 	if err != nil {
@@ -83,7 +82,7 @@ func openReadOnly(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// newStore is a store without a file yet.
+// newStore returns a store that has no file yet.
 func newStore(path string, options Options) *Store {
 	return &Store{
 		options:  options,
@@ -119,7 +118,7 @@ func open(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// openFile looks at what bbolt does not check, and opens the database.
+// openFile checks what bbolt does not check, and opens the database.
 func openFile(path string, options Options, report func(error)) (*bolt.DB, error) {
 	if err := precheck(path, options, report); err != nil {
 		return nil, err
@@ -153,7 +152,7 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 	case errors.As(err, new(*os.PathError)):
 		return nil, err
 	default:
-		if errors.As(err, new(*store.CorruptError)) { // a panic left it open, and locked
+		if errors.As(err, new(*store.CorruptError)) { // a panic left it open and locked
 			unlock(file)
 			_ = file.Close()
 		}
@@ -166,8 +165,8 @@ func damaged(err error) error {
 	return fmt.Errorf("%w: %w: restore a backup, and keep this file for inspection", ErrDamaged, err)
 }
 
-// precheck reads the file before bbolt does. A file that is locked is left to
-// bbolt, which waits for it: its pages may move.
+// precheck reads the file before bbolt does. It skips a locked file, whose pages may move; bbolt
+// waits for the lock.
 func precheck(path string, options Options, report func(error)) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -185,10 +184,9 @@ func precheck(path string, options Options, report func(error)) error {
 	return checkFile(file, info.Size(), options, report)
 }
 
-// checkFile looks at the two root pages. A commit replaces the older one, whole
-// (it fits into one sector), so both are always readable; a damaged one means
-// that the newest commit may be lost without a word. The file must be as long
-// as the newer one says, and its pages sound.
+// checkFile checks the two root pages. A commit replaces the older one in a single sector write,
+// so both are always readable; if one is damaged, the newest commit may be lost silently. It also
+// checks that the file is as long as the newer root says, and that its pages are sound.
 func checkFile(file *os.File, size int64, options Options, report func(error)) error {
 	roots, pageSize := readRoots(file)
 	switch {
@@ -215,8 +213,8 @@ func checkFile(file *os.File, size int64, options Options, report func(error)) e
 	return nil
 }
 
-// prepareFile reads, or writes for the first time, what the store keeps about
-// itself, and clears what a crash left behind.
+// prepareFile reads, or writes for the first time, what the store records about itself, and clears
+// what a crash left behind.
 func (s *Store) prepareFile() error {
 	fresh := false
 	err := s.db.View(func(tx *bolt.Tx) error {
@@ -247,7 +245,7 @@ func (s *Store) prepareFile() error {
 	return s.sweepLeftovers()
 }
 
-// readSelf reads what the store keeps about itself.
+// readSelf reads what the store records about itself.
 func (s *Store) readSelf() error {
 	if err := s.db.View(s.readMeta); err != nil {
 		return err
@@ -255,7 +253,7 @@ func (s *Store) readSelf() error {
 	return s.db.View(s.checkKeys)
 }
 
-// lookOver is prepareFile for a file in which nothing is changed.
+// lookOver is prepareFile for a file that must not be changed.
 func (s *Store) lookOver() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		if tx.Bucket([]byte(tableMeta.name)) == nil {
@@ -280,7 +278,7 @@ func isEmpty(tx *bolt.Tx) bool {
 	return k == nil
 }
 
-// readMeta checks that the file is ours and fills Info.
+// readMeta checks that the file is an Amends store and fills Info.
 func (s *Store) readMeta(tx *bolt.Tx) error {
 	c := tableMeta.cursor(tx)
 	number := func(key string) (uint64, error) {
@@ -322,12 +320,12 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	}
 	s.info.Schema, s.info.Created, s.info.Incarnation, s.info.ID = int(schema), int64(created), incarnation, string(id)
 	for _, t := range tables {
-		t.bucket(tx) // panics when missing; guard makes an error of it
+		t.bucket(tx) // panics if the bucket is missing; guard turns that into an error
 	}
 	return nil
 }
 
-// readFeatures reads what the file has beside its layout.
+// readFeatures reads which features the file has beyond its layout.
 func readFeatures(c *bolt.Cursor) (has []string, err error) {
 	var unknown []string
 	for k, v := c.Seek([]byte(metaFeature)); k != nil && bytes.HasPrefix(k, []byte(metaFeature)); k, v = c.Next() {

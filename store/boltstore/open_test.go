@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("a file of a later release", path, boltstore.ErrLater)
-	fails("the same again", path, boltstore.ErrLater) // not ErrLocked: it was let go of
+	fails("the same again", path, boltstore.ErrLater) // not ErrLocked: the lock was released
 	later := filepath.Join(dir, "later.db")
 	s = open(t, later, boltstore.Options{})
 	if err := errors.Join(s.NoteFeature("teleport"), s.NoteFeature("loop"), s.Close()); err != nil {
@@ -75,7 +75,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestDamagedRoot: the newest commit may be behind the damaged root.
+// TestDamagedRoot: the newest commit may be lost with a damaged root.
 func TestDamagedRoot(t *testing.T) {
 	f := newSample(t, 20)
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -168,8 +168,8 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// takeDamaged restores a backup in which orders 3 and 7 are damaged, as its owner may
-// choose: each is named, and every other saga is there.
+// takeDamaged restores a backup in which orders 3 and 7 are damaged, with OnDamaged set: both are
+// named, and every other saga is there.
 func takeDamaged(t *testing.T, backup []byte, path string) {
 	t.Helper()
 	var damage []error
@@ -197,15 +197,14 @@ func takeDamaged(t *testing.T, backup []byte, path string) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	path += ".cut-short" // while it is checked: what has not been looked at is not taken
+	path += ".cut-short" // while it is checked: an unchecked backup is not accepted
 	err = boltstore.Restore(ctx, bytes.NewReader(backup), path, boltstore.RestoreOptions{OnDamaged: func(error) {}, Progress: func(int64) { cancel() }})
 	if _, there := os.Stat(path); !errors.Is(err, context.Canceled) || there == nil {
 		t.Errorf("a restore that was cut short: %v, and the store: %v", err, there)
 	}
 }
 
-// TestBackupStopsAtClose: a backup to somebody who does not read ends with the
-// store.
+// TestBackupStopsAtClose: a backup to a reader that does not read ends when the store closes.
 func TestBackupStopsAtClose(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	r, w := io.Pipe()
@@ -232,8 +231,8 @@ func TestBackupStopsAtClose(t *testing.T) {
 	_ = w.Close()
 }
 
-// TestOpenTakesFullPages: a page that is full to its last byte is sound. The
-// file is foreign, which Open says only once it has found its pages sound.
+// TestOpenTakesFullPages: a page that is full to its last byte is sound. The file is foreign; Open
+// reports that only after it has found the pages sound.
 func TestOpenTakesFullPages(t *testing.T) {
 	key := []byte("k")
 	for _, pages := range []int{1, 2, 5} {

@@ -5,74 +5,73 @@ import (
 	"time"
 )
 
-// Options of a store. The zero value means the defaults.
+// Options configure a store. The zero value means the defaults.
 type Options struct {
-	// MaxGroup bounds the changes that are gathered into one write to disk;
-	// 0: DefaultMaxGroup. A single call with more is not cut.
+	// MaxGroup bounds the changes gathered into one write to disk; 0 means DefaultMaxGroup. A
+	// single call with more changes is not split.
 	MaxGroup int
-	// LockTimeout is how long Open waits for another process to let go of the
-	// file; 0: one second.
+	// LockTimeout is how long Open waits for another process to unlock the file; 0 means one
+	// second.
 	LockTimeout time.Duration
-	// MapSize is the address space set aside for the file, in bytes; 0: 16 GiB on
-	// Linux, what the system gives elsewhere. It costs no memory. A file that
-	// outgrows it waits for readers (backups) at every growth.
+	// MapSize is the address space reserved for the file, in bytes; 0 means 16 GiB on Linux and
+	// the system's default elsewhere. It uses no memory. Once a file outgrows it, every growth
+	// waits for readers (backups).
 	MapSize int
-	// MaxSize bounds the file in bytes; 0: no bound. A commit that would exceed it
-	// breaks the store, as a full disk does.
+	// MaxSize bounds the file in bytes; 0 means no bound. A commit that would exceed it breaks the
+	// store, as a full disk does.
 	MaxSize int
-	// MinFree is the free disk space below which Check complains, in bytes;
-	// 0: DefaultMinFree; below 0: never.
+	// MinFree is the free disk space, in bytes, below which Check fails; 0 means DefaultMinFree, a
+	// negative value turns this off.
 	MinFree int64
-	// CheckLimit is the size of file, in bytes, up to which Open looks at the
-	// structure of every page, so that damage is found before it spreads;
-	// 0: DefaultCheckLimit; below 0: never. It reads the file once.
+	// CheckLimit is the file size, in bytes, up to which Open checks the structure of every page,
+	// so that damage is found before it spreads. That reads the whole file once. 0 means
+	// DefaultCheckLimit, a negative value turns this off.
 	CheckLimit int64
-	// AcceptDamagedRoot opens a file of which one of the two root pages is
-	// damaged. The newest commits may be missing then, although they were
-	// acknowledged; without it such a file is refused.
+	// AcceptDamagedRoot opens a file although one of its two root pages is damaged. The newest
+	// commits may be missing then, although they were acknowledged. Without it such a file is
+	// refused.
 	AcceptDamagedRoot bool
-	// Keys seal and open what people said: see LoadKeys. A file that is not sealed, or a
-	// record in it, is refused then: Copy seals a store that there is. nil: nothing is
-	// sealed, and a sealed file is refused with ErrKey.
+	// Keys seal and open business data: see LoadKeys. With keys, a file or a record that is not
+	// sealed is refused; Copy seals an existing store. If nil, nothing is sealed, and a sealed
+	// file is refused with ErrKey.
 	Keys *Keys
-	// OnCorrupt is told of every damaged record that is passed over, with a
-	// *store.CorruptError. It may be called from several goroutines and must not
-	// block or call the store; nil: damage is only counted (Stats.Damaged).
+	// OnCorrupt is called with a *store.CorruptError for every damaged record that is skipped. It
+	// may be called from several goroutines and must not block or call the store. If nil, damage
+	// is only counted (Stats.Damaged).
 	OnCorrupt func(error)
-	// Now is the clock for the time of creation; nil: time.Now.
+	// Now returns the time of creation; nil means time.Now.
 	Now func() time.Time
 
-	readOnly bool // of OpenReadOnly
+	readOnly bool // set by OpenReadOnly
 }
 
 // Defaults of Options.
 const (
 	DefaultMaxGroup = 4096
 	DefaultMinFree  = 128 << 20
-	// DefaultCheckLimit is four gigabytes, some seconds of reading.
+	// DefaultCheckLimit is 4 GiB, which takes some seconds to read.
 	DefaultCheckLimit = 4 << 30
 )
 
-// Bounds of the store's own making (I10).
+// Bounds that cannot be configured (I10).
 const (
-	// MaxQueue bounds the calls that wait for the next write; further callers wait
-	// to be let in.
+	// MaxQueue bounds the calls that are queued for the next write; further callers block.
 	MaxQueue = 4096
-	// MaxUndiscarded bounds the settled records that wait for the next write; at the
-	// bound they are written without waiting for a commit.
+	// MaxUndiscarded bounds the discarded records that wait for the next write. At the bound they
+	// are written without waiting for a commit.
 	MaxUndiscarded = 4096
-	// sweepAt is how many records of owed are removed together.
+	// sweepAt is the number of records of owed that are removed together.
 	sweepAt = 2048
-	// owedBatch is how many records Owed reads in one transaction.
+	// owedBatch is the number of records that Owed reads in one transaction.
 	owedBatch = 256
-	// owedBytes is how many bytes of data end a batch of Owed early.
+	// owedBytes is the number of bytes that ends a batch of Owed early.
 	owedBytes = 8 << 20
-	// scanLimit bounds the index entries that one List call looks at.
+	// scanLimit bounds the index entries that one List call reads.
 	scanLimit = 20_000
-	// loadLimit bounds the states that one List call loads and does not return.
+	// loadLimit bounds the states that one List call loads without returning them.
 	loadLimit = 500
-	// prefixLimit bounds the sagas that List sorts itself when an id prefix is
-	// given; beyond it the index is scanned.
+	// prefixLimit bounds the sagas that List sorts itself for an id prefix; if there are more, it
+	// scans the index.
 	prefixLimit = 1000
 	// expireSlice bounds the sagas that one transaction of Expire removes.
 	expireSlice = 200

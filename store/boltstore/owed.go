@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Pending implements store.Store. It reads in batches, each in a transaction of
-// its own, and calls yield between them.
+// Pending implements store.Store. It reads in batches, each in its own transaction, and calls
+// yield between the transactions.
 func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	from := owedKey(to, after.Commit, int(after.Index)) // the key to go on behind
 	for {
@@ -37,7 +37,7 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	}
 }
 
-// owedBatch reads the records for a destination behind a key; last is nil at the end.
+// owedBatch reads the records for a destination after a key. last is nil at the end.
 func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []byte) (records []outbox.Record, places []outbox.Position, last []byte, err error) {
 	prefix := append([]byte(to), 0)
 	err = s.view(ctx, func(tx *bolt.Tx) error {
@@ -69,8 +69,8 @@ func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []b
 	return records, places, last, err
 }
 
-// Destinations implements store.Store. What was settled a moment ago may still be counted:
-// at most as many records as are removed together.
+// Destinations implements store.Store. It may still count records that were just discarded, at
+// most as many as are removed together.
 func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, e
 	return counts, nil
 }
 
-// countOwed counts the records of owed. One whose key is damaged counts for nobody, and
-// is found by no destination.
+// countOwed counts the records of owed. One with a damaged key counts for no destination, and no
+// destination finds it.
 func (s *Store) countOwed(tx *bolt.Tx) {
 	clear(s.owing)
 	c := tableOwed.bucket(tx).Cursor()
@@ -97,8 +97,7 @@ func (s *Store) countOwed(tx *bolt.Tx) {
 	}
 }
 
-// readOwed reads a record of owed, if it is owed: the saga's head says so, and it was
-// not settled meanwhile.
+// readOwed reads a record of owed if it is pending: named by its saga's head and not discarded.
 func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed bool, err error) {
 	o, h, err := s.openOwed(tx, k, v)
 	if err != nil || h == nil {
@@ -115,7 +114,7 @@ func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed b
 	return record, err == nil, err
 }
 
-// completeOwed reads all of a record; h is the head of the saga that owes it.
+// completeOwed decodes the complete record. h is the head of the saga that enqueued it.
 func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *head) (outbox.Record, error) {
 	record, err := o.read(s.options.Keys, to, func() ([]byte, error) {
 		b, err := s.loadBirth(tx, o.id.Saga, h)
@@ -127,8 +126,8 @@ func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *he
 	return record, nil
 }
 
-// openOwed tells whose record it is, and returns the saga's head if that names it; nil:
-// it is not owed.
+// openOwed decodes a record's id and returns its saga's head if that names the record. A nil head
+// means that the record is not pending.
 func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	body, err := tableOwed.open(k, v)
 	if err != nil {
@@ -156,17 +155,16 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 		}
 		return o, &h, nil
 	}
-	// It is settled and not yet swept, unless it stands in another's place.
+	// It is discarded and not yet swept, unless it is stored at another record's position.
 	_, err = s.loadEntry(tx, o.id.Saga, place.Commit)
 	return o, nil, err
 }
 
-// Shared implements store.Store: the file is locked.
+// Shared implements store.Store. It is false because the file is locked.
 func (s *Store) Shared() bool { return false }
 
-// Discard implements store.Store. The records are removed when their sagas move, or when
-// many have gathered, by a transaction that is written anyway; Owed passes them over
-// until then.
+// Discard implements store.Store. The records are removed by a later transaction, when their sagas
+// move or when many have gathered. Owed skips them until then.
 func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	if err := s.writable(ctx); err != nil {
 		return err
@@ -183,8 +181,8 @@ func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	return s.write(ctx, func(*group) error { return nil })
 }
 
-// sweepLeftovers removes records of owed that nothing points to: those that
-// were settled and not yet swept when the process died. What is damaged stays.
+// sweepLeftovers removes records of owed that no head names: those that were discarded but not yet
+// swept when the process died. Damaged ones stay.
 func (s *Store) sweepLeftovers() error {
 	var places [][]byte
 	err := s.db.View(func(tx *bolt.Tx) error {

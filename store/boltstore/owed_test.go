@@ -14,13 +14,13 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// What is settled and not yet swept when the process dies is swept by the next one.
+// Records that are discarded but not yet swept when the process dies are swept by the next one.
 func TestLeftoversAreSwept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
 	for i := range 20 {
 		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
-		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // it settles what the start owes
+		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // it settles what the start enqueued
 	}
 	if n := s.Records("owed"); n != 40 {
 		t.Fatalf("%d records, want those of 40 changes: nothing was swept yet", n)
@@ -32,7 +32,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// A message that is owed and has vanished without a trace is found by Verify.
+// Verify finds a pending message that has vanished without a trace.
 func TestVerifyMissesMessages(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	for _, id := range []contract.SagaID{"order-1", "order-2"} {
@@ -51,8 +51,8 @@ func TestVerifyMissesMessages(t *testing.T) {
 	}
 }
 
-// What is settled of sagas that do not move gathers, and is removed together, with nothing
-// left behind in their heads.
+// Discarded records of sagas that do not move gather until they are removed together, and leave
+// nothing in the heads.
 func TestDiscardedGather(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	var ids []outbox.ID

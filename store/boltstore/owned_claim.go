@@ -10,11 +10,11 @@ import (
 	"github.com/amends-dev/amends/ownership"
 )
 
-// identity tells this store from others, and from those that a backup of it was restored to.
+// identity distinguishes this store from others, including those restored from its backups.
 func (s *Store) identity() string { return fmt.Sprintf("%s-%d", s.info.ID, s.info.Incarnation) }
 
-// LoadClaim implements ownership.ClaimStore. What was remembered before a backup was taken is
-// remembered after it was restored, under the identity that the restore has given.
+// LoadClaim implements ownership.ClaimStore. A restored backup returns the claim saved before the
+// backup, but under the store's new identity.
 func (s *Store) LoadClaim(ctx context.Context) (o ownership.SavedClaim, err error) {
 	o.Store = s.identity()
 	err = s.view(ctx, func(tx *bolt.Tx) error {

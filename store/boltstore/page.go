@@ -10,11 +10,9 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// bbolt believes what a page says about itself: a flipped bit in a header can
-// make it free millions of pages, walk in circles or leave records out. So Open
-// walks the tree once and looks at every header and table of elements, which is
-// everything between the roots (which have a checksum) and the records (which
-// have one too).
+// bbolt trusts what a page says about itself: a flipped bit in a header can make it free millions
+// of pages, loop or leave records out. So Open walks the tree once and checks every header and
+// element table, which is everything between the roots and the records, which both have checksums.
 //
 // A page is: id (8), flags (2), count (2), overflow (4: pages that follow and
 // belong to it); then count elements of 16 bytes: flags, place, size of key,
@@ -36,11 +34,11 @@ type pageWalk struct {
 	size   int64  // of a page
 	pages  uint64 // in the file
 	seen   []bool
-	report func(error) // damage that bbolt can bear
+	report func(error) // for damage that bbolt tolerates
 }
 
-// checkPages walks everything that a root can reach. An error: bbolt must not
-// be let near the file.
+// checkPages walks everything reachable from a root. If it returns an error, bbolt must not open
+// the file.
 func checkPages(f io.ReaderAt, pageSize uint32, r root, report func(error)) error {
 	w := &pageWalk{f: f, size: int64(pageSize), pages: r.pages, seen: make([]bool, r.pages), report: report}
 	if r.pages < 2 {
@@ -56,7 +54,7 @@ func checkPages(f io.ReaderAt, pageSize uint32, r root, report func(error)) erro
 	return w.freelist(r.freelist)
 }
 
-// read returns a page with those that belong to it, and marks them as seen.
+// read returns a page with its overflow pages, and marks them as seen.
 func (w *pageWalk) read(id uint64) ([]byte, error) {
 	if id < 2 || id >= w.pages {
 		return nil, fmt.Errorf("page %d is outside the file", id)
@@ -164,24 +162,24 @@ func (w *pageWalk) leaf(id uint64, page []byte) error {
 	return nil
 }
 
-// rounded is how many bytes of whole pages hold n bytes. What fills a page to
-// its last byte needs no other.
+// rounded returns the size of the whole pages that hold n bytes. Data that fills a page exactly
+// needs no further one.
 func (w *pageWalk) rounded(n int) int64 {
 	return (int64(n) + w.size - 1) / w.size * w.size
 }
 
-// placeError: an element does not point to where its data must be.
+// placeError means that an element does not point to the position of its data.
 type placeError struct {
 	element int
-	first   bool // the first one: then the count is wrong, or the table is
+	first   bool // whether it is the first one: then the count or the table is wrong
 }
 
 func (e *placeError) Error() string {
 	return fmt.Sprintf("element %d does not point to its data", e.element)
 }
 
-// elements calls check for every element with the place where its data must
-// begin; check returns the data's length. It returns where the data ends.
+// elements calls check for every element with the position at which its data must begin; check
+// returns the data's length. elements returns where the data ends.
 func elements(page []byte, check func(element []byte, data int) (int, error)) (end int, err error) {
 	order := binary.NativeEndian
 	count := int(order.Uint16(page[10:]))
@@ -220,7 +218,7 @@ func elements(page []byte, check func(element []byte, data int) (int, error)) (e
 	return end, nil
 }
 
-// freelist checks that what is free is in the file, once, and not in use.
+// freelist checks that every free page is in the file, listed once, and not in use.
 func (w *pageWalk) freelist(id uint64) error {
 	page, err := w.read(id)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// shop fills a store with one of everything that it can hold, and closes it. All that
-// people said in it holds the word.
+// shop fills a store with one of everything that it can hold, and closes it. All business data in
+// it contains the word.
 func shop(t *testing.T, options boltstore.Options, word string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "store.db")
@@ -41,7 +41,7 @@ func shop(t *testing.T, options boltstore.Options, word string) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A result that no event says lies in the head.
+	// A result that no event holds is stored in the head.
 	inline := storetest.Next(in, storetest.Epoch.Add(2*time.Hour))
 	for i := range inline.Events {
 		inline.Events[i].Payload = nil
@@ -63,7 +63,7 @@ func shop(t *testing.T, options boltstore.Options, word string) (path string) {
 	return path
 }
 
-// told is all that a store tells, and the errors and damage in place of the rest.
+// told returns everything that can be read from a store, with errors in place of what cannot.
 func told(t *testing.T, path string, options boltstore.Options) string {
 	t.Helper()
 	var all strings.Builder
@@ -105,9 +105,9 @@ func told(t *testing.T, path string, options boltstore.Options) string {
 	return all.String()
 }
 
-// TestSealedStoreTakesNothingPlain: whoever can write to the file, and has no key, cannot
-// put words into it. Each record in turn is replaced by what a plain store has in its
-// place, with right checksums; then all of them are.
+// TestSealedStoreTakesNothingPlain: somebody who can write to the file but has no key cannot add
+// data to it. Each record in turn, and then all of them, are replaced by those of a plain store,
+// with correct checksums.
 func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	const forged, genuine = "forged", "genuine"
 	given := line(t, "key-1")
@@ -163,7 +163,7 @@ func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	}
 	attack("all", records...)
 
-	// A coordinator that knows where a saga stands does not read it before it commits.
+	// A coordinator that has a saga's state cached commits without reading it first.
 	s := open(t, sealedPath, boltstore.Options{Keys: keys(t, given)})
 	in, err := s.Load(t.Context(), "order-1")
 	if err != nil {
@@ -178,8 +178,8 @@ func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	}
 }
 
-// TestPlainStoreIsNotTakenWithKeys: with keys, neither a plain file nor a plain backup is
-// taken, nor one whose marks of being sealed somebody has changed.
+// TestPlainStoreIsNotTakenWithKeys: with keys, a plain file, a plain backup, and a file whose seal
+// marks were changed are all refused.
 func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 	given := line(t, "key-1")
 	plainPath := shop(t, boltstore.Options{}, "forged")
@@ -230,8 +230,8 @@ func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 	refused("no word, without keys", sealed, boltstore.Options{}, boltstore.ErrKey)
 }
 
-// TestCopy gives a store keys, others, and none: the copy tells the same, needs the new
-// keys alone, holds nothing plain that is sealed, and goes on.
+// TestCopy copies a store with new, other and no keys. The copy has the same content, needs only
+// the new keys, holds nothing unsealed that should be sealed, and can be used.
 func TestCopy(t *testing.T) {
 	const word = "4111-1111"
 	first, second := line(t, "key-1"), line(t, "key-2")
@@ -284,7 +284,7 @@ func TestCopy(t *testing.T) {
 		if found := bytes.Contains(file, []byte(word)); found != (from.Keys == nil) {
 			t.Errorf("%s: the word is found: %v", step.name, found)
 		}
-		if found := bytes.Contains(file, sum[1:]); found != (from.Keys == nil) { // it would confirm a guess
+		if found := bytes.Contains(file, sum[1:]); found != (from.Keys == nil) { // a plain checksum would confirm a guess
 			t.Errorf("%s: the sum of a start is found: %v", step.name, found)
 		}
 		c := open(t, path, from)
@@ -295,9 +295,9 @@ func TestCopy(t *testing.T) {
 				t.Errorf("%s: %s has %d records, want %d", step.name, bucket, n, records[bucket])
 			}
 		}
-		own := 0 // what only the copy has
+		own := 0 // records that only the copy has
 		if from.Keys != nil {
-			own = 2 // a word of its key, and that it is sealed
+			own = 2 // the word sealed with its key, and the feature
 		}
 		if progress < int64(total-own) {
 			t.Errorf("%s: %d records were told of, there are %d", step.name, progress, total)
@@ -337,7 +337,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyRefusesDamage: what cannot be read cannot be sealed, and nothing half is left.
+// TestCopyRefusesDamage: what cannot be read cannot be sealed, and no incomplete file is left.
 func TestCopyRefusesDamage(t *testing.T) {
 	path := shop(t, boltstore.Options{}, "word")
 	s := open(t, path, boltstore.Options{})

@@ -44,7 +44,7 @@ func (s *Store) load(tx *bolt.Tx, id contract.SagaID) (in *machine.Instance, err
 	return in, s.fillResults(tx, in, &h)
 }
 
-// of notes whose record is damaged, if err is of one and does not say so.
+// of adds the saga's id to err if err is a *store.CorruptError without one.
 func of(id contract.SagaID, err error) error {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok && damage.Saga == "" {
 		damage.Saga = id
@@ -52,14 +52,14 @@ func of(id contract.SagaID, err error) error {
 	return err
 }
 
-// loadBirth reads how a saga began; its input is the transaction's memory.
+// loadBirth reads a saga's birth. Its input is the transaction's memory.
 func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, error) {
 	e, err := s.loadEntry(tx, id, h.birth)
 	if err != nil {
 		return birth{}, err
 	}
 	b, began, err := s.birthOf(e)
-	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal says more
+	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal proves more
 		err = fmt.Errorf("it is not how saga %s began", id)
 	}
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, erro
 	return b, nil
 }
 
-// birthOf reads the birth that a journal record has, and returns it as it was encoded too.
+// birthOf decodes the birth in a journal record, and also returns it encoded.
 func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
 	stored, err := s.options.Keys.opening(e.sealed, "birth", string(e.saga), 0, e.birth)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
 	return parseBirth(stored)
 }
 
-// eventOf reads an event of a journal record.
+// eventOf decodes an event of a journal record.
 func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	data, err := s.options.Keys.opening(e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
 	if err != nil {
@@ -87,21 +87,20 @@ func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	if err != nil || !e.began || i > 0 {
 		return event, err
 	}
-	b, _, err := s.birthOf(e) // that of then: what is constant may still change
+	b, _, err := s.birthOf(e) // the birth of that record, because a later change may replace it
 	if err == nil {
 		b.begin(event, e.saga)
 	}
 	return event, err
 }
 
-// loadHead reads what the store knows of a saga, and its slim state. The error
-// is that of Load.
+// loadHead reads a saga's head and slim state. Its errors are those of Load.
 func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) {
 	body, sealed, err := tableSagas.find(tableSagas.cursor(tx), []byte(id))
 	if err != nil || body == nil {
 		stone, sealed, wrong := tableTombstones.find(tableTombstones.cursor(tx), []byte(id))
 		switch {
-		case wrong == nil && stone != nil: // what is damaged beside it was removed
+		case wrong == nil && stone != nil: // the damaged record beside it was removed
 			return head{}, nil, s.entombed(id, stone, sealed)
 		case err != nil:
 			return head{}, nil, of(id, err)
@@ -113,7 +112,7 @@ func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) 
 	return s.openHead(id, body, sealed)
 }
 
-// openHead reads a record of sagas.
+// openHead decodes a record of sagas.
 func (s *Store) openHead(id contract.SagaID, body []byte, sealed bool) (head, []byte, error) {
 	if err := s.options.Keys.checkSeal(tableSagas, []byte(id), sealed); err != nil {
 		return head{}, nil, of(id, err)
@@ -126,7 +125,7 @@ func (s *Store) openHead(id contract.SagaID, body []byte, sealed bool) (head, []
 	return h, state, nil
 }
 
-// loadEntry reads a journal record of a saga.
+// loadEntry reads a saga's journal record.
 func (s *Store) loadEntry(tx *bolt.Tx, id contract.SagaID, seq uint64) (*entry, error) {
 	key := sequenceKey(seq)
 	body, sealed, err := tableJournal.find(tableJournal.cursor(tx), key)
@@ -173,8 +172,8 @@ func (s *Store) History(ctx context.Context, id contract.SagaID, from uint64, li
 	return events, err
 }
 
-// chain walks the journal of a saga backwards and returns the records that hold
-// the revisions from … to, oldest first.
+// chain walks a saga's journal backwards and returns the records that hold the revisions from …
+// to, oldest first.
 func (s *Store) chain(tx *bolt.Tx, id contract.SagaID, h *head, from, to uint64) ([]*entry, error) {
 	var entries []*entry
 	seq, end := h.last, h.revision // end: the last revision of the record at seq
@@ -224,7 +223,7 @@ func (s *Store) decodeEvents(entries []*entry, id contract.SagaID, from, to uint
 	return events, nil
 }
 
-// Counts implements store.Store. They are kept in memory and on disk with every
+// Counts implements store.Store. The counts are kept in memory, and written to disk with every
 // commit.
 func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	if err := s.usable(ctx); err != nil {
@@ -255,8 +254,7 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	return counts, nil
 }
 
-// readCounts loads the counts. When one is damaged they are counted again from
-// the index.
+// readCounts loads the counts. If one is damaged, it counts the index again.
 func (s *Store) readCounts(tx *bolt.Tx) error {
 	c := tableCounts.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -286,7 +284,7 @@ func (s *Store) recount(tx *bolt.Tx) error {
 	return nil
 }
 
-// line is an entry of the index.
+// line is a decoded entry of the index.
 type line struct {
 	started int64
 	id      contract.SagaID

@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// TestReadOnly looks at a store and copies it, and not a byte of it is another
-// afterwards, although a process that died left messages in it that are sent.
+// TestReadOnly reads and copies a store without changing a byte of it, although a process that
+// died left discarded messages in it.
 func TestReadOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
@@ -32,7 +32,7 @@ func TestReadOnly(t *testing.T) {
 	path = died(t, path)
 	untouched(t, path, func() {
 		r := openReadOnly(t, path, boltstore.Options{})
-		second := openReadOnly(t, path, boltstore.Options{}) // readers do not mind each other
+		second := openReadOnly(t, path, boltstore.Options{}) // readers do not exclude each other
 		for _, r := range []*boltstore.Store{r, second} {
 			if diff := cmp.Diff(want, picture(t, r, ids...)); diff != "" {
 				t.Errorf("(-written +read):\n%.3000s", diff)
@@ -71,7 +71,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestNoLayout: a file whose layout has no number is refused, and not changed.
+// TestNoLayout: a file without a layout number is refused, and not changed.
 func TestNoLayout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
@@ -92,7 +92,7 @@ func TestNoLayout(t *testing.T) {
 	})
 }
 
-// fillAtEveryStep commits sagas that stand at every step, and returns their ids.
+// fillAtEveryStep commits sagas at every step, and returns their ids.
 func fillAtEveryStep(t *testing.T, s store.Store, sagas int) (ids []contract.SagaID) {
 	t.Helper()
 	for i := range sagas {
@@ -107,7 +107,7 @@ func fillAtEveryStep(t *testing.T, s store.Store, sagas int) (ids []contract.Sag
 	return ids
 }
 
-// TestReadOnlyOfNothing: what is not there is not made, and what is foreign is refused.
+// TestReadOnlyOfNothing: a missing file is not created, and a foreign one is refused.
 func TestReadOnlyOfNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	if _, err := boltstore.OpenReadOnly(path, boltstore.Options{}); !errors.Is(err, os.ErrNotExist) {
@@ -136,12 +136,12 @@ func openReadOnly(t *testing.T, path string, options boltstore.Options) *boltsto
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() }) // a second Close answers as the first did
+	t.Cleanup(func() { _ = s.Close() }) // a second Close returns what the first did
 	return s
 }
 
-// died returns a copy of the file of a store that is idle: what a process leaves that
-// is killed now. Close would sweep it.
+// died returns a copy of an idle store's file: what a process leaves if it is killed now. Close
+// would sweep it.
 func died(t *testing.T, path string) string {
 	t.Helper()
 	file, err := os.ReadFile(path)
@@ -155,7 +155,7 @@ func died(t *testing.T, path string) string {
 	return path
 }
 
-// untouched fails when the file is another after do.
+// untouched fails if do changes the file.
 func untouched(t *testing.T, path string, do func()) {
 	t.Helper()
 	was, err := os.ReadFile(path)
@@ -172,7 +172,7 @@ func untouched(t *testing.T, path string, do func()) {
 	}
 }
 
-// changes tries all that writes, and returns what each said.
+// changes calls every method that writes, and returns their errors by name.
 func changes(t *testing.T, s *boltstore.Store) map[string]error {
 	t.Helper()
 	said := map[string]error{}
@@ -188,7 +188,7 @@ func changes(t *testing.T, s *boltstore.Store) map[string]error {
 	return said
 }
 
-// restored makes a store of a backup of s.
+// restored restores a backup of s into a new store.
 func restored(t *testing.T, s store.Store, options boltstore.RestoreOptions) *boltstore.Store {
 	t.Helper()
 	var backup bytes.Buffer

@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// head is what the store itself needs to know of a saga, so that a commit does
-// not decode the state it replaces.
+// head is what the store itself needs to know about a saga, so that a commit need not decode the
+// state that it replaces.
 type head struct {
 	revision uint64
 	class    store.Class
@@ -28,25 +28,24 @@ type head struct {
 	birth    uint64 // sequence of the journal record that has the birth
 	birthSum uint32 // CRC32C of the birth; if that is sealed, the beginning of its HMAC
 
-	timer   int64    // time of the saga's key in timers, never after wake; 0: it has none
-	debts   []debt   // what it owes
-	results []result // of its steps, said elsewhere
+	timer   int64    // time in the saga's timers key, never after wake; 0: it has no key
+	debts   []debt   // pending outbox records
+	results []result // step results that are stored elsewhere
 
 	// Not part of the record.
-	sealed  bool  // the slim state behind it is
-	updated int64 // time of the last event; of a head that is to be written
+	sealed  bool  // whether the slim state behind it is sealed
+	updated int64 // time of the last event; only set in a head to be written
 }
 
-// Bits beside the class in a head's first byte: which parts follow.
+// Bits in a head's first byte, beside the class, that say which parts follow.
 const (
-	headTimer   = 1 << 5 // the timer, because it is not at wake
+	headTimer   = 1 << 5 // the timer, if it differs from wake
 	headDebts   = 1 << 6
 	headResults = 1 << 7
 	headClass   = headTimer - 1
 )
 
-// headSize is what a head takes at most, without the definition's name, debts and
-// results.
+// headSize is the maximum size of a head, without the definition's name, debts and results.
 const headSize = 1 + 4*8 + 4 + 8*binary.MaxVarintLen64
 
 func (h *head) append(b []byte) []byte {
@@ -81,8 +80,7 @@ func (h *head) append(b []byte) []byte {
 	return b
 }
 
-// parseHead reads a head and returns the slim state behind it. Its results share the
-// memory of b.
+// parseHead decodes a head and returns the slim state behind it. Its results share memory with b.
 func parseHead(b []byte) (head, []byte, error) {
 	r := reader{b: b}
 	first := r.byte()
@@ -106,7 +104,7 @@ func parseHead(b []byte) (head, []byte, error) {
 	return h, r.b, r.err
 }
 
-// born is the saga's birth, which is part of the ids of what it owes.
+// born returns the saga's birth, which is part of the ids of its outbox records.
 func (h *head) born() contract.Birth { return contract.BirthOf(instant(h.started)) }
 
 func (h *head) tally() tally { return tally{h.ref, h.class} }
@@ -115,19 +113,19 @@ func (h *head) tally() tally { return tally{h.ref, h.class} }
 type entry struct {
 	saga         contract.SagaID
 	first        uint64 // revision of the first event
-	prev         uint64 // sequence of the saga's change before; 0: none
+	prev         uint64 // sequence of the saga's previous change; 0: none
 	skip         uint64 // head.skip before this change; 0: none
 	skipRevision uint64
-	birth        []byte   // nil: said by an earlier change
+	birth        []byte   // nil: an earlier change holds it
 	events       [][]byte // encoded
-	began        bool     // the first event lacks what the birth says
-	sealed       bool     // birth and events are; not part of the record
+	began        bool     // the first event omits what the birth holds
+	sealed       bool     // whether birth and events are sealed; not part of the record
 }
 
-// entryBegan is the last byte of a record whose first event lacks what the birth says.
+// entryBegan is the last byte of a record whose first event omits what the birth holds.
 const entryBegan = 1
 
-// size is what append appends at most.
+// size returns the maximum number of bytes that append writes.
 func (e *entry) size() int {
 	n := len(e.saga) + len(e.birth) + 7*binary.MaxVarintLen64 + 1
 	for _, event := range e.events {
@@ -168,7 +166,7 @@ func parseEntry(b []byte) (*entry, error) {
 	return e, r.err
 }
 
-// encodeTombstone and parseTombstone write down what is left of a saga.
+// encodeTombstone and parseTombstone convert what is left of a saga.
 func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
 	b := []byte{byte(class)}
 	b = append(b, t.Start[:]...)
@@ -206,7 +204,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 var errShort = errors.New("it ends too early")
 
-// reader reads the fields of a record; after the first error it reads zeros.
+// reader decodes the fields of a record. After the first error it returns zeros.
 type reader struct {
 	b   []byte
 	err error

@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// twenty opens a store with twenty sagas, order-00 to order-19, at revision 1,
-// each a change of its own: the journal's sequence is the number plus one.
+// twenty opens a store with the sagas order-00 to order-19 at revision 1. Each was a change of its
+// own, so a saga's journal sequence is its number plus one.
 func twenty(t *testing.T, reported *[]string) *boltstore.Store {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{
@@ -47,16 +47,16 @@ func try(t *testing.T, s *boltstore.Store, c store.Change) error {
 	return errors.Join(append(results, err)...)
 }
 
-// TestDamagedSagaIsAlone damages each kind of record of one saga: that saga
-// says so, the others go on.
+// TestDamagedSagaIsAlone damages each kind of record of one saga. That saga reports the damage;
+// the others continue.
 func TestDamagedSagaIsAlone(t *testing.T) {
 	const sick = 7
 	id := orderID(sick)
 	for _, c := range []struct {
 		name, bucket string
 		key          []byte
-		load         bool // Load says so
-		commit       bool // and Commit
+		load         bool // whether Load reports the damage
+		commit       bool // whether Commit reports it
 	}{
 		{"state", "sagas", []byte(id), true, true},
 		{"journal", "journal", boltstore.JournalKey(sick + 1), true, false},
@@ -105,8 +105,8 @@ func TestDamagedSagaIsAlone(t *testing.T) {
 	}
 }
 
-// others checks that the sagas beside the sick one go on, in one group with it,
-// and that a new one begins right beside it.
+// others checks that the other sagas continue, in one group with the sick one, and that a new one
+// can start right beside it.
 func others(t *testing.T, s *boltstore.Store, sick int) {
 	t.Helper()
 	var changes []store.Change
@@ -126,9 +126,8 @@ func others(t *testing.T, s *boltstore.Store, sick int) {
 	}
 }
 
-// TestDamagedKeyHidesNoSaga flips bits of a saga's id wherever the file has it:
-// neither that saga nor one beside it is taken for one that does not exist, so
-// none can be started a second time.
+// TestDamagedKeyHidesNoSaga flips bits of a saga's id wherever it occurs in the file. Neither that
+// saga nor a neighbour may appear not to exist, or it could be started a second time.
 func TestDamagedKeyHidesNoSaga(t *testing.T) {
 	f := newSample(t, 40)
 	const id = "order-0007"
@@ -173,8 +172,8 @@ func TestDamagedKeyHidesNoSaga(t *testing.T) {
 	}
 }
 
-// TestNoiseHidesNoSaga overwrites sectors: a saga whose key and value are gone
-// cannot be found, and must not seem free to be started a second time.
+// TestNoiseHidesNoSaga overwrites sectors. A saga whose key and value are gone cannot be found,
+// but its id must not appear free, or it could be started a second time.
 func TestNoiseHidesNoSaga(t *testing.T) {
 	f := newSample(t, 40)
 	path := filepath.Join(t.TempDir(), "noise.db")
@@ -258,8 +257,8 @@ func TestDamagedCountsAreCountedAnew(t *testing.T) {
 	}
 }
 
-// TestDamagedSagaDoesNotStopExpire: what cannot be removed stays, and is not
-// tried again and again.
+// TestDamagedSagaDoesNotStopExpire: a saga that cannot be removed stays, and is not tried again
+// and again.
 func TestDamagedSagaDoesNotStopExpire(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)

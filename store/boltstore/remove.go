@@ -13,9 +13,9 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// RemoveDamaged implements store.Store. It reads all of the file to find what there is of
-// the saga, because what says where that is may be what is damaged; then it removes that
-// in one transaction. While it reads the file cannot use space again.
+// RemoveDamaged implements store.Store. It reads the whole file to find the saga's records,
+// because the damaged record may be the one that points to them, and then removes them in one
+// transaction. While it reads, the file cannot reuse space.
 func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (store.Removed, error) {
 	for range maxRemovals {
 		t, err := s.trace(ctx, id)
@@ -35,23 +35,23 @@ func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal s
 	return store.Removed{}, fmt.Errorf("saga %s: %w", id, store.ErrConflict)
 }
 
-// maxRemovals bounds how often RemoveDamaged looks again: a saga whose history is damaged
-// may move while it looks.
+// maxRemovals bounds how often RemoveDamaged starts again: a saga whose history is damaged may
+// move while the file is read.
 const maxRemovals = 3
 
-// errMoved: the saga has moved since its traces were found.
+// errMoved means that the saga has moved since its records were found.
 var errMoved = errors.New("it has moved")
 
-// traces are everything that the file has of one saga.
+// traces are all records of one saga in the file.
 type traces struct {
 	id       contract.SagaID
 	damage   error // what is damaged
 	revision uint64
 	found    []trace
 	removed  store.Removed
-	stone    store.TombstoneError // what can still be read
-	tallies  map[tally]int        // what it counts for
-	changes  map[uint64]bool      // sequences of its journal records: false, while it is only named by another
+	stone    store.TombstoneError // what can still be read of it
+	tallies  map[tally]int        // the counts that include it
+	changes  map[uint64]bool      // sequences of its journal records; false: so far only named by another record
 }
 
 // trace is a record of the saga.
@@ -60,7 +60,7 @@ type trace struct {
 	key   []byte
 }
 
-// trace finds what there is of a damaged saga. One that is not damaged is an error.
+// trace finds all records of a damaged saga. It returns an error if the saga is not damaged.
 func (s *Store) trace(ctx context.Context, id contract.SagaID) (*traces, error) {
 	t := &traces{id: id, tallies: map[tally]int{}, changes: map[uint64]bool{}, stone: store.TombstoneError{Saga: id, Phase: contract.Parked}}
 	err := s.view(ctx, func(tx *bolt.Tx) (err error) {
@@ -78,13 +78,14 @@ func (s *Store) trace(ctx context.Context, id contract.SagaID) (*traces, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(t.found) == 0 { // another one's record has lost its key, and may be anybody's
+	if len(t.found) == 0 { // a neighbour's damaged record hides whether the saga exists
 		return nil, t.damage
 	}
 	return t, nil
 }
 
-// damage is what is damaged of a saga; err: nothing is, or there is no such saga.
+// damage returns what is damaged of a saga. err means that nothing is, or that there is no such
+// saga.
 func (s *Store) damage(tx *bolt.Tx, id contract.SagaID) (damage, err error) {
 	in, err := s.load(tx, id)
 	if err == nil && in.Open() {
@@ -114,7 +115,7 @@ func (s *Store) wholeHistory(tx *bolt.Tx, id contract.SagaID) error {
 	return err
 }
 
-// remember keeps what can still be read for the tombstone.
+// remember keeps what can still be read, for the tombstone.
 func (s *Store) remember(tx *bolt.Tx, t *traces) {
 	h, _, err := s.loadHead(tx, t.id)
 	if err != nil {
@@ -130,8 +131,8 @@ func (s *Store) remember(tx *bolt.Tx, t *traces) {
 	}
 }
 
-// name notes journal records that something of the saga names: one that cannot be read any
-// more is known by that. 0 is none.
+// name notes the journal records that a record of the saga refers to, so that they are found even
+// if they cannot be read. 0 means none.
 func (t *traces) name(sequences ...uint64) {
 	for _, seq := range sequences {
 		if _, known := t.changes[seq]; seq != 0 && !known {
@@ -140,8 +141,8 @@ func (t *traces) name(sequences ...uint64) {
 	}
 }
 
-// owners say of the records of each table whether they are a saga's. The journal comes
-// first, from its end: later records name earlier ones, and it tells whose the owed are.
+// owners report for each table whether a record belongs to the saga. The journal comes first, from
+// its end: later records name earlier ones, and it identifies the records of owed.
 var owners = []struct {
 	table table
 	owns  func(t *traces, k, v []byte) bool
@@ -155,7 +156,7 @@ var owners = []struct {
 		body, err := tableJournal.open(k, v)
 		e, wrong := parseEntry(body)
 		switch {
-		case err != nil || wrong != nil: // it is the saga's that names it, or that it still names
+		case err != nil || wrong != nil: // it belongs to the saga that names it
 			r := reader{b: v[min(frameSize, len(v)):]}
 			if !named && string(r.bytes()) != string(t.id) {
 				return false
@@ -208,7 +209,7 @@ var owners = []struct {
 	}},
 }
 
-// scan finds the saga's records of one table, from its end.
+// scan finds the saga's records in one table, from its end.
 func (t *traces) scan(ctx context.Context, tx *bolt.Tx, of table, owns func(t *traces, k, v []byte) bool) error {
 	c := of.cursor(tx)
 	n := 0
@@ -223,7 +224,7 @@ func (t *traces) scan(ctx context.Context, tx *bolt.Tx, of table, owns func(t *t
 	return nil
 }
 
-// removeDamaged puts a tombstone in the place of a saga.
+// removeDamaged replaces a saga with a tombstone.
 func (g *group) removeDamaged(t *traces, removal store.Removal) error {
 	damage, err := g.s.damage(g.tx, t.id)
 	if err != nil {

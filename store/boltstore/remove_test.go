@@ -16,9 +16,9 @@ import (
 
 var removal = store.Removal{At: storetest.Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced"}
 
-// TestRemoveDamaged damages each kind of record of a saga, open or ended, plain or sealed:
-// what makes it unreadable can be removed, with all that the file has of it, and nothing is
-// damaged then. The others go on.
+// TestRemoveDamaged damages each kind of record of a saga, open or ended, plain or sealed. The
+// saga can be removed with all its records, nothing is damaged afterwards, and the other sagas
+// continue.
 func TestRemoveDamaged(t *testing.T) {
 	const sick = 7
 	id := orderID(sick)
@@ -36,7 +36,7 @@ func TestRemoveDamaged(t *testing.T) {
 		for _, at := range []int{-9, -6, 0, 60} {
 			for _, sealed := range []bool{false, true} {
 				if sealed && at != 0 {
-					continue // it is the same frame
+					continue // the frame is the same
 				}
 				t.Run(fmt.Sprintf("%s at %d, sealed %v", c.name, at, sealed), func(t *testing.T) {
 					options := boltstore.Options{}
@@ -90,8 +90,7 @@ func TestRemoveDamaged(t *testing.T) {
 	}
 }
 
-// gone checks that of a saga a tombstone is left and no record, and that the 19 others are
-// as they were.
+// gone checks that only a tombstone is left of a saga, and that the other 19 are unchanged.
 func gone(t *testing.T, s *boltstore.Store, id contract.SagaID) {
 	t.Helper()
 	var stone *store.TombstoneError
@@ -119,7 +118,7 @@ func gone(t *testing.T, s *boltstore.Store, id contract.SagaID) {
 	}
 }
 
-// TestRemoveDamagedTombstone: a tombstone that cannot be read is replaced too.
+// TestRemoveDamagedTombstone: an unreadable tombstone is replaced too.
 func TestRemoveDamagedTombstone(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)
@@ -149,8 +148,8 @@ func TestRemoveDamagedTombstone(t *testing.T) {
 	}
 }
 
-// TestRemoveNothingOfOthers: where a record has lost its key and its value, any id nearby
-// may be it. One of which nothing else is found is not removed.
+// TestRemoveNothingOfOthers: a record that has lost its key and its value could belong to any id
+// nearby. A saga of which nothing else is found is not removed.
 func TestRemoveNothingOfOthers(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)
@@ -171,7 +170,7 @@ func TestRemoveNothingOfOthers(t *testing.T) {
 	gone(t, s, orderID(7))
 }
 
-// TestRemovedOwesNothing: what a damaged saga owed is dropped, and told.
+// TestRemovedOwesNothing: the pending messages of a removed saga are dropped and reported.
 func TestRemovedOwesNothing(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)

@@ -14,18 +14,18 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// result is an entry in a saga's head: what a step gave is said by the event that
-// brought it, and not again in every state that follows.
+// result is an entry in a saga's head. It refers to the event that holds a step's result, so that
+// the result is not repeated in every later state.
 type result struct {
 	step  int
-	sum   uint32 // as head.birthSum
-	seq   uint64 // of the change with the event; 0: inline
-	event int    // place among the events of the change
+	sum   uint32 // computed as head.birthSum
+	seq   uint64 // of the change that holds the event; 0: inline
+	event int    // index among the events of the change
 
-	inline []byte // when no event says it; may be sealed
+	inline []byte // if no event holds it; may be sealed
 }
 
-// minElsewhere is from which size on, in bytes, a result is not in the state itself.
+// minElsewhere is the size, in bytes, from which a result is not stored in the state itself.
 const minElsewhere = 24
 
 func appendResults(b []byte, h *head) []byte {
@@ -59,7 +59,7 @@ func (r *reader) results(h *head) (list []result) {
 	return list
 }
 
-// small reads a number that counts things of one saga.
+// small reads a number that is bounded by a uint16.
 func (r *reader) small() int {
 	n := r.uvarint()
 	if n > math.MaxUint16 && r.err == nil {
@@ -68,15 +68,15 @@ func (r *reader) small() int {
 	return int(n & math.MaxUint16)
 }
 
-// given is a result of a change: the step's, and which of the change's events says it
-// (-1: none does).
+// given is a result in a change, with the index of the change's event that holds it (-1: none
+// does).
 type given struct {
 	result
 
 	plain []byte
 }
 
-// elsewhere are the results of a state that need not be in it.
+// elsewhere returns the results of a state that need not be stored in it.
 func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list []given) {
 	for i := range in.Steps {
 		data := in.Steps[i].Result
@@ -94,8 +94,8 @@ func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list [
 	return list
 }
 
-// place says where the results of a change are: in its own events, where the old head
-// says, or with the new head.
+// place records where each result of a change is stored: in the change's own events, where the old
+// head says, or in the new head.
 func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	for _, g := range p.results {
 		r := g.result
@@ -112,7 +112,7 @@ func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	}
 }
 
-// result is the entry of a step, if it is of the same result.
+// result returns the entry of a step if it has the same sum.
 func (h *head) result(step int, sum uint32) *result {
 	if h == nil {
 		return nil
@@ -125,7 +125,7 @@ func (h *head) result(step int, sum uint32) *result {
 	return nil
 }
 
-// fillResults puts the results into a state.
+// fillResults adds the results to a state.
 func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
@@ -136,7 +136,7 @@ func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 		if err != nil {
 			return err
 		}
-		if !sealed && checksum(data) != r.sum { // a seal says more
+		if !sealed && checksum(data) != r.sum { // a seal proves more
 			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("the result of step %d is another one where it is said", r.step))
 		}
 		in.Steps[r.step].Result = own(data)

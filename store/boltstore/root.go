@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 )
 
-// root is what a root ("meta") page of bbolt says: where the tree and the list
-// of free pages are, how many pages the file has, and the number of its
-// transaction.
+// root is the content of a bbolt root ("meta") page: the positions of the tree and the freelist,
+// the number of pages in the file, and the number of its transaction.
 type root struct {
 	bucket, freelist, pages, txid uint64
 }
@@ -26,11 +25,11 @@ const (
 	rootSize   = 64
 )
 
-// readRoots returns the root pages that can be read, and the page size.
+// readRoots returns the readable root pages, and the page size.
 func readRoots(f io.ReaderAt) (roots []root, pageSize uint32) {
 	first, pageSize, ok := readRoot(f, 0)
 	if !ok {
-		// The page size is not known then: try what it can be.
+		// The page size is unknown then: try every possible one.
 		for size := uint32(1 << 10); size <= 1<<16; size <<= 1 {
 			if second, declared, ok := readRoot(f, int64(size)); ok && declared == size {
 				return []root{second}, size

@@ -26,32 +26,31 @@ import (
 //
 //	length of the key's name (1) · name · salt (16) · counter (8) · AES-256-GCM of the part (16 more than it)
 //
-// The key of AES is derived from the named key and the salt, which is new each time
-// keys are loaded; the counter is the nonce. So no nonce comes twice under one key,
-// however many records there are: a random one of 96 bits would do for a day at full
-// load only. What the part is, and of which saga, is authenticated with it: no part
-// passes for another's.
+// The AES key is derived from the named key and the salt, which is new each time keys are loaded;
+// the counter is the nonce. So no nonce is used twice with one key, however many records there
+// are; random nonces of 96 bits would last only a day at full load. The kind of the part and its
+// saga are authenticated with it, so no part passes for another's.
 const (
 	saltSize    = 16
 	counterSize = 8
 	keySize     = 32
 
 	maxKeys    = 64      // in a file (I10)
-	maxSalts   = 1024    // derived keys that are kept at hand (I10)
+	maxSalts   = 1024    // cached derived keys (I10)
 	maxKeyFile = 1 << 16 // bytes
 )
 
-// ErrKey: the store is sealed with a key that is not given, or another one.
+// ErrKey means that the store is sealed with a key that is missing or wrong.
 var ErrKey = errors.New("the store is sealed, and the key for it is missing or wrong")
 
-// ErrPlain: keys are given, and the store is not sealed.
+// ErrPlain means that keys are given, but the store is not sealed.
 var ErrPlain = errors.New("keys are given, and the store is not sealed")
 
-// errPlain: somebody who has no key wrote it.
+// errPlain means that somebody without a key wrote the record.
 var errPlain = errors.New("it is not sealed, and everything in this store is: it was changed from outside")
 
-// Keys seal what people said in a store's records: inputs, results, events and
-// messages. The first one seals, all of them open.
+// Keys seal the business data in a store's records: inputs, results, events and messages. The
+// first key seals; every key opens.
 type Keys struct {
 	names   []string
 	secrets map[string][]byte
@@ -61,8 +60,8 @@ type Keys struct {
 	derived *lru.Cache[string, cipher.AEAD] // by name and salt
 }
 
-// LoadKeys reads a file of keys: lines of a name and 32 bytes in base64, the newest
-// first. coordinator key create prints such a line. Comments begin with #.
+// LoadKeys reads a file of keys. Each line holds a name and 32 bytes in base64, the newest key
+// first; comments begin with #. coordinator key create prints such a line.
 func LoadKeys(path string) (*Keys, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -82,7 +81,7 @@ func LoadKeys(path string) (*Keys, error) {
 	return k, nil
 }
 
-// ParseKeys reads what LoadKeys does.
+// ParseKeys parses the content of a file for LoadKeys.
 func ParseKeys(data []byte) (*Keys, error) {
 	k := &Keys{secrets: map[string][]byte{}}
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -118,7 +117,7 @@ func ParseKeys(data []byte) (*Keys, error) {
 	return k, err
 }
 
-// NewKey makes a line for a file of keys.
+// NewKey returns a line with a new key for a file of keys.
 func NewKey(name string) (line string, err error) {
 	if err := contract.CheckName("key", name); err != nil {
 		return "", err
@@ -128,8 +127,8 @@ func NewKey(name string) (line string, err error) {
 	return name + " " + base64.StdEncoding.EncodeToString(secret), nil
 }
 
-// Derive makes other secrets of the keys, for a purpose, in their order: for what is
-// stored beside the store.
+// Derive derives other secrets from the keys for a purpose, such as data stored beside the store.
+// The order stays that of the keys.
 func (k *Keys) Derive(purpose string) ([]string, error) {
 	var out []string
 	for _, name := range k.names {
@@ -166,7 +165,7 @@ func nonce(counter uint64) []byte {
 	return binary.BigEndian.AppendUint64(make([]byte, 4, 12), counter)
 }
 
-// part says what is sealed: its kind, and of which saga and revision.
+// part identifies what is sealed: its kind, saga and revision.
 func part(kind string, id string, revision uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte(kind+" "+id+"\x00"), revision)
 }
@@ -181,7 +180,7 @@ func (k *Keys) close(what, plain []byte) []byte {
 	return k.seal.Seal(out, nonce(counter), plain, what)
 }
 
-// open gives a sealed part back.
+// open opens a sealed part.
 func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	if k == nil {
 		return nil, ErrKey
@@ -206,8 +205,8 @@ func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// sum is how equal births, and equal results, are told. With keys it is keyed as well: a
-// checksum would confirm a guess of what was sealed.
+// sum is compared to find equal births and equal results. With keys it is keyed too, because a
+// plain checksum would confirm a guess of what was sealed.
 func (k *Keys) sum(kind string, b []byte) uint32 {
 	if k == nil {
 		return checksum(b)
@@ -218,7 +217,7 @@ func (k *Keys) sum(kind string, b []byte) uint32 {
 	return binary.BigEndian.Uint32(mac.Sum(nil))
 }
 
-// closing is what is to be stored of a part, and the format of its record.
+// closing returns a part as it is stored: sealed if there are keys.
 func (k *Keys) closing(kind, id string, revision uint64, plain []byte) []byte {
 	if k == nil {
 		return plain
@@ -226,7 +225,7 @@ func (k *Keys) closing(kind, id string, revision uint64, plain []byte) []byte {
 	return k.close(part(kind, id, revision), plain)
 }
 
-// format is that of records with parts that may be sealed.
+// format returns the format of records with parts that may be sealed.
 func (k *Keys) format() byte {
 	if k == nil {
 		return frameFormat
@@ -234,8 +233,8 @@ func (k *Keys) format() byte {
 	return frameSealed
 }
 
-// opening gives a part as it was. With keys only what is sealed is taken: whoever can write
-// to the file could put a plain one in its place.
+// opening returns a part as it was before closing. With keys it accepts only sealed parts, because
+// somebody who can write to the file could replace one with a plain part.
 func (k *Keys) opening(sealed bool, kind, id string, revision uint64, stored []byte) ([]byte, error) {
 	switch {
 	case sealed:

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// line is a new line of a file of keys.
+// line returns a new line for a file of keys.
 func line(t *testing.T, name string) string {
 	t.Helper()
 	l, err := boltstore.NewKey(name)
@@ -29,7 +29,7 @@ func line(t *testing.T, name string) string {
 	return l
 }
 
-// keys are those of lines, as another process would read them.
+// keys parses lines as another process would.
 func keys(t *testing.T, lines ...string) *boltstore.Keys {
 	t.Helper()
 	k, err := boltstore.ParseKeys([]byte("# newest first\n\n" + strings.Join(lines, "\n")))
@@ -39,7 +39,7 @@ func keys(t *testing.T, lines ...string) *boltstore.Keys {
 	return k
 }
 
-// fill commits sagas whose input, results, reasons and messages hold a word.
+// fill commits sagas whose input, results, reasons and messages contain a word.
 func fill(t *testing.T, s store.Store, word string, ids ...contract.SagaID) {
 	t.Helper()
 	for _, id := range ids {
@@ -73,7 +73,7 @@ func fill(t *testing.T, s store.Store, word string, ids ...contract.SagaID) {
 	}
 }
 
-// picture is all that a store tells of its sagas.
+// picture returns everything that a store reports about sagas.
 func picture(t *testing.T, s store.Store, ids ...contract.SagaID) []any {
 	t.Helper()
 	var all []any
@@ -97,8 +97,8 @@ func picture(t *testing.T, s store.Store, ids ...contract.SagaID) []any {
 
 const secret = "4111-1111-1111-1111"
 
-// TestSealedFileHoldsNoPlainText: what people said cannot be found in the file, nor
-// in its backup; without keys, it can.
+// TestSealedFileHoldsNoPlainText: business data cannot be found in a sealed file or its backup,
+// but can in a store without keys.
 func TestSealedFileHoldsNoPlainText(t *testing.T) {
 	for name, tt := range map[string]struct {
 		options boltstore.Options
@@ -134,7 +134,7 @@ func TestSealedFileHoldsNoPlainText(t *testing.T) {
 	}
 }
 
-// TestWrongKeys are refused when the file is opened, and the error says which.
+// TestWrongKeys: wrong keys are refused when the file is opened, and the error names them.
 func TestWrongKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	first := line(t, "key-1")
@@ -176,7 +176,7 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
-// TestKeysRotate: a new key seals, the old one opens what it sealed.
+// TestKeysRotate: a new key seals, and the old one opens what it has sealed.
 func TestKeysRotate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	first, second := line(t, "key-1"), line(t, "key-2")
@@ -193,7 +193,7 @@ func TestKeysRotate(t *testing.T) {
 		id := contract.SagaID("order-" + string(rune('a'+i)))
 		fill(t, s, secret, id)
 		ids = append(ids, id)
-		goOn(t, s, ids[0]) // a saga that began under another key
+		goOn(t, s, ids[0]) // a saga that started under another key
 		want = picture(t, s, ids...)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -217,8 +217,8 @@ func goOn(t *testing.T, s store.Store, id contract.SagaID) {
 	}
 }
 
-// TestSealsAreBoundToTheirPlace: a sealed state that is put in another saga's place,
-// with right checksums, is damage; one that was changed is too.
+// TestSealsAreBoundToTheirPlace: a sealed state that was changed, or moved to another saga with
+// correct checksums, is reported as damage.
 func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	given := line(t, "key-1")
@@ -249,15 +249,15 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	}
 }
 
-// TestKeyFiles: a file of keys is not readable by everybody, and mistakes are said
-// without the secret.
+// TestKeyFiles: a file of keys must not be readable by everybody, and errors never quote the
+// secret.
 func TestKeyFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	good := line(t, "key-1")
 	for name, tt := range map[string]struct {
 		text string
 		mode os.FileMode
-		want string // "": right
+		want string // "": valid
 	}{
 		"good":          {good + "\n", 0o600, ""},
 		"for the group": {good, 0o640, ""},

@@ -8,23 +8,22 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Space is how the file is filled, in bytes.
+// Space is the use of the file, in bytes.
 //
-// A file never becomes smaller. What is removed leaves free pages, which the next
-// commits fill, so that Used follows what is stored, Reached the most that was
-// ever stored at once, and File is at most FileGrowth above Reached.
+// A file never shrinks. Removed data leaves free pages, which the next commits fill. So Used
+// follows the amount of stored data, Reached the most that was ever stored at once, and File is at
+// most FileGrowth above Reached.
 type Space struct {
-	File    int64 // of the file
-	Reached int64 // up to where pages have ever been in use
-	Used    int64 // of the pages that hold something
+	File    int64 // size of the file
+	Reached int64 // up to the last page that was ever in use
+	Used    int64 // in pages that hold data
 }
 
-// FileGrowth is how far the file is made to reach beyond a commit that does not
-// fit, in bytes: what bbolt calls AllocSize.
+// FileGrowth is how many bytes the file grows beyond a commit that does not fit; bbolt calls it
+// AllocSize.
 const FileGrowth = 16 << 20
 
-// Space measures the file. It reads no record, and is exact while nothing is
-// committed.
+// Space measures the file. It reads no record, and is exact unless a commit runs meanwhile.
 func (s *Store) Space(ctx context.Context) (Space, error) {
 	var space Space
 	err := s.view(ctx, func(tx *bolt.Tx) error {

@@ -12,14 +12,13 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// What is removed is room for what comes (I10): rounds of sagas that start, are
-// owed to and are forgotten leave nothing behind, and reach no further than the
-// first one did.
+// The space of removed data is reused (I10): rounds of sagas that start, enqueue messages and are
+// removed leave nothing behind, and use no more space than the first round.
 func TestSpaceIsUsedAgain(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 2000
-	const waiting = 2 << 20 // of 2,048 records of owed, which are swept together
-	var most int64          // in use at once
+	const waiting = 2 << 20 // for the 2,048 records of owed that are swept together
+	var most int64          // bytes in use at once
 	for round := range 6 {
 		changes := make([]store.Change, sagas)
 		for i := range changes {

@@ -12,19 +12,19 @@ import (
 
 // Stats are counters since Open. Reading them is cheap.
 type Stats struct {
-	Calls         uint64 // of Commit that were taken up
+	Calls         uint64 // calls of Commit that reached the committer
 	Changes       uint64 // committed
-	Refused       uint64 // changes answered with an error of their own
+	Refused       uint64 // changes answered with their own error
 	Transactions  uint64 // writes to disk, each two fsyncs: pages, then root
 	BytesWritten  uint64 // pages written
 	LastGroup     uint64 // changes in the last transaction that had any
 	LargestGroup  uint64
-	Damaged       uint64 // damaged records that were met, passed over or answered with an error; one that is met again counts again
-	DamagedNow    int    // of those the different ones, without those of sagas that were removed; at most MaxDamaged
+	Damaged       uint64 // damaged records that were read, skipped or returned as an error; every read counts
+	DamagedNow    int    // distinct ones of those, without those of removed sagas; at most MaxDamaged
 	CommitSeconds float64
 }
 
-// MaxDamaged bounds the damaged records that Stats tells apart (I10).
+// MaxDamaged bounds the distinct damaged records that Stats counts (I10).
 const MaxDamaged = 10_000
 
 // counters are the live form of Stats.
@@ -33,10 +33,10 @@ type counters struct {
 	last, largest, damaged, commitNanos            atomic.Uint64
 
 	mu  sync.Mutex
-	now map[string]contract.SagaID // damaged records that were met, and whose they are
+	now map[string]contract.SagaID // damaged records that were read, and their sagas
 }
 
-// met counts err when it is of a damaged record.
+// met counts err if it is about a damaged record.
 func (c *counters) met(err error) {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok {
 		c.note(damage.What, damage.Saga)
@@ -56,7 +56,7 @@ func (c *counters) note(what string, of contract.SagaID) {
 	}
 }
 
-// fixed forgets the damaged records of a saga that was removed.
+// fixed removes the damaged records of a removed saga from the count.
 func (c *counters) fixed(t *traces) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *counters) fixed(t *traces) {
 	maps.DeleteFunc(c.now, func(_ string, of contract.SagaID) bool { return of == t.id })
 }
 
-// different is how many damaged records were met, each counted once.
+// different returns the number of distinct damaged records.
 func (c *counters) different() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

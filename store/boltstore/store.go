@@ -34,32 +34,31 @@ type Store struct {
 	mu       sync.Mutex
 	broken   error                      // ErrBroken with its cause
 	counts   map[tally]int              // as committed
-	unsettle map[outbox.ID]struct{}     // settled, not yet on disk
-	owing    map[outbox.Destination]int // records of owed
+	unsettle map[outbox.ID]struct{}     // discarded, not yet on disk
+	owing    map[outbox.Destination]int // number of records in owed
 
-	// failCommit is a failure that tests inject between the last write and the
-	// commit.
+	// failCommit lets tests inject a failure between the last write and the commit.
 	failCommit func() error
 
-	swept [][]byte // keys of owed to be removed; the committer's
-	stuck bool     // bbolt panicked and holds its write lock; the committer's
+	swept [][]byte // keys of owed to be removed; used by the committer only
+	stuck bool     // bbolt panicked and holds its write lock; used by the committer only
 }
 
-// Info says what file a store is.
+// Info describes the file of a store.
 type Info struct {
-	ID          string   // of the store; a restored backup keeps it
+	ID          string   // id of the store; a restored backup keeps it
 	Incarnation uint64   // how often it was restored from a backup
 	Created     int64    // nanoseconds since 1970
 	Schema      int      // number of the layout
-	Features    []string // what it has beside its layout; "sealed": it was made with keys
+	Features    []string // features beyond the layout; "sealed": it was made with keys
 	Path        string
 }
 
 // Info returns what Open found in the file.
 func (s *Store) Info() Info { return s.info }
 
-// Close commits what was taken up, writes down what is settled and closes the
-// file. A second call does nothing.
+// Close commits the requests that the committer has, writes pending discards and closes the file.
+// A second call does nothing.
 func (s *Store) Close() error {
 	s.close.Do(func() {
 		close(s.closing)
@@ -75,7 +74,7 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// writable returns why the store takes no changes.
+// writable returns the reason why the store accepts no changes, nil if it does.
 func (s *Store) writable(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil || !s.options.readOnly {
 		return err
@@ -83,7 +82,7 @@ func (s *Store) writable(ctx context.Context) error {
 	return ErrReadOnly
 }
 
-// usable returns why the store cannot be used.
+// usable returns the reason why the store cannot be used, nil if it can.
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -98,8 +97,7 @@ func (s *Store) usable(ctx context.Context) error {
 	return s.broken
 }
 
-// breakDown makes the store refuse everything from now on. The first cause
-// stays.
+// breakDown makes the store refuse everything from now on. The first cause is kept.
 func (s *Store) breakDown(cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +107,7 @@ func (s *Store) breakDown(cause error) error {
 	return s.broken
 }
 
-// report passes over a damaged record.
+// report counts and reports a damaged record that is skipped.
 func (s *Store) report(err error) {
 	if errors.Is(err, store.ErrCorrupt) {
 		s.counters.met(err)
@@ -121,8 +119,8 @@ func (s *Store) report(err error) {
 	}
 }
 
-// view runs fn in a read transaction. Damage of the file's structure, which
-// makes bbolt panic or read outside the file, becomes a *store.CorruptError.
+// view runs fn in a read transaction. If damage to the file's structure makes bbolt panic or read
+// outside the file, view returns a *store.CorruptError.
 func (s *Store) view(ctx context.Context, fn func(tx *bolt.Tx) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -130,7 +128,7 @@ func (s *Store) view(ctx context.Context, fn func(tx *bolt.Tx) error) error {
 	return s.read(fn)
 }
 
-// read is view of a store that is usable.
+// read is view without the check that the store is usable.
 func (s *Store) read(fn func(tx *bolt.Tx) error) error {
 	err := guard(func() error { return s.db.View(fn) })
 	s.counters.met(err)
@@ -155,8 +153,8 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// Check reports whether the store can take a commit: it is open, not broken, and
-// the disk has room (Options.MinFree).
+// Check reports whether the store can take a commit: it is open, not broken, and the disk has
+// enough room (Options.MinFree).
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.writable(ctx); err != nil {
 		return err

@@ -4,10 +4,10 @@ package boltstore
 
 import "os"
 
-// freeSpace is not known on this system.
+// freeSpace is unknown on this system.
 func freeSpace(string) (int64, bool) { return 0, false }
 
-// unlock does nothing here: closing the file lets go of it.
+// unlock does nothing here: closing the file unlocks it.
 func unlock(*os.File) {}
 
 // tryLock is not needed where bbolt's lock keeps readers out.

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// freeSpace is what a process without privileges may still write, in bytes.
+// freeSpace returns the bytes that an unprivileged process may still write.
 func freeSpace(dir string) (int64, bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
@@ -21,6 +21,6 @@ func tryLock(f *os.File) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }
 
-// unlock lets go of a file that bbolt locked and then panicked over. Closing it
-// is not enough: the mapping keeps the lock.
+// unlock unlocks a file that bbolt locked before it panicked. Closing the file is not enough,
+// because the mapping keeps the lock.
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Due implements store.Store. Keys that have come due although their sagas have put
-// their timers off move to where those are now, before the answer.
+// Due implements store.Store. Keys that came due although their sagas have postponed their timers
+// are moved to the new times before it returns.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error) {
 	for {
 		var late []contract.SagaID
@@ -29,9 +29,9 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contra
 	}
 }
 
-// due reads the keys up to now: of sagas to be woken, and of those that are to be woken
-// later; and when the next key comes due. It stops at limit of the one, or at a page of
-// the other.
+// due reads the keys up to now and returns the sagas to wake, those that have postponed their
+// timers, and when the next key comes due. It stops at limit of the first, or at a page of the
+// second.
 func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract.SagaID, next time.Time) {
 	c := tableTimers.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -43,7 +43,7 @@ func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract
 		if instant(at).After(now) || len(ids) == limit || len(late) == store.MaxPage {
 			return ids, late, instant(at)
 		}
-		// A saga whose head cannot be read is woken, and refused then.
+		// A saga whose head cannot be read counts as due, so that loading it reports the damage.
 		if h, _, err := s.loadHead(tx, id); err == nil && h.timer == at && h.wake > at {
 			late = append(late, id)
 			continue
@@ -53,12 +53,12 @@ func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract
 	return ids, late, time.Time{}
 }
 
-// retime gives sagas whose timers were put off the keys of their times.
+// retime moves the timer keys of sagas that postponed their timers to the new times.
 func (g *group) retime(ids []contract.SagaID) error {
 	for _, id := range ids {
 		h, state, err := g.s.loadHead(g.tx, id)
 		if err != nil || h.timer == h.wake {
-			continue // it has moved on meanwhile
+			continue // it has moved meanwhile
 		}
 		if err := g.move(tableTimers, timeKey("", h.timer, id), timeKey("", h.wake, id)); err != nil {
 			return err

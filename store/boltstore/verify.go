@@ -14,9 +14,9 @@ import (
 // maxFindings bounds what Verify reports.
 const maxFindings = 100
 
-// Verify reads the whole file: its structure, every record, and that records
-// and indexes agree. It returns all it finds, at most 100 of it, joined; nil:
-// the store is sound. It may run while the store is in use.
+// Verify reads the whole file and checks its structure, every record, and that records and indexes
+// agree. It returns the findings joined, at most 100; nil means that the store is sound. It may
+// run while the store is in use.
 func (s *Store) Verify(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -27,11 +27,11 @@ func (s *Store) Verify(ctx context.Context) error {
 	})
 }
 
-// errStructure: what is read through a broken structure says nothing.
+// errStructure ends a verification: records read through a broken structure prove nothing.
 var errStructure = errors.New("the structure of the database file is damaged")
 
-// verify returns what it finds of records, and an error when it could not look at
-// them all: errStructure, or that of ctx.
+// verify returns its findings about records. It returns an error if it could not check all of
+// them: errStructure, or that of ctx.
 func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	find := func(err error) {
 		if err != nil && len(findings) < maxFindings {
@@ -55,7 +55,7 @@ func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	return findings, err
 }
 
-// verifyTable checks every frame of a table, and what is read through no saga.
+// verifyTable checks every frame of a table, and the content of records that belong to no saga.
 func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func(error)) error {
 	c := t.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -81,8 +81,8 @@ func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func
 	return nil
 }
 
-// verifySagas checks that every saga can be loaded with its whole history and
-// is in the index where it should be.
+// verifySagas checks that every saga can be loaded with its whole history and is in the index at
+// the right position.
 func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
 	c := tableSagas.bucket(tx).Cursor()
 	index, timers := tableIndex.bucket(tx), tableTimers.bucket(tx)
@@ -115,8 +115,8 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 	return nil
 }
 
-// verifyDebts checks that what an open saga owes is there. The records of one that has
-// ended are removed when they are settled, and its head keeps their places.
+// verifyDebts checks that the pending outbox records of an open saga exist. For an ended saga they
+// may be gone: they are removed once discarded, while its head keeps their positions.
 func (s *Store) verifyDebts(tx *bolt.Tx, id contract.SagaID, h *head) error {
 	places := tableOwed.bucket(tx)
 	for _, d := range h.debts {
