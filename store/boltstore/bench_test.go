@@ -82,7 +82,7 @@ func BenchmarkSagas(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := open(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
-			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) }) // so that the store is not empty
+			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) }) // not an empty store
 			before := s.Stats()
 			b.ResetTimer()
 			carry(b, s, b.N, c.inFlight, c.group, c.id)

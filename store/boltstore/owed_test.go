@@ -20,7 +20,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	s := open(t, path, boltstore.Options{})
 	for i := range 20 {
 		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
-		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // it settles what the start enqueued
+		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // settles the start's
 	}
 	if n := s.Records("owed"); n != 40 {
 		t.Fatalf("%d records, want those of 40 changes: nothing was swept yet", n)

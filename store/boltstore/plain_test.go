@@ -284,7 +284,7 @@ func TestCopy(t *testing.T) {
 		if found := bytes.Contains(file, []byte(word)); found != (from.Keys == nil) {
 			t.Errorf("%s: the word is found: %v", step.name, found)
 		}
-		if found := bytes.Contains(file, sum[1:]); found != (from.Keys == nil) { // a plain checksum would confirm a guess
+		if found := bytes.Contains(file, sum[1:]); found != (from.Keys == nil) { // it confirms guesses
 			t.Errorf("%s: the sum of a start is found: %v", step.name, found)
 		}
 		c := open(t, path, from)

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Guards.
+// Interfaces that Bus implements.
 var (
 	_ transport.Bus              = (*Bus)(nil)
 	_ transport.Requester        = (*Bus)(nil)
@@ -24,28 +24,27 @@ var (
 type Options struct {
 	Prefix string // first token of every subject; "": transport.DefaultPrefix
 
-	// Fault, if set, decides what happens to each envelope that is accepted. It is
-	// called under the bus's lock, in the order of publishing: it must not call
-	// the bus.
+	// Fault, if set, decides what happens to each accepted envelope. It is called under the bus's
+	// lock, in the order of publishing, and must not call the bus.
 	Fault func(stream transport.Stream, e *transport.Envelope) Fate
 
-	// Now is the clock; nil: time.Now. With a clock that only moves when the
-	// program moves it, use TryReceive: a blocking Receive waits by real timers.
+	// Now is the clock; nil: time.Now. With a clock that the program itself advances, use
+	// TryReceive, because Receive waits by real timers.
 	Now func() time.Time
 
 	Duplicates time.Duration // window of deduplication; 0: 2 min; negative: none
 	MaxPayload int           // bytes of data per envelope; 0: 1 MiB
-	MaxPending int           // messages a work queue holds before Publish answers ErrFull; 0: unlimited
-	Retain     int           // messages that lifecycle and dead-letters keep, the oldest go first; 0: 100,000
+	MaxPending int           // messages a work queue holds before Publish returns ErrFull; 0: unlimited
+	Retain     int           // messages that lifecycle and dead-letters keep, dropping the oldest; 0: 100,000
 }
 
-// Fate is what becomes of an envelope that was accepted. The zero value: it
-// arrives once, in order, at once.
+// Fate is what happens to an accepted envelope. The zero value delivers it once, in order and at
+// once.
 type Fate struct {
-	Refuse    error         // Publish answers this error; nothing else happens
-	Drop      bool          // it is lost although it was accepted; its DedupID is remembered all the same
-	Duplicate int           // so many more copies arrive
-	Delay     time.Duration // it arrives later by this much
+	Refuse    error         // Publish returns this error; nothing else happens
+	Drop      bool          // it is lost after it was accepted; its DedupID is remembered
+	Duplicate int           // number of additional copies
+	Delay     time.Duration // it arrives this much later
 	Reorder   bool          // it overtakes everything that waits
 }
 
@@ -58,10 +57,10 @@ type Bus struct {
 	mu         sync.Mutex
 	closed     bool
 	streams    map[transport.Stream]*stream
-	order      int64 // of arrivals, rises
-	ahead      int64 // of arrivals that overtake, falls
+	order      int64 // of arrivals; increases
+	ahead      int64 // of arrivals that overtake; decreases
 	responders []*responder
-	turn       int // which responder of a queue is next
+	turn       int // index of the next responder of a queue
 }
 
 // New returns an empty bus.
@@ -90,7 +89,7 @@ func New(options Options) *Bus {
 	return b
 }
 
-// Publish implements transport.Bus. It never waits.
+// Publish implements transport.Bus. It never blocks.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,7 +137,7 @@ func (b *Bus) accept(e *transport.Envelope) error {
 	}
 	due := now.Add(fate.Delay)
 	if fate.Reorder && fate.Delay == 0 {
-		due = time.Time{} // before everything that waits
+		due = time.Time{} // before all waiting messages
 	}
 	for range 1 + fate.Duplicate {
 		b.store(s, *e, due, fate.Reorder)
@@ -192,8 +191,8 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (transp
 // Resets implements transport.Bus.
 func (b *Bus) Resets() <-chan struct{} { return b.resets }
 
-// Forget loses everything the bus has accepted, also what is in flight and what
-// it knew about duplicates, and signals Resets. Subscriptions stay.
+// Forget drops everything that the bus has accepted, including messages in flight and the
+// deduplication window, and signals Resets. Subscriptions stay.
 func (b *Bus) Forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,8 +205,8 @@ func (b *Bus) Forget() {
 	}
 }
 
-// NextDue is when the next waiting message can be received, if none can be now:
-// a delay ends or an AckWait passes. False: nothing waits.
+// NextDue returns when the next message can be received because a delay or an AckWait ends. It is
+// false if no message is waiting.
 func (b *Bus) NextDue() (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -223,15 +222,15 @@ func (b *Bus) NextDue() (time.Time, bool) {
 	return next, found
 }
 
-// Pending is how many messages of a stream are stored: in a work queue, those
-// that nobody has acknowledged.
+// Pending returns the number of messages stored in a stream: in a work queue, those not
+// acknowledged.
 func (b *Bus) Pending(stream transport.Stream) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.streams[stream].messages)
 }
 
-// Close ends all sources and refuses everything from now on.
+// Close ends all sources. All later calls fail.
 func (b *Bus) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

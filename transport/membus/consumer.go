@@ -13,15 +13,15 @@ const (
 	defaultMaxInFlight = 4096
 )
 
-// consumer is how far a subscription has come: the messages it has not
-// acknowledged. Guarded by Bus.mu.
+// consumer is the state of a subscription: the messages it has not acknowledged. Guarded by
+// Bus.mu.
 type consumer struct {
 	stream       *stream
 	subscription transport.Subscription
 	items        map[uint64]*item // by sequence, all that are not acknowledged
-	waiting      queue            // those to be delivered, by when they are due
-	flying       queue            // those delivered and not answered, by when AckWait passes
-	changed      chan struct{}    // closed when something changes; nil: nobody waits
+	waiting      queue            // to be delivered, by due time
+	flying       queue            // delivered and not answered, by the end of AckWait
+	changed      chan struct{}    // closed on the next change; nil: nobody waits
 }
 
 func newConsumer(s *stream, sub transport.Subscription) *consumer {
@@ -74,7 +74,7 @@ func (c *consumer) offer(m *message) {
 	c.wake()
 }
 
-// drop removes a message, acknowledged or gone.
+// drop removes a message that was acknowledged or has left the stream.
 func (c *consumer) drop(sequence uint64) {
 	it, ok := c.items[sequence]
 	if !ok {
@@ -86,7 +86,7 @@ func (c *consumer) drop(sequence uint64) {
 	c.wake()
 }
 
-// again queues a delivered item for another delivery.
+// again queues a delivered item for redelivery.
 func (c *consumer) again(it *item, due time.Time) {
 	it.leave()
 	it.delivery = nil
@@ -95,14 +95,14 @@ func (c *consumer) again(it *item, due time.Time) {
 	c.wake()
 }
 
-// expire queues what was not answered within AckWait, in front of what waits.
+// expire queues items that were not answered within AckWait, before all waiting ones.
 func (c *consumer) expire(now time.Time) {
 	for len(c.flying) > 0 && !c.flying[0].due.After(now) {
 		c.again(c.flying[0], time.Time{})
 	}
 }
 
-// next is the item to deliver now, or nil.
+// next returns the item to deliver now, or nil.
 func (c *consumer) next(now time.Time) *item {
 	c.expire(now)
 	if len(c.waiting) == 0 || len(c.flying) >= c.subscription.MaxInFlight || c.waiting[0].due.After(now) {
@@ -120,7 +120,7 @@ func (c *consumer) deliver(it *item, d *delivery, now time.Time) {
 	c.flying.put(it)
 }
 
-// acknowledge ends the care for a message. In a work queue it is gone then.
+// acknowledge marks a message as done. In a work queue that removes it.
 func (c *consumer) acknowledge(m *message) {
 	if c.stream.name.WorkQueue() {
 		c.stream.remove(m)
@@ -136,7 +136,7 @@ func (c *consumer) extend(it *item, now time.Time) {
 	c.wake()
 }
 
-// nextDue is when next may answer something else than it does now.
+// nextDue returns when the result of next may change.
 func (c *consumer) nextDue() (due time.Time, ok bool) {
 	if len(c.waiting) > 0 && len(c.flying) < c.subscription.MaxInFlight {
 		due, ok = c.waiting[0].due, true
@@ -149,13 +149,13 @@ func (c *consumer) nextDue() (due time.Time, ok bool) {
 
 func (c *consumer) forget() {
 	for _, it := range c.items {
-		it.delivery = nil // its answer means nothing any more
+		it.delivery = nil // its answers have no effect any more
 	}
 	c.items, c.waiting, c.flying = map[uint64]*item{}, nil, nil
 	c.wake()
 }
 
-// wake tells waiting sources to look again.
+// wake makes waiting sources check again.
 func (c *consumer) wake() {
 	if c.changed != nil {
 		close(c.changed)
@@ -163,7 +163,7 @@ func (c *consumer) wake() {
 	}
 }
 
-// watch is closed by the next wake.
+// watch returns a channel that the next wake closes.
 func (c *consumer) watch() <-chan struct{} {
 	if c.changed == nil {
 		c.changed = make(chan struct{})
@@ -174,13 +174,13 @@ func (c *consumer) watch() <-chan struct{} {
 // item is a message in one of a consumer's queues.
 type item struct {
 	message   *message
-	due       time.Time // when it may be delivered, or is delivered again
+	due       time.Time // when it may be delivered or redelivered
 	order     int64
-	delivered int       // how often
-	back      bool      // it was given back since Newest was asked
-	delivery  *delivery // the one that may answer; nil: not in flight
+	delivered int       // number of deliveries
+	back      bool      // returned since Newest was called
+	delivery  *delivery // the delivery that may be answered; nil: not in flight
 	home      *queue
-	index     int // in home
+	index     int // index in home
 }
 
 func (it *item) leave() {
@@ -190,7 +190,7 @@ func (it *item) leave() {
 	}
 }
 
-// queue is a heap of items by due time, then order.
+// queue is a heap of items, ordered by due time, then order.
 type queue []*item
 
 func (q *queue) put(it *item) {

@@ -46,7 +46,7 @@ func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]t
 func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	return b.takeDeadLetter(ctx, sequence, func(m *message) error {
 		again := m.original
-		again.DedupID = "" // it was accepted once already
+		again.DedupID = "" // its DedupID was accepted before
 		return b.accept(&again)
 	})
 }
@@ -56,7 +56,7 @@ func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
 	return b.takeDeadLetter(ctx, sequence, func(*message) error { return nil })
 }
 
-// PurgeDeadLetters implements transport.DeadLetterOffice, in one call.
+// PurgeDeadLetters implements transport.DeadLetterOffice. One call purges everything.
 func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFilter, dry bool) (matched int, next uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err

@@ -5,16 +5,14 @@
 //	                                                          ▲                         │
 //	                                                          └── Nak, AckWait passed ──┘
 //
-// It behaves like the JetStream bus where that matters to the two ends: work
-// queues, durable names that several sources share, AckWait, delayed Nak, a
-// window of deduplication, a bound on what is in flight, dead letters.
+// It behaves like the JetStream bus in what matters to coordinator and participants: work queues,
+// durable names that several sources share, AckWait, delayed Nak, a deduplication window, a bound
+// on messages in flight, dead letters.
 //
-// It has no goroutine of its own and one lock. Time comes from Options.Now, or
-// from the time package, so it can be used inside testing/synctest. A program
-// that steps everything itself in one goroutine uses Source.TryReceive and
-// Bus.NextDue and never blocks.
+// It has one lock and no goroutine of its own. Time comes from Options.Now or from the time
+// package, so it works inside testing/synctest. A program that runs every step in one goroutine
+// uses Source.TryReceive and Bus.NextDue and never blocks.
 //
-// It does not keep anything beyond the process. Failure looks as on a real bus:
-// an error per envelope, a delivery that comes again, or a loss that Resets
-// signals.
+// Nothing outlives the process. Failures look as on a real bus: an error per envelope, a
+// redelivery, or a loss that Resets signals.
 package membus

@@ -43,7 +43,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	}
 }
 
-// pick takes turns among those who serve the subject.
+// pick chooses among the responders of a subject, round robin.
 func (b *Bus) pick(subject string) *responder {
 	var serving []*responder
 	for _, r := range b.responders {

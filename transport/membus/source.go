@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Source is one open end of a subscription.
+// Source is a transport.Source: one open end of a subscription.
 type Source struct {
 	bus      *Bus
 	consumer *consumer
@@ -52,8 +52,7 @@ func (s *Source) Receive(ctx context.Context, max int) ([]transport.Delivery, er
 	}
 }
 
-// TryReceive returns at most max deliveries that are there now, perhaps none. It
-// never waits.
+// TryReceive returns at most max deliveries that are available now, perhaps none. It never blocks.
 func (s *Source) TryReceive(max int) []transport.Delivery {
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
@@ -72,8 +71,8 @@ func (s *Source) closed() bool {
 	}
 }
 
-// take delivers what is due. What makes no sense on its stream goes to the dead
-// letters instead.
+// take delivers messages that are due. It moves messages that are invalid on their stream to the
+// dead letters instead.
 func (s *Source) take(max int) (batch []transport.Delivery) {
 	if s.closed() {
 		return nil
@@ -132,8 +131,7 @@ func (s *Source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 	return true, nil
 }
 
-// Close implements transport.Source. What was delivered and not answered comes
-// again at once.
+// Close implements transport.Source. Unanswered deliveries are redelivered at once.
 func (s *Source) Close() error {
 	s.once.Do(func() {
 		s.bus.mu.Lock()
@@ -158,8 +156,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// delivery is one delivered message. Its answers count once: after the first, or
-// when AckWait has passed, they do nothing.
+// delivery is one delivered message. Only its first answer counts, and none after AckWait.
 type delivery struct {
 	source       *Source
 	item         *item
@@ -170,7 +167,7 @@ type delivery struct {
 func (d *delivery) Envelope() *transport.Envelope { return &d.envelope }
 func (d *delivery) Redeliveries() int             { return d.redeliveries }
 
-// answer calls f with the bus locked, if this delivery may still answer.
+// answer calls f with the bus locked, if this delivery may still be answered.
 func (d *delivery) answer(f func(c *consumer)) {
 	bus := d.source.bus
 	bus.mu.Lock()
@@ -190,7 +187,7 @@ func (d *delivery) Ack() {
 func (d *delivery) Nak(delay time.Duration) {
 	d.answer(func(c *consumer) {
 		delete(d.source.taken, d.item)
-		due := time.Time{} // at once, in front of what waits
+		due := time.Time{} // at once, before all waiting messages
 		if delay > 0 {
 			due = d.source.bus.options.Now().Add(delay)
 		}

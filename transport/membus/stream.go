@@ -13,22 +13,22 @@ import (
 type message struct {
 	sequence uint64
 	envelope transport.Envelope
-	due      time.Time // not before
-	order    int64     // among those that are due at the same time
+	due      time.Time // not delivered before
+	order    int64     // among messages due at the same time
 
-	origin   *transport.DeadLetter // of a dead letter
-	original transport.Envelope    // of a dead letter: the message as it came
+	origin   *transport.DeadLetter // only for a dead letter
+	original transport.Envelope    // only for a dead letter: the original message
 }
 
-// stream holds messages until they are taken (work queues) or pushed out by
-// newer ones (the others). Guarded by Bus.mu.
+// stream holds messages until they are acknowledged (work queues) or displaced by newer ones (the
+// others). Guarded by Bus.mu.
 type stream struct {
 	name      transport.Stream
 	sequence  uint64
 	messages  map[uint64]*message
 	oldest    uint64 // no message has a lower sequence
 	consumers []*consumer
-	seen      map[string]time.Time // DedupIDs
+	seen      map[string]time.Time // by DedupID
 	seenOrder []sighting
 }
 
@@ -87,7 +87,7 @@ func (s *stream) forget() {
 	}
 }
 
-// sorted are the stored messages, oldest first.
+// sorted returns the stored messages, oldest first.
 func (s *stream) sorted() []*message {
 	list := make([]*message, 0, len(s.messages))
 	for _, m := range s.messages {
@@ -97,7 +97,7 @@ func (s *stream) sorted() []*message {
 	return list
 }
 
-// consumer finds the durable consumer of a subscription, or makes it.
+// consumer returns the durable consumer of a subscription, and creates it if necessary.
 func (s *stream) consumer(sub transport.Subscription) (*consumer, error) {
 	if sub.Name == "" && !sub.Ephemeral {
 		return nil, errors.New("a subscription that is not ephemeral has a name")

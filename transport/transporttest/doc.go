@@ -1,9 +1,8 @@
-// Package transporttest is the law for buses: Run tries everything that the two
-// ends rely on against an implementation of transport.Bus.
+// Package transporttest is the conformance suite for buses: Run tests an implementation of
+// transport.Bus for everything that coordinator and participants rely on.
 //
 //	transporttest.Run(t, transporttest.Factory{New: …, Lose: …})
 //
-// It does not test speed, nor what happens to a server; each bus has tests of its
-// own for that. What a bus cannot do is said in Factory.Lacks, with the reason, and
-// not run.
+// It tests neither speed nor server failures; each bus has its own tests for those. Factory.Lacks
+// lists what a bus cannot do, with the reason; those tests are not run.
 package transporttest

@@ -53,7 +53,7 @@ func nonsense(t *testing.T, b *bench) {
 		delete(reasons, name)
 		letter.Ack()
 	}
-	for range cases { // the right ones came through
+	for range cases { // the valid ones arrived
 		select {
 		case e := <-delivered:
 			if e.Subject != right || len(e.Data) > 0 {
@@ -97,7 +97,7 @@ func deadLetter(t *testing.T, b *bench) {
 		if err := d.DeadLetter(b.ctx(), "no such action: reserve-stock"); err != nil {
 			t.Fatal(err)
 		}
-		d.Ack() // says nothing new
+		d.Ack() // without effect
 		got := b.receive(b.deadLetters(), 1)[0].Envelope()
 		if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands, "inventory") || string(got.Data) != `{"n":1}` {
 			t.Errorf("dead letter is %+v", got)
@@ -156,7 +156,7 @@ func (b *bench) letters(office transport.DeadLetterOffice, n int) []transport.De
 	}
 }
 
-// purge removes what matches all that was asked for, and counts it when it is dry.
+// purge: PurgeDeadLetters removes what matches the whole filter. A dry run only counts.
 func purge(t *testing.T, b *bench) {
 	office := b.bus.(transport.DeadLetterOffice)
 	source := b.subscribe(transport.Subscription{Stream: transport.Commands, Name: "everybody"})
@@ -343,7 +343,7 @@ func loss(t *testing.T, b *bench) {
 	case <-time.After(wait):
 		t.Fatal("Resets does not signal")
 	}
-	held[0].Ack() // an answer to what was forgotten changes nothing
+	held[0].Ack() // an answer to a forgotten delivery has no effect
 	third := b.command("inventory", 3)
 	b.publish(first, third) // the same dedup id: forgotten too
 	seen := map[string]bool{}

@@ -14,20 +14,20 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Factory makes the bus under test.
+// Factory creates the bus under test.
 type Factory struct {
-	// New makes an empty bus with the default prefix; it is closed by t.Cleanup.
+	// New creates an empty bus with the default prefix. t.Cleanup closes it.
 	New func(t *testing.T) transport.Bus
-	// Lose makes the bus forget everything it accepted, as a crash or an operator
-	// would. May be nil for a bus that lacks Losing.
+	// Lose makes the bus forget everything it accepted, as a crash or an operator would. It may be
+	// nil for a bus that lacks Losing.
 	Lose func(t *testing.T, bus transport.Bus)
 	// Close closes the bus.
 	Close func(t *testing.T, bus transport.Bus)
-	// Lacks names what the bus cannot do, with the reason.
+	// Lacks lists the features that the bus does not have, with the reasons.
 	Lacks map[Feature]string
 }
 
-// Feature is something that not every bus can do.
+// Feature is something that not every bus has.
 type Feature string
 
 // The features.
@@ -50,8 +50,8 @@ const (
 )
 
 const (
-	wait  = 2 * time.Minute        // for what has to happen
-	quiet = 150 * time.Millisecond // for what must not
+	wait  = 2 * time.Minute        // for events that must happen
+	quiet = 150 * time.Millisecond // for events that must not
 )
 
 // Run runs the whole suite.
@@ -95,7 +95,7 @@ func Run(t *testing.T, f Factory) {
 	}
 	for _, test := range tests {
 		if why := f.lacks(test.needs); why != "" {
-			t.Logf("not run: %s, %s", test.name, why) // it does not apply, so it is not skipped either
+			t.Logf("not run: %s, %s", test.name, why) // logged, not skipped, because it does not apply
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func Run(t *testing.T, f Factory) {
 	}
 }
 
-// lacks says why a test does not apply, or nothing.
+// lacks returns why a test does not apply, or "".
 func (f Factory) lacks(needs []Feature) string {
 	for _, need := range needs {
 		if why, lacks := f.Lacks[need]; lacks {
@@ -114,7 +114,7 @@ func (f Factory) lacks(needs []Feature) string {
 	return ""
 }
 
-// bench is a bus with helpers that fail loudly.
+// bench is a bus with helpers that fail the test.
 type bench struct {
 	t        *testing.T
 	f        Factory
@@ -122,8 +122,8 @@ type bench struct {
 	subjects transport.Subjects
 }
 
-// inTime runs a test that has to answer within an AckWait, each time on a bus of its own:
-// a machine that is too busy for a short one is given a longer one.
+// inTime runs a test that must answer within an AckWait, each time on a new bus. It retries with a
+// longer AckWait, because a busy machine may be too slow for a short one.
 func (b *bench) inTime(try func(b *bench, ackWait time.Duration) error) {
 	b.t.Helper()
 	for ackWait := quiet; ; ackWait *= 4 {
@@ -181,7 +181,7 @@ func (b *bench) receive(source transport.Source, n int) []transport.Delivery {
 	return all
 }
 
-// take receives and acknowledges, one by one, and returns the ids.
+// take receives and acknowledges n deliveries one by one, and returns their ids.
 func (b *bench) take(source transport.Source, n int) []string {
 	b.t.Helper()
 	var ids []string
@@ -194,7 +194,7 @@ func (b *bench) take(source transport.Source, n int) []string {
 	return ids
 }
 
-// nothing fails if something arrives.
+// nothing fails the test if a delivery arrives.
 func (b *bench) nothing(source transport.Source) {
 	b.t.Helper()
 	if err := b.silent(source, quiet); err != nil {
@@ -202,7 +202,7 @@ func (b *bench) nothing(source transport.Source) {
 	}
 }
 
-// silent is an error if something arrives meanwhile.
+// silent returns an error if a delivery arrives meanwhile.
 func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), meanwhile)
 	defer cancel()
@@ -216,7 +216,7 @@ func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 	return fmt.Errorf("received %d deliveries, want nothing", len(batch))
 }
 
-// command is a right command, number i.
+// command returns a valid command, number i.
 func (b *bench) command(participant string, i int) transport.Envelope {
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 	return transport.Envelope{
@@ -234,7 +234,7 @@ func (b *bench) command(participant string, i int) transport.Envelope {
 	}
 }
 
-// same compares ids: their order only where the bus has one.
+// same compares ids, and their order if the bus has one.
 func (b *bench) same(what string, want, got []string) {
 	b.t.Helper()
 	if _, unordered := b.f.Lacks[Order]; unordered {

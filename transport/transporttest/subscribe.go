@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ServeSubscriptions answers participants that ask for their consumer, as a coordinator does,
+// ServeSubscriptions responds to participants' requests for their consumer, as a coordinator does,
 // until the test ends. bus is the coordinator's.
 func ServeSubscriptions(t *testing.T, bus interface {
 	transport.Responder

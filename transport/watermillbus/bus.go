@@ -15,21 +15,21 @@ import (
 
 var _ transport.Bus = (*Bus)(nil)
 
-// Config says what the bus is made of. Publisher and Subscriber are needed.
+// Config configures a Bus. Publisher and Subscriber are required.
 type Config struct {
-	// Publisher stays the caller's; Close does not close it.
+	// Publisher belongs to the caller; Close does not close it.
 	Publisher message.Publisher
-	// Subscriber makes the subscriber of one subscription: its consumer group is
-	// Subscription.Name, or, for an ephemeral one, a new one that begins with now.
-	// The source closes it.
+	// Subscriber creates the subscriber of one subscription. Its consumer group is
+	// Subscription.Name; an ephemeral subscription needs a new group that starts with new
+	// messages. The source closes it.
 	Subscriber func(transport.Subscription) (message.Subscriber, error)
-	// Topic is the topic of a subject, and of a filter. Nil: Topic with Prefix.
+	// Topic returns the topic of a subject or of a filter. Nil: Topic with Prefix.
 	Topic func(stream transport.Stream, subject string) (string, error)
 	// Prefix is the first token of every subject; "": transport.DefaultPrefix.
 	Prefix string
-	// OnDropped is told of every message that belongs into the dead letters and could not
-	// be published there, in three tries: it is acknowledged all the same. It must not
-	// block. nil: nobody is told.
+	// OnDropped is called for every message that belongs in the dead letters but could not be
+	// published there in three tries. It is acknowledged and lost. OnDropped must not block; it
+	// may be nil.
 	OnDropped func(subject string, err error)
 }
 
@@ -61,9 +61,9 @@ func New(config Config) (*Bus, error) {
 	return b, nil
 }
 
-// Topic is the default: a topic for each participant's commands
-// (saga.command.inventory), one for all answers (saga.event), one for all
-// announcements (saga.lifecycle), one for all dead letters (saga.dead).
+// Topic is the default for Config.Topic: one topic for each participant's commands
+// (saga.command.inventory), one for all answers (saga.event), one for all announcements
+// (saga.lifecycle), one for all dead letters (saga.dead).
 func (b *Bus) Topic(stream transport.Stream, subject string) (string, error) {
 	root := strings.TrimSuffix(b.subjects.All(stream), ".>")
 	if stream != transport.Commands {
@@ -76,8 +76,8 @@ func (b *Bus) Topic(stream transport.Stream, subject string) (string, error) {
 	return root + "." + participant, nil
 }
 
-// Publish implements transport.Bus. Neighbours of the same topic go out in one
-// call; if that fails they are tried one by one, so that each has its own error.
+// Publish implements transport.Bus. Consecutive envelopes of one topic are published in one call.
+// If that fails they are published one by one, so that each has its own error.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	errs := make([]error, len(batch))
 	topics := make([]string, len(batch))
@@ -155,15 +155,15 @@ func (b *Bus) isClosed() bool {
 	return b.closed
 }
 
-// attrSubject is where the subject travels.
+// attrSubject is the metadata key of the subject.
 const attrSubject = "ce-subject"
 
-// Metadata of a dead letter beside those of an envelope; the first two as natsbus's.
+// Metadata that a dead letter has beyond an envelope's. The first two are those of natsbus.
 const (
 	keyOrigin      = "dead-stream"
 	keySubject     = "dead-subject"      // percent-encoded
-	keyMetadata    = "dead-metadata"     // the message's own, as JSON, percent-encoded
-	keyMetadataCut = "dead-metadata-cut" // only if that was too long to be kept whole: how many bytes it had
+	keyMetadata    = "dead-metadata"     // the message's own metadata, as JSON, percent-encoded
+	keyMetadataCut = "dead-metadata-cut" // original size in bytes, if the metadata was too long and was cut
 )
 
 func marshal(ctx context.Context, e *transport.Envelope) *message.Message {
@@ -178,8 +178,8 @@ func marshal(ctx context.Context, e *transport.Envelope) *message.Message {
 	return m
 }
 
-// unmarshal reads a message that came on a topic. What could be read is returned
-// also with an error. An answer whose content type cannot be used is one all the same.
+// unmarshal decodes a message from a topic. It returns what it could decode even with an error. An
+// answer with an unusable content type is still decoded as an answer.
 func unmarshal(topic string, m *message.Message) (e transport.Envelope, err error) {
 	e.Subject, e.Data = topic, m.Payload
 	var unusable error

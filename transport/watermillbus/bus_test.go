@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// always is what Watermill has no word for.
+// always returns the features that no bus over Watermill has, and more.
 func always(more map[transporttest.Feature]string) map[transporttest.Feature]string {
 	lacks := map[transporttest.Feature]string{
 		transporttest.Batches:      "a subscriber hands out the next message after the answer to the one before",
@@ -52,7 +52,7 @@ func closeBus(t *testing.T, bus transport.Bus) {
 	}
 }
 
-// shared keeps the one in-memory pub/sub open when a source closes its subscriber.
+// shared keeps the in-memory pub/sub open when a source closes its subscriber.
 type shared struct{ message.Subscriber }
 
 func (shared) Close() error { return nil }

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport/watermillbus"
 )
 
-// closedLetters is a publisher that takes no dead letters.
+// closedLetters is a publisher that refuses dead letters.
 type closedLetters struct {
 	message.Publisher
 	tries int
@@ -30,8 +30,8 @@ func (c *closedLetters) Publish(topic string, m ...*message.Message) error {
 	return c.Publisher.Publish(topic, m...)
 }
 
-// A message that belongs into the dead letters and cannot be published there does not come
-// again and again: it is acknowledged after three tries, and somebody is told (I9, I10).
+// A message that cannot be published to the dead letters is not redelivered forever: after three
+// tries it is acknowledged, and OnDropped is called (I9, I10).
 func TestPoisonEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pubsub := gochannel.NewGoChannel(gochannel.Config{}, watermill.NopLogger{})
@@ -68,7 +68,7 @@ func TestPoisonEnds(t *testing.T) {
 	})
 }
 
-// Metadata with names that are none to another publisher is kept as a value.
+// Metadata keys that another publisher could not use are preserved in a value.
 func TestDeadLetterKeepsMetadata(t *testing.T) {
 	pubsub := gochannel.NewGoChannel(gochannel.Config{Persistent: true}, watermill.NopLogger{})
 	defer pubsub.Close()

@@ -4,18 +4,16 @@
 //	Envelope ── attributes as metadata, data as payload ──▶ message.Publisher
 //	Envelope ◀── ack, nack ── message.Subscriber, one per subscription
 //
-// Several subjects share a topic (see Topic); the subject travels as ce-subject.
-// The metadata have the names that docs/WIRE.md gives to headers, with plain
-// values.
+// Several subjects share a topic (see Topic); the subject is sent as ce-subject. Metadata have the
+// names that docs/WIRE.md gives to headers, with plain values.
 //
-// It imports no bus. NATS by itself is better served by natsbus; the two
-// understand each other over natswatermill.
+// It imports no bus. NATS alone is better served by natsbus; the two interoperate over
+// natswatermill.
 //
-// What Watermill has no word for is missing: AckWait and InProgress (a delivery
-// stays with its source until it is answered), the number of redeliveries,
-// requests, and Resets, which never signals: a bus that forgets is healed by the
-// timers of the two ends (I2). How much is in flight, and whether there is an
-// order, is the subscriber's affair.
+// Features that Watermill does not have are missing: AckWait and InProgress (a delivery stays with
+// its source until it is answered), the number of redeliveries, requests, and Resets, which never
+// signals: after a bus has lost messages, timers of coordinator and participants send them again
+// (I2). The subscriber determines how many messages are in flight and whether they are ordered.
 //
-// Failure looks like an error from Publish and a message that comes again.
+// Failures are errors from Publish and redelivered messages.
 package watermillbus

@@ -8,18 +8,18 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// AttrSubject is the metadata key under which an envelope's subject travels.
+// AttrSubject is the metadata key of an envelope's subject.
 const AttrSubject = attrSubject
 
-// ToMessage writes an envelope as a message: its attributes and its subject as
-// metadata, its DedupID as UUID. It is for handlers in a router of one's own.
+// ToMessage encodes an envelope as a message: attributes and subject as metadata, DedupID as UUID.
+// It is for handlers in your own router.
 func ToMessage(ctx context.Context, e *transport.Envelope) *message.Message {
 	return marshal(ctx, e)
 }
 
-// FromMessage reads an envelope from a message that came on a topic, which is its
-// subject unless the metadata say otherwise. The error names the attributes that
-// cannot be read; whether the envelope makes sense is for Subjects.Admit to say.
+// FromMessage decodes an envelope from a message. The topic is its subject unless the metadata
+// have one. The error names the attributes that cannot be decoded; Subjects.Admit validates the
+// envelope.
 func FromMessage(topic string, m *message.Message) (transport.Envelope, error) {
 	return unmarshal(topic, m)
 }

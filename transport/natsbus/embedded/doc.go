@@ -5,10 +5,9 @@
 //	│ natsbus ══ in process, or TCP ══ Server ── StoreDir
 //	└───────────────────────────────────────┘
 //
-// It is a package of its own so that whoever imports natsbus to talk to a server
-// elsewhere does not compile a server.
+// It is its own package so that a program that uses natsbus with a remote server does not compile
+// a server.
 //
-// The bus is soft state (I2): what the server loses is sent again. SyncInterval
-// bounds how much a power cut can lose. Failure looks like an error from Start
-// that names the directory or the port.
+// The bus is soft state (I2): what the server loses is sent again. SyncInterval bounds how much a
+// power cut can lose. Failures are errors from Start that name the directory or the port.
 package embedded

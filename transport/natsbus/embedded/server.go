@@ -13,22 +13,22 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
-// Config says how to run the server. StoreDir is needed, all else has defaults.
+// Config configures the server. StoreDir is required, all else has defaults.
 type Config struct {
 	StoreDir     string              // where JetStream keeps its files; created if missing
 	Name         string              // of the server; "": amends
 	Host         string              // to listen on; "": 127.0.0.1
-	Port         int                 // 0: no port, clients in this process only (InProcess); -1: a free one
+	Port         int                 // 0: no port, only clients of this process (InProcess); -1: a free one
 	SyncInterval time.Duration       // how often files are fsynced; 0: 200 ms; negative: after every message (slow)
-	MaxStore     int64               // bytes on disk; 0: three quarters of what is free
+	MaxStore     int64               // bytes on disk; 0: three quarters of the free space
 	MaxPayload   int32               // bytes per message, headers included; 0: 1 MiB
-	User         string              // with Password: what clients must give; "": nobody is asked
-	UsersFile    string              // instead: file with the block accounts of a NATS server's configuration; "": none
-	Account      string              // with UsersFile: the account that has JetStream, in which clients of this process have all rights
-	Responder    *server.Permissions // with UsersFile: what clients of this process may do that connect with Responder
-	TLS          *tls.Config         // of clients outside of the process; nil: none
+	User         string              // with Password: what clients must give; "": no login
+	UsersFile    string              // instead: file with the accounts block of a NATS server's configuration; "": none
+	Account      string              // with UsersFile: the account with JetStream, in which clients of this process have all rights
+	Responder    *server.Permissions // with UsersFile: the permissions of clients that connect with Responder
+	TLS          *tls.Config         // for clients outside this process; nil: none
 	Password     string
-	Keys         []string      // secrets that seal the streams' files: the newest, and at most one before it; none: not sealed
+	Keys         []string      // secrets that encrypt the stream files: the current one, and at most one previous; none: plain
 	Logger       server.Logger // nil: silent
 	Debug        bool          // with Logger: also debug output
 	ReadyTimeout time.Duration // how long Start waits for the server; 0: 10 s
@@ -37,10 +37,10 @@ type Config struct {
 // Server is a running NATS server.
 type Server struct {
 	server            *server.Server
-	inside, responder *server.User // who clients of this process are; nil: nobody is asked
+	inside, responder *server.User // the users for clients of this process; nil: no login
 }
 
-// Start runs a server and returns when it takes connections.
+// Start runs a server and returns when it accepts connections.
 func Start(config Config) (*Server, error) {
 	if config.StoreDir == "" {
 		return nil, errors.New("start embedded NATS server: Config.StoreDir is empty; name a directory for its files")
@@ -71,8 +71,8 @@ func Start(config Config) (*Server, error) {
 	return &Server{server: s, inside: inside, responder: responder}, nil
 }
 
-// handshake is how long a client may take for TLS; on a busy machine the server's own two
-// seconds are not enough.
+// handshake is the timeout of a client's TLS handshake. The server's default of two seconds is too
+// short for a busy machine.
 const handshake = 10 * time.Second
 
 func (config Config) options() *server.Options {
@@ -116,7 +116,7 @@ func (config Config) options() *server.Options {
 	return options
 }
 
-// ClientURL is the address for clients outside of the process; "" without a port.
+// ClientURL returns the address for clients outside this process, "" without a port.
 func (s *Server) ClientURL() string {
 	if s.server.Addr() == nil {
 		return ""
@@ -124,11 +124,11 @@ func (s *Server) ClientURL() string {
 	return s.server.ClientURL()
 }
 
-// InProcess is the option with which a client of this process connects without a
-// network: nats.Connect("", server.InProcess()).
+// InProcess returns the option to connect a client of this process without a network:
+// nats.Connect("", server.InProcess()).
 func (s *Server) InProcess() nats.Option { return s.as(s.inside) }
 
-// Responder is InProcess for a client that has the rights of Config.Responder.
+// Responder is InProcess for a client with the permissions of Config.Responder.
 func (s *Server) Responder() nats.Option { return s.as(s.responder) }
 
 func (s *Server) as(u *server.User) nats.Option {
@@ -140,7 +140,7 @@ func (s *Server) as(u *server.User) nats.Option {
 	}
 }
 
-// inside is the server for connections within the process.
+// inside adapts a server to nats.InProcessConnProvider.
 type inside struct{ server *server.Server }
 
 // InProcessConn implements nats.InProcessConnProvider.
@@ -152,7 +152,7 @@ func (i inside) InProcessConn() (net.Conn, error) {
 	return strict.New(conn), nil
 }
 
-// Healthy is nil while the server runs.
+// Healthy returns nil while the server runs.
 func (s *Server) Healthy() error {
 	if !s.server.Running() {
 		return errors.New("embedded NATS server: it has been shut down")
@@ -163,8 +163,8 @@ func (s *Server) Healthy() error {
 	return nil
 }
 
-// Shutdown stops the server and returns when all is written and closed. Close the
-// clients first.
+// Shutdown stops the server, and returns when everything is written and closed. Close the clients
+// first.
 func (s *Server) Shutdown() {
 	s.server.Shutdown()
 	s.server.WaitForShutdown()

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Without a port the server can be reached in this process only.
+// A server without a port is only reachable inside this process.
 func TestInProcess(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir()})
 	if err != nil {
@@ -37,7 +37,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// With a port and a password, others have to give it.
+// With a port and a password, clients must give the password.
 func TestPassword(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "amends", Password: "secret", SyncInterval: -1})
 	if err != nil {
@@ -54,7 +54,7 @@ func TestPassword(t *testing.T) {
 	nc.Close()
 }
 
-// What cannot work is said at once.
+// Invalid configurations fail at once.
 func TestStartFails(t *testing.T) {
 	if _, err := embedded.Start(embedded.Config{}); err == nil {
 		t.Error("started without a directory")

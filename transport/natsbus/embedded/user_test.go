@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestUsersAreNotQuoted: what is wrong with a file of users is told by its line, without a
-// password from it.
+// TestUsersAreNotQuoted: errors about a users file name the line and quote no password.
 func TestUsersAreNotQuoted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.conf")
 	for text, line := range map[string]string{

@@ -48,8 +48,8 @@ func next(t *testing.T, in <-chan *message.Message) *message.Message {
 	return nil
 }
 
-// Headers that would break others arrive: repeated, not percent-encoded, made up
-// words of the server.
+// Messages with headers that break other clients arrive: repeated, not percent-encoded, or
+// invented status headers.
 func TestForeignHeaders(t *testing.T) {
 	_, sub, js := pair(t, newBroker(t).connect(), nil)
 	in, err := sub.Subscribe(t.Context(), "topic")
@@ -81,8 +81,7 @@ func TestForeignHeaders(t *testing.T) {
 	}
 }
 
-// Metadata of any content come back as they were; a key that cannot be a header is
-// refused.
+// Metadata of any content arrive unchanged; a key that cannot be a header is refused.
 func TestMetadata(t *testing.T) {
 	pub, sub, _ := pair(t, newBroker(t).connect(), nil)
 	in, err := sub.Subscribe(t.Context(), "topic")
@@ -104,7 +103,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// The same UUID within the window is stored once.
+// Within the window, the same UUID is stored once.
 func TestDeduplication(t *testing.T) {
 	pub, _, js := pair(t, newBroker(t).connect(), nil)
 	for range 3 {
@@ -118,7 +117,8 @@ func TestDeduplication(t *testing.T) {
 	}
 }
 
-// Stream or consumer deleted by hand: both come back, the subscription goes on.
+// If the stream or the consumer is deleted by hand, both are recreated and the subscription
+// continues.
 func TestDeletedByHand(t *testing.T) {
 	pub, sub, js := pair(t, newBroker(t).connect(), nil)
 	in, err := sub.Subscribe(t.Context(), "topic")
@@ -140,7 +140,7 @@ func TestDeletedByHand(t *testing.T) {
 		if err := pub.Publish("topic", message.NewMessage(step.id, nil)); err != nil {
 			t.Fatal(err)
 		}
-		for got := ""; got != step.id; { // a new consumer begins with the oldest
+		for got := ""; got != step.id; { // a new consumer starts with the oldest
 			m := next(t, in)
 			got = m.UUID
 			m.Ack()
@@ -148,8 +148,8 @@ func TestDeletedByHand(t *testing.T) {
 	}
 }
 
-// The broker restarts under load: what was accepted arrives, and the order of a
-// single publisher holds among first deliveries.
+// The broker restarts under load: every accepted message arrives, and first deliveries keep the
+// order of a single publisher.
 func TestRestarts(t *testing.T) {
 	b := newBroker(t)
 	pub, sub, _ := pair(t, b.connect(), func(c *natswatermill.Config) { c.PublishTimeout, c.AckWait = time.Second, 3*time.Second })
@@ -187,7 +187,7 @@ func TestRestarts(t *testing.T) {
 
 // A handler that takes longer than AckWait keeps its message.
 func TestSlowHandler(t *testing.T) {
-	// A machine that is too busy for a short AckWait is given a longer one.
+	// A busy machine may be too slow for a short AckWait, so retry with a longer one.
 	ackWait := 100 * time.Millisecond
 	for ; !keepsItsMessage(t, ackWait); ackWait *= 4 {
 		if ackWait > 5*time.Second {
@@ -217,7 +217,7 @@ func keepsItsMessage(t *testing.T, ackWait time.Duration) bool {
 	return next(t, in).UUID == "2"
 }
 
-// Close lets a handler finish, and gives back what nobody took.
+// Close lets a handler finish, and returns undelivered messages to the server.
 func TestCloseWaitsForHandlers(t *testing.T) {
 	nc := newBroker(t).connect()
 	pub, sub, _ := pair(t, nc, func(c *natswatermill.Config) { c.CloseTimeout = waitLimit })
@@ -279,8 +279,7 @@ func TestPublishContext(t *testing.T) {
 	}
 }
 
-// A Watermill service takes a command of the native bus and its answer is
-// understood there.
+// A Watermill service receives a command from natsbus, and natsbus understands its answer.
 func TestTogetherWithNatsbus(t *testing.T) {
 	nc := newBroker(t).connect()
 	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{Provision: natsbus.Create})

@@ -14,55 +14,53 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Config configures publishers and subscribers. Conn is needed, all else has
-// defaults.
+// Config configures publishers and subscribers. Conn is required, all else has defaults.
 type Config struct {
-	Conn *nats.Conn // the caller's; should reconnect for ever: nats.MaxReconnects(-1)
+	Conn *nats.Conn // belongs to the caller; should reconnect forever: nats.MaxReconnects(-1)
 
-	// Stream names the stream of a topic. Nil: the topic with what a name must not
-	// have replaced by _. With existing streams, such as SAGA_COMMANDS, set NoProvision.
+	// Stream returns the name of a topic's stream. Nil: the topic, with characters that a name
+	// must not have replaced by _. With existing streams, such as SAGA_COMMANDS, set NoProvision.
 	Stream func(topic string) string
-	// StreamConfig changes the configuration with which a topic's stream is made.
-	// Nil: files, one replica, seven days, no other limit.
+	// StreamConfig changes the configuration with which a topic's stream is created. Nil: files,
+	// one replica, seven days, no other limit.
 	StreamConfig func(topic string, config *jetstream.StreamConfig)
-	// NoProvision: streams exist; a missing one is an error.
+	// NoProvision makes a missing stream an error instead of creating it.
 	NoProvision bool
 
-	PublishTimeout time.Duration // how long a publish waits for the server's word; 0: 5 s
+	PublishTimeout time.Duration // how long a publish waits for the server's acknowledgement; 0: 5 s
 
 	// Of subscribers:
 
-	// Group is who shares the messages of a topic: the name of the durable
-	// consumer. "": every Subscribe gets all messages, and forgets its position
-	// when it ends.
+	// Group names the subscribers that share the messages of a topic, and the durable consumer.
+	// "": every Subscribe gets all messages, and forgets its position when it ends.
 	Group string
-	// Consumer names the durable consumer of a topic, where a group reads several
-	// topics of one stream: they must not share one. Nil: Group.
+	// Consumer returns the name of a topic's durable consumer, for a group that reads several
+	// topics of one stream, which must not share a consumer. Nil: Group.
 	Consumer func(topic string) string
-	// MakeConsumer has the durable consumer of a topic made by somebody else, such as the
-	// coordinator (natsbus.Bus.AskConsumer), and is called again when it seems to be gone.
-	// Nil: the subscriber makes it.
+	// MakeConsumer asks another service, such as the coordinator (natsbus.Bus.AskConsumer), to
+	// create the durable consumer of a topic. It is called again when the consumer seems to be
+	// gone. Nil: the subscriber creates it.
 	MakeConsumer func(ctx context.Context, topic, consumer string) error
-	// FromNew: a new group begins with what comes from now on, not with the oldest
-	// message that is kept.
+	// FromNew makes a new group start with messages published from now on, instead of the oldest
+	// that is stored.
 	FromNew bool
-	// Ordered keeps the order across nacks: one message of the group at a time.
+	// Ordered keeps the order across nacks, by delivering one message of the group at a time.
 	Ordered bool
-	// InFlight is how many messages a subscription hands out before the first is
+	// InFlight is the number of messages that a subscription delivers before the first is
 	// acknowledged; 0: 1. More than 1 gives up the order.
 	InFlight int
-	// Prefetch is how many messages a subscription holds ready; 0: 16.
+	// Prefetch is the number of messages that a subscription buffers; 0: 16.
 	Prefetch int
-	// AckWait is how long the server waits for a subscriber that died; one that is
-	// alive and busy keeps its message. 0: 30 s.
+	// AckWait is how long the server waits for an answer from a subscriber that died; a live, busy
+	// one keeps its message. 0: 30 s.
 	AckWait time.Duration
-	// NackDelay is when a nacked message comes again, after so many deliveries.
-	// Nil: 100 ms, doubled each time, at most 30 s.
+	// NackDelay returns the delay before a nacked message is redelivered, by its number of
+	// deliveries. Nil: 100 ms, doubled each time, at most 30 s.
 	NackDelay func(deliveries int) time.Duration
-	// CloseTimeout is how long Close, and the end of Subscribe's context, wait for
-	// messages that were handed out. 0: 5 s; negative: not at all.
+	// CloseTimeout is how long Close, and the end of Subscribe's context, wait for answers to
+	// delivered messages. 0: 5 s; negative: not at all.
 	CloseTimeout time.Duration
-	// Heartbeat is within which a silent server is noticed; 0: 500 ms.
+	// Heartbeat is the time within which a silent server is noticed; 0: 500 ms.
 	Heartbeat time.Duration
 
 	Logger watermill.LoggerAdapter // nil: silent
@@ -114,7 +112,7 @@ func nackDelay(deliveries int) time.Duration {
 	return min(first<<max(deliveries-1, 0), most)
 }
 
-// streamName replaces what a stream's name must not have.
+// streamName replaces the characters that a stream's name must not have.
 func streamName(topic string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || strings.ContainsRune(`.*>/\`, r) {
@@ -124,8 +122,8 @@ func streamName(topic string) string {
 	}, topic)
 }
 
-// checkTopic refuses topics that are not subjects. Wildcards make sense for
-// subscribing to existing streams only.
+// checkTopic refuses topics that are not subjects. Wildcards are allowed for subscribing to
+// existing streams only.
 func checkTopic(topic string, wildcards bool) error {
 	plain := topic
 	if wildcards {

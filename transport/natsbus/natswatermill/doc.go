@@ -3,19 +3,18 @@
 //	Publish(topic) ══ asynchronous, all futures waited for ══▶ stream of the topic
 //	Subscribe(topic) ◀══ durable pull consumer per group ══ ack, nak with delay
 //
-// A topic is a subject, and has a stream of its own unless Config.Stream says
-// otherwise. A message's UUID is its Nats-Msg-Id, so that the server deduplicates;
-// its metadata are headers, percent-encoded as CloudEvents' NATS binding asks: a
-// message whose metadata are the attributes of docs/WIRE.md is one that natsbus
-// understands, and the other way round.
+// A topic is a subject, and has its own stream unless Config.Stream says otherwise. A message's
+// UUID is its Nats-Msg-Id, so the server deduplicates. Metadata are headers, percent-encoded as in
+// CloudEvents' NATS binding: natsbus understands a message whose metadata are the attributes of
+// docs/WIRE.md, and the reverse.
 //
-// It is a package of its own so that whoever imports natsbus does not compile
-// Watermill, and whoever uses Watermill over another bus does not compile NATS.
+// It is its own package so that users of natsbus do not compile Watermill, and users of Watermill
+// over another bus do not compile NATS.
 //
-// Delivery is at least once. Order holds within one subscription while nothing is
-// nacked; Config.Ordered keeps it also then, one message of the group at a time.
+// Delivery is at least once. Order holds within one subscription while nothing is nacked;
+// Config.Ordered keeps the order across nacks too, by delivering one message of the group at a
+// time.
 //
-// Failure looks like an error from Publish, a message that comes again, and words
-// to the logger while a stream or consumer is recreated. A connection belongs to
-// the caller and is never closed here.
+// Failures are errors from Publish and redelivered messages; the logger reports when a stream or
+// consumer is recreated. The connection belongs to the caller and is never closed here.
 package natswatermill

@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// A topic of Watermill's is a subject with a stream of its own.
+// A Watermill topic is a subject with its own stream.
 func Example() {
 	dir, err := os.MkdirTemp("", "nats")
 	check(err)

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// Watermill's universal suite. Not with the race detector: its TestReconnect reads its
-// list of messages while a goroutine of its own writes to it.
+// Watermill's universal suite. It does not run under the race detector, because its TestReconnect
+// reads its list of messages while one of its goroutines appends to it.
 func TestPubSub(t *testing.T) {
 	b := newBroker(t)
 	construct := byTest(b.connect())
@@ -28,7 +28,7 @@ func TestPubSub(t *testing.T) {
 	tests.TestPubSub(t, features, inGroup(construct, "suite"), construct)
 }
 
-// restartCommand is a command that restarts the broker.
+// restartCommand returns a command that restarts the broker.
 func (b *broker) restartCommand() []string {
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := b.restart(); err != nil {
@@ -47,9 +47,9 @@ func (b *broker) restartCommand() []string {
 // pause is longer than a goroutine needs to append to a list.
 const pause = 50 * time.Millisecond
 
-// late hands messages on a moment after they came. The suite's TestReconnect
-// compares what was received with a list to which a goroutine of its own may still
-// be appending: a subscriber that is faster than that goroutine would fail it.
+// late delays every message a little. The suite's TestReconnect compares the received messages
+// with a list to which one of its goroutines may still be appending, and a subscriber faster than
+// that goroutine would fail it.
 type late struct{ message.Subscriber }
 
 func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -81,9 +81,9 @@ func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Mess
 	return out, nil
 }
 
-// byTest gives two tests of the suite what they need: TestReconnect late
-// subscribers, with as much in flight as that takes; and the test about old
-// messages subscribers without a group, who alone receive them.
+// byTest gives two tests of the suite special subscribers: TestReconnect late ones with enough
+// messages in flight, and the test about old messages ones without a group, because only those
+// receive them.
 func byTest(nc *nats.Conn) tests.ConsumerGroupPubSubConstructor {
 	usual := pubSub(nc, nil)
 	many := pubSub(nc, func(c *natswatermill.Config) { c.InFlight = 1000 })

@@ -22,7 +22,7 @@ type Publisher struct {
 
 	mu     sync.RWMutex // held for reading while publishing
 	closed bool
-	ready  sync.Map // topics whose stream is there
+	ready  sync.Map // topics whose stream exists
 }
 
 // NewPublisher makes a Publisher.
@@ -38,10 +38,10 @@ func NewPublisher(config Config) (*Publisher, error) {
 	return &Publisher{config: config, js: js}, nil
 }
 
-// Publish sends all messages at once, in order, and waits until the stream has
-// all of them. After an error some may have been stored: publishing the same
-// messages again stores none twice within the stream's window of deduplication.
-// A message's context that ends makes Publish return its error.
+// Publish sends all messages at once, in order, and waits until the stream has stored all of them.
+// After an error some may be stored: if the same messages are published again within the
+// deduplication window, none is stored twice. If a message's context ends, Publish returns its
+// error.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -110,8 +110,7 @@ func (p *Publisher) send(topic string, m *message.Message) (jetstream.PubAckFutu
 	return future, nil
 }
 
-// Close waits for publishes under way and refuses further ones. The connection
-// stays open.
+// Close waits for publishes in progress and refuses new ones. The connection stays open.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

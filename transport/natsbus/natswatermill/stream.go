@@ -15,12 +15,11 @@ const (
 	keep       = 7 * 24 * time.Hour
 )
 
-// afterDeletion is how long a stream that was there stays away before it is made
-// again: a server that is still busy deleting it would make one that never answers.
+// afterDeletion is the delay before a deleted stream is created again: a server still busy
+// deleting it would create one that never answers.
 const afterDeletion = 500 * time.Millisecond
 
-// provision makes the stream of a topic if it is missing; known says that it was
-// there before.
+// provision creates the stream of a topic if it is missing. known says that it existed before.
 func (c Config) provision(ctx context.Context, js jetstream.JetStream, topic string, known bool) error {
 	if c.NoProvision {
 		return nil
@@ -49,7 +48,7 @@ func (c Config) provision(ctx context.Context, js jetstream.JetStream, topic str
 			}
 		}
 		stream, err = js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was quicker
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was quicker
 			stream, err = js.Stream(ctx, want.Name)
 		}
 	}

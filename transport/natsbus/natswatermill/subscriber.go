@@ -24,7 +24,7 @@ type Subscriber struct {
 	mu      sync.Mutex
 	closed  bool
 	closing chan struct{}
-	running sync.WaitGroup // subscriptions
+	running sync.WaitGroup // one per subscription
 }
 
 // NewSubscriber makes a Subscriber.
@@ -40,8 +40,8 @@ func NewSubscriber(config Config) (*Subscriber, error) {
 	return &Subscriber{config: config, js: js, closing: make(chan struct{})}, nil
 }
 
-// SubscribeInitialize makes the topic's stream and the group's consumer, so that
-// the group receives what is published from now on.
+// SubscribeInitialize creates the topic's stream and the group's consumer, so that the group
+// receives all messages published from now on.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	return s.initialize(context.Background(), topic)
 }
@@ -62,9 +62,9 @@ func (s *Subscriber) initialize(ctx context.Context, topic string) error {
 	return nil
 }
 
-// Subscribe delivers the messages of a topic until ctx ends or the subscriber is
-// closed; then the channel is closed. A message has the values of ctx, and its
-// context ends when it was acknowledged or nacked, or the time to do so is over.
+// Subscribe delivers the messages of a topic until ctx ends or the subscriber is closed; then it
+// closes the channel. A message's context has the values of ctx, and ends when the message is
+// acked or nacked, or can no longer be.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -88,9 +88,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// Close ends all subscriptions: nothing more is handed out, what was handed out
-// may still be answered within CloseTimeout, the rest is given back at once. It
-// returns when all channels are closed. The connection stays open.
+// Close ends all subscriptions. Delivered messages may still be answered within CloseTimeout; the
+// others are returned to the server at once. Close returns when all channels are closed. The
+// connection stays open.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	if !s.closed {

@@ -22,17 +22,17 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// restartURL, set in the environment, turns the test binary into the command that
-// restarts the broker: the suite can only run a command.
+// restartURL is an environment variable that turns the test binary into the command that restarts
+// the broker, because the suite can only run a command.
 const restartURL = "AMENDS_TEST_RESTART_URL"
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(restartURL); url != "" && len(os.Args) > 1 && os.Args[1] == "restart" {
 		os.Exit(askForRestart(url))
 	}
-	log.SetOutput(io.Discard) // the suite speaks of every message
-	// The suite leaves goroutines of its own behind (TestReconnect's list), so only
-	// what this package starts is looked for; see TestNothingIsLeft.
+	log.SetOutput(io.Discard) // the suite logs every message
+	// The suite leaks goroutines (TestReconnect's list), so only those that this package starts
+	// are checked; see TestNothingIsLeft.
 	os.Exit(m.Run())
 }
 
@@ -96,7 +96,7 @@ func (b *broker) connect() *nats.Conn {
 	return nc
 }
 
-// pubSub makes publishers and subscribers over one connection.
+// pubSub returns a constructor of publishers and subscribers over one connection.
 func pubSub(nc *nats.Conn, change func(*natswatermill.Config)) tests.ConsumerGroupPubSubConstructor {
 	return func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
 		config := natswatermill.Config{
@@ -127,20 +127,20 @@ func inGroup(c tests.ConsumerGroupPubSubConstructor, group string) tests.PubSubC
 	return func(t *testing.T) (message.Publisher, message.Subscriber) { return c(t, group) }
 }
 
-// usual are the features of a service that uses the adapter by default.
+// usual are the features of a service that uses the adapter with defaults.
 var usual = tests.Features{
 	ConsumerGroups:                      true,
-	ExactlyOnceDelivery:                 false, // nobody can; it would also leave out three tests
-	GuaranteedOrder:                     true,  // within one subscription, while nothing is nacked
+	ExactlyOnceDelivery:                 false, // impossible; it would also leave out three tests
+	GuaranteedOrder:                     true,  // within one subscription, if nothing is nacked
 	GuaranteedOrderWithSingleSubscriber: true,
 	Persistent:                          true,
 	RequireSingleInstance:               false,
 	NewSubscriberReceivesOldMessages:    true,  // without a group; a group receives a message once
-	ContextPreserved:                    false, // a context does not travel over a network
+	ContextPreserved:                    false, // a context is not sent over a network
 }
 
-// Watermill's universal suite in its short form, but for what takes it seconds and ends
-// the server (the laboratory has all of it; here it is TestRestarts).
+// The short form of Watermill's universal suite, without tests that take seconds or end the
+// server. The laboratory runs all of it; TestRestarts covers restarts here.
 func TestPubSubShort(t *testing.T) {
 	features := usual
 	features.ForceShort = true
@@ -165,7 +165,7 @@ func one(t *testing.T, features tests.Features, construct tests.ConsumerGroupPub
 	}
 }
 
-// One message of a group at a time: the order holds with several subscribers too.
+// With one message of a group at a time, the order holds for several subscribers too.
 func TestOrdered(t *testing.T) {
 	b := newBroker(t)
 	one(t, tests.Features{GuaranteedOrder: true, Persistent: true, ConsumerGroups: true, ForceShort: true},
@@ -201,7 +201,7 @@ func TestManyInFlight(t *testing.T) {
 		})
 }
 
-// Nothing of this package runs on after Close.
+// No goroutine of this package runs after Close.
 func TestNothingIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("use", func(t *testing.T) {

@@ -20,27 +20,27 @@ import (
 const (
 	// Most is how many commands or answers are in one.
 	Most = 64
-	// MaxBytes is with how many bytes of data it takes no further message.
+	// MaxBytes is the number of bytes of data from which a bundle takes no further message.
 	MaxBytes = 256 << 10
 )
 
-// ContentType is that of a bundle's data.
+// ContentType is the content type of a bundle's data.
 const ContentType = "application/vnd.amends.bundle"
 
 // Message is one message in a bundle.
 type Message struct {
 	Subject string
-	Header  string // with the status line, and the empty line at the end
+	Header  string // with the status line and the final empty line
 	Data    []byte
 }
 
-// Envelope reads the message as if it had come alone.
+// Envelope decodes the message like one that was sent alone.
 func (m *Message) Envelope() (transport.Envelope, error) {
 	return wire.DecodeBlock(m.Subject, m.Header, m.Data)
 }
 
-// Alone returns the message as if it had come alone, and its headers as they were if they
-// cannot be read.
+// Alone returns the message as if it had been sent alone. If its headers cannot be parsed, it
+// returns them as block.
 func (m *Message) Alone(reply string) (alone *nats.Msg, block string) {
 	alone = &nats.Msg{Subject: m.Subject, Reply: reply, Data: m.Data}
 	header, err := nats.DecodeHeadersMsg([]byte(m.Header))
@@ -51,7 +51,7 @@ func (m *Message) Alone(reply string) (alone *nats.Msg, block string) {
 	return alone, ""
 }
 
-// Writer writes a bundle into a buffer that is used again and again.
+// Writer encodes a bundle into a reusable buffer.
 type Writer struct {
 	bytes  []byte
 	header []byte
@@ -59,29 +59,29 @@ type Writer struct {
 
 var writers = sync.Pool{New: func() any { return new(Writer) }}
 
-// NewWriter returns an empty Writer, which has to be released.
+// NewWriter returns an empty Writer. The caller must release it.
 func NewWriter() *Writer { return writers.Get().(*Writer) }
 
-// Release gives the Writer back. Nobody may look at its bytes any more.
+// Release returns the Writer to the pool. Its bytes must not be used any more.
 func (w *Writer) Release() {
 	w.bytes = w.bytes[:0]
 	writers.Put(w)
 }
 
-// Bytes returns what was written.
+// Bytes returns the encoded bundle.
 func (w *Writer) Bytes() []byte { return w.bytes }
 
-// oneLine keeps a value from ending its header, as the NATS client does.
+// oneLine removes line breaks from header values, as the NATS client does.
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
-// Add writes an envelope behind what is there.
+// Add appends an envelope to the bundle.
 func (w *Writer) Add(e *transport.Envelope) {
 	w.header = append(w.header[:0], wire.Prefix...)
 	h := w.header
 	wire.Headers(e, func(name, value string) {
 		h = append(h, name...)
 		h = append(h, ": "...)
-		if !strings.HasPrefix(name, "ce-") { // these are percent-encoded
+		if !strings.HasPrefix(name, "ce-") { // the others are percent-encoded
 			value = oneLine.Replace(value)
 		}
 		h = append(h, value...)
@@ -104,9 +104,9 @@ func (w *Writer) Add(e *transport.Envelope) {
 	w.bytes = b
 }
 
-// Decode reads a bundle of n messages. They keep nothing of data: a result may be
-// remembered for months, and would keep everything that it travelled with. An error
-// says where it is none.
+// Decode decodes a bundle of n messages. The messages share no memory with data, because a result
+// may be kept for months and would keep the whole bundle. The error says where the bundle is
+// invalid.
 func Decode(data []byte, n int) ([]Message, error) {
 	if n < 1 || n > Most {
 		return nil, fmt.Errorf("a bundle has 1 to %d messages, and this one says %d in its subject", Most, n)
@@ -144,7 +144,7 @@ func decodeOne(data []byte) (m Message, rest []byte, err error) {
 	if !ok1 || !ok2 || header > total || total > len(rest)-2 || string(rest[total:total+2]) != "\r\n" {
 		return m, nil, errMessage
 	}
-	text := string(data[:len(data)-len(rest)+header]) // one for all of the attributes
+	text := string(data[:len(data)-len(rest)+header]) // one string that all attributes share
 	m.Subject = text[len("HPUB ") : len("HPUB ")+len(subject)]
 	m.Header = text[len(text)-header:]
 	m.Data = bytes.Clone(rest[header:total])

@@ -15,8 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// What is written into a bundle is read from it: the envelopes that single messages
-// would have brought.
+// A bundle decodes to the envelopes that single messages would have carried.
 func TestBundleRoundTrip(t *testing.T) {
 	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -67,7 +66,7 @@ func TestBundleRoundTrip(t *testing.T) {
 	})
 }
 
-// What is kept of one message does not keep the others that it travelled with.
+// Keeping one message of a bundle does not keep the others in memory.
 func TestDecodeKeepsNothingOfTheBundle(t *testing.T) {
 	p := bundle.NewWriter()
 	p.Add(&transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
@@ -82,7 +81,7 @@ func TestDecodeKeepsNothingOfTheBundle(t *testing.T) {
 	}
 }
 
-// A value that is passed on as it is does not end its header.
+// A value with a line break cannot end its header.
 func TestBundleHeaderIsOneLine(t *testing.T) {
 	e := transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
 	p := bundle.NewWriter()
@@ -97,7 +96,7 @@ func TestBundleHeaderIsOneLine(t *testing.T) {
 	}
 }
 
-// What is no bundle is refused with a sentence that says where and what.
+// An invalid bundle is refused with an error that says where and what is wrong.
 func TestDecodeRefuses(t *testing.T) {
 	const one = "HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"
 	cases := map[string]struct {
@@ -137,8 +136,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzDecode reads whatever somebody may put into a bundle: nothing panics, reasons
-// are short, and what is taken for messages has the bytes that were there.
+// FuzzDecode decodes arbitrary bundles: nothing panics, errors are short, and decoded messages
+// consist of bytes of the input.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"), 1)
 	f.Add([]byte("HPUB saga.command.a.b 40 40\r\nNATS/1.0\r\nce-type: x\r\nTraceState: a\r\n\r\n\r\nHPUB a 0 0\r\n\r\n"), 2)
@@ -173,7 +172,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// A number has one spelling in a bundle.
+// A number has only one valid spelling in a bundle.
 func TestOneSpellingInBundles(t *testing.T) {
 	one := func(header, total string) []byte {
 		return []byte("HPUB s " + header + " " + total + "\r\nNATS/1.0\r\n\r\n{}\r\n")

@@ -4,10 +4,9 @@
 //	NATS/1.0\r\n<name>: <value>\r\n…\r\n
 //	<data>\r\n
 //
-// one behind the other (docs/WIRE.md; docs/adr/0018-bundles.md says why). A Writer writes
-// it, Decode reads it, and a Group answers the server once, when all of its messages are
-// answered.
+// one after the other (docs/WIRE.md; docs/adr/0018-bundles.md says why). A Writer encodes it,
+// Decode decodes it, and a Group answers the server once, when all of its messages are answered.
 //
-// It does not decide what goes into a bundle, nor whether the sender may send it. Failure
-// looks like an error that says at which byte of which message something else was expected.
+// It decides neither what goes into a bundle nor whether the sender may send it. Failures are
+// errors that say at which byte of which message something else was expected.
 package bundle

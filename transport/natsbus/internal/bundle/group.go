@@ -5,22 +5,22 @@ import (
 	"sync"
 )
 
-// Group is a bundle whose messages were handed out. The server is answered once, when all of
-// them are: that it is done, or else by giving the whole bundle back.
+// Group is a delivered bundle. The server gets one answer once all messages are answered: done, or
+// the return of the whole bundle if any message was returned.
 type Group struct {
 	done string
 
 	mu    sync.Mutex
 	left  int
-	again string // what gives it back; "": nothing does so far
+	again string // the answer that returns the bundle; "": none so far
 }
 
-// NewGroup returns the Group of n messages; done is the answer to the server when none of
-// them is given back.
+// NewGroup returns the Group of n messages. done is the answer to the server if none of them is
+// returned.
 func NewGroup(n int, done string) *Group { return &Group{done: done, left: n} }
 
-// Answer takes the answer to one message, and returns that to the bundle when it was the last
-// one; "" before.
+// Answer takes the answer to one message. After the last one it returns the answer to the bundle,
+// before that "".
 func (g *Group) Answer(word string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()

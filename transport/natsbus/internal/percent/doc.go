@@ -1,4 +1,4 @@
-// Package percent writes and reads header values as the CloudEvents NATS binding
-// asks: everything but printable ASCII, and space, double quote and percent,
-// travels as %XX. It does nothing else, and fails only on what is not so encoded.
+// Package percent encodes and decodes header values as in the CloudEvents NATS binding: all bytes
+// except printable ASCII, and space, double quote and percent, become %XX. Only decoding can fail,
+// on invalid escapes.
 package percent

@@ -4,8 +4,8 @@ import "strings"
 
 const hex = "0123456789ABCDEF"
 
-// plain reports whether a byte stands for itself: printable ASCII but space, double
-// quote and percent (CloudEvents HTTP binding 3.1.3.2, which the NATS binding uses).
+// plain reports whether a byte is not encoded: printable ASCII except space, double quote and
+// percent (CloudEvents HTTP binding 3.1.3.2, which the NATS binding uses).
 func plain(c byte) bool { return isPlain[c] }
 
 var isPlain = func() (is [256]bool) {
@@ -15,7 +15,7 @@ var isPlain = func() (is [256]bool) {
 	return is
 }()
 
-// Encode returns s with %XX for what does not stand for itself.
+// Encode returns s with every byte that is not plain as %XX.
 func Encode(s string) string {
 	n := 0
 	for i := range len(s) {
@@ -40,7 +40,7 @@ func Encode(s string) string {
 	return b.String()
 }
 
-// Decode undoes Encode; false: a % is not followed by two hexadecimal digits.
+// Decode reverses Encode. It returns false if a % is not followed by two hexadecimal digits.
 func Decode(s string) (string, bool) {
 	if !strings.Contains(s, "%") {
 		return s, true

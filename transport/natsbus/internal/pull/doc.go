@@ -3,13 +3,11 @@
 //	consumer ══ pull requests ══▶ Puller's buffer ──▶ Take (batches)
 //	   status: expired, gone, no heartbeat ──▶ ask again, or OnLost
 //
-// It stands where jetstream.Consumer.Consume could stand, for one reason: there,
-// an empty message with a Status header that its sender made up is taken for a
-// word of the server, which can end the consumption or make it skip the message
-// for ever. Here a message is told from a word of the server by its reply subject,
-// which only the server sets (I9). Batches, exact bounds and returning what was
-// not taken come with it.
+// It replaces jetstream.Consumer.Consume for one reason: Consume takes an empty message with a
+// forged Status header for a status message of the server, which can end the consumption or make
+// it skip the message forever. Here the reply subject, which only the server sets, tells the two
+// apart (I9). This package also adds batches, exact bounds and returning buffered messages.
 //
-// It does not create consumers and does not decode messages. Failure looks like
-// OnLost, again and again until the owner has fixed the consumer.
+// It does not create consumers and does not decode messages. A failure is reported through OnLost,
+// repeatedly until the owner has fixed the consumer.
 package pull

@@ -14,31 +14,31 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Config says what to pull and how much to hold.
+// Config configures a Puller.
 type Config struct {
 	Conn      *nats.Conn
 	Stream    string
 	Consumer  string
-	Prefetch  int           // deliveries held at most; at least 1
-	MaxBytes  int           // bytes held at most, roughly; more than the largest message
-	Expiry    time.Duration // of a pull request, at most; half of it at least; 0: 5 s
-	Heartbeat time.Duration // the server shows it is there; at most Expiry/2; 0: 500 ms
+	Prefetch  int           // deliveries buffered at most; at least 1
+	MaxBytes  int           // bytes buffered at most, roughly; more than the largest message
+	Expiry    time.Duration // longest lifetime of a pull request, at least half of it is used; 0: 5 s
+	Heartbeat time.Duration // interval of the server's heartbeats; at most Expiry/2; 0: 500 ms
 
-	// Weigh says how many deliveries are in a message. nil: one.
+	// Weigh returns the number of deliveries in a message. nil: one.
 	Weigh func(*nats.Msg) int
 
-	// OnLost, if set, is called when the consumer or its stream seems to be gone.
-	// It must not block and may be called many times.
+	// OnLost, if set, is called when the consumer or its stream seems to be gone. It must not
+	// block and may be called many times.
 	OnLost func(reason string)
 }
 
-// Message is a received message and when it came.
+// Message is a received message and its time of arrival.
 type Message struct {
 	*nats.Msg
 	Arrived time.Time
 }
 
-// Puller holds what has arrived and was not taken.
+// Puller buffers messages that have arrived and were not taken.
 type Puller struct {
 	config Config
 	sub    *nats.Subscription
@@ -49,11 +49,11 @@ type Puller struct {
 	buffer   []Message
 	bytes    int     // in buffer
 	weight   int     // deliveries in buffer
-	mean     float64 // deliveries in a message, of late
-	asked    int     // messages asked for that did not arrive yet
-	missed   int     // heartbeats missed in a row
+	mean     float64 // recent average of deliveries in a message
+	asked    int     // messages asked for that have not arrived yet
+	missed   int     // consecutive missed heartbeats
 	closed   bool
-	watchdog *time.Timer // fires when the server is silent although something was asked
+	watchdog *time.Timer // fires when the server is silent although messages were asked for
 	arrived  chan struct{}
 	done     chan struct{}
 }
@@ -90,8 +90,8 @@ func New(config Config) (*Puller, error) {
 	return p, nil
 }
 
-// Take waits until something is there and returns at most max messages. It
-// returns transport.ErrClosed after Close.
+// Take waits until messages are available and returns at most max. It returns transport.ErrClosed
+// after Close.
 func (p *Puller) Take(ctx context.Context, max int) ([]Message, error) {
 	for {
 		p.mu.Lock()
@@ -115,7 +115,7 @@ func (p *Puller) Take(ctx context.Context, max int) ([]Message, error) {
 	}
 }
 
-// cut takes n messages off the buffer.
+// cut removes n messages from the buffer.
 func (p *Puller) cut(n int) []Message {
 	batch := make([]Message, n)
 	copy(batch, p.buffer)
@@ -126,7 +126,7 @@ func (p *Puller) cut(n int) []Message {
 		p.weight -= p.config.Weigh(m.Msg)
 	}
 	if len(p.buffer) > 0 {
-		p.signal() // for the next one who takes
+		p.signal() // wake the next caller of Take
 	}
 	return batch
 }
@@ -138,7 +138,7 @@ func (p *Puller) signal() {
 	}
 }
 
-// Reset forgets what was asked for and asks again: after a reconnect, or when the
+// Reset forgets earlier requests and asks again. It is called after a reconnect, or when the
 // consumer was recreated.
 func (p *Puller) Reset() {
 	p.mu.Lock()
@@ -147,8 +147,8 @@ func (p *Puller) Reset() {
 	p.ask()
 }
 
-// Close stops the deliveries and gives back what was not taken, so that it comes
-// to somebody else at once instead of when AckWait has passed.
+// Close stops the deliveries and returns buffered messages to the server, so that they are
+// redelivered at once, not after AckWait.
 func (p *Puller) Close() {
 	p.mu.Lock()
 	if p.closed {
@@ -161,7 +161,7 @@ func (p *Puller) Close() {
 	left := p.buffer
 	p.buffer = nil
 	p.mu.Unlock()
-	_ = p.sub.Drain() // what is under way still reaches receive, which gives it back
+	_ = p.sub.Drain() // messages in transit still reach receive, which returns them
 	for _, m := range left {
 		giveBack(p.config.Conn, m.Msg)
 	}
@@ -177,7 +177,7 @@ func (p *Puller) receive(m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.Reply != "" && !strings.HasPrefix(m.Reply, ackPrefix) {
-		return // no delivery: what acknowledges one must not go anywhere else
+		return // not a delivery: an answer to it must not go anywhere else
 	}
 	if p.closed {
 		if m.Reply != "" {
@@ -209,17 +209,17 @@ type request struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// expiry is that of the next request. The server serves the request that has waited
-// longest; if all were renewed in step, one process would be served first each time, and
-// a message that it hands back would come to it again and again. The server refuses an
+// expiry returns the expiry of the next request. It is random, because the server serves the
+// request that has waited longest: if all were renewed at the same time, one process would always
+// be first, and a message that it returns would always come back to it. The server refuses an
 // expiry of less than two heartbeats.
 func (p *Puller) expiry() time.Duration {
 	least := max(p.config.Expiry/2, 2*p.config.Heartbeat)
 	return p.config.Expiry - rand.N(max(p.config.Expiry-least, 1))
 }
 
-// ask asks for as much as there is room for, once half of it is free. Called with
-// the lock held.
+// ask asks for as many messages as there is room for, once half of the buffer is free. It is
+// called with the lock held.
 func (p *Puller) ask() {
 	room := p.config.Prefetch - p.weight - int(float64(p.asked)*p.mean)
 	if p.closed || room < (p.config.Prefetch+1)/2 || p.config.MaxBytes > 0 && p.bytes >= p.config.MaxBytes {

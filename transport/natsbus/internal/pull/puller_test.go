@@ -10,8 +10,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
-// TestRequestsAreNotInStep: requests of several processes that are renewed in step would
-// be served in the same order each time, and what one hands back would come to it again.
+// TestRequestsAreNotInStep: if several processes renewed their requests at the same time, the
+// server would serve them in the same order each time, and a message that one of them returns
+// would always come back to it.
 func TestRequestsAreNotInStep(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxMissed is how many silent periods pass before the consumer counts as lost.
+// maxMissed is the number of missed heartbeats after which the consumer counts as lost.
 const maxMissed = 2
 
-// status handles a word of the server about a pull request. Called with the lock
+// status handles a status message of the server about a pull request. It is called with the lock
 // held.
 func (p *Puller) status(m *nats.Msg) {
 	code, description := m.Header.Get("Status"), m.Header.Get("Description")
@@ -20,20 +20,20 @@ func (p *Puller) status(m *nats.Msg) {
 		return
 	case "408", "409":
 		left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
-		if err == nil { // the request has ended and says what it did not deliver
+		if err == nil { // the request has ended and says how many messages it did not deliver
 			p.asked = max(p.asked-left, 0)
 			p.ask()
 			return
 		}
 	}
-	// Everything else ends the requests: consumer or stream deleted, no leader,
-	// nobody there (503), a server that shuts down, a request that was refused.
+	// All other statuses end the requests: consumer or stream deleted, no leader, no responders
+	// (503), server shutdown, request refused.
 	p.asked = 0
 	p.lost(code + " " + description)
 	p.watchdog.Reset(p.config.Heartbeat) // ask again soon, but not in a loop
 }
 
-// silence is called when nothing came for two heartbeats.
+// silence is called when nothing has arrived for two heartbeats.
 func (p *Puller) silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,13 +41,13 @@ func (p *Puller) silence() {
 		return
 	}
 	if p.asked == 0 && len(p.buffer) > 0 {
-		p.ask() // nothing was asked because there was no room: silence is right
+		p.ask() // nothing was asked for lack of room, so silence is expected
 		p.watchdog.Reset(2 * p.config.Heartbeat)
 		return
 	}
 	if !p.config.Conn.IsConnected() {
 		p.watchdog.Reset(2 * p.config.Heartbeat)
-		return // Reset comes with the reconnect
+		return // the reconnect calls Reset
 	}
 	if p.missed++; p.missed > maxMissed {
 		p.lost("no heartbeat for " + (time.Duration(2*p.missed) * p.config.Heartbeat).String())

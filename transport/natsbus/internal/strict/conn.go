@@ -19,26 +19,26 @@ func (d Dialer) Dial(network, address string) (net.Conn, error) {
 	return New(conn), nil
 }
 
-// New returns a connection to a NATS server whose client never reads a carriage return
-// that ends no line of the protocol. Read has one caller at a time, as nats.go has.
+// New wraps a connection to a NATS server so that its client never reads a carriage return inside
+// a protocol line. Only one goroutine may call Read at a time, as nats.go does.
 func New(conn net.Conn) net.Conn { return &Conn{Conn: conn} }
 
-// Conn is a connection on its way from the server to the client.
+// Conn filters what a NATS server sends to its client.
 type Conn struct {
 	net.Conn
 	cleaner cleaner
-	held    bool    // the last byte read was a carriage return, and is not passed on yet
-	two     [2]byte // for a reader of one byte
-	rest    []byte  // of two: read, and not passed on yet
+	held    bool    // the last byte read was a carriage return, not returned yet
+	two     [2]byte // for callers that read one byte
+	rest    []byte  // part of two: read, not returned yet
 }
 
-// Read reads what the server says.
+// Read reads from the server.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(c.rest) == 0 && len(p) >= len(c.two) {
 		return c.read(p)
 	}
 	var err error
-	if len(c.rest) == 0 && len(p) > 0 { // no room for a carriage return and what follows it
+	if len(c.rest) == 0 && len(p) > 0 { // no room for a carriage return and the byte behind it
 		var n int
 		n, err = c.read(c.two[:])
 		c.rest = c.two[:n]
@@ -46,12 +46,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
 	if n > 0 {
-		err = nil // it comes again
+		err = nil // the next call returns it again
 	}
 	return n, err
 }
 
-// read is Read with room for two bytes at least.
+// read is Read for a p of at least two bytes.
 func (c *Conn) read(p []byte) (int, error) {
 	for {
 		from := 0
@@ -69,23 +69,24 @@ func (c *Conn) read(p []byte) (int, error) {
 	}
 }
 
-// cleaner follows the protocol through the pieces in which it arrives.
+// cleaner follows the protocol across the chunks in which it arrives.
 type cleaner struct {
 	begun bool   // the first line has been seen
-	alien bool   // it is no NATS protocol, or none any more
-	skip  int    // bytes of a message's headers and data that are still to come
-	line  []byte // the beginning of a line whose end has not come
+	alien bool   // not the NATS protocol, or not any more
+	skip  int    // remaining bytes of a message's headers and data
+	line  []byte // the beginning of an incomplete line
 }
 
-// maxLine bounds the beginning of a line that is kept: that of a message is shorter
-// (max_control_line is 4,096 bytes).
+// maxLine bounds the stored beginning of a line. A message's line is shorter (max_control_line is
+// 4,096 bytes).
 const maxLine = 64 << 10
 
 // tls is the first byte of a TLS record.
 const tls = 0x16
 
-// clean replaces carriage returns in the lines of b. It reports whether b ends with one that
-// may end a line: what follows decides, and it has to be given again in front of that.
+// clean replaces carriage returns in the protocol lines of b. It reports whether b ends with a
+// carriage return that may end a line. The next byte decides that, so the caller passes the
+// carriage return again in front of it.
 func (c *cleaner) clean(b []byte) (undecided bool) {
 	for len(b) > 0 && !c.alien {
 		if c.skip > 0 {
@@ -115,7 +116,7 @@ func (c *cleaner) clean(b []byte) (undecided bool) {
 	return false
 }
 
-// ended takes in the rest of a line, without its line feed.
+// ended processes the rest of a line, without its line feed.
 func (c *cleaner) ended(rest []byte) {
 	if n := len(rest); n > 0 && rest[n-1] == '\r' {
 		rest = rest[:n-1]
@@ -133,7 +134,7 @@ func (c *cleaner) ended(rest []byte) {
 	if bytes.HasPrefix(line, []byte("MSG ")) || bytes.HasPrefix(line, []byte("HMSG ")) {
 		size, err := strconv.Atoi(string(line[bytes.LastIndexByte(line, ' ')+1:]))
 		if err != nil || size < 0 {
-			c.alien = true // the client says what is wrong
+			c.alien = true // the client reports what is wrong
 			return
 		}
 		c.skip = size + len("\r\n")

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// pieces is a connection on which bytes arrive in pieces of given lengths.
+// pieces is a connection that delivers bytes in chunks of given lengths.
 type pieces struct {
 	net.Conn
 	text []byte
@@ -44,8 +44,8 @@ func through(t interface{ Fatal(...any) }, text string, cuts ...int) string {
 
 const info = "INFO {\"server_id\":\"A\"}\r\n"
 
-// Only carriage returns within lines are replaced; headers and data pass as they are,
-// whatever they look like.
+// Only carriage returns within lines are replaced; headers and data pass unchanged, whatever they
+// contain.
 func TestClean(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{info + "PING\r\n", info + "PING\r\n"},
@@ -55,7 +55,7 @@ func TestClean(t *testing.T) {
 		{info + "\x16\x03\x01\r\ra", info + "\x16\x03\x01\r\ra"}, // TLS begins
 		{"\x16\x03\x01\r\ra", "\x16\x03\x01\r\ra"}, // TLS from the first byte
 		{"HTTP/1.1 101 Switching\r\n\r\ra", "HTTP/1.1 101 Switching\r\n\r\ra"},
-		{info + "MSG a 1 x\r\nb\rc", info + "MSG a 1 x\r\nb\rc"}, // no protocol that is known
+		{info + "MSG a 1 x\r\nb\rc", info + "MSG a 1 x\r\nb\rc"}, // not a known protocol
 		{info + "-ERR 'a\rb'\r\n", info + "-ERR 'a\x01b'\r\n"},
 	} {
 		if got := through(t, c.text); got != c.want {
@@ -68,8 +68,8 @@ func TestClean(t *testing.T) {
 	}
 }
 
-// What is no line of the protocol is passed on at once, whatever it ends with: the server
-// may say nothing more before it is answered, such as in a TLS handshake.
+// Bytes of other protocols are passed on at once, whatever they end with, because the server may
+// wait for an answer before it sends more, as in a TLS handshake.
 func TestNothingIsHeldOfOtherProtocols(t *testing.T) {
 	for name, parts := range map[string][]string{
 		"TLS from the first byte":   {"\x16\x03\x03\x00\x02\x02\r"},
@@ -92,7 +92,7 @@ func TestNothingIsHeldOfOtherProtocols(t *testing.T) {
 	}
 }
 
-// interrupted has one read fail before what follows arrives.
+// interrupted fails one read before the rest arrives.
 type interrupted struct {
 	pieces
 	failed bool
@@ -106,7 +106,7 @@ func (i *interrupted) Read(b []byte) (int, error) {
 	return i.pieces.Read(b)
 }
 
-// A read that fails decides nothing about the carriage return before it.
+// A failed read does not decide whether the carriage return before it ends a line.
 func TestHeldOverAnError(t *testing.T) {
 	text := info + "PING\r\n"
 	conn := New(&interrupted{pieces: pieces{text: []byte(text), cuts: []int{len(text) - 1}}})
@@ -120,8 +120,8 @@ func TestHeldOverAnError(t *testing.T) {
 	}
 }
 
-// It does not matter in which pieces the bytes arrive and are read, and what has no carriage return in
-// a line is not changed.
+// The chunks in which bytes arrive and are read do not matter, and lines without a carriage return
+// are not changed.
 func TestPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var text, want bytes.Buffer

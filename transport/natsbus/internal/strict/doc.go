@@ -1,13 +1,13 @@
-// Package strict stands between a NATS server and its client, and keeps from the client
-// what would end its connection.
+// Package strict filters what a NATS server sends, so that no message can make the client drop its
+// connection.
 //
 //	server ── MSG saga.event.x<CR>y … ──▶ Conn ── MSG saga.event.x<0x01>y … ──▶ nats.go
 //
-// A NATS server (2.15.2) takes a subject with a carriage return in it for one token, and
-// stores the message; the client (nats.go 1.55.0) takes it for two and gives up the
-// connection. One such message, which comes again after each reconnect, would keep a
-// subscription from receiving anything (I9). In the lines of the protocol a carriage return
-// that ends no line becomes the byte 0x01, which is in no name that anything reads.
+// A NATS server (2.15.2) accepts a subject with a carriage return as one token, and stores the
+// message. The client (nats.go 1.55.0) parses it as two tokens and drops the connection. One such
+// message is redelivered after each reconnect, so the subscription would never receive anything
+// again (I9). In protocol lines a carriage return that does not end the line is replaced by the
+// byte 0x01, which no valid name contains.
 //
-// What does not begin as a NATS server does, or goes on with TLS, passes as it is.
+// A connection that does not begin like a NATS server's, or switches to TLS, passes unchanged.
 package strict

@@ -14,19 +14,19 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
 
-// Prefix is the status line with which a block of headers begins.
+// Prefix is the status line at the beginning of a header block.
 const Prefix = "NATS/1.0\r\n"
 
-// Encode writes an envelope as a NATS message: CloudEvents attributes as
-// percent-encoded headers, trace context as it is, data untouched.
+// Encode encodes an envelope as a NATS message: CloudEvents attributes become percent-encoded
+// headers, trace context and data stay unchanged.
 func Encode(e *transport.Envelope) *nats.Msg {
 	m := newMessage()
 	m.write(e)
 	return &m.Msg
 }
 
-// Message is a message with room for its headers that is used again and again: most
-// of what writing one costs is its map.
+// Message is a reusable message with room for its headers, because most of the cost of encoding is
+// the map.
 type Message struct {
 	Msg    nats.Msg
 	values []string // one array for all headers
@@ -39,14 +39,15 @@ func newMessage() *Message {
 
 var messages = sync.Pool{New: func() any { return newMessage() }}
 
-// Borrow is Encode into a message that has to be released.
+// Borrow is Encode into a pooled message. The caller must release it.
 func Borrow(e *transport.Envelope) *Message {
 	m := messages.Get().(*Message)
 	m.write(e)
 	return m
 }
 
-// Release gives a message back. Nobody may look at it any more, the NATS client included.
+// Release returns the message to the pool. It must not be used any more, not even by the NATS
+// client.
 func (m *Message) Release() {
 	header := m.Msg.Header
 	clear(header)
@@ -55,7 +56,7 @@ func (m *Message) Release() {
 	messages.Put(m)
 }
 
-// Size returns the bytes on the wire, as nats.Msg.Size counts them without its reply subject.
+// Size returns the bytes on the wire, as nats.Msg.Size counts them without the reply subject.
 func (m *Message) Size() int { return m.size }
 
 // Set sets a header.
@@ -85,8 +86,8 @@ func Headers(e *transport.Envelope, yield func(name, value string)) {
 	}
 }
 
-// Decode reads a NATS message. An error says what in its headers is wrong; what
-// could be read is returned all the same.
+// Decode decodes a NATS message. The error names invalid headers; the envelope holds what could be
+// decoded.
 func Decode(m *nats.Msg) (transport.Envelope, error) {
 	l := lists.Get().(*pairs)
 	defer l.release()
@@ -100,8 +101,8 @@ func Decode(m *nats.Msg) (transport.Envelope, error) {
 	return read(m.Subject, list, m.Data)
 }
 
-// DecodeBlock is Decode of a message whose headers are a block of text: Prefix, a line for
-// each, and an empty line.
+// DecodeBlock is Decode for a message whose headers are a text block: Prefix, one line each, and
+// an empty line.
 func DecodeBlock(subject, block string, data []byte) (transport.Envelope, error) {
 	l := lists.Get().(*pairs)
 	defer l.release()
@@ -126,15 +127,14 @@ func readBlock(list []pair, block string) ([]pair, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // it may be anything
+			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // never quote it: it may be anything
 		}
 		list = join(list, key, Trim(value))
 		rest = more
 	}
 }
 
-// Trim takes the white space off that may be around a header's value: nearly always
-// one space before it.
+// Trim removes the white space around a header's value, nearly always one leading space.
 func Trim(value string) string {
 	value = strings.TrimPrefix(value, " ")
 	if n := len(value); n == 0 || value[0] > ' ' && value[n-1] > ' ' {
@@ -143,13 +143,13 @@ func Trim(value string) string {
 	return strings.Trim(value, " \t")
 }
 
-// pair is a header that is read.
+// pair is a header that Decode uses.
 type pair struct {
 	name, value string // the name in lower case
-	again       string // why it may not be there, if it is there more than once
+	again       string // the error if the header must not be repeated and is
 }
 
-// pairs is a list of headers that is used again and again.
+// pairs is a reusable list of headers.
 type pairs struct{ list []pair }
 
 var lists = sync.Pool{New: func() any { return &pairs{list: make([]pair, 0, 24)} }}
@@ -160,7 +160,7 @@ func (p *pairs) release() {
 	lists.Put(p)
 }
 
-// join adds a header to the list, if it is one that is read.
+// join adds a header to the list if Decode uses it.
 func join(list []pair, key, value string) []pair {
 	name := strings.ToLower(key)
 	if !known(name) {
@@ -171,7 +171,7 @@ func join(list []pair, key, value string) []pair {
 		switch {
 		case p.name != name:
 			continue
-		case name == transport.AttrTraceState: // a list by its nature
+		case name == transport.AttrTraceState: // its value is a list
 			p.value += "," + value
 		default:
 			p.again = "is there more than once, perhaps in different cases; give it once"
@@ -181,8 +181,8 @@ func join(list []pair, key, value string) []pair {
 	return append(list, pair{name: name, value: value})
 }
 
-// read makes an envelope of headers and data. An answer whose content type cannot be
-// used is one all the same.
+// read builds an envelope from headers and data. An answer with an unusable content type is still
+// decoded as an answer.
 func read(subject string, list []pair, data []byte) (e transport.Envelope, err error) {
 	e.Subject, e.Data = subject, data
 	var unusable error
@@ -195,7 +195,7 @@ func read(subject string, list []pair, data []byte) (e transport.Envelope, err e
 		}
 	}
 	if e.TraceParent == "" {
-		e.TraceState = "" // means nothing alone
+		e.TraceState = "" // meaningless without traceparent
 	}
 	if err == nil && !e.IsAnswer() {
 		err = unusable
@@ -203,7 +203,7 @@ func read(subject string, list []pair, data []byte) (e transport.Envelope, err e
 	return e, err
 }
 
-// setOn sets the attribute that a header is.
+// setOn sets the attribute that the header holds.
 func (p *pair) setOn(e *transport.Envelope) error {
 	name, value := p.name, p.value
 	switch {
@@ -228,7 +228,7 @@ func (p *pair) setOn(e *transport.Envelope) error {
 	return e.SetAttribute(name, value)
 }
 
-// known reports whether a header is read; others may be repeated and be as they like.
+// known reports whether Decode uses a header. Others may be repeated and have any value.
 func known(name string) bool {
 	switch name {
 	case transport.AttrTraceParent, transport.AttrTraceState, "content-type", "nats-msg-id":
