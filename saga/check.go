@@ -10,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/mapping"
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
@@ -49,7 +50,7 @@ type checker struct {
 	names    map[contract.StepName]string // step names seen, and the path of each
 	steps    []checkedStep
 	tree     compensation.Node
-	compiled []*mapping // by step
+	compiled []*mapping.Mapping // by step
 	notes    []Problem
 	broken   map[*Schema]bool
 }
@@ -235,7 +236,7 @@ func (c *checker) finish() (*Definition, error) {
 }
 
 // collect numbers the steps from left to right.
-func (d *Definition) collect(nodes []Node, compiled []*mapping) {
+func (d *Definition) collect(nodes []Node, compiled []*mapping.Mapping) {
 	for i := range nodes {
 		if s := nodes[i].Step; s != nil {
 			n := len(d.steps)

@@ -1,13 +1,13 @@
 package saga
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/mapping"
 	"github.com/amends-dev/amends/saga/internal/quote"
 	"github.com/amends-dev/amends/saga/machine"
 )
@@ -30,9 +30,9 @@ type Definition struct {
 // compiledStep is a step with everything that is worked out once.
 type compiledStep struct {
 	Step
-	do      Action   // with the defaults filled in
-	undo    *Action  // with the defaults filled in; nil: there is none
-	request *mapping // nil: the step receives the saga's input byte for byte
+	do      Action           // with the defaults filled in
+	undo    *Action          // with the defaults filled in; nil: there is none
+	request *mapping.Mapping // nil: the step receives the saga's input byte for byte
 }
 
 // Ref is the definition's name and version.
@@ -112,9 +112,9 @@ func (d *Definition) Try(step contract.StepName, input []byte, results map[contr
 	if d.steps[i].request == nil {
 		return input, nil
 	}
-	data, err := d.steps[i].request.Make(input, func(step int) []byte { return results[d.steps[step].Name] })
-	if failed, ok := errors.AsType[*mappingError](err); ok {
-		return nil, fmt.Errorf("request of step %s: %w", step, failed.whole())
+	data, err := d.steps[i].request.Try(input, func(step int) []byte { return results[d.steps[step].Name] })
+	if err != nil {
+		return nil, fmt.Errorf("request of step %s: %w", step, err)
 	}
-	return data, err
+	return data, nil
 }

@@ -2,6 +2,8 @@ package saga
 
 import (
 	"time"
+
+	"github.com/amends-dev/amends/saga/internal/mapping"
 )
 
 // Limits of a definition (I10). Beyond them it is refused by New. Those of a run are in package
@@ -14,7 +16,10 @@ const (
 	// MaxAttempts bounds RetryPolicy.Attempts.
 	MaxAttempts = 10_000
 	// MaxExpression bounds the length of one CEL expression, in bytes.
-	MaxExpression = 16 << 10
+	MaxExpression = mapping.MaxExpression
+	// MaxExpressions bounds the CEL expressions of one definition together, in bytes:
+	// checking them is the most expensive thing that a definition can ask for.
+	MaxExpressions = mapping.MaxExpressions
 	// MaxTimeout bounds the timeout of an attempt, the wait between attempts and
 	// the deadline of a saga.
 	MaxTimeout = 366 * 24 * time.Hour

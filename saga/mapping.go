@@ -1,206 +1,69 @@
 package saga
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"reflect"
-	"strings"
+	"slices"
 
-	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/interpreter"
-
-	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/saga/internal/schema"
-	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/compensation"
+	"github.com/amends-dev/amends/saga/internal/mapping"
 )
 
-// mapping is a compiled CEL expression over the saga's input and the results of
-// steps. It is safe for concurrent use.
-type mapping struct {
-	expression string
-	program    cel.Program
-	quick      cel.Program // the same, for quickCost at most
-	least      int         // units that it costs
-	reads      []int       // of which steps it uses the results
-	tree       *ast.AST
-	types      *objectTypes
-	input      *Schema
-}
-
-// celName is how an expression writes a step's name. Names have no underscore,
-// so two of them never become the same.
-func celName(name contract.StepName) string { return strings.ReplaceAll(string(name), "-", "_") }
-
-// Make implements machine.Mapping: it makes the data of a request. JSON is read only as far as the expression
-// asks for it. The error is a *mappingError.
-func (m *mapping) Make(input []byte, results func(step int) []byte) ([]byte, error) {
-	e := evaluation{mapping: m, input: input, results: results, most: contract.MaxPayload}
-	out, err := e.run(m.program)
-	if err != nil {
-		return nil, m.failed(err)
+// mappings compiles every mapping, and checks that what each step's do receives
+// fits what its command takes.
+func (c *checker) mappings() {
+	c.compiled = make([]*mapping.Mapping, len(c.steps))
+	steps := make([]mapping.Step, len(c.steps))
+	total := 0
+	for i, s := range c.steps {
+		steps[i] = mapping.Step{Name: s.Name, With: s.Do.With, Request: c.sound(s.Do.Request), Result: c.sound(s.Do.Result)}
+		total += len(s.Do.With)
 	}
-	return out, nil
-}
-
-// Size implements machine.Mapping.
-func (m *mapping) Size(input []byte, results func(step int) []byte) int {
-	size := len(input)
-	for _, step := range m.reads {
-		size += len(results(step))
+	if total > MaxExpressions {
+		c.add("steps", fmt.Sprintf("the mappings are %d bytes long together", total),
+			fmt.Sprintf("at most %d are allowed; move work into the participants", MaxExpressions))
+		return
 	}
-	return size
-}
-
-// MakeWithin implements machine.Mapping, within the bounds of a quick evaluation.
-func (m *mapping) MakeWithin(input []byte, results func(step int) []byte) (out []byte, cost int, err error) {
-	e := evaluation{mapping: m, input: input, results: results, most: quickData, quick: true}
-	out, err = e.run(m.quick)
-	cost = e.cost + e.read/readPerUnit + len(out)/writtenPerUnit
-	cancelled, is := errors.AsType[interpreter.EvalCancelledError](err)
-	switch {
-	case e.costly || is && cancelled.Cause == interpreter.CostLimitExceeded:
-		return nil, cost, machine.ErrCostly
-	case err != nil:
-		return nil, cost, m.failed(err)
-	}
-	return out, cost, nil
-}
-
-// evaluation is one evaluation of a mapping at work.
-type evaluation struct {
-	*mapping
-
-	input   []byte
-	results func(step int) []byte
-	most    int // bytes of the request
-	quick   bool
-
-	read   int  // bytes of data
-	cost   int  // in units, without the data
-	costly bool // it is no quick one
-}
-
-func (e *evaluation) run(program cel.Program) ([]byte, error) {
-	v, details, err := program.Eval(map[string]any{
-		"input":  e.inputValue,
-		"result": &resultsValue{evaluation: e, read: map[string]ref.Val{}},
-	})
-	if details != nil && details.ActualCost() != nil {
-		e.cost = int(*details.ActualCost())
-	}
-	if err != nil || e.costly {
-		return nil, err
-	}
-	w := newJSONWriter(e.most)
-	if err := w.value(v); err != nil {
-		e.costly = e.quick && w.full
-		return nil, err
-	}
-	return w.buffer.Bytes(), nil
-}
-
-// inputValue is the variable input, which is read when it is asked for.
-func (e *evaluation) inputValue() any {
-	raw, err := e.readData(e.input)
-	if err != nil {
-		return types.WrapErr(err.at("the saga's input"))
-	}
-	return value(e.mapping.input, raw, "input")
-}
-
-// readData reads data, unless it is too much for a quick evaluation.
-func (e *evaluation) readData(data []byte) (any, *dataFault) {
-	if e.read += len(data); e.quick && e.read > quickData {
-		e.costly = true
-		return nil, &dataFault{fault: faultCost}
-	}
-	raw, err := schema.ReadJSON(data)
-	if err != nil {
-		return nil, &dataFault{fault: fault(err.Said), full: err.Full}
-	}
-	return raw, nil
-}
-
-// resultsValue is the variable result: a field for each step, read when it is
-// asked for, once, also where that fails: an expression may ask again and again.
-type resultsValue struct {
-	evaluation *evaluation
-	found      map[string][]byte  // nil: nothing yet
-	read       map[string]ref.Val // faults too
-}
-
-func (r *resultsValue) data(name string) []byte {
-	data, ok := r.found[name]
-	if !ok {
-		data = r.find(name)
-		if r.found == nil {
-			r.found = map[string][]byte{}
+	input, before := c.sound(c.spec.Input), before(&c.tree, len(c.steps))
+	compiler := mapping.NewCompiler(input, steps, before)
+	for i, s := range c.steps {
+		switch {
+		case before[i] == nil: // not in the tree; that was reported
+		case s.Do.With == "":
+			for _, p := range mapping.Fit(steps[i].Request, input) {
+				c.add(s.path+".do", "receives the saga's input as it is, but "+p.What, "map it with a CEL expression (with)")
+			}
+		case len(s.Do.With) <= MaxExpression:
+			compiled, problems, notes := compiler.Compile(i)
+			c.compiled[i] = compiled
+			for _, p := range problems {
+				c.add(s.path+".do.with", p.What, p.Fix)
+			}
+			for _, n := range notes {
+				c.notes = append(c.notes, Problem{s.path + ".do.with", n.What, n.Fix})
+			}
 		}
-		r.found[name] = data
 	}
-	return data
 }
 
-func (r *resultsValue) find(name string) []byte {
-	step, ok := r.evaluation.types.numbers[name]
-	if !ok {
-		return nil
+// before says for each leaf which leaves are certainly done when it begins; nil
+// for what is not in the tree.
+func before(root *compensation.Node, leaves int) [][]bool {
+	all := make([][]bool, leaves)
+	var walk func(n *compensation.Node, done []bool)
+	walk = func(n *compensation.Node, done []bool) {
+		if n.Shape == compensation.Leaf {
+			all[n.Step] = done
+			return
+		}
+		for i := range n.Children {
+			child := &n.Children[i]
+			walk(child, done)
+			if n.Shape == compensation.Sequence {
+				done = slices.Clone(done)
+				child.Leaves(func(leaf *compensation.Node) bool { done[leaf.Step] = true; return true })
+			}
+		}
 	}
-	data := r.evaluation.results(step)
-	if string(bytes.TrimSpace(data)) == "null" {
-		return nil
-	}
-	return data
+	walk(root, make([]bool, leaves))
+	return all
 }
-
-func (r *resultsValue) has(name string) bool { return len(r.data(name)) > 0 }
-
-func (r *resultsValue) field(name string) (any, error) {
-	v, ok := r.read[name]
-	if !ok {
-		v = r.readField(name)
-		r.read[name] = v
-	}
-	return found(v)
-}
-
-func (r *resultsValue) readField(name string) ref.Val {
-	where := "result." + name
-	data := r.data(name)
-	if len(data) == 0 {
-		return types.WrapErr(&dataFault{where: where, fault: faultNoResult})
-	}
-	raw, err := r.evaluation.readData(data)
-	if err != nil {
-		return types.WrapErr(err.at(where))
-	}
-	return value(r.evaluation.types.results[name], raw, where)
-}
-
-// ConvertToNative implements ref.Val.
-func (r *resultsValue) ConvertToNative(t reflect.Type) (any, error) {
-	return nil, fmt.Errorf("result does not become a %v", t)
-}
-
-// ConvertToType implements ref.Val.
-func (r *resultsValue) ConvertToType(t ref.Type) ref.Val {
-	return types.NewErr("result does not become a %s", t.TypeName())
-}
-
-// Equal implements ref.Val.
-func (r *resultsValue) Equal(ref.Val) ref.Val {
-	return types.NewErr("result as a whole cannot be compared")
-}
-
-// Type implements ref.Val.
-func (r *resultsValue) Type() ref.Type { return resultsType }
-
-// Value implements ref.Val.
-func (r *resultsValue) Value() any { return r }
-
-// AggregateSize implements types.AggregateSizeVisitor.
-func (r *resultsValue) AggregateSize(types.AggregateSizer) uint32 { return 1 }

@@ -1,11 +1,6 @@
 package saga
 
-import (
-	"maps"
-	"slices"
-
-	"github.com/amends-dev/amends/saga/internal/schema"
-)
+import "github.com/amends-dev/amends/saga/internal/schema"
 
 // Limits of one Schema (I10). A schema written by hand beyond them is refused by
 // New; one derived from a Go type says any from there on.
@@ -56,5 +51,3 @@ type Schema = schema.Schema
 // A type that cannot be JSON, such as a channel, is reported where the schema is
 // used, by New or Define.
 func SchemaFor[T any]() *Schema { return schema.For[T]() }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

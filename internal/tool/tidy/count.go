@@ -19,7 +19,7 @@ var bound = regexp.MustCompile(`(?:at most|up to|more than|longer than|beyond|1 
 // alwaysMany are files whose counts are never 1, each with why.
 var alwaysMany = map[string]string{
 	"contract/name.go":                     "beyond the bound of a name, which is told behind it",
-	"saga/celcheck.go":                     "beyond a limit, which the fix names",
+	"saga/mapping.go":                      "beyond a limit, which the fix names",
 	"saga/check.go":                        "beyond a limit, which the fix names",
 	"saga/machine/operate.go":              "limits",
 	"saga/walk.go":                         "beyond a limit, which the fix names",

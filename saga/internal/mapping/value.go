@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ import (
 // was read, so that passing it on changes nothing, fields that the schema does
 // not know and the digits of numbers included.
 type object struct {
-	schema *Schema
+	schema *schema.Schema
 	where  string             // how an expression reaches it, for messages
 	raw    map[string]any     // as encoding/json reads it with UseNumber
 	read   map[string]ref.Val // faults too
@@ -27,7 +27,7 @@ type object struct {
 	size   uint32             // 0: not worked out yet
 }
 
-func newObject(s *Schema, where string, raw map[string]any) *object {
+func newObject(s *schema.Schema, where string, raw map[string]any) *object {
 	return &object{schema: s, where: where, raw: raw, read: map[string]ref.Val{}}
 }
 
@@ -41,13 +41,13 @@ func (o *object) field(name string) (any, error) {
 	if v, ok := o.read[name]; ok {
 		return found(v)
 	}
-	schema := o.schema.Fields[name]
+	known := o.schema.Fields[name]
 	raw, present := o.raw[name]
 	where := o.where + "." + name
-	if raw == nil && !schema.IsAny() {
+	if raw == nil && !known.IsAny() {
 		switch {
-		case (present || schema.Optional) && schema.CanBeEmpty():
-		case schema.Optional:
+		case (present || known.Optional) && known.CanBeEmpty():
+		case known.Optional:
 			return nil, &dataFault{where: where, fault: faultMissing}
 		default:
 			return nil, &dataFault{where: where, fault: faultLack}
@@ -55,7 +55,7 @@ func (o *object) field(name string) (any, error) {
 	} else if !present {
 		return nil, &dataFault{where: where, fault: faultMissing}
 	}
-	v := value(schema, raw, where)
+	v := value(known, raw, where)
 	o.read[name] = v
 	return found(v)
 }
@@ -151,47 +151,47 @@ func rawSize(raw any) uint32 {
 
 // value makes a CEL value of JSON, as its schema says. What does not fit is an
 // error value.
-func value(s *Schema, raw any, where string) ref.Val {
+func value(s *schema.Schema, raw any, where string) ref.Val {
 	if s.IsAny() {
 		return anyValue(raw, where)
 	}
 	switch v := raw.(type) {
 	case nil:
 		switch {
-		case s.Kind == SchemaList:
+		case s.Kind == schema.List:
 			return types.NewRefValList(types.DefaultTypeAdapter, nil)
-		case s.Kind == SchemaMap:
+		case s.Kind == schema.Map:
 			return newSortedMap(nil)
-		case s.Kind == SchemaBytes:
+		case s.Kind == schema.Bytes:
 			return types.String("")
 		case s.Optional:
 			return types.NullValue
 		}
 	case bool:
-		if s.Kind == SchemaBool {
+		if s.Kind == schema.Bool {
 			return types.Bool(v)
 		}
 	case string:
-		if s.Kind == SchemaString || s.Kind == SchemaTime || s.Kind == SchemaBytes {
+		if s.Kind == schema.String || s.Kind == schema.Time || s.Kind == schema.Bytes {
 			return types.String(v)
 		}
 	case json.Number:
-		if s.Kind == SchemaInt || s.Kind == SchemaDouble {
-			n := number(v, s.Kind == SchemaDouble, where)
+		if s.Kind == schema.Int || s.Kind == schema.Double {
+			n := number(v, s.Kind == schema.Double, where)
 			if types.IsError(n) {
 				return n
 			}
 			return withText(n, v)
 		}
 	case []any:
-		if s.Kind == SchemaList {
+		if s.Kind == schema.List {
 			return list(s.Items, v, where)
 		}
 	case map[string]any:
 		switch s.Kind {
-		case SchemaObject:
+		case schema.Object:
 			return newObject(s, where, v)
-		case SchemaMap:
+		case schema.Map:
 			return stringMap(s.Items, v, where)
 		}
 	}
@@ -218,7 +218,7 @@ func anyValue(raw any, where string) ref.Val {
 	return types.NullValue
 }
 
-func list(items *Schema, raw []any, where string) ref.Val {
+func list(items *schema.Schema, raw []any, where string) ref.Val {
 	values := make([]ref.Val, len(raw))
 	for i, item := range raw {
 		v := value(items, item, where+"[]")
@@ -230,7 +230,7 @@ func list(items *Schema, raw []any, where string) ref.Val {
 	return types.NewRefValList(types.DefaultTypeAdapter, values)
 }
 
-func stringMap(items *Schema, raw map[string]any, where string) ref.Val {
+func stringMap(items *schema.Schema, raw map[string]any, where string) ref.Val {
 	values := make(map[ref.Val]ref.Val, len(raw))
 	for _, key := range sortedKeys(raw) {
 		v := value(items, raw[key], where+"[]")

@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"fmt"
@@ -29,8 +29,8 @@ func (estimator) EstimateCallCost(_, _ string, _ *cost.AstNode, _ []cost.AstNode
 
 // estimate returns the least that an expression costs. It refuses one that always costs too
 // much, and notes one that does with much data.
-func (m *mapper) estimate(checked *cel.Ast) (least int, problems, notes []Problem) {
-	estimated, err := m.env.EstimateCost(checked, estimator{})
+func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Problem) {
+	estimated, err := c.env.EstimateCost(checked, estimator{})
 	if !skips(checked) {
 		least = int(min(estimated.Min, 2*maxCost))
 	}

@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"sync"
@@ -6,16 +6,13 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/overloads"
+
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// MaxExpressions bounds the CEL expressions of one definition together, in bytes
-// (I10): checking them is the most expensive thing that a definition can ask for.
-// Beyond it New refuses.
-const MaxExpressions = 64 << 10
-
 // Limits of one CEL expression, beside MaxExpression (I10). An expression whose
-// text is beyond them is refused by New. What an evaluation may cost is said in
-// celcost.go.
+// text is beyond them is refused. What an evaluation may cost is said in
+// cost.go.
 const (
 	// maxExpressionDepth bounds how deep an expression is nested.
 	maxExpressionDepth = 100
@@ -60,7 +57,7 @@ func withoutZone(function, overload string) *env.Function {
 }
 
 // mappingEnv is the environment of a definition's mappings.
-func mappingEnv(t *objectTypes, input *Schema) (*cel.Env, error) {
+func mappingEnv(t *objectTypes, input *schema.Schema) (*cel.Env, error) {
 	base, err := baseEnv()
 	if err != nil {
 		return nil, err

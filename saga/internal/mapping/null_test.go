@@ -1,19 +1,19 @@
-package saga
+package mapping
 
 import (
 	"testing"
 
-	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // TestNullIsMissing: for has() and ? it is the same whether a value is missing or null, and
 // whether a schema says what it is or nothing does.
 func TestNullIsMissing(t *testing.T) {
-	text := &Schema{Kind: SchemaString, Optional: true}
-	address := &Schema{Kind: SchemaObject, Optional: true, Fields: map[string]*Schema{"zip": text}}
-	input := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{
-		"note": text, "any": {Kind: SchemaAny, Optional: true}, "address": address,
-		"labels": {Kind: SchemaMap, Items: text, Optional: true}, "lines": {Kind: SchemaList, Items: text, Optional: true},
+	text := &schema.Schema{Kind: schema.String, Optional: true}
+	address := &schema.Schema{Kind: schema.Object, Optional: true, Fields: map[string]*schema.Schema{"zip": text}}
+	input := &schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{
+		"note": text, "any": {Kind: schema.Any, Optional: true}, "address": address,
+		"labels": {Kind: schema.Map, Items: text, Optional: true}, "lines": {Kind: schema.List, Items: text, Optional: true},
 	}}
 	const fails = "fails"
 	for _, test := range []struct {
@@ -52,8 +52,8 @@ func TestNullIsMissing(t *testing.T) {
 		{`has(result.step_one)`, map[string]string{``: `false`, `null`: `false`, `{}`: `true`}},
 		{`result.?step_one.?note.orValue("-")`, map[string]string{``: `"-"`, `null`: `"-"`, `{}`: `"-"`, `{"note":null}`: `"-"`, `{"note":"n"}`: `"n"`}},
 	} {
-		for name, schema := range map[string]*Schema{"a schema": input, "none": nil} {
-			def, err := secretive(contract.KindRetriable, schema, test.with)
+		for name, input := range map[string]*schema.Schema{"a schema": input, "none": nil} {
+			mapped, err := second(input, test.with)
 			if err != nil {
 				t.Errorf("%s, %s: %v", test.with, name, err)
 				continue
@@ -63,7 +63,7 @@ func TestNullIsMissing(t *testing.T) {
 				if whole == "" || whole == "null" {
 					whole = "{}"
 				}
-				got, err := def.request(1, []byte(whole), func(int) []byte { return []byte(data) })
+				got, err := mapped.Make([]byte(whole), func(int) []byte { return []byte(data) })
 				if err != nil && want != fails || err == nil && string(got) != want {
 					t.Errorf("%s of %s with %s: %s, %v, want %s", test.with, data, name, got, err, want)
 				}
@@ -71,11 +71,11 @@ func TestNullIsMissing(t *testing.T) {
 		}
 	}
 	// It has no other meaning in a map that the expression makes.
-	def, err := secretive(contract.KindRetriable, nil, `[has({"a": null}.a), {"a": null}.?a.hasValue(), [null][?0].hasValue(), optional.of(null).hasValue(), "a" in {"a": null}]`)
+	mapped, err := second(nil, `[has({"a": null}.a), {"a": null}.?a.hasValue(), [null][?0].hasValue(), optional.of(null).hasValue(), "a" in {"a": null}]`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := def.request(1, nil, nil); err != nil || string(got) != `[false,false,false,true,true]` {
+	if got, err := mapped.Make(nil, nil); err != nil || string(got) != `[false,false,false,true,true]` {
 		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -1,7 +1,9 @@
-package saga
+package mapping
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
@@ -9,6 +11,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/amends-dev/amends/saga/internal/quote"
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // fitter checks that what an expression makes fits a schema: field by field
@@ -25,18 +28,18 @@ func (f *fitter) add(what, fix string) {
 
 // expr checks e against want; field is where the value will stand in the
 // request, empty for the whole.
-func (f *fitter) expr(want *Schema, e ast.Expr, field string) {
+func (f *fitter) expr(want *schema.Schema, e ast.Expr, field string) {
 	if want.IsAny() {
 		return
 	}
 	switch {
-	case e.Kind() == ast.MapKind && want.Kind == SchemaObject:
+	case e.Kind() == ast.MapKind && want.Kind == schema.Object:
 		f.object(want, e.AsMap(), field)
-	case e.Kind() == ast.MapKind && want.Kind == SchemaMap:
+	case e.Kind() == ast.MapKind && want.Kind == schema.Map:
 		for _, entry := range e.AsMap().Entries() {
 			f.entry(want.Items, entry.AsMapEntry(), field+"[]")
 		}
-	case e.Kind() == ast.ListKind && want.Kind == SchemaList:
+	case e.Kind() == ast.ListKind && want.Kind == schema.List:
 		for i, element := range e.AsList().Elements() {
 			if e.AsList().IsOptional(int32(i)) {
 				f.typ(want.Items, optionalOf(f.ast.GetType(element.ID())), field+"[]")
@@ -47,7 +50,7 @@ func (f *fitter) expr(want *Schema, e ast.Expr, field string) {
 	case isCall(e, operators.Conditional):
 		f.expr(want, e.AsCall().Args()[1], field)
 		f.expr(want, e.AsCall().Args()[2], field)
-	case e.Kind() == ast.ComprehensionKind && want.Kind == SchemaList:
+	case e.Kind() == ast.ComprehensionKind && want.Kind == schema.List:
 		if element := mapped(e.AsComprehension()); element != nil {
 			f.expr(want.Items, element, field+"[]")
 			return
@@ -59,7 +62,7 @@ func (f *fitter) expr(want *Schema, e ast.Expr, field string) {
 }
 
 // object checks a map that is written out against the fields of an object.
-func (f *fitter) object(want *Schema, m ast.MapExpr, field string) {
+func (f *fitter) object(want *schema.Schema, m ast.MapExpr, field string) {
 	seen := map[string]bool{}
 	open := false
 	for _, e := range m.Entries() {
@@ -76,24 +79,24 @@ func (f *fitter) object(want *Schema, m ast.MapExpr, field string) {
 			f.add(fmt.Sprintf("%s is there twice", where(own)), "keep one")
 		}
 		seen[name] = true
-		schema := want.Fields[name]
-		if schema == nil {
+		its := want.Fields[name]
+		if its == nil {
 			f.add(fmt.Sprintf("%s is not known to the command", where(own)),
 				"it would be dropped without a word; "+known(want))
 			continue
 		}
-		f.entry(schema, entry, own)
+		f.entry(its, entry, own)
 	}
 	for _, name := range sortedKeys(want.Fields) {
-		if schema := want.Fields[name]; !seen[name] && !schema.Optional && !open {
-			f.add(fmt.Sprintf("%s (%s) is missing", where(strings.TrimPrefix(field+"."+name, ".")), schema.Word()), "the command needs it: add it")
+		if its := want.Fields[name]; !seen[name] && !its.Optional && !open {
+			f.add(fmt.Sprintf("%s (%s) is missing", where(strings.TrimPrefix(field+"."+name, ".")), its.Word()), "the command needs it: add it")
 		}
 	}
 }
 
 // entry checks the value of a key. {?"note": input.?note} leaves the field out
 // when there is no value, so the field has to be optional.
-func (f *fitter) entry(want *Schema, entry ast.MapEntry, field string) {
+func (f *fitter) entry(want *schema.Schema, entry ast.MapEntry, field string) {
 	if !entry.IsOptional() {
 		f.expr(want, entry.Value(), field)
 		return
@@ -106,7 +109,7 @@ func (f *fitter) entry(want *Schema, entry ast.MapEntry, field string) {
 }
 
 // typ checks a value of which the type is known.
-func (f *fitter) typ(want *Schema, t *types.Type, field string) {
+func (f *fitter) typ(want *schema.Schema, t *types.Type, field string) {
 	if want.IsAny() {
 		return
 	}
@@ -126,12 +129,12 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 			return
 		}
 	case types.ListKind:
-		if want.Kind == SchemaList {
+		if want.Kind == schema.List {
 			f.typ(want.Items, t.Parameters()[0], field+"[]")
 			return
 		}
 	case types.MapKind:
-		if want.Kind == SchemaMap {
+		if want.Kind == schema.Map {
 			f.typ(want.Items, t.Parameters()[1], field+"[]")
 			return
 		}
@@ -148,18 +151,21 @@ func (f *fitter) typ(want *Schema, t *types.Type, field string) {
 }
 
 // primitiveFits says which values of CEL may stand for which kinds.
-var primitiveFits = map[types.Kind]map[SchemaKind]bool{
-	types.BoolKind:      {SchemaBool: true},
-	types.IntKind:       {SchemaInt: true, SchemaDouble: true},
-	types.UintKind:      {SchemaInt: true, SchemaDouble: true},
-	types.DoubleKind:    {SchemaDouble: true},
-	types.StringKind:    {SchemaString: true, SchemaTime: true, SchemaBytes: true},
-	types.BytesKind:     {SchemaBytes: true, SchemaString: true},
-	types.TimestampKind: {SchemaTime: true, SchemaString: true},
+var primitiveFits = map[types.Kind]map[schema.Kind]bool{
+	types.BoolKind:      {schema.Bool: true},
+	types.IntKind:       {schema.Int: true, schema.Double: true},
+	types.UintKind:      {schema.Int: true, schema.Double: true},
+	types.DoubleKind:    {schema.Double: true},
+	types.StringKind:    {schema.String: true, schema.Time: true, schema.Bytes: true},
+	types.BytesKind:     {schema.Bytes: true, schema.String: true},
+	types.TimestampKind: {schema.Time: true, schema.String: true},
 }
 
+// Fit checks that data like have, which is passed on as it is, may stand where want is taken.
+func Fit(want, have *schema.Schema) []Problem { return fitSchema(want, have, "") }
+
 // fitSchema checks that data like have may stand where want is taken.
-func fitSchema(want, have *Schema, field string) []Problem {
+func fitSchema(want, have *schema.Schema, field string) []Problem {
 	if want.IsAny() || have.IsAny() {
 		return nil
 	}
@@ -168,15 +174,15 @@ func fitSchema(want, have *Schema, field string) []Problem {
 			Fix: "make it optional for the command, or always give it"}}
 	}
 	switch {
-	case want.Kind == SchemaObject && have.Kind == SchemaObject:
+	case want.Kind == schema.Object && have.Kind == schema.Object:
 		return fitFields(want, have, field)
-	case want.Kind == SchemaMap && have.Kind == SchemaObject:
+	case want.Kind == schema.Map && have.Kind == schema.Object:
 		var problems []Problem
 		for _, name := range sortedKeys(have.Fields) {
 			problems = append(problems, fitSchema(want.Items, have.Fields[name], field+"."+name)...)
 		}
 		return problems
-	case want.Kind == have.Kind && (want.Kind == SchemaList || want.Kind == SchemaMap):
+	case want.Kind == have.Kind && (want.Kind == schema.List || want.Kind == schema.Map):
 		return fitSchema(want.Items, have.Items, field+"[]")
 	case want.Kind == have.Kind, kindFits[have.Kind][want.Kind]:
 		return nil
@@ -185,14 +191,14 @@ func fitSchema(want, have *Schema, field string) []Problem {
 		Fix: "pass another value"}}
 }
 
-var kindFits = map[SchemaKind]map[SchemaKind]bool{
-	SchemaInt:    {SchemaDouble: true},
-	SchemaString: {SchemaTime: true, SchemaBytes: true},
-	SchemaTime:   {SchemaString: true},
-	SchemaBytes:  {SchemaString: true},
+var kindFits = map[schema.Kind]map[schema.Kind]bool{
+	schema.Int:    {schema.Double: true},
+	schema.String: {schema.Time: true, schema.Bytes: true},
+	schema.Time:   {schema.String: true},
+	schema.Bytes:  {schema.String: true},
 }
 
-func fitFields(want, have *Schema, field string) []Problem {
+func fitFields(want, have *schema.Schema, field string) []Problem {
 	var problems []Problem
 	for _, name := range sortedKeys(want.Fields) {
 		own := strings.TrimPrefix(field+"."+name, ".")
@@ -252,7 +258,7 @@ func where(field string) string {
 	return "the field " + quote.Short(field)
 }
 
-func known(s *Schema) string {
+func known(s *schema.Schema) string {
 	if len(s.Fields) == 0 {
 		return "the command takes no fields"
 	}
@@ -260,10 +266,12 @@ func known(s *Schema) string {
 }
 
 // conversion is the CEL function that makes such a value.
-func conversion(s *Schema) string {
+func conversion(s *schema.Schema) string {
 	switch s.Kind {
-	case SchemaInt, SchemaDouble, SchemaBool:
+	case schema.Int, schema.Double, schema.Bool:
 		return string(s.Kind)
 	}
 	return "string"
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

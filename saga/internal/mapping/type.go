@@ -1,9 +1,11 @@
-package saga
+package mapping
 
 import (
 	"fmt"
 
 	"cel.dev/cel-go/common/types"
+
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // objectTypes gives CEL the types of a definition's data: each object schema is
@@ -11,38 +13,55 @@ import (
 // way of a variable.
 type objectTypes struct {
 	types.Provider
-	schemas map[string]*Schema // of object types by name
-	results map[string]*Schema // of steps by CEL name; nil: any
-	numbers map[string]int     // of steps by CEL name
+	schemas map[string]*schema.Schema // of object types by name
+	results map[string]*schema.Schema // of steps by CEL name; nil: any
+	numbers map[string]int            // of steps by CEL name
 }
+
+var _ types.Provider = (*objectTypes)(nil)
 
 // resultsType is the type of the variable result: one field for each step.
 var resultsType = types.NewObjectType("object result")
 
 // typeOf is the CEL type of data; where is how an expression reaches it.
-func (t *objectTypes) typeOf(s *Schema, where string) *types.Type {
+func (t *objectTypes) typeOf(s *schema.Schema, where string) *types.Type {
 	if s.IsAny() {
 		return types.DynType
 	}
 	switch s.Kind {
-	case SchemaObject:
+	case schema.Object:
 		name := "object " + where
 		if t.schemas[name] != s { // learn has put it there: evaluations only read
 			t.schemas[name] = s
 		}
 		return types.NewObjectType(name)
-	case SchemaList:
+	case schema.List:
 		return types.NewListType(t.typeOf(s.Items, where+"[]"))
-	case SchemaMap:
+	case schema.Map:
 		return types.NewMapType(types.StringType, t.typeOf(s.Items, where+"[]"))
-	case SchemaInt:
+	case schema.Int:
 		return types.IntType
-	case SchemaDouble:
+	case schema.Double:
 		return types.DoubleType
-	case SchemaBool:
+	case schema.Bool:
 		return types.BoolType
 	}
 	return types.StringType // time and bytes travel as strings
+}
+
+// learn makes the object types within s known before any expression is checked,
+// so that nothing is written while several are.
+func (t *objectTypes) learn(s *schema.Schema, where string) {
+	t.typeOf(s, where)
+	if s.IsAny() {
+		return
+	}
+	for name, field := range s.Fields {
+		t.learn(field, where+"."+name)
+	}
+	if s.Items != nil {
+		t.learn(s.Items, where+"[]")
+	}
 }
 
 // FindStructType implements types.Provider.

@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"errors"
@@ -102,7 +102,7 @@ func (e *mappingError) text(why error) string {
 }
 
 // failed says why an evaluation failed.
-func (m *mapping) failed(err error) *mappingError {
+func (m *Mapping) failed(err error) *mappingError {
 	e := &mappingError{expression: m.expression, full: err}
 	value, isValue := errors.AsType[*types.Err](err)
 	var node ast.Expr

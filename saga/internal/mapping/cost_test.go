@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/datatest"
+	"github.com/amends-dev/amends/saga/internal/schema"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -107,11 +109,11 @@ var pinned = map[string]int{
 func TestCostFollowsWork(t *testing.T) {
 	costOf := func(t *testing.T, w worth, n int) int {
 		t.Helper()
-		def, err := secretive(contract.KindRetriable, nil, w.with)
+		mapped, err := second(nil, w.with)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := evaluation{mapping: def.steps[1].request, input: []byte(w.data(n)), results: func(int) []byte { return nil }, most: contract.MaxPayload}
+		e := evaluation{Mapping: mapped, input: []byte(w.data(n)), results: func(int) []byte { return nil }, most: contract.MaxPayload}
 		if _, err := e.run(e.program); err != nil && e.cost == 0 {
 			t.Fatal(err)
 		}
@@ -129,14 +131,14 @@ func TestCostFollowsWork(t *testing.T) {
 		})
 	}
 	t.Run("equal objects", func(t *testing.T) {
-		object := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"l": {Kind: SchemaList, Items: &Schema{Kind: SchemaInt}}}}
-		def, err := secretive(contract.KindRetriable, &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"a": object}}, `[1,2,3,4,5].map(x, input.a == input.a)`)
+		object := &schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{"l": {Kind: schema.List, Items: &schema.Schema{Kind: schema.Int}}}}
+		mapped, err := second(&schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{"a": object}}, `[1,2,3,4,5].map(x, input.a == input.a)`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var costs []int
 		for _, n := range []int{100, 1000} {
-			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"a":{"l":` + ones(n) + `}}`), most: contract.MaxPayload}
+			e := evaluation{Mapping: mapped, input: []byte(`{"a":{"l":` + ones(n) + `}}`), most: contract.MaxPayload}
 			if _, err := e.run(e.program); err != nil {
 				t.Fatal(err)
 			}
@@ -174,14 +176,14 @@ func TestCostIsBounded(t *testing.T) {
 		`input.l.all(x, input.l == input.l)`,
 		`input.l.all(x, size(input.s) > 0)`,
 	} {
-		def, err := secretive(contract.KindRetriable, nil, with)
+		mapped, err := second(nil, with)
 		if err != nil {
 			t.Fatal(err)
 		}
 		input := fmt.Sprintf(`{"l":%s,"s":%s,"p":"(x?a?a?a?a?a?a?a?)*y"}`, ones(most/4), text(most/2))
-		e := evaluation{mapping: def.steps[1].request, input: []byte(input), results: func(int) []byte { return nil }, most: contract.MaxPayload}
+		e := evaluation{Mapping: mapped, input: []byte(input), results: func(int) []byte { return nil }, most: contract.MaxPayload}
 		_, err = e.run(e.program)
-		if err == nil || !strings.Contains(def.steps[1].request.failed(err).Error(), "it costs more") {
+		if err == nil || !strings.Contains(mapped.failed(err).Error(), "it costs more") {
 			t.Errorf("%s: %.100v, at a cost of %d", with, err, e.cost)
 		}
 	}
@@ -211,7 +213,7 @@ func TestEstimate(t *testing.T) {
 		{nested(6, ten), true, false},
 		{`input.hurry ? dyn(1) : dyn(` + nested(6, ten) + `)`, false, true},
 	} {
-		def, err := secretive(contract.KindRetriable, nil, tt.with)
+		_, notes, err := noted(nil, tt.with)
 		if refused := err != nil && strings.Contains(err.Error(), "whatever the data is"); refused != tt.refused || err != nil && !refused {
 			t.Errorf("%s: refused %v: %v", tt.with, refused, err)
 			continue
@@ -219,8 +221,8 @@ func TestEstimate(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if noted := len(def.Notes()) == 1; noted != tt.note || noted && def.Notes()[0].Path != "steps[1] (step-two).do.with" {
-			t.Errorf("%s: %v", tt.with, def.Notes())
+		if noted := len(notes) == 1; noted != tt.note {
+			t.Errorf("%s: %v", tt.with, notes)
 		}
 	}
 }
@@ -231,15 +233,15 @@ func TestEstimateIsALowerBound(t *testing.T) {
 	compared := 0
 	rapid.Check(t, func(t *rapid.T) {
 		for range 10 {
-			var c canaries
-			with := expression(t, 3, nil)
-			def, err := secretive(contract.KindRetriable, nil, with)
+			var c datatest.Canaries
+			with := datatest.Expression(t, 3, nil)
+			mapped, err := second(nil, with)
 			if err != nil {
 				continue
 			}
-			m := def.steps[1].request
-			input, result := c.document(t), c.document(t)
-			e := evaluation{mapping: m, input: []byte(input), results: func(int) []byte { return []byte(result) }, most: contract.MaxPayload}
+			m := mapped
+			input, result := c.Document(t), c.Document(t)
+			e := evaluation{Mapping: m, input: []byte(input), results: func(int) []byte { return []byte(result) }, most: contract.MaxPayload}
 			if _, err := e.run(e.program); err != nil {
 				continue
 			}
@@ -259,13 +261,13 @@ func TestEstimateIsALowerBound(t *testing.T) {
 func BenchmarkCost(b *testing.B) {
 	for _, w := range worths() {
 		b.Run(w.name, func(b *testing.B) {
-			def, err := secretive(contract.KindRetriable, nil, w.with)
+			mapped, err := second(nil, w.with)
 			if err != nil {
 				b.Fatal(err)
 			}
 			input, cost := []byte(w.data(2000)), 0
 			for b.Loop() {
-				e := evaluation{mapping: def.steps[1].request, input: input, results: func(int) []byte { return nil }, most: contract.MaxPayload}
+				e := evaluation{Mapping: mapped, input: input, results: func(int) []byte { return nil }, most: contract.MaxPayload}
 				_, _ = e.run(e.program)
 				cost = e.cost
 			}
@@ -301,16 +303,16 @@ func TestPatternsAreReadWithinBounds(t *testing.T) {
 		if (err != nil) != tt.refused {
 			t.Errorf("%.40s: refused: %v", tt.pattern, err)
 		}
-		_, err = secretive(contract.KindRetriable, nil, fmt.Sprintf(`input.s.matches(%q)`, tt.pattern))
+		_, err = second(nil, fmt.Sprintf(`input.s.matches(%q)`, tt.pattern))
 		if (err != nil) != tt.refused {
 			t.Errorf("%.40s, written out: refused: %v", tt.pattern, err)
 		}
-		def, err := secretive(contract.KindRetriable, nil, `{"a": input.s.matches(input.p)}`)
+		mapped, err := second(nil, `{"a": input.s.matches(input.p)}`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		input := fmt.Appendf(nil, `{"s":"a","p":%q}`, tt.pattern)
-		if _, _, err := def.steps[1].request.MakeWithin(input, nil); errors.Is(err, machine.ErrCostly) != tt.slow {
+		if _, _, err := mapped.MakeWithin(input, nil); errors.Is(err, machine.ErrCostly) != tt.slow {
 			t.Errorf("%.40s: among other decisions: %v", tt.pattern, err)
 		}
 		if !tt.refused && readingCost(tt.pattern) > maxCost {
@@ -352,12 +354,12 @@ func TestContains(t *testing.T) {
 		}
 	})
 	const sameSum = "seabaabnkp" // as that of ten times a
-	def, err := secretive(contract.KindRetriable, nil, `input.l.all(x, input.s.contains(input.p) || true)`)
+	mapped, err := second(nil, `input.l.all(x, input.s.contains(input.p) || true)`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	input := fmt.Sprintf(`{"l":%s,"s":"%s","p":"%s"}`, ones(100), strings.Repeat("a", 1<<20), strings.Repeat("a", 1<<19)+sameSum)
-	e := evaluation{mapping: def.steps[1].request, input: []byte(input), most: contract.MaxPayload}
+	e := evaluation{Mapping: mapped, input: []byte(input), most: contract.MaxPayload}
 	ended := make(chan error, 1)
 	go func() {
 		_, err := e.run(e.program)
@@ -382,12 +384,12 @@ func TestResultsAreReadOnce(t *testing.T) {
 		`input.l.all(x, result.step_one.a == x || true)`,
 	} {
 		for _, result := range []string{``, `  null`, `  {"a":1}`, `{"a":1`, `[1]`} {
-			def, err := secretive(contract.KindRetriable, nil, with)
+			mapped, err := second(nil, with)
 			if err != nil {
 				t.Fatal(err)
 			}
 			asked := 0
-			e := evaluation{mapping: def.steps[1].request, input: []byte(`{"l":` + ones(100) + `}`), most: contract.MaxPayload,
+			e := evaluation{Mapping: mapped, input: []byte(`{"l":` + ones(100) + `}`), most: contract.MaxPayload,
 				results: func(int) []byte { asked++; return []byte(result) }}
 			_, _ = e.run(e.program)
 			if read := e.read - len(e.input); asked != 1 || read > len(result) {
@@ -395,7 +397,7 @@ func TestResultsAreReadOnce(t *testing.T) {
 			}
 		}
 	}
-	o := newObject(&Schema{Kind: SchemaObject, Fields: map[string]*Schema{"l": {Kind: SchemaList, Items: &Schema{Kind: SchemaInt}}}}, "input",
+	o := newObject(&schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{"l": {Kind: schema.List, Items: &schema.Schema{Kind: schema.Int}}}}, "input",
 		map[string]any{"l": []any{"no number"}})
 	if _, err := o.field("l"); err == nil || o.read["l"] == nil {
 		t.Errorf("a field that does not fit: %v, and is remembered as %v", err, o.read["l"])

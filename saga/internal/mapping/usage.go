@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 
 // usage finds out whether a mapping uses results that are not certainly there.
 type usage struct {
-	*mapper
+	*Compiler
 	step     int   // whose mapping it is
 	reads    []int // whose results it uses
 	problems []Problem

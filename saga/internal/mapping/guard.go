@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"fmt"
@@ -6,7 +6,8 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
-	"cel.dev/cel-go/common/types"
+
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // guard finds fields that may be missing and are read without a has() that says
@@ -77,15 +78,15 @@ func (g *guard) selection(e ast.Expr, present map[string]bool) {
 }
 
 // zeroOf is an expression that could stand in for a missing value.
-func zeroOf(s *Schema) string {
+func zeroOf(s *schema.Schema) string {
 	switch s.Kind {
-	case SchemaString, SchemaTime:
+	case schema.String, schema.Time:
 		return `""`
-	case SchemaInt:
+	case schema.Int:
 		return "0"
-	case SchemaDouble:
+	case schema.Double:
 		return "0.0"
-	case SchemaBool:
+	case schema.Bool:
 		return "false"
 	}
 	return "…"
@@ -132,20 +133,3 @@ func union(a, b map[string]bool) map[string]bool {
 	maps.Copy(both, a)
 	return both
 }
-
-// learn makes the object types within s known before any expression is checked,
-// so that nothing is written while several are.
-func (t *objectTypes) learn(s *Schema, where string) {
-	t.typeOf(s, where)
-	if s.IsAny() {
-		return
-	}
-	for name, field := range s.Fields {
-		t.learn(field, where+"."+name)
-	}
-	if s.Items != nil {
-		t.learn(s.Items, where+"[]")
-	}
-}
-
-var _ types.Provider = (*objectTypes)(nil)

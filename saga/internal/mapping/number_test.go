@@ -1,4 +1,4 @@
-package saga
+package mapping
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga/internal/datatest"
+	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
 // inRange are numbers whose plain value is written otherwise than they are; beyondRange are
@@ -80,14 +82,14 @@ func TestPassedOnNumbersKeepTheirText(t *testing.T) {
 		`result.step_one.n`:                                `N`,
 		`[input.n, result.step_one.n].map(v, dyn([v])[0])`: `[N,N]`,
 	} {
-		def, err := secretive(contract.KindRetriable, nil, with)
+		mapped, err := second(nil, with)
 		if err != nil {
 			t.Errorf("%s: %v", with, err)
 			continue
 		}
 		for _, n := range slices.Concat(inRange, beyondRange) {
 			put := func(text string) string { return strings.ReplaceAll(text, "N", n) }
-			out, err := def.request(1, []byte(put(`{"n":N,"i":1.0,"l":[N,5],"m":{"a":N},"o":[{"a":N}]}`)), func(int) []byte { return []byte(put(`{"n":N}`)) })
+			out, err := mapped.Make([]byte(put(`{"n":N,"i":1.0,"l":[N,5],"m":{"a":N},"o":[{"a":N}]}`)), func(int) []byte { return []byte(put(`{"n":N}`)) })
 			if err != nil || string(out) != put(want) {
 				t.Errorf("%s: %s, %v, want %s", with, out, err, put(want))
 			}
@@ -97,9 +99,9 @@ func TestPassedOnNumbersKeepTheirText(t *testing.T) {
 
 // TestPassedOnNumbersOfASchema: and where a schema says what they are.
 func TestPassedOnNumbersOfASchema(t *testing.T) {
-	double := &Schema{Kind: SchemaDouble}
-	schema := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{
-		"n": double, "l": {Kind: SchemaList, Items: double}, "m": {Kind: SchemaMap, Items: double}, "i": {Kind: SchemaInt},
+	double := &schema.Schema{Kind: schema.Double}
+	input := &schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{
+		"n": double, "l": {Kind: schema.List, Items: double}, "m": {Kind: schema.Map, Items: double}, "i": {Kind: schema.Int},
 	}}
 	for with, want := range map[string]string{
 		`input`:                    `{"i":-0,"l":[N],"m":{"a":N},"n":N}`,
@@ -112,14 +114,14 @@ func TestPassedOnNumbersOfASchema(t *testing.T) {
 		`input.l[input.i]`:         `N`,
 		`input.n == input.l[0] ? input.m.a : 1.0`: `N`,
 	} {
-		def, err := secretive(contract.KindRetriable, schema, with)
+		mapped, err := second(input, with)
 		if err != nil {
 			t.Errorf("%s: %v", with, err)
 			continue
 		}
 		for _, n := range inRange {
 			put := func(text string) string { return strings.ReplaceAll(text, "N", n) }
-			out, err := def.request(1, []byte(put(`{"n":N,"i":-0,"l":[N],"m":{"a":N}}`)), nil)
+			out, err := mapped.Make([]byte(put(`{"n":N,"i":-0,"l":[N],"m":{"a":N}}`)), nil)
 			if err != nil || string(out) != put(want) {
 				t.Errorf("%s: %s, %v, want %s", with, out, err, put(want))
 			}
@@ -129,8 +131,8 @@ func TestPassedOnNumbersOfASchema(t *testing.T) {
 
 // TestIntegers: int is an integer as JSON writes one, within 64 bits.
 func TestIntegers(t *testing.T) {
-	schema := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"i": {Kind: SchemaInt}}}
-	def, err := secretive(contract.KindRetriable, schema, `input.i`)
+	input := &schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{"i": {Kind: schema.Int}}}
+	mapped, err := second(input, `input.i`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +142,8 @@ func TestIntegers(t *testing.T) {
 		"0.99999999999999999": false, "9007199254740993.0": false, "1.5": false, `"7"`: false,
 	} {
 		data := []byte(`{"i":` + text + `}`)
-		out, failed := def.request(1, data, nil)
-		if refused := schema.Accepts(data); (refused == nil) != good || (failed == nil) != good || good && string(out) != text {
+		out, failed := mapped.Make(data, nil)
+		if refused := input.Accepts(data); (refused == nil) != good || (failed == nil) != good || good && string(out) != text {
 			t.Errorf("%s: it is refused with %v, and becomes %s, %v", text, refused, out, failed)
 		}
 	}
@@ -273,7 +275,7 @@ var leaves = regexp.MustCompile(`-?[0-9][-+.0-9eE]*`)
 // its twin: where nothing has a text, the same expression gives an equal value.
 func TestNumbersAreTheirTexts(t *testing.T) {
 	tried, made, typed := 0, 0, 0
-	schema := everyNumber(&Schema{Kind: SchemaDouble})
+	numbers := everyNumber(&schema.Schema{Kind: schema.Double})
 	rapid.Check(t, func(t *rapid.T) {
 		for range 10 {
 			p := &passing{t: t}
@@ -283,18 +285,18 @@ func TestNumbersAreTheirTexts(t *testing.T) {
 				func() string { return `{"a": ` + p.number(2, nil) + `, "b": [` + p.list(2, nil) + "]}" },
 			}).Draw(t, "kind")()
 			inside := rapid.Bool().Draw(t, "inside")
-			var input *Schema
+			var input *schema.Schema
 			if inside && rapid.Bool().Draw(t, "schema") {
-				input = schema
+				input = numbers
 			}
-			def, err := secretive(contract.KindRetriable, input, with)
+			mapped, err := second(input, with)
 			if err != nil {
 				t.Fatalf("%s: %v", with, err)
 			}
 			tried++
 			u := &uniques{inside: inside}
 			document, result := u.document(t), `{"n":`+u.next(t)+`}`
-			out, err := def.request(1, []byte(document), func(int) []byte { return []byte(result) })
+			out, err := mapped.Make([]byte(document), func(int) []byte { return []byte(result) })
 			if err == nil {
 				made++
 				if input != nil {
@@ -308,7 +310,7 @@ func TestNumbersAreTheirTexts(t *testing.T) {
 				}
 			}
 			if inside {
-				compareWithTwin(t, def, with, document, result, out, err)
+				compareWithTwin(t, mapped, with, document, result, out, err)
 			}
 		}
 	})
@@ -319,11 +321,13 @@ func TestNumbersAreTheirTexts(t *testing.T) {
 }
 
 // everyNumber is the schema of the documents.
-func everyNumber(n *Schema) *Schema {
-	object := func(fields map[string]*Schema) *Schema { return &Schema{Kind: SchemaObject, Fields: fields} }
-	l := &Schema{Kind: SchemaList, Items: n}
-	a := object(map[string]*Schema{"a": n})
-	return object(map[string]*Schema{"n": n, "z": n, "l": l, "i": {Kind: SchemaAny}, "o": object(map[string]*Schema{"a": n, "l": l}), "lo": {Kind: SchemaList, Items: a}})
+func everyNumber(n *schema.Schema) *schema.Schema {
+	object := func(fields map[string]*schema.Schema) *schema.Schema {
+		return &schema.Schema{Kind: schema.Object, Fields: fields}
+	}
+	l := &schema.Schema{Kind: schema.List, Items: n}
+	a := object(map[string]*schema.Schema{"a": n})
+	return object(map[string]*schema.Schema{"n": n, "z": n, "l": l, "i": {Kind: schema.Any}, "o": object(map[string]*schema.Schema{"a": n, "l": l}), "lo": {Kind: schema.List, Items: a}})
 }
 
 // TestNumbersCalculateAsWithoutTexts: the twin for expressions of all kinds.
@@ -331,8 +335,8 @@ func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 	compared := 0
 	rapid.Check(t, func(t *rapid.T) {
 		for range 10 {
-			with := expression(t, 3, nil)
-			def, err := secretive(contract.KindRetriable, nil, with)
+			with := datatest.Expression(t, 3, nil)
+			mapped, err := second(nil, with)
 			if err != nil {
 				continue
 			}
@@ -342,8 +346,8 @@ func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 				return fmt.Sprintf(`{"a":%s,"b":{"a":%s,"b":[%s]},"c":{%q:%s}}`, n(), n(), n(), n(), n())
 			}
 			input, result := document(), document()
-			out, err := def.request(1, []byte(input), func(int) []byte { return []byte(result) })
-			if compareWithTwin(t, def, with, input, result, out, err) {
+			out, err := mapped.Make([]byte(input), func(int) []byte { return []byte(result) })
+			if compareWithTwin(t, mapped, with, input, result, out, err) {
 				compared++
 			}
 		}
@@ -355,8 +359,8 @@ func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 
 // compareWithTwin evaluates an expression with values that never had a text. It reports
 // whether both gave a value.
-func compareWithTwin(t *rapid.T, def *Definition, with, input, result string, out []byte, err error) bool {
-	m := def.steps[1].request
+func compareWithTwin(t *rapid.T, mapped *Mapping, with, input, result string, out []byte, err error) bool {
+	m := mapped
 	env, failed := mappingEnv(m.types, m.input)
 	if failed != nil {
 		t.Fatal(failed)
@@ -370,7 +374,7 @@ func compareWithTwin(t *rapid.T, def *Definition, with, input, result string, ou
 	if failed != nil {
 		t.Fatal(failed)
 	}
-	e := &evaluation{mapping: m, results: func(int) []byte { return []byte(result) }}
+	e := &evaluation{Mapping: m, results: func(int) []byte { return []byte(result) }}
 	twin, _, failed := program.Eval(map[string]any{
 		"input": textless(t, m.input, input), "result": &resultsValue{evaluation: e, read: map[string]ref.Val{"step_one": textless(t, nil, result)}},
 	})
@@ -401,7 +405,7 @@ func decoded(t *rapid.T, data string) (raw any) {
 }
 
 // textless is data as CEL has it, and nothing more.
-func textless(t *rapid.T, s *Schema, data string) ref.Val {
+func textless(t *rapid.T, s *schema.Schema, data string) ref.Val {
 	var of func(raw any) ref.Val
 	of = func(raw any) ref.Val {
 		switch v := raw.(type) {
@@ -500,7 +504,7 @@ func sameAs(t *rapid.T, v ref.Val, raw any) bool {
 }
 
 // TestEachFunctionTakesNumbersSomehow: a function that takes lists, maps or anything either
-// hands them on or looks into them, and celnumber.go says which.
+// hands them on or looks into them, and number.go says which.
 func TestEachFunctionTakesNumbersSomehow(t *testing.T) {
 	env, err := baseEnv()
 	if err != nil {
