@@ -240,7 +240,7 @@ func TestTLS(t *testing.T) {
 			t.Errorf("healthcheck: exit %d, want %d: %s", code, want, &out)
 		}
 	}
-	old := &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true} // asks whether the server refuses
+	old := &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true} // does the server refuse it?
 	if c, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", address); err == nil {
 		_ = c.Close()
 		t.Error("TLS 1.1 is accepted")
@@ -248,7 +248,7 @@ func TestTLS(t *testing.T) {
 	certificate(t, dir, "second.example.com")
 	deadline := time.Now().Add(limit)
 	for {
-		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address) // looks at what is shown
+		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address) // looks at the certificate only
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +269,7 @@ func TestAccessConfiguration(t *testing.T) {
 	asks := access.Config{Tokens: "tokens"}
 	for name, tt := range map[string]struct {
 		config server.Config
-		want   string // "": right
+		want   string // "" for a valid configuration
 	}{
 		"loopback":               {server.Config{HTTP: "127.0.0.1:8080"}, ""},
 		"beyond":                 {server.Config{HTTP: "0.0.0.0:8080"}, "configure authentication (tokens: FILE"},

@@ -82,7 +82,7 @@ func badRequests(w *wire) {
 	w.asks("define", `{"name":"cake","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`, "new version")
 }
 
-// badAnswers publishes invalid answers of a participant. e1 are the tokens of a saga.
+// badAnswers publishes invalid answers of a participant. e1 holds the tokens of a saga.
 func badAnswers(w *wire, e1 string) {
 	done := []string{"ce-type", transport.TypeCompleted}
 	bake := "saga.event.oven." + e1 + ".bake.do.1"
@@ -134,8 +134,8 @@ func headers(pairs []string) nats.Header {
 	return h
 }
 
-// asks sends a request and expects words in the code, reason or data of the reply; ""
-// expects no refusal.
+// asks sends a request and expects words in the code, reason or data of the reply. "" expects that
+// the request is accepted.
 func (w *wire) asks(method, data, want string, header ...string) {
 	w.t.Helper()
 	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: headers(header), Data: []byte(data)}, limit)

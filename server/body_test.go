@@ -24,7 +24,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// taken is more than any route reads of a body, buffers of the connection included.
+// taken is more than any route reads of a body, including the connection's buffers.
 const taken = 32 << 20
 
 var (
@@ -32,8 +32,8 @@ var (
 	computed = regexp.MustCompile(`\bmux\.Handle(?:Func)?\(([^"\n]+)`)
 )
 
-// registered returns the patterns of all routes: literals in the source, and those of
-// generated code, which are listed here and counted there.
+// registered returns the patterns of all routes: literals in the source, plus those of generated
+// code, which are listed here and counted in the generated files.
 func registered(t *testing.T) map[string]bool {
 	t.Helper()
 	patterns, others := map[string]bool{}, 0
@@ -57,7 +57,7 @@ func registered(t *testing.T) map[string]bool {
 		}
 	}
 	generated := []string{"/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
-	if want := len(generated) + 1; others != want { // and the service
+	if want := len(generated) + 1; others != want { // and the service itself
 		t.Fatalf("generated code mounts %d routes, but %d are listed here: add the new one", others, want)
 	}
 	for _, path := range generated {
@@ -70,7 +70,7 @@ func registered(t *testing.T) map[string]bool {
 	return patterns
 }
 
-// flood is an endless body. It fails when too much of it was read.
+// flood is an endless body. It fails once too much of it was read.
 type flood struct {
 	begin io.Reader
 	sent  atomic.Int64
@@ -112,7 +112,7 @@ func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
 	small := func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if tcp, ok := c.(*net.TCPConn); ok {
-			err = tcp.SetWriteBuffer(64 << 10) // what nobody reads is not carried either
+			err = tcp.SetWriteBuffer(64 << 10) // small, so that unread bytes do not pile up in the kernel
 		}
 		return c, err
 	}
@@ -148,7 +148,7 @@ func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
 	}
 }
 
-// floods sends one endless body. Only what has no route for it may be let in.
+// floods sends one endless body. Only routes that need a body may read it.
 func floods(t *testing.T, transport http.RoundTripper, method, address, key, kind string) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -177,7 +177,7 @@ func floods(t *testing.T, transport http.RoundTripper, method, address, key, kin
 			return
 		}
 		if err != nil {
-			continue // the connection was closed behind an answer that came late, on a busy machine
+			continue // the connection was closed after an answer that came late on a busy machine
 		}
 		_, _ = io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()

@@ -4,9 +4,9 @@ package server
 
 import "time"
 
-// bootTime is how long the process has been up. Setting the time of day does not change it.
-// While the machine sleeps it may stand still: then a claim that was taken over meanwhile is
-// noticed with the first confirmation, and not before it.
+// bootTime returns how long the process has been up. Setting the time of day does not change it. It
+// may stand still while the machine sleeps; a takeover of the claim during that time is noticed
+// only when the claim is next confirmed.
 func bootTime() time.Duration { return time.Since(started) }
 
 var started = time.Now()

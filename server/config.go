@@ -19,50 +19,49 @@ import (
 // Config of a Server. DataDir is required, or Store and NATS.URL; the zero value of every
 // other field means its default.
 type Config struct {
-	// DataDir holds everything that must survive: the store, the embedded
-	// server's streams, the secret. It is made with mode 0700 if it is missing.
-	// One process at a time.
+	// DataDir holds everything that must survive: the store, the embedded server's streams and the
+	// secret. It is created with mode 0700 if it is missing. Only one process may use it at a time.
 	DataDir string
-	// Store keeps the sagas, instead of a boltstore in DataDir. It belongs to the caller, who
-	// closes it when Run has returned. Default: nil, a boltstore.
+	// Store keeps the sagas instead of a boltstore in DataDir. The caller owns it and closes it
+	// after Run has returned. Default: nil, a boltstore.
 	Store store.Store
-	// StoreKeys names a file of keys (boltstore.LoadKeys) that seal what people said, in
-	// the boltstore and in the embedded server's streams. Default: nothing is sealed.
+	// StoreKeys names a file of keys (boltstore.LoadKeys) that encrypt payloads and other user data
+	// in the boltstore and in the embedded server's streams. Default: no encryption.
 	StoreKeys string
-	// NATS says which server carries the messages. Default: an embedded one.
+	// NATS configures the server that carries the messages. Default: an embedded server.
 	NATS NATS
-	// TakeOver takes the prefix although the bus says that it belongs to another store.
+	// TakeOver takes the prefix even if another store's claim to it is on the bus.
 	TakeOver bool
 	// Prefix is the first token, or tokens, of all subjects. Default: "saga".
 	Prefix string
 	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free
 	// one. Default: none.
 	HTTP string
-	// API says to whom the API is served at HTTP, if at all. Default: APILocal,
-	// or, with Access, whoever has a key.
+	// API says who may use the API at HTTP. Default: APILocal, or, with Access, everybody who has a
+	// key.
 	API API
-	// Redact names JSON fields whose values the API does not show. Default: it shows all.
+	// Redact names JSON fields whose values the API hides. Default: none.
 	Redact []string
-	// Access says who may pass at HTTP, and under which names it may be asked. The zero value
-	// asks nobody for a key. Open and Certificate are the server's to say.
+	// Access configures who may use HTTP, and the host names that it answers to. The zero value
+	// requires no key. The server sets Open and Certificate.
 	Access access.Config
-	// TLSCert and TLSKey name PEM files: HTTP is served over TLS. They are read
-	// again when they change. Default: plain HTTP.
+	// TLSCert and TLSKey name PEM files with which HTTP is served over TLS. They are read again
+	// when they change. Default: plain HTTP.
 	TLSCert, TLSKey string
-	// Plaintext says that keys may come to an HTTP address beyond loopback without
-	// TLS, because a proxy in front ends it.
+	// Plaintext allows keys to be sent without TLS to an HTTP address beyond loopback, for use
+	// behind a proxy that terminates TLS.
 	Plaintext bool
-	// Pprof adds profiles under /debug/pprof/. They tell much about the process: an HTTP
-	// address beyond loopback wants keys for them.
+	// Pprof serves profiles under /debug/pprof/. They reveal a lot about the process, so an HTTP
+	// address beyond loopback then requires keys.
 	Pprof bool
-	// MaxStreams bounds the streams of one caller that are open at once, over HTTP, and the
-	// watch requests that are held, over either; MaxWaits the requests over HTTP that wait for
-	// the end of a saga. Defaults: api.DefaultMaxStreams and api.DefaultMaxWaits.
+	// MaxStreams limits, per caller, the open streams over HTTP and the watch requests over HTTP
+	// and NATS. MaxWaits limits the HTTP requests that wait for a saga to end. Defaults:
+	// api.DefaultMaxStreams and api.DefaultMaxWaits.
 	MaxStreams, MaxWaits int
-	// Definitions are registered before anything else.
+	// Definitions are registered before the server accepts requests.
 	Definitions []*saga.Definition
 
-	// The coordinator's own settings; see coordinator.Config for the defaults.
+	// Settings of the coordinator; see coordinator.Config for the defaults.
 	Name               string
 	Shards             int
 	MaxBatch           int
@@ -72,66 +71,64 @@ type Config struct {
 	MaxUnansweredBytes int
 	Retention          time.Duration
 	TombstoneRetention time.Duration
-	AcceptClock        bool // retention does not wait because the clock was set: it is right
+	AcceptClock        bool // the clock was set and is right: retention does not wait
 
-	// Traces says where spans are sent. Default: nil, nobody traces.
+	// Traces configures where spans are sent. Default: nil, no tracing.
 	Traces *otlp.Config
-	// Logger gets everything that is logged. Default: slog.Default().
+	// Logger receives all log messages. Default: slog.Default().
 	Logger *slog.Logger
-	// Version is what amends_build_info says. Default: "(devel)".
+	// Version is the version in the metric amends_build_info. Default: "(devel)".
 	Version string
 }
 
-// API says to whom the API is served.
+// API says who may use the API.
 type API string
 
-// The values of API.
+// Values of API.
 const (
-	APILocal    API = "local"    // to programs on this machine: an HTTP address beyond loopback is refused, unless Access asks for keys
-	APIOff      API = "off"      // to nobody; health and metrics are served anywhere
-	APIInsecure API = "insecure" // to whoever reaches the HTTP address, without asking for a key
+	APILocal    API = "local"    // programs on this machine; HTTP beyond loopback is refused, unless Access requires keys
+	APIOff      API = "off"      // nobody; health and metrics are served anyway
+	APIInsecure API = "insecure" // everybody who can reach the HTTP address, without a key
 )
 
-// NATS says how to reach a NATS server. The zero value embeds one.
+// NATS configures the NATS server. The zero value embeds one.
 type NATS struct {
-	// URL of an external server, or several with commas between. Default: none, a
-	// server is embedded and keeps its streams under DataDir.
+	// URL of an external server, or several separated by commas. Default: none; a server is
+	// embedded and keeps its streams under DataDir.
 	URL string
 	// Creds, NKey, User, Password, Token, CA, Cert and Key authenticate at the external
 	// server; Creds, NKey, CA, Cert and Key are names of files.
 	Creds, NKey, User, Password, Token, CA, Cert, Key string
-	// Responder are the credentials of a user who answers requests there and may do nothing
-	// else; see natsbus.Config.Responder. Default: it is done with those above.
+	// Responder holds the credentials of a user who may only answer requests on the external
+	// server; see natsbus.Config.Responder. Default: the credentials above are used for that too.
 	Responder natsbus.Credentials
-	// Inbox begins the subjects on which replies come from the external server.
-	// Default: _INBOX.
+	// Inbox is the prefix of the reply subjects at the external server. Default: _INBOX.
 	Inbox string
-	// Plaintext says that Password and Token, and those in URL, may pass to a server
-	// beyond loopback without TLS.
+	// Plaintext allows sending Password and Token, and those in URL, without TLS to a server beyond
+	// loopback.
 	Plaintext bool
 	// Replicas of each stream at the external server. Default: 1.
 	Replicas int
-	// QueueBytes, LifecycleBytes, DeadBytes, LifecycleAge, DeadAge and MaxMessageBytes are
-	// limits of the streams; see natsbus.Config, which has the defaults.
+	// QueueBytes, LifecycleBytes, DeadBytes, LifecycleAge, DeadAge and MaxMessageBytes are limits
+	// of the streams; see natsbus.Config for their defaults.
 	QueueBytes, LifecycleBytes, DeadBytes int64
 	LifecycleAge, DeadAge                 time.Duration
 	MaxMessageBytes                       int
-	// Listen is the host:port of the embedded server, for services in other
-	// processes; port 0 chooses a free one. Beyond loopback it wants Users and
-	// ListenCert, unless Open. Default: 127.0.0.1:0.
+	// Listen is the host:port of the embedded server, for services in other processes; port 0
+	// chooses a free one. Beyond loopback it requires Users and ListenCert, unless Open is set.
+	// Default: 127.0.0.1:0.
 	Listen string
-	// Users names a file with the block accounts of a NATS server's configuration: who may
-	// connect to the embedded server, and what they may do there. Default: everybody may do everything.
+	// Users names a file with the accounts block of a NATS server configuration: who may connect to
+	// the embedded server, and with which permissions. Default: everybody may do everything.
 	Users string
-	// ListenCert and ListenKey name PEM files: the embedded server speaks TLS. They
-	// are read again when they change. Default: plain TCP.
+	// ListenCert and ListenKey name PEM files with which the embedded server requires TLS. They are
+	// read again when they change. Default: plain TCP.
 	ListenCert, ListenKey string
-	// Open says that the embedded server may be reached from other machines without
-	// Users or without TLS.
+	// Open allows other machines to reach the embedded server without Users or TLS.
 	Open bool
 }
 
-// Validate returns everything that is wrong with the configuration, joined.
+// Validate returns all errors of the configuration, joined.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -188,7 +185,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateStore returns what is wrong with where everything is kept.
+// validateStore returns the errors of the settings that say where data is kept.
 func (c *Config) validateStore() error {
 	switch {
 	case c.Store != nil && c.NATS.URL != "" && c.StoreKeys != "":

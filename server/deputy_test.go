@@ -20,8 +20,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// errands are subjects on which neither payment nor shop may publish, and on which nobody
-// else does in these tests.
+// errands are subjects on which neither payment nor shop may publish, and on which nothing else is
+// published in these tests.
 var errands = []string{
 	"$JS.API.STREAM.PURGE.SAGA_DEAD",
 	"$JS.API.STREAM.DELETE.SAGA_LIFECYCLE",
@@ -39,10 +39,9 @@ var errands = []string{
 	"_INBOX.abc",
 }
 
-// TestReplySubjects: the server asks whether somebody may publish, and not whether it may
-// also where they want the reply. Whatever a participant or a caller names there, in each
-// request that it may make, nothing is published in the coordinator's account on a subject
-// that it may not publish on itself.
+// TestReplySubjects: a NATS server checks the subject of a message, but not its reply subject.
+// Whatever reply subject a participant or a caller puts into each request that it may make, nothing
+// is published in the coordinator's account on a subject that they may not publish to themselves.
 func TestReplySubjects(t *testing.T) {
 	roles := []string{"payment", "shipping", "caller:shop"}
 	for name, open := range map[string]func(t *testing.T) (h *harbour, home *nats.Conn){
@@ -71,14 +70,14 @@ func TestReplySubjects(t *testing.T) {
 	}
 }
 
-// TestReplySubjectsInOneAccount: what docs/SECURITY-GUIDE.md says of one account for all is
-// true. The server publishes for whoever pulls or acknowledges; the coordinator, which
-// answers requests, does not.
+// TestReplySubjectsInOneAccount checks what docs/SECURITY-GUIDE.md says about a single account: the
+// server publishes to any reply subject for users who pull or acknowledge, while the coordinator,
+// which answers requests, does not.
 func TestReplySubjectsInOneAccount(t *testing.T) {
 	h, home := separate(t, false, "--single-account", "payment", "shipping", "caller:shop")
 	ways := map[string]bool{}
 	for _, heard := range h.errands(t, home) {
-		if !strings.HasPrefix(heard.subject, "_INBOX") { // which may be the caller's, for all that can be seen
+		if !strings.HasPrefix(heard.subject, "_INBOX") { // an inbox may be the caller's own, as far as one can tell
 			ways[heard.way] = true
 		}
 	}
@@ -102,11 +101,11 @@ func separate(t *testing.T, lenient bool, arguments ...string) (*harbour, *nats.
 	return h, nc
 }
 
-// errand is something that was published where its sender may not.
+// errand is a message that was published where its sender may not publish.
 type errand struct{ way, subject string }
 
-// errands names every errand in every request of a participant and of a caller, and returns
-// those that were run.
+// errands puts every subject of errands as the reply subject into every request of a participant
+// and of a caller. It returns the subjects on which something was published.
 func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 	t.Helper()
 	js, err := jetstream.New(home)
@@ -177,8 +176,8 @@ func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 			by(payment, take().Reply, word)(reply)
 		}
 	}
-	// drain waits until what was asked before is done, in order or a little later, and takes
-	// what was heard.
+	// drain waits until earlier requests are handled, which may take a moment, and collects what
+	// was heard.
 	drain := func(way string) {
 		for range 2 {
 			if _, err := payment.Request("saga.api.subscribe.payment", nil, limit); err != nil {

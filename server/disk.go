@@ -11,16 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrDisk: the data directory cannot be written, because its disk is full or fails.
+// ErrDisk: the data directory cannot be written because its disk is full or failing.
 var ErrDisk = errors.New("the data directory cannot be written")
 
-// FullDisk reports whether err is of a disk, a quota or a file that takes no more.
+// FullDisk reports whether err means that a disk, a quota or a file has no room left.
 func FullDisk(err error) bool {
 	return slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}, func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
-// hasRoom reports why dir takes nothing, so that it is known before a server that lies in it as
-// well has waited for room.
+// hasRoom returns an error if dir cannot be written to. It runs before the embedded server starts,
+// because that would first wait for room in the same directory.
 func hasRoom(dir string) (err error) {
 	f, err := os.Create(filepath.Join(dir, "room.tmp"))
 	if err != nil {
@@ -33,16 +33,17 @@ func hasRoom(dir string) (err error) {
 	return f.Sync()
 }
 
-// FailedDisk reports whether err is of a disk that does not work: to make room does not help.
+// FailedDisk reports whether err means that the disk does not work, so that freeing space does not
+// help.
 func FailedDisk(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
 }
 
-// insufficientStorage is JetStream's code for a stream that there is no room for.
+// insufficientStorage is JetStream's error code for a stream that has no room.
 const insufficientStorage = 10047
 
-// ofJetStream reports whether err is the server's word that it finds no room; for what a
-// file would not take it has none of its own, and quotes the system's.
+// ofJetStream reports whether err is JetStream's error for missing room. JetStream has no code for
+// a failed write to a file; it quotes the error of the operating system.
 func ofJetStream(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (e.ErrorCode == insufficientStorage || strings.Contains(e.Description, syscall.ENOSPC.Error()))

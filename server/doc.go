@@ -1,5 +1,5 @@
-// Package server puts one coordinator together with its store, its bus, its API, its console
-// and its health endpoints, and runs it: what "coordinator serve" does, in your own program.
+// Package server runs a coordinator with its store, bus, API, console and health endpoints
+// inside your own program, as "coordinator serve" does.
 //
 //	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: definitions})
 //	status, err := s.Client().Run(ctx, Checkout, order)
@@ -9,18 +9,18 @@
 //	                ▲  │
 //	    /readyz ────┘  └──▶ /metrics, the API, the console
 //
-// Start returns once the server takes work. A program that does nothing else calls Run, which
-// returns when it is stopped. New does no I/O: it reports everything that is wrong with the
-// configuration; Server.Run runs once. The store is a boltstore in the data directory, or
-// Config.Store. Services connect at Addresses().NATS, or in the same process with
-// Addresses().Connect; Health is what stands still, Stopped says that it ended by itself.
+// Start returns once the server accepts work. A program that does nothing else calls Run, which
+// returns when the server is stopped. New does no I/O and reports all errors of the
+// configuration; its Server can be run once. The store is a boltstore in the data directory, or
+// Config.Store. Services connect to Addresses().NATS, or in the same process with
+// Addresses().Connect. Health reports what is stalled; Stopped is closed when the server has
+// stopped, also if a part failed.
 //
-// It reads no flags and no environment, handles no signals, and decides nothing.
+// The package reads no flags and no environment variables, and handles no signals.
 //
-// Stopping keeps I1 and I2: the coordinator stops taking in, commits what it has
-// and returns; only then do bus, server and store close.
+// Stopping keeps I1 and I2: the coordinator accepts no more input, commits what it has and
+// returns; only then are bus, NATS server and store closed.
 //
-// Failure looks like an error that says which part failed. When the store broke,
-// errors.Is(err, store.ErrBroken) holds and the process should end: a failed
-// write to disk must not be tried again.
+// An error says which part failed. If the store broke, errors.Is(err, store.ErrBroken) holds
+// and the process should exit, because a failed write to disk must not be retried.
 package server

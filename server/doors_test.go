@@ -29,26 +29,26 @@ import (
 )
 
 const (
-	// tooMuch is more bytes than any attribute may have, and than JetStream takes as
-	// headers; nearly as much is what it does take.
+	// tooMuch is more bytes than any attribute may have and than JetStream accepts as headers;
+	// nearlyAsMuch bytes are accepted by JetStream.
 	tooMuch      = 70_000
 	nearlyAsMuch = 60_000
 
 	traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 )
 
-// door is a way in, and what comes back through it: the words of a refusal, or "".
+// door sends a request one way and returns the message of its refusal, or "".
 type door struct {
 	name string
-	// fields are what a stranger can make long, and what is said of it; "": it is
-	// taken, for what is too long is dropped or cut.
+	// fields maps fields that a caller can make too long to words of the refusal; "" means that the
+	// request is accepted, because the field is dropped or cut.
 	fields map[string]string
 	send   func(field, value string) (refusal string)
 }
 
-// TestDoors sends 70,000 bytes in each attribute through each door (I9, I10): what is
-// not dropped or cut is refused in words that name the bound, every saga that was
-// accepted ends, and nothing is pending in the end, which is what nobody could send.
+// TestDoors sends 70,000 bytes in each attribute over each interface (I9, I10). Unless the
+// attribute is dropped or cut, the request is refused with the limit in the message. Every accepted
+// saga ends, and the outbox holds no message that can never be sent.
 func TestDoors(t *testing.T) {
 	data := t.TempDir()
 	d := start(t, server.Config{DataDir: data, HTTP: "127.0.0.1:0", Definitions: post(t)})
@@ -78,7 +78,7 @@ func TestDoors(t *testing.T) {
 	nothingPending(t, filepath.Join(data, server.StoreFile))
 }
 
-// nothingPending reads the store of a coordinator that has ended.
+// nothingPending reads the store of a coordinator that has stopped.
 func nothingPending(t *testing.T, file string) {
 	t.Helper()
 	s, err := boltstore.Open(file, boltstore.Options{})
@@ -95,8 +95,8 @@ func nothingPending(t *testing.T, file string) {
 	}
 }
 
-// post has parcels, which a service of ours carries, and letters, whose first step is
-// answered by hand.
+// post has parcels, which a real participant handles, and letters, whose first step the test
+// answers by hand.
 func post(t *testing.T) []*saga.Definition {
 	t.Helper()
 	var all []*saga.Definition
@@ -117,7 +117,7 @@ func post(t *testing.T) []*saga.Definition {
 	return all
 }
 
-// servePost runs the participant that is well behaved.
+// servePost runs the well-behaved participant.
 func servePost(t *testing.T, d running) {
 	t.Helper()
 	type raw = json.RawMessage
@@ -135,7 +135,7 @@ func servePost(t *testing.T, d running) {
 	run(t, box, bus)
 }
 
-// fixture is where all doors are.
+// fixture is a server with all interfaces open.
 type fixture struct {
 	*wire
 	d       running
@@ -160,13 +160,13 @@ func newFixture(t *testing.T, d running) *fixture {
 	}
 }
 
-// id is a new saga's, which will be expected to end.
+// id returns the id of a new saga and records that it must end.
 func (h *fixture) id() string {
 	h.n++
 	return fmt.Sprintf("parcel-%d", h.n)
 }
 
-// starts starts a saga with a client of ours.
+// starts starts a saga with the Go client.
 func (h *fixture) starts(id, definition string) {
 	h.t.Helper()
 	ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
@@ -177,7 +177,7 @@ func (h *fixture) starts(id, definition string) {
 	h.open = append(h.open, id)
 }
 
-// took notes what a door did with a start.
+// took records how a door answered a start.
 func (h *fixture) took(id, field, refusal string) string {
 	if refusal == "" {
 		h.open = append(h.open, id)
@@ -188,7 +188,7 @@ func (h *fixture) took(id, field, refusal string) string {
 	return refusal
 }
 
-// natsDoor is a request over NATS: to start, or to run.
+// natsDoor is a request over NATS: start or run.
 func (h *fixture) natsDoor(method string) door {
 	fields := map[string]string{
 		"traceparent": "", "tracestate": "", "ce-reason": "", "ce-unknown": "", "nats-msg-id": "", "baggage": "",
@@ -224,8 +224,8 @@ func (h *fixture) natsDoor(method string) door {
 	}}
 }
 
-// traced are the headers of a request over HTTP with one that is too long, though not
-// so long that the HTTP server refuses it (431).
+// traced returns headers of an HTTP request, one of them too long, but not so long that the HTTP
+// server refuses it (431).
 func traced(header http.Header, field, value string) {
 	header.Set("Traceparent", traceParent)
 	if strings.HasPrefix(field, "trace") {
@@ -233,7 +233,7 @@ func traced(header http.Header, field, value string) {
 	}
 }
 
-// startFields are what a start over HTTP can make long.
+// startFields are the fields of a start over HTTP that can be too long.
 func startFields() map[string]string {
 	return map[string]string{
 		"traceparent": "", "tracestate": "",
@@ -241,7 +241,7 @@ func startFields() map[string]string {
 	}
 }
 
-// httpDoor is a start as JSON over HTTP, as anybody writes it.
+// httpDoor is a start as plain JSON over HTTP.
 func (h *fixture) httpDoor() door {
 	return door{"HTTP start", startFields(), func(field, value string) string {
 		id := h.id()
@@ -309,7 +309,7 @@ func said(err error) string {
 	return ""
 }
 
-// decision is one in which a field is too long; it would be legal otherwise.
+// decision is an operation with a field that is too long, and otherwise legal.
 func decision(field, value string) transport.Decision {
 	op := transport.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"}
 	switch field {
@@ -368,8 +368,8 @@ func (h *fixture) answer(id, data string, header ...string) {
 	h.answers("saga.event.ghost."+id+"."+h.birth(id)+".write.do.1", data, header...)
 }
 
-// answersToLetters are a participant's, each to a saga of its own, and move it on; those
-// that cannot be understood end in the dead letters.
+// answersToLetters are answers of a participant, each to a saga of its own. Valid ones move the
+// saga; malformed ones become dead letters.
 func (h *fixture) answersToLetters() {
 	h.t.Helper()
 	long := strings.Repeat("x", nearlyAsMuch)
@@ -377,8 +377,8 @@ func (h *fixture) answersToLetters() {
 	for _, c := range map[string]struct {
 		data   string
 		header []string
-		phase  contract.Phase // in which the saga ends; "": the answer is a dead letter
-		reason string         // words of it
+		phase  contract.Phase // in which the saga ends; "" if the answer becomes a dead letter
+		reason string         // words of the reason
 	}{
 		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
 		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.Compensated, "is not a media type"},
@@ -410,7 +410,7 @@ func (h *fixture) answersToLetters() {
 	}
 }
 
-// waitForLetter waits until a dead letter says why.
+// waitForLetter waits for a dead letter with words in its reason.
 func (h *fixture) waitForLetter(reason string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), limit)

@@ -78,9 +78,9 @@ func ExampleRun() { //nolint:testableexamples // it runs until it is interrupted
 	}
 }
 
-// A store of one's own: here the one in memory, which forgets everything with the process. The
-// data directory holds the streams of the embedded NATS server; with an external one there
-// is no need for it.
+// A store of your own, here the one in memory, which loses everything with the process. The data
+// directory holds the streams of the embedded NATS server; with an external server it is not
+// needed.
 func ExampleConfig_store() {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)
@@ -101,8 +101,8 @@ func ExampleConfig_store() {
 	// trip-to-Oslo running
 }
 
-// serve runs the services until ctx ends. They keep their inboxes in memory, which a
-// service that has a database does not.
+// serve runs the services until ctx ends. They keep their inboxes in memory; a service with a
+// database keeps its inbox there.
 func serve(ctx context.Context, s *server.Server) error {
 	bus, err := s.Addresses().Connect(ctx, "services")
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestAnExternalServerMayGoAway: while it is away the server says that it is not
-// ready; when it is back, everything goes on.
+// TestAnExternalServerMayGoAway: while the NATS server is away, the coordinator is not ready; once
+// it is back, sagas go on.
 func TestAnExternalServerMayGoAway(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -60,7 +60,7 @@ func TestAnExternalServerMayGoAway(t *testing.T) {
 	})
 }
 
-// eventually polls until something holds.
+// eventually polls until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {

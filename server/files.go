@@ -12,29 +12,29 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// files are what the files hold that a configuration names, but for the store itself.
+// files holds the content of the files that a configuration names, except the store.
 type files struct {
-	keys   *boltstore.Keys     // nil: nothing is sealed
+	keys   *boltstore.Keys     // nil: no encryption
 	http   *access.Certificate // nil: plain HTTP
 	listen *access.Certificate // of the embedded server; nil: plain TCP
 }
 
-// Check returns everything that is wrong with the configuration and with the files that
-// it names, joined. It reads them as Run does, and changes nothing.
+// Check returns all errors of the configuration and of the files that it names, joined. It reads
+// the files as Run does and changes nothing.
 func (c *Config) Check() error {
 	_, err := c.read()
 	return errors.Join(c.Validate(), err)
 }
 
-// read reads the files, and reports all that cannot be used.
+// read reads the files and returns the errors of all that cannot be used.
 func (c *Config) read() (*files, error) {
 	var f files
 	var err error
 	var errs []error
 	f.keys, err = loadKeys(c.StoreKeys)
 	errs = append(errs, err)
-	if who := c.Access; who.Validate() == nil { // or else Validate has said what is wrong
-		_, err = access.New(who) // recreated when it is known where it listens
+	if who := c.Access; who.Validate() == nil { // Validate has reported its errors
+		_, err = access.New(who) // made again once the listen address is known
 		errs = append(errs, err)
 	}
 	if c.TLSCert != "" && c.TLSKey != "" {

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// isReady reports why the coordinator is not ready; nil: it is.
+// isReady returns why the coordinator is not ready, or nil if it is.
 func (s *Server) isReady(ctx context.Context) error {
 	c := s.coord.Load()
 	switch {
@@ -28,7 +28,7 @@ func (s *Server) isReady(ctx context.Context) error {
 	return c.Ready(ctx)
 }
 
-// stands says what does not move although it should, in sentences.
+// stands returns a sentence for each part that is stalled.
 func (s *Server) stands() (lines []string) {
 	if c := s.coord.Load(); c != nil {
 		for _, one := range c.Standstills() {
@@ -59,7 +59,7 @@ func (s *Server) startHTTP(ctx context.Context) error {
 	server := observe.Server(guard.Guard(mux))
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks nothing else
+	server.Protocols.SetUnencryptedHTTP2(true) // gRPC without TLS needs it
 	server.ErrorLog = slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelWarn)
 	serve := server.Serve
 	if cert != nil {
@@ -78,14 +78,14 @@ func (s *Server) startHTTP(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
-			return server.Close() // a profile or backup that still runs is cut off
+			return server.Close() // cuts off a profile or backup that is still running
 		}
 		return nil
 	})
 	return nil
 }
 
-// scheme begins the URL of the HTTP address.
+// scheme returns the scheme of the HTTP URL.
 func (s *Server) scheme() string {
 	if s.config.TLSCert != "" {
 		return "https://"
@@ -93,7 +93,7 @@ func (s *Server) scheme() string {
 	return "http://"
 }
 
-// sayOpen says what others may do at the HTTP address without a key.
+// sayOpen logs what others may do at the HTTP address without a key.
 func (s *Server) sayOpen() {
 	if s.config.API == APIInsecure && !localAddress(s.config.HTTP) {
 		s.config.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
@@ -101,12 +101,12 @@ func (s *Server) sayOpen() {
 	}
 }
 
-// guard says who may pass at the HTTP address, at which l listens.
+// guard returns the access check of the HTTP address that l listens on.
 func (s *Server) guard(certificate *access.Certificate, l net.Listener) (*access.Access, error) {
 	c := s.config.Access
 	c.Logger, c.Secure, c.Certificate = s.config.Logger, s.config.Plaintext, certificate
 	c.Open, c.Hosts = s.config.API != APILocal, slices.Clone(c.Hosts)
-	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // as it was said, and as it turned out
+	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // as configured, and as actually bound
 		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
 			c.Hosts = append(c.Hosts, host)
 		}
@@ -114,7 +114,7 @@ func (s *Server) guard(certificate *access.Certificate, l net.Listener) (*access
 	return access.New(c)
 }
 
-// mountAPI serves the API, and the console that lives on it, unless it is switched off.
+// mountAPI serves the API and the console, unless they are disabled.
 func (s *Server) mountAPI(mux *http.ServeMux) {
 	if s.config.API == APIOff {
 		return
@@ -123,10 +123,10 @@ func (s *Server) mountAPI(mux *http.ServeMux) {
 	mux.Handle("/", console.Handler())
 }
 
-// handler passes requests on to the coordinator, once there is one.
+// handler forwards requests to the coordinator once it exists.
 type handler struct{ *Server }
 
-// Serve is what package api calls.
+// Serve handles requests from package api.
 func (h handler) Serve(ctx context.Context, method string, request *transport.Envelope, query any) (any, error) {
 	c := h.coord.Load()
 	if c == nil || h.stops.Load() {
@@ -135,7 +135,7 @@ func (h handler) Serve(ctx context.Context, method string, request *transport.En
 	return c.Serve(ctx, method, request, query)
 }
 
-// Request is what a client in this process calls.
+// Request handles requests of a client in this process.
 func (h handler) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
 	c := h.coord.Load()
 	if c == nil || h.stops.Load() {

@@ -23,8 +23,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// neighbours is a coordinator at a server of the test's, with a participant called well
-// that serves, and one called away that nobody has started.
+// neighbours is a coordinator on a NATS server of the test, with two participants: well is running,
+// away was never started.
 type neighbours struct {
 	t       *testing.T
 	running running
@@ -32,8 +32,7 @@ type neighbours struct {
 	client  *client.Client
 }
 
-// single is the definition of sagas that ask one participant for one thing, which can be
-// undone.
+// single returns a definition with one compensable step at one participant.
 func single(t *testing.T, who, timeout string, attempts int) *saga.Definition {
 	t.Helper()
 	d, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":%q,"version":1,"steps":[{"step":{"name":"serve","kind":"compensable",
@@ -78,7 +77,7 @@ func withNeighbours(t *testing.T, change func(*server.Config)) *neighbours {
 	return n
 }
 
-// serve starts a participant that does what it is asked.
+// serve starts a participant that completes every command.
 func (n *neighbours) serve(who string) {
 	n.t.Helper()
 	serve := contract.NewCommand[json.RawMessage, struct{}](who, "serve")
@@ -105,7 +104,7 @@ func (n *neighbours) serve(who string) {
 	})
 }
 
-// edit changes a stream as an administrator does.
+// edit changes a stream as an administrator would.
 func (n *neighbours) edit(s transport.Stream, change func(*jetstream.StreamConfig)) {
 	n.t.Helper()
 	stream, err := n.js.Stream(n.t.Context(), map[transport.Stream]string{transport.Commands: "SAGA_COMMANDS", transport.Lifecycle: "SAGA_LIFECYCLE"}[s])
@@ -119,7 +118,7 @@ func (n *neighbours) edit(s transport.Stream, change func(*jetstream.StreamConfi
 	}
 }
 
-// start begins sagas of a definition.
+// start starts sagas of a definition.
 func (n *neighbours) start(name string, sagas, bytes int) (ids []string) {
 	n.t.Helper()
 	input := map[string]string{"text": strings.Repeat("x", bytes)}
@@ -136,8 +135,8 @@ func (n *neighbours) start(name string, sagas, bytes int) (ids []string) {
 	return ids
 }
 
-// runs runs sagas of the definition well, one after the other, and fails unless each
-// completes at its first attempt.
+// runs runs sagas of the definition well one after the other, and requires that each completes at
+// its first attempt.
 func (n *neighbours) runs(sagas int) {
 	n.t.Helper()
 	for i := range sagas {
@@ -154,7 +153,7 @@ func (n *neighbours) runs(sagas int) {
 	}
 }
 
-// ends waits until sagas have ended.
+// ends waits until all given sagas have ended.
 func (n *neighbours) ends(ids []string, phase contract.Phase) {
 	n.t.Helper()
 	for _, id := range ids {
@@ -167,17 +166,17 @@ func (n *neighbours) ends(ids []string, phase contract.Phase) {
 	}
 }
 
-// TestFullLifecycleStopsNobody: a lifecycle stream that takes nothing more, which nobody
-// needs, stops no saga (I13).
+// TestFullLifecycleStopsNobody: a lifecycle stream that is full blocks no saga, because no saga
+// needs it (I13).
 func TestFullLifecycleStopsNobody(t *testing.T) {
 	n := withNeighbours(t, nil)
 	n.edit(transport.Lifecycle, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardNew, 1 })
 	n.runs(50)
 }
 
-// TestSubjectLimitStopsOnlyWhoMeetsIt: a limit that an administrator has set, met by a
-// participant that is away, stops no other one (I13). When it is lifted and the participant
-// has come, its sagas end too (I2).
+// TestSubjectLimitStopsOnlyWhoMeetsIt: a limit per subject that an absent participant reaches
+// blocks no other participant (I13). Once the limit is lifted and the participant is running, its
+// sagas end too (I2).
 func TestSubjectLimitStopsOnlyWhoMeetsIt(t *testing.T) {
 	n := withNeighbours(t, nil)
 	n.edit(transport.Commands, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 2, true })
@@ -188,13 +187,12 @@ func TestSubjectLimitStopsOnlyWhoMeetsIt(t *testing.T) {
 	n.ends(ids, contract.Completed)
 }
 
-// TestAbsentParticipantLeavesRoom: commands for a participant that is away cannot take up
-// the stream that all share: the others have room in it (I13), and when it comes back
-// every one of its sagas ends (I2).
+// TestAbsentParticipantLeavesRoom: commands for an absent participant cannot fill the stream that
+// all participants share (I13). Once it is back, all its sagas end (I2).
 func TestAbsentParticipantLeavesRoom(t *testing.T) {
 	t.Parallel()
 	n := withNeighbours(t, func(c *server.Config) { c.NATS.QueueBytes = 8 << 20 })
-	ids := n.start("away", 60, 250_000) // nearly twice what the stream may hold
+	ids := n.start("away", 60, 250_000) // nearly twice the capacity of the stream
 	n.runs(50)
 	stream, err := n.js.Stream(t.Context(), "SAGA_COMMANDS")
 	if err != nil {
@@ -207,8 +205,8 @@ func TestAbsentParticipantLeavesRoom(t *testing.T) {
 	n.ends(ids, contract.Completed)
 }
 
-// TestShareOfOpenSagas: sagas that wait for a participant which is away refuse starts of
-// their kind, and no others (I13).
+// TestShareOfOpenSagas: too many sagas that wait for an absent participant cause starts of sagas
+// that need it to be refused, and no others (I13).
 func TestShareOfOpenSagas(t *testing.T) {
 	n := withNeighbours(t, func(c *server.Config) { c.MaxOpen = 20 })
 	n.start("away", 10, 10)
@@ -231,9 +229,9 @@ func TestShareOfOpenSagas(t *testing.T) {
 	n.runs(20)
 }
 
-// TestNeverTaken: a command that the bus will never take is a step that did not happen.
-// Its saga goes back at once and says why, nothing is undone that never was, and nothing
-// stays behind (I9).
+// TestNeverTaken: a command that the bus will never accept counts as a step that did not happen.
+// The saga compensates at once with the reason, undoes nothing that was not done, and leaves
+// nothing in the outbox (I9).
 func TestNeverTaken(t *testing.T) {
 	var log notes
 	n := withNeighbours(t, func(c *server.Config) {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// bootID tells this start of the machine from all others; "": it is not known.
+// bootID identifies the current boot of the machine; "" if it is unknown.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -16,8 +16,8 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// fileID tells a file from all others of this machine, copies of it included, also from one
-// that is put in its place: the lock on that one says nothing about who has this one open.
+// fileID identifies a file on this machine. A copy has another id, even if it replaces the
+// original: a lock on the copy does not show that another process has the original open.
 func fileID(name string) string {
 	info, err := os.Stat(name)
 	if err != nil {

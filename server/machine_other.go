@@ -2,8 +2,8 @@
 
 package server
 
-// bootID and fileID are not known here: a store whose process was killed waits until
-// that was silent for long.
+// bootID and fileID are unknown on this system. A store whose process was killed therefore waits
+// until the old claim has been silent for long enough.
 func bootID() string { return "" }
 
 func fileID(string) string { return "" }

@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Bus is the configuration of a connection to the external server.
+// Bus returns the configuration of a connection to the external server.
 func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	if err := errors.Join(checkURLs(n.URL), n.validateSecrets()); err != nil {
 		return natsbus.Config{}, fmt.Errorf("nats url: %w", err)
@@ -57,8 +57,8 @@ func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	return c, nil
 }
 
-// responderRights are those of the connection over which requests are answered, at the
-// embedded server.
+// responderRights returns the permissions, on the embedded server, of the connection that answers
+// requests.
 func responderRights(prefix string) (*server.Permissions, error) {
 	grant, err := natsbus.Config{Prefix: prefix}.Grant(natsbus.RoleResponder, "coordinator")
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Server) startServer(ctx context.Context) error {
 		return err
 	}
 	if port == 0 {
-		port = -1 // a free one
+		port = -1 // chooses a free port
 	} else if err := probe(ctx, "nats-listen", s.config.NATS.Listen); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s *Server) startServer(ctx context.Context) error {
 	return nil
 }
 
-// streamKeys are those that seal the embedded server's streams.
+// streamKeys returns the keys that encrypt the embedded server's streams.
 func (s *Server) streamKeys() ([]string, error) {
 	if s.files.keys == nil {
 		return nil, nil
@@ -164,8 +164,8 @@ func (s *Server) busConfig(name string) (natsbus.Config, error) {
 	return c, nil
 }
 
-// serverLog passes on what the embedded server has to say, repeated warnings limited:
-// it has one for each message that a client may not publish.
+// serverLog forwards the embedded server's log. It limits repeated warnings, because the server
+// logs one for each message that a client may not publish.
 type serverLog struct {
 	logger  *slog.Logger
 	limiter *loglimit.Limiter
@@ -185,20 +185,20 @@ func (l serverLog) say(level slog.Level, format string, v []any) {
 	l.logger.LogAttrs(context.Background(), level, fmt.Sprintf(format, v...), attrs...)
 }
 
-// Noticef is what the server says when all is well: debug for us.
+// Noticef logs at debug level: the server uses it for normal operation.
 func (l serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 
-// Warnf passes on a warning.
+// Warnf logs a warning.
 func (l serverLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
 
-// Errorf passes on an error.
+// Errorf logs an error.
 func (l serverLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
 
-// Fatalf passes on an error; ending the process is not the server's to decide.
+// Fatalf logs an error, but does not end the process.
 func (l serverLog) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }
 
-// Debugf and Tracef are not passed on: there is a line for every message.
+// Debugf discards its message: there is one for every NATS message.
 func (l serverLog) Debugf(string, ...any) {}
 
-// Tracef is not passed on.
+// Tracef discards its message.
 func (l serverLog) Tracef(string, ...any) {}

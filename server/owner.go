@@ -18,9 +18,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// keeper claims the prefix for the server's store.
+// keeper returns the Keeper of the claim to the prefix for the server's store.
 func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
-	host, _ := os.Hostname() // for people
+	host, _ := os.Hostname() // shown to people only
 	prefix := s.config.Prefix
 	if prefix == "" {
 		prefix = transport.DefaultPrefix
@@ -38,8 +38,8 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 	})
 }
 
-// listMoved writes down which sagas were accepted or moved here since its claim was last confirmed
-// that the prefix was ours: whoever has it now may know nothing of that.
+// listMoved writes a list of the sagas that were accepted or changed here since the claim was last
+// confirmed. The new owner of the prefix may not know about these changes.
 func (s *Server) listMoved(since time.Time, moved []string) {
 	if s.config.DataDir == "" {
 		s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since its claim was last confirmed is in this line, because there is no data directory: docs/OPERATING.md#one-store-one-owner",
@@ -66,7 +66,7 @@ func (s *Server) writeMoved(name string, since time.Time, moved []string) (err e
 	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when its claim was last confirmed.\n", since.UTC().Format(time.RFC3339))
 	for _, id := range moved {
 		in, err := s.store.Load(context.Background(), contract.SagaID(id))
-		if err != nil { // it ended, and retention was quick; or it is damaged
+		if err != nil { // it ended and retention has removed it, or it is damaged
 			_, _ = fmt.Fprintf(w, "%s\t%v\n", id, err)
 			continue
 		}

@@ -37,7 +37,7 @@ func sharedServer(t *testing.T) server.NATS {
 	return server.NATS{URL: s.ClientURL()}
 }
 
-// ends runs a server that ends by itself, and returns why.
+// ends runs a server that is expected to stop by itself, and returns why it did.
 func ends(t *testing.T, c server.Config) error {
 	t.Helper()
 	if c.Logger == nil {
@@ -55,9 +55,9 @@ func ends(t *testing.T, c server.Config) error {
 	return err
 }
 
-// TestOneStoreOneOwner: of two coordinators with stores of their own on one bus the second
-// one does not start, and says who is there; the first one notices nothing. When that has
-// stopped in order, the second one starts at once (I11).
+// TestOneStoreOneOwner: of two coordinators with separate stores on one bus, the second refuses to
+// start and names the first, which is not disturbed. Once the first has stopped cleanly, the second
+// starts at once (I11).
 func TestOneStoreOneOwner(t *testing.T) {
 	bus := sharedServer(t)
 	first := start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, HTTP: "127.0.0.1:0"})
@@ -92,15 +92,15 @@ func TestOneStoreOneOwner(t *testing.T) {
 	start(t, second)
 }
 
-// TestPrefixesApart: with prefixes of their own they do not meet.
+// TestPrefixesApart: coordinators with different prefixes do not affect each other.
 func TestPrefixesApart(t *testing.T) {
 	bus := sharedServer(t)
 	start(t, server.Config{DataDir: t.TempDir(), NATS: bus})
 	start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Prefix: "other"})
 }
 
-// TestTakeOver: whoever is taken over sends nothing more and ends, and writes down what it
-// has accepted since its claim was last confirmed; what participants answer goes to the new owner.
+// TestTakeOver: a coordinator that is taken over sends nothing more, stops, and writes a list of
+// what it accepted since its claim was last confirmed. Answers of participants go to the new owner.
 func TestTakeOver(t *testing.T) {
 	bus := sharedServer(t)
 	old := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
@@ -113,13 +113,13 @@ func TestTakeOver(t *testing.T) {
 	defer func() { _ = replaced.Stop() }()
 	next := server.Config{DataDir: t.TempDir(), NATS: bus, TakeOver: true, Definitions: []*saga.Definition{refund(t)}}
 	n := start(t, next)
-	// It is accepted by the old one, or by nobody: both listen until the old one has noticed.
+	// The old one accepts it, or nobody does: both listen until the old one has noticed.
 	ask(t, n, func(ctx context.Context, c *client.Client) {
 		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
 			t.Log(err)
 		}
 	})
-	select { // by itself
+	select { // it stopped by itself
 	case <-replaced.Stopped():
 	case <-ctx.Done():
 		t.Fatalf("the old one did not end within %s", limit)
@@ -163,7 +163,8 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// TestCopyOfADirectory: a copy that is started beside the original does not act (I11).
+// TestCopyOfADirectory: a copy of the data directory that starts beside the original does not act
+// (I11).
 func TestCopyOfADirectory(t *testing.T) {
 	bus := sharedServer(t)
 	c := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}}
@@ -183,8 +184,8 @@ func TestCopyOfADirectory(t *testing.T) {
 	}
 }
 
-// TestCopyInItsPlace: a copy that is put in the place of a store whose process still runs does
-// not act, although it is the same directory. The lock on it says nothing about that process.
+// TestCopyInItsPlace: a copy that replaces the store of a running process does not act, although
+// the path of the directory is the same. The lock on the copy says nothing about that process.
 func TestCopyInItsPlace(t *testing.T) {
 	t.Parallel()
 	c := server.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}}
@@ -221,7 +222,7 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// TestBusForgetsTheClaim: the stream that holds the claim is deleted; the owner makes it
+// TestBusForgetsTheClaim: after the stream that holds the claim was deleted, the owner creates it
 // again, and sagas go on.
 func TestBusForgetsTheClaim(t *testing.T) {
 	t.Parallel()
@@ -248,8 +249,8 @@ func TestBusForgetsTheClaim(t *testing.T) {
 	}
 }
 
-// TestMessagesSayUnderWhichClaim: commands and announcements say it, so that a participant can
-// tell what a coordinator has sent that was replaced (I11).
+// TestMessagesSayUnderWhichClaim: commands and announcements carry the claim under which they were
+// sent, so that a participant can recognise messages of a replaced coordinator (I11).
 func TestMessagesSayUnderWhichClaim(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}})
 	ask(t, d, func(ctx context.Context, c *client.Client) {
@@ -279,7 +280,7 @@ func TestMessagesSayUnderWhichClaim(t *testing.T) {
 			t.Fatal(err)
 		}
 		m, err := s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
-		for errors.Is(err, jetstream.ErrMsgNotFound) { // it is not sent yet
+		for errors.Is(err, jetstream.ErrMsgNotFound) { // not sent yet
 			m, err = s.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
 		}
 		if err != nil {

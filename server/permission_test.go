@@ -39,8 +39,8 @@ var (
 	send   = contract.NewCommand[order, struct{}]("shipping", "send")
 )
 
-// secrets are what nats-permissions makes for the users of a test: the file, and
-// each user's password.
+// secrets is the output of nats-permissions for the users of a test: the file, and each user's
+// password.
 func secrets(t *testing.T, users ...string) (file string, passwords map[string]string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -87,7 +87,7 @@ func (n *notes) violations() (found []string) {
 	return found
 }
 
-// harbour is a bus with users, whose services answer with their own rights only.
+// harbour is a bus with users, on which each service has only its own permissions.
 type harbour struct {
 	url       string
 	tls       *tls.Config
@@ -124,8 +124,8 @@ func run(t *testing.T, p *participant.Participant[*participant.MemoryTx], bus tr
 	})
 }
 
-// carry runs sagas that complete and that go back, over participants and a caller
-// with their own rights and no others.
+// carry runs sagas that complete and sagas that compensate, with participants and a caller that
+// have only their own permissions.
 func (h *harbour) carry(t *testing.T) {
 	t.Helper()
 	quiet := participant.Logger(slog.New(slog.DiscardHandler))
@@ -165,9 +165,8 @@ func checkout() *saga.Definition {
 		saga.Pivot("send", saga.Do(send)))
 }
 
-// TestPermissionsSuffice: with an embedded server over TLS and the users that
-// nats-permissions prints, participants and callers can do their work; a participant
-// can do nothing else.
+// TestPermissionsSuffice: on an embedded server with TLS and the users that nats-permissions
+// prints, participants and callers can do their work, and a participant can do nothing else.
 func TestPermissionsSuffice(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "bus.example.com")
@@ -195,8 +194,8 @@ func TestPermissionsSuffice(t *testing.T) {
 	h.attack(t)
 }
 
-// connection is one of a user, without a bus of ours around it. What the server forbids
-// comes out of violations.
+// connection is a plain NATS connection of a user. Permission errors of the server arrive on
+// violations.
 func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violations chan error) {
 	t.Helper()
 	violations = make(chan error, 64)
@@ -205,7 +204,7 @@ func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violatio
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			select {
 			case violations <- err:
-			default: // nobody looks
+			default: // nobody is reading violations
 			}
 		}),
 	}
@@ -220,7 +219,7 @@ func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violatio
 	return nc, violations
 }
 
-// lookAround does what a client library of another language does before it pulls.
+// lookAround makes the requests that client libraries of other languages make before they pull.
 func (h *harbour) lookAround(t *testing.T) {
 	t.Helper()
 	nc, _ := h.connection(t, "payment")
@@ -237,14 +236,14 @@ func (h *harbour) lookAround(t *testing.T) {
 	}
 }
 
-// attack tries, as payment, what only others may do.
+// attack tries, as payment, everything that only others may do.
 func (h *harbour) attack(t *testing.T) {
 	t.Helper()
 	nc, violations := h.connection(t, "payment")
 	refused := func(what string, try func() error) {
 		t.Helper()
 		if err := try(); err != nil {
-			return // the client knows at once
+			return // the client has reported it at once
 		}
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
@@ -297,8 +296,8 @@ func (h *harbour) attack(t *testing.T) {
 	refused("a stream of its own", publish(js+"STREAM.CREATE.MINE", `{"name":"MINE","subjects":["saga.event.shipping.>"]}`))
 }
 
-// TestCoordinatorPermissions: a coordinator works with its own rights at a server
-// that is not its own, with accounts and where there is one account for all.
+// TestCoordinatorPermissions: with only its own permissions a coordinator works on an external
+// server, both with accounts and with a single account.
 func TestCoordinatorPermissions(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{"accounts": nil, "one account": {"--single-account"}} {
@@ -312,13 +311,12 @@ func TestCoordinatorPermissions(t *testing.T) {
 	}
 }
 
-// watcher is the name, and the password, of a user who may do everything in the
-// coordinator's account.
+// watcher is the name and the password of a user who may do everything in the coordinator's
+// account.
 const watcher = "watcher"
 
-// external runs a coordinator at a server of its own, with the users that nats-permissions
-// prints, and a watcher. A lenient server takes requests to JetStream that have unknown
-// fields.
+// external runs a coordinator on an external server with the users that nats-permissions prints,
+// and a watcher. A lenient server accepts JetStream requests with unknown fields.
 func external(t *testing.T, lenient bool, arguments ...string) *harbour {
 	t.Helper()
 	users, passwords := secrets(t, arguments...)
@@ -355,8 +353,8 @@ func external(t *testing.T, lenient bool, arguments ...string) *harbour {
 	return h
 }
 
-// TestResponderIsNeeded: a coordinator whose user may not listen to requests, and that has
-// no other for it, does not start in silence.
+// TestResponderIsNeeded: a coordinator fails to start if its user may not subscribe to requests and
+// no responder is configured.
 func TestResponderIsNeeded(t *testing.T) {
 	users, passwords := secrets(t, "coordinator:amends")
 	s, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, UsersFile: users, Account: natsbus.Account})
@@ -373,8 +371,8 @@ func TestResponderIsNeeded(t *testing.T) {
 	}
 }
 
-// TestForgedDeadLetter: who may write dead letters of commands cannot have an
-// answer sent in another's name by having it replayed (I9).
+// TestForgedDeadLetter: a user who may write dead letters of commands cannot have an answer sent in
+// another's name by having such a dead letter replayed (I9).
 func TestForgedDeadLetter(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()}})
 	nc, err := natstest.Connect(d.NATS)
@@ -399,11 +397,12 @@ func TestForgedDeadLetter(t *testing.T) {
 	}
 }
 
-// TestOpenBus: a bus that others reach wants users and TLS, or a word that it is open.
+// TestOpenBus: a bus that other machines can reach requires users and TLS, unless it is declared
+// open.
 func TestOpenBus(t *testing.T) {
 	for name, tt := range map[string]struct {
 		nats server.NATS
-		want string // "": right
+		want string // "" for a valid configuration
 	}{
 		"loopback":        {server.NATS{Listen: "127.0.0.1:4222"}, ""},
 		"beyond":          {server.NATS{Listen: "0.0.0.0:4222"}, "nats-users: FILE"},

@@ -25,7 +25,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// collector keeps what is sent as spans.
+// collector collects exported spans.
 func collector(t *testing.T) (url string, sent *notes) {
 	t.Helper()
 	sent = &notes{}
@@ -46,9 +46,8 @@ func collector(t *testing.T) (url string, sent *notes) {
 	return server.URL, sent
 }
 
-// TestRedactedReasons: a redacted field's value is in no reason, whoever wrote it: a
-// participant that quotes it, or the coordinator about a mapping that fails on it. Nor is it
-// in logs and spans.
+// TestRedactedReasons: no reason, log line or span shows a redacted field's value, whether a
+// participant quotes it or a mapping of the coordinator fails on it.
 func TestRedactedReasons(t *testing.T) {
 	const secret = "4111x1111y1111"
 	log := &notes{}

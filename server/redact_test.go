@@ -26,8 +26,8 @@ import (
 
 const hidden = "4111-1111-1111-1111"
 
-// TestRedactedFields are in no answer of the API and the command line, streams and
-// dead letters included; participants get them.
+// TestRedactedFields: no answer of the API or the command line shows redacted fields, including
+// streams and dead letters. Participants get them.
 func TestRedactedFields(t *testing.T) {
 	log := &notes{}
 	d := start(t, server.Config{Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Redact: []string{"order"}, Definitions: []*saga.Definition{checkout()}})
@@ -58,7 +58,7 @@ func TestRedactedFields(t *testing.T) {
 	defer web.CloseIdleConnections()
 	c := apiv1connect.NewCoordinatorServiceClient(web, d.HTTP)
 	started, err := c.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Id: "order-1", Definition: &apiv1.DefinitionRef{Name: "checkout"}, Input: `{"order":"` + hidden + `"}`}))
-	_ = message(t, started, err) // says nothing of its input
+	_ = message(t, started, err) // does not quote its input
 	answers := map[string]proto.Message{}
 	waited, err := c.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: "order-1"}))
 	answers["Wait"] = message(t, waited, err)
@@ -108,7 +108,7 @@ func message[T any](t *testing.T, response *connect.Response[T], err error) prot
 	return m
 }
 
-// watched is what a stream sends first.
+// watched returns the first message of a stream.
 func watched(ctx context.Context, t *testing.T, c apiv1connect.CoordinatorServiceClient) proto.Message {
 	t.Helper()
 	stream, err := c.Watch(ctx, connect.NewRequest(&apiv1.WatchRequest{Id: "order-1"}))
@@ -125,7 +125,7 @@ func watched(ctx context.Context, t *testing.T, c apiv1connect.CoordinatorServic
 	return nil
 }
 
-// bury sends an answer that cannot be understood.
+// bury sends a malformed answer.
 func bury(ctx context.Context, t *testing.T, d running, c apiv1connect.CoordinatorServiceClient) proto.Message {
 	t.Helper()
 	nc, err := natstest.Connect(d.NATS)

@@ -26,8 +26,8 @@ var (
 	sendV2 = contract.NewCommand[int, string]("stock", "send-v2")
 )
 
-// upgraded asks for actions that only the newer process of a participant knows: one
-// that can be undone, by a known action unless undoToo, and a pivot.
+// upgraded returns a definition with actions that only the newer process of a participant knows: a
+// compensable step, whose undo is known to both unless undoToo is set, and a pivot.
 func upgraded(undoToo bool, settings ...saga.Part) *saga.Definition {
 	undo := saga.Undo(undoV1)
 	if undoToo {
@@ -39,7 +39,7 @@ func upgraded(undoToo bool, settings ...saga.Part) *saga.Definition {
 		saga.Pivot("send-v2", saga.Do(sendV2)))...)
 }
 
-// stock is a process of the participant: an older one knows the first step only.
+// stock runs a process of the participant; an older one knows only the first step.
 func stock(inbox *participant.MemoryInbox, newer bool, effects *atomic.Int64, opts ...participant.Option) *participant.Participant[*participant.MemoryTx] {
 	p := participant.New("stock", inbox, opts...)
 	do := func(_ context.Context, tx *participant.MemoryTx, n int) (string, error) {
@@ -60,7 +60,7 @@ func stock(inbox *participant.MemoryInbox, newer bool, effects *atomic.Int64, op
 	return p
 }
 
-// dial is a connection of its own to the server's bus.
+// dial opens a new connection to the server's bus.
 func dial(t *testing.T, d running, name string) *natsbus.Bus {
 	t.Helper()
 	bus, err := d.Connect(t.Context(), name)
@@ -71,7 +71,7 @@ func dial(t *testing.T, d running, name string) *natsbus.Bus {
 	return bus
 }
 
-// startSagas starts sagas and returns a wait for their ends.
+// startSagas starts sagas and returns a function that waits until they have ended.
 func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*transport.Status) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
@@ -95,9 +95,9 @@ func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*transport
 	}
 }
 
-// TestRollingDeployment: while one of three processes of a participant does not know two
-// new actions, and until it is replaced, nothing goes wrong: all sagas complete, each step
-// with one effect (I5); none goes back, no pivot parks, and nothing is in the dead letters (I9).
+// TestRollingDeployment: nothing goes wrong while one of three processes of a participant does not
+// yet know two new actions. All sagas complete, each step has one effect (I5), no saga compensates
+// or parks, and there are no dead letters (I9).
 func TestRollingDeployment(t *testing.T) {
 	t.Parallel()
 	const sagas = 40
@@ -141,9 +141,9 @@ func TestRollingDeployment(t *testing.T) {
 	}
 }
 
-// TestNobodyKnowsTheAction: where no process knows it sagas go back for that reason, in
-// the words of the operator's guide, after a bounded number of deliveries; where nobody
-// can undo it either they are parked for it (I3, I10).
+// TestNobodyKnowsTheAction: if no process knows an action, sagas compensate after a limited number
+// of deliveries, with the reason that the operator's guide quotes. If no process knows the undo
+// either, they are parked (I3, I10).
 func TestNobodyKnowsTheAction(t *testing.T) {
 	t.Parallel()
 	const sagas, attempts = 10, 2

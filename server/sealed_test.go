@@ -19,15 +19,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestNothingIsReadableAtRest: with keys, no file of the data directory holds what
-// people said, neither in the store nor in the streams; a new key goes in front of
-// the old one; without keys the same words are found, so the search can find them.
+// TestNothingIsReadableAtRest: with keys, no file of the data directory holds user data in plain
+// text, neither in the store nor in the streams, also after a key rotation. Without keys the search
+// finds the same words, which proves the search.
 func TestNothingIsReadableAtRest(t *testing.T) {
 	t.Parallel()
 	const word = "4111-1111-1111-1111"
 	first, second := keyLine(t, "key-1"), keyLine(t, "key-2")
 	for name, tt := range map[string]struct {
-		rounds []string // the file of keys at each start
+		rounds []string // the key file of each start
 		found  bool
 	}{
 		"plain":   {[]string{""}, true},
@@ -55,7 +55,7 @@ func TestNothingIsReadableAtRest(t *testing.T) {
 		}
 	}
 	sealLater(t, word, first)
-	// Without its keys the server does not start.
+	// The server does not start without its keys.
 	dir := t.TempDir()
 	file := filepath.Join(dir, "keys")
 	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
@@ -69,8 +69,8 @@ func TestNothingIsReadableAtRest(t *testing.T) {
 	}
 }
 
-// sealLater: a store that is there already is not taken with keys; a sealed copy of it is, and
-// tells and goes on with the same.
+// sealLater: an existing plain store is not opened with keys, but an encrypted copy of it is, and
+// its sagas go on.
 func sealLater(t *testing.T, word, line string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -120,8 +120,8 @@ func keyLine(t *testing.T, name string) string {
 	return line
 }
 
-// startOrders starts a saga whose command waits in its stream, and finds the sagas
-// of the rounds before.
+// startOrders starts a saga whose command waits in its stream, and checks that the sagas of earlier
+// rounds are there.
 func startOrders(t *testing.T, d running, word string, round int) {
 	t.Helper()
 	bus, err := d.Connect(t.Context(), "shop")
@@ -158,7 +158,7 @@ func startOrders(t *testing.T, d running, word string, round int) {
 	}
 }
 
-// search returns the files below dir that hold a word.
+// search returns the files below dir that contain a word.
 func search(t *testing.T, dir, word string) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

@@ -16,10 +16,10 @@ import (
 // secretSize is the length of the secret in bytes.
 const secretSize = 32
 
-// loadSecret reads the secret of the data directory, and makes it the first
-// time. It keys the hash in the ids that the bus deduplicates: kept over
-// restarts, a message that is sent again is still recognised. Without a directory there is
-// none: the coordinator makes one for itself.
+// loadSecret reads the secret of the data directory, and creates it at the first start. It keys the
+// hash in the message ids by which the bus removes duplicates; it persists so that a message sent
+// again after a restart is still recognised. Without a directory the result is nil, and the
+// coordinator makes its own.
 func loadSecret(dir string) ([]byte, error) {
 	if dir == "" {
 		return nil, nil
@@ -36,7 +36,7 @@ func loadSecret(dir string) ([]byte, error) {
 	}
 	secret = make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
-	// Under a name of its own first: a crash leaves no half-written secret.
+	// A temporary name first, so that a crash leaves no half-written secret.
 	temporary := path + ".new"
 	if err := writeSynced(temporary, secret); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func loadSecret(dir string) ([]byte, error) {
 	return secret, os.Rename(temporary, path)
 }
 
-// loadKeys reads the keys that seal the store; nil: there are none.
+// loadKeys reads the keys that encrypt the store; nil if there are none.
 func loadKeys(path string) (*boltstore.Keys, error) {
 	if path == "" {
 		return nil, nil //nolint:nilnil // no file, no keys
@@ -53,8 +53,8 @@ func loadKeys(path string) (*boltstore.Keys, error) {
 	return boltstore.LoadKeys(path)
 }
 
-// writeSynced writes a file whose content is on disk when it returns: a name
-// can outlive a power cut that its content does not.
+// writeSynced writes a file and fsyncs it: otherwise a power cut could leave the name without the
+// content.
 func writeSynced(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

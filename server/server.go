@@ -29,44 +29,42 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// StoreFile is the name of the store within the data directory.
+// StoreFile is the name of the store's file in the data directory.
 const StoreFile = "sagas.db"
 
-// stopLimit bounds how long each part may take to close once the coordinator has
-// come to rest.
+// stopLimit limits how long each part may take to close after the coordinator has stopped.
 const stopLimit = 10 * time.Second
 
-// flushSpans bounds how long the end waits for the collector of spans.
+// flushSpans limits how long stopping waits for the span collector.
 const flushSpans = 2 * time.Second
 
-// slowStart is how long a start may take before it is said what it waits for.
+// slowStart is how long a start may take before the log says what it waits for.
 const slowStart = time.Second
 
-// Addresses say where the parts of a running Server are reached.
+// Addresses holds the addresses of the parts of a running Server.
 type Addresses struct {
-	// NATS is the URL that services connect to.
+	// NATS is the URL for services to connect to.
 	NATS string
 	// HTTP is the base URL of the API, health and metrics; "" if there is none.
 	HTTP string
-	// Connect opens one more connection to the same server and streams, without
-	// the network if the server is embedded. The caller closes it.
+	// Connect opens a new connection to the same server and streams, without the network if the
+	// server is embedded. The caller closes it.
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 }
 
-// Server is one coordinator, put together with its store, its bus and its endpoints. Start
-// makes it and returns once it takes work, Stop ends it; or New makes it, and Run runs it,
-// once.
+// Server is one coordinator with its store, its bus and its endpoints. Start makes and runs one in
+// the background until Stop; New and Run do the same in the foreground.
 type Server struct {
 	config  Config
 	metrics *observe.Metrics
-	traces  *otlp.Exporter   // nil: nobody traces
+	traces  *otlp.Exporter   // nil: no tracing
 	server  *embedded.Server // nil: external
 	bus     *natsbus.Bus
-	used    coordinator.Bus // the bus, as the coordinator uses it
+	used    coordinator.Bus // the bus as the coordinator uses it
 	store   store.Store
 	files   *files
 	owner   *ownership.Keeper
-	coord   atomic.Pointer[coordinator.Coordinator] // nil: starting
+	coord   atomic.Pointer[coordinator.Coordinator] // nil until it is started
 	stops   atomic.Bool
 	listen  net.Listener // nil: no HTTP
 	failed  chan error   // of the HTTP server
@@ -74,23 +72,23 @@ type Server struct {
 	ran     atomic.Bool
 	started chan struct{}
 
-	stopping context.Context // ends when somebody asks for Stop
+	stopping context.Context // ends when Stop is called
 	stop     context.CancelFunc
 	stopped  chan struct{} // closed when Run has returned
-	err      error         // what Run returned; read it once stopped is closed
+	err      error         // result of Run; read only after stopped is closed
 }
 
-// closer is a part that has to be closed.
+// closer is a part that must be closed.
 type closer struct {
 	what  string
 	close func() error
 }
 
-// ErrRan: a Server runs once; make another one.
+// ErrRan means that the Server was run before: a Server runs only once.
 var ErrRan = errors.New("the server was run before; make another one")
 
-// New makes a Server. It opens, reads and starts nothing: an error lists everything that is
-// wrong with the configuration (Config.Validate).
+// New returns a Server. It does no I/O. The error lists everything that is wrong with the
+// configuration (Config.Validate).
 func New(c Config) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -101,9 +99,9 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Start makes a Server, runs it, and returns once it takes work (Started). ctx bounds the
-// start alone: the Server runs until Stop, or until a part fails (Stopped). When Start returns
-// an error, nothing runs.
+// Start makes a Server, runs it, and returns once it accepts work (Started). ctx limits only the
+// start: the Server runs until Stop, or until a part fails (Stopped). After an error nothing is
+// running.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	s, err := New(c)
 	if err != nil {
@@ -120,7 +118,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 }
 
-// Run is New and Server.Run, for those who need nothing of the Server meanwhile.
+// Run calls New and Server.Run, for programs that do not need the Server itself.
 func Run(ctx context.Context, c Config) error {
 	s, err := New(c)
 	if err != nil {
@@ -129,10 +127,10 @@ func Run(ctx context.Context, c Config) error {
 	return s.Run(ctx)
 }
 
-// Run starts everything, and runs until ctx ends, until Stop, or until a part fails. It returns
-// when all is still: nothing runs any more and every file is closed. Nil: it was stopped.
-// ErrDisk, or store.ErrBroken: the disk of the data directory wants looking at. ErrRan: it was
-// run, or stopped, before.
+// Run starts everything and runs until ctx ends, Stop is called, or a part fails. When it returns,
+// nothing is running and every file is closed. It returns nil if it was stopped; ErrDisk or
+// store.ErrBroken if the disk of the data directory needs attention; ErrRan if it was run or
+// stopped before.
 func (s *Server) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return ErrRan
@@ -145,8 +143,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.err
 }
 
-// Stop ends Run, and returns what it returned when all is still; see Run. A Server that was not
-// run is never run then. Further calls return the same.
+// Stop ends Run, waits for it, and returns its result. A Server that was not run cannot be run
+// afterwards. Further calls return the same result.
 func (s *Server) Stop() error {
 	s.stop()
 	if !s.ran.Swap(true) {
@@ -156,10 +154,11 @@ func (s *Server) Stop() error {
 	return s.err
 }
 
-// Stopped is closed when Run has returned, by Stop or because a part failed: Stop returns why.
+// Stopped is closed once Run has returned, because of Stop or because a part failed. Stop returns
+// the reason.
 func (s *Server) Stopped() <-chan struct{} { return s.stopped }
 
-// startAndRun starts the parts in order, runs, and closes what was started.
+// startAndRun starts the parts in order, runs, and closes the parts that were started.
 func (s *Server) startAndRun(ctx context.Context) (err error) {
 	if s.files, err = s.config.read(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -178,7 +177,7 @@ func (s *Server) startAndRun(ctx context.Context) (err error) {
 	} {
 		if err := part.start(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil // stopped while it started
+				return nil // stopped during the start
 			}
 			return fmt.Errorf("%s: %w", part.what, s.ofDisk(err))
 		}
@@ -186,17 +185,17 @@ func (s *Server) startAndRun(ctx context.Context) (err error) {
 	return s.ofDisk(s.run(ctx))
 }
 
-// Started is closed once the coordinator takes work for the first time. It may be kept from
-// that later: see Health.
+// Started is closed once the coordinator first accepts work. It may stop accepting later; see
+// Health.
 func (s *Server) Started() <-chan struct{} { return s.started }
 
-// Health is whether a Server takes work, and what stands still although it should not.
+// Health is the state of a Server: whether it accepts work, and what is stalled.
 type Health struct {
-	Ready       error // why it takes no work now; nil: it does
+	Ready       error // why it accepts no work now; nil if it does
 	Standstills []transport.Standstill
 }
 
-// Health returns what was seen a moment ago; it waits for nothing.
+// Health returns the latest observation without waiting.
 func (s *Server) Health(ctx context.Context) Health {
 	h := Health{Ready: s.isReady(ctx)}
 	if c := s.coord.Load(); c != nil {
@@ -205,14 +204,14 @@ func (s *Server) Health(ctx context.Context) Health {
 	return h
 }
 
-// Client makes a client of the coordinator in this process: requests do not pass the bus.
-// Before Started, and while the Server stops, they wait for a coordinator that answers.
+// Client returns a client of the coordinator in this process; its requests do not use the bus.
+// Before Started, and while the Server stops, requests wait for a coordinator that answers.
 func (s *Server) Client(options ...client.Option) *client.Client {
 	return client.New(handler{s}, append([]client.Option{client.Prefix(s.config.Prefix), client.Logger(s.config.Logger)}, options...)...)
 }
 
-// ofDisk makes err one of ErrDisk, if it is of a disk. The streams of the embedded server
-// lie on it as well.
+// ofDisk wraps err in ErrDisk if a disk caused it, including errors of the embedded server's
+// streams, which are on the same disk.
 func (s *Server) ofDisk(err error) error {
 	if FullDisk(err) || FailedDisk(err) || s.server != nil && ofJetStream(err) {
 		return fmt.Errorf("%w: %w", ErrDisk, err)
@@ -229,7 +228,7 @@ func (s *Server) run(ctx context.Context) error {
 		if err := s.coord.Load().Run(running); err != nil {
 			return fmt.Errorf("run the coordinator: %w", err)
 		}
-		return running.Err() // it ends because somebody asked: the others end as well
+		return running.Err() // it was asked to stop; the other parts stop as well
 	})
 	g.Go(func() error {
 		select {
@@ -242,7 +241,7 @@ func (s *Server) run(ctx context.Context) error {
 	g.Go(func() error { return s.announce(running) })
 	g.Go(func() error {
 		<-running.Done()
-		s.stops.Store(true) // not ready any more, before anything else ends
+		s.stops.Store(true) // not ready, before anything else stops
 		if ctx.Err() != nil {
 			s.config.Logger.Info("stopping: what is in flight is committed first")
 		}
@@ -259,7 +258,7 @@ func (s *Server) run(ctx context.Context) error {
 	return err
 }
 
-// announce waits until the coordinator takes work and says so.
+// announce waits until the coordinator accepts work, and logs that.
 func (s *Server) announce(ctx context.Context) error {
 	coord := s.coord.Load()
 	line := waiting.On(s.config.Logger, "the coordinator to be ready", 0)
@@ -280,7 +279,7 @@ func (s *Server) announce(ctx context.Context) error {
 	return nil
 }
 
-// Addresses says where the parts are reached. Wait for Started first.
+// Addresses returns the addresses of the parts. Wait for Started first.
 func (s *Server) Addresses() Addresses {
 	a := Addresses{NATS: s.config.NATS.URL, Connect: s.connect}
 	if s.server != nil {
@@ -292,7 +291,7 @@ func (s *Server) Addresses() Addresses {
 	return a
 }
 
-// close closes what was opened, in reverse order.
+// close closes the opened parts in reverse order.
 func (s *Server) close() error {
 	s.stops.Store(true)
 	var errs []error
@@ -308,8 +307,7 @@ func (s *Server) closing(what string, f func() error) {
 	s.closers = append(s.closers, closer{what, f})
 }
 
-// startTraces is the first part, so that it ends last and sends what the others
-// have left.
+// startTraces starts tracing first, so that it stops last and sends the spans of all other parts.
 func (s *Server) startTraces(ctx context.Context) error {
 	if s.config.Traces == nil {
 		return nil
@@ -336,7 +334,7 @@ func (s *Server) startTraces(ctx context.Context) error {
 	return nil
 }
 
-// tracer is the coordinator's; nil: nobody traces.
+// tracer returns the coordinator's tracer; nil if there is no tracing.
 func (s *Server) tracer() coordinator.Tracer {
 	if s.traces == nil {
 		return nil
@@ -344,7 +342,7 @@ func (s *Server) tracer() coordinator.Tracer {
 	return observe.NewTracer(s.traces.TracerProvider())
 }
 
-// openStore makes the data directory, and opens the store in it unless Config has one.
+// openStore creates the data directory and opens the store in it, unless Config has a store.
 func (s *Server) openStore(context.Context) error {
 	if s.config.DataDir != "" {
 		if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {

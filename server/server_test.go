@@ -58,7 +58,7 @@ func refund(t *testing.T) *saga.Definition {
 	return d
 }
 
-// ask gives a client over one more connection.
+// ask calls a function with a client on a new connection.
 func ask(t *testing.T, r running, do func(ctx context.Context, c *client.Client)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -71,8 +71,8 @@ func ask(t *testing.T, r running, do func(ctx context.Context, c *client.Client)
 	do(ctx, client.New(bus))
 }
 
-// TestARestartKeepsWhatWasAcknowledged holds I2 through the whole process: start,
-// orderly end, start again on the same directory.
+// TestARestartKeepsWhatWasAcknowledged checks I2 for the whole process: start, clean stop, start
+// again on the same directory.
 func TestARestartKeepsWhatWasAcknowledged(t *testing.T) {
 	config := server.Config{DataDir: filepath.Join(t.TempDir(), "new", "data"), Definitions: []*saga.Definition{refund(t)}}
 	first := start(t, config)
@@ -129,7 +129,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 }
 
-// I9: what the bus cannot decode is in the dead letters and in the metrics.
+// I9: a malformed message is in the dead letters and in the metrics.
 func TestMalformedMessagesAreCounted(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0"})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -155,16 +155,15 @@ func TestMalformedMessagesAreCounted(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	// It is counted when it is found, and kept a moment later.
+	// It is counted when it is found, and stored a moment later.
 	eventually(t, "it is among the dead letters", func() bool {
 		letters, err := bus.ListDeadLetters(ctx, 0, 10)
 		return err == nil && len(letters) == 1 && string(letters[0].Data) == "no header at all"
 	})
 }
 
-// TestBackupIsForThisMachine: a backup holds everything, so a browser, a proxy
-// and a stranger do not get it where nobody is asked for a key; nor anything else, unless
-// everybody may have that.
+// TestBackupIsForThisMachine: a backup holds all data. If no key is required, a browser, a proxy
+// and other machines get neither a backup nor anything else, unless the API is open to everybody.
 func TestBackupIsForThisMachine(t *testing.T) {
 	for _, api := range []server.API{server.APILocal, server.APIInsecure, server.APIOff} {
 		t.Run(string(api), func(t *testing.T) { backupIsForThisMachine(t, api) })
@@ -196,7 +195,7 @@ func backupIsForThisMachine(t *testing.T, api server.API) {
 		for _, path := range []string{"/metrics", "/auth/whoami", "/", "/openapi.yaml", "/debug/pprof/cmdline"} {
 			allowed := api != server.APILocal && !strings.HasPrefix(path, "/debug") && name != "rebinder"
 			if name == "browser" {
-				allowed = true // reading is safe: the page does not get the answer
+				allowed = true // reading is safe: the page cannot see the answer
 			}
 			if code, _ := fetch(t, http.MethodGet, d.HTTP+path, change); (code == http.StatusForbidden) == allowed {
 				t.Errorf("%s, GET %s: %d", name, path, code)
@@ -267,8 +266,8 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
-// TestStopsWhileItWaitsForNATS: an external server that is not there does not
-// keep the server from ending.
+// TestStopsWhileItWaitsForNATS: a server that waits for an absent external NATS server can be
+// stopped.
 func TestStopsWhileItWaitsForNATS(t *testing.T) {
 	s, err := server.New(server.Config{DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1"}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -286,13 +285,13 @@ func TestStopsWhileItWaitsForNATS(t *testing.T) {
 	}
 }
 
-// TestTheAPIIsNotOpen: it asks nobody for a password, so it is not served beyond
-// this machine by accident.
+// TestTheAPIIsNotOpen: the API requires no password, so it is not served beyond this machine by
+// accident.
 func TestTheAPIIsNotOpen(t *testing.T) {
 	for _, tt := range []struct {
 		http string
 		api  server.API
-		want string // "": valid
+		want string // "" for a valid configuration
 	}{
 		{"127.0.0.1:8080", "", ""},
 		{"[::1]:8080", server.APILocal, ""},

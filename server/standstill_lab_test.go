@@ -17,9 +17,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// TestStandstillsOfTheBus: what an administrator, a disk or an absent service does to a
-// real server is seen from outside: in readiness, in doctor and in the metrics; and it is
-// over when it is over (I13).
+// TestStandstillsOfTheBus: when an administrator, a disk or an absent service stalls the bus,
+// readiness, doctor and metrics show it; once the cause is gone, they stop showing it (I13).
 func TestStandstillsOfTheBus(t *testing.T) {
 	pause := func(stream, prefix string) func(*neighbours) (undo func()) {
 		return func(n *neighbours) func() {
@@ -42,7 +41,7 @@ func TestStandstillsOfTheBus(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		stand func(*neighbours) (undo func())
-		def   string // of which sagas are started meanwhile
+		def   string // sagas of it are started meanwhile
 		line  string // of /readyz
 		ready int
 	}{
@@ -102,7 +101,7 @@ func TestStandstillsOfTheBus(t *testing.T) {
 	}
 }
 
-// consumer is the name of the consumer of a stream that begins with a prefix, when there is one.
+// consumer returns the name of a stream's consumer that begins with a prefix, or "".
 func (n *neighbours) consumer(stream, prefix string) (name string) {
 	n.t.Helper()
 	n.until("there is a consumer of "+stream, func() bool {
@@ -121,7 +120,7 @@ func (n *neighbours) consumer(stream, prefix string) (name string) {
 	return name
 }
 
-// until polls until something holds, for two minutes.
+// until polls for up to two minutes until a condition holds.
 func (n *neighbours) until(what string, holds func() bool) {
 	n.t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(200 * time.Millisecond) {
@@ -132,7 +131,7 @@ func (n *neighbours) until(what string, holds func() bool) {
 	}
 }
 
-// doctorSays looks for a standstill in what doctor finds.
+// doctorSays looks for a stalled part in the findings of doctor.
 func (n *neighbours) doctorSays(kind string) {
 	n.t.Helper()
 	findings := doctor.Examine(n.t.Context(), doctor.Deployment{

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// TestStop: a server that is stopped is still, and the next one may have its directory.
+// TestStop: after Stop nothing runs, and the next server can use the directory.
 func TestStop(t *testing.T) {
 	config := server.Config{DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
 	for range 2 {
@@ -47,7 +47,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestStopBeforeRun: whoever stops a server that was not run yet wants none.
+// TestStopBeforeRun: a server that is stopped before it is run never runs.
 func TestStopBeforeRun(t *testing.T) {
 	s, err := server.New(server.Config{DataDir: t.TempDir()})
 	if err != nil {
@@ -61,7 +61,7 @@ func TestStopBeforeRun(t *testing.T) {
 	}
 }
 
-// TestStartGivesUp: ctx bounds the start, and nothing else.
+// TestStartGivesUp: ctx limits only the start.
 func TestStartGivesUp(t *testing.T) {
 	config := server.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
 	away := config

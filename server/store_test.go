@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// TestStoreOfOnesOwn: with a store of the caller's and an external bus a server needs no
-// directory. It leaves the store open, and what it has accepted is in it.
+// TestStoreOfOnesOwn: with the caller's store and an external bus a server needs no directory. It
+// does not close the store, which holds what the server accepted.
 func TestStoreOfOnesOwn(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -41,12 +41,12 @@ func TestStoreOfOnesOwn(t *testing.T) {
 	}
 }
 
-// TestStoreConfiguration: a directory is wanted for whatever would be kept in it.
+// TestStoreConfiguration: a directory is required if anything would be kept in it.
 func TestStoreConfiguration(t *testing.T) {
 	own, external := memstore.New(), server.NATS{URL: "nats://127.0.0.1:4222"}
 	for name, tt := range map[string]struct {
 		config server.Config
-		want   string // "": right
+		want   string // "" for a valid configuration
 	}{
 		"neither":               {server.Config{NATS: external}, "data dir: is missing; name the directory that holds the store"},
 		"embedded bus":          {server.Config{Store: own}, "embedded NATS server's streams"},

@@ -15,13 +15,13 @@ import (
 // Enabled reports whether this build can crash at its points.
 const Enabled = true
 
-// state holds what the environment asks for, and the visits so far.
+// state holds the crash point from the environment, and counts the visits so far.
 type state struct {
 	mu     sync.Mutex
-	target Point // "" for none
-	at     int   // the visit at which to die, from 1
+	target Point // "" if there is none
+	at     int   // the visit at which to crash, counted from 1
 	visits map[Point]int
-	log    *os.File // nil: none
+	log    *os.File // nil if there is none
 }
 
 var current = sync.OnceValue(func() *state {
@@ -55,8 +55,8 @@ func parse(want string) (point Point, visit int) {
 	return Point(name), visit
 }
 
-// Here counts the visit, and kills the process if the environment names this visit. It is
-// safe for concurrent use.
+// Here counts the visit, and kills the process if the environment names it. It is safe for
+// concurrent use.
 func Here(point Point) {
 	s := current()
 	s.mu.Lock()
@@ -77,17 +77,18 @@ func Here(point Point) {
 	if err != nil {
 		panic(fmt.Sprintf("die at %s: %v", point, err))
 	}
-	select {} // waits for the signal
+	select {} // wait for the signal
 }
 
-// wrappers are the laboratory's: by interface T, a func(T) T.
+// wrappers holds the laboratory's wrappers: for each interface T, a func(T) T.
 var wrappers = map[reflect.Type]any{}
 
-// Use has Wrap put wrap around what is used through the interface T. Call it before the program
-// under test begins.
+// Use makes Wrap apply wrap to values of the interface T. Call it before the program under test
+// starts.
 func Use[T any](wrap func(T) T) { wrappers[reflect.TypeFor[T]()] = wrap }
 
-// Wrap puts around seam what the laboratory gave to Use for the interface T, if anything.
+// Wrap returns seam, wrapped by the function that Use was given for the interface T, if there is
+// one.
 func Wrap[T any](seam T) T {
 	if wrap, ok := wrappers[reflect.TypeFor[T]()].(func(T) T); ok {
 		return wrap(seam)
@@ -95,7 +96,7 @@ func Wrap[T any](seam T) T {
 	return seam
 }
 
-// note appends a line in one write: it survives the death that may follow.
+// note appends a line in a single write, so that a crash right after it cannot cut the line.
 func (s *state) note(line string) {
 	if s.log == nil {
 		return

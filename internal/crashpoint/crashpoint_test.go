@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-// most is how many points there may be in product code.
+// most is the maximum number of points in product code.
 const most = 40
 
-// TestInside holds the list against the source: every point inside is a constant that is listed
-// and used at exactly one place, and its name begins with the package of that.
+// TestInside compares the list with the source: every point inside is a listed constant that is
+// used at exactly one place, and its name begins with the package of that place.
 func TestInside(t *testing.T) {
 	names := constants(t)
 	places := map[Point][]string{}
@@ -92,7 +92,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// constants are the values of the constants of this package's points, by name.
+// constants returns the values of this package's Point constants by name.
 func constants(t *testing.T) map[string]Point {
 	file, err := parser.ParseFile(token.NewFileSet(), "point.go", nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -140,7 +140,7 @@ func TestNothingRemains(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// Cost 2 is that of an empty body.
+	// Cost 2 is the inlining cost of an empty body.
 	if !regexp.MustCompile(`can inline Here with cost [0-2] as: func\(Point\) \{ *\}`).Match(out) {
 		t.Errorf("Here is not inlined to nothing; the compiler says:\n%s", out)
 	}

@@ -5,18 +5,16 @@
 //	                                       (internal/lab/seam) die before and after each call
 //	crashpoint.Here(crashpoint.Claimed)    inside, where no seam shows the moment
 //
-//	ordinary build            Here is empty, Wrap returns what it was given; both are inlined to nothing
-//	-tags crashpoints         Here counts, and at the visit that AMENDS_CRASHPOINT
-//	                          names ("store: before Commit#3") it ends the own
-//	                          process with SIGKILL
+//	ordinary build            Here is empty, Wrap returns its argument; both are inlined to nothing
+//	-tags crashpoints         Here counts visits, and kills the process with SIGKILL at the visit
+//	                          that AMENDS_CRASHPOINT names ("store: before Commit#3")
 //
-// With AMENDS_CRASHPOINTS_LOG, such a build also appends a line to that file for every
+// If AMENDS_CRASHPOINTS_LOG names a file, such a build also appends a line to it for every
 // visit, and one that begins with Died before it crashes.
 //
-// It does not return errors, wait, or change anything: other tests cover failing disks and
-// buses.
+// The package injects no errors and no delays: other tests cover failing disks and buses.
 //
-// A name consists of the package and the moment. It is a literal at the call, used once,
-// and listed in All. Failure looks like a test of this package that names the missing or
-// unused point; with the tag, an unknown AMENDS_CRASHPOINT panics.
+// The name of a point consists of a package and a moment. Each point is used at one place and
+// listed in All. A test of this package fails with the name of a missing or unused point; with
+// the tag, an unknown AMENDS_CRASHPOINT panics.
 package crashpoint

@@ -2,13 +2,13 @@
 
 package crashpoint
 
-// Enabled reports whether this build can die at its points.
+// Enabled reports whether this build can crash at its points.
 const Enabled = false
 
-// Here marks a place where the death of the process matters. In this build it does nothing and
-// costs nothing.
+// Here marks a point at which tests crash the process. In this build it does nothing and costs
+// nothing.
 func Here(Point) {}
 
-// Wrap lets a laboratory put something around what is used through the interface T. In this
-// build it returns seam and costs nothing.
+// Wrap returns seam. In a build with the tag crashpoints, laboratories can have it wrapped by a
+// function for the interface T.
 func Wrap[T any](seam T) T { return seam }

@@ -2,60 +2,62 @@ package crashpoint
 
 import "slices"
 
-// How a build with the tag crashpoints is told what to do.
+// Environment variables that a build with the tag crashpoints reads.
 const (
 	Env    = "AMENDS_CRASHPOINT"      // name#visit at which to crash; the first visit if omitted
-	LogEnv = "AMENDS_CRASHPOINTS_LOG" // file that gets the name of every visited point
+	LogEnv = "AMENDS_CRASHPOINTS_LOG" // file to which the name of every visited point is appended
 )
 
-// Died begins the last line in the log: the point at which the process killed itself.
+// Died is the prefix of the log's last line, which names the point at which the process killed
+// itself.
 const Died = "died at "
 
-// Point names a place and a moment: "store: before Commit".
+// Point names a package and a moment: "store: before Commit".
 type Point string
 
-// The points inside, each with the reason why no seam shows it.
+// Points inside product code, each with the reason why no seam shows it.
 const (
-	SecretUnnamed Point = "server: secret not named yet" // files are no seam
+	SecretUnnamed Point = "server: secret not named yet" // files have no seam
 
-	BeforeCommit      Point = "boltstore: before commit"                   // a transaction has changes of several callers, and each sees its own call only: none is durable
-	AfterCommit       Point = "boltstore: after commit"                    // all are, and no caller is told
+	BeforeCommit      Point = "boltstore: before commit"                   // a transaction has changes of several callers, and each sees only its own call: none is durable
+	AfterCommit       Point = "boltstore: after commit"                    // all are durable, and no caller knows yet
 	FileUnnamed       Point = "boltstore: file not named yet"              // Open is one call: it makes a file, names it,
-	BeforeSweep       Point = "boltstore: before leftovers are swept"      // and sweeps what the last process left
-	BackupOpen        Point = "boltstore: backup without its trailer"      // its writer does not see that the last write is still to come
+	BeforeSweep       Point = "boltstore: before leftovers are swept"      // and removes what the last process left
+	BackupOpen        Point = "boltstore: backup without its trailer"      // its writer cannot tell that the last write is still to come
 	RestoreReceived   Point = "boltstore: restore received"                // Restore is one call: it receives a file, adopts it,
 	RestoreUnnamed    Point = "boltstore: restore not named yet"           // and names it
-	CopyUnnamed       Point = "boltstore: copy not named yet"              // Copy is one call as well
-	TombstonesDropped Point = "boltstore: tombstones dropped"              // Expire commits once for each slice: of tombstones,
+	CopyUnnamed       Point = "boltstore: copy not named yet"              // Copy is one call
+	TombstonesDropped Point = "boltstore: tombstones dropped"              // Expire commits once for each slice of tombstones
 	SliceExpired      Point = "boltstore: between slices of expired sagas" // and of sagas
 
-	BetweenSends       Point = "natsbus: between sends"                  // Publish is one call for a batch: some of it is sent
-	BeforeResend       Point = "natsbus: before sending once more"       // or is about to be, to a stream that was missing
-	StreamMissing      Point = "natsbus: before a stream is made"        // the bus looks after its streams itself
+	BetweenSends       Point = "natsbus: between sends"                  // Publish is one call for a batch: part of it is sent
+	BeforeResend       Point = "natsbus: before sending once more"       // or about to be sent, to a stream that was missing
+	StreamMissing      Point = "natsbus: before a stream is made"        // the bus checks its streams itself
 	LossNoticed        Point = "natsbus: loss noticed"                   // the same
-	ConsumerGone       Point = "natsbus: consumer gone"                  // and after its consumers
+	ConsumerGone       Point = "natsbus: consumer gone"                  // the bus checks its consumers itself
 	ConsumerWrong      Point = "natsbus: before a consumer is put right" // the same
-	BeforeDeadLetter   Point = "natsbus: before a dead letter"           // no seam shows a malformed message, and all others are moved after DeadLetter has returned
+	BeforeDeadLetter   Point = "natsbus: before a dead letter"           // malformed messages pass no seam; all others are moved after DeadLetter has returned
 	DeadLetterStored   Point = "natsbus: dead letter stored"             // the same: the message is not acknowledged yet
 	DeadLetterReplayed Point = "natsbus: dead letter replayed"           // ReplayDeadLetter is one call: it sends the message again, and then removes the dead letter
 	Claimed            Point = "natsbus: claimed"                        // Write is one call: it writes the claim,
-	ClaimVoid          Point = "natsbus: the claim before is void"       // makes the one before void, and writes the token
+	ClaimVoid          Point = "natsbus: the claim before is void"       // voids the previous claim, and writes the token
 )
 
-// Inside are the points in product code, by package.
+// Inside lists the points in product code, ordered by package.
 var Inside = []Point{
 	SecretUnnamed,
 	BeforeCommit, AfterCommit, FileUnnamed, BeforeSweep, BackupOpen, RestoreReceived, RestoreUnnamed, CopyUnnamed, TombstonesDropped, SliceExpired,
 	BetweenSends, BeforeResend, StreamMissing, ConsumerGone, ConsumerWrong, LossNoticed, BeforeDeadLetter, DeadLetterStored, DeadLetterReplayed, Claimed, ClaimVoid,
 }
 
-// Before is the point before a call of a seam, After the one after it.
+// Before returns the point before a call of a seam; After returns the point after it.
 func Before(seam, call string) Point { return Point(seam + ": before " + call) }
 
-// After is the point after a call of a seam.
+// After returns the point after a call of a seam.
 func After(seam, call string) Point { return Point(seam + ": after " + call) }
 
-// AtSeams are the points at the calls of the seams, in the wrappers of internal/lab/seam.
+// AtSeams lists the points before and after the calls of the seams, in the wrappers of
+// internal/lab/seam.
 var AtSeams = slices.Concat(
 	[]Point{After("store", "Open"), After("bus", "Connect"), After("bus", "refused Publish")},
 	around("store", "Definitions", "PutDefinition", "Clock", "Owned", "Own", "Counts", "Destinations", "Pending", "Record",
@@ -69,10 +71,10 @@ var AtSeams = slices.Concat(
 	around("inbox", "Update", "Work", "Prune"),
 )
 
-// All are all points. What is named here must be called somewhere, and the other way round.
+// All lists all points. A test checks that the code uses exactly these.
 var All = slices.Concat(Inside, AtSeams)
 
-// around are the points before and after calls of a seam.
+// around returns the points before and after calls of a seam.
 func around(seam string, calls ...string) (points []Point) {
 	for _, call := range calls {
 		points = append(points, Before(seam, call), After(seam, call))
