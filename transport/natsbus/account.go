@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,37 +56,3 @@ const SharedAccount = "a participant in the coordinator's account can purge and 
 
 // SharedAccountFix says what to do about it.
 const SharedAccountFix = "give each user an account of their own, as coordinator nats-permissions prints it"
-
-// warnOfAccount logs a warning if all users of the server share one account.
-func (b *Bus) warnOfAccount(ctx context.Context) {
-	if b.config.Provision != Create || !b.nc.AuthRequired() {
-		return
-	}
-	if account, err := AccountOf(ctx, b.nc); err == nil && account == globalAccount {
-		b.config.Logger.Warn("all users of the NATS server are in one account: "+SharedAccount, "fix", SharedAccountFix)
-	}
-}
-
-// noteAccount records the account of a participant that asks for its consumer.
-func (b *Bus) noteAccount(m *nats.Msg) {
-	participant, ok := strings.CutPrefix(m.Subject, b.subjects.Subscribe(""))
-	if !ok {
-		return
-	}
-	own := strings.HasPrefix(m.Reply, imported)
-	b.provided.mu.Lock()
-	if b.provided.accounts == nil {
-		b.provided.accounts = map[string]string{}
-	}
-	known := b.provided.accounts[participant]
-	if len(b.provided.accounts) < MaxConsumers || known != "" {
-		b.provided.accounts[participant] = accountShared
-		if own {
-			b.provided.accounts[participant] = accountOwn
-		}
-	}
-	b.provided.mu.Unlock()
-	if !own && known != accountShared && b.nc.AuthRequired() {
-		b.config.Logger.Warn(SharedAccount, "participant", cut(participant), "fix", SharedAccountFix)
-	}
-}

@@ -344,26 +344,3 @@ func (b *Bus) confirmSoon() {
 func (b *Bus) isFence(subject string) bool {
 	return strings.HasPrefix(subject, b.subjects.Command(fenceToken, ""))
 }
-
-// exclude removes other subscriptions to a work queue, which belong to earlier owners.
-func (s *source) exclude(ctx context.Context) error {
-	stream, err := s.bus.js.Stream(ctx, s.bus.names[s.sub.Stream])
-	if err != nil {
-		return err
-	}
-	var errs []error
-	names := stream.ConsumerNames(ctx)
-	for name := range names.Name() {
-		if name == s.name {
-			continue
-		}
-		s.bus.config.Logger.Warn("a consumer that is not the owner's is removed", "stream", s.bus.names[s.sub.Stream], "consumer", name)
-		if err := s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			errs = append(errs, err)
-		}
-	}
-	if err := names.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}

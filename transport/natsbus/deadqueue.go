@@ -279,41 +279,6 @@ func (q *deadQueue) close(ctx context.Context) {
 	}
 }
 
-// storeLetters publishes entries and returns an error, or nil, for each. Unlike Publish it draws no
-// conclusions about the connection: without the permission to write dead letters, a publish is
-// never answered although the connection works.
-func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
-	futures := make([]jetstream.PubAckFuture, len(letters))
-	errs := make([]error, len(letters))
-	asks := b.config.Provision == Create // others lack the permission
-	bytes := 0
-	for i, l := range letters {
-		m := b.deadLetter(ctx, l, &asks)
-		bytes += m.Size()
-		crashpoint.Here(crashpoint.BeforeDeadLetter)
-		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
-	}
-	missing := false
-	for i, future := range futures {
-		if errs[i] != nil {
-			continue
-		}
-		select {
-		case ack := <-future.Ok():
-			b.accepted(future.Msg().Subject, ack)
-		case errs[i] = <-future.Err():
-			missing = missing || errors.Is(errs[i], jetstream.ErrNoStreamResponse) || errors.Is(errs[i], nats.ErrNoResponders)
-		case <-ctx.Done():
-			errs[i] = ctx.Err()
-		}
-	}
-	if missing && b.config.Provision != Ask {
-		_ = b.look(ctx) // recreates the stream for the next try
-	}
-	b.rings.stored(ctx, bytes)
-	return errs
-}
-
 // forGood reports whether a publish would fail with the same error again.
 func forGood(err error) bool {
 	var api *jetstream.APIError

@@ -2,9 +2,14 @@ package natsbus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,6 +17,8 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // forceAfter is the number of consecutive batches without a reply after which the bus reconnects.
@@ -192,3 +199,271 @@ func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []err
 }
 
 var errSent = errors.New("sent before")
+
+// errNoStream is returned if no stream stores a subject.
+var errNoStream = fmt.Errorf("no stream takes this subject; it is missing or its server is away: try again (%w)", transport.ErrRefused)
+
+// refusals maps JetStream's error codes for publishes to kinds of refusal. Unknown codes count as
+// temporary. Codes caused only by headers that a bus never sends (expectations, batches, counters,
+// schedules) are permanent, because sending the same message again changes nothing. TestRefusals
+// provokes them on a real server.
+var refusals = map[jetstream.ErrorCode]error{
+	10054: transport.ErrTooLarge,       // message size exceeds maximum allowed
+	10097: transport.ErrTooLarge,       // header size exceeds maximum allowed of 64k
+	10165: transport.ErrRefusedForGood, // invalid per-message TTL
+	10060: transport.ErrRefusedForGood, // expected stream does not match
+	10070: transport.ErrRefusedForGood, // wrong last message id
+	10193: transport.ErrRefusedForGood, // missing sequence for expected last sequence per subject
+	10111: transport.ErrRefusedForGood, // rollup failed
+	10168: transport.ErrRefusedForGood, // message counters is disabled
+	10174: transport.ErrRefusedForGood, // atomic publish is disabled
+	10188: transport.ErrRefusedForGood, // message schedules is disabled
+	10189: transport.ErrRefusedForGood, // message schedules pattern is invalid
+	10190: transport.ErrRefusedForGood, // message schedules target is invalid
+	10191: transport.ErrRefusedForGood, // message schedules invalid per-message TTL
+	10192: transport.ErrRefusedForGood, // message schedules invalid rollup
+	10203: transport.ErrRefusedForGood, // message schedules source is invalid
+	10212: transport.ErrRefusedForGood, // message schedules invalid scheduler
+
+	10002: transport.ErrFull,    // resource limits exceeded for account
+	10023: transport.ErrFull,    // insufficient resources
+	10047: transport.ErrFull,    // insufficient storage resources available
+	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; see storeFailed
+	10071: transport.ErrFenced,  // wrong last sequence: of the claim; see claim.go
+	10164: transport.ErrFenced,  // the same, while another publish is in progress
+	10008: transport.ErrRefused, // JetStream system temporarily unavailable
+	10009: transport.ErrRefused, // not leader
+	10109: transport.ErrRefused, // sealed stream
+	10166: transport.ErrRefused, // per-message TTL is disabled; sent again without one
+	10167: transport.ErrRefused, // too many requests
+	10194: transport.ErrRefused, // stream is offline
+}
+
+// translate turns an error of publishing into one of package transport, from which callers see if the
+// server has the message and whether a retry makes sense.
+func (b *Bus) translate(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: %w", transport.ErrTooLarge, err)
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
+	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+		return errNoStream
+	case !errors.As(err, &api):
+		return err
+	}
+	kind, known := refusals[api.ErrorCode]
+	switch {
+	case !known:
+		if _, told := b.odd.LoadOrStore(api.ErrorCode, true); !told {
+			b.config.Logger.Warn("the NATS server refuses a message with an unknown error code; retrying until it is accepted",
+				"code", int(api.ErrorCode), "error", api.Description)
+		}
+		return err
+	case api.ErrorCode == storeFailed && !strings.HasPrefix(api.Description, "maximum "):
+		return err // a disk error: the message may have been written
+	}
+	if errors.Is(kind, transport.ErrFenced) {
+		b.refusedByFence()
+	}
+	return fmt.Errorf("%w: %w", kind, err)
+}
+
+// storeFailed is the code for a stream's limit as well as for a disk error.
+const storeFailed jetstream.ErrorCode = 10077
+
+// outgoing is a message to publish, for one envelope or a bundle.
+type outgoing struct {
+	items   []int // indexes in the batch
+	message *nats.Msg
+	bundle  bool
+	release func() // returns its buffers to the pool
+}
+
+// open is a bundle being filled with envelopes of one participant that all expire or all do not.
+type open struct {
+	stream      transport.Stream
+	participant string
+	items       []int
+	bytes       int
+	life        time.Duration // the longest of its envelopes; 0: no expiry
+}
+
+// pack builds the messages of a batch, and stores an error for each envelope that cannot be sent.
+func (b *Bus) pack(batch []transport.Envelope, errs []error) []outgoing {
+	list := make([]outgoing, 0, len(batch))
+	bundles := make(map[string]*open, 8)
+	add := func(items []int, as *open) {
+		if len(items) == 0 {
+			return
+		}
+		p, err := b.wrap(batch, items, as)
+		if err != nil {
+			for _, i := range items {
+				errs[i] = err
+			}
+			return
+		}
+		list = append(list, p)
+	}
+	order := make([]*open, 0, 8)
+	for i := range batch {
+		e := &batch[i]
+		stream, err := b.admit(e)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		participant := b.subjects.Participant(e.Subject)
+		most := b.most(stream, participant)
+		if most < 2 {
+			add([]int{i}, nil)
+			continue
+		}
+		life := b.life(e)
+		key := string(stream) + participant
+		if life > 0 {
+			key += " expiring"
+		}
+		to := bundles[key]
+		if to == nil {
+			to = &open{stream: stream, participant: participant}
+			bundles[key] = to
+			order = append(order, to)
+		}
+		size := len(e.Data) + len(e.Subject)
+		if len(to.items) >= most || to.bytes+size > b.bundleBytes() {
+			add(to.items, to)
+			to.items, to.bytes, to.life = nil, 0, 0
+		}
+		to.items = append(to.items, i)
+		to.bytes += size
+		to.life = max(to.life, life)
+	}
+	for _, rest := range order {
+		add(rest.items, rest)
+	}
+	return list
+}
+
+// bundleBytes returns the maximum of data in a bundle.
+func (b *Bus) bundleBytes() int {
+	bytes := bundle.MaxBytes
+	if most := b.config.MaxMessageBytes; most > 0 {
+		bytes = min(bytes, most/4) // headers may take three times as much
+	}
+	return bytes
+}
+
+// admit returns an error if an envelope cannot be published.
+func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
+	if b.isClosed() {
+		return "", transport.ErrClosed
+	}
+	return b.subjects.StreamOf(e.Subject)
+}
+
+// wrap encodes the message for some envelopes: a bundle if there are several.
+func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing, error) {
+	limit := int(b.nc.MaxPayload())
+	if len(items) == 1 {
+		m := wire.Borrow(&batch[items[0]])
+		if life := b.life(&batch[items[0]]); life > 0 {
+			m.Set(jetstream.MsgTTLHeader, ttl(life))
+		}
+		if size := m.Size(); limit > 0 && size > limit {
+			return outgoing{}, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, size, limit)
+		}
+		return outgoing{items: items, message: &m.Msg, release: m.Release}, nil
+	}
+	w := bundle.NewWriter()
+	for _, i := range items {
+		w.Add(&batch[i])
+	}
+	first := &batch[items[0]]
+	envelope := transport.Envelope{
+		Subject:     b.subjects.Bundle(as.stream, as.participant, len(items)),
+		DedupID:     bundleID(batch, items),
+		ID:          first.ID + "+" + strconv.Itoa(len(items)-1),
+		Source:      first.Source,
+		Type:        transport.TypeBundle,
+		ContentType: bundle.ContentType,
+		Data:        w.Bytes(),
+	}
+	b.stats.bundles.Add(1)
+	m := wire.Encode(&envelope)
+	if as.life > 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, ttl(as.life))
+	}
+	return outgoing{items: items, message: m, bundle: true, release: w.Release}, nil
+}
+
+// bundleID returns an id derived from the messages' ids: equal for the same messages, and as hard
+// to guess; "" if one has no id.
+func bundleID(batch []transport.Envelope, items []int) string {
+	text := make([]byte, 0, len(items)*40)
+	for _, i := range items {
+		if batch[i].DedupID == "" {
+			return ""
+		}
+		text = binary.AppendUvarint(text, uint64(len(batch[i].DedupID)))
+		text = append(text, batch[i].DedupID...)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+// split sends the messages of permanently refused bundles one by one, since the server may accept
+// each.
+func (b *Bus) split(batch []transport.Envelope, list []outgoing, errs []error) []outgoing {
+	var singles []outgoing
+	for _, p := range list {
+		if !p.bundle || !errors.Is(errs[p.items[0]], transport.ErrRefusedForGood) {
+			continue
+		}
+		for _, i := range p.items {
+			if one, err := b.wrap(batch, []int{i}, nil); err == nil {
+				singles, errs[i] = append(singles, one), nil
+			} else {
+				errs[i] = err
+			}
+		}
+	}
+	return singles
+}
+
+// Commands that nobody fetched expire from the stream when their attempt is over
+// (docs/adr/0020-commands-expire.md): the outbox keeps them, and an absent participant must not
+// fill the stream that all share.
+
+// life returns how long the stream of commands keeps a message, in whole seconds; 0: until it is
+// acknowledged. A first attempt is kept for a minute at least, so that a participant that was
+// briefly away still receives it.
+func (b *Bus) life(e *transport.Envelope) time.Duration {
+	if e.Expires.IsZero() || e.Type != transport.TypeCommand || !b.expiring.Load() {
+		return 0
+	}
+	left := time.Until(e.Expires)
+	if e.Attempt < 2 {
+		left = max(left, transport.MinLife)
+	}
+	return max(time.Second, (left + time.Second - 1).Truncate(time.Second))
+}
+
+// ttl formats a life as a header value.
+func ttl(life time.Duration) string { return strconv.Itoa(int(life/time.Second)) + "s" }
+
+// errNoTTL is the server's error for a message with a TTL in a stream without TTLs.
+const errNoTTL jetstream.ErrorCode = 10166
+
+// refusedLife notes that the stream no longer supports TTLs; the refused messages are sent again
+// without one.
+func (b *Bus) refusedLife(err error) {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == errNoTTL {
+		b.expiring.Store(false)
+	}
+}

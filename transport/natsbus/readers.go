@@ -1,14 +1,8 @@
 package natsbus
 
 import (
-	"context"
-	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
@@ -55,37 +49,6 @@ func (r *readers) most(stream transport.Stream, participant string) int {
 		return n
 	}
 	return 0
-}
-
-// learn asks the server about the participants that were sent something since the last query.
-// Without a reply, values stay unchanged.
-func (b *Bus) learn(ctx context.Context) {
-	r := b.readers
-	r.mu.Lock()
-	names := slices.Collect(maps.Keys(r.sent))
-	clear(r.sent)
-	r.mu.Unlock()
-	if len(names) == 0 {
-		return
-	}
-	ctx, cancel := b.question(ctx)
-	defer cancel()
-	for _, name := range names {
-		consumer, err := b.js.Consumer(ctx, b.names[transport.Commands], name)
-		n := 0
-		switch {
-		case err == nil:
-			n = bundleOf(consumer.CachedInfo().Config.Metadata)
-		case errors.Is(err, jetstream.ErrConsumerNotFound):
-		case ctx.Err() != nil:
-			return
-		default:
-			continue
-		}
-		r.mu.Lock()
-		r.commands[name] = n
-		r.mu.Unlock()
-	}
 }
 
 // bundleOf returns the size of bundles given by metadata; 0: none, or invalid.

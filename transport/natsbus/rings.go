@@ -2,11 +2,12 @@ package natsbus
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/transport"
@@ -253,30 +254,28 @@ func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
 	return nil
 }
 
-// purge deletes the messages of a subject from the dead-letter stream up to a sequence, and returns
-// how many there were.
-func (b *Bus) purge(ctx context.Context, subject string, upTo uint64) (int, error) {
-	request := map[string]any{"filter": subject}
-	if upTo > 0 {
-		request["seq"] = upTo + 1
-	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return 0, err
-	}
-	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+b.names[transport.DeadLetters], body)
-	if err != nil {
-		return 0, fmt.Errorf("purge %s: %w", subject, err)
-	}
-	var said struct {
-		Error  *jetstream.APIError `json:"error"`
-		Purged int                 `json:"purged"`
-	}
-	if err := json.Unmarshal(reply.Data, &said); err != nil {
-		return 0, fmt.Errorf("purge %s: %w", subject, err)
-	}
-	if said.Error != nil {
-		return 0, fmt.Errorf("purge %s: %w", subject, said.Error)
-	}
-	return said.Purged, nil
+// scanned is a dead letter without its data.
+type scanned struct {
+	sequence uint64
+	subject  string
+	stored   time.Time
+	bytes    int64 // approximate size in the stream
+	header   nats.Header
 }
+
+// headersOf decodes a delivery without data.
+func headersOf(m *nats.Msg) *scanned {
+	l := &scanned{
+		sequence: streamSequence(m.Reply), subject: m.Subject, stored: time.Unix(0, int64(storedAt(m.Reply))).UTC(),
+		bytes: int64(m.Size()), header: m.Header,
+	}
+	for _, size := range m.Header["Nats-Msg-Size"] { // the server's is the last; the sender may have added others
+		if n, err := strconv.ParseInt(size, 10, 32); err == nil && n >= 0 {
+			l.bytes = int64(m.Size()) + n
+		}
+	}
+	return l
+}
+
+// lastToken returns the last token of a subject.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

@@ -6,19 +6,18 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
+	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
+	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
 // Defaults of transport.Subscription.
@@ -44,113 +43,6 @@ type source struct {
 
 	mu    sync.Mutex
 	ready []*delivery // opened and not returned by Receive yet
-}
-
-// Subscribe implements transport.Bus. It waits until ctx ends for a server that is away or not
-// ready, and for a coordinator that has to create the consumer.
-func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s transport.Source, err error) {
-	err = b.whenReady(ctx, sub.Name, func() error {
-		opened, err := b.subscribe(ctx, sub)
-		if err == nil {
-			s = opened
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, transport.ErrClosed) {
-		return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
-	}
-	return s, err
-}
-
-// whenReady retries something that needs the server, and perhaps a coordinator, until it succeeds,
-// ctx ends, or ConnectWait is over. It logs that it waits.
-func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
-	ctx, cancel := b.config.limit(ctx)
-	defer cancel()
-	line := waiting.On(b.config.told, "the coordinator, which makes the consumer; is it running, on this server and with this prefix?", b.config.ConnectWait, "consumer", consumer)
-	for {
-		if b.isClosed() {
-			return transport.ErrClosed
-		}
-		err := try()
-		if err == nil {
-			line.Over()
-		}
-		if err == nil || !notReady(err) {
-			return err
-		}
-		line.Still(err)
-		if pause(ctx, 200*time.Millisecond) != nil {
-			return fmt.Errorf("%w (last error: %w)", context.Cause(ctx), err)
-		}
-		b.config.Logger.Debug("retrying to subscribe", "consumer", consumer, "error", err)
-	}
-}
-
-func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*source, error) {
-	if sub.AckWait <= 0 {
-		sub.AckWait = defaultAckWait
-	}
-	if sub.MaxInFlight <= 0 {
-		sub.MaxInFlight = defaultMaxInFlight
-	}
-	if sub.Prefetch <= 0 {
-		sub.Prefetch = b.config.Prefetch
-	}
-	if err := check(sub); err != nil {
-		return nil, err
-	}
-	s := &source{bus: b, sub: sub, name: sub.Name}
-	if sub.Ephemeral {
-		s.name = strings.TrimPrefix(sub.Name+"-"+nuid.Next(), "-")
-	}
-	if err := s.provision(ctx); err != nil {
-		return nil, err
-	}
-	puller, err := pull.New(pull.Config{
-		Conn:      b.nc,
-		Stream:    b.names[sub.Stream],
-		Consumer:  s.name,
-		Prefetch:  min(sub.Prefetch, sub.MaxInFlight),
-		MaxBytes:  max(prefetchBytes, 2*int(b.nc.MaxPayload())),
-		Expiry:    pullExpiry,
-		Heartbeat: b.config.Heartbeat,
-		Weigh:     s.weigh,
-		OnLost:    s.lost,
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.puller = puller
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		puller.Close()
-		return nil, transport.ErrClosed
-	}
-	b.sources[s] = struct{}{}
-	if sub.Stream == transport.Events && b.config.Provision == Create {
-		b.rings.kept.Store(true) // a coordinator
-		b.lookSoon()
-	}
-	return s, nil
-}
-
-func check(sub transport.Subscription) error {
-	switch {
-	case sub.Name == "" && !sub.Ephemeral:
-		return errors.New("a subscription that is not ephemeral has a name")
-	case strings.ContainsFunc(sub.Name, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`.*>/\`, r) }):
-		return fmt.Errorf("name %q has a character that a consumer's name must not have: . * > / \\ or a space", sub.Name)
-	case sub.Ephemeral && sub.Stream.WorkQueue():
-		return errors.New("a work queue has no ephemeral subscriptions: they would take messages away")
-	}
-	for _, known := range transport.Streams {
-		if sub.Stream == known {
-			return nil
-		}
-	}
-	return fmt.Errorf("stream %q is none of the four", sub.Stream)
 }
 
 // asks reports whether the coordinator creates the consumer.
@@ -202,77 +94,41 @@ func (s *source) provision(ctx context.Context) error {
 	return err
 }
 
-// makeConsumer creates a consumer, or updates the existing one.
-func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
-	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
-	if consumerFilesMissing(err) && b.config.Provision == Create {
-		err = b.recreateConsumer(ctx, stream, c)
+// ask asks the coordinator to create the subscription's consumer.
+func (s *source) ask(ctx context.Context) error {
+	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
+		return fmt.Errorf("the coordinator makes no consumer for %v under the name %s; a participant of that name takes %s, and with Provision Create a bus makes any consumer", s.sub.Subjects, s.sub.Name, own)
 	}
-	if consumerCorrupt(err) && b.config.Provision == Create {
-		err = b.recreateStream(ctx, stream, c)
+	err := s.bus.askConsumer(ctx, s.sub.Name, transport.SubscribeQuery{
+		AckWaitMS: s.sub.AckWait.Milliseconds(), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
+	})
+	if err == nil {
+		s.asked.Store(time.Now().UnixNano())
 	}
-	if overlaps(err) {
-		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
-	}
-	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
-		err = nats.ErrDisconnected // the reason why ctx ended
-	}
+	return err
+}
+
+// exclude removes other subscriptions to a work queue, which belong to earlier owners.
+func (s *source) exclude(ctx context.Context) error {
+	stream, err := s.bus.js.Stream(ctx, s.bus.names[s.sub.Stream])
 	if err != nil {
-		return fmt.Errorf("consumer %s: %w", c.Name, err)
-	}
-	return nil
-}
-
-// overlaps reports whether an error says that another consumer of a work queue has the same
-// messages.
-func overlaps(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
-}
-
-// consumerCorrupt reports whether the server cannot create a consumer because of an unreadable file
-// of an earlier consumer with that name, as left by a power failure (nats-server 2.15.2).
-func consumerCorrupt(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
-}
-
-// recreateStream recreates the stream, which is the only way to remove such a file, and then the
-// consumer. The stream's messages are lost, but still pending in the outbox.
-func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
-	name := b.names[stream]
-	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
-	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	if err := b.look(ctx); err != nil {
-		return err
+	var errs []error
+	names := stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if name == s.name {
+			continue
+		}
+		s.bus.config.Logger.Warn("a consumer that is not the owner's is removed", "stream", s.bus.names[s.sub.Stream], "consumer", name)
+		if err := s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			errs = append(errs, err)
+		}
 	}
-	_, err := b.js.CreateOrUpdateConsumer(ctx, name, c)
-	return err
-}
-
-// consumerFilesMissing reports whether the server cannot update a consumer because its files are
-// gone: a server still deleting an earlier consumer with that name (nats-server 2.15.2) removes the
-// files of its successor, which works until the next subscription.
-func consumerFilesMissing(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
-}
-
-// recreateConsumer deletes the consumer, waits until that is done, and creates it again.
-// Unacknowledged messages are redelivered.
-func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
-	name := b.names[stream]
-	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is recreated", "stream", name, "consumer", c.Name)
-	if err := b.js.DeleteConsumer(ctx, name, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return err
+	if err := names.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		errs = append(errs, err)
 	}
-	if err := pause(ctx, afterDeletion); err != nil {
-		return err
-	}
-	_, err := b.js.CreateOrUpdateConsumer(ctx, name, c)
-	return err
+	return errors.Join(errs...)
 }
 
 // lost is called by the puller when the consumer may be gone. It must not block.
@@ -361,4 +217,192 @@ func (s *source) close(forget bool) {
 			_ = s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], s.name) // otherwise the server does so later
 		}
 	})
+}
+
+// Receive implements transport.Source.
+func (s *source) Receive(ctx context.Context, max int) ([]transport.Delivery, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if ready := s.takeReady(max); len(ready) > 0 {
+			return s.handOut(ready), nil
+		}
+		batch, err := s.puller.Take(ctx, max)
+		if err != nil {
+			return nil, err
+		}
+		s.open(batch)
+	}
+}
+
+// takeReady takes up to n opened deliveries.
+func (s *source) takeReady(n int) []*delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n = min(n, len(s.ready))
+	taken := s.ready[:n:n]
+	if s.ready = s.ready[n:]; len(s.ready) == 0 {
+		s.ready = nil
+	}
+	return taken
+}
+
+func (s *source) handOut(ready []*delivery) []transport.Delivery {
+	list := make([]transport.Delivery, len(ready))
+	now := time.Now()
+	var renewed *nats.Msg
+	for i, d := range ready {
+		if now.Sub(d.arrived) > s.sub.AckWait/2 && d.msg != renewed {
+			d.InProgress()
+			renewed = d.msg
+		}
+		if d.delivered > 1 {
+			s.bus.stats.redelivered.Add(1)
+		}
+		list[i] = d
+	}
+	s.bus.stats.received.Add(int64(len(list)))
+	return list
+}
+
+// open decodes a batch, including bundles, and makes it ready. Messages that cannot be decoded are
+// dead-lettered.
+func (s *source) open(batch []pull.Message) {
+	ready := make([]*delivery, 0, len(batch))
+	list := make([]delivery, len(batch)) // one allocation for all
+	var bad []*deadEntry
+	now := time.Now()
+	for i, m := range batch {
+		if now.Sub(m.Arrived) >= s.sub.AckWait {
+			s.bus.stats.stale.Add(1) // AckWait has passed, so it is redelivered
+			continue
+		}
+		d := &list[i]
+		d.source, d.msg, d.arrived, d.delivered = s, m.Msg, m.Arrived, timesDelivered(m.Reply)
+		if participant, n, ok := s.bus.subjects.ParseBundle(m.Subject); ok && s.sub.Stream.WorkQueue() {
+			good, worse := s.openBundle(d, participant, n)
+			ready, bad = append(ready, good...), append(bad, worse...)
+			continue
+		}
+		var err error
+		if d.envelope, err = wire.Decode(m.Msg); err == nil {
+			err = s.bus.subjects.Admit(s.sub.Stream, &d.envelope)
+		}
+		if err != nil {
+			bad = append(bad, d.deadEntry(err.Error()))
+			continue
+		}
+		ready = append(ready, d)
+	}
+	s.mu.Lock()
+	s.ready = append(s.ready, ready...)
+	s.mu.Unlock()
+	for _, l := range bad {
+		l.delivery.answered.Store(true)
+		if s.bus.dead.put(l) != nil {
+			return // closed: redelivered
+		}
+		if s.bus.config.OnMalformed != nil {
+			s.bus.config.OnMalformed(s.sub.Stream, l.reason)
+		}
+	}
+}
+
+// openBundle returns deliveries for a bundle's messages. A malformed bundle, or one with a message
+// of another participant, is dead-lettered as a whole: the sender is named by the bundle's subject,
+// which the server has checked.
+func (s *source) openBundle(whole *delivery, participant string, n int) (good []*delivery, bad []*deadEntry) {
+	messages, err := bundle.Decode(whole.msg.Data, n)
+	for i := range messages {
+		stream, _ := s.bus.subjects.StreamOf(messages[i].Subject)
+		if of := s.bus.subjects.Participant(messages[i].Subject); stream != s.sub.Stream || of != participant {
+			err = fmt.Errorf("message %d of the bundle has the subject %q; in a bundle on %s all are of %s and of %s", i+1, cut(messages[i].Subject), cut(whole.msg.Subject), s.sub.Stream, participant)
+			break
+		}
+	}
+	if err != nil {
+		return nil, []*deadEntry{whole.deadEntry(err.Error())}
+	}
+	group := bundle.NewGroup(len(messages), ack)
+	list := make([]delivery, len(messages))
+	for i := range messages {
+		d := &list[i]
+		d.source, d.msg, d.arrived, d.delivered, d.group, d.message, d.index = s, whole.msg, whole.arrived, whole.delivered, group, &messages[i], i+1
+		if d.envelope, err = messages[i].Envelope(); err == nil {
+			err = s.bus.subjects.Admit(s.sub.Stream, &d.envelope)
+		}
+		if err != nil {
+			bad = append(bad, d.deadEntry(err.Error()))
+			continue
+		}
+		good = append(good, d)
+	}
+	return good, bad
+}
+
+// weigh returns how many deliveries a message contains.
+func (s *source) weigh(m *nats.Msg) int {
+	if _, n, ok := s.bus.subjects.ParseBundle(m.Subject); ok {
+		return min(n, bundle.Most)
+	}
+	return 1
+}
+
+// sweep removes messages that the source has acknowledged but the stream has kept. A server that is
+// killed or stopped in between (nats-server 2.15.2, one node) has stored the acknowledgement and
+// the message, which it neither redelivers nor removes. Such messages would use up the stream's
+// bytes for good and look like a backlog.
+//
+// It runs when the stream's first message is the same at two consecutive checks. Consumers of a
+// work queue do not overlap, so an acknowledged message belongs to no other consumer.
+func (s *source) sweep(ctx context.Context) error {
+	head := s.head.Swap(0)
+	if head == 0 || !s.sub.Stream.WorkQueue() || s.bus.config.Provision != Create {
+		return nil
+	}
+	ctx, cancel := s.bus.question(ctx)
+	defer cancel()
+	name := s.bus.names[s.sub.Stream]
+	consumer, err := s.bus.js.Consumer(ctx, name, s.name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // handled by fix
+	}
+	if err != nil {
+		return fmt.Errorf("consumer %s: %w", s.name, err)
+	}
+	floor := consumer.CachedInfo().AckFloor.Stream
+	if floor < head {
+		return nil // it is waiting, which is normal
+	}
+	stream, err := s.bus.js.Stream(ctx, name)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", name, err)
+	}
+	before := stream.CachedInfo().State.Msgs
+	for _, subject := range s.filters() {
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(floor+1)); err != nil {
+			return fmt.Errorf("remove acknowledged messages from stream %s: %w", name, err)
+		}
+	}
+	if info, err := stream.Info(ctx); err == nil && info.State.FirstSeq > head {
+		s.bus.config.Logger.Warn("removed acknowledged messages that a NATS stream had kept",
+			"stream", name, "consumer", s.name, "up_to", floor, "before", before, "after", info.State.Msgs)
+	}
+	return nil
+}
+
+// unmoved notes that a stream has had the same first message at two checks.
+func (s *source) unmoved(stream transport.Stream, head uint64) {
+	if s.sub.Stream == stream {
+		s.head.Store(head)
+	}
+}
+
+// filters returns the subjects that the source receives.
+func (s *source) filters() []string {
+	if len(s.sub.Subjects) > 0 {
+		return s.sub.Subjects
+	}
+	return []string{s.bus.subjects.All(s.sub.Stream)}
 }

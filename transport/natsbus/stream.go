@@ -12,11 +12,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
+	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
 // DriftError reports a stream whose configuration could lose messages or does not work, and how to
@@ -201,6 +203,21 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 	return changed.CachedInfo(), nil
 }
 
+// expire enables per-message TTLs on the stream of commands, if the bus may change streams, and
+// reports whether they are enabled. Servers before 2.11 do not support them.
+func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
+	if have.AllowMsgTTL || b.config.Provision != Create {
+		return have.AllowMsgTTL
+	}
+	have.AllowMsgTTL = true
+	info, err := b.js.UpdateStream(ctx, have)
+	if err != nil {
+		b.config.Logger.Debug("the stream of commands could not be made to let repeated commands expire; they wait until they are taken", "error", err)
+		return false
+	}
+	return info.CachedInfo().Config.AllowMsgTTL
+}
+
 // offer marks an existing stream as accepting bundles, if the bus may, and returns their maximum
 // size.
 func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int {
@@ -303,3 +320,64 @@ func word(d jetstream.DiscardPolicy) string {
 	}
 	return "old"
 }
+
+// scan yields the headers of the dead letters on a subject, which may contain wildcards, from a
+// sequence on until there are no more or yield returns false.
+func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(*scanned) bool) error {
+	name := b.names[transport.DeadLetters]
+	consumer, err := b.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+		Name: "scan-" + nuid.Next(), FilterSubject: subject, HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
+		InactiveThreshold: 30 * time.Second, MemoryStorage: true, Replicas: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("read the dead letters on %s: %w", subject, err)
+	}
+	info := consumer.CachedInfo()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = b.js.DeleteConsumer(ctx, name, info.Name) // otherwise the server does so later
+	}()
+	if info.NumPending == 0 {
+		return nil
+	}
+	lost := make(chan struct{}, 1)
+	puller, err := pull.New(pull.Config{
+		Conn: b.nc, Stream: name, Consumer: info.Name, Prefetch: scanPrefetch, MaxBytes: 2 * int(b.nc.MaxPayload()), Heartbeat: b.config.Heartbeat,
+		OnLost: func(string) {
+			select {
+			case lost <- struct{}{}:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("read the dead letters on %s: %w", subject, err)
+	}
+	defer puller.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-lost:
+			cancel(errScanLost)
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		batch, err := puller.Take(ctx, scanPrefetch)
+		if err != nil {
+			return fmt.Errorf("read the dead letters on %s: %w", subject, errors.Join(err, context.Cause(ctx)))
+		}
+		for _, m := range batch {
+			if !yield(headersOf(m.Msg)) || replyNumber(m.Reply, 4) == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+const scanPrefetch = 2048
+
+var errScanLost = errors.New("the server stopped delivering them; try again")

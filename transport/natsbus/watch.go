@@ -3,10 +3,15 @@ package natsbus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
@@ -201,4 +206,287 @@ func raise(a *atomic.Uint64, to uint64) {
 			return
 		}
 	}
+}
+
+// learn asks the server about the participants that were sent something since the last query.
+// Without a reply, values stay unchanged.
+func (b *Bus) learn(ctx context.Context) {
+	r := b.readers
+	r.mu.Lock()
+	names := slices.Collect(maps.Keys(r.sent))
+	clear(r.sent)
+	r.mu.Unlock()
+	if len(names) == 0 {
+		return
+	}
+	ctx, cancel := b.question(ctx)
+	defer cancel()
+	for _, name := range names {
+		consumer, err := b.js.Consumer(ctx, b.names[transport.Commands], name)
+		n := 0
+		switch {
+		case err == nil:
+			n = bundleOf(consumer.CachedInfo().Config.Metadata)
+		case errors.Is(err, jetstream.ErrConsumerNotFound):
+		case ctx.Err() != nil:
+			return
+		default:
+			continue
+		}
+		r.mu.Lock()
+		r.commands[name] = n
+		r.mu.Unlock()
+	}
+}
+
+type counters struct {
+	published, publishFailed, duplicates  atomic.Int64
+	bundles                               atomic.Int64
+	received, redelivered, stale          atomic.Int64
+	deadLettered, deadFailed, repliesLost atomic.Int64
+	deadOverRate, deadUnstored            atomic.Int64
+	deadEvicted                           atomic.Int64
+	resets, reconnects, forced, recreated atomic.Int64
+	righted, repliesRefused               atomic.Int64
+}
+
+// Stats holds counts since the bus was created.
+type Stats struct {
+	Published          int64 // accepted by the server
+	Bundles            int64 // messages with several commands or answers
+	PublishFailed      int64 // refused, or without a reply
+	Duplicates         int64 // accepted as a duplicate
+	Received           int64 // returned by Receive, including redeliveries
+	Redelivered        int64 // of those, redeliveries
+	Stale              int64 // buffered for longer than AckWait, and therefore redelivered instead
+	DeadLettered       int64 // moved to the dead letters
+	DeadLetterFailed   int64 // failed tries to move one
+	DeadOverRate       int64 // terminated without a dead letter, because of LetterRate and LetterBurst
+	DeadUnstored       int64 // terminated without a dead letter, because the stream refused it or too many were waiting
+	DeadEvicted        int64 // dead letters deleted by this bus because their ring was full
+	RepliesLost        int64 // replies that could not be sent
+	Resets             int64 // a stream may have lost messages
+	Reconnects         int64 // connections after the first
+	ForcedReconnects   int64 // of those, because the server did not answer
+	ConsumersRecreated int64 // recreated because they were missing
+	ConsumersRighted   int64 // consumers of commands deleted or recreated because of an unexpected configuration
+	RepliesRefused     int64 // requests whose reply subject is not an inbox
+}
+
+// Stats returns the counts since the bus was created.
+func (b *Bus) Stats() Stats {
+	return Stats{
+		Published:          b.stats.published.Load(),
+		Bundles:            b.stats.bundles.Load(),
+		PublishFailed:      b.stats.publishFailed.Load(),
+		Duplicates:         b.stats.duplicates.Load(),
+		Received:           b.stats.received.Load(),
+		Redelivered:        b.stats.redelivered.Load(),
+		Stale:              b.stats.stale.Load(),
+		DeadLettered:       b.stats.deadLettered.Load(),
+		DeadLetterFailed:   b.stats.deadFailed.Load(),
+		DeadOverRate:       b.stats.deadOverRate.Load(),
+		DeadUnstored:       b.stats.deadUnstored.Load(),
+		DeadEvicted:        b.stats.deadEvicted.Load(),
+		RepliesLost:        b.stats.repliesLost.Load(),
+		Resets:             b.stats.resets.Load(),
+		Reconnects:         b.stats.reconnects.Load(),
+		ForcedReconnects:   b.stats.forced.Load(),
+		ConsumersRecreated: b.stats.recreated.Load(),
+		ConsumersRighted:   b.stats.righted.Load(),
+		RepliesRefused:     b.stats.repliesRefused.Load(),
+	}
+}
+
+// dropped returns the number of dead letters that were not kept.
+func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.DeadEvicted }
+
+// Check returns what is wrong now, or nil: the bus is connected, the server answers, and the
+// streams exist with the expected configuration. An error about one stream is a
+// *transport.StreamError. It changes nothing. With Ask, only the connection is checked.
+func (b *Bus) Check(ctx context.Context) error {
+	if err := b.connected(); err != nil {
+		return err
+	}
+	if b.config.Provision == Ask {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	// Concurrently, so that a stream that does not answer does not delay the others.
+	var errs [len(transport.Streams) + 1]error
+	var asked sync.WaitGroup
+	asked.Go(func() { errs[len(transport.Streams)] = claims{b}.check(ctx) })
+	for i, stream := range transport.Streams {
+		asked.Go(func() {
+			if err := b.checkStream(ctx, stream); err != nil {
+				errs[i] = &transport.StreamError{Stream: stream, Err: err}
+			}
+		})
+	}
+	asked.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// connected returns an error if the bus is not connected.
+func (b *Bus) connected() error {
+	if b.isClosed() {
+		return transport.ErrClosed
+	}
+	if b.nc.IsConnected() {
+		return nil
+	}
+	err := fmt.Errorf("NATS: not connected (%s)", b.nc.Status())
+	if last := b.nc.LastError(); last != nil {
+		err = fmt.Errorf("%w: %w", err, last)
+	}
+	return err
+}
+
+func (b *Bus) checkStream(ctx context.Context, stream transport.Stream) error {
+	handle, err := b.js.Stream(ctx, b.names[stream])
+	if err != nil {
+		return fmt.Errorf("NATS stream %s: %w%s", b.names[stream], err, hint(err))
+	}
+	return drift(b.wanted(stream), handle.CachedInfo().Config)
+}
+
+// Aliases of what Load returns.
+type (
+	Load         = transport.Load
+	StreamLoad   = transport.StreamLoad
+	ConsumerLoad = transport.ConsumerLoad
+)
+
+// MaxConsumers bounds Load.Consumers for each stream.
+const MaxConsumers = 1024
+
+// Load implements transport.Scale. It makes a request for each stream and one for every 256
+// subscriptions.
+func (b *Bus) Load(ctx context.Context) (Load, error) {
+	if err := b.connected(); err != nil {
+		return Load{}, err
+	}
+	ctx, cancel := b.question(ctx)
+	defer cancel()
+	load := Load{Streams: map[transport.Stream]StreamLoad{}, Dropped: b.Stats().dropped()}
+	for _, s := range transport.Streams {
+		stream, err := b.js.Stream(ctx, b.names[s])
+		if err != nil && !s.WorkQueue() {
+			continue // report the other streams, which are more important
+		}
+		if err != nil {
+			return Load{}, fmt.Errorf("look at stream %s: %w%s", b.names[s], err, hint(err))
+		}
+		state := stream.CachedInfo().State
+		total := StreamLoad{Messages: state.Msgs, Bytes: state.Bytes, Limit: uint64(max(stream.CachedInfo().Config.MaxBytes, 0))}
+		if !s.WorkQueue() {
+			load.Streams[s] = total
+			continue
+		}
+		bundled, err := b.bundled(ctx, s, stream)
+		if err != nil {
+			return Load{}, fmt.Errorf("look at the bundles of stream %s: %w", b.names[s], err)
+		}
+		total.Messages += bundled[""]
+		if s == transport.Commands {
+			var fences uint64
+			if load.Commands, fences, err = b.commands(ctx, stream); err != nil {
+				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
+			}
+			total.Messages -= min(total.Messages, fences)
+		}
+		consumers, err := consumersOf(ctx, s, stream)
+		if err != nil {
+			return Load{}, fmt.Errorf("look at the subscriptions of stream %s: %w", b.names[s], err)
+		}
+		total.Cut = len(consumers) < stream.CachedInfo().State.Consumers
+		load.Streams[s] = total
+		for i := range consumers {
+			further := bundled[consumers[i].Name]
+			if s == transport.Events {
+				further = bundled[""] // coordinators share the answers of all participants
+			}
+			spread(&consumers[i], further)
+		}
+		load.Consumers = append(load.Consumers, consumers...)
+	}
+	return load, nil
+}
+
+// bundled returns how many more commands or answers than messages a stream holds, by participant,
+// and in total under "".
+func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.Stream) (map[string]uint64, error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.Bundles(s)))
+	if err != nil {
+		return nil, err
+	}
+	further := map[string]uint64{}
+	for subject, messages := range info.State.Subjects {
+		if participant, n, ok := b.subjects.ParseBundle(subject); ok {
+			more := messages * uint64(n-1)
+			further[participant] += more
+			further[""] += more
+		}
+	}
+	return further, nil
+}
+
+// commands returns the number of commands on the bus by participant, and the number of fences
+// (claim.go).
+func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, fences uint64, err error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
+	if err != nil {
+		return nil, 0, err
+	}
+	counts = map[string]uint64{}
+	for subject, messages := range info.State.Subjects {
+		if b.isFence(subject) {
+			fences += messages
+			continue
+		}
+		if participant, n, ok := b.subjects.ParseBundle(subject); ok {
+			counts[participant] += messages * uint64(n)
+		} else if participant := b.subjects.Participant(subject); participant != "" {
+			counts[participant] += messages
+		}
+	}
+	return counts, fences, nil
+}
+
+func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // stops the list when there are too many
+	var found []ConsumerLoad
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		one := ConsumerLoad{
+			Stream: s, Name: info.Name, Pending: info.NumPending, InFlight: info.NumAckPending,
+			Redelivered: info.NumRedelivered, Asking: info.NumWaiting,
+			MaxInFlight: info.Config.MaxAckPending, Paused: info.Paused,
+			Last: info.Delivered.Stream, AckFloor: info.AckFloor.Stream, RawInFlight: info.NumAckPending,
+		}
+		if info.Delivered.Last != nil {
+			one.Delivered = info.Delivered.Last.UTC()
+		}
+		if found = append(found, one); len(found) == MaxConsumers {
+			return found, nil
+		}
+	}
+	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return nil, err
+	}
+	return found, nil
+}
+
+// spread adds the further commands or answers in bundles to the waiting ones and those in flight,
+// in proportion.
+func spread(c *ConsumerLoad, further uint64) {
+	all := c.Pending + uint64(c.InFlight)
+	if all == 0 {
+		return
+	}
+	waiting := further * c.Pending / all
+	c.Pending += waiting
+	c.InFlight += int(further - waiting)
 }

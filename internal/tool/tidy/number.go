@@ -20,7 +20,7 @@ var ownNumbers = map[string]string{
 	"coordinator/internal/projection/feed.go":   "a position of its own, which is compared with its spelling",
 	"transport/natsbus/bus.go":                  "the server's version",
 	"transport/natsbus/delivery.go":             "the server's reply subject",
-	"transport/natsbus/scan.go":                 "the server's Nats-Msg-Size",
+	"transport/natsbus/rings.go":                "the server's Nats-Msg-Size",
 	"transport/natsbus/internal/pull/status.go": "the server's Nats-Pending-Messages",
 	"transport/natsbus/internal/strict/conn.go": "the server's protocol",
 }

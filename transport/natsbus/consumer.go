@@ -8,15 +8,200 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
+	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
+
+// Subscribe implements transport.Bus. It waits until ctx ends for a server that is away or not
+// ready, and for a coordinator that has to create the consumer.
+func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s transport.Source, err error) {
+	err = b.whenReady(ctx, sub.Name, func() error {
+		opened, err := b.subscribe(ctx, sub)
+		if err == nil {
+			s = opened
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, transport.ErrClosed) {
+		return nil, fmt.Errorf("subscribe %s to %s: %w", sub.Name, sub.Stream, err)
+	}
+	return s, err
+}
+
+// whenReady retries something that needs the server, and perhaps a coordinator, until it succeeds,
+// ctx ends, or ConnectWait is over. It logs that it waits.
+func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
+	ctx, cancel := b.config.limit(ctx)
+	defer cancel()
+	line := waiting.On(b.config.told, "the coordinator, which makes the consumer; is it running, on this server and with this prefix?", b.config.ConnectWait, "consumer", consumer)
+	for {
+		if b.isClosed() {
+			return transport.ErrClosed
+		}
+		err := try()
+		if err == nil {
+			line.Over()
+		}
+		if err == nil || !notReady(err) {
+			return err
+		}
+		line.Still(err)
+		if pause(ctx, 200*time.Millisecond) != nil {
+			return fmt.Errorf("%w (last error: %w)", context.Cause(ctx), err)
+		}
+		b.config.Logger.Debug("retrying to subscribe", "consumer", consumer, "error", err)
+	}
+}
+
+func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*source, error) {
+	if sub.AckWait <= 0 {
+		sub.AckWait = defaultAckWait
+	}
+	if sub.MaxInFlight <= 0 {
+		sub.MaxInFlight = defaultMaxInFlight
+	}
+	if sub.Prefetch <= 0 {
+		sub.Prefetch = b.config.Prefetch
+	}
+	if err := check(sub); err != nil {
+		return nil, err
+	}
+	s := &source{bus: b, sub: sub, name: sub.Name}
+	if sub.Ephemeral {
+		s.name = strings.TrimPrefix(sub.Name+"-"+nuid.Next(), "-")
+	}
+	if err := s.provision(ctx); err != nil {
+		return nil, err
+	}
+	puller, err := pull.New(pull.Config{
+		Conn:      b.nc,
+		Stream:    b.names[sub.Stream],
+		Consumer:  s.name,
+		Prefetch:  min(sub.Prefetch, sub.MaxInFlight),
+		MaxBytes:  max(prefetchBytes, 2*int(b.nc.MaxPayload())),
+		Expiry:    pullExpiry,
+		Heartbeat: b.config.Heartbeat,
+		Weigh:     s.weigh,
+		OnLost:    s.lost,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.puller = puller
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		puller.Close()
+		return nil, transport.ErrClosed
+	}
+	b.sources[s] = struct{}{}
+	if sub.Stream == transport.Events && b.config.Provision == Create {
+		b.rings.kept.Store(true) // a coordinator
+		b.lookSoon()
+	}
+	return s, nil
+}
+
+func check(sub transport.Subscription) error {
+	switch {
+	case sub.Name == "" && !sub.Ephemeral:
+		return errors.New("a subscription that is not ephemeral has a name")
+	case strings.ContainsFunc(sub.Name, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`.*>/\`, r) }):
+		return fmt.Errorf("name %q has a character that a consumer's name must not have: . * > / \\ or a space", sub.Name)
+	case sub.Ephemeral && sub.Stream.WorkQueue():
+		return errors.New("a work queue has no ephemeral subscriptions: they would take messages away")
+	}
+	for _, known := range transport.Streams {
+		if sub.Stream == known {
+			return nil
+		}
+	}
+	return fmt.Errorf("stream %q is none of the four", sub.Stream)
+}
+
+// makeConsumer creates a consumer, or updates the existing one.
+func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
+	if consumerFilesMissing(err) && b.config.Provision == Create {
+		err = b.recreateConsumer(ctx, stream, c)
+	}
+	if consumerCorrupt(err) && b.config.Provision == Create {
+		err = b.recreateStream(ctx, stream, c)
+	}
+	if overlaps(err) {
+		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
+		err = nats.ErrDisconnected // the reason why ctx ended
+	}
+	if err != nil {
+		return fmt.Errorf("consumer %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// overlaps reports whether an error says that another consumer of a work queue has the same
+// messages.
+func overlaps(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
+}
+
+// consumerCorrupt reports whether the server cannot create a consumer because of an unreadable file
+// of an earlier consumer with that name, as left by a power failure (nats-server 2.15.2).
+func consumerCorrupt(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
+}
+
+// recreateStream recreates the stream, which is the only way to remove such a file, and then the
+// consumer. The stream's messages are lost, but still pending in the outbox.
+func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+	name := b.names[stream]
+	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
+	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	if err := b.look(ctx); err != nil {
+		return err
+	}
+	_, err := b.js.CreateOrUpdateConsumer(ctx, name, c)
+	return err
+}
+
+// consumerFilesMissing reports whether the server cannot update a consumer because its files are
+// gone: a server still deleting an earlier consumer with that name (nats-server 2.15.2) removes the
+// files of its successor, which works until the next subscription.
+func consumerFilesMissing(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
+}
+
+// recreateConsumer deletes the consumer, waits until that is done, and creates it again.
+// Unacknowledged messages are redelivered.
+func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
+	name := b.names[stream]
+	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is recreated", "stream", name, "consumer", c.Name)
+	if err := b.js.DeleteConsumer(ctx, name, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	if err := pause(ctx, afterDeletion); err != nil {
+		return err
+	}
+	_, err := b.js.CreateOrUpdateConsumer(ctx, name, c)
+	return err
+}
 
 var _ transport.Provisioner = (*Bus)(nil)
 
@@ -244,19 +429,29 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 	return nil
 }
 
-// ask asks the coordinator to create the subscription's consumer.
-func (s *source) ask(ctx context.Context) error {
-	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
-		return fmt.Errorf("the coordinator makes no consumer for %v under the name %s; a participant of that name takes %s, and with Provision Create a bus makes any consumer", s.sub.Subjects, s.sub.Name, own)
-	}
-	err := s.bus.askConsumer(ctx, s.sub.Name, transport.SubscribeQuery{
-		AckWaitMS: s.sub.AckWait.Milliseconds(), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
-	})
-	if err == nil {
-		s.asked.Store(time.Now().UnixNano())
-	}
-	return err
-}
-
 // errNoCoordinator is returned if no coordinator creates the consumer now.
 var errNoCoordinator = errors.New("no coordinator that makes its consumer answers")
+
+// noteAccount records the account of a participant that asks for its consumer.
+func (b *Bus) noteAccount(m *nats.Msg) {
+	participant, ok := strings.CutPrefix(m.Subject, b.subjects.Subscribe(""))
+	if !ok {
+		return
+	}
+	own := strings.HasPrefix(m.Reply, imported)
+	b.provided.mu.Lock()
+	if b.provided.accounts == nil {
+		b.provided.accounts = map[string]string{}
+	}
+	known := b.provided.accounts[participant]
+	if len(b.provided.accounts) < MaxConsumers || known != "" {
+		b.provided.accounts[participant] = accountShared
+		if own {
+			b.provided.accounts[participant] = accountOwn
+		}
+	}
+	b.provided.mu.Unlock()
+	if !own && known != accountShared && b.nc.AuthRequired() {
+		b.config.Logger.Warn(SharedAccount, "participant", cut(participant), "fix", SharedAccountFix)
+	}
+}
