@@ -7,6 +7,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
+var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
 // The checkout that the tests of this package define again and again.
 
 type testLine struct {

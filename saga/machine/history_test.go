@@ -1,4 +1,4 @@
-package saga
+package machine_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -45,7 +46,7 @@ func TestHistories(t *testing.T) {
 				return
 			}
 			if diff := cmp.Diff(string(golden), got); diff != "" {
-				t.Errorf("history differs (-golden +now); rewrite with go test ./saga -run TestHistories -update, and read it:\n%s", diff)
+				t.Errorf("history differs (-golden +now); rewrite with go test ./saga/machine -run TestHistories -update, and read it:\n%s", diff)
 			}
 		})
 	}
@@ -81,7 +82,7 @@ func play(t *testing.T, golden string) string {
 
 type player struct {
 	t       *testing.T
-	def     *Definition
+	def     *saga.Definition
 	in      machine.Instance
 	at      time.Time
 	history []machine.Event
@@ -89,7 +90,7 @@ type player struct {
 
 func (p *player) define(text string, out *strings.Builder) {
 	p.t.Helper()
-	def, err := ParseJSON([]byte(text))
+	def, err := saga.ParseJSON([]byte(text))
 	if err != nil {
 		p.t.Fatal(err)
 	}

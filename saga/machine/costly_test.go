@@ -1,4 +1,4 @@
-package saga
+package machine_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -16,13 +17,13 @@ import (
 const quickData = 16 << 10
 
 // two is a saga whose second step has a mapping, and whose input has a schema.
-func two(t testing.TB, with string) *Definition {
+func two(t testing.TB, with string) *saga.Definition {
 	t.Helper()
-	def, err := New(Spec{
-		Name: "two", Version: 1, Input: &Schema{Kind: SchemaObject, Fields: map[string]*Schema{"n": {Kind: SchemaInt}, "s": {Kind: SchemaString, Optional: true}}},
-		Steps: []Node{
-			{Step: &Step{Name: "one", Kind: contract.KindCompensable, Do: Action{Participant: "p", Action: "act"}, Undo: &Action{Participant: "p", Action: "undo"}}},
-			{Step: &Step{Name: "two", Kind: contract.KindCompensable, Do: Action{Participant: "p", Action: "act", With: with}, Undo: &Action{Participant: "p", Action: "undo"}}},
+	def, err := saga.New(saga.Spec{
+		Name: "two", Version: 1, Input: &saga.Schema{Kind: saga.SchemaObject, Fields: map[string]*saga.Schema{"n": {Kind: saga.SchemaInt}, "s": {Kind: saga.SchemaString, Optional: true}}},
+		Steps: []saga.Node{
+			{Step: &saga.Step{Name: "one", Kind: contract.KindCompensable, Do: saga.Action{Participant: "p", Action: "act"}, Undo: &saga.Action{Participant: "p", Action: "undo"}}},
+			{Step: &saga.Step{Name: "two", Kind: contract.KindCompensable, Do: saga.Action{Participant: "p", Action: "act", With: with}, Undo: &saga.Action{Participant: "p", Action: "undo"}}},
 		},
 	})
 	if err != nil {
@@ -121,8 +122,8 @@ func TestLargeInputIsCheckedBeside(t *testing.T) {
 // read as if it had one.
 func TestFoldEvaluatesOnce(t *testing.T) {
 	const attempts = 20
-	def, err := New(Spec{Name: "again", Version: 1, Steps: []Node{{Step: &Step{Name: "one", Kind: contract.KindRetriable, Do: Action{
-		Participant: "p", Action: "act", With: dear, Retry: RetryPolicy{Attempts: attempts},
+	def, err := saga.New(saga.Spec{Name: "again", Version: 1, Steps: []saga.Node{{Step: &saga.Step{Name: "one", Kind: contract.KindRetriable, Do: saga.Action{
+		Participant: "p", Action: "act", With: dear, Retry: saga.RetryPolicy{Attempts: attempts},
 	}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func TestFoldEvaluatesOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	one := testing.AllocsPerRun(1, func() { _, _ = def.request(0, []byte(`{"n":1}`), nil) })
+	one := testing.AllocsPerRun(1, func() { _, _ = def.Plan().Steps[0].Mapping.Make([]byte(`{"n":1}`), nil) })
 	all := testing.AllocsPerRun(1, func() {
 		if folded, err := machine.Fold(def.Plan(), events); err != nil || !cmp.Equal(folded, in) {
 			t.Errorf("%v\n%s", err, cmp.Diff(in, folded))

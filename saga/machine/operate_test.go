@@ -1,4 +1,4 @@
-package saga_test
+package machine_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -56,5 +57,29 @@ func TestEveryOperationWithEveryStep(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRefusedDecisionQuotesNobody: the error about a decision that is not legal says why the
+// saga goes back, and not in the words of whoever said no.
+func TestRefusedDecisionQuotesNobody(t *testing.T) {
+	def, err := saga.New(saga.Spec{Name: "d", Version: 1, Steps: []saga.Node{
+		{Step: &saga.Step{Name: "one", Kind: contract.KindCompensable, Do: saga.Action{Participant: "p", Action: "act"}, Undo: &saga.Action{Participant: "p", Action: "undo"}}},
+		{Step: &saga.Step{Name: "two", Kind: contract.KindCompensable, Do: saga.Action{Participant: "p", Action: "act"}, NothingToUndo: true}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := machine.Fold(def.Plan(), []machine.Event{
+		{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{}`)},
+		{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted},
+		{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "two", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeRejected, Reason: "card 4111-1111"},
+	})
+	if err != nil || in.Phase != contract.Compensating {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	_, _, err = machine.Decide(def.Plan(), in, machine.Event{Type: contract.EventOperationTaken, At: epoch, Operation: contract.OperationCancel, By: "kim", Reason: "no"})
+	if err == nil || !strings.Contains(err.Error(), "the saga goes back already: rejected at two;") {
+		t.Errorf("%v", err)
 	}
 }

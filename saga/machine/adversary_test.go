@@ -1,4 +1,4 @@
-package saga
+package machine_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
 
@@ -35,7 +36,7 @@ func TestAdversary(t *testing.T) {
 // world is one saga, its participants and the network between them.
 type world struct {
 	t        *rapid.T
-	def      *Definition
+	def      *saga.Definition
 	in       machine.Instance
 	at       time.Time
 	history  []machine.Event
@@ -56,7 +57,7 @@ type entry struct {
 
 func newWorld(t *rapid.T) *world {
 	w := &world{t: t, at: epoch, inbox: map[contract.StepName]*entry{}, pending: map[machine.CommandRef]bool{}, vouched: map[contract.StepName]bool{}}
-	def, err := New(randomSpec(t))
+	def, err := saga.New(randomSpec(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,18 +69,18 @@ func newWorld(t *rapid.T) *world {
 	return w
 }
 
-func randomSpec(t *rapid.T) Spec {
-	spec := Spec{Name: "random", Version: 1}
+func randomSpec(t *rapid.T) saga.Spec {
+	spec := saga.Spec{Name: "random", Version: 1}
 	if rapid.Bool().Draw(t, "has deadline") {
-		spec.Deadline = Duration(time.Duration(rapid.IntRange(1, 120).Draw(t, "deadline")) * time.Second)
+		spec.Deadline = saga.Duration(time.Duration(rapid.IntRange(1, 120).Draw(t, "deadline")) * time.Second)
 	}
 	blocks := rapid.IntRange(1, 4).Draw(t, "blocks")
 	pivot := rapid.IntRange(-1, blocks-1).Draw(t, "pivot")
 	forward := rapid.IntRange(0, 1).Draw(t, "retriable from") * blocks / 2
 	n := 0
-	step := func(kind contract.Kind) Node {
+	step := func(kind contract.Kind) saga.Node {
 		n++
-		s := Step{Name: contract.StepName(fmt.Sprintf("s%d", n)), Kind: kind, Do: randomAction(t, fmt.Sprintf("p%d", n), "do")}
+		s := saga.Step{Name: contract.StepName(fmt.Sprintf("s%d", n)), Kind: kind, Do: randomAction(t, fmt.Sprintf("p%d", n), "do")}
 		if rapid.IntRange(0, 2).Draw(t, "mapped") == 0 {
 			s.Do.With = `{"n": input.n, "twice": input.n * 2}`
 		}
@@ -91,21 +92,21 @@ func randomSpec(t *rapid.T) Spec {
 				s.Undo = &undo
 			}
 		}
-		return Node{Step: &s}
+		return saga.Node{Step: &s}
 	}
-	var block func(kind contract.Kind, depth int) Node
-	block = func(kind contract.Kind, depth int) Node {
+	var block func(kind contract.Kind, depth int) saga.Node
+	block = func(kind contract.Kind, depth int) saga.Node {
 		if depth == 0 || rapid.IntRange(0, 2).Draw(t, "nested") > 0 {
 			return step(kind)
 		}
-		var children []Node
+		var children []saga.Node
 		for range rapid.IntRange(1, 3).Draw(t, "children") {
 			children = append(children, block(kind, depth-1))
 		}
 		if rapid.Bool().Draw(t, "parallel") {
-			return Node{Parallel: children}
+			return saga.Node{Parallel: children}
 		}
-		return Node{Sequence: children}
+		return saga.Node{Sequence: children}
 	}
 	for b := range blocks {
 		switch {
@@ -120,13 +121,13 @@ func randomSpec(t *rapid.T) Spec {
 	return spec
 }
 
-func randomAction(t *rapid.T, participant, action string) Action {
-	return Action{
+func randomAction(t *rapid.T, participant, action string) saga.Action {
+	return saga.Action{
 		Participant: participant, Action: action,
-		Timeout: Duration(time.Duration(rapid.IntRange(1, 10).Draw(t, "timeout")) * time.Second),
-		Retry: RetryPolicy{
+		Timeout: saga.Duration(time.Duration(rapid.IntRange(1, 10).Draw(t, "timeout")) * time.Second),
+		Retry: saga.RetryPolicy{
 			Attempts:        rapid.IntRange(1, 3).Draw(t, "attempts"),
-			InitialInterval: Duration(time.Second), MaxInterval: Duration(4 * time.Second),
+			InitialInterval: saga.Duration(time.Second), MaxInterval: saga.Duration(4 * time.Second),
 		},
 	}
 }

@@ -1,4 +1,4 @@
-package saga_test
+package machine_test
 
 import (
 	"fmt"
