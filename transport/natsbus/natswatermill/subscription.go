@@ -131,7 +131,7 @@ func (sub *subscription) run(ctx context.Context) {
 	if sub.config.Group == "" && sub.config.Conn.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = sub.subscriber.js.DeleteConsumer(ctx, sub.config.Stream(sub.topic), sub.consumer) // if this fails, the server deletes it later
+		_ = sub.subscriber.js.DeleteConsumer(ctx, sub.config.Stream(sub.topic), sub.consumer) // else the server does
 	}
 }
 

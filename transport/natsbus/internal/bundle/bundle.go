@@ -18,7 +18,7 @@ import (
 
 // Bounds of a bundle.
 const (
-	// Most is how many commands or answers are in one.
+	// Most is the maximum number of commands or answers in a bundle.
 	Most = 64
 	// MaxBytes is the number of bytes of data from which a bundle takes no further message.
 	MaxBytes = 256 << 10
