@@ -8,43 +8,45 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds of the wait for answers before timers run.
+// Bounds of waiting for answers before timers run.
 const (
-	// maxBehind is how long timers wait for the answers that lie on the bus, from when it can
-	// be asked.
+	// maxBehind is how long timers wait for the answers on the bus, from when the bus can be
+	// asked.
 	maxBehind = 30 * time.Second
-	// quietFor is for how long nothing may come from a bus that cannot tell what lies on it.
+	// quietFor is how long no answer may arrive from a bus that cannot report its content, before
+	// timers run.
 	quietFor = 2 * time.Second
-	// lateTick is how late a look at the timers is when the process stood still.
+	// lateTick is how late a check of the timers must be to show that the process stood still.
 	lateTick = time.Second
-	// askPause is the time between two questions while answers wait, awayPause while the bus
+	// askPause is the delay between two questions while answers wait, awayPause while the bus
 	// cannot be asked.
 	askPause, awayPause = 50 * time.Millisecond, time.Second
 )
 
-// Answered decides up to which moment timers may run: the answers that lay on the bus then
-// have to be taken in first, or an attempt that was answered in time would time out. It is
-// asked about one moment at a time, and not from two goroutines at once.
+// Answered decides up to which moment timers may run. The answers that were on the bus at that
+// moment must be received first, or an attempt that was answered in time would time out. It
+// handles one moment at a time, and is not safe for concurrent use.
 //
-// A bus that is away is waited for without bound: what a timer would send could not go out.
+// It waits for an unreachable bus without bound, because what a timer sends could not be published
+// either.
 type Answered struct {
 	tracker transport.Tracker
-	gaveUp  func() // is told when timers run although answers wait; nil: nobody is
+	gaveUp  func() // is called when timers run although answers wait; may be nil
 
-	at      time.Time // the moment in question; zero: there is none
-	newest  uint64    // on the bus at that moment
+	at      time.Time // the moment in question; zero: none
+	newest  uint64    // sequence on the bus at that moment
 	asked   bool      // newest is known
-	reached time.Time // when it became known, by the clock of Until's now
+	reached time.Time // when it became known, by Until's running
 }
 
-// NewAnswered makes an Answered over the source of the answers.
+// NewAnswered returns an Answered for the source of the answers.
 func NewAnswered(tracker transport.Tracker, gaveUp func()) *Answered {
 	return &Answered{tracker: tracker, gaveUp: gaveUp}
 }
 
-// Until returns up to which moment timers may run: now, if nothing waits on the bus, or an
-// earlier one that it was asked about before. Zero: none may, ask again in a moment. An
-// error: the bus cannot be asked. running is any clock that runs evenly.
+// Until returns up to which moment timers may run: now, if no answer waits on the bus, or an
+// earlier moment that it was called with. Zero means that none may run yet; call it again soon. An
+// error means that the bus cannot be asked. running is the time of a monotonic clock.
 func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time, error) {
 	if !a.asked {
 		newest, err := a.tracker.Newest(ctx)
@@ -77,15 +79,15 @@ func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time
 	return time.Time{}, nil
 }
 
-// forget drops the moment in question: the clock that told it was set.
+// forget drops the moment in question, because the clock that it comes from was set.
 func (a *Answered) forget() { a.asked = false }
 
-// silence stands in for a bus that cannot tell what lies on it: after the start, and when the
-// process stood still, timers wait until nothing has come for a while.
+// silence is the Tracker for a bus that cannot report its content: after the start, and after the
+// process stood still, timers wait until no answer has arrived for a while.
 type silence struct {
 	clock    func() time.Time
-	received *atomic.Int64 // when answers last came, in Unix nanoseconds
-	since    time.Time     // since when it is listened; zero: it is not
+	received *atomic.Int64 // when answers last arrived, in Unix nanoseconds
+	since    time.Time     // when the wait began; zero: there is none
 }
 
 func (s *silence) begin() { s.since = s.clock() }

@@ -15,28 +15,28 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// This file takes requests in, whoever carries them, and hands them to the service. It decodes,
-// encodes and admits; what is answered is the service's to say.
+// This file receives requests from every carrier and passes them to the service. It decodes,
+// encodes and applies quotas; the service decides what to answer.
 //
 //	bus, this process ─Handle─▶ decode ─┐                             ┌─▶ encode
 //	                                    ├─▶ admit ─▶ service.list … ──┤
 //	HTTP ─Serve───────────── as it is ──┘                             └─▶ as it is
 
-// call is one request: its envelope, and what its data says.
+// call is one request: its envelope and its decoded data.
 type call struct {
 	*transport.Envelope
 
 	query any // a pointer to the method's query; nil: it has none
 }
 
-// method is one request that there is.
+// method describes one kind of request.
 type method struct {
-	query func() any                                              // makes what its data is decoded into; nil: the data is not read here
-	given func(data []byte) error                                 // refuses data that is decoded, for how it is written; nil: nothing
-	serve func(context.Context, call, func(reply any, err error)) // calls back once, at once or later
+	query func() any                                              // what the data is decoded into; nil: not decoded here
+	given func(data []byte) error                                 // validates how the data was written; may be nil
+	serve func(context.Context, call, func(reply any, err error)) // calls back once, immediately or later
 }
 
-// methods are the requests and who serves them.
+// methods returns all methods by name.
 func (s *service) methods() map[string]method {
 	return map[string]method{
 		transport.APIStart:   {serve: answered(s.start)},
@@ -80,18 +80,18 @@ func (s *service) methods() map[string]method {
 	}
 }
 
-// none is the query of a method that has none.
+// none is the query of a method without one.
 type none struct{}
 
-// fresh makes an empty query.
+// fresh returns an empty query.
 func fresh[Q any]() any { return new(Q) }
 
-// alone serves a request of which only the query counts.
+// alone adapts a method that needs only the query.
 func alone[Q, A any](serve func(context.Context, *Q) (*A, error)) func(context.Context, call, *Q) (*A, error) {
 	return func(ctx context.Context, _ call, q *Q) (*A, error) { return serve(ctx, q) }
 }
 
-// answered serves a request that is answered from elsewhere, by its query if it has one.
+// answered adapts a method that answers through a callback, with its query if it has one.
 func answered[Q, A any](serve func(context.Context, call, *Q, func(*A, error))) func(context.Context, call, func(any, error)) {
 	return func(ctx context.Context, c call, reply func(any, error)) {
 		q, _ := c.query.(*Q)
@@ -99,20 +99,20 @@ func answered[Q, A any](serve func(context.Context, call, *Q, func(*A, error))) 
 	}
 }
 
-// reading is a method that reads.
+// reading returns a method for requests that read.
 func reading[Q, A any](s *service, serve func(context.Context, call, *Q) (*A, error)) method {
 	return within(s.reads, "reading requests", "MaxReads", serve)
 }
 
-// bulk is a method about many things, or one that takes as long.
+// bulk returns a method for requests about many objects, or for one that takes as long.
 func bulk[Q, A any](s *service, given func([]byte) error, serve func(context.Context, call, *Q) (*A, error)) method {
 	m := within(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 	m.given = given
 	return m
 }
 
-// within is a method that is served on a goroutine of its own, within a quota. kind is what to
-// call such requests, limit the name of the quota's bounds.
+// within returns a method that runs on its own goroutine, within a quota. Refusals call the
+// requests kind and the bounds of the quota limit.
 func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Context, call, *Q) (*A, error)) method {
 	m := method{serve: func(ctx context.Context, c call, reply func(any, error)) {
 		caller := c.Caller
@@ -123,7 +123,7 @@ func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Con
 		go func() {
 			query, _ := c.query.(*Q)
 			answer, err := serve(ctx, c, query)
-			q.Give(caller) // before the caller, who may ask again at once, has the answer
+			q.Give(caller) // before the answer, because the caller may ask again at once
 			reply(answer, err)
 		}()
 	}}
@@ -133,8 +133,8 @@ func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Con
 	return m
 }
 
-// serve answers the requests that come over the bus: all of them, so that a method that
-// is misspelt gets a refusal that says which there are, and not silence.
+// serve answers all requests that come over the bus, so that a misspelt method gets a refusal that
+// lists the methods, not silence.
 func (s *service) serve() (stop func(), err error) {
 	first := s.c.config.Subjects.API("")
 	end, err := s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -149,13 +149,13 @@ func (s *service) serve() (stop func(), err error) {
 		return nil, err
 	}
 	return func() {
-		s.c.projection.CloseFeed() // those who watch are told to ask elsewhere
+		s.c.projection.CloseFeed() // watchers are told to ask elsewhere
 		end()
 		endSubscribe()
 	}, nil
 }
 
-// handle serves a request whose data is JSON.
+// handle serves a request with JSON data.
 func (s *service) handle(ctx context.Context, name string, request *transport.Envelope, reply func(*transport.Envelope)) {
 	m, err := s.method(name)
 	if err != nil {
@@ -171,7 +171,8 @@ func (s *service) handle(ctx context.Context, name string, request *transport.En
 	m.serve(ctx, c, func(answer any, err error) { reply(respond(answer, err)) })
 }
 
-// method is the one of a name, or a refusal: there is none, or none yet.
+// method returns the method with a name, or a refusal if there is none or the service is not ready
+// for it.
 func (s *service) method(name string) (method, error) {
 	m, ok := s.byName[name]
 	if !ok {
@@ -194,8 +195,8 @@ func (m *method) decode(data []byte) (query any, err error) {
 	return query, err
 }
 
-// Handle serves one request as it comes over the bus, and waits for its reply. name is one of
-// the transport.API constants.
+// Handle serves a request as if it came over the bus, and waits for the reply. name is one of the
+// transport.API constants.
 func (c *Coordinator) Handle(ctx context.Context, name string, request *transport.Envelope) *transport.Envelope {
 	replies := make(chan *transport.Envelope, 1)
 	c.service.handle(ctx, name, request, func(e *transport.Envelope) { replies <- e })
@@ -207,10 +208,9 @@ func (c *Coordinator) Handle(ctx context.Context, name string, request *transpor
 	}
 }
 
-// Serve serves one request without JSON, and waits for its answer. name is one of the
-// transport.API constants; query is a pointer to what that says of the request's data, nil
-// where the data is the caller's own; the answer is a pointer to what it says of the reply.
-// The error is a *transport.RequestError.
+// Serve serves a request without JSON, and waits for the answer. name is one of the transport.API
+// constants, which document the types of query and answer: both are pointers, and query is nil if
+// the data is the caller's own. The error is a *transport.RequestError.
 func (c *Coordinator) Serve(ctx context.Context, name string, request *transport.Envelope, query any) (any, error) {
 	m, err := c.service.method(name)
 	if err != nil {
@@ -244,7 +244,7 @@ func (c *Coordinator) Serve(ctx context.Context, name string, request *transport
 	}
 }
 
-// serveSubscribe answers participants that ask for their subscription.
+// serveSubscribe answers participants that request their subscription.
 func (s *service) serveSubscribe() (stop func(), err error) {
 	first := s.c.config.Subjects.Subscribe("")
 	participantOf := func(request *transport.Envelope) string { return strings.TrimPrefix(request.Subject, first) }
@@ -253,7 +253,8 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 	})
 	stop, err = s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
 		participant := participantOf(request)
-		// One at a time for each: who asks and asks takes no turn of anybody else.
+		// One at a time for each participant, so that a participant that asks repeatedly takes no
+		// slot from others.
 		if _, busy := s.subscribing.LoadOrStore(participant, struct{}{}); busy {
 			reply(refusalOf(&busyError{retryBusy, "the participant's subscription is being made already; ask again in a moment"}))
 			return
@@ -275,7 +276,7 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 	return stop, nil
 }
 
-// subscribe makes ready the subscription from which a participant takes its commands.
+// subscribe creates the subscription from which a participant receives its commands.
 func (s *service) subscribe(ctx context.Context, participant string, query *transport.SubscribeQuery) (*transport.SubscribeReply, error) {
 	if err := contract.CheckName("participant", participant); err != nil {
 		return nil, err
@@ -303,8 +304,8 @@ func (s *service) subscribe(ctx context.Context, participant string, query *tran
 	return &reply, nil
 }
 
-// expectParticipants tells the bus who answers in the definitions that there are, so that
-// whoever makes no subscription of their own has one.
+// expectParticipants tells the bus which participants the registered definitions have, so that
+// each has a subscription even if it never requests one.
 func (c *Coordinator) expectParticipants() {
 	bus, ok := c.config.Bus.(transport.Provisioner)
 	if !ok {

@@ -11,30 +11,30 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// MaxFeed is how many transitions are remembered for those who watch (I10). Who comes back
-// later than that is told that some were missed.
+// MaxFeed is the number of transitions kept for watchers (I10). A watcher that comes back later is
+// told that it missed some.
 const MaxFeed = projection.MaxFeed
 
-// MaxBlocked bounds the blocked sagas that a coordinator keeps in mind (I10): those that cannot
-// be moved until somebody has fixed what they need. They are met again after a restart, when
-// they are due or an event for them comes.
+// MaxBlocked bounds the blocked sagas that a coordinator remembers (I10): those that cannot move
+// until an operator has fixed the cause. After a restart they are found again when they are due or
+// receive an event.
 const MaxBlocked = projection.MaxBlocked
 
-// blocks reports whether err is of a saga that exists and cannot be moved until
-// somebody has fixed the store, or registered its definition.
+// blocks reports whether err means that an existing saga cannot move until the store is fixed or
+// its definition is registered.
 func blocks(err error, event contract.EventType) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != contract.EventStarted
 }
 
-// Applied is an event that an input applied to a saga, and what it did.
+// Applied is an event that an input applied to a saga, and its effect.
 type Applied struct {
 	Event    *machine.Event
-	Instance *machine.Instance // where the saga stands after it. Read-only
+	Instance *machine.Instance // the saga after it. Read-only
 	Before   contract.Phase    // "" for a start
-	Waited   time.Duration     // of an answer: since its command was enqueued; 0: not known
+	Waited   time.Duration     // of an answer: since its command was enqueued; 0: unknown
 }
 
-// changes appends what became of an input as the projection is told of it.
+// changes appends the changes that an input made, in the form that the projection takes.
 func changes(all []projection.Change, input *Input, r *Result) []projection.Change {
 	for i := range r.Applied {
 		a := &r.Applied[i]
@@ -54,8 +54,8 @@ func changes(all []projection.Change, input *Input, r *Result) []projection.Chan
 	default:
 		c := projection.Change{Standing: standingOf(r.Instance), Started: r.Instance.Started}
 		if c.Phase.AtRest() {
-			// Where the saga stands, and not what became of this input: one that comes
-			// late is refused, and a refusal is nothing that those who wait have asked for.
+			// The saga's state, not the result of this input: a late input is refused, and that
+			// refusal is not what waiting callers have asked for.
 			c.State = &Result{Instance: r.Instance, Definition: r.Definition}
 		}
 		all = append(all, c)
@@ -70,7 +70,7 @@ func standingOf(in *machine.Instance) projection.Standing {
 	}
 }
 
-// transition describes an event that was applied, for logs, metrics and traces.
+// transition describes an applied event for logs, metrics and traces.
 func transition(a *Applied, hideReasons bool) Transition {
 	ev, in := a.Event, a.Instance
 	t := Transition{
@@ -88,12 +88,11 @@ func transition(a *Applied, hideReasons bool) Transition {
 	return t
 }
 
-// theirs reports whether a participant may have written the reason of a transition, or a part
-// of it.
+// theirs reports whether the reason of a transition may contain text from a participant.
 func theirs(ev *machine.Event, in *machine.Instance) bool {
 	if ev.Reason != "" {
 		return ev.Type == contract.EventStepAnswered && ev.Outcome != contract.OutcomeNotSent
 	}
 	side := parkedSide(in)
-	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never asked for
+	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never requested
 }

@@ -11,36 +11,36 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// A shard decides for many sagas, one after the other, and a mapping that costs much would
-// hold them all up. So a saga that needs one is set aside, and its inputs with it, in their
-// order; the others go on; an evaluator works out what the mapping makes; and the saga goes
-// on with that, first of all.
+// A shard decides for many sagas, one after the other, so an expensive mapping would delay them
+// all. A saga that needs one is therefore set aside, with its inputs in order, while the others
+// continue. An evaluator computes the mapping's result, and the saga continues with it before all
+// waiting inputs.
 //
 //	shard ──Costly──▶ setAside ──▶ evaluators ──▶ inbox.comeBack ──▶ shard
 //	                  (inputs wait)  (definitions take turns)
 
-// Bounds of what is set aside (I10). What does not fit is refused for now: a request is told
-// to come back, the bus delivers an answer again, a timer is looked at again.
+// Bounds of what is set aside (I10). What does not fit is refused for now: the caller of a request
+// is told to retry, the bus redelivers an answer, and a timer is checked again.
 const (
-	// maxAside bounds the sagas of one coordinator that are set aside, and maxAsideBytes their
-	// data. Those of one definition may be as much as is still free. An answer that waits
-	// longer than the bus does comes again, and waits behind itself.
+	// maxAside bounds the sagas that one coordinator sets aside, and maxAsideBytes their data. One
+	// definition may use as much as is free. An answer that waits longer than the bus allows is
+	// redelivered, and then waits behind its first delivery.
 	maxAside      = 4096
 	maxAsideBytes = 64 << 20
 	// maxAsideInputs bounds the inputs that wait for one saga.
 	maxAsideInputs = 32
-	// asideAgain is when the bus is to deliver an answer again that did not fit.
+	// asideAgain is the delay before the bus redelivers an answer that did not fit.
 	asideAgain = time.Second
 )
 
-// setAside is a saga whose mappings are evaluated, with what came for it.
+// setAside is a saga whose mappings are being evaluated, with the inputs that wait for it.
 type setAside struct {
 	saga  contract.SagaID
 	works []work
-	made  *machine.Requests // once they are
+	made  *machine.Requests // the result of the evaluation; nil until then
 }
 
-// size is how many bytes its inputs hold.
+// size returns the number of bytes in its inputs.
 func (a *setAside) size() (bytes int) {
 	for i := range a.works {
 		bytes += len(a.works[i].input.Event.Payload)
@@ -48,7 +48,7 @@ func (a *setAside) size() (bytes int) {
 	return bytes
 }
 
-// goOn appends the inputs of sagas whose mappings are evaluated, up to the batch's capacity.
+// goOn appends the inputs of sagas whose mappings have been evaluated, up to the batch's capacity.
 func (s *shard) goOn(batch []work) []work {
 	for len(batch) < cap(batch) {
 		a := s.inbox.takeBack()
@@ -63,7 +63,7 @@ func (s *shard) goOn(batch []work) []work {
 	return batch
 }
 
-// wait takes out of a batch what has to wait for a saga that is set aside.
+// wait removes from a batch the inputs that must wait for a saga that is set aside.
 func (s *shard) wait(batch []work) []work {
 	if len(s.aside) == 0 {
 		return batch
@@ -86,7 +86,7 @@ func (s *shard) wait(batch []work) []work {
 	return left
 }
 
-// setAside has the mappings of sagas evaluated beside the shard.
+// setAside sends the mappings of sagas to the evaluators.
 func (s *shard) setAside(batch []work, costly []Costly) {
 	for i := range costly {
 		c := &costly[i]
@@ -110,8 +110,8 @@ func (s *shard) setAside(batch []work, costly []Costly) {
 	}
 }
 
-// putOff refuses an input for now. definition is the one whose mappings are behind; "": many
-// inputs wait for one saga.
+// putOff refuses an input for now. definition is the one with too many mappings to evaluate; ""
+// means that too many inputs wait for one saga.
 func (s *shard) putOff(w *work, definition string) {
 	switch {
 	case w.delivery != nil:
@@ -130,33 +130,33 @@ func (s *shard) putOff(w *work, definition string) {
 		}
 		w.reply(Result{Err: busy})
 	}
-	// What is left is the bus's word that it will never take a command: see maxRefusals.
+	// The remaining case is a refusal of a command by the bus: see maxRefusals.
 }
 
-// evaluators evaluate costly mappings, beside the shards. Definitions take turns: one whose
-// mappings cost much delays its own sagas.
+// evaluators evaluate expensive mappings outside the shards. Definitions take turns, so expensive
+// mappings delay only sagas of their own definition.
 type evaluators struct {
-	ready  chan struct{} // one for each evaluation
-	most   int           // maxAside, and maxAsideBytes; less in a test
+	ready  chan struct{} // one element per evaluation
+	most   int           // maxAside and maxAsideBytes; less in tests
 	full   int
-	before func() // of a test, before each evaluation; nil: nothing
+	before func() // called before each evaluation, for tests; may be nil
 
 	mu     sync.Mutex
 	queues map[contract.DefinitionRef]*queue
-	ring   []*queue // the same, in the order of their turns from next on
+	ring   []*queue // the same queues; next is the index of the next turn
 	next   int
 	total  int
 	bytes  int
 }
 
-// queue is what waits of one definition.
+// queue holds the waiting evaluations of one definition.
 type queue struct {
 	of          contract.DefinitionRef
 	evaluations []evaluation
 	bytes       int
 }
 
-// evaluation is the mappings of one saga that are to be evaluated.
+// evaluation is one saga's mappings to be evaluated.
 type evaluation struct {
 	costly *Costly
 	bytes  int
@@ -167,7 +167,7 @@ func newEvaluators() *evaluators {
 	return &evaluators{ready: make(chan struct{}, maxAside), most: maxAside, full: maxAsideBytes, queues: map[contract.DefinitionRef]*queue{}}
 }
 
-// put adds a saga, with so much data, and reports whether there was room for it.
+// put adds a saga with a number of bytes of data, and reports whether there was room.
 func (e *evaluators) put(c *Costly, bytes int, done func(*machine.Requests)) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -186,11 +186,11 @@ func (e *evaluators) put(c *Costly, bytes int, done func(*machine.Requests)) boo
 	q.bytes += bytes
 	e.bytes += bytes
 	e.total++
-	e.ready <- struct{}{} // there is room: as many as evaluations
+	e.ready <- struct{}{} // never blocks: its capacity is the maximum number of evaluations
 	return true
 }
 
-// take is the next one.
+// take returns the next evaluation.
 func (e *evaluators) take() evaluation {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -213,7 +213,7 @@ func (e *evaluators) take() evaluation {
 	return one
 }
 
-// run evaluates until ctx ends, on half of the processors: the shards have the others.
+// run evaluates until ctx ends, on half of the processors; the shards use the others.
 func (e *evaluators) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	for range max(1, runtime.GOMAXPROCS(0)/2) {
@@ -236,10 +236,10 @@ func (e *evaluators) run(ctx context.Context) error {
 	return nil
 }
 
-// Size is how many bytes of data the saga has.
+// Size returns the number of bytes of the saga's data.
 func (c *Costly) Size() int { return c.instance.StateBytes }
 
-// Evaluate works out what the saga's mappings make.
+// Evaluate computes the results of the saga's mappings.
 func (c *Costly) Evaluate() *machine.Requests {
 	return machine.Evaluate(c.def.Plan(), c.instance, c.event)
 }

@@ -11,33 +11,33 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Bounds of what is done about a wall clock that somebody sets.
+// Bounds for handling a wall clock that is set.
 const (
-	// clockStep is the least that is a step, and one more for each clockSlew that has passed:
-	// a clock that is slewed is not set.
+	// clockStep is the smallest difference that counts as a step. It grows by 1 for each clockSlew
+	// that has passed, because slewing a clock is not setting it.
 	clockStep = 5 * time.Second
 	clockSlew = 1000
-	// clockEvery is how often it is looked at, clockKept how often it is remembered.
+	// clockEvery is the interval between checks, clockKept the interval between saves.
 	clockEvery, clockKept = time.Second, time.Minute
-	// clockHold is for how much running time retention waits after a step.
+	// clockHold is how long retention pauses after a step, in running time.
 	clockHold = 24 * time.Hour
-	// retimeBatch bounds the sagas that are being retimed at once.
+	// retimeBatch bounds the sagas that are retimed at the same time.
 	retimeBatch = 512
 )
 
-// clock is the wall clock, held against one that runs evenly. While a step is not adopted it
-// goes on as if there had been none, so that sagas are retimed before they see it.
+// clock is the wall clock, compared with a monotonic clock. Until a step is adopted it continues
+// as if there were none, so that sagas are retimed before they see the step.
 type clock struct {
 	wall    func() time.Time
-	running func() time.Duration // nil: steps are not noticed
+	running func() time.Duration // nil: steps are not detected
 
 	mu    sync.Mutex
-	seen  time.Time     // by the wall clock …
-	at    time.Duration // … when running was this
-	total time.Duration // of the steps that were adopted
+	seen  time.Time     // the wall clock …
+	at    time.Duration // … at this running time
+	total time.Duration // sum of the adopted steps
 }
 
-// stamp is the time, and by how much the clock that tells it was set in all.
+// stamp returns the time, and the total by which its clock was set.
 func (c *clock) stamp() (time.Time, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,15 +57,15 @@ func (c *clock) now() time.Time {
 	return at
 }
 
-// sum is by how much the clock was set in all.
+// sum returns the total by which the clock was set.
 func (c *clock) sum() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.total
 }
 
-// against is what the wall clock would say if it had not been set since it was last seen, and
-// by how much it was; 0: it was not.
+// against returns what the wall clock would show if it had not been set since the last check, and
+// the step by which it was; 0 means that it was not.
 func (c *clock) against(wall time.Time, now time.Duration) (evenly time.Time, step time.Duration) {
 	passed := now - c.at
 	evenly = c.seen.Add(passed)
@@ -76,7 +76,7 @@ func (c *clock) against(wall time.Time, now time.Duration) (evenly time.Time, st
 	return evenly, step
 }
 
-// look sees how the clock stands. A step, if there is one, stays to be adopted.
+// look reads the clocks and returns the step, if any, that is to be adopted.
 func (c *clock) look() (wall time.Time, running, step time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +87,7 @@ func (c *clock) look() (wall time.Time, running, step time.Duration) {
 	return wall, running, step
 }
 
-// adopt goes by the clock as it was set.
+// adopt accepts the clock as it was set.
 func (c *clock) adopt(wall time.Time, running, step time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +95,7 @@ func (c *clock) adopt(wall time.Time, running, step time.Duration) {
 	c.total += step
 }
 
-// timing keeps the clock of a coordinator, and what its store remembers of it.
+// timing maintains the coordinator's clock and its saved state in the store.
 type timing struct {
 	c     *Coordinator
 	clock *clock
@@ -103,7 +103,7 @@ type timing struct {
 
 	mu   sync.Mutex
 	kept store.Clock
-	said time.Time // of the last step, by the clock that was set
+	said time.Time // when the last step was adopted, by the new clock
 	step time.Duration
 }
 
@@ -117,8 +117,8 @@ func newTiming(config *Config) *timing {
 	return t
 }
 
-// load begins with what the store remembers: on the same start of the machine the clock is held
-// against that.
+// load reads the saved state. If the machine has not been restarted since, the clock is compared
+// with it.
 func (t *timing) load(ctx context.Context) error {
 	kept, err := t.c.config.Store.Clock(ctx)
 	if err != nil {
@@ -135,18 +135,18 @@ func (t *timing) load(ctx context.Context) error {
 	return nil
 }
 
-// load takes in by how much the clock was set before, and when it was seen last, if that was on
-// the same start of the machine.
+// load restores the total by which the clock was set, and the last reading if the machine has not
+// been restarted since.
 func (c *clock) load(kept *store.Clock, same bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.total = kept.Total // also where nothing more is noticed
+	c.total = kept.Total // even if steps are not detected
 	if c.running != nil && same && kept.Running <= c.at {
 		c.seen, c.at = kept.Wall, kept.Running
 	}
 }
 
-// run looks at the clock until ctx ends. Timers do not run before its first look.
+// run checks the clock until ctx ends. Timers do not run before the first check.
 func (t *timing) run(ctx context.Context) error {
 	if t.clock.running == nil {
 		t.c.timekeeper.goOn()
@@ -183,7 +183,7 @@ func (t *timing) look(ctx context.Context) error {
 		return nil
 	}
 	if step == 0 && !next.Retimes && t.c.config.Store.Check(ctx) != nil {
-		return nil // a full disk is not written to for this
+		return nil // do not write this to a full disk
 	}
 	next.Boot, next.Wall, next.Running = t.boot, wall, running
 	next.Held = max(0, next.Held-passed)
@@ -212,13 +212,13 @@ func (t *timing) look(ctx context.Context) error {
 	return t.keep(ctx, next)
 }
 
-// adopted has what goes by the clock begin from what it says now.
+// adopted restarts everything that measures time by the wall clock.
 func (t *timing) adopted(wall time.Time, step time.Duration) {
 	t.mu.Lock()
 	t.said, t.step = wall, step
 	t.mu.Unlock()
 	t.c.monitor.forget()
-	t.c.relay.Resend() // its waits count from what the clock said
+	t.c.relay.Resend() // its delays are measured by the old clock
 	t.c.timekeeper.again()
 	t.c.observer.ClockSet(step)
 }
@@ -233,7 +233,8 @@ func (t *timing) keep(ctx context.Context, next store.Clock) error {
 	return nil
 }
 
-// holds is for how much more running time retention waits, and for which step; 0: it does not.
+// holds returns how much longer retention pauses in running time, and for which step; 0 means that
+// it does not.
 func (t *timing) holds() (left, step time.Duration, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -243,7 +244,7 @@ func (t *timing) holds() (left, step time.Duration, since time.Time) {
 	return max(0, t.kept.Held-(t.clock.running()-t.kept.Running)), t.step, t.said
 }
 
-// retimeAll has every open saga retimed, and waits for that.
+// retimeAll makes every open saga retime itself, and waits until all have.
 func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 	page := store.Page{Limit: store.MaxPage}
 	done := make(chan bool, retimeBatch)
@@ -273,7 +274,8 @@ func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 			at, total := t.clock.stamp()
 			w := work{
 				input: Input{Saga: found[i].ID, Clock: total, Event: machine.Event{Type: contract.EventClockAdjusted, At: at}},
-				// Put off, it has inputs that are decided soon, and is retimed by these.
+				// A saga that was put off has waiting inputs, which retime it when they are
+				// decided.
 				reply: func(r Result) { done <- r.Err == nil && r.Ignored == "" },
 			}
 			if err := t.c.put(ctx, w); err != nil {

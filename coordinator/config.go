@@ -14,8 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bus is what a Coordinator needs of the bus: to publish, to subscribe and to
-// serve requests.
+// Bus is what a Coordinator needs of the bus: publishing, subscribing and serving requests.
 type Bus interface {
 	transport.Bus
 	transport.Responder
@@ -37,86 +36,80 @@ type Config struct {
 	Bus   Bus
 	// Subjects holds the prefix of all subjects. Default: "saga".
 	Subjects transport.Subjects
-	// Owner gets the store its claim on the prefix, and keeps it (I11). Moved signals that it
-	// should be confirmed now. Default: nil, nobody else uses the bus.
+	// Owner acquires and keeps the store's claim on the prefix (I11). A signal on Moved means that
+	// the claim should be confirmed now. Default: nil, nobody else uses the bus.
 	Owner *ownership.Keeper
 	Moved <-chan struct{}
-	// Name begins the durable name of the event subscription, and is the queue of the
+	// Name is the prefix of the durable name of the event subscription, and the queue of the
 	// requests. Default: "coordinator".
 	Name string
-	// Shards is the number of goroutines that decide; one saga is always handled
-	// by the same one. One is quickest on two processors: what arrives while it
-	// commits goes into the next commit, and every further shard makes commits
-	// smaller. Default: one for every four processors, and at least one.
+	// Shards is the number of goroutines that decide; each saga belongs to one of them. On two
+	// processors one shard is fastest: inputs that arrive during a commit share the next one, and
+	// more shards make commits smaller. Default: one for every four processors, at least one.
 	Shards int
-	// MaxBatch bounds the inputs that are decided and committed together by one
-	// shard. Default: 512.
+	// MaxBatch bounds the inputs that one shard decides and commits together. Default: 512.
 	MaxBatch int
-	// MaxLinger bounds how long a shard waits for more inputs before it commits,
-	// which it does only while its batches are large: with many sagas under way
-	// that saves commits, with few it never happens. Negative: never. Default: 8 ms.
+	// MaxLinger bounds how long a shard waits for more inputs before it commits. It waits only
+	// while its batches are large, which saves commits under load. Negative: never. Default: 8 ms.
 	MaxLinger time.Duration
-	// MaxWaiting bounds the inputs that wait at one shard; those of one participant may be
-	// half of them, and so may starts, requests and timers. When its half is full the bus is
-	// not asked for more, and starts are refused with resource_exhausted. Default: 4096.
+	// MaxWaiting bounds the inputs that wait at one shard. Those of one participant may use half
+	// of it; so may starts, requests and timers together. When a half is full, the bus is not
+	// asked for more answers, or starts are refused with resource_exhausted. Default: 4096.
 	MaxWaiting int
-	// MaxOpen bounds the sagas that have not ended; starts beyond it are refused
-	// with resource_exhausted. Those that wait for one participant may be as many as are
-	// still allowed, so that one which is away refuses only sagas that need it.
-	// Default: 1,000,000.
+	// MaxOpen bounds the sagas that have not ended; further starts are refused with
+	// resource_exhausted. Sagas that wait for one participant may use as much as is still free, so
+	// a missing participant blocks only starts that need it. Default: 1,000,000.
 	MaxOpen int
-	// MaxBacklog bounds the commands that wait for the bus to take them. Those for one
-	// participant may take up as much as is left, and a sixteenth of it at least; beyond
-	// that, starts of sagas that need it are refused with resource_exhausted, so that what
-	// was accepted is not delayed until it times out. Default: 4096.
+	// MaxBacklog bounds the commands that the bus has not accepted yet. Those for one participant
+	// may use as much as is left, at least a sixteenth. Beyond that, starts of sagas that need it
+	// are refused with resource_exhausted, so that accepted sagas are not delayed until they time
+	// out. Default: 4096.
 	MaxBacklog int
-	// MaxUnanswered bounds the commands of one participant that lie on the bus unanswered;
-	// MaxUnansweredBytes bounds their bytes. Further ones wait in the store, where they
-	// delay nobody else's. Default: 20,000, and 64 MiB.
+	// MaxUnanswered bounds the unanswered commands of one participant on the bus,
+	// MaxUnansweredBytes their bytes. Further ones wait in the store, where they delay no other
+	// participant's. Defaults: 20,000 and 64 MiB.
 	MaxUnanswered, MaxUnansweredBytes int
-	// MaxWatches bounds the watch requests of one caller that are held at once; ten times as
-	// many are held in all. Further ones are refused with resource_exhausted.
-	// Default: DefaultMaxWatches.
+	// MaxWatches bounds the open watch requests of one caller; ten times as many may be open in
+	// total. Further ones are refused with resource_exhausted. Default: DefaultMaxWatches.
 	MaxWatches int
-	// CacheSize is how many open sagas are remembered, over all shards.
-	// Default: 65,536.
+	// CacheSize is the number of open sagas cached in memory, over all shards. Default: 65,536.
 	CacheSize int
-	// Retention is how long a saga is kept after it ended, with its history; after
-	// that only a tombstone remains. Default: 30 days.
+	// Retention is how long an ended saga is kept with its history; after that only a tombstone
+	// remains. Default: 30 days.
 	Retention time.Duration
-	// TombstoneRetention is how long after its end a saga's id is remembered, so
-	// that the same start is answered and not run twice. Default: 1 year.
+	// TombstoneRetention is how long after its end a saga's id is remembered, so that repeating
+	// its start returns the outcome instead of running it twice. Default: 1 year.
 	TombstoneRetention time.Duration
-	// Secret keys the hash in the ids that the bus deduplicates. Keep it over
+	// Secret is the key of the hash in the ids by which the bus deduplicates. Keep it across
 	// restarts. Default: random.
 	Secret []byte
 	// Definitions are registered before anything else.
 	Definitions []*saga.Definition
 	// Logger gets one line per transition. Default: slog.Default().
 	Logger *slog.Logger
-	// HideReasons keeps what participants gave as reasons out of transitions, and so out of
-	// logs and traces: transport.Redacted stands there. Default: they are shown.
+	// HideReasons replaces the reasons that participants give by transport.Redacted in
+	// transitions, and so in logs and traces. Default: they are shown.
 	HideReasons bool
-	// Observer is told what happens, for metrics. Default: nobody.
+	// Observer receives events, for metrics. Default: none.
 	Observer Observer
-	// Tracer follows sagas in a tracing system. Default: nobody; the trace context
-	// that a caller gives is passed on as it came.
+	// Tracer follows sagas in a tracing system. Default: none; the caller's trace context is
+	// passed on unchanged.
 	Tracer Tracer
-	// Version is what the overview says runs here. Default: nothing.
+	// Version is the version that the overview shows. Default: none.
 	Version string
-	// NATS is where the overview says that the bus is reached, without passwords. Default: nothing.
+	// NATS is the address of the bus that the overview shows, without passwords. Default: none.
 	NATS string
-	// Clock tells the time. Default: time.Now.
+	// Clock returns the time. Default: time.Now.
 	Clock func() time.Time
-	// Running is a clock that runs evenly, while the machine sleeps too, whatever is done to
-	// Clock: against it it is noticed that that was set. Then the open sagas are retimed, and
-	// retention waits for 24 h of it. Default, and with a shared store: nothing is noticed.
+	// Running returns the time of a monotonic clock that also runs while the machine sleeps.
+	// Comparing it with Clock shows when that was set; then open sagas are retimed, and retention
+	// pauses for 24 h of running time. Default, and with a shared store: steps are not detected.
 	Running func() time.Duration
-	// Boot tells the start of the machine that Running counts from. With it a step across a
-	// restart is noticed too. Default: not known.
+	// Boot identifies the boot of the machine from which Running counts. With it, steps across a
+	// restart are detected too. Default: unknown.
 	Boot string
-	// AcceptClock says that the clock is right: retention does not wait for a step that was
-	// noticed before.
+	// AcceptClock confirms that the clock is right: retention does not pause for a step that was
+	// detected before.
 	AcceptClock bool
 }
 

@@ -25,15 +25,15 @@ import (
 
 // Bounds of shutdown and housekeeping.
 const (
-	// flushTime bounds how long a stopping coordinator waits for the bus to take
-	// what is committed. What it does not take is sent after the next start.
+	// flushTime bounds how long a stopping coordinator waits for the bus to accept committed
+	// messages. The others are sent after the next start.
 	flushTime = 2 * time.Second
 )
 
 // Coordinator runs the sagas of one store on one bus.
 //
-// New wires it, Run owns its goroutines: one per shard (decides and commits), some that
-// evaluate costly mappings beside them, one for the events of the bus, one for timers, one for the relay, one for
+// New wires it, Run owns its goroutines: one per shard (decides and commits), some that evaluate
+// expensive mappings, and one each for the bus's events, for timers, for the relay and for
 // retention. See ARCHITECTURE.md.
 type Coordinator struct {
 	config      Config
@@ -43,35 +43,35 @@ type Coordinator struct {
 	timekeeper  *timekeeper
 	projection  *projection.Projection
 	observer    Observer
-	limited     *slog.Logger // for lines that anybody's message can cause
-	service     *service     // of requests
+	limited     *slog.Logger // for lines that any sender's message can cause
+	service     *service     // serves requests
 	retryPacer  retryPacer
 	seed        maphash.Seed
 
 	ready    atomic.Bool
-	started  chan struct{} // closed when it was ready for the first time
+	started  chan struct{} // closed when it is ready for the first time
 	once     sync.Once
 	stopping atomic.Bool
 	broken   atomic.Pointer[error]
-	waits    atomic.Pointer[string] // for what it waits before it owns the prefix
+	waits    atomic.Pointer[string] // what it waits for before it owns the prefix
 
-	intake sync.RWMutex // held for reading while something is put into a shard's inbox
-	closed bool         // the inboxes are closed; guarded by intake
+	intake sync.RWMutex // held for reading while work is put into a shard's inbox
+	closed bool         // whether the inboxes are closed; guarded by intake
 
-	pending     atomic.Pointer[map[outbox.Destination]int] // records in the ledger, a moment ago
-	received    atomic.Int64                               // when the bus last gave answers, in Unix nanoseconds
-	handing     atomic.Int64                               // since when an answer is being put into its shard's inbox, in Unix nanoseconds; 0: none is
+	pending     atomic.Pointer[map[outbox.Destination]int] // recent numbers of pending outbox records
+	received    atomic.Int64                               // when the bus last delivered answers, in Unix nanoseconds
+	handing     atomic.Int64                               // since when an answer waits for room in an inbox, in Unix nanoseconds; 0: none
 	handingTo   atomic.Int64                               // index of that shard
 	monitor     *monitor
 	timing      *timing
 	evaluators  *evaluators
-	refusals    chan Input // that wait for takeRefusals
+	refusals    chan Input // waiting for takeRefusals
 	cacheHits   atomic.Uint64
 	cacheMisses atomic.Uint64
 }
 
-// New wires a Coordinator. It neither reads nor writes the store or the bus, and starts no
-// goroutine: Run does.
+// New wires a Coordinator. It neither accesses the store or the bus nor starts goroutines: Run
+// does.
 func New(config Config) (*Coordinator, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -111,8 +111,8 @@ func New(config Config) (*Coordinator, error) {
 	return c, nil
 }
 
-// Register stores a definition; see Engine.Register. Before Run has read those that are stored,
-// it is kept, and stored then: Run returns what is wrong with it.
+// Register stores a definition; see Engine.Register. Until Run has read the stored definitions it
+// only keeps it, and Run returns the error of storing it.
 func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error {
 	if stored, err := c.definitions.register(ctx, def); !stored || err != nil {
 		return err
@@ -123,10 +123,9 @@ func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error 
 	return nil
 }
 
-// Run coordinates until ctx ends, and returns when all is still: the bus is not
-// asked for more, everything taken in is committed and answered, and what the
-// bus would take within two seconds is sent. It returns nil after an orderly
-// end, and the reason when the store broke: then the process has to end.
+// Run coordinates until ctx ends. Then it takes nothing more from the bus, commits and answers
+// what it has taken, and sends what the bus accepts within two seconds. It returns nil after an
+// orderly end, and the reason if the store broke: then the process must end.
 func (c *Coordinator) Run(ctx context.Context) error {
 	source, stopRequests, err := c.begin(ctx)
 	if err != nil || source == nil {
@@ -181,7 +180,8 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return errors.Join(closeErr, intakeErr, shardErr, relayErr)
 }
 
-// begin opens what brings work; nil: it was stopped before the prefix was this store's.
+// begin opens the sources of work. A nil source means that ctx ended before this store owned the
+// prefix.
 func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopRequests func(), err error) {
 	if err := c.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -199,8 +199,7 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 	return source, stopRequests, nil
 }
 
-// prepare reads from the store what it has to know before it takes anything, and waits until the
-// prefix is this store's.
+// prepare reads what is needed from the store, and waits until this store owns the prefix.
 func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.definitions.load(ctx); err != nil {
 		return err
@@ -217,8 +216,7 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 	return c.acquire(ctx)
 }
 
-// intakes are what takes something in, or looks after it, until it ends; each on a goroutine
-// of its own.
+// intakes returns the functions that take in work or watch over it, each for its own goroutine.
 func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
 	c.timekeeper.watch(source, &c.received, c.overtaken)
 	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
@@ -229,8 +227,8 @@ func (c *Coordinator) intakes(source transport.Source) []func(context.Context) e
 	return all
 }
 
-// Ready reports whether the coordinator takes work: nil, or why not. It waits for nothing:
-// what it says was seen a moment ago.
+// Ready returns nil if the coordinator accepts work, or the reason why not. It does not wait; its
+// answer may be a moment old.
 func (c *Coordinator) Ready(context.Context) error {
 	switch {
 	case c.broken.Load() != nil && replaced(*c.broken.Load()):
@@ -247,8 +245,8 @@ func (c *Coordinator) Ready(context.Context) error {
 	return c.monitor.ready()
 }
 
-// Started closes when the coordinator takes work for the first time. It may become unready again;
-// Ready reports that. If Run ends before that, Started never closes: wait for both.
+// Started closes when the coordinator accepts work for the first time. It may become unready
+// later; Ready reports that. If Run ends before, Started never closes: wait for both.
 func (c *Coordinator) Started() <-chan struct{} { return c.started }
 
 // noteReady is called whenever the coordinator may have become ready.
@@ -258,12 +256,11 @@ func (c *Coordinator) noteReady() {
 	}
 }
 
-// Standstills is what does not move although it should, the oldest first. It is known from
-// what was seen a moment ago, and costs nothing.
+// Standstills returns what is stuck, oldest first. The answer may be a moment old, and is cheap.
 func (c *Coordinator) Standstills() []transport.Standstill { return c.monitor.current() }
 
-// countOpen counts the open sagas in the store: when the coordinator starts, and when others may
-// have moved some. When sagas moved meanwhile the count may be wrong, and is not taken.
+// countOpen counts the open sagas in the store: at the start, and when others may have moved some.
+// If sagas moved meanwhile the count may be wrong, and is discarded.
 func (c *Coordinator) countOpen(ctx context.Context) error {
 	moves := c.projection.Moves()
 	if c.busy() {
@@ -283,22 +280,22 @@ func (c *Coordinator) countOpen(ctx context.Context) error {
 	return nil
 }
 
-// busy reports whether a shard is at work on a batch.
+// busy reports whether a shard is working on a batch.
 func (c *Coordinator) busy() bool {
 	return slices.ContainsFunc(c.shards, func(s *shard) bool { return s.busy.Load() != 0 })
 }
 
-// shardIndex is the index of the shard that handles a saga.
+// shardIndex returns the index of the shard that handles a saga.
 func (c *Coordinator) shardIndex(id contract.SagaID) int {
 	return int(maphash.String(c.seed, string(id)) % uint64(c.config.Shards))
 }
 
-// shardOf is the shard that handles a saga.
+// shardOf returns the shard that handles a saga.
 func (c *Coordinator) shardOf(id contract.SagaID) *shard {
 	return c.shards[c.shardIndex(id)]
 }
 
-// put hands work to its shard, waiting while the shard is full.
+// put hands work to its shard, and blocks while the shard is full.
 func (c *Coordinator) put(ctx context.Context, w work) error {
 	c.intake.RLock()
 	defer c.intake.RUnlock()
@@ -327,7 +324,7 @@ func (c *Coordinator) closeInboxes() {
 	}
 }
 
-// flush gives the relay a moment to hand over what is committed.
+// flush gives the relay some time to publish what is committed.
 func (c *Coordinator) flush() {
 	deadline := time.Now().Add(flushTime)
 	for s := c.relay.Stats(); (s.UnderWay > 0 || s.Sendable) && time.Now().Before(deadline); s = c.relay.Stats() {
@@ -335,8 +332,7 @@ func (c *Coordinator) flush() {
 	}
 }
 
-// watchBus has everything that is pending sent again whenever the bus may have
-// forgotten.
+// watchBus makes the relay send everything pending again whenever the bus may have lost it.
 func (c *Coordinator) watchBus(ctx context.Context) error {
 	for {
 		select {
@@ -349,39 +345,39 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 	}
 }
 
-// overtaken notes that timers run although answers lie on the bus.
+// overtaken reports that timers ran although answers were on the bus.
 func (c *Coordinator) overtaken() {
 	c.limited.Warn("timers fire although answers have waited on the bus for too long; is the coordinator too slow for them, or is there another one of this name?", "after", maxBehind)
 	c.observer.TimersOvertook()
 }
 
-// dropped notes announcements that nobody will hear.
+// dropped reports announcements that were given up.
 func (c *Coordinator) dropped(announcements int, err error) {
 	c.limited.Error("announcements were dropped", "announcements", announcements, LogError, err.Error())
 	c.observer.AnnouncementsDropped(announcements)
 }
 
-// startRefused counts a start that met a limit.
+// startRefused counts a start that was refused because of a limit.
 func (c *Coordinator) startRefused(limit string, now time.Time) {
 	c.projection.Refused(now)
 	c.observer.StartRefused(limit, now)
 }
 
-// Stats is what a coordinator knows about itself.
+// Stats is a coordinator's state in numbers.
 type Stats struct {
 	Sagas          []store.Count          // by definition, version and phase
 	Open           int                    // sagas that have not ended
-	Blocked        int                    // sagas that were met, since the start, and could not be moved: their record is damaged, or their definition is gone; at most MaxBlocked
-	Standstills    []transport.Standstill // what does not move although it should
+	Blocked        int                    // sagas found since the start that cannot move: damaged record, or definition missing; at most MaxBlocked
+	Standstills    []transport.Standstill // what is stuck
 	OutboxBacklog  int                    // messages that the bus has not accepted
-	OutboxOldest   time.Duration          // how long the first of them has waited
-	CacheHits      uint64                 // since the start
+	OutboxOldest   time.Duration          // how long the oldest of them has waited
+	CacheHits      uint64                 // sagas found since the start that cannot move: damaged, or without definition; at most MaxBlocked
 	CacheMisses    uint64
 	WaitingInputs  int // inputs in the shards' inboxes, or set aside until a mapping is evaluated
 	WaitingCallers int // open wait requests
 }
 
-// Stats gathers the figures; the counts by definition come from the store.
+// Stats collects the numbers; the counts by definition come from the store.
 func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 	counts, err := c.config.Store.Counts(ctx)
 	if err != nil {
@@ -401,11 +397,11 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 	return s, nil
 }
 
-// pausedBudget bounds how long one overview goes on looking for paused sagas that
-// were paused before the coordinator started.
+// pausedBudget bounds how long one overview searches for sagas that were paused before the
+// coordinator started.
 const pausedBudget = 100 * time.Millisecond
 
-// paused is how many sagas are paused; -1: not all have been looked at yet.
+// paused returns the number of paused sagas, or -1 if the search is not complete yet.
 func (c *Coordinator) paused(ctx context.Context) (int, error) {
 	for began := time.Now(); time.Since(began) <= pausedBudget; {
 		read, err := c.projection.SearchPaused(func(cursor string) (ids []contract.SagaID, next string, err error) {
@@ -428,10 +424,10 @@ func (c *Coordinator) paused(ctx context.Context) (int, error) {
 	return -1, nil
 }
 
-// loadTime bounds how long a request waits for the bus to tell what lies on it.
+// loadTime bounds how long a request waits for the bus to report its load.
 const loadTime = 3 * time.Second
 
-// load asks the bus what lies on it; errNoLoad: it cannot tell.
+// load asks the bus for its load. errNoLoad means that it cannot report it.
 func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	scale, ok := c.config.Bus.(transport.Scale)
 	if !ok {
@@ -442,7 +438,7 @@ func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	return scale.Load(ctx)
 }
 
-// correct tells the relay what the bus holds, so that the shares are right.
+// correct updates the relay with what is on the bus, so that participants' shares are right.
 func correct(relay *outbox.Relay, before outbox.InFlight, load *transport.Load) {
 	commands := load.Streams[transport.Commands]
 	held := outbox.Held{Before: before, Limit: int64(commands.Limit), Used: int64(commands.Bytes), Messages: map[outbox.Destination]int{}}

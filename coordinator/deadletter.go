@@ -16,10 +16,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// errNoOffice: the bus keeps no dead letters that could be looked through.
+// errNoOffice means that the bus cannot list its dead letters.
 var errNoOffice = errors.New("the dead letters of this bus cannot be looked through; use the bus's own tools")
 
-// deadLetters is a page of dead letters.
+// deadLetters returns a page of dead letters.
 func (s *service) deadLetters(ctx context.Context, q *transport.DeadLettersQuery) (*transport.DeadLettersReply, error) {
 	office, ok := s.c.config.Bus.(transport.DeadLetterOffice)
 	if !ok {
@@ -49,8 +49,8 @@ func (s *service) deadLetters(ctx context.Context, q *transport.DeadLettersQuery
 	return reply, nil
 }
 
-// deadLetterReply tells a dead letter: its data as bytes, its texts as UTF-8. Data that
-// does not fit into a reply is left out.
+// deadLetterReply converts a dead letter for a reply: data as bytes, texts as UTF-8. It leaves out
+// data that does not fit into a reply.
 func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
 	reply := transport.DeadLetterReply{
 		Sequence: l.Sequence, Stream: transport.Stream(valid(string(l.Stream))), Subject: valid(l.Subject), Reason: valid(l.Reason), Since: l.Time,
@@ -70,7 +70,7 @@ func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
 	return reply
 }
 
-// valid is a text of the bus's as UTF-8.
+// valid converts a text from the bus to valid UTF-8.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // replayDeadLetters publishes dead letters again and removes them.
@@ -83,8 +83,8 @@ func (s *service) discardDeadLetters(ctx context.Context, q *transport.DeadLette
 	return s.eachDeadLetter(ctx, q, "discarded", transport.DeadLetterOffice.DiscardDeadLetter)
 }
 
-// eachDeadLetter does one thing to every dead letter that is named, and says what
-// went wrong with which. did is what it did, for the log.
+// eachDeadLetter calls do for every named dead letter, and reports the errors by sequence. did
+// names the operation in the log.
 func (s *service) eachDeadLetter(
 	ctx context.Context, q *transport.DeadLettersRequest, did string, do func(transport.DeadLetterOffice, context.Context, uint64) error,
 ) (*transport.DeadLettersDone, error) {
@@ -112,7 +112,7 @@ func (s *service) eachDeadLetter(
 	return reply, nil
 }
 
-// maxPart bounds the part of a reason that a purge looks for.
+// maxPart bounds the part of a reason that a purge searches for.
 const maxPart = 1024
 
 // purgeDeadLetters removes the dead letters that match, or counts them.
@@ -141,15 +141,15 @@ func (s *service) purgeDeadLetters(ctx context.Context, q *transport.PurgeDeadLe
 	return &transport.PurgeDeadLettersReply{Matched: matched, Next: next}, nil
 }
 
-// purgeGiven refuses a filter that is wider than it looks.
+// purgeGiven refuses a filter with empty fields, which would match more than intended.
 func purgeGiven(data []byte) error {
 	var wrong violations
 	wrong.emptyFields(data, "by")
 	return wrong.err()
 }
 
-// checkPurge refuses what matches nothing, and what matches everything without being
-// asked for.
+// checkPurge refuses a filter that can match nothing, or that matches everything without an
+// explicit request.
 func checkPurge(q *transport.PurgeDeadLettersRequest) error {
 	var wrong violations
 	if q.Stream != "" && !slices.Contains(transport.Streams[:], q.Stream) {
@@ -176,11 +176,11 @@ func checkPurge(q *transport.PurgeDeadLettersRequest) error {
 	return wrong.err()
 }
 
-// maxAge bounds the age of dead letters that a purge asks for.
+// maxAge bounds the age of dead letters in a purge.
 const maxAge = 10 * 366 * 24 * time.Hour
 
-// orphans says of which keys of a participant's inbox the coordinator does not know
-// what the participant did, as after a restore of an older store.
+// orphans returns those keys of a participant's inbox whose outcome the coordinator does not know,
+// as after the restore of an older store.
 func (s *service) orphans(ctx context.Context, q *transport.OrphansQuery) (*transport.OrphansReply, error) {
 	if n := len(q.Keys); n == 0 || n > transport.MaxOrphanKeys {
 		return nil, violation("keys", fmt.Sprintf("holds %d; give 1 to %d at once", n, transport.MaxOrphanKeys))
@@ -210,8 +210,8 @@ func (s *service) orphans(ctx context.Context, q *transport.OrphansQuery) (*tran
 	return reply, nil
 }
 
-// orphan looks at one key; nil: nobody has to. What was undone leaves nothing behind, so
-// that it matters only to a saga that goes on with it.
+// orphan checks one key. It returns nil if nothing has to be done: an undone step leaves nothing
+// behind, so it matters only if the saga continues with it.
 func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orphan, error) {
 	in, err := s.c.config.Store.Load(ctx, key.Saga)
 	stone, removed := errors.AsType[*store.TombstoneError](err)
@@ -223,7 +223,7 @@ func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orph
 	case removed && stone.Birth() != key.Birth:
 		return otherSaga(key, stone.Phase, stone.Started), nil
 	case removed:
-		return nil, nil // it ended, and its steps with it
+		return nil, nil // it ended, and so did its steps
 	case errors.Is(err, store.ErrNotFound):
 		return left(key, transport.Orphan{Kind: transport.OrphanUnknownSaga, Found: "there is no saga with this id"}), nil
 	case errors.Is(err, store.ErrCorrupt):
@@ -238,7 +238,7 @@ func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orph
 	return orphanOf(def, in, key), nil
 }
 
-// otherSaga is the orphan of a saga whose id another one has.
+// otherSaga returns the orphan of a saga whose id now belongs to another.
 func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *transport.Orphan {
 	return left(key, transport.Orphan{
 		Kind: transport.OrphanOtherSaga, Birth: contract.BirthOf(started), Phase: phase,
@@ -246,7 +246,7 @@ func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *trans
 	})
 }
 
-// left is the orphan of a saga that is not known, if it left something behind.
+// left returns the orphan of an unknown saga, if the key may have left an effect behind.
 func left(key contract.Key, o transport.Orphan) *transport.Orphan {
 	if key.Direction == contract.DirectionUndo {
 		return nil
@@ -254,8 +254,8 @@ func left(key contract.Key, o transport.Orphan) *transport.Orphan {
 	return &o
 }
 
-// orphanOf compares what a participant did with what its saga knows of it. A step that is
-// asked for, or will be undone, is none: its participant answers what it has recorded.
+// orphanOf compares what a participant did with what its saga knows. A step that is still
+// requested, or will be undone, is not an orphan: its participant answers from its inbox.
 func orphanOf(def *saga.Definition, in *machine.Instance, key contract.Key) *transport.Orphan {
 	o := &transport.Orphan{Birth: key.Birth, Phase: in.Phase}
 	for i := range in.Steps {

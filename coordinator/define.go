@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// looksLikeJSON reports whether a definition is meant as JSON: a brace and behind
-// it the quote of a key. YAML may begin with a brace as well.
+// looksLikeJSON reports whether a definition is JSON: a brace followed by the quote of a key. YAML
+// may begin with a brace too.
 func looksLikeJSON(data []byte) bool {
 	rest, brace := bytes.CutPrefix(bytes.TrimSpace(data), []byte("{"))
 	rest = bytes.TrimSpace(rest)
@@ -46,7 +46,7 @@ func (s *service) define(ctx context.Context, source []byte) (*transport.Definit
 	return s.definitionReply(def, existed), nil
 }
 
-// checkDefinition says what would come of define.
+// checkDefinition returns what define would, without registering.
 func (s *service) checkDefinition(source []byte) (*transport.DefinitionReply, error) {
 	def, err := parseDefinition(source)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *service) definitionReply(def *saga.Definition, existed bool) *transport
 	}
 }
 
-// allDefinitions are the definitions, by name and version.
+// allDefinitions returns the definitions by name and version.
 func (s *service) allDefinitions(ctx context.Context, _ *none) (*transport.DefinitionsReply, error) {
 	counts, err := s.c.config.Store.Counts(ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *service) allDefinitions(ctx context.Context, _ *none) (*transport.Defin
 	return reply, nil
 }
 
-// definition is one definition with its content.
+// definition returns one definition with its content.
 func (s *service) definition(ctx context.Context, ref contract.DefinitionRef) (*transport.DefinitionReply, error) {
 	def, err := s.c.definitions.find(ref)
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *service) definition(ctx context.Context, ref contract.DefinitionRef) (*
 	return reply, nil
 }
 
-// compareDefinitions says what differs between two definitions.
+// compareDefinitions returns the differences between two definitions.
 func (s *service) compareDefinitions(_ context.Context, q *transport.CompareQuery) (*transport.CompareReply, error) {
 	if (q.To.Name == "") == (q.ToSource == "") {
 		return nil, violation("to", "give either to, a definition that is registered, or to_source, one that need not be")

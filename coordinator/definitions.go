@@ -16,17 +16,17 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// MaxDefinitions bounds the registered definitions, all versions together (I10).
-// Beyond it a registration is refused.
+// MaxDefinitions bounds the registered definitions, including all versions (I10). Further
+// registrations are refused.
 const MaxDefinitions = 10_000
 
-// ErrUnknownDefinition: nobody registered this definition or version.
+// ErrUnknownDefinition means that a definition or version is not registered.
 var ErrUnknownDefinition = errors.New("unknown definition")
 
-// registerIt is the way out of ErrUnknownDefinition.
+// registerIt tells users how to fix ErrUnknownDefinition.
 const registerIt = "register it with: coordinator definition apply FILE"
 
-// ErrTooManyDefinitions: MaxDefinitions are registered.
+// ErrTooManyDefinitions means that MaxDefinitions are registered.
 var ErrTooManyDefinitions = errors.New("too many definitions")
 
 // definitions are the registered definitions, kept in memory beside the store.
@@ -36,19 +36,19 @@ type definitions struct {
 	byRef  map[contract.DefinitionRef]*saga.Definition
 	newest map[string]int
 
-	participants map[contract.DefinitionRef][]outbox.Destination // that its sagas need on their way forward
+	participants map[contract.DefinitionRef][]outbox.Destination // needed by every saga on its way forward
 
-	loaded atomic.Bool        // from the store
+	loaded atomic.Bool        // whether the stored ones have been read
 	early  []*saga.Definition // registered before that
 
-	unusable []error // why stored ones were passed over
+	unusable []error // why stored ones were skipped
 }
 
 func newDefinitions(s store.Store) *definitions {
 	return &definitions{store: s, byRef: map[contract.DefinitionRef]*saga.Definition{}, newest: map[string]int{}, participants: map[contract.DefinitionRef][]outbox.Destination{}}
 }
 
-// load reads the definitions that are stored, and stores those that were registered before.
+// load reads the stored definitions, and stores those that were registered before.
 func (d *definitions) load(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -74,13 +74,13 @@ func (d *definitions) load(ctx context.Context) error {
 	return nil
 }
 
-// starting reports whether the definitions that are stored are not known yet.
+// starting reports whether the stored definitions have not been read yet.
 func (d *definitions) starting() bool {
 	return !d.loaded.Load() // without the lock, which load holds while it reads
 }
 
-// readDefinition checks a stored definition again: one that this release would refuse is an
-// error, and so is one whose fingerprint has become another.
+// readDefinition validates a stored definition again. It returns an error if this release would
+// refuse the definition, or if its fingerprint has changed.
 func readDefinition(stored store.Definition) (*saga.Definition, error) {
 	def, err := saga.ParseJSON(stored.JSON)
 	if err != nil {
@@ -105,7 +105,7 @@ func (d *definitions) add(def *saga.Definition) {
 	d.participants[ref] = needed
 }
 
-// register stores a definition, or keeps it for load: then stored is false.
+// register stores a definition. Before load it only keeps it, and returns false.
 func (d *definitions) register(ctx context.Context, def *saga.Definition) (stored bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,7 +116,8 @@ func (d *definitions) register(ctx context.Context, def *saga.Definition) (store
 	return true, d.put(ctx, def)
 }
 
-// put stores a definition. The same content again is nothing. Called with the lock held.
+// put stores a definition; storing the same content again has no effect. It is called with the
+// lock held.
 func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 	if known := d.byRef[def.Ref()]; known != nil && known.Fingerprint() == def.Fingerprint() {
 		return nil
@@ -135,7 +136,7 @@ func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 	return nil
 }
 
-// has reports whether a definition is registered with this very content.
+// has reports whether a definition is registered with the same content.
 func (d *definitions) has(def *saga.Definition) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -143,7 +144,7 @@ func (d *definitions) has(def *saga.Definition) bool {
 	return known != nil && known.Fingerprint() == def.Fingerprint()
 }
 
-// takes says why register would refuse a definition; nil: it would not.
+// takes returns why register would refuse a definition, nil if it would not.
 func (d *definitions) takes(def *saga.Definition) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -164,14 +165,15 @@ func (d *definitions) isNewest(ref contract.DefinitionRef) bool {
 	return d.newest[ref.Name] <= ref.Version
 }
 
-// known is the definition of exactly this name and version; nil: there is none.
+// known returns the definition with exactly this name and version, nil if there is none.
 func (d *definitions) known(ref contract.DefinitionRef) *saga.Definition {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byRef[ref]
 }
 
-// plan is that of the definition of exactly this name and version; nil: there is none.
+// plan returns the plan of the definition with exactly this name and version, nil if there is
+// none.
 func (d *definitions) plan(ref contract.DefinitionRef) *machine.Plan {
 	if def := d.known(ref); def != nil {
 		return def.Plan()
@@ -179,7 +181,7 @@ func (d *definitions) plan(ref contract.DefinitionRef) *machine.Plan {
 	return nil
 }
 
-// find returns a definition; version 0 is the newest one.
+// find returns a definition; version 0 means the newest.
 func (d *definitions) find(ref contract.DefinitionRef) (*saga.Definition, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -213,8 +215,7 @@ func (d *definitions) all() []*saga.Definition {
 	return out
 }
 
-// needed are the participants that every saga of a definition asks for something on its
-// way forward.
+// needed returns the participants that every saga of a definition needs on its way forward.
 func (d *definitions) needed(ref contract.DefinitionRef) []outbox.Destination {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -224,7 +225,7 @@ func (d *definitions) needed(ref contract.DefinitionRef) []outbox.Destination {
 	return d.participants[ref]
 }
 
-// participantCount is how many participants the definitions need.
+// participantCount returns the number of participants that the definitions need.
 func (d *definitions) participantCount() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

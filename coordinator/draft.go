@@ -11,29 +11,29 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// draft is a saga while one Step works on it: where it stands in the store, and what the Step
-// has decided on top of that and not committed yet.
+// draft is a saga while one Step works on it: its state in the store, and what the Step has
+// decided but not committed yet.
 type draft struct {
 	committed  uint64                // the revision in the store
-	cached     bool                  // that was read from the cache
+	cached     bool                  // whether instance was read from the cache
 	tombstone  *store.TombstoneError // of a saga that ended and was removed; else nil
-	unreadable error                 // why the saga, or its definition, cannot be had; nil: they can
+	unreadable error                 // why the saga or its definition cannot be read; nil: both can
 	broken     error                 // why the store cannot be read; nil: it can
 
-	instance *machine.Instance // where the saga stands with all that is decided; nil: it does not exist
-	def      *saga.Definition  // of instance
+	instance *machine.Instance // state after everything decided so far; nil: the saga does not exist
+	def      *saga.Definition  // the definition of instance
 
-	inputs         []int         // of the batch, all for this saga
-	undecided      []int         // the last of them: an earlier one needs mappings that cost too much
-	undecidedEvent machine.Event // what the first of these was about to apply
+	inputs         []int         // indexes in the batch, all for this saga
+	undecided      []int         // the last of inputs, because an earlier one needs expensive mappings
+	undecidedEvent machine.Event // the event that the first of these was about to apply
 
-	events     []machine.Event // that are applied
-	enqueued   []outbox.Record // that they make pending
-	answered   []outbox.ID     // commands that are not pending any more: their answer came
-	superseded []outbox.ID     // commands that are not pending any more: another attempt takes their place, or none
+	events     []machine.Event // the applied events
+	enqueued   []outbox.Record // the records that they enqueue
+	answered   []outbox.ID     // commands no longer pending, because their answer came
+	superseded []outbox.ID     // commands no longer pending, because another attempt replaces them or none is needed
 }
 
-// birth is that of the saga as it stands; 0: there is none, or it is not known.
+// birth returns the saga's birth, 0 if it does not exist or is unknown.
 func (d *draft) birth() contract.Birth {
 	switch {
 	case d.instance != nil:
@@ -44,8 +44,8 @@ func (d *draft) birth() contract.Birth {
 	return 0
 }
 
-// discard notes which commands are no longer pending, and whether an answer is the reason. Those of
-// this very batch need not be recorded at all.
+// discard records which commands are no longer pending, and whether an answer is the reason.
+// Commands of this batch are dropped before they are stored.
 func (d *draft) discard(refs []machine.CommandRef, answered bool) {
 	for _, ref := range refs {
 		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: ref.Revision, Index: uint16(ref.Index)}
@@ -61,7 +61,7 @@ func (d *draft) discard(refs []machine.CommandRef, answered bool) {
 	}
 }
 
-// discarded are the records that are not pending any more.
+// discarded returns the records that are no longer pending.
 func (d *draft) discarded() []outbox.ID {
 	if len(d.superseded) == 0 {
 		return d.answered
@@ -69,7 +69,7 @@ func (d *draft) discarded() []outbox.ID {
 	return slices.Concat(d.answered, d.superseded)
 }
 
-// applied describes the last event of a draft.
+// applied describes the draft's last event.
 func (d *draft) applied(before contract.Phase, waited time.Duration) Applied {
 	return Applied{Event: &d.events[len(d.events)-1], Instance: d.instance, Before: before, Waited: waited}
 }

@@ -18,15 +18,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ErrIDTaken: a saga with this id exists with another input or definition.
+// ErrIDTaken means that a saga with this id exists with another input or definition.
 var ErrIDTaken = errors.New("this id belongs to a saga with another input or definition")
 
-// maxConflicts bounds how often one Step reloads a saga that another
-// coordinator moved at the same time.
+// maxConflicts bounds how often one Step reloads a saga that another coordinator moved at the same
+// time.
 const maxConflicts = 16
 
-// Engine decides and commits batches. It has no goroutine and no clock and must
-// not be used from two goroutines at once; several Engines may share a store.
+// Engine decides and commits batches. It has no goroutine and no clock, and is not safe for
+// concurrent use; several Engines may share a store.
 type Engine struct {
 	store       store.Store
 	definitions *definitions
@@ -34,11 +34,11 @@ type Engine struct {
 	cache       *simplelru.LRU[contract.SagaID, *machine.Instance]
 	unsent      func(outbox.Destination, outbox.ID) string
 	scratch     scratch
-	known       map[contract.SagaID]*machine.Requests // for the next Step
-	total       func() time.Duration                  // by how much the wall clock was set; nil: that is not known
-	clock       time.Duration                         // the same, for this Step
-	beside      bool                                  // costly mappings are evaluated by somebody else
-	budget      *machine.Budget                       // of each Step
+	known       map[contract.SagaID]*machine.Requests // evaluated mappings, for the next Step
+	total       func() time.Duration                  // by how much the wall clock was set; nil: unknown
+	clock       time.Duration                         // the value of total for this Step
+	beside      bool                                  // whether expensive mappings are evaluated outside Step
+	budget      *machine.Budget                       // per Step
 	hits        uint64
 	misses      uint64
 }
@@ -51,8 +51,8 @@ func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine,
 	return &Engine{store: s, definitions: d, writer: w.own(), cache: cache}, nil
 }
 
-// NewEngine makes an Engine over a store, with the definitions that are in it.
-// cacheSize is how many instances it remembers (at least 1).
+// NewEngine returns an Engine over a store, with the definitions stored there. cacheSize is the
+// number of cached instances (at least 1).
 func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, secret []byte, cacheSize int) (*Engine, error) {
 	d := newDefinitions(s)
 	if err := d.load(ctx); err != nil {
@@ -61,15 +61,16 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 	return newEngine(s, d, writer{subjects: subjects, source: transport.CoordinatorSource, secret: secret}, cacheSize)
 }
 
-// AskUnsent has the engine ask why a command has not gone out ("": it has, or that is not
-// known) when its attempt times out: outbox.Relay.Unsent.
+// AskUnsent sets the function that the engine calls when an attempt times out, usually
+// outbox.Relay.Unsent. It returns why a command has not been sent, or "" if it has, or if that is
+// unknown.
 func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
-// EvaluateBeside has Step evaluate mappings for so many units at most (machine.WithinBatch), and
-// name the sagas that need more in Output.Costly. Without it Step evaluates all of them.
+// EvaluateBeside limits the units that Step spends on mappings (machine.WithinBatch). Step names
+// the sagas that need more in Output.Costly. Without it Step evaluates all mappings.
 func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, machine.NewBudget(units) }
 
-// Provide gives the next Step what a saga's mappings make.
+// Provide passes the results of a saga's mappings to the next Step.
 func (e *Engine) Provide(id contract.SagaID, made *machine.Requests) {
 	if e.known == nil {
 		e.known = map[contract.SagaID]*machine.Requests{}
@@ -83,10 +84,9 @@ func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
 	return err
 }
 
-// Step takes in a batch: decides all inputs in their order, and commits them
-// together. When it returns without error, everything in Output is durable: the
-// caller may then answer, acknowledge and send, in any order. An error means the
-// store is broken; nothing of the batch may be spoken of.
+// Step decides all inputs of a batch in order, and commits them together. If it returns no error,
+// everything in Output is durable, and the caller may answer, acknowledge and send in any order.
+// An error means that the store is broken; then nothing of the batch may be revealed.
 func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	out := Output{Results: make([]Result, len(inputs))}
 	defer clear(e.known)
@@ -116,7 +116,7 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	return out, nil
 }
 
-// scratch is what one step needs and the next one can use again.
+// scratch is memory that each step reuses.
 type scratch struct {
 	drafts  map[contract.SagaID]*draft
 	order   []*draft
@@ -135,7 +135,7 @@ func (s *scratch) reset() {
 	s.order, s.changed, s.changes = s.order[:0], s.changed[:0], s.changes[:0]
 }
 
-// decideAll decides the inputs named by todo, saga by saga.
+// decideAll decides the inputs in todo, saga by saga.
 func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out *Output) (order []*draft) {
 	e.scratch.reset()
 	drafts, order := e.scratch.drafts, e.scratch.order
@@ -147,7 +147,7 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 			order = append(order, d)
 		}
 		d.inputs = append(d.inputs, i)
-		if len(d.undecided) > 0 { // in their order
+		if len(d.undecided) > 0 { // keep their order
 			d.undecided, out.Results[i] = append(d.undecided, i), Result{Err: machine.ErrCostly}
 			continue
 		}
@@ -163,8 +163,8 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 	return order
 }
 
-// step decides and commits the inputs named by todo, and returns those whose
-// saga was moved by somebody else meanwhile.
+// step decides and commits the inputs in todo, and returns those whose saga was moved by another
+// coordinator meanwhile.
 func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
 	order := e.decideAll(ctx, inputs, todo, out)
 	for _, d := range order {
@@ -217,7 +217,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	return again, out.costly(e, inputs, order)
 }
 
-// costly names the sagas whose inputs were not all decided.
+// costly adds the sagas that have undecided inputs to the output.
 func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 	for _, d := range drafts {
 		if len(d.undecided) == 0 {
@@ -230,7 +230,7 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 		} else {
 			var err error
 			if c.def, err = e.definitions.find(first.Definition); err != nil {
-				return err // it was there a moment ago
+				return err // it existed a moment ago
 			}
 		}
 		c.Definition = c.def.Ref()
@@ -239,7 +239,7 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 	return nil
 }
 
-// makeRoom lets what the drafts enqueue and discard be appended without growing.
+// makeRoom grows the output once for everything that the drafts enqueue and discard.
 func (out *Output) makeRoom(drafts []*draft) {
 	pending, answered, superseded := 0, 0, 0
 	for _, d := range drafts {
@@ -249,9 +249,8 @@ func (out *Output) makeRoom(drafts []*draft) {
 	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
 }
 
-// remember puts a saga into the cache, and takes it out when it has ended: then little
-// more than a repeated answer asks for it, and it would keep its input and results in
-// memory.
+// remember caches a saga, or removes it from the cache once it has ended: then hardly more than a
+// repeated answer needs it, while its input and results would use memory.
 func (e *Engine) remember(in *machine.Instance) {
 	if in.Open() {
 		e.cache.Add(in.ID, in)
@@ -260,15 +259,14 @@ func (e *Engine) remember(in *machine.Instance) {
 	}
 }
 
-// doubtful reports whether a refusal, or the answer that a saga exists, may be
-// due to a stale cache: retention removes sagas behind it, and an event that
-// changes nothing is not committed, so no conflict would tell that another
-// coordinator has moved the saga on (I7).
+// doubtful reports whether a refusal, or the answer that a saga exists, may come from a stale
+// cache. Retention removes sagas without updating the cache, and an event that changes nothing is
+// not committed, so no conflict shows that another coordinator has moved the saga (I7).
 func (e *Engine) doubtful(d *draft, r *Result) bool {
 	return d.cached && len(d.events) == 0 && (r.Existed || r.Ignored != "" || r.Err != nil)
 }
 
-// reload reads where a saga stands from the store.
+// reload reads a saga from the store.
 func (e *Engine) reload(ctx context.Context, id contract.SagaID, d *draft) {
 	e.cache.Remove(id)
 	fresh := e.load(ctx, id)
@@ -276,7 +274,7 @@ func (e *Engine) reload(ctx context.Context, id contract.SagaID, d *draft) {
 	*d = *fresh
 }
 
-// load reads where a saga stands, from the cache if it is there.
+// load reads a saga, from the cache if it is there.
 func (e *Engine) load(ctx context.Context, id contract.SagaID) *draft {
 	d := &draft{}
 	if in, ok := e.cache.Get(id); ok {
@@ -345,7 +343,7 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 	return r
 }
 
-// fire fires the timers of a saga that are due, one after the other.
+// fire fires a saga's due timers, one after the other.
 func (e *Engine) fire(d *draft, input *Input) Result {
 	var all []Applied
 	for {
@@ -369,7 +367,7 @@ func (e *Engine) fire(d *draft, input *Input) Result {
 	}
 }
 
-// apply applies one event to a draft: the input's, or what follows from it.
+// apply applies one event to a draft: the input's, or one that follows from it.
 func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	def := d.def
 	var before machine.Instance
@@ -399,7 +397,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	return Result{Instance: &after, Definition: def, Applied: []Applied{d.applied(before.Phase, waited(def, &before, ev))}}
 }
 
-// take takes one decision.
+// take makes one decision.
 func (e *Engine) take(id contract.SagaID, def *saga.Definition, in machine.Instance, ev machine.Event) (machine.Instance, machine.Effects, error) {
 	if !e.beside {
 		return machine.Decide(def.Plan(), in, ev)
@@ -407,7 +405,7 @@ func (e *Engine) take(id contract.SagaID, def *saga.Definition, in machine.Insta
 	return machine.DecideWithin(e.budget, e.known[id], def.Plan(), in, ev)
 }
 
-// startAgain answers a start whose id is known: the same start, or another saga.
+// startAgain answers a start whose id is known: by the same start, or by another saga.
 func (e *Engine) startAgain(d *draft, input *Input) Result {
 	ev := &input.Event
 	if d.tombstone != nil {
@@ -423,19 +421,19 @@ func (e *Engine) startAgain(d *draft, input *Input) Result {
 	return Result{Instance: d.instance, Definition: d.def, Existed: true}
 }
 
-// otherBirth is the error of an answer to a saga that is not the one with its id.
+// otherBirth returns the error for an answer to an earlier or later saga with the same id.
 func otherBirth(input *Input, there contract.Birth) error {
 	return fmt.Errorf("saga %s, born at %s (%s): %w; the one with this id was born at %s (%s)", input.Saga,
 		input.Birth.Time().Format(time.RFC3339Nano), input.Birth, store.ErrNotFound, there.Time().Format(time.RFC3339Nano), there)
 }
 
-// sameDefinition reports whether a start that wants a definition is satisfied by
-// a saga of another: without a version any version will do.
+// sameDefinition reports whether an existing saga's definition satisfies a start. A start without
+// a version accepts any version.
 func sameDefinition(have, want contract.DefinitionRef) bool {
 	return have.Name == want.Name && (want.Version == 0 || want.Version == have.Version)
 }
 
-// cacheStats are an engine's figures; read by its own goroutine only.
+// cacheStats count the use of an engine's cache. Only the engine's goroutine reads them.
 type cacheStats struct{ hits, misses uint64 }
 
 func (e *Engine) stats() cacheStats { return cacheStats{e.hits, e.misses} }

@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// Bounds of retention's work. It shares the store with sagas that are under way,
-// and they come first: what ended long ago can wait, so it goes in small pieces
-// with rests between them.
+// Bounds of retention. It shares the store with active sagas, which have priority, so it works in
+// small slices with rests between them.
 const (
 	// expireEvery is how often retention looks.
 	expireEvery = 10 * time.Second
-	// expireSlice bounds the sagas that are forgotten in one transaction, which the
-	// next commit of sagas under way may have to wait for.
+	// expireSlice bounds the sagas removed in one transaction, because the next commit of active
+	// sagas may have to wait for it.
 	expireSlice = 20
-	// After each slice retention rests expireRest times as long as it took: it has
-	// a tenth of the store's time. When it has been behind for expireBehind, more
-	// ends than that lets it forget: then it has half.
+	// After each slice retention rests expireRest times as long as the slice took, so it uses a
+	// tenth of the store's time. Once it has been behind for expireBehind, more sagas end than it
+	// can remove at that rate, and it uses half.
 	expireRest       = 9
 	expireRestBehind = 1
 	expireBehind     = time.Hour
@@ -25,7 +24,7 @@ const (
 	expirePause = time.Millisecond
 )
 
-// expire keeps retention: ended sagas become tombstones, old tombstones go.
+// expire runs retention: ended sagas become tombstones, old tombstones are removed.
 func (c *Coordinator) expire(ctx context.Context) error {
 	ticker := time.NewTicker(expireEvery)
 	defer ticker.Stop()
@@ -41,14 +40,14 @@ func (c *Coordinator) expire(ctx context.Context) error {
 	}
 }
 
-// expireAll forgets everything that has come due.
+// expireAll removes everything that is due.
 func (c *Coordinator) expireAll(ctx context.Context) error {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	<-rest.C
 	for behind := time.Now(); ; {
 		began, now := time.Now(), c.config.Clock()
-		if left, _, _ := c.timing.holds(); left > 0 { // after the clock was read: it may be set in between
+		if left, _, _ := c.timing.holds(); left > 0 { // after reading the clock, which may be set in between
 			return nil
 		}
 		removed, dropped, err := c.config.Store.Expire(ctx, now.Add(-c.config.Retention), now.Add(-c.config.TombstoneRetention), expireSlice)
@@ -70,8 +69,8 @@ func (c *Coordinator) expireAll(ctx context.Context) error {
 	}
 }
 
-// restAfter is how long retention rests after a slice, by how long that took and
-// how long it has not caught up.
+// restAfter returns how long retention rests after a slice that took so long, depending on how
+// long it has been behind.
 func restAfter(took, behind time.Duration) time.Duration {
 	if behind < expireBehind {
 		return max(expirePause, expireRest*took)

@@ -9,24 +9,24 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// maxReply bounds the data of one reply, in bytes as they are sent, so that it fits every
-// bus that carries a saga's commands (I10, I12).
+// maxReply bounds the encoded data of one reply, so that it fits every bus that can carry a saga's
+// commands (I10, I12).
 const maxReply = transport.MaxData
 
-// frameRoom is what a reply puts round one saga or event at most.
+// frameRoom bounds what a reply adds around one saga or event.
 const frameRoom = 1 << 10
 
-// encoded is how many bytes a value takes in a reply.
+// encoded returns the size of a value in a reply, in bytes.
 func encoded(v any) int {
 	data, err := contract.EncodeJSON(v)
 	if err != nil {
-		return maxReply + 1 // respond tells what is wrong
+		return maxReply + 1 // respond reports the error
 	}
 	return len(data)
 }
 
-// fit leaves out of a status what does not fit into so many bytes: results first, from the
-// last on, then the input; of reasons it leaves the beginning. The history has all of it.
+// fit shortens a status to a number of bytes. It leaves out results first, from the last on, then
+// the input, and cuts reasons to their beginning. The history has all of it.
 func fit(s *transport.Status, most int) {
 	if roughly(s) <= most {
 		return
@@ -59,7 +59,7 @@ func fit(s *transport.Status, most int) {
 	*s = bare
 }
 
-// roughly is a quick bound on encoded: most sagas are far below.
+// roughly returns a cheap upper bound of encoded; most sagas are far below.
 func roughly(s *transport.Status) int {
 	const step, text = 1 << 10, 6 // bytes of a step without texts; bytes of a byte of a text
 	size := 2*step + text*(len(s.Reason)+len(s.Problem))

@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// historyPage bounds the events in one history reply; maxReply bounds their bytes.
+// historyPage bounds the events of one history reply; maxReply bounds its bytes.
 const historyPage = 1000
 
-// history is a part of a saga's recorded events.
+// history returns a part of a saga's recorded events.
 func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.HistoryQuery) (*transport.HistoryReply, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.
 	}
 	events, err := s.events(ctx, id, from, limit)
 	if err != nil {
-		return nil, err // names the saga
+		return nil, err // the error names the saga
 	}
 	var before *past
 	if q.WithSaga {
@@ -57,13 +57,13 @@ func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.
 	return reply, nil
 }
 
-// recorded is an event of a history, or why it cannot be read.
+// recorded is an event of a history, or the reason why it cannot be read.
 type recorded struct {
 	event  machine.Event
 	damage error
 }
 
-// shown is the event as it is told.
+// shown returns the event for a reply.
 func (r *recorded) shown(revision uint64) transport.HistoryEvent {
 	if r.damage != nil {
 		return transport.HistoryEvent{Revision: revision, Problem: problem(r.damage.Error())}
@@ -71,8 +71,8 @@ func (r *recorded) shown(revision uint64) transport.HistoryEvent {
 	return historyEvent(revision, &r.event)
 }
 
-// events reads a part of a history. If some of it is damaged, it is read one by one, so
-// that what can be read is told.
+// events reads a part of a history. If some of it is damaged it reads the events one by one, to
+// return those that can be read.
 func (s *service) events(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]recorded, error) {
 	read, err := s.c.config.Store.History(ctx, id, from, limit)
 	events := make([]recorded, 0, len(read))
@@ -103,15 +103,15 @@ func (s *service) events(ctx context.Context, id contract.SagaID, from uint64, l
 	return events, nil
 }
 
-// past is where a saga stood at some time: its history is all that it takes (I8).
+// past is a saga's state at an earlier time, replayed from its history alone (I8).
 type past struct {
 	def    *saga.Definition
 	in     machine.Instance
 	replay machine.Replay
-	lost   error // why that cannot be told any more
+	lost   error // why the state cannot be replayed any further
 }
 
-// until folds a saga's events before the given revision.
+// until replays a saga's events before the given revision.
 func (s *service) until(ctx context.Context, id contract.SagaID, revision uint64) (*past, error) {
 	now, err := s.c.config.Store.Load(ctx, id)
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *service) until(ctx context.Context, id contract.SagaID, revision uint64
 			return nil, err
 		}
 		if len(events) == 0 {
-			return p, nil // the history ends before
+			return p, nil // the history ends earlier
 		}
 		for i := range events {
 			if err := p.fold(&events[i]); err != nil {
@@ -152,8 +152,8 @@ func (p *past) fold(ev *machine.Event) error {
 	return nil
 }
 
-// move folds one event and tells where the saga stood behind it, or why that cannot be
-// told.
+// move applies one event and adds the resulting state to the reply, or the reason why there is
+// none.
 func (p *past) move(event *transport.HistoryEvent, r *recorded) {
 	if p.lost == nil {
 		p.lost = r.damage
@@ -170,7 +170,7 @@ func (p *past) move(event *transport.HistoryEvent, r *recorded) {
 	p.show(event)
 }
 
-// show adds to an event where the saga stands, as far as both fit into one reply.
+// show adds the saga's state to an event, as far as both fit into one reply.
 func (p *past) show(event *transport.HistoryEvent) {
 	s := status(p.def, &p.in, true)
 	fit(s, maxReply-2*frameRoom-encoded(event))

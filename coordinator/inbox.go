@@ -7,42 +7,42 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// inbox is what waits for a shard, up to a bound. What comes from one participant is
-// taken in the order in which it came; participants take turns, starts, timers and requests
-// are one class among them, and decisions of one caller about many sagas another: whoever
-// floods the shard waits behind its own.
+// inbox is a shard's bounded queue. The inputs of one participant are taken in order, and
+// participants take turns. Starts, timers and requests together count as one participant; one
+// caller's decisions about many sagas count as another. So whoever floods the shard only delays
+// their own inputs.
 //
 //	put, offer ──▶ a queue for each participant ──▶ take: one of each, and again
 type inbox struct {
-	arrived chan struct{} // capacity 1: something may be there, or the inbox is closed
-	room    chan struct{} // capacity 1: something may fit
+	arrived chan struct{} // capacity 1: an input may be there, or the inbox is closed
+	room    chan struct{} // capacity 1: an input may fit
 
 	mu      sync.Mutex
 	slots   []slot // as many as may wait
-	free    int    // the first that is empty; the others follow
+	free    int    // the first empty slot; next links the others
 	size    int
-	classes map[string]*class // those with something in them
-	ring    []*class          // the same, in the order of their turns from next on
+	classes map[string]*class // the classes that have inputs
+	ring    []*class          // the same classes; next is the index of the next turn
 	next    int
-	spare   []*class // empty ones, to be used again
-	blocked int      // who waits in put
-	timers  int      // of them, those with what comes from no participant
+	spare   []*class // empty classes for reuse
+	blocked int      // number of callers blocked in put
+	timers  int      // how many of them have an input that comes from no participant
 	closed  bool
 
-	away int         // sagas that are set aside
-	back []*setAside // of them, those that can go on
+	away int         // number of sagas that are set aside
+	back []*setAside // those of them that can continue
 }
 
-// slot holds one work, and says which is behind it in its class, or among the empty ones.
+// slot holds one work. next links the slots of a class, or the empty slots.
 type slot struct {
 	work work
 	next int
 }
 
-// class is the queue of one participant, of what comes from none, or of bulk work.
+// class is the queue of one participant, of inputs that come from none, or of bulk work.
 type class struct {
 	name        string
-	first, last int // slots
+	first, last int // indexes of slots
 	size        int
 }
 
@@ -54,7 +54,8 @@ func newInbox(most int) *inbox {
 	return b
 }
 
-// put adds work, waiting while there is no room. transport.ErrClosed: it is closed.
+// put adds work, and blocks while there is no room. It returns transport.ErrClosed if the inbox is
+// closed.
 func (b *inbox) put(ctx context.Context, w work) error {
 	name := w.turn()
 	b.mu.Lock()
@@ -69,7 +70,7 @@ func (b *inbox) put(ctx context.Context, w work) error {
 		if b.fits(name) {
 			b.add(w)
 			if b.size < len(b.slots) && b.blocked > 0 {
-				signal(b.room) // there is room for the next one too
+				signal(b.room) // there is room for the next caller too
 			}
 			b.mu.Unlock()
 			signal(b.arrived)
@@ -83,7 +84,7 @@ func (b *inbox) put(ctx context.Context, w work) error {
 			b.mu.Lock()
 			b.block(name, -1)
 			if b.blocked > 0 {
-				signal(b.room) // it may have been meant for this one
+				signal(b.room) // the signal may have been meant for this one
 			}
 			b.mu.Unlock()
 			return ctx.Err()
@@ -92,14 +93,14 @@ func (b *inbox) put(ctx context.Context, w work) error {
 	}
 }
 
-// fits reports whether there is room for what comes from a participant, which may take up
-// half of it; so may what comes from none. Called with the lock held.
+// fits reports whether there is room for a participant's input. One participant may use half of
+// the inbox; so may inputs from none. It is called with the lock held.
 func (b *inbox) fits(participant string) bool {
 	c := b.classes[participant]
 	return b.size < len(b.slots) && (c == nil || c.size < (len(b.slots)+1)/2)
 }
 
-// block counts who waits in put. Called with the lock held.
+// block counts the callers blocked in put. It is called with the lock held.
 func (b *inbox) block(participant string, more int) {
 	b.blocked += more
 	if participant == "" {
@@ -107,8 +108,8 @@ func (b *inbox) block(participant string, more int) {
 	}
 }
 
-// offer adds work if there is room, and no timer waits for it. Answers that wait do not
-// keep starts out: their participant has its half.
+// offer adds work if there is room and no timer waits for room. Waiting answers do not block
+// starts, because their participant has its own half.
 func (b *inbox) offer(w work) bool {
 	b.mu.Lock()
 	taken := !b.closed && b.fits(w.turn()) && b.timers == 0
@@ -149,8 +150,8 @@ func (b *inbox) add(w work) {
 	b.size++
 }
 
-// take appends what waits to batch, one of each class in turn, up to the batch's
-// capacity. It does not wait.
+// take appends waiting inputs to batch, one of each class in turn, up to the batch's capacity. It
+// does not block.
 func (b *inbox) take(batch []work) []work {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -182,7 +183,7 @@ func (b *inbox) take(batch []work) []work {
 	return batch
 }
 
-// drop takes an empty class out of the ring: the turn is that of the one behind it.
+// drop removes an empty class from the ring. The class behind it has the next turn.
 func (b *inbox) drop(at int) {
 	c := b.ring[at]
 	delete(b.classes, c.name)
@@ -190,8 +191,8 @@ func (b *inbox) drop(at int) {
 	b.spare = append(b.spare, c)
 }
 
-// wait waits until something is there, and reports whether: false when the inbox is
-// closed and empty, and no saga is set aside.
+// wait blocks until an input can be taken. It returns false once the inbox is closed and empty,
+// and no saga is set aside.
 func (b *inbox) wait() bool {
 	for {
 		b.mu.Lock()
@@ -214,7 +215,7 @@ func (b *inbox) leave() {
 	b.mu.Unlock()
 }
 
-// comeBack has a saga that was set aside go on, before all that waits.
+// comeBack queues a saga that was set aside, before all waiting inputs.
 func (b *inbox) comeBack(a *setAside) {
 	b.mu.Lock()
 	b.back = append(b.back, a)
@@ -222,7 +223,7 @@ func (b *inbox) comeBack(a *setAside) {
 	signal(b.arrived)
 }
 
-// takeBack returns a saga that can go on; nil: there is none.
+// takeBack returns a saga that can continue, nil if there is none.
 func (b *inbox) takeBack() *setAside {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -236,7 +237,7 @@ func (b *inbox) takeBack() *setAside {
 	return a
 }
 
-// close ends put and offer; what is there is still taken.
+// close makes put and offer fail; waiting inputs can still be taken.
 func (b *inbox) close() {
 	b.mu.Lock()
 	b.closed = true
@@ -245,14 +246,14 @@ func (b *inbox) close() {
 	signal(b.room)
 }
 
-// ended reports whether the inbox is closed, and empty.
+// ended reports whether the inbox is closed and empty.
 func (b *inbox) ended() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed && b.size == 0
 }
 
-// len is how much waits.
+// len returns the number of waiting inputs.
 func (b *inbox) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

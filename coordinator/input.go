@@ -10,62 +10,62 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Input is one thing that happened to one saga.
+// Input is one event for one saga.
 type Input struct {
 	Saga contract.SagaID
-	// Event is what happened. A contract.EventTimerFired without a Timer fires all timers that are due
-	// at its time.
+	// Event is what happened. A contract.EventTimerFired without a Timer fires all timers that are
+	// due at its time.
 	Event machine.Event
-	// Birth is which saga of that id an answer is to; 0: the one that there is.
+	// Birth says which saga with that id an answer is for; 0: the existing one.
 	Birth contract.Birth
-	// Definition is what a start (contract.EventStarted) wants; unused otherwise.
+	// Definition is the definition that a start (contract.EventStarted) asks for; unused
+	// otherwise.
 	Definition contract.DefinitionRef
-	// Clock is by how much the wall clock by which Event.At was read had been set, in all.
+	// Clock is the total by which the wall clock had been set when Event.At was read.
 	Clock time.Duration
-	// Expected refuses the event when the saga is at another revision; 0: it does not.
+	// Expected refuses the event if the saga is at another revision; 0: any revision.
 	Expected uint64
 }
 
-// Result is what became of an input. It may be spoken of outside only because it
-// is committed.
+// Result is the outcome of an input. It may be revealed, because it is committed.
 type Result struct {
-	Instance   *machine.Instance // where the saga stands now; nil when there is none. Read-only
-	Definition *saga.Definition  // of Instance
+	Instance   *machine.Instance // the saga now; nil if there is none. Read-only
+	Definition *saga.Definition  // the definition of Instance
 
-	// Applied are the events that the input applied, in their order: itself, or the timers that
-	// it fired; and before that, that the clock was set, if the saga did not know.
+	// Applied are the events that the input applied, in order: its own, or the timers that it
+	// fired, preceded by a clock adjustment if the saga did not have it yet.
 	Applied []Applied
 
-	Existed bool                  // of a start: the saga was there, with the same input
-	Ended   *store.TombstoneError // of a start: it was there, ended and was removed, with the same input
+	Existed bool                  // of a start: the saga exists, with the same input
+	Ended   *store.TombstoneError // of a start: it existed with the same input, ended and was removed
 	Ignored machine.Ignored       // the event changed nothing
 	Err     error                 // the event was refused
 }
 
-// Output is what a Step makes necessary outside.
+// Output is the result of a Step.
 type Output struct {
 	Results []Result // one per input, in order
-	// Committed are the sagas that were committed.
+	// Committed are the committed sagas.
 	Committed []contract.SagaID
 	Enqueued  []outbox.Record
-	// Answered and Superseded are the records that are not pending any more: their answer
-	// came, or another attempt takes their place, or none.
+	// Answered and Superseded are the records that are no longer pending, because their answer
+	// came, or because another attempt replaces them or none is needed.
 	Answered, Superseded []outbox.ID
-	// Costly are the sagas of which inputs were not decided, if EvaluateBeside was called:
-	// what mappings make for them costs too much to be worked out between others. The
-	// results of these inputs have the error machine.ErrCostly.
+	// Costly are the sagas with undecided inputs, if EvaluateBeside was called: their mappings are
+	// too expensive to evaluate in a batch. The results of these inputs have the error
+	// machine.ErrCostly.
 	Costly []Costly
-	// Contended: another coordinator has moved one of the sagas meanwhile.
+	// Contended reports that another coordinator moved one of the sagas meanwhile.
 	Contended bool
 }
 
-// Costly is a saga whose mappings have to be evaluated before it can go on. Call Evaluate,
-// on any goroutine, then Engine.Provide, and give the inputs to the next Step, in their order
-// and before any later ones of the saga.
+// Costly is a saga whose mappings must be evaluated before it can continue. Call Evaluate on any
+// goroutine, then Engine.Provide, and pass the inputs to the next Step in order, before any later
+// ones of the saga.
 type Costly struct {
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
-	Inputs     []int // which of the batch
+	Inputs     []int // indexes in the batch
 
 	def      *saga.Definition
 	instance machine.Instance

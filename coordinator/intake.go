@@ -12,12 +12,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// answerWait is how long a coordinator may take to commit an answer before the
-// bus delivers it again: what a killed coordinator held comes back after it.
+// answerWait is how long a coordinator may take to commit an answer before the bus redelivers it.
+// So it is also the delay until the answers of a killed coordinator come back.
 const answerWait = 10 * time.Second
 
-// subscribe opens the subscription to the participants' answers. A bus that
-// cannot be reached yet is waited for by the bus itself.
+// subscribe opens the subscription to the participants' answers. The bus itself waits until it can
+// be reached.
 func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 	var claim func(context.Context) error
 	if c.config.Owner != nil {
@@ -32,7 +32,7 @@ func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 	return source, nil
 }
 
-// receive takes in what the bus delivers until ctx ends.
+// receive takes answers from the bus until ctx ends.
 func (c *Coordinator) receive(ctx context.Context, source transport.Source) error {
 	for {
 		if c.awaitSure(ctx) != nil {
@@ -55,7 +55,7 @@ func (c *Coordinator) receive(ctx context.Context, source transport.Source) erro
 	}
 }
 
-// arrive turns a delivery into an input for its shard, or a dead letter.
+// arrive turns a delivery into an input for its shard, or into a dead letter.
 func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 	e := d.Envelope()
 	c.cleanTrace(e)
@@ -71,14 +71,14 @@ func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 	c.received.Store(c.config.Clock().UnixNano())
 	c.handing.Store(0)
 	if err != nil {
-		return // stopping; it was not acknowledged and comes again
+		return // stopping: it is not acknowledged and will be redelivered
 	}
 }
 
-// ReadAnswer reads an envelope from the events stream, which came at the given
-// time. Who answers, and what, is what the subject says: the bus vouches for the
-// subject only. An answer whose content type cannot be used is a final failure. An
-// error says why it is no answer, with the class of its dead letter.
+// ReadAnswer decodes an envelope from the events stream that arrived at the given time. Only the
+// subject says who answers what, because the bus vouches only for that. An answer with an unusable
+// content type is a final failure. An error says why the envelope is not an answer, with the class
+// of its dead letter.
 func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time) (input Input, class string, err error) {
 	participant, key, attempt, err := subjects.ParseEvent(e.Subject)
 	if err != nil {
@@ -103,9 +103,8 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 	return Input{Saga: key.Saga, Birth: key.Birth, Event: event}, "", nil
 }
 
-// unusable drops data that cannot be kept. A do whose result it was has failed for good:
-// another attempt would be answered with the same. For everything else the data is not
-// needed.
+// unusable drops data that cannot be kept. If it was the result of a do, that has failed for good,
+// because another attempt would get the same answer. Everything else does not need the data.
 func unusable(ev *machine.Event, why string) {
 	if ev.Outcome == contract.OutcomeCompleted && ev.Direction == contract.DirectionDo {
 		ev.Outcome, ev.Final, ev.Reason = contract.OutcomeFailed, true, contract.ClassBadResult+": "+why
@@ -119,8 +118,8 @@ var outcomes = map[string]contract.Outcome{
 	transport.TypeFailed:    contract.OutcomeFailed,
 }
 
-// reasonOf is the reason of a rejection or failure: the attribute, or else the
-// data, for those who answer by hand.
+// reasonOf returns the reason of a rejection or failure: the attribute, or else the data, for
+// people who answer by hand.
 func reasonOf(e *transport.Envelope) string {
 	reason := e.Reason
 	if reason == "" && e.Type != transport.TypeCompleted {
@@ -129,8 +128,8 @@ func reasonOf(e *transport.Envelope) string {
 	return transport.Cut(reason, transport.MaxReason)
 }
 
-// deadLetter hands a delivery to the bus to be kept as a dead letter. The bus answers for
-// it from then on; only one that is closing does not take it, and it comes again.
+// deadLetter makes the bus keep a delivery as a dead letter. Only a bus that is closing does not
+// take it; then it is redelivered.
 func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, class, reason string) {
 	c.limited.WarnContext(ctx, "dead letter", "subject", d.Envelope().Subject, "class", class, LogReason, reason)
 	if err := d.DeadLetter(ctx, reason); err != nil {
@@ -140,20 +139,20 @@ func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, clas
 	c.observer.DeadLetter(class)
 }
 
-// stamped is an input that happens now.
+// stamped returns an input that happens now.
 func (c *Coordinator) stamped(in Input) Input {
 	in.Event.At, in.Clock = c.timing.clock.stamp()
 	return in
 }
 
-// cleanTrace drops a trace context that is none from what came in, and counts it.
+// cleanTrace drops an invalid trace context from a message, and counts it.
 func (c *Coordinator) cleanTrace(e *transport.Envelope) {
 	if e.CleanTrace() {
 		c.observer.TraceDropped()
 	}
 }
 
-// root is the trace context that a start gives to its saga.
+// root returns the trace context that a start gives to its saga.
 func (c *Coordinator) root(id contract.SagaID, caller string) string {
 	if c.config.Tracer == nil {
 		return caller
@@ -161,8 +160,8 @@ func (c *Coordinator) root(id contract.SagaID, caller string) string {
 	return c.config.Tracer.Root(id, caller)
 }
 
-// ReadRefusal is what it means for a saga that the bus will never take a command: as if
-// the bus had answered in the participant's place. sent: it may have arrived all the same.
+// ReadRefusal returns the input for a command that the bus will never accept, as if the
+// participant had answered that. sent means that the command may have arrived nevertheless.
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
 	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Event: machine.Event{
@@ -171,12 +170,12 @@ func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	}}
 }
 
-// maxRefusals bounds the refusals that wait for their shards. One that does not fit is
-// heard of again when its attempt times out, and its next one is refused.
+// maxRefusals bounds the refusals that wait for their shards. One that does not fit is noticed
+// when its attempt times out and the next attempt is refused.
 const maxRefusals = 4096
 
-// refused takes in that the bus will never take a command. It does not wait: the relay has
-// others to serve.
+// refused handles a command that the bus will never accept. It does not block, because the relay
+// has others to serve.
 func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
 	c.limited.Error("the bus will never take a command: its step has failed",
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
@@ -187,8 +186,8 @@ func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
 	}
 }
 
-// takeRefusals hands refusals to their shards. Those that are left at a stop are still
-// pending, and sent and refused again after the next start.
+// takeRefusals passes refusals to their shards. Those left at shutdown are still pending, and are
+// sent and refused again after the next start.
 func (c *Coordinator) takeRefusals(ctx context.Context) error {
 	for {
 		select {
