@@ -1,8 +1,8 @@
-// Package examples has what is built with Amends and nothing else: each folder uses the
-// packages that strangers can use. A test copies each out and builds it under another name.
+// Package examples holds programs that use only the public packages of Amends. A test copies
+// each folder out of the repository and builds it as another module.
 //
 //	examples/tutorial        the code of docs/TUTORIAL.md
 //	examples/order-checkout  the demo
 //
-// It does nothing itself. Failure looks like a folder that cannot be built outside.
+// The package itself has no code.
 package examples

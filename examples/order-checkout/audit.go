@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/progress"
 )
 
-// auditCmd audits the books below a directory.
+// auditCmd audits the services' databases below a directory.
 type auditCmd struct {
 	Data string `type:"path" default:"/data" env:"DATA" help:"Where the services keep their databases."`
 }
@@ -19,8 +19,7 @@ func (c auditCmd) Run(ctx context.Context, t *terminal) error {
 	return printAudit(ctx, c.Data, progress.New(t.out, 0), t.out)
 }
 
-// printAudit reads the books, prints the report, and returns errBooks if they do
-// not balance.
+// printAudit reads the databases, prints the report, and returns errBooks if they do not balance.
 func printAudit(ctx context.Context, dir string, board *progress.Board, out io.Writer) error {
 	books, err := audit.Read(ctx, dir)
 	if err != nil {

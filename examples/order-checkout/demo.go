@@ -41,7 +41,7 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer log.Close() // a log
+	defer log.Close() // only a log
 	d := &demo{
 		demoCmd: c, dir: dir, out: t.out,
 		logger: slog.New(slog.NewJSONHandler(log, nil)),
@@ -53,7 +53,7 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 		if err != nil {
 			return err
 		}
-		defer bus.Close() // nothing is under way
+		defer bus.Close() // nothing is in flight
 		if err := place(ctx, bus, client.New(bus), orders, c.Every, dir, d.board); err != nil {
 			return err
 		}
@@ -66,8 +66,8 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 	})
 }
 
-// directory is where everything is kept, and what is to be done with it at the
-// end: a temporary one is removed, unless something went wrong.
+// directory returns the data directory and a cleanup, which removes a temporary directory unless
+// something failed.
 func (c demoCmd) directory() (dir string, done func(error, io.Writer), err error) {
 	if c.Data != "" {
 		return c.Data, func(error, io.Writer) {}, os.MkdirAll(c.Data, 0o700)
@@ -82,7 +82,7 @@ func (c demoCmd) directory() (dir string, done func(error, io.Writer), err error
 	}, err
 }
 
-// demo is everything in one process.
+// demo runs all parts in one process.
 type demo struct {
 	demoCmd
 	dir    string
@@ -91,8 +91,8 @@ type demo struct {
 	board  *progress.Board
 }
 
-// run starts coordinator and services, calls body once all of them take work,
-// and stops them when it has returned: services first.
+// run starts the coordinator and the services, calls body once all accept work, and stops the
+// services and then the coordinator.
 func (d *demo) run(ctx context.Context, body func(context.Context, server.Addresses) error) error {
 	coordinator, err := server.New(server.Config{
 		DataDir: filepath.Join(d.dir, "coordinator"), NATS: server.NATS{URL: d.NATSURL},
@@ -119,7 +119,7 @@ func (d *demo) run(ctx context.Context, body func(context.Context, server.Addres
 	return interrupted(ctx, g.Wait())
 }
 
-// services runs the services around body.
+// services runs the services while body runs.
 func (d *demo) services(ctx, running context.Context, a server.Addresses, body func(context.Context, server.Addresses) error) error {
 	g, serving := errgroup.WithContext(running)
 	serving, stop := context.WithCancel(serving)
@@ -151,7 +151,7 @@ func (d *demo) services(ctx, running context.Context, a server.Addresses, body f
 	return g.Wait()
 }
 
-// interrupted is what an error means when ctx has ended: that somebody wanted it.
+// interrupted returns errInterrupted for an error after ctx has ended.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errInterrupted
@@ -159,10 +159,10 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// errInterrupted: somebody has pressed Ctrl-C before the end.
+// errInterrupted means that the user pressed Ctrl-C.
 var errInterrupted = errors.New("interrupted")
 
-// invite says what can be done while everything is up.
+// invite prints what can be tried while everything is running.
 func (d *demo) invite(a server.Addresses, order string) {
 	fmt.Fprintf(d.out, `
 Everything stays up until Ctrl-C. In another terminal:

@@ -1,6 +1,5 @@
-// Command order-checkout is a checkout on Amends: a saga over four services that
-// succeeds, fails and is taken back, and an audit that holds the services' books
-// against each other.
+// Command order-checkout is a demo of Amends: a checkout saga over four services, orders that
+// complete and orders that compensate, and an audit that compares the services' databases.
 //
 //	order-checkout                  everything in one process: NATS, coordinator, services, customers, audit
 //	order-checkout service payment  one service, for a container of its own
@@ -11,9 +10,9 @@
 //	                     ▲                        │            each with its own SQLite file
 //	                     └────────answers─────────┘                     └──▶ audit
 //
-// It is an example to read, in this order: checkout, definition, payment. It does
-// not show how to run a shop.
+// To read the code, begin with packages checkout, definition and payment, in this order. It is
+// not a template for a real shop.
 //
-// Failure looks like exit code 1: the books do not balance, or something could
-// not be started; 2: the command line or the orders file is wrong.
+// Exit code 1 means that the databases do not balance or that something could not be started,
+// 2 that the command line or the orders file is wrong.
 package main

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestDemoOfSeeds is TestDemo with orders that come in other sequences.
+// TestDemoOfSeeds is TestDemo with other sequences of orders.
 func TestDemoOfSeeds(t *testing.T) {
 	for _, seed := range []int{1, 2} {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {

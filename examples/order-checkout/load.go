@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// loadCmd places orders with a coordinator that runs elsewhere.
+// loadCmd places orders at a coordinator in another process.
 type loadCmd struct {
 	ordersFlags
 	Data    string `type:"path" default:"/data" env:"DATA" help:"Write down here which orders were accepted, for the audit."`
@@ -37,7 +37,7 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	defer bus.Close() // nothing is under way
+	defer bus.Close() // nothing is in flight
 	provider, stopTraces, err := traces(ctx, "customers", slog.New(slog.NewTextHandler(t.out, nil)))
 	if err != nil {
 		return err
@@ -58,15 +58,15 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 	return interrupted(ctx, err)
 }
 
-// place places the orders, follows them to their end, and waits until no command
-// is left on the bus that could still do something.
+// place places the orders, follows them to their end, and waits until no command is left on the
+// bus.
 func place(ctx context.Context, bus *natsbus.Bus, c *client.Client, orders []checkout.Order, every time.Duration, dir string, board *progress.Board) error {
 	defer board.Close()
 	placed, err := placedFile(dir)
 	if err != nil {
 		return err
 	}
-	defer placed.Close() // every line was written before it counted
+	defer placed.Close() // every line was synced before it counted
 	if err := load.Run(ctx, load.Config{Client: c, Orders: orders, Every: every, Placed: placed, Viewer: board}); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func placedFile(dir string) (io.WriteCloser, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
-// quietLimit bounds how long commands that nobody waits for may keep coming.
+// quietLimit limits how long to wait for commands that no saga waits for.
 const quietLimit = time.Minute
 
 // quiet waits until the stream of commands is empty.

@@ -21,24 +21,24 @@ type program struct {
 	Healthcheck healthCmd  `cmd:"" help:"Exit 0 when a service takes commands: for containers without a shell."`
 }
 
-// terminal is where a command writes.
+// terminal holds the output streams of a command.
 type terminal struct {
 	out io.Writer
 }
 
-// errBooks: the audit found violations. It has said so itself.
+// errBooks: the audit found violations and has printed them.
 var errBooks = errors.New("the books do not balance")
 
-// usageError is a mistake of the caller.
+// usageError is an error of the caller.
 type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal does what it does to any process
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// exited is how the parser's own exit (after --help) reaches run.
+// exited carries the parser's exit (after --help) to run.
 type exited int
 
 // run runs a command line and returns the exit code.
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.Bind(&terminal{stdout}),
 	)
 	if err != nil {
-		panic(err) // a mistake in the grammar, found by any test
+		panic(err) // an error in the grammar, which any test finds
 	}
 	command, err := parser.Parse(args)
 	if err != nil {

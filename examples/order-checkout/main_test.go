@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// command runs a command line and returns what it wrote.
+// command runs a command line and returns its output.
 func command(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -29,8 +29,8 @@ func command(t *testing.T, args ...string) (code int, out string) {
 	return code, stdout.String() + stderr.String()
 }
 
-// TestDemo runs the whole checkout, and looks in the books of the services for how each
-// kind of order ended.
+// TestDemo runs the whole checkout, and checks in the services' databases how each kind of order
+// ended.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	plays(t, 0)
@@ -74,8 +74,7 @@ func expectKinds(t *testing.T, dir, out string) {
 	}
 }
 
-// TestSabotage changes one row of the books after a run, and expects the audit to
-// find it.
+// TestSabotage changes one row of a database after a run, and expects the audit to find it.
 func TestSabotage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -125,7 +124,7 @@ func execute(t *testing.T, path, sql string) {
 	}
 }
 
-// TestAgain: the same orders on the same data are placed once.
+// TestAgain: placing the same orders again on the same data places each only once.
 func TestAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

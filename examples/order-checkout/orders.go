@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/script"
 )
 
-// ordersFlags say which orders are placed.
+// ordersFlags select the orders to place.
 type ordersFlags struct {
 	Orders int           `default:"40" env:"ORDERS" help:"How many orders are placed."`
 	Seed   uint64        `default:"1" env:"SEED" help:"Which orders: the same seed writes the same ones, and placing them again changes nothing."`
@@ -17,10 +17,10 @@ type ordersFlags struct {
 	Every  time.Duration `default:"120ms" env:"EVERY" help:"Time between two orders."`
 }
 
-// maxOrders bounds one load; the services' first-day stock is enough for it.
+// maxOrders is the maximum of one load; the services' initial stock is enough for it.
 const maxOrders = 10_000
 
-// read generates or reads the orders.
+// read generates the orders, or reads them from a file.
 func (f ordersFlags) read() ([]checkout.Order, error) {
 	if f.File == "" {
 		if f.Orders < 1 || f.Orders > maxOrders {
@@ -32,7 +32,7 @@ func (f ordersFlags) read() ([]checkout.Order, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	defer file.Close() // nothing was written
+	defer file.Close() // opened read-only
 	orders, err := script.Read(f.File, file)
 	if err != nil {
 		return nil, usageError{err}

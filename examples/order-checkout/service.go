@@ -21,7 +21,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// serviceNames are the services of the shop.
+// serviceNames are the services of the demo.
 var serviceNames = []string{"order", "inventory", "payment", "shipping"}
 
 // serviceCmd runs one service, or all.
@@ -32,7 +32,7 @@ type serviceCmd struct {
 	HTTP    string `name:"http" env:"HTTP" default:"127.0.0.1:8081" help:"Where to serve /healthz."`
 }
 
-// Run implements the command. A crash that an order asks for ends the process.
+// Run implements the command. A crash that an order causes ends the process.
 func (c serviceCmd) Run(ctx context.Context, t *terminal) error {
 	var bus atomic.Pointer[natsbus.Bus]
 	stop, err := serveHealth(ctx, c.HTTP, &bus)
@@ -93,7 +93,7 @@ func serveHealth(ctx context.Context, address string, bus *atomic.Pointer[natsbu
 	return func() { _ = server.Close() }, nil
 }
 
-// healthCmd asks a service how it is.
+// healthCmd checks the health of a service.
 type healthCmd struct {
 	HTTP string `name:"http" env:"HTTP" default:"127.0.0.1:8081" help:"Where the service serves /healthz."`
 }

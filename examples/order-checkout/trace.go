@@ -14,18 +14,17 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// lastSpans bounds how long the end of a program waits for its collector.
+// lastSpans limits how long the program waits for the collector when it ends.
 const lastSpans = 2 * time.Second
 
-// traces begins to send spans where OpenTelemetry's OTEL_* variables say; nil
-// when they say nothing. A service with an OpenTelemetry set-up of its own takes
-// its provider instead.
+// traces starts sending spans as the OTEL_* variables say; nil if none is set. A service with its
+// own OpenTelemetry set-up uses its own provider.
 func traces(ctx context.Context, name string, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
 	to := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	if to == "" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, func() {}, nil
 	}
-	exporter, err := otlptracehttp.New(ctx) // reads the variables
+	exporter, err := otlptracehttp.New(ctx) // reads the OTEL_* variables
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,7 +33,7 @@ func traces(ctx context.Context, name string, logger *slog.Logger) (provider tra
 	return spans, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
 		defer cancel()
-		if err := spans.Shutdown(ctx); err != nil { // the last spans are not worth waiting longer
+		if err := spans.Shutdown(ctx); err != nil { // the last spans are not worth a longer wait
 			logger.Warn("the last spans were not sent", "error", err)
 		}
 	}, nil

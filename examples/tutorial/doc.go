@@ -1,10 +1,9 @@
-// Tutorial is the program of docs/TUTORIAL.md: two services and one saga, which
-// books a room, takes the money and sends a voucher, or gives the room back.
+// Tutorial is the program of docs/TUTORIAL.md: two services and a saga, which books a room,
+// charges the traveller and sends a voucher, or releases the room.
 //
 //	go run ./cmd/coordinator serve --nats-listen 127.0.0.1:4222   (one terminal)
 //	go run ./examples/tutorial                                    (another)
 //
-// It shows the least that a service needs, and leaves out what a real one adds:
-// logging, metrics, configuration. The demo with everything is
+// It shows the minimum of a service, without logging, metrics or configuration. The full demo is
 // examples/order-checkout.
 package main

@@ -28,9 +28,8 @@ func main() {
 	}
 }
 
-// run runs both services in one process, with a database each under dir, and
-// books two trips. What it knows goes with the coordinator's data: whoever deletes
-// ./data begins again.
+// run runs both services in one process, each with a database under dir, and books two trips. The
+// databases are in the coordinator's data directory: deleting ./data resets everything.
 func run(ctx context.Context, url, dir string, out io.Writer) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -64,7 +63,7 @@ func run(ctx context.Context, url, dir string, out io.Writer) error {
 	return err
 }
 
-// open opens a service's database, with the inbox in it.
+// open opens a service's database and its inbox.
 func open(ctx context.Context, path, schema string) (*sql.DB, *sqlinbox.Inbox, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {

@@ -2,30 +2,30 @@ package main
 
 import "github.com/amends-dev/amends/contract"
 
-// Trip is what a traveller wants: the saga's input.
+// Trip is the input of the saga.
 type Trip struct {
 	Traveller string `json:"traveller"`
 	Nights    int    `json:"nights"`
 }
 
-// Room is what the hotel answers.
+// Room is the result of booking a room.
 type Room struct {
 	Number int `json:"number"`
 	Price  int `json:"price"`
 }
 
-// Charge is what the bank is asked for.
+// Charge asks the bank to charge a traveller.
 type Charge struct {
 	Account string `json:"account"`
 	Amount  int    `json:"amount"`
 }
 
-// Receipt is what the bank answers.
+// Receipt is the result of a charge.
 type Receipt struct {
 	ID string `json:"id"`
 }
 
-// Voucher is what the traveller gets in the end.
+// Voucher is sent to the traveller at the end.
 type Voucher struct {
 	Traveller string `json:"traveller"`
 	Room      int    `json:"room"`

@@ -40,7 +40,7 @@ var (
 	unbake = contract.UndoOf(bake, "unbake")
 	ship   = contract.NewCommand[cake, struct{}]("courier", "ship")
 
-	// bakery completes when oven and courier say so.
+	// bakery completes when both oven and courier complete.
 	bakery = saga.MustDefine[cake]("bakery", saga.Timeout(time.Minute),
 		saga.Compensable("bake", saga.Do(bake), saga.Undo(unbake)),
 		saga.Pivot("ship", saga.Do(ship, saga.Retry(1, time.Second, time.Second))))
@@ -65,7 +65,7 @@ func newFixture(t *testing.T) *fixture {
 // newFixtureOf is newFixture with settings of its own.
 func newFixtureOf(t *testing.T, config server.Config) *fixture {
 	t.Helper()
-	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed after it
+	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed after that
 	config.HTTP, config.Logger, config.Definitions = "127.0.0.1:0", slog.New(slog.DiscardHandler), []*saga.Definition{bakery}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -117,7 +117,7 @@ func (w *fixture) act(action string) error {
 	return w.decide(action)
 }
 
-// when sets what the services do from now on.
+// when sets how the services answer from now on.
 func (w *fixture) when(decide func(action string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -155,7 +155,7 @@ func (w *fixture) wait(t *testing.T, id string) *apiv1.Saga {
 	return r.Msg.Saga
 }
 
-// park starts a saga whose pivot nobody can tell the outcome of.
+// park starts a saga that parks because its pivot's outcome is unknown.
 func (w *fixture) park(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	w.when(func(action string) error {
@@ -171,7 +171,7 @@ func (w *fixture) park(t *testing.T, id string) *apiv1.Saga {
 	return s
 }
 
-// refusal is the code of an error and its detail.
+// refusal returns the code of an error and its detail.
 func refusal(t *testing.T, err error) (connect.Code, *apiv1.Refusal) {
 	t.Helper()
 	failure, ok := errors.AsType[*connect.Error](err)
@@ -246,7 +246,7 @@ func TestEveryProtocol(t *testing.T) {
 	}
 }
 
-// TestRefusalsSayWhatWouldBeRight reads what a program learns of each refusal.
+// TestRefusalsSayWhatWouldBeRight checks the details that a client gets with each refusal.
 func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -314,8 +314,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 	}
 }
 
-// TestBusyIsSaidWithATime: who is refused for now learns when it is worth asking
-// again.
+// TestBusyIsSaidWithATime: a request that is refused because of load says when to try again.
 func TestBusyIsSaidWithATime(t *testing.T) {
 	w := newFixtureOf(t, server.Config{MaxOpen: 1})
 	w.park(t, "stuck")
@@ -326,8 +325,7 @@ func TestBusyIsSaidWithATime(t *testing.T) {
 	}
 }
 
-// TestReadsSeeTheDecision: whoever operated a saga sees that in every read that
-// follows, at once.
+// TestReadsSeeTheDecision: after an operation, every read shows its effect at once.
 func TestReadsSeeTheDecision(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -352,7 +350,8 @@ func TestReadsSeeTheDecision(t *testing.T) {
 	}
 }
 
-// TestDefinitions: what is only checked is not stored, and the newest is known.
+// TestDefinitions: a definition that is only checked is not stored, and the newest version is
+// marked.
 func TestDefinitions(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -403,7 +402,7 @@ func TestDefinitions(t *testing.T) {
 	}
 }
 
-// TestDeadLetters lists, replays and discards what a stranger sent.
+// TestDeadLetters lists, replays and discards malformed messages.
 func TestDeadLetters(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -430,7 +429,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	page := list(2)
-	for page.Next == 0 { // the third is on its way
+	for page.Next == 0 { // the third has not arrived yet
 		page = list(2)
 	}
 	letter := page.DeadLetters[0]
@@ -446,7 +445,7 @@ func TestDeadLetters(t *testing.T) {
 	if err != nil || len(replayed.Msg.Replayed) != 1 {
 		t.Errorf("replay: %v, %v", replayed, err)
 	}
-	if again := list(2); again.DeadLetters[0].Sequence == next { // it came back as a new one
+	if again := list(2); again.DeadLetters[0].Sequence == next { // the replayed message came back as a new dead letter
 		t.Errorf("the replayed one is still there: %v", again)
 	}
 	purge := func(r *apiv1.PurgeDeadLettersRequest, want int64) {
@@ -463,7 +462,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// TestJSONIsStrict: what cannot be meant is refused, with what could be (I9, I10).
+// TestJSONIsStrict: malformed or ambiguous requests are refused, with what would be right (I9,
+// I10).
 func TestJSONIsStrict(t *testing.T) {
 	w := newFixture(t)
 	for body, want := range map[string]string{

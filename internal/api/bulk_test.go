@@ -10,8 +10,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// operateAll reads a decision about many sagas to its end. progress must never
-// fall, and end with finished.
+// operateAll reads the stream of a bulk operation to its end. Progress must never fall, and the
+// last message must be finished.
 func (w *fixture) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *apiv1.OperateAllResponse, refused []string, err error) {
 	t.Helper()
 	stream, err := w.OperateAll(within(t), connect.NewRequest(r))
@@ -36,8 +36,8 @@ func (w *fixture) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *ap
 	return last, refused, stream.Err()
 }
 
-// TestOperateAll decides about more sagas than a page holds: first without doing
-// it, and then about exactly those.
+// TestOperateAll operates on more sagas than a page holds: first as a dry run, then on exactly
+// those.
 func TestOperateAll(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck-000")
@@ -73,7 +73,7 @@ func TestOperateAll(t *testing.T) {
 	if code, _ := refusal(t, err); code != connect.CodeFailedPrecondition || count(all) != sagas {
 		t.Errorf("more match than the operator saw: %v, and %d are left", err, count(all))
 	}
-	w.operate(t, "stuck-007", "abandon") // somebody was quicker
+	w.operate(t, "stuck-007", "abandon") // another operator was faster
 	got, refused, err := w.operateAll(t, &apiv1.OperateAllRequest{Filter: &apiv1.Filter{IdPrefix: "stuck-"}, Decision: abandon, AtMost: sagas})
 	if err != nil || got.Matched != sagas || got.Done != sagas-1 || got.Refused != 1 {
 		t.Errorf("decided: %v, %v", got, err)
@@ -93,7 +93,7 @@ func TestOperateAll(t *testing.T) {
 	}
 }
 
-// TestOperateAllRefuses what would be a mistake about every saga.
+// TestOperateAllRefuses: requests that would wrongly affect every saga are refused.
 func TestOperateAllRefuses(t *testing.T) {
 	w := newFixture(t)
 	open := &apiv1.Filter{Open: true}

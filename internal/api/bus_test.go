@@ -10,8 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestTheBusOffersTheSame: every method of the API is served as a request over NATS
-// as well, and answers what it should.
+// TestTheBusOffersTheSame: NATS serves every method of the API too, with the same answers.
 func TestTheBusOffersTheSame(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck")

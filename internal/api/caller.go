@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// actor writes the name of a caller who is known into the decisions that they
-// send: histories say who it was, not who they say they were.
+// actor sets the actor of operations to the authenticated caller's name, so that histories show who
+// it was and not who they claim to be.
 type actor struct{}
 
 func (actor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -34,7 +34,7 @@ func (actor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.Str
 	}
 }
 
-// actorConn is a stream in whose messages the actor is set as they come.
+// actorConn sets the actor in each message of a stream.
 type actorConn struct {
 	connect.StreamingHandlerConn
 
@@ -54,16 +54,16 @@ func setCaller(ctx context.Context, message any) {
 	caller, ok := access.From(ctx)
 	m, isProto := message.(proto.Message)
 	if !ok || !isProto || caller.Name == "" {
-		return // nobody is asked for a name here
+		return // callers are not authenticated
 	}
 	setActor(m.ProtoReflect(), caller.Name)
 }
 
-// setActor finds the decisions in a request, which hold no others.
+// setActor sets the actor of all operations in a request.
 func setActor(m protoreflect.Message, name string) {
 	switch d := m.Interface().(type) {
 	case *apiv1.Decision:
-		d.By = transport.Cut(name, contract.MaxReason) // it is not theirs to shorten
+		d.By = transport.Cut(name, contract.MaxReason) // the caller cannot shorten their own name
 		return
 	case *apiv1.ReplayDeadLettersRequest:
 		d.By = name

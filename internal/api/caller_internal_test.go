@@ -9,8 +9,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestEveryRequestIsSigned: whoever has a name cannot give another one: the field by of
-// every request, at whatever depth, is that of the caller.
+// TestEveryRequestIsSigned: an authenticated caller cannot use another name: the field by of every
+// request, at any depth, is set to the caller's.
 func TestEveryRequestIsSigned(t *testing.T) {
 	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
 	named := 0
@@ -35,7 +35,7 @@ func TestEveryRequestIsSigned(t *testing.T) {
 	}
 }
 
-// claim makes every message of a request say that it is by somebody else.
+// claim fills a request, at every depth, with the name of somebody else.
 func claim(m protoreflect.Message, depth int) {
 	for i := range m.Descriptor().Fields().Len() {
 		f := m.Descriptor().Fields().Get(i)

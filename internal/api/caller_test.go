@@ -7,7 +7,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestEveryProcedureDemandsARole: somebody has decided who may call it.
+// TestEveryProcedureDemandsARole: every procedure has a role that somebody chose.
 func TestEveryProcedureDemandsARole(t *testing.T) {
 	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
 	if methods.Len() == 0 {

@@ -17,8 +17,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// codec is JSON with the names as they stand in the proto file, and strict: a
-// field that nobody knows is an error.
+// codec is JSON with the field names of the proto file. It is strict: an unknown field is an error.
 type codec struct{}
 
 var _ connect.Codec = codec{}
@@ -35,7 +34,7 @@ func (codec) Marshal(message any) ([]byte, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
-// Unmarshal is part of connect.Codec. No data at all is an empty message.
+// Unmarshal is part of connect.Codec. Empty data is an empty message.
 func (codec) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
 	if !ok {
@@ -53,9 +52,9 @@ func (codec) Unmarshal(data []byte, message any) error {
 	return nil
 }
 
-// emptyFields refuses fields of the filter of a decision about many that are given and empty,
-// as from a list or a variable in which nothing is. In the message they are as good as left
-// out: the decision would be about more.
+// emptyFields refuses fields of a bulk operation's filter that are present but empty, for example
+// from an empty variable. The message cannot tell them from absent fields, so the operation would
+// match more sagas.
 func emptyFields(data []byte) error {
 	var request struct{ Filter map[string]json.RawMessage }
 	if err := json.Unmarshal(data, &request); err != nil {
@@ -81,13 +80,12 @@ func (codec) IsBinary() bool { return false }
 
 var unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
 
-// quoted finds what protojson shows of a value: an input that is not written as a text
-// would be in the error.
+// quoted matches the values that protojson quotes in its errors: they could show a saga's input.
 var quoted = regexp.MustCompile(`(?s)(invalid value for \w+ field \w+|invalid value|unexpected token|duplicate map key|` +
 	`invalid google\.protobuf\.\w+ value|google\.protobuf\.\w+ value out of range|invalid character|invalid escape code|unexpected character)[ :].*`)
 
-// explain says what is wrong with JSON without its values, and what would be right where it
-// has a field that nobody knows.
+// explain returns what is wrong with JSON, without its values. For an unknown field it lists the
+// fields that exist.
 func explain(err error, d protoreflect.MessageDescriptor) error {
 	text := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto:"))
 	text = quoted.ReplaceAllString(text, "$1")
@@ -97,7 +95,7 @@ func explain(err error, d protoreflect.MessageDescriptor) error {
 	return fmt.Errorf("%s", text)
 }
 
-// fields are the names of a message's fields and, to a depth, of those below it.
+// fields lists the field names of a message and, up to a depth, of the messages below it.
 func fields(d protoreflect.MessageDescriptor, prefix string, depth int) []string {
 	var names []string
 	for i := range d.Fields().Len() {

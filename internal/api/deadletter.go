@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ListDeadLetters lists messages that could not be understood.
+// ListDeadLetters lists dead letters.
 func (s *server) ListDeadLetters(ctx context.Context, r *connect.Request[apiv1.ListDeadLettersRequest]) (*connect.Response[apiv1.ListDeadLettersResponse], error) {
 	reply, err := query[transport.DeadLettersReply](ctx, s.coordinator, transport.APIDeadLetters, &transport.Envelope{},
 		&transport.DeadLettersQuery{After: r.Msg.After, Limit: int(r.Msg.Limit)})
@@ -69,7 +69,7 @@ func (s *server) eachDeadLetter(ctx context.Context, method string, sequences []
 	return reply.Done, failed, nil
 }
 
-// PurgeDeadLetters removes the dead letters that match, or counts them.
+// PurgeDeadLetters removes the dead letters that match a filter, or only counts them.
 func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.PurgeDeadLettersRequest]) (*connect.Response[apiv1.PurgeDeadLettersResponse], error) {
 	if err := known("request", r.Msg); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.
 	return connect.NewResponse(&apiv1.PurgeDeadLettersResponse{Matched: int64(reply.Matched), Next: reply.Next}), nil
 }
 
-// milliseconds rounds up: what is given and tiny is not nothing.
+// milliseconds rounds up, so that a tiny positive duration does not become 0.
 func milliseconds(d *durationpb.Duration) int64 {
 	whole := d.AsDuration()
 	if whole%time.Millisecond > 0 {
@@ -96,7 +96,7 @@ func milliseconds(d *durationpb.Duration) int64 {
 	return int64(whole / time.Millisecond)
 }
 
-// FindOrphans says of which keys of an inbox the coordinator does not know what was done.
+// FindOrphans returns the keys of an inbox whose effects the coordinator does not know about.
 func (s *server) FindOrphans(ctx context.Context, r *connect.Request[apiv1.FindOrphansRequest]) (*connect.Response[apiv1.FindOrphansResponse], error) {
 	reply, err := query[transport.OrphansReply](ctx, s.coordinator, transport.APIOrphans, &transport.Envelope{}, &transport.OrphansQuery{Keys: r.Msg.Keys})
 	if err != nil {

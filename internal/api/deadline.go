@@ -8,12 +8,12 @@ import (
 	"connectrpc.com/connect"
 )
 
-// sendLimit is how long a reader may take for an answer, or for one message of a stream:
-// one that takes nothing for so long is given up.
+// sendLimit is how long a client may take to read an answer, or one message of a stream, before the
+// connection is closed.
 const sendLimit = time.Minute
 
-// deadlines holds off the server's limit on writing, which is against slow readers, while a
-// handler is at work: it would also end a Wait or a stream.
+// deadlines lifts the server's write timeout while a handler works. The timeout protects against
+// slow readers, but would also end a Wait or a stream.
 type deadlines struct{}
 
 // WrapUnary is part of connect.Interceptor.
@@ -26,7 +26,7 @@ func (deadlines) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// WrapStreamingClient is part of connect.Interceptor; a server needs none.
+// WrapStreamingClient is part of connect.Interceptor; it is unused in a server.
 func (deadlines) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
@@ -35,12 +35,12 @@ func (deadlines) WrapStreamingClient(next connect.StreamingClientFunc) connect.S
 func (deadlines) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		c := connectionOf(ctx)
-		defer c.answers() // its end is sent when this has returned
+		defer c.answers() // the end of the stream is sent after this returns
 		return next(ctx, deadlineConn{conn, c})
 	}
 }
 
-// deadlineConn is a stream that may take its time between two messages.
+// deadlineConn is a stream without a write timeout between two messages.
 type deadlineConn struct {
 	connect.StreamingHandlerConn
 
@@ -63,10 +63,10 @@ func (c deadlineConn) Send(message any) error {
 	return c.StreamingHandlerConn.Send(message)
 }
 
-// connection is what a request came on; the zero value is one without deadlines.
+// connection is the connection of a request; the zero value has no deadlines.
 type connection struct{ *http.ResponseController }
 
-// connectionKey is the key of a request's connection.
+// connectionKey is the context key of a request's connection.
 type connectionKey struct{}
 
 func connectionOf(ctx context.Context) connection {
@@ -74,21 +74,21 @@ func connectionOf(ctx context.Context) connection {
 	return c
 }
 
-// withConnection lets the interceptor reach the connection.
+// withConnection puts the connection into the request's context for the interceptor.
 func withConnection(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connectionKey{}, connection{http.NewResponseController(w)})))
 	})
 }
 
-// atWork says that a request has been read, and that its answer takes as long as it takes.
+// atWork lifts the write timeout: the request has been read, and handling it may take any time.
 func (c connection) atWork() {
 	if c.ResponseController != nil {
-		_ = c.SetWriteDeadline(time.Time{}) // a connection without deadlines needs none taken off
+		_ = c.SetWriteDeadline(time.Time{}) // a connection without deadlines needs none lifted
 	}
 }
 
-// answers gives the reader time for the next message, and not for ever.
+// answers gives the reader sendLimit to take the next message.
 func (c connection) answers() {
 	if c.ResponseController != nil {
 		_ = c.SetWriteDeadline(time.Now().Add(sendLimit))

@@ -21,12 +21,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// slow is a coordinator that takes its time.
+// slow is a coordinator that answers slowly.
 type slow struct {
-	pages   int                               // of a decision about many sagas
-	takes   time.Duration                     // each, and a wait
-	reason  string                            // of the saga that it tells of
-	refuses func(method, caller string) error // nil: nothing
+	pages   int                               // of a bulk operation
+	takes   time.Duration                     // for each page, and for a wait
+	reason  string                            // of the saga in its answers
+	refuses func(method, caller string) error // nil: refuses nothing
 }
 
 func (s *slow) Serve(ctx context.Context, method string, request *transport.Envelope, _ any) (any, error) {
@@ -58,7 +58,7 @@ func (s *slow) Serve(ctx context.Context, method string, request *transport.Enve
 	return answer, nil
 }
 
-// pipes is a listener whose connections hold nothing.
+// pipes is a listener whose connections have no buffers.
 type pipes struct {
 	connections chan net.Conn
 	closed      chan struct{}
@@ -82,11 +82,11 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// whoHeader names the caller of a request.
+// whoHeader is the header that names the caller of a request.
 const whoHeader = "Who"
 
-// served is the API at a server with its limits, in virtual time; ended is told of each
-// request that is.
+// served runs the API on a server with its limits, in virtual time. ended is called after each
+// request.
 func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -107,12 +107,12 @@ func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
 	go func() { _ = server.Serve(p) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		time.Sleep(time.Minute) // what the server and the client have left
+		time.Sleep(time.Minute) // goroutines that the server and the client have left
 	})
 	return p, ended
 }
 
-// callers speak each protocol.
+// callers has a client of each protocol.
 func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorServiceClient {
 	t.Helper()
 	one, two := &http.Transport{DialContext: p.dial}, &http.Transport{DialContext: p.dial, Protocols: new(http.Protocols)}
@@ -125,8 +125,7 @@ func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorService
 	}
 }
 
-// TestWriteDeadlines: the limits of the server on slow clients end no request that takes its time,
-// and no stream.
+// TestWriteDeadlines: the server's limits for slow clients end neither slow requests nor streams.
 func TestWriteDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		coordinator := &slow{takes: 5 * time.Minute}
@@ -170,7 +169,7 @@ func TestWriteDeadlines(t *testing.T) {
 	})
 }
 
-// TestStalledReader: a stream whose reader takes nothing for a minute is given up.
+// TestStalledReader: a stream is closed if its reader takes nothing for a minute.
 func TestStalledReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, ended := served(t, api.Config{Coordinator: &slow{reason: strings.Repeat("x", 1000)}})

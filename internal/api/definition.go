@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// RegisterDefinition stores a definition, or only checks it.
+// RegisterDefinition stores a definition, or only validates it.
 func (s *server) RegisterDefinition(ctx context.Context, r *connect.Request[apiv1.RegisterDefinitionRequest]) (*connect.Response[apiv1.RegisterDefinitionResponse], error) {
 	method := transport.APIDefine
 	if r.Msg.DryRun {
@@ -37,7 +37,7 @@ func (s *server) ListDefinitions(ctx context.Context, r *connect.Request[apiv1.L
 	return connect.NewResponse(out), nil
 }
 
-// GetDefinition is one definition with its content.
+// GetDefinition returns a definition with its content.
 func (s *server) GetDefinition(ctx context.Context, r *connect.Request[apiv1.GetDefinitionRequest]) (*connect.Response[apiv1.GetDefinitionResponse], error) {
 	ref, err := definitionRef("ref", r.Msg.Ref)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *server) GetDefinition(ctx context.Context, r *connect.Request[apiv1.Get
 	return connect.NewResponse(&apiv1.GetDefinitionResponse{Definition: definitionMessage(reply)}), nil
 }
 
-// CompareDefinitions says what differs between two definitions.
+// CompareDefinitions returns the differences between two definitions.
 func (s *server) CompareDefinitions(ctx context.Context, r *connect.Request[apiv1.CompareDefinitionsRequest]) (*connect.Response[apiv1.CompareDefinitionsResponse], error) {
 	from, err := definitionRef("from", r.Msg.From)
 	if err != nil {

@@ -1,7 +1,7 @@
 package api
 
 import (
-	_ "embed" // the document below
+	_ "embed" // embeds the document below
 	"net/http"
 )
 

@@ -19,8 +19,8 @@ import (
 
 var example = regexp.MustCompile("(?s)```sh\n(.*?)```\n\n```json\n(.*?)```")
 
-// TestExamplesRun runs every command of docs/API.md, in its order, and holds the
-// answers that stand there against those that come.
+// TestExamplesRun runs every command of docs/API.md in order, and compares the answers with those
+// in the document.
 func TestExamplesRun(t *testing.T) {
 	text, err := os.ReadFile("../../docs/API.md")
 	if err != nil {

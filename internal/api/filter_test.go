@@ -17,7 +17,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// ids are the sagas that a filter matches, sorted, read in pages of two.
+// ids returns the ids of the sagas that a filter matches, sorted, read in pages of two.
 func (w *fixture) ids(t *testing.T, f *apiv1.Filter) string {
 	t.Helper()
 	var found []string
@@ -36,7 +36,7 @@ func (w *fixture) ids(t *testing.T, f *apiv1.Filter) string {
 	}
 }
 
-// TestFilters: each way to ask finds what it should, in List and in Count alike.
+// TestFilters: each filter finds the same sagas in List and in Count.
 func TestFilters(t *testing.T) {
 	w := newFixture(t)
 	for _, id := range []string{"done-1", "done-2", "done-3"} {
@@ -67,7 +67,7 @@ func TestFilters(t *testing.T) {
 		"ids":           {&apiv1.Filter{Ids: []string{"done-2", "nobody", "stuck-1"}}, "done-2 stuck-1"},
 		"step":          {&apiv1.Filter{Step: "ship"}, "stuck-1 stuck-2"},
 		"another step":  {&apiv1.Filter{Step: "bake"}, ""},
-		"participant":   {&apiv1.Filter{Participant: "courier"}, ""}, // a parked step asks nobody
+		"participant":   {&apiv1.Filter{Participant: "courier"}, ""}, // a parked step waits for no participant
 		"reason":        {&apiv1.Filter{Reason: "BRIDGE"}, "back-1"},
 		"parked reason": {&apiv1.Filter{Reason: "van broke"}, "stuck-1 stuck-2"},
 		"young":         {&apiv1.Filter{StartedAfter: hour, StartedBefore: now}, all},
@@ -103,7 +103,7 @@ func TestFilters(t *testing.T) {
 		"filter.reason":         {Reason: strings.Repeat("x", 257)},
 		"filter.started_before": {StartedAfter: now, StartedBefore: hour},
 		"filter.started_after":  {StartedAfter: timestamppb.New(time.Time{}), Open: true},
-		"filter.updated_before": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970: nobody has set it
+		"filter.updated_before": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970: the field is unset
 	} {
 		_, err := w.Count(within(t), connect.NewRequest(&apiv1.CountRequest{Filter: f}))
 		if code, detail := refusal(t, err); code != connect.CodeInvalidArgument || len(detail.Violations) != 1 || detail.Violations[0].Field != field {
@@ -116,8 +116,8 @@ func year(y int) *timestamppb.Timestamp {
 	return timestamppb.New(time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC))
 }
 
-// TestDecisionsAreNotWidened: a decision about many sagas whose filter is not understood as a
-// whole is refused, and no saga is touched.
+// TestDecisionsAreNotWidened: a bulk operation whose filter is not fully understood is refused and
+// changes no saga.
 func TestDecisionsAreNotWidened(t *testing.T) {
 	w := newFixture(t)
 	newer := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
@@ -161,7 +161,7 @@ func TestDecisionsAreNotWidened(t *testing.T) {
 	}
 }
 
-// TestParticipantsThatAreAsked: a saga is found by whom it waits for.
+// TestParticipantsThatAreAsked: a saga is found by the participants that it waits for.
 func TestParticipantsThatAreAsked(t *testing.T) {
 	w := newFixture(t)
 	release := make(chan struct{})
@@ -185,8 +185,8 @@ func TestParticipantsThatAreAsked(t *testing.T) {
 	close(release)
 }
 
-// TestExpectedRevision: a decision about what the operator saw is not taken when
-// the saga has moved since.
+// TestExpectedRevision: an operation with an expected revision is refused if the saga has changed
+// since.
 func TestExpectedRevision(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -208,7 +208,7 @@ func TestExpectedRevision(t *testing.T) {
 	}
 }
 
-// TestHistoryWithSagas: the past is told as it was, part by part.
+// TestHistoryWithSagas: the history shows each past state of the saga, in pages.
 func TestHistoryWithSagas(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -232,7 +232,7 @@ func TestHistoryWithSagas(t *testing.T) {
 		from = r.Msg.Next
 	}
 	want := []string{"started: running doing/pending", "step_answered: running done/doing", "step_answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
-	if len(got) > 4 { // the oven may have answered already
+	if len(got) > 4 { // the oven may already have answered
 		want = append(want, "step_answered: compensated undone/rejected")
 	}
 	if !slices.Equal(got, want) {
@@ -240,7 +240,7 @@ func TestHistoryWithSagas(t *testing.T) {
 	}
 }
 
-// TestOneDefinitionAndTwo reads a definition whole and compares it.
+// TestOneDefinitionAndTwo reads a definition and compares two.
 func TestOneDefinitionAndTwo(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)

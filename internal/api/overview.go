@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ListParticipants says who answers.
+// ListParticipants returns the participants and their state.
 func (s *server) ListParticipants(ctx context.Context, _ *connect.Request[apiv1.ListParticipantsRequest]) (*connect.Response[apiv1.ListParticipantsResponse], error) {
 	reply, err := ask[transport.ParticipantsReply](ctx, s.coordinator, transport.APIParticipants, &transport.Envelope{})
 	if err != nil {
@@ -26,7 +26,7 @@ func (s *server) ListParticipants(ctx context.Context, _ *connect.Request[apiv1.
 	return connect.NewResponse(out), nil
 }
 
-// GetOverview is the coordinator at a glance.
+// GetOverview returns a summary of the coordinator.
 func (s *server) GetOverview(ctx context.Context, _ *connect.Request[apiv1.GetOverviewRequest]) (*connect.Response[apiv1.GetOverviewResponse], error) {
 	o, err := ask[transport.Overview](ctx, s.coordinator, transport.APIOverview, &transport.Envelope{})
 	if err != nil {

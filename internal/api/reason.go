@@ -17,21 +17,21 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Reasons are what participants and people wrote, in whatever words. What can be said of
-// them for certain is little: where a value that is redacted in the saga's input and results
-// stands in one as it is, it is redacted too.
+// Reasons are free text of participants and operators. Redaction is limited to exact matches: where
+// a redacted value of the saga's input or results appears verbatim in a reason, it is redacted
+// there too.
 
 const (
-	// minSecret is from which length on, in bytes, a value is looked for.
+	// minSecret is the minimum length, in bytes, of values that are searched for.
 	minSecret = 3
-	// minPart is from which length on a value is also found within a longer word.
+	// minPart is the minimum length of values that are also found inside a longer word.
 	minPart = 6
 	// cutMark is at the end of a text that was cut.
 	cutMark = "…"
 )
 
-// secrets are the values of redacted fields, the longest first; nil: they are not known,
-// because a payload is not JSON or not at hand, so that no reason can be shown.
+// secrets holds the values of redacted fields, longest first. nil means that they are unknown,
+// because a payload is not JSON or not available; then no reason may be shown.
 type secrets []string
 
 // reasons redacts the reasons in an answer.
@@ -51,7 +51,7 @@ func (r redaction) reasons(ctx context.Context, request any, message proto.Messa
 	})
 }
 
-// each calls do for a message and every one within it.
+// each calls do for a message and every message within it.
 func each(m protoreflect.Message, do func(proto.Message)) {
 	do(m.Interface())
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -68,8 +68,8 @@ func each(m protoreflect.Message, do func(proto.Message)) {
 	})
 }
 
-// letter hides the reason that a message had which became a dead letter, and headers that
-// could not be read, in which one may stand.
+// letter hides the reason of a dead letter's message, and headers that could not be parsed, which
+// may contain one.
 func letter(m *apiv1.DeadLetter) {
 	for _, h := range m.Headers {
 		if strings.EqualFold(h.Name, transport.AttrReason) || strings.EqualFold(h.Name, transport.HeaderBlock) {
@@ -78,7 +78,7 @@ func letter(m *apiv1.DeadLetter) {
 	}
 }
 
-// saga redacts the reasons of a saga.
+// saga redacts the reasons in a saga.
 func (r redaction) saga(ctx context.Context, m *apiv1.Saga) {
 	written := []*string{&m.Reason}
 	if m.Paused != nil {
@@ -92,7 +92,7 @@ func (r redaction) saga(ctx context.Context, m *apiv1.Saga) {
 		return
 	}
 	known := r.ofSaga(m)
-	if len(m.Steps) == 0 { // of a list: its payloads are not here
+	if len(m.Steps) == 0 { // from a list, which has no payloads
 		known = r.ask(ctx, m.Id)
 	}
 	for _, text := range written {
@@ -100,14 +100,14 @@ func (r redaction) saga(ctx context.Context, m *apiv1.Saga) {
 	}
 }
 
-// history redacts the reasons of a saga's events.
+// history redacts the reasons in a saga's events.
 func (r redaction) history(ctx context.Context, id string, response *apiv1.HistoryResponse) {
 	if !slices.ContainsFunc(response.Events, func(e *apiv1.Event) bool { return e.Reason != "" }) {
 		return
 	}
 	known := r.ask(ctx, id)
 	for _, e := range response.Events {
-		if known != nil && e.Payload != nil { // of an answer that is no result
+		if known != nil && e.Payload != nil { // the payload of an answer without a result
 			known = known.and(r.values(e.Payload))
 		}
 	}
@@ -116,7 +116,7 @@ func (r redaction) history(ctx context.Context, id string, response *apiv1.Histo
 	}
 }
 
-// ask has the coordinator tell the payloads of a saga.
+// ask reads the payloads of a saga from the coordinator.
 func (r redaction) ask(ctx context.Context, id string) secrets {
 	status, err := ask[transport.Status](ctx, r.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(id)})
 	if err != nil {
@@ -125,7 +125,7 @@ func (r redaction) ask(ctx context.Context, id string) secrets {
 	return r.ofSaga(sagaMessage(status))
 }
 
-// ofSaga are the secrets of a saga that is told whole.
+// ofSaga returns the secrets of a saga with all its payloads.
 func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	known := r.values(m.Input)
 	for _, step := range m.Steps {
@@ -136,7 +136,7 @@ func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	return known
 }
 
-// and are both; nil if one is.
+// and returns the union; nil if either is nil.
 func (s secrets) and(other secrets) secrets {
 	if s == nil || other == nil {
 		return nil
@@ -151,7 +151,7 @@ func (s secrets) and(other secrets) secrets {
 	return slices.Compact(all)
 }
 
-// values are the secrets of a payload.
+// values returns the secrets in a payload.
 func (r redaction) values(p *apiv1.Payload) secrets {
 	if p == nil || p.LeftOut || len(p.Binary) > 0 {
 		return nil
@@ -170,7 +170,7 @@ func (r redaction) values(p *apiv1.Payload) secrets {
 	return found.and(secrets{})
 }
 
-// collect finds the values of redacted fields, with all that is within them.
+// collect adds the values of redacted fields, including all values within them.
 func (r redaction) collect(value any, secret bool, found *secrets) {
 	text := ""
 	switch v := value.(type) {
@@ -191,12 +191,13 @@ func (r redaction) collect(value any, secret bool, found *secrets) {
 		return
 	}
 	*found = append(*found, text)
-	if written, err := json.Marshal(text); err == nil { // as it stands in JSON that is quoted
+	if written, err := json.Marshal(text); err == nil { // as it appears in quoted JSON
 		*found = append(*found, string(written[1:len(written)-1]))
 	}
 }
 
-// reason is a reason without secrets. One that is JSON has redacted fields of its own.
+// reason returns a reason without secrets. In a reason that is JSON, fields are redacted by name as
+// well.
 func (r redaction) reason(text string, known secrets) string {
 	if text == "" {
 		return ""
@@ -217,7 +218,7 @@ func (r redaction) reason(text string, known secrets) string {
 	return known.uncut(text)
 }
 
-// conceal replaces a secret in a text; a short one only as a word of its own.
+// conceal replaces a secret in a text; a short secret only where it is a whole word.
 func conceal(text, secret string) string {
 	var out strings.Builder
 	for {
@@ -236,7 +237,7 @@ func conceal(text, secret string) string {
 	}
 }
 
-// joins reports whether a word goes on from the end of one text into the other.
+// joins reports whether a word spans the end of one text and the beginning of the other.
 func joins(a, b string) bool {
 	last, _ := utf8.DecodeLastRuneInString(a)
 	first, _ := utf8.DecodeRuneInString(b)
@@ -244,7 +245,7 @@ func joins(a, b string) bool {
 	return a != "" && b != "" && word(last) && word(first)
 }
 
-// uncut takes off what is left of a secret where a text was cut.
+// uncut removes the beginning of a secret at the point where a text was cut.
 func (s secrets) uncut(text string) string {
 	whole, cut := strings.CutSuffix(text, cutMark)
 	if !cut {

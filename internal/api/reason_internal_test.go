@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// teller is a coordinator that knows one saga.
+// teller is a coordinator with one saga.
 type teller struct {
 	asked int
 	input string
@@ -28,8 +28,7 @@ func (c *teller) Serve(_ context.Context, method string, request *transport.Enve
 	return &transport.Status{ID: "order-1", Input: &transport.Payload{JSON: json.RawMessage(c.input)}, Steps: []transport.StepStatus{{Name: "charge"}}}, nil
 }
 
-// TestRedactedReasons: the values of redacted fields are not in reasons either, as far as
-// they stand there as they are.
+// TestRedactedReasons: values of redacted fields that appear verbatim in reasons are redacted.
 func TestRedactedReasons(t *testing.T) {
 	r := newRedaction([]string{"card", "CVC"}, nil)
 	const input = `{"card":"4111-1111","cvc":123,"name":"ada","more":[{"card":{"no":"5500 \"x\"","ok":true}}],"amount":4711}`
@@ -60,8 +59,8 @@ func TestRedactedReasons(t *testing.T) {
 	}
 }
 
-// TestRedactedReasonsOfPayloads: values of results are looked for too, and where a payload
-// cannot be searched no reason is shown.
+// TestRedactedReasonsOfPayloads: values of results are searched for too. If a payload cannot be
+// searched, no reason is shown.
 func TestRedactedReasonsOfPayloads(t *testing.T) {
 	r := newRedaction([]string{"card"}, nil)
 	for name, tt := range map[string]struct {
@@ -84,8 +83,8 @@ func TestRedactedReasonsOfPayloads(t *testing.T) {
 	}
 }
 
-// TestRedactedReasonsElsewhere: of lists, streams and histories, whose messages do not have
-// the payloads, the coordinator is asked; when it does not answer nothing is shown.
+// TestRedactedReasonsElsewhere: lists, streams and histories have no payloads, so the coordinator
+// is asked for them. If it does not answer, no reason is shown.
 func TestRedactedReasonsElsewhere(t *testing.T) {
 	const reason = "card 4111-1111 declined"
 	for _, fails := range []error{nil, errors.New("not now")} {
@@ -125,8 +124,8 @@ func TestRedactedReasonsElsewhere(t *testing.T) {
 	}
 }
 
-// TestRedactedReasonsLaw: whatever stands around it, a secret that is long enough is not in
-// a reason that is shown.
+// TestRedactedReasonsLaw: whatever text surrounds it, a secret that is long enough is in no reason
+// that is shown.
 func TestRedactedReasonsLaw(t *testing.T) {
 	r := newRedaction([]string{"card"}, nil)
 	rapid.Check(t, func(t *rapid.T) {

@@ -17,24 +17,22 @@ import (
 )
 
 const (
-	// Redacted stands where a redacted field's value was.
+	// Redacted replaces the value of a redacted field.
 	Redacted = transport.Redacted
-	// maxRedactDepth bounds how deep a payload may be nested to be shown with fields
-	// redacted (I10).
+	// maxRedactDepth is the maximum nesting of a payload that is shown with redacted fields (I10).
 	maxRedactDepth = 1000
-	// withheld stands for what cannot be searched for the fields.
+	// withheld replaces a payload that cannot be searched for the fields.
 	withheld = `"[redacted: fields are redacted here, and this is not JSON, or nested too deeply]"`
 )
 
-// redaction hides fields by their names, wherever they stand in a payload that is
-// answered, and their values in the reasons beside it (reason.go). What participants get
-// does not come this way.
+// redaction hides fields by name in the payloads of answers, and their values in reasons
+// (reason.go). Participants get the full payloads.
 type redaction struct {
 	names       map[string]bool
-	coordinator Coordinator // knows what an answer that has a reason does not say
+	coordinator Coordinator // asked for payloads of sagas whose reasons are shown
 }
 
-// newRedaction takes names of JSON fields; upper and lower case are the same.
+// newRedaction takes the names of JSON fields, case-insensitively.
 func newRedaction(fields []string, c Coordinator) redaction {
 	r := redaction{names: map[string]bool{}, coordinator: c}
 	for _, f := range fields {
@@ -54,12 +52,12 @@ func (r redaction) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// WrapStreamingClient is not needed by a server.
+// WrapStreamingClient is part of connect.Interceptor; it is unused in a server.
 func (redaction) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
-// WrapStreamingHandler redacts what a stream sends.
+// WrapStreamingHandler redacts the messages of a stream.
 func (r redaction) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		return next(ctx, redactedConn{StreamingHandlerConn: conn, ctx: ctx, redaction: r})
@@ -73,14 +71,14 @@ type redactedConn struct {
 	redaction redaction
 }
 
-// Send sends a message without the fields.
+// Send redacts a message and sends it.
 func (c redactedConn) Send(message any) error {
 	c.redaction.message(c.ctx, nil, message)
 	return c.StreamingHandlerConn.Send(message)
 }
 
-// message redacts an answer to a request; nil: of a stream. Reasons come first: what they
-// must not hold stands in the payloads.
+// message redacts an answer; request is nil for a stream. Reasons come before payloads, because the
+// payloads hold the values to search for.
 func (r redaction) message(ctx context.Context, request, message any) {
 	if m, ok := message.(proto.Message); ok {
 		r.reasons(ctx, request, m)
@@ -88,7 +86,7 @@ func (r redaction) message(ctx context.Context, request, message any) {
 	}
 }
 
-// walk finds the payloads in an answer.
+// walk redacts the payloads in an answer.
 func (r redaction) walk(m protoreflect.Message) {
 	if p, ok := m.Interface().(*apiv1.Payload); ok {
 		r.payload(p)
@@ -124,8 +122,8 @@ func (r redaction) payload(p *apiv1.Payload) {
 	p.Text = string(text)
 }
 
-// json copies a JSON text with the values of the fields replaced; all else stays as
-// it was written.
+// json copies a JSON text and replaces the values of the fields; everything else stays byte for
+// byte.
 func (r redaction) json(text []byte) ([]byte, error) {
 	c := copier{names: r.names, text: text, from: json.NewDecoder(bytes.NewReader(text))}
 	c.from.UseNumber()
@@ -144,7 +142,7 @@ type copier struct {
 	text  []byte
 	from  *json.Decoder
 	out   []byte
-	done  int // how much of text is copied or replaced
+	done  int // how much of text was copied or replaced
 }
 
 func (c *copier) value(depth int) error {
@@ -176,11 +174,11 @@ func (c *copier) value(depth int) error {
 			return err
 		}
 	}
-	_, err = c.from.Token() // its end
+	_, err = c.from.Token() // its closing delimiter
 	return err
 }
 
-// replace passes over a value.
+// replace skips a value and writes its replacement.
 func (c *copier) replace() error {
 	var value json.RawMessage
 	if err := c.from.Decode(&value); err != nil {

@@ -10,8 +10,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestRedactedJSON: the fields' values are gone wherever they stand, and nothing
-// else is changed, not even white space and the form of numbers.
+// TestRedactedJSON: the fields' values are removed at every depth, and nothing else changes, not
+// even white space or the format of numbers.
 func TestRedactedJSON(t *testing.T) {
 	r := newRedaction([]string{"card", "Password"}, nil)
 	for in, want := range map[string]string{
@@ -40,7 +40,7 @@ func TestRedactedJSON(t *testing.T) {
 	}
 }
 
-// TestRedactedJSONIsComplete holds the copier against decoding the whole value.
+// TestRedactedJSONIsComplete compares the copier with decoding the whole value.
 func TestRedactedJSONIsComplete(t *testing.T) {
 	r := newRedaction([]string{"card"}, nil)
 	rapid.Check(t, func(t *rapid.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// codes are Connect's for ours.
+// codes maps the coordinator's codes to Connect's.
 var codes = map[transport.Code]connect.Code{
 	transport.CodeInvalidArgument:    connect.CodeInvalidArgument,
 	transport.CodeNotFound:           connect.CodeNotFound,
@@ -24,8 +24,8 @@ var codes = map[transport.Code]connect.Code{
 	transport.CodeInternal:           connect.CodeInternal,
 }
 
-// refused is the error that a refusal is over HTTP. fields renames the fields that
-// were wrong from those of the bus's request to those of the API's.
+// refused converts a refusal into an error for HTTP. fields renames invalid fields from the bus's
+// request to the API's.
 func refused(r *transport.RequestError, fields func(string) string) error {
 	code, known := codes[r.Code]
 	if !known {
@@ -45,7 +45,7 @@ func refused(r *transport.RequestError, fields func(string) string) error {
 	return failure
 }
 
-// invalid is an error about fields of a request that the coordinator never sees.
+// invalid returns an error about request fields that the coordinator does not have.
 func invalid(field, problem string) error {
 	failure := connect.NewError(connect.CodeInvalidArgument, errors.New(field+": "+problem))
 	d, err := connect.NewErrorDetail(&apiv1.Refusal{Violations: []*apiv1.Violation{{Field: field, Problem: problem}}})
@@ -66,10 +66,10 @@ func legalOperations(legal []contract.LegalOperation) []*apiv1.LegalOperation {
 // asIs renames nothing.
 func asIs(field string) string { return field }
 
-// inDecision renames the fields of a decision about one saga.
+// inDecision renames the fields of an operation on one saga.
 func inDecision(field string) string { return "decision." + field }
 
-// inFilter renames the fields of a list, which has its filter's beside its own.
+// inFilter renames the fields of a list, which has the filter's fields beside its own.
 func inFilter(field string) string {
 	switch field {
 	case "limit", "cursor":
@@ -82,12 +82,12 @@ func inFilter(field string) string {
 	return "filter." + field
 }
 
-// ask has the coordinator serve a request that has no query.
+// ask sends the coordinator a request without a query.
 func ask[Answer any](ctx context.Context, c Coordinator, method string, request *transport.Envelope) (*Answer, error) {
 	return query[Answer, struct{}](ctx, c, method, request, nil)
 }
 
-// query has the coordinator serve a request. data is a pointer to its query; nil: it has none.
+// query sends the coordinator a request. data points to its query; nil if it has none.
 func query[Answer, Query any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, data *Query) (*Answer, error) {
 	request.Type, request.Caller = transport.TypeRequest, callerKey(ctx)
 	var q any
@@ -96,7 +96,7 @@ func query[Answer, Query any](ctx context.Context, c Coordinator, method string,
 	}
 	answer, err := c.Serve(ctx, method, request, q)
 	if err != nil {
-		if ctx.Err() != nil { // the caller's time is over, whatever the error says
+		if ctx.Err() != nil { // the caller's deadline has passed, whatever the error is
 			return nil, ctx.Err()
 		}
 		var r *transport.RequestError

@@ -55,8 +55,8 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	}
 	existed := status.Existed
 	if method == transport.APIRun && len(status.Steps) == 0 && !status.Removed {
-		// The time is over, and the coordinator answered in few words. They are true, and the
-		// saga is started, also when more cannot be learnt: that is no error of the start.
+		// The wait has timed out and the coordinator's answer is short. The saga is started, so a
+		// failure to read more about it is not an error of the start.
 		if all, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: status.ID}); err == nil {
 			status = all
 		}
@@ -64,7 +64,7 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	return connect.NewResponse(&apiv1.StartResponse{Saga: sagaMessage(status), Existed: existed}), nil
 }
 
-// Get tells where a saga stands.
+// Get returns the state of a saga.
 func (s *server) Get(ctx context.Context, r *connect.Request[apiv1.GetRequest]) (*connect.Response[apiv1.GetResponse], error) {
 	status, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)})
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) Get(ctx context.Context, r *connect.Request[apiv1.GetRequest]) 
 	return connect.NewResponse(&apiv1.GetResponse{Saga: sagaMessage(status)}), nil
 }
 
-// Wait is Get that answers when the saga has ended or is parked.
+// Wait returns the state of a saga once it has ended or is parked.
 func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]) (*connect.Response[apiv1.WaitResponse], error) {
 	expires, err := s.expires(r.Msg.AtMost)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]
 	return connect.NewResponse(&apiv1.WaitResponse{Saga: sagaMessage(status)}), nil
 }
 
-// expires is until when a request may be held; absent: not said.
+// expires returns until when a request may be held; zero if it does not say.
 func (s *server) expires(atMost *durationpb.Duration) (time.Time, error) {
 	if atMost == nil {
 		return time.Time{}, nil
@@ -102,7 +102,7 @@ func (s *server) expires(atMost *durationpb.Duration) (time.Time, error) {
 	return s.clock().Add(min(atMost.AsDuration(), time.Hour)), nil
 }
 
-// History is the recorded events of a saga.
+// History returns the recorded events of a saga.
 func (s *server) History(ctx context.Context, r *connect.Request[apiv1.HistoryRequest]) (*connect.Response[apiv1.HistoryResponse], error) {
 	reply, err := query[transport.HistoryReply](ctx, s.coordinator, transport.APIHistory,
 		&transport.Envelope{Saga: contract.SagaID(r.Msg.Id)}, &transport.HistoryQuery{From: r.Msg.From, Limit: int(r.Msg.Limit), WithSaga: r.Msg.WithSaga})
@@ -116,7 +116,7 @@ func (s *server) History(ctx context.Context, r *connect.Request[apiv1.HistoryRe
 	return connect.NewResponse(out), nil
 }
 
-// List is a page of sagas.
+// List returns a page of sagas.
 func (s *server) List(ctx context.Context, r *connect.Request[apiv1.ListRequest]) (*connect.Response[apiv1.ListResponse], error) {
 	filter, err := filterOf(r.Msg.Filter)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *server) List(ctx context.Context, r *connect.Request[apiv1.ListRequest]
 	return connect.NewResponse(out), nil
 }
 
-// Count is how many sagas a filter matches.
+// Count returns how many sagas a filter matches.
 func (s *server) Count(ctx context.Context, r *connect.Request[apiv1.CountRequest]) (*connect.Response[apiv1.CountResponse], error) {
 	filter, err := filterOf(r.Msg.Filter)
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *server) Count(ctx context.Context, r *connect.Request[apiv1.CountReques
 	return connect.NewResponse(&apiv1.CountResponse{Counts: countMessages(reply.Counts), Total: int64(reply.Total), AtLeast: reply.AtLeast}), nil
 }
 
-// Operate takes one decision about one saga.
+// Operate applies an operation to one saga.
 func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRequest]) (*connect.Response[apiv1.OperateResponse], error) {
 	operation, err := operationOf(r.Msg.Decision)
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *server) Operate(ctx context.Context, r *connect.Request[apiv1.OperateRe
 	return connect.NewResponse(&apiv1.OperateResponse{Saga: sagaMessage(status)}), nil
 }
 
-// RemoveDamaged puts a tombstone in the place of a saga whose record is damaged.
+// RemoveDamaged replaces a saga whose record is damaged by a tombstone.
 func (s *server) RemoveDamaged(ctx context.Context, r *connect.Request[apiv1.RemoveDamagedRequest]) (*connect.Response[apiv1.RemoveDamagedResponse], error) {
 	status, err := query[transport.Status](ctx, s.coordinator, transport.APIRemoveDamaged, &transport.Envelope{Saga: contract.SagaID(r.Msg.Id)},
 		&transport.RemoveDamagedRequest{By: r.Msg.By, Reason: r.Msg.Reason})
@@ -188,7 +188,7 @@ func operationOf(d *apiv1.Decision) (transport.Decision, error) {
 	}, nil
 }
 
-// definitionRef reads which definition is meant.
+// definitionRef parses a reference to a definition.
 func definitionRef(field string, r *apiv1.DefinitionRef) (contract.DefinitionRef, error) {
 	if r != nil {
 		if err := known(field, r); err != nil {
@@ -237,10 +237,10 @@ func filterOf(f *apiv1.Filter) (transport.Filter, error) {
 	return out, nil
 }
 
-// maxRefusals bounds the refusals that one stream of OperateAll names.
+// maxRefusals is the maximum number of refusals that one OperateAll stream lists.
 const maxRefusals = 100
 
-// OperateAll takes one decision about every saga that a filter matches.
+// OperateAll applies one operation to every saga that a filter matches.
 func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.OperateAllRequest], stream *connect.ServerStream[apiv1.OperateAllResponse]) error {
 	if err := known("request", r.Msg); err != nil {
 		return err
@@ -283,8 +283,8 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 	return nil
 }
 
-// nextPage decides about the next sagas. Where other such requests have all the slots, one
-// that has begun waits for its turn.
+// nextPage applies the operation to the next sagas. If other bulk requests use all slots, it waits
+// for a free one.
 func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*transport.OperateAllReply, error) {
 	for {
 		page, err := query[transport.OperateAllReply](ctx, s.coordinator, transport.APIOperateAll, &transport.Envelope{}, &q)
@@ -299,8 +299,8 @@ func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*tr
 	}
 }
 
-// inBulk renames the fields of a decision about many sagas: its filter's stand
-// beside its own.
+// inBulk renames the fields of a bulk operation in errors: the API has the filter's fields beside
+// its own.
 func inBulk(field string) string {
 	if field == "filter" || field == "at_most" || field == "cursor" || strings.HasPrefix(field, "decision") {
 		return field

@@ -14,13 +14,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// MaxMessage bounds one message of a request, in bytes (I10): a start's input and
-// a definition fit, with room for how JSON writes them. Beyond it: resource_exhausted.
+// MaxMessage is the maximum size of a request message, in bytes (I10). It has room for a start's
+// input or a definition, escaped as JSON. Larger ones are refused with resource_exhausted.
 const MaxMessage = 4 << 20
 
-// Coordinator serves one request; coordinator.Coordinator does. method is one of the
-// transport.API constants, query a pointer to what that says of the request's data, the answer
-// one to what it says of the reply, and an error a *transport.RequestError.
+// Coordinator serves requests; it is implemented by coordinator.Coordinator. method is one of the
+// transport.API constants, which document the types that query points to and that the answer points
+// to. An error is a *transport.RequestError.
 type Coordinator interface {
 	Serve(ctx context.Context, method string, request *transport.Envelope, query any) (answer any, err error)
 }
@@ -28,20 +28,18 @@ type Coordinator interface {
 // Config of the API's handlers. Coordinator is required.
 type Config struct {
 	Coordinator Coordinator
-	// Ready says why no work is taken; nil: it is. It answers grpc.health.v1.
-	// Default: always ready.
+	// Ready returns why no work is accepted, or nil. It answers grpc.health.v1. Default: always
+	// ready.
 	Ready func(context.Context) error
-	// Redact names JSON fields whose values are not shown in any answer, wherever they
-	// stand in a payload, or as they are in a reason of the same saga; upper and lower case
-	// of names are the same. A payload that is not JSON is not shown then, nor are the
-	// reasons of its saga. Default: all is shown.
+	// Redact names JSON fields, case-insensitively, whose values are hidden in all answers: in
+	// payloads at any depth, and where they appear verbatim in reasons of the same saga. A payload
+	// that is not JSON is hidden, and with it the reasons of its saga. Default: none.
 	Redact []string
-	// MaxStreams bounds the streams of one caller that are open at once, and MaxWaits the
-	// requests that are held until a saga has ended; of each there are ten times as many in
-	// all. Further ones are refused with resource_exhausted.
-	// Defaults: DefaultMaxStreams and DefaultMaxWaits.
+	// MaxStreams limits a caller's open streams, and MaxWaits a caller's requests that wait for the
+	// end of a saga; all callers together get ten times as many. More are refused with
+	// resource_exhausted. Defaults: DefaultMaxStreams and DefaultMaxWaits.
 	MaxStreams, MaxWaits int
-	// Clock tells the time. Default: time.Now.
+	// Clock returns the current time. Default: time.Now.
 	Clock func() time.Time
 }
 
@@ -49,15 +47,15 @@ type Config struct {
 type server struct {
 	coordinator Coordinator
 	clock       func() time.Time
-	streams     limit // of those that are open
-	waits       limit // of requests that are held
+	streams     limit // limits open streams
+	waits       limit // limits requests that wait
 }
 
 var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
 
-// Mount adds the API to a mux: the service, gRPC reflection, grpc.health.v1, and
-// the OpenAPI document at /openapi.yaml. gRPC needs HTTP/2 of the http.Server,
-// without TLS too: see http.Protocols.
+// Mount adds the API to a mux: the service, gRPC reflection, grpc.health.v1, and the OpenAPI
+// document at /openapi.yaml. gRPC requires HTTP/2 in the http.Server, also without TLS: see
+// http.Protocols.
 func Mount(mux *http.ServeMux, c Config) {
 	if c.Clock == nil {
 		c.Clock = time.Now

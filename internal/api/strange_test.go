@@ -15,9 +15,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestStrangeRequests holds I9: whatever well-formed JSON a caller sends to
-// whichever RPC, the answer is one of the codes that mean something to them, and
-// never a defect of ours.
+// TestStrangeRequests checks I9: whatever well-formed JSON a caller sends to any RPC, the code of
+// the answer is one for invalid requests, never an internal error.
 func TestStrangeRequests(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck")
@@ -27,7 +26,7 @@ func TestStrangeRequests(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := methods.Get(rapid.IntRange(0, methods.Len()-1).Draw(rt, "rpc"))
 		if m.IsStreamingServer() {
-			return // a stream has another form on the wire; TestOperateAllRefuses and TestWatchRefuses try those
+			return // a stream has another wire format; TestOperateAllRefuses and TestWatchRefuses cover those
 		}
 		body := message(rt, m.Input(), 3)
 		if _, held := body["at_most"]; m.Name() == "Wait" || m.Name() == "Start" && held {
@@ -55,7 +54,7 @@ func TestStrangeRequests(t *testing.T) {
 	})
 }
 
-// message makes fields that are sometimes right, sometimes strange.
+// message fills fields with random values, valid or strange.
 func message(t *rapid.T, d protoreflect.MessageDescriptor, depth int) map[string]any {
 	out := map[string]any{}
 	for i := range d.Fields().Len() {

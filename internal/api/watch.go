@@ -11,10 +11,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// signOfLife is the longest time between two responses of a stream.
+// signOfLife is the maximum time between two responses of a stream.
 const signOfLife = 15 * time.Second
 
-// Watch sends sagas whenever they move.
+// Watch streams the sagas that match, each time they change.
 func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchRequest], stream *connect.ServerStream[apiv1.WatchResponse]) error {
 	if r.Msg.Id != "" && r.Msg.Filter != nil {
 		return invalid("filter", "id is given as well; watch one saga, or all that a filter matches")
@@ -32,17 +32,17 @@ func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchReques
 	return w.run(ctx, r.Msg.OnlyChanges)
 }
 
-// watch is one stream at work.
+// watch is one open stream.
 type watch struct {
 	s      *server
 	id     string
 	filter transport.Filter
-	after  string // position behind which nothing has been sent
+	after  string // position of the last change that was sent
 	stream *connect.ServerStream[apiv1.WatchResponse]
 }
 
 func (w *watch) run(ctx context.Context, onlyChanges bool) error {
-	if _, err := w.poll(ctx, 0); err != nil { // where it begins, before anything is read
+	if _, err := w.poll(ctx, 0); err != nil { // the starting position, before anything is read
 		return err
 	}
 	if err := w.begin(ctx, !onlyChanges, 0); err != nil {
@@ -72,7 +72,7 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 	}
 }
 
-// poll asks what has moved.
+// poll asks for changes.
 func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchReply, error) {
 	reply, err := query[transport.WatchReply](ctx, w.s.coordinator, transport.APIWatch,
 		&transport.Envelope{Saga: contract.SagaID(w.id), Expires: w.s.clock().Add(hold)}, &transport.WatchQuery{Filter: w.filter, After: w.after})
@@ -83,12 +83,12 @@ func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchR
 	return reply, nil
 }
 
-// begin sends everything as it stands, and says that this was all. What moves
-// meanwhile is behind the position, and comes again.
+// begin sends the current state of all matching sagas, and a mark at the end. Sagas that change
+// meanwhile are after the position, and are sent again.
 func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
 	var err error
 	switch {
-	case w.id != "": // also without all: a saga that is not there is told at once
+	case w.id != "": // even without all: the stream says at once that a saga does not exist
 		var status *transport.Status
 		if status, err = ask[transport.Status](ctx, w.s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(w.id)}); err == nil && all {
 			err = w.stream.Send(&apiv1.WatchResponse{Saga: sagaMessage(status), Missed: missed})

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// watching is a stream that a test reads.
+// watching is a stream under test.
 type watching struct {
 	t      *testing.T
 	stream *connect.ServerStreamForClient[apiv1.WatchResponse]
@@ -31,7 +31,7 @@ func (w *fixture) watch(t *testing.T, c apiv1connect.CoordinatorServiceClient, r
 	return &watching{t: t, stream: stream}
 }
 
-// next is the next message that is no sign of life.
+// next returns the next message that is not a sign of life.
 func (w *watching) next() *apiv1.WatchResponse {
 	w.t.Helper()
 	for w.stream.Receive() {
@@ -45,7 +45,7 @@ func (w *watching) next() *apiv1.WatchResponse {
 	return nil
 }
 
-// until reads to where a saga is in a phase, and returns what it went through.
+// until reads until a saga is in a phase, and returns its revisions on the way.
 func (w *watching) until(id, phase string) []string {
 	w.t.Helper()
 	var seen []string
@@ -98,7 +98,7 @@ func TestWatchOneSaga(t *testing.T) {
 	}
 }
 
-// TestWatchAFilter: what begins to match comes, and what stops matching leaves.
+// TestWatchAFilter: sagas that begin to match are sent, and those that no longer match are removed.
 func TestWatchAFilter(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "old")
@@ -123,7 +123,7 @@ func TestWatchAFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := parked.next()
-	for m.Saga.GetId() == "new" && m.Saga.Phase == "parked" { // as it stands, once more: one change was told ahead of the other
+	for m.Saga.GetId() == "new" && m.Saga.Phase == "parked" { // sent once more: another change was reported first
 		m = parked.next()
 	}
 	if m.Saga.GetId() != "old" || !m.Left || m.Saga.Ended == nil {
@@ -133,8 +133,8 @@ func TestWatchAFilter(t *testing.T) {
 	changes.until("old", "parked")
 }
 
-// TestASlowWatcherIsTold: who does not read while thousands of changes pass gets
-// the last state of everything, and is told that some were missed.
+// TestASlowWatcherIsTold: a client that does not read while thousands of changes pass gets the last
+// state of every saga, and is told that changes were missed.
 func TestASlowWatcherIsTold(t *testing.T) {
 	w := newFixture(t)
 	w.when(func(string) error { return nil })
@@ -151,8 +151,8 @@ func TestASlowWatcherIsTold(t *testing.T) {
 	for i := range sagas {
 		w.wait(t, fmt.Sprintf("burst-%02d", i))
 	}
-	// A saga is told as it stands, which may be ahead of the change for which it is
-	// told: so every change is told or counted, and the last word about each saga is its end.
+	// A message has the saga's current state, which may be newer than the change that it reports.
+	// So every change is reported or counted, and the last state of each saga is its end.
 	told, last := int64(0), map[string]string{}
 	for told+slow.missed < 3*sagas {
 		m := slow.next()
@@ -164,7 +164,7 @@ func TestASlowWatcherIsTold(t *testing.T) {
 	}
 }
 
-// TestWatchRefuses what cannot be watched.
+// TestWatchRefuses: invalid watch requests are refused.
 func TestWatchRefuses(t *testing.T) {
 	w := newFixture(t)
 	for want, r := range map[connect.Code]*apiv1.WatchRequest{
@@ -182,8 +182,8 @@ func TestWatchRefuses(t *testing.T) {
 	}
 }
 
-// TestWatchersAreToldOfTheEnd: an open stream does not keep the coordinator from
-// stopping, and its reader learns to ask elsewhere.
+// TestWatchersAreToldOfTheEnd: an open stream does not keep the coordinator from stopping, and its
+// reader is told to reconnect.
 func TestWatchersAreToldOfTheEnd(t *testing.T) {
 	ctx := within(t)
 	var stream *connect.ServerStreamForClient[apiv1.WatchResponse]
@@ -200,7 +200,8 @@ func TestWatchersAreToldOfTheEnd(t *testing.T) {
 	for stream.Receive() {
 		continue
 	}
-	// A stream that is waited for, and cut off in the end, would end with its connection.
+	// If the server waited for the stream and then cut it off, the stream would end with a
+	// connection error.
 	if err := stream.Err(); connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "is stopping") {
 		t.Errorf("the stream ends with %v", stream.Err())
 	}

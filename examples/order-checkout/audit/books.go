@@ -18,24 +18,24 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/shipping"
 )
 
-// PlacedFile is the name of the file, within the directory load, in which whoever
-// places orders writes down each one that was accepted.
+// PlacedFile is the name of the file, in the directory load, with one line for each order that was
+// accepted.
 const PlacedFile = "placed.jsonl"
 
-// Books is everything that the audit knows.
+// Books holds everything that the audit knows.
 type Books struct {
 	Placed     []checkout.Order
 	Order      order.Books
 	Inventory  inventory.Books
 	Payment    payment.Books
 	Shipping   shipping.Books
-	Tombstones int // undos in all inboxes that came before their do
+	Tombstones int // undos in all inboxes that arrived before their do
 }
 
-// Path is where a service keeps its database below the data directory.
+// Path returns the path of a service's database below the data directory.
 func Path(dir, service string) string { return filepath.Join(dir, service, service+".db") }
 
-// Read reads the databases below a data directory. It changes nothing there.
+// Read reads the databases below a data directory. It writes nothing.
 func Read(ctx context.Context, dir string) (b Books, err error) {
 	for _, service := range []struct {
 		name string
@@ -59,7 +59,7 @@ func (b *Books) open(ctx context.Context, path string, read func(*sql.DB) error)
 	if err != nil {
 		return err
 	}
-	defer db.Close() // nothing was written
+	defer db.Close() // opened read-only
 	var tombstones int
 	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM amends_inbox WHERE do_outcome = 'tombstone'`).Scan(&tombstones); err != nil {
 		return err
@@ -68,8 +68,7 @@ func (b *Books) open(ctx context.Context, path string, read func(*sql.DB) error)
 	return read(db)
 }
 
-// readPlaced reads the orders that were accepted. The last line may be cut off:
-// its writer was killed.
+// readPlaced reads the accepted orders. The last line may be incomplete if its writer was killed.
 func readPlaced(path string) (placed []checkout.Order, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -78,7 +77,7 @@ func readPlaced(path string) (placed []checkout.Order, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // nothing was written
+	defer f.Close() // opened read-only
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		var o checkout.Order

@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// collect gathers what the books say about each order.
+// collect gathers what the databases hold about each order.
 func collect(b Books) map[string]*Order {
 	orders := map[string]*Order{}
 	get := func(id string) *Order {
@@ -131,7 +131,7 @@ func money(b Books) []Money {
 	return all
 }
 
-// sum writes a sum of money.
+// sum formats an amount of money.
 func sum(cents int64) string {
 	sign := ""
 	if cents < 0 {
@@ -144,7 +144,7 @@ func sum(cents int64) string {
 	return fmt.Sprintf("%s%s.%02d", sign, whole, cents%100)
 }
 
-// outcome is the phase in which the saga of an order with this status is.
+// outcome returns the saga's phase that matches an order's status.
 func outcome(status string) contract.Phase {
 	switch status {
 	case "confirmed":

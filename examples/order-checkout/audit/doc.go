@@ -1,4 +1,4 @@
-// Package audit holds the books of the four services against each other.
+// Package audit compares the databases of the four services with each other.
 //
 //	order.db ──┐
 //	inventory.db ─┤
@@ -6,13 +6,11 @@
 //	shipping.db ──┤
 //	placed.jsonl ─┘
 //
-// It reads the services' own databases and what the customers have placed. It
-// asks neither the coordinator nor the bus: whether a saga has kept its promises
-// shows in the books of those it was made to.
+// It reads only the services' databases and the list of placed orders. It asks neither the
+// coordinator nor the bus, because only the services' data proves that a saga kept its promises.
 //
-// What it checks is I2 (every order ends), I3 and I4 (what was done is undone, in
-// reverse) and I5 (one effect per idempotency key), and that no money and no goods
-// were made or lost.
+// It checks I2 (every order ends), I3 and I4 (completed steps are undone in reverse order) and
+// I5 (one effect per idempotency key), and that no money and no goods were created or lost.
 //
-// Failure looks like a law of the report with its violations.
+// A failure is a law in the report with its violations.
 package audit

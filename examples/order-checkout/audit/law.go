@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// violated takes note of a violation.
+// violated records a violation.
 func (l *Law) violated(format string, args ...any) {
 	l.Violations = append(l.Violations, fmt.Sprintf(format, args...))
 }
 
-// each makes a law of a check of every order with a status ("": of all).
+// each returns a law that checks every order with a status; "" means every order.
 func (r *Report) each(name, status string, check func(*Law, *Order)) Law {
 	l := Law{Name: name}
 	for i := range r.Orders {

@@ -11,8 +11,7 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/shipping"
 )
 
-// books are those of two orders, one that went through and one that was taken
-// back. They balance.
+// books returns balanced books of two orders: one completed, one compensated.
 func books() Books {
 	return Books{
 		Placed: []checkout.Order{{OrderID: "a", Scenario: "all well"}, {OrderID: "b", Scenario: "no carrier"}},
@@ -66,7 +65,7 @@ func TestBalanced(t *testing.T) {
 	}
 }
 
-// TestLawsBite spoils the books in one place at a time.
+// TestLawsBite corrupts the books in one place at a time, and expects the right law to fail.
 func TestLawsBite(t *testing.T) {
 	for want, spoil := range map[string]func(*Books){
 		"c was accepted, and the order service does not know it": func(b *Books) { b.Placed = append(b.Placed, checkout.Order{OrderID: "c"}) },
@@ -99,8 +98,8 @@ func TestLawsBite(t *testing.T) {
 	}
 }
 
-// TestOpenOrder: what an open order holds is accounted for, and is the only
-// thing that is wrong.
+// TestOpenOrder: the goods and money of an open order are accounted for; the only violation is that
+// it is open.
 func TestOpenOrder(t *testing.T) {
 	b := books()
 	b.Order.Orders[1].Status = "open"

@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// tableLimit is up to how many orders each one gets a row; beyond, each scenario
-// does.
+// tableLimit is the maximum number of orders with a row each; above it, each scenario has a row.
 const tableLimit = 60
 
-// Print writes the report for people. mark adds emphasis to a text that is good
-// or bad, and may leave it as it is.
+// Print writes the report for people. mark highlights a text as good or bad, and may return it
+// unchanged.
 func (r *Report) Print(w io.Writer, mark func(text string, good bool) string) {
 	fmt.Fprintf(w, "AUDIT, from the books of the four services\n\n")
 	if len(r.Orders) <= tableLimit {
@@ -38,7 +37,7 @@ func (r *Report) Print(w io.Writer, mark func(text string, good bool) string) {
 	fmt.Fprintf(w, "\n%s\n", mark(r.Verdict(), r.OK()))
 }
 
-// Verdict is the report in a line.
+// Verdict returns the result in one line.
 func (r *Report) Verdict() string {
 	counts := fmt.Sprintf("%s: %d completed, %d compensated, %d open. Undos that overtook their do: %d.",
 		plural(len(r.Orders), "order"), r.Count("confirmed"), r.Count("cancelled"), len(r.Orders)-r.Count("confirmed")-r.Count("cancelled"), r.Tombstones)
@@ -55,8 +54,7 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// table writes columns; the first as many as left are aligned left, the others
-// right.
+// table writes columns; the first left columns are left-aligned, the others right-aligned.
 func table(w io.Writer, left int, rows [][]string) {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {

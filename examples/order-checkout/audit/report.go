@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Report is what came out.
+// Report is the result of an audit.
 type Report struct {
 	Orders     []Order
 	Stock      []Stock
@@ -14,38 +14,38 @@ type Report struct {
 	Tombstones int
 }
 
-// Order is what happened to one order, according to everybody's books.
+// Order is what happened to one order, according to all databases.
 type Order struct {
 	ID, Scenario    string
-	Status          string // open, confirmed, cancelled; "": the order service does not know it
+	Status          string // open, confirmed or cancelled; "" if the order service does not know it
 	TotalCents      int64
 	Out, Back       int64 // pieces taken from the shelf, and put back
 	Taken, Returned int64 // cents
 	Parcels         []string
-	Keys, Most      int // idempotency keys that took effect, and how often the busiest of them did
+	Keys, Most      int // idempotency keys that took effect, and the highest number of effects of one key
 
 	receipt, tracking string
 	ordered           map[string]int64 // pieces by product
 	shipped           map[string]int64
-	moved             map[string]int64 // out minus back
+	moved             map[string]int64 // out minus back, by product
 	receipts          []string
 	at                map[string]string // when it was undone, by service
-	effects           map[string]int    // by idempotency key
+	effects           map[string]int    // number of effects, by idempotency key
 }
 
-// Stock is where a product went.
+// Stock says where the pieces of a product went.
 type Stock struct {
 	SKU                            string
 	Initial, OnHand, Shipped, Held int64 // Held: set aside for open orders
 }
 
-// Money is where the money on a card went, in cents.
+// Money says where the money of a card went, in cents.
 type Money struct {
 	Card                              string
 	Initial, Balance, Taken, Returned int64
 }
 
-// Law is one thing that has to hold, and where it does not.
+// Law is a condition that must hold, with its violations.
 type Law struct {
 	Name       string
 	Checked    int
@@ -55,7 +55,7 @@ type Law struct {
 // OK reports whether all laws hold.
 func (r *Report) OK() bool { return r.Violations() == 0 }
 
-// Violations is how many there are.
+// Violations returns the number of violations.
 func (r *Report) Violations() int {
 	n := 0
 	for _, law := range r.Laws {
@@ -64,7 +64,7 @@ func (r *Report) Violations() int {
 	return n
 }
 
-// Count is the number of orders with a status.
+// Count returns the number of orders with a status.
 func (r *Report) Count(status string) int {
 	n := 0
 	for i := range r.Orders {
@@ -75,7 +75,7 @@ func (r *Report) Count(status string) int {
 	return n
 }
 
-// Check holds the books against each other.
+// Check compares the databases with each other.
 func Check(b Books) *Report {
 	r := &Report{Tombstones: b.Tombstones}
 	byID := collect(b)

@@ -2,32 +2,32 @@ package checkout
 
 import "github.com/amends-dev/amends/contract"
 
-// What the order service offers.
+// Commands of the order service.
 var (
 	OpenOrder    = contract.NewCommand[Order, Opened]("order", "open-order")
 	CancelOrder  = contract.UndoOf(OpenOrder, "cancel-order")
 	ConfirmOrder = contract.NewCommand[Confirmation, Confirmed]("order", "confirm-order")
 )
 
-// What the inventory service offers.
+// Commands of the inventory service.
 var (
 	ReserveStock = contract.NewCommand[Reservation, Reserved]("inventory", "reserve-stock")
 	ReleaseStock = contract.UndoOf(ReserveStock, "release-stock")
 )
 
-// What the payment service offers.
+// Commands of the payment service.
 var (
 	ChargeCard = contract.NewCommand[Charge, Receipt]("payment", "charge-card")
 	RefundCard = contract.UndoOf(ChargeCard, "refund-card")
 )
 
-// BookShipment is what the shipping service offers. A carrier that was called
-// cannot be called back: there is no undo.
+// BookShipment is the command of the shipping service. It has no undo: a carrier cannot be called
+// back.
 var BookShipment = contract.NewCommand[Shipment, Booked]("shipping", "book-shipment")
 
-// Opened answers OpenOrder.
+// Opened is the result of OpenOrder.
 type Opened struct {
-	Number int64 `json:"number"` // what the customer reads on the invoice
+	Number int64 `json:"number"` // on the customer's invoice
 }
 
 // Confirmation asks to close an order that is paid and shipped.
@@ -37,36 +37,36 @@ type Confirmation struct {
 	Tracking string `json:"tracking"`
 }
 
-// Confirmed answers ConfirmOrder.
+// Confirmed is the result of ConfirmOrder.
 type Confirmed struct {
 	Number int64 `json:"number"`
 }
 
-// Reservation asks to set stock aside: all lines or none.
+// Reservation asks to reserve stock for all lines or none.
 type Reservation struct {
 	OrderID string `json:"order_id"`
 	Lines   []Line `json:"lines"`
 }
 
-// Reserved answers ReserveStock.
+// Reserved is the result of ReserveStock.
 type Reserved struct {
-	Warehouse string `json:"warehouse"` // where the goods are
+	Warehouse string `json:"warehouse"` // that holds the goods
 }
 
-// Charge asks to take money from a card.
+// Charge asks to charge a card.
 type Charge struct {
 	OrderID string `json:"order_id"`
 	Card    string `json:"card"`
 	Cents   int64  `json:"cents"`
-	Text    string `json:"text"` // what the statement says
+	Text    string `json:"text"` // on the customer's statement
 }
 
-// Receipt answers ChargeCard.
+// Receipt is the result of ChargeCard.
 type Receipt struct {
 	ReceiptID string `json:"receipt_id"`
 }
 
-// Shipment asks a carrier to fetch the goods.
+// Shipment asks for a carrier to fetch the goods.
 type Shipment struct {
 	OrderID   string `json:"order_id"`
 	Warehouse string `json:"warehouse"`
@@ -74,7 +74,7 @@ type Shipment struct {
 	Lines     []Line `json:"lines"`
 }
 
-// Booked answers BookShipment.
+// Booked is the result of BookShipment.
 type Booked struct {
 	Carrier  string `json:"carrier"`
 	Tracking string `json:"tracking"`

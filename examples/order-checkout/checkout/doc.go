@@ -1,10 +1,10 @@
-// Package checkout is what the four services and the saga agree on: the order,
-// and the commands that each service offers, with their types.
+// Package checkout is the contract between the four services and the saga: the order, and the
+// commands of each service with their types.
 //
 //	definition ──uses──▶ checkout ◀──serve── order, inventory, payment, shipping
 //
-// It is imported by services, so it imports package contract only. It does not
-// say in which order the commands run; package definition does.
+// Services import it, so of Amends it imports only package contract. The order of the commands
+// is in package definition.
 //
-// Failure looks like an order that Order.Check does not let through.
+// A failure is an order that Order.Check refuses.
 package checkout

@@ -9,8 +9,8 @@ import (
 
 // Order is the input of the saga.
 type Order struct {
-	OrderID    string `json:"order_id"`           // also the saga's id, so that no order is placed twice
-	Scenario   string `json:"scenario,omitempty"` // what the order is meant to show; kept for the audit, no service acts on it
+	OrderID    string `json:"order_id"`           // also the saga's id, so that an order is placed only once
+	Scenario   string `json:"scenario,omitempty"` // what the order demonstrates; for the audit only
 	Customer   string `json:"customer"`
 	Country    string `json:"country"`
 	Card       string `json:"card"`
@@ -22,10 +22,10 @@ type Order struct {
 type Line struct {
 	SKU       string `json:"sku"`
 	Quantity  int64  `json:"quantity"`
-	UnitCents int64  `json:"unit_cents"` // price of one piece
+	UnitCents int64  `json:"unit_cents"` // per piece
 }
 
-// Sum is what the lines cost together, in cents.
+// Sum returns the total price of the lines, in cents.
 func (o *Order) Sum() int64 {
 	var sum int64
 	for _, line := range o.Lines {
@@ -34,15 +34,14 @@ func (o *Order) Sum() int64 {
 	return sum
 }
 
-// Bounds of an order, so that sums stay far from overflow.
+// Limits of an order, so that sums cannot overflow.
 const (
 	MaxLines     = 100
 	MaxQuantity  = 10_000
 	MaxUnitCents = 100_000_000
 )
 
-// Check returns everything that is wrong with the order, joined; nil if it can
-// be placed.
+// Check returns all errors in the order, joined; nil if it can be placed.
 func (o *Order) Check() error {
 	var wrong []error
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }

@@ -3,8 +3,7 @@
 //	service ──▶ Open(path, schema)      one writer at a time, every commit fsynced
 //	audit   ──▶ OpenReadOnly(path)      beside a running service, or after it
 //
-// It knows nothing of sagas: a service of yours opens its database as it always
-// did.
+// It has nothing to do with sagas: your own service opens its database as before.
 //
-// Failure looks like an error with the path of the file.
+// Errors name the path of the file.
 package database

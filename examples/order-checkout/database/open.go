@@ -11,12 +11,12 @@ import (
 	_ "modernc.org/sqlite" // the driver, pure Go
 )
 
-// Open opens the file, creating it if need be, and applies the schema, whose
-// statements must be harmless when they are applied again.
+// Open opens the file, creating it if necessary, and applies the schema, whose statements must be
+// idempotent.
 //
-// A transaction takes the write lock when it begins (immediate), so that two of
-// them wait for each other instead of failing when they meet; and a commit is on
-// disk when it returns (synchronous FULL): a participant answers after it.
+// A transaction takes the write lock when it begins (immediate), so that concurrent transactions
+// wait for each other instead of failing. A commit is on disk when it returns (synchronous FULL),
+// because a participant answers after it.
 func Open(ctx context.Context, path, schema string) (*sql.DB, error) {
 	db, err := open(path, url.Values{
 		"_txlock": {"immediate"},
@@ -32,16 +32,16 @@ func Open(ctx context.Context, path, schema string) (*sql.DB, error) {
 	return db, nil
 }
 
-// OpenReadOnly opens an existing file for reading. It works beside a running
-// service and on a directory that cannot be written to.
+// OpenReadOnly opens an existing file for reading, also while a service uses it or in a directory
+// that is read-only.
 func OpenReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) {
-		// Nobody has it open, and to open it in WAL mode would create files, which
-		// a read-only directory does not allow.
+		// No process has the file open. Opening it in WAL mode would create files, which a
+		// read-only directory does not allow.
 		query.Set("immutable", "1")
 	}
 	db, err := open(path, query)

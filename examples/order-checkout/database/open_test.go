@@ -26,8 +26,8 @@ func notes(t *testing.T, path string) []string {
 	return all
 }
 
-// TestReadOnly reads beside a writer, whose last commit is in the log only, and
-// after it, in a directory that cannot be written to.
+// TestReadOnly reads while a writer has the file open and its last commit is only in the log, and
+// later in a read-only directory.
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.db")

@@ -6,14 +6,13 @@ import (
 	"fmt"
 )
 
-// All runs a query and collects one T per row; fields says where the columns of a
-// row go.
+// All runs a query and returns one T per row; fields returns the destinations of a row's columns.
 func All[T any](ctx context.Context, db *sql.DB, query string, fields func(*T) []any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", query, err)
 	}
-	defer rows.Close() // rows.Err below says what matters
+	defer rows.Close() // rows.Err below reports errors
 	var all []T
 	for rows.Next() {
 		var one T

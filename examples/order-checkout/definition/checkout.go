@@ -7,9 +7,8 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// Checkout opens an order, sets its goods aside, takes the money, hands the
-// parcel to a carrier and confirms. Whatever goes wrong before the carrier has
-// the parcel is taken back, the last step first.
+// Checkout opens an order, reserves the stock, charges the card, books a shipment and confirms the
+// order. If a step before the shipment fails, the completed steps are undone in reverse order.
 var Checkout = saga.MustDefine[checkout.Order]("checkout",
 	saga.Deadline(5*time.Minute),
 	saga.Timeout(10*time.Second),

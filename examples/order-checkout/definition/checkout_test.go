@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite checkout.yaml")
 
-// TestFile: checkout.yaml is Checkout, for those who do not write Go.
+// TestFile: checkout.yaml is the same definition as Checkout, for users of other languages.
 func TestFile(t *testing.T) {
 	const file = "checkout.yaml"
 	if *update {
@@ -86,8 +86,8 @@ func TestNoCarrier(t *testing.T) {
 	}
 }
 
-// TestSilence: nobody knows whether the card was charged, so the charge is undone
-// as well.
+// TestSilence: if charge-card is never answered, the card may have been charged, so the charge is
+// undone as well.
 func TestSilence(t *testing.T) {
 	sagatest.Start(t, Checkout, order).
 		Completed("open-order", checkout.Opened{Number: 7}).

@@ -1,12 +1,9 @@
-// Package definition is the checkout saga: which commands run, in which order,
-// and what takes them back.
+// Package definition is the checkout saga: its commands, their order, and their undos.
 //
 //	open-order ▶ reserve-stock ▶ charge-card ▶ book-shipment ▶ confirm-order
 //	    ◀ cancel     ◀ release      ◀ refund   (no way back)
 //
-// Whoever starts the saga imports it. Services do not: they need package
-// checkout only.
+// Programs that start the saga import it. Services import only package checkout.
 //
-// Failure looks like a panic at start-up with the list of everything that is
-// wrong with the definition.
+// An invalid definition panics at start-up with a list of all its errors.
 package definition

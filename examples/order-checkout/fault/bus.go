@@ -13,27 +13,27 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The cards that provoke faults.
+// Cards that cause faults.
 const (
-	Slow  = "test-slow"  // the answer to the first attempt comes when nobody waits for it any more
-	Crash = "test-crash" // the service dies between its commit and its answer
-	Twice = "test-twice" // the command is on the bus twice
-	Late  = "test-late"  // the command arrives only after its undo
+	Slow  = "test-slow"  // the first attempt is answered after its timeout
+	Crash = "test-crash" // the service crashes between its commit and its answer
+	Twice = "test-twice" // the command is published twice
+	Late  = "test-late"  // the command arrives after its undo
 )
 
 const (
-	// slowness exceeds the timeout of charge-card and the wait behind it.
+	// slowness is longer than the timeout of charge-card and the backoff after it.
 	slowness = 3 * time.Second
-	// lookAgain is how often a command that is held back is looked at.
+	// lookAgain is how often a command that is held back is checked.
 	lookAgain = 250 * time.Millisecond
-	// holdLimit bounds how long a command is held back for an undo that may never
-	// come, or that came before the service was restarted.
+	// holdLimit limits how long a command is held back for an undo that may never come, or that
+	// came before a restart.
 	holdLimit = 20 * time.Second
-	// source marks the copies that this package has put on the bus.
+	// source marks the copies that this package publishes.
 	source = "/order-checkout/fault"
 )
 
-// Bus stands between a service and its bus.
+// Bus wraps the bus of a service.
 type Bus struct {
 	transport.Bus
 	say func(saga contract.SagaID, what string)
@@ -44,23 +44,22 @@ type Bus struct {
 	delayed sync.WaitGroup
 
 	mu    sync.Mutex
-	plans map[string]string // what is going to happen to an answer, by its subject
+	plans map[string]string // the fault planned for an answer, by its subject
 	late  map[contract.SagaID]stage
 }
 
-// stage is how far a charge that arrives after its undo has come.
+// stage is the progress of a charge that is to arrive after its undo.
 type stage int
 
 const (
-	held    stage = iota + 1 // held back
-	undone                   // its undo was answered: it may come now
-	refused                  // it came, and was refused
+	held    stage = iota + 1 // the charge is held back
+	undone                   // its undo was answered: the charge may be delivered
+	refused                  // the charge was delivered and rejected
 )
 
-// New wraps a bus. say is told what goes wrong and when; die is called when the
-// service is to crash: it ends the process, or returns, in which case the bus is
-// dead from then on: nothing comes in and nothing goes out, not even an
-// acknowledgement.
+// New wraps a bus. say is called for each fault. die is called when the service is to crash: it
+// ends the process, or returns; then the bus is dead and passes no message or acknowledgement any
+// more.
 func New(bus transport.Bus, say func(saga contract.SagaID, what string), die func()) *Bus {
 	b := &Bus{
 		Bus: bus, say: say, die: die,
@@ -73,8 +72,7 @@ func New(bus transport.Bus, say func(saga contract.SagaID, what string), die fun
 // Crashed reports whether the service was made to crash.
 func (b *Bus) Crashed() bool { return b.alive.Err() != nil }
 
-// Close waits for answers that are still delayed. It does not close the bus that
-// was wrapped.
+// Close waits for delayed answers. It does not close the wrapped bus.
 func (b *Bus) Close() { b.delayed.Wait() }
 
 // Subscribe implements transport.Bus.
@@ -113,7 +111,7 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	return errs
 }
 
-// plan takes what is going to happen to an answer.
+// plan removes and returns the fault planned for an answer.
 func (b *Bus) plan(answer transport.Envelope) (fault string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,8 +143,7 @@ func (b *Bus) delay(answer transport.Envelope) {
 	})
 }
 
-// let decides what happens to a command on its way in, and reports whether the
-// service gets it now.
+// let applies the faults to an incoming command, and reports whether the service gets it now.
 func (b *Bus) let(ctx context.Context, d transport.Delivery) bool {
 	command := d.Envelope()
 	first := command.Attempt == 1 && d.Redeliveries() <= 0
@@ -171,11 +168,11 @@ func (b *Bus) let(ctx context.Context, d transport.Delivery) bool {
 	return true
 }
 
-// cardOf is the card that is to be charged; "" for any other command.
+// cardOf returns the card of a charge; "" for any other command.
 func cardOf(command *transport.Envelope) string {
 	var charge checkout.Charge
 	if strings.HasSuffix(command.Subject, "."+checkout.ChargeCard.Action()) {
-		_ = json.Unmarshal(command.Data, &charge) // what is wrong with it, the participant will say
+		_ = json.Unmarshal(command.Data, &charge) // the participant reports invalid data
 	}
 	return charge.Card
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// bench is a payment service in memory behind a faulty bus.
+// bench is an in-memory payment service behind a faulty bus.
 type bench struct {
 	t       *testing.T
 	bus     *membus.Bus
@@ -59,7 +59,7 @@ func (b *bench) serve(ctx context.Context) error {
 	return p.Run(ctx, b.faulty)
 }
 
-// command publishes a command about a card.
+// command publishes a charge or a refund of a card.
 func (b *bench) command(card, action string, direction contract.Direction, attempt int) {
 	b.t.Helper()
 	key := contract.Key{Saga: contract.SagaID(card), Birth: 7, Step: "charge-card", Direction: direction}
@@ -82,7 +82,7 @@ func (b *bench) command(card, action string, direction contract.Direction, attem
 	}
 }
 
-// answer waits for an answer, at most d, and says which it is and what.
+// answer waits up to d for an answer, and returns its type and content.
 func (b *bench) answer(d time.Duration) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), d)
@@ -112,7 +112,7 @@ func (b *bench) expectSaid(want ...string) {
 	}
 }
 
-// running runs test beside the service, in virtual time.
+// running runs a test while the service runs, in virtual time.
 func running(t *testing.T, test func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -182,7 +182,7 @@ func TestLate(t *testing.T) {
 	})
 }
 
-// TestLateWithoutUndo: a charge is not held back for ever.
+// TestLateWithoutUndo: a charge is not held back forever.
 func TestLateWithoutUndo(t *testing.T) {
 	running(t, func(b *bench) {
 		b.command(Late, "charge-card", contract.DirectionDo, 1)
@@ -191,8 +191,8 @@ func TestLateWithoutUndo(t *testing.T) {
 	})
 }
 
-// TestCrash: the money is taken, nobody is told, and the service that comes after
-// the crash answers with what the inbox remembers.
+// TestCrash: the card is charged but no answer is sent; after the restart the service sends the
+// answer that the inbox recorded.
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

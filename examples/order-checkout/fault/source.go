@@ -7,7 +7,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// faultySource lets through what Bus.let lets through.
+// faultySource delivers only the commands that Bus.let lets through.
 type faultySource struct {
 	transport.Source
 	bus *Bus
@@ -35,7 +35,7 @@ func (s *faultySource) Receive(ctx context.Context, most int) ([]transport.Deliv
 	}
 }
 
-// mortal is a delivery to a service that may be dead: the dead say nothing.
+// mortal is a delivery that does nothing once the service has crashed.
 type mortal struct {
 	transport.Delivery
 	bus *Bus

@@ -7,26 +7,25 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/database"
 )
 
-// Stock is how much of a product there was, and how much is left.
+// Stock is the initial and the current quantity of a product.
 type Stock struct {
 	SKU             string
 	Initial, OnHand int64
 }
 
-// Entry is one line of the ledger: negative when set aside, positive when put
-// back.
+// Entry is a line of the ledger: negative when reserved, positive when released.
 type Entry struct {
 	Key, OrderID, SKU, At string
 	Quantity              int64
 }
 
-// Books is everything that the service knows, for the audit.
+// Books holds all data of the service, for the audit.
 type Books struct {
 	Stock  []Stock
 	Ledger []Entry
 }
 
-// Read reads the books, in the order in which they were written.
+// Read reads the books in the order in which they were written.
 func Read(ctx context.Context, db *sql.DB) (b Books, err error) {
 	if b.Stock, err = database.All(ctx, db, `SELECT sku, initial, on_hand FROM stock ORDER BY sku`,
 		func(s *Stock) []any { return []any{&s.SKU, &s.Initial, &s.OnHand} }); err != nil {

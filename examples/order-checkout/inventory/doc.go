@@ -1,11 +1,11 @@
-// Package inventory is the service that keeps the stock: it sets goods aside for
-// an order, all of its lines or none, and puts them back.
+// Package inventory is the service for the stock: it reserves the goods of an order, all lines
+// or none, and releases them.
 //
 //	reserve-stock ─▶ on hand − quantity, a line in the ledger
 //	release-stock ─▶ on hand + quantity, a line in the ledger
 //
-// A rejection in the middle of an order needs no cleaning up: what the handler
-// wrote is undone with its transaction, and the inbox keeps the no (I5).
+// A rejection in the middle of an order needs no cleanup: the handler's writes are rolled back
+// with its transaction, and the inbox records the rejection (I5).
 //
-// Failure looks like a rejection that says what is out of stock.
+// A rejection says what is out of stock.
 package inventory

@@ -17,7 +17,7 @@ import (
 //go:embed schema.sql
 var Schema string
 
-// New makes the participant.
+// New returns the participant.
 func New(inbox participant.Inbox[*sql.Tx], options ...participant.Option) *participant.Participant[*sql.Tx] {
 	p := participant.New("inventory", inbox, options...)
 	participant.Handle(p, checkout.ReserveStock, reserve)
@@ -53,8 +53,8 @@ func release(ctx context.Context, tx *sql.Tx, undo contract.Undo[checkout.Reserv
 	return nil
 }
 
-// move takes goods from the shelf (negative) or puts them back, and writes down
-// under which idempotency key.
+// move removes goods from the stock (negative) or adds them, with a ledger entry under the
+// idempotency key.
 func move(ctx context.Context, tx *sql.Tx, order, sku string, quantity int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE stock SET on_hand = on_hand + ? WHERE sku = ?`, quantity, sku); err != nil {
 		return fmt.Errorf("move %d %s for order %s: %w", quantity, sku, order, err)

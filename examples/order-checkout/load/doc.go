@@ -1,12 +1,10 @@
-// Package load is the customers: it places orders and follows each of them to
-// its end.
+// Package load plays the customers: it places orders and follows each to its end.
 //
 //	[]checkout.Order ──▶ client.Start ──▶ client.Get … ──▶ Viewer
 //	                          └─ accepted ──▶ placed.jsonl
 //
-// What was accepted is written down before anything else, so that the audit can
-// ask for it. It does not look into any service.
+// It writes each accepted order to placed.jsonl at once, so that the audit can look for it. It
+// reads no service's database.
 //
-// Failure looks like an error that names the order that could not be placed, or
-// did not end.
+// Errors name the order that could not be placed or did not end.
 package load

@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Viewer is told what happens.
+// Viewer is notified of the progress of orders.
 type Viewer interface {
 	Placed(checkout.Order)
 	Moved(checkout.Order, *transport.Status)
@@ -30,22 +30,21 @@ type Config struct {
 	Client *client.Client
 	Orders []checkout.Order
 	Every  time.Duration // between two orders
-	Placed io.Writer     // gets every accepted order as a line of JSON
+	Placed io.Writer     // gets a JSON line for every accepted order
 	Viewer Viewer
 }
 
 const (
-	// look is how often an open order is looked at.
+	// look is how often an open order is polled.
 	look = 200 * time.Millisecond
-	// most is how many orders are followed at once.
+	// most is the maximum number of orders that are followed at once.
 	most = 512
-	// orderTimeout bounds how long one order may take, all of its attempts and
-	// restarts of everything included.
+	// orderTimeout limits how long one order may take, including attempts and restarts.
 	orderTimeout = 10 * time.Minute
 )
 
-// Run registers the definition, places the orders, and returns when all of them
-// have ended, or ctx has.
+// Run registers the definition, places the orders, and returns when all of them have ended or ctx
+// ends.
 func Run(ctx context.Context, c Config) error {
 	if err := c.register(ctx); err != nil {
 		return err
@@ -68,8 +67,7 @@ func Run(ctx context.Context, c Config) error {
 	return g.Wait()
 }
 
-// register waits for a coordinator and registers the definition. Doing so again
-// changes nothing.
+// register waits for a coordinator and registers the definition. It is idempotent.
 func (c Config) register(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -86,8 +84,8 @@ func (c Config) register(ctx context.Context) error {
 	}
 }
 
-// place starts the saga of an order, however often it takes: the order's id is
-// the saga's, so it is placed once.
+// place starts the saga of an order, retrying until it is accepted. The order's id is the saga's
+// id, so it is placed only once.
 func (c Config) place(ctx context.Context, o checkout.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
@@ -105,7 +103,7 @@ func (c Config) place(ctx context.Context, o checkout.Order) error {
 	return nil
 }
 
-// follow looks at an order until it has ended.
+// follow polls an order until it has ended.
 func (c Config) follow(ctx context.Context, o checkout.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
@@ -117,7 +115,7 @@ func (c Config) follow(ctx context.Context, o checkout.Order) error {
 		switch {
 		case err != nil && ctx.Err() == nil && !errors.Is(err, client.ErrUnavailable):
 			return fmt.Errorf("follow %s: %w", o.OrderID, err)
-		case err != nil: // nobody answers just now
+		case err != nil: // no coordinator answers at the moment
 		case status.AtRest():
 			c.Viewer.Ended(o, status)
 			return nil

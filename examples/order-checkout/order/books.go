@@ -7,31 +7,31 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/database"
 )
 
-// Row is an order as the service's books have it.
+// Row is an order in the service's database.
 type Row struct {
 	OrderID, Scenario, Status, Receipt, Tracking string
 	TotalCents                                   int64
 }
 
-// Line is what was ordered of one product.
+// Line is a product and its quantity in an order.
 type Line struct {
 	OrderID, SKU string
 	Quantity     int64
 }
 
-// Entry is one line of the ledger.
+// Entry is a line of the ledger.
 type Entry struct {
 	Key, OrderID, Status, At string
 }
 
-// Books is everything that the service knows, for the audit.
+// Books holds all data of the service, for the audit.
 type Books struct {
 	Orders []Row
 	Lines  []Line
 	Ledger []Entry
 }
 
-// Read reads the books, in the order in which they were written.
+// Read reads the books in the order in which they were written.
 func Read(ctx context.Context, db *sql.DB) (b Books, err error) {
 	if b.Orders, err = database.All(ctx, db, `SELECT order_id, scenario, status, receipt, tracking, total_cents FROM orders ORDER BY number`,
 		func(r *Row) []any {

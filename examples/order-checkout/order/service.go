@@ -16,7 +16,7 @@ import (
 //go:embed schema.sql
 var Schema string
 
-// New makes the participant.
+// New returns the participant.
 func New(inbox participant.Inbox[*sql.Tx], options ...participant.Option) *participant.Participant[*sql.Tx] {
 	p := participant.New("order", inbox, options...)
 	participant.Handle(p, checkout.OpenOrder, open)
@@ -61,7 +61,7 @@ func confirm(ctx context.Context, tx *sql.Tx, c checkout.Confirmation) (checkout
 	return checkout.Confirmed{Number: number}, note(ctx, tx, c.OrderID, "confirmed")
 }
 
-// note writes down what was done, and under which idempotency key.
+// note adds a ledger entry under the idempotency key.
 func note(ctx context.Context, tx *sql.Tx, id, status string) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO ledger (key, order_id, status) VALUES (?, ?, ?)`,
 		participant.KeyFrom(ctx).String(), id, status)

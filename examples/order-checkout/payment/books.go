@@ -7,30 +7,29 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/database"
 )
 
-// Account is how much money there was on a card, and how much is left, in cents.
+// Account is the initial and the current balance of a card, in cents.
 type Account struct {
 	Card             string
 	Initial, Balance int64
 }
 
-// Entry is one line of the ledger: positive when taken, negative when given
-// back, in cents.
+// Entry is a line of the ledger, in cents: positive when charged, negative when refunded.
 type Entry struct {
 	ID                     int64
 	Key, OrderID, Card, At string
 	Cents                  int64
 }
 
-// Receipt is the receipt that was given for it.
+// Receipt is the receipt of the charge.
 func (e *Entry) Receipt() string { return receipt(e.ID) }
 
-// Books is everything that the service knows, for the audit.
+// Books holds all data of the service, for the audit.
 type Books struct {
 	Accounts []Account
 	Ledger   []Entry
 }
 
-// Read reads the books, in the order in which they were written.
+// Read reads the books in the order in which they were written.
 func Read(ctx context.Context, db *sql.DB) (b Books, err error) {
 	if b.Accounts, err = database.All(ctx, db, `SELECT card, initial, balance FROM account ORDER BY card`,
 		func(a *Account) []any { return []any{&a.Card, &a.Initial, &a.Balance} }); err != nil {

@@ -1,10 +1,10 @@
-// Package payment is the service that takes money from cards and gives it back.
+// Package payment is the service that charges cards and refunds them.
 //
 //	charge-card ─▶ balance − cents, a line in the ledger, a receipt
 //	refund-card ─▶ balance + cents, a line in the ledger
 //
-// It does not know what the money is for. That a charge which comes twice takes
-// the money once is the inbox's affair (I5), not that of the handlers.
+// It does not know what the money is for. The inbox, not the handlers, makes sure that a charge
+// that is delivered twice charges the card once (I5).
 //
-// Failure looks like a rejection: card declined, and why.
+// A rejection says why the card was declined.
 package payment

@@ -17,7 +17,7 @@ import (
 //go:embed schema.sql
 var Schema string
 
-// New makes the participant.
+// New returns the participant.
 func New(inbox participant.Inbox[*sql.Tx], options ...participant.Option) *participant.Participant[*sql.Tx] {
 	p := participant.New("payment", inbox, options...)
 	participant.Handle(p, checkout.ChargeCard, charge)
@@ -45,8 +45,8 @@ func refund(ctx context.Context, tx *sql.Tx, undo contract.Undo[checkout.Charge,
 	return err
 }
 
-// book takes cents from the card, or gives them back if they are negative, and
-// writes down under which idempotency key.
+// book charges cents to the card, or refunds them if negative, with a ledger entry under the
+// idempotency key.
 func book(ctx context.Context, tx *sql.Tx, c checkout.Charge, cents int64, text string) (entry int64, err error) {
 	if _, err := tx.ExecContext(ctx, `UPDATE account SET balance = balance - ? WHERE card = ?`, cents, c.Card); err != nil {
 		return 0, fmt.Errorf("book %d cents on card %s: %w", cents, c.Card, err)

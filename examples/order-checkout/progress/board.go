@@ -16,14 +16,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// openLines is how many open orders a terminal shows.
+// openLines is the maximum number of open orders on a terminal.
 const openLines = 6
 
-// Board is where progress is shown. Its methods may be called from any
-// goroutine.
+// Board displays progress. Its methods are safe for concurrent use.
 type Board struct {
 	w       io.Writer
-	width   func() int // of the terminal; 0: there is none
+	width   func() int // of the terminal; 0 if there is none
 	color   bool
 	started time.Time
 
@@ -34,7 +33,7 @@ type Board struct {
 	total int
 	ended map[contract.Phase]int
 	open  []*line
-	last  time.Time // when the terminal was drawn
+	last  time.Time // when the terminal was last drawn
 	drawn int       // lines of the live region on the screen
 }
 
@@ -44,8 +43,8 @@ type line struct {
 	story string
 }
 
-// New makes a board that writes to w, for total orders. A terminal gets colours,
-// unless NO_COLOR is set, and a live region.
+// New returns a board that writes to w, for total orders. A terminal gets a live region, and
+// colours unless NO_COLOR is set.
 func New(w io.Writer, total int) *Board {
 	b := &Board{w: w, total: total, started: time.Now(), ended: map[contract.Phase]int{}, width: func() int { return 0 }, closed: make(chan struct{})}
 	b.close = sync.OnceFunc(func() { close(b.closed) })
@@ -67,7 +66,7 @@ func New(w io.Writer, total int) *Board {
 	return b
 }
 
-// tick keeps the clock of the live region going while nothing happens.
+// tick redraws the live region, so that its clock advances.
 func (b *Board) tick() {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -85,7 +84,7 @@ func (b *Board) tick() {
 	}
 }
 
-// Placed shows an order that the coordinator has accepted.
+// Placed shows that the coordinator has accepted an order.
 func (b *Board) Placed(o checkout.Order) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,7 +92,7 @@ func (b *Board) Placed(o checkout.Order) {
 	b.draw("", false)
 }
 
-// Moved shows how far an order has come.
+// Moved shows the progress of an order.
 func (b *Board) Moved(o checkout.Order, s *transport.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,14 +113,14 @@ func (b *Board) Ended(o checkout.Order, s *transport.Status) {
 	b.print(b.sign(s.Phase), o, Story(s))
 }
 
-// Say shows something that is worth a line, about a saga or, with "", about none.
+// Say shows a message about a saga, or about none if the id is "".
 func (b *Board) Say(id contract.SagaID, what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.print(b.paint(magenta, "!"), checkout.Order{OrderID: string(id)}, b.paint(magenta, what))
 }
 
-// Close takes the live region off the terminal, and ends the clock.
+// Close removes the live region from the terminal and stops its clock.
 func (b *Board) Close() {
 	b.close()
 	b.mu.Lock()
@@ -130,7 +129,7 @@ func (b *Board) Close() {
 	b.drawn = 0
 }
 
-// print writes a line that stays.
+// print writes a permanent line.
 func (b *Board) print(sign string, o checkout.Order, text string) {
 	name := fmt.Sprintf("%-12s", o.OrderID)
 	if o.Scenario != "" {
@@ -139,7 +138,7 @@ func (b *Board) print(sign string, o checkout.Order, text string) {
 	b.draw(fmt.Sprintf("%5.1fs %s %s %s\n", time.Since(b.started).Seconds(), sign, b.paint(dim, name), text), true)
 }
 
-// erasure takes the live region off the screen.
+// erasure returns the control sequence that removes the live region.
 func (b *Board) erasure() string {
 	if b.drawn == 0 {
 		return ""
@@ -147,8 +146,8 @@ func (b *Board) erasure() string {
 	return fmt.Sprintf("\x1b[%dA\x1b[J", b.drawn)
 }
 
-// draw writes text that stays and, on a terminal, the live region below it, all
-// at once; at most some twenty times a second unless it must.
+// draw writes permanent text and, on a terminal, redraws the live region below it. Unless forced,
+// it draws at most about twenty times a second.
 func (b *Board) draw(text string, must bool) {
 	width := b.width()
 	if width == 0 {
@@ -177,7 +176,7 @@ func (b *Board) draw(text string, must bool) {
 	fmt.Fprint(b.w, out.String())
 }
 
-// summary counts.
+// summary returns the counts in one line.
 func (b *Board) summary() string {
 	ended := 0
 	for _, n := range b.ended {
@@ -197,7 +196,7 @@ func (b *Board) summary() string {
 	return text
 }
 
-// sign is a phase in one character.
+// sign returns a phase as one character.
 func (b *Board) sign(p contract.Phase) string {
 	switch p {
 	case contract.Completed:
@@ -209,7 +208,7 @@ func (b *Board) sign(p contract.Phase) string {
 	}
 }
 
-// Mark paints a text that is good or bad.
+// Mark colours a text as good or bad.
 func (b *Board) Mark(text string, good bool) string {
 	if good {
 		return b.paint(green, text)
@@ -217,7 +216,7 @@ func (b *Board) Mark(text string, good bool) string {
 	return b.paint(red, text)
 }
 
-// The colours of a terminal.
+// Terminal colours.
 const (
 	red     = "31"
 	green   = "32"

@@ -39,8 +39,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// TestPlain: into a pipe there is one line for each thing that happened, without
-// a control character.
+// TestPlain: a pipe gets one line per event and no control characters.
 func TestPlain(t *testing.T) {
 	var out strings.Builder
 	b := New(&out, 2)
@@ -57,7 +56,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// TestTerminal: what was drawn below is taken away again before a line stays.
+// TestTerminal: the live region is removed before a permanent line is written.
 func TestTerminal(t *testing.T) {
 	var out strings.Builder
 	b := New(&out, 2)

@@ -3,8 +3,7 @@
 //	placed · moved · ended · said ──▶ Board ─┬─▶ a terminal: finished orders scroll by, open ones stay below
 //	                                         └─▶ a pipe or file: one line for each that ended
 //
-// It knows the steps of the checkout by name and says them in plain words. It
-// does not ask anybody anything.
+// It translates the names of the checkout's steps into plain words. It makes no requests.
 //
-// Failure looks like an order that is shown as parked.
+// An order that needs an operator is shown as parked.
 package progress

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// words are the steps of the checkout in plain words.
+// words describes the steps of the checkout in plain words.
 var words = map[contract.StepName]struct{ doing, done, undoing, undone, calledOff string }{
 	"open-order":    {"opening", "opened", "cancelling", "cancelled", "cancelled"},
 	"reserve-stock": {"reserving", "reserved", "restocking", "restocked", "reservation called off"},
@@ -18,7 +18,7 @@ var words = map[contract.StepName]struct{ doing, done, undoing, undone, calledOf
 	"confirm-order": {"confirming", "confirmed", "", "", ""},
 }
 
-// Story says what has happened to an order so far.
+// Story describes what has happened to an order so far.
 func Story(s *transport.Status) string {
 	var forward, backward []string
 	for _, step := range s.Steps {
@@ -43,7 +43,7 @@ func Story(s *transport.Status) string {
 		case contract.StepParked:
 			forward = append(forward, w.doing+": waits for an operator")
 		case contract.StepUndone:
-			if step.Result == nil { // nobody knows whether it was done
+			if step.Result == nil { // unknown whether it was done
 				forward = append(forward, w.doing+": no answer")
 				backward = append(backward, w.calledOff)
 				continue
@@ -60,7 +60,7 @@ func Story(s *transport.Status) string {
 	return story
 }
 
-// again says which attempt it was, unless it was the first.
+// again returns the attempt's number as text, "" for the first.
 func again(attempt int) string {
 	if attempt < 2 {
 		return ""

@@ -1,6 +1,5 @@
-// Package script writes the orders that the demo places: of every kind at least
-// one, the rest by chance, the same ones for the same seed; or reads them from a
-// file.
+// Package script generates the orders of the demo, or reads them from a file. It generates at
+// least one order of every kind and the rest at random; the same seed gives the same orders.
 //
 //	seed, n ──▶ Generate ─┐
 //	                      ├──▶ []checkout.Order
@@ -8,6 +7,5 @@
 //
 // It does not place them.
 //
-// Failure looks like a *LineError, which names the line of the file and
-// everything that is wrong in it.
+// A *LineError holds the number of a line in the file and all errors in it.
 package script

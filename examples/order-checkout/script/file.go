@@ -13,32 +13,31 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
 )
 
-// MaxLine bounds a line of an orders file, in bytes.
+// MaxLine is the maximum length of a line in an orders file, in bytes.
 const MaxLine = 64 << 10
 
-// LineError says what is wrong in a line of an orders file.
+// LineError holds the errors of one line of an orders file.
 type LineError struct {
 	Name string // of the file
-	Line int    // from 1
+	Line int    // counted from 1
 	Err  error
 }
 
-// Error is what is wrong with the line; if that is more than one thing, each on a
-// line of its own, indented.
+// Error returns what is wrong with the line; several errors are indented, on a line each.
 func (e *LineError) Error() string {
 	return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, strings.ReplaceAll(e.Err.Error(), "\n", "\n  "))
 }
 
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Read reads orders from a file with one JSON object per line. Empty lines and
-// lines that begin with # do not count. What a line leaves out is filled in: with
-// a scenario, from an order of that kind; total_cents from the lines.
+// Read reads orders from a file with one JSON object per line. It ignores empty lines and lines
+// that begin with #. Missing fields are filled in: from an order of the line's scenario, if it has
+// one, and total_cents from the lines of the order.
 //
-// The error joins one *LineError per line that cannot be an order.
+// The error joins one *LineError per invalid line.
 func Read(name string, r io.Reader) (orders []checkout.Order, err error) {
 	var wrong []error
-	first := map[string]int{} // line of each order id
+	first := map[string]int{} // line number of each order id
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, MaxLine)
 	n := 0
@@ -102,7 +101,7 @@ func decode(text []byte, o checkout.Order) (checkout.Order, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	filled := o.Lines
-	o.Lines = nil // slices are overwritten element by element, and would mix
+	o.Lines = nil // decoding into existing elements would mix the two orders
 	if err := d.Decode(&o); err != nil {
 		return o, fmt.Errorf("is not an order in JSON: %w", err)
 	}

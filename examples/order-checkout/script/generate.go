@@ -7,9 +7,9 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
 )
 
-// Generate writes n orders: each kind once, as far as n goes, the rest by
-// chance, all of it shuffled. The same seed writes the same orders with the same
-// ids, so placing them again changes nothing.
+// Generate returns n shuffled orders: one of each kind, as far as n suffices, and the rest at
+// random. The same seed gives the same orders with the same ids, so placing them again changes
+// nothing.
 func Generate(seed uint64, n int) []checkout.Order {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	kinds := make([]Kind, 0, n)
@@ -28,7 +28,7 @@ func Generate(seed uint64, n int) []checkout.Order {
 	return orders
 }
 
-// draw picks a kind by weight.
+// draw picks a random kind by weight.
 func draw(rng *rand.Rand) Kind {
 	total := 0
 	for _, k := range Kinds {

@@ -8,16 +8,16 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/fault"
 )
 
-// Kind is what an order is meant to show.
+// Kind is a scenario that an order demonstrates.
 type Kind struct {
 	Scenario string
 	Shows    string
-	Outcome  contract.Phase // how the saga ends, unless something else goes wrong as well
-	weight   int            // how often, by chance
+	Outcome  contract.Phase // how the saga ends, unless something else fails as well
+	weight   int            // of a random choice
 	bend     func(*checkout.Order)
 }
 
-// Kinds are all kinds of orders.
+// Kinds lists all kinds of orders.
 var Kinds = []Kind{
 	{"all well", "paid, shipped, confirmed", contract.Completed, 60, func(*checkout.Order) {}},
 	{"out of stock", "inventory says no", contract.Compensated, 10, func(o *checkout.Order) {
@@ -43,7 +43,7 @@ var Kinds = []Kind{
 	}},
 }
 
-// KindOf finds a kind by its scenario.
+// KindOf returns the kind with a scenario's name.
 func KindOf(scenario string) (Kind, bool) {
 	for _, k := range Kinds {
 		if k.Scenario == scenario {
@@ -59,7 +59,7 @@ var (
 	products  = []checkout.Line{{SKU: "chair", UnitCents: 8900}, {SKU: "desk", UnitCents: 24900}, {SKU: "lamp", UnitCents: 3900}, {SKU: "shelf", UnitCents: 11900}}
 )
 
-// order makes an order of the kind.
+// order returns an order of the kind.
 func (k Kind) order(id string, rng *rand.Rand) checkout.Order {
 	customer := customers[rng.IntN(len(customers))]
 	o := checkout.Order{

@@ -5,10 +5,9 @@
 //	payment            SQLite ◀── inbox + handlers ◀──▶ fault.Bus ◀────────▶ NATS
 //	shipping           SQLite ◀── inbox + handlers ◀──▶ Watermill router ◀─▶ NATS
 //
-// It is what the demo starts four times in one process, and what a container
-// starts once. A service of your own needs five lines of it: open the database,
-// make the inbox, connect, make the participant, Run.
+// The demo starts it four times in one process; a container starts it once. Your own service
+// needs five lines of it: open the database, make the inbox, connect, make the participant, Run.
 //
-// Failure looks like an error from Run. A crash that an order asked for is not
-// one: Run starts the service again, as an init system would.
+// Run returns an error if the service fails. A crash that an order causes is not an error: Run
+// starts the service again, as an init system would.
 package service

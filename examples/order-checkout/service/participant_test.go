@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// start makes the participant of a service on a database of its own.
+// start returns the participant of a service with a new database.
 func start(t *testing.T, name string) (*participant.Participant[*sql.Tx], *sql.DB) {
 	t.Helper()
 	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), name+".db"), kinds[name].schema)
@@ -29,7 +29,7 @@ func start(t *testing.T, name string) (*participant.Participant[*sql.Tx], *sql.D
 	return kinds[name].make(inbox), db
 }
 
-// count asks the service's own database.
+// count queries the service's own database.
 func count(t testing.TB, db *sql.DB, query, order string) (n int) {
 	t.Helper()
 	if err := db.QueryRow(query, order).Scan(&n); err != nil {
@@ -63,7 +63,7 @@ func TestInventory(t *testing.T) {
 		Request: func() checkout.Reservation {
 			return checkout.Reservation{OrderID: uuid.NewString(), Lines: []checkout.Line{{SKU: "lamp", Quantity: 1}}}
 		},
-		Rejected: func() checkout.Reservation { // the lamp is there, the globes are not
+		Rejected: func() checkout.Reservation { // the lamp is in stock, the globes are not
 			return checkout.Reservation{OrderID: uuid.NewString(), Lines: []checkout.Line{{SKU: "lamp", Quantity: 1}, {SKU: "globe", Quantity: 4}}}
 		},
 		Effects: func(t testing.TB, r checkout.Reservation) int {

@@ -15,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// inFlight is how many commands the router works on at once.
+// inFlight is the maximum number of commands that the router handles at once.
 const inFlight = 16
 
-// route runs a participant as a handler of a Watermill router, on the connection
-// and the streams of bus.
+// route runs a participant as a handler of a Watermill router, on the connection and the streams of
+// bus.
 func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, logger *slog.Logger) error {
 	log := watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 	on := func(stream transport.Stream) natswatermill.Config {
@@ -30,7 +30,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	}
 	commands := on(transport.Commands)
 	commands.Group, commands.InFlight, commands.AckWait = "shipping", inFlight, ackWait
-	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator does
+	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator makes it
 		return bus.AskConsumer(ctx, name, transport.SubscribeQuery{AckWaitMS: ackWait.Milliseconds(), MaxInFlight: 64 * inFlight})
 	}
 	subscriber, err := natswatermill.NewSubscriber(commands)
@@ -41,12 +41,12 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	if err != nil {
 		return fmt.Errorf("publish answers: %w", err)
 	}
-	defer answers.Close() // every answer was waited for
+	defer answers.Close() // every answer has been acknowledged
 	dead, err := natswatermill.NewPublisher(on(transport.DeadLetters))
 	if err != nil {
 		return fmt.Errorf("publish dead letters: %w", err)
 	}
-	defer dead.Close() // every letter was waited for
+	defer dead.Close() // every dead letter has been acknowledged
 	router, err := message.NewRouter(message.RouterConfig{}, log)
 	if err != nil {
 		return fmt.Errorf("make the router: %w", err)

@@ -25,7 +25,7 @@ import (
 // Names are the four services.
 var Names = []string{"order", "inventory", "payment", "shipping"}
 
-// kind is what differs between the services.
+// kind holds the differences between the services.
 type kind struct {
 	schema string
 	make   func(participant.Inbox[*sql.Tx], ...participant.Option) *participant.Participant[*sql.Tx]
@@ -44,14 +44,14 @@ type Config struct {
 	DataDir string // the database is DataDir/Name/Name.db
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 	Logger  *slog.Logger
-	// Options are added to the participant's: a tracer, for example.
+	// Options are additional options of the participant, for example a tracer.
 	Options []participant.Option
-	// Say is told what goes wrong on purpose.
+	// Say is called for each deliberate fault.
 	Say func(saga contract.SagaID, what string)
-	// Die ends the process when an order asks for a crash. Default: the service
-	// stops as if it had, and is started again.
+	// Die ends the process when an order causes a crash. Default: the service stops as if it had
+	// crashed, and is started again.
 	Die func()
-	// Ready is called whenever the service is about to take commands.
+	// Ready is called each time the service is about to accept commands.
 	Ready func(*natsbus.Bus)
 }
 
@@ -85,7 +85,7 @@ func (c Config) once(ctx context.Context) (crashed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer db.Close() // what counts was committed, and a commit is on disk
+	defer db.Close() // every commit is on disk
 	inbox := sqlinbox.New(db, sqlinbox.SQLite)
 	if err := inbox.Migrate(ctx); err != nil {
 		return false, err
@@ -94,23 +94,23 @@ func (c Config) once(ctx context.Context) (crashed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer bus.Close() // what counts was acknowledged
+	defer bus.Close() // nothing unacknowledged matters
 	options := append([]participant.Option{participant.Logger(c.Logger), participant.AckWait(ackWait)}, c.Options...)
 	p := kinds[c.Name].make(inbox, options...)
 	c.Ready(bus)
 	switch c.Name {
-	case "payment": // where things go wrong on purpose
+	case "payment": // wrapped with deliberate faults
 		faulty := fault.New(bus, c.Say, c.Die)
 		defer faulty.Close()
 		err := p.Run(ctx, faulty)
 		return faulty.Crashed(), err
-	case "shipping": // a service that has a Watermill router already
+	case "shipping": // shows a service that already has a Watermill router
 		return false, route(ctx, p, bus, c.Logger)
 	default:
 		return false, p.Run(ctx, bus)
 	}
 }
 
-// ackWait is how soon the bus delivers a dead service's commands again. It is
-// short so that the demo is; 30 seconds, the default, suit a service better.
+// ackWait is how long the bus waits before it redelivers a dead service's commands. It is short for
+// the demo; services should keep the default of 30 seconds.
 const ackWait = 3 * time.Second

@@ -7,29 +7,29 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/database"
 )
 
-// Parcel is a parcel that a carrier has.
+// Parcel is a parcel that was handed to a carrier.
 type Parcel struct {
 	ID                        int64
 	Key, OrderID, Carrier, At string
 }
 
-// Tracking is the parcel's tracking number.
+// Tracking returns the parcel's tracking number.
 func (p *Parcel) Tracking() string { return tracking(p.Carrier, p.ID) }
 
-// Content is what a parcel holds of one product.
+// Content is a product and its quantity in a parcel.
 type Content struct {
 	Parcel   int64
 	SKU      string
 	Quantity int64
 }
 
-// Books is everything that the service knows, for the audit.
+// Books holds all data of the service, for the audit.
 type Books struct {
 	Parcels  []Parcel
 	Contents []Content
 }
 
-// Read reads the books, in the order in which they were written.
+// Read reads the books in the order in which they were written.
 func Read(ctx context.Context, db *sql.DB) (b Books, err error) {
 	if b.Parcels, err = database.All(ctx, db, `SELECT id, key, order_id, carrier, at FROM parcel ORDER BY id`,
 		func(p *Parcel) []any { return []any{&p.ID, &p.Key, &p.OrderID, &p.Carrier, &p.At} }); err != nil {

@@ -16,7 +16,7 @@ import (
 //go:embed schema.sql
 var Schema string
 
-// New makes the participant.
+// New returns the participant.
 func New(inbox participant.Inbox[*sql.Tx], options ...participant.Option) *participant.Participant[*sql.Tx] {
 	p := participant.New("shipping", inbox, options...)
 	participant.Handle(p, checkout.BookShipment, book)
