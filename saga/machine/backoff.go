@@ -47,8 +47,3 @@ func hash(key contract.Key, attempt int) uint64 {
 	h *= 0x9e3779b97f4a7c15
 	return h ^ h>>29
 }
-
-// key is the idempotency key of one direction of a step.
-func (d *decision) key(i int, dir contract.Direction) contract.Key {
-	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.plan.Steps[i].Name, Direction: dir}
-}

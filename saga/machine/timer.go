@@ -92,3 +92,64 @@ func (d *decision) deadline() {
 	}
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", d.plan.Deadline)})
 }
+
+// pause holds the saga: nothing new is sent, and its timers stand still. What is
+// under way is still answered, and every other decision may be taken; what follows
+// from them waits.
+func (d *decision) pause(ev Event) {
+	d.in.Paused = &Pause{At: d.at, By: ev.By, Reason: ev.Reason}
+}
+
+// resume lets the saga go on with as much time as it had left when it was paused.
+func (d *decision) resume() {
+	held := d.at.Sub(d.in.Paused.At)
+	d.in.Paused = nil
+	if !d.in.Deadline.IsZero() && !d.in.Overdue {
+		d.in.Deadline = d.in.Deadline.Add(held)
+	}
+	for i := range d.in.Steps {
+		side := d.in.Steps[i].Current()
+		side.shift(held)
+		if side.state == SideRetryRequested {
+			d.attempt(i, d.in.Steps[i].Direction()) // at once: until then, what it was parked for may come again and park it
+		}
+	}
+}
+
+// clock is the time by which the saga's timers run.
+func (d *decision) clock() time.Time {
+	if d.in.Paused != nil {
+		return d.in.Paused.At
+	}
+	return d.at
+}
+
+// inTime says why a saga need not be retimed; "": it has to be.
+func inTime(in *Instance, clock time.Duration) Ignored {
+	switch {
+	case !in.Open():
+		return IgnoredEnded
+	case in.Clock == clock:
+		return IgnoredNothing
+	}
+	return ""
+}
+
+// retime moves all times that count from when they were set, so that as much of them is left
+// as before the wall clock was set. A time at which something happened stays what it was, but
+// for that of a pause, from which the timers count.
+func (d *decision) retime(clock time.Duration) {
+	by := clock - d.in.Clock
+	d.in.Clock = clock
+	for i := range d.in.Steps {
+		d.in.Steps[i].Current().shift(by)
+	}
+	if d.in.Paused != nil {
+		paused := *d.in.Paused
+		paused.At = paused.At.Add(by)
+		d.in.Paused = &paused
+	}
+	if !d.in.Deadline.IsZero() && !d.in.Overdue {
+		d.in.Deadline = d.in.Deadline.Add(by)
+	}
+}
