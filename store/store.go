@@ -231,9 +231,9 @@ type ConflictError struct {
 type TombstoneError struct {
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
-	Phase      contract.Phase   // completed, compensated or parked (abandoned)
-	Start      machine.StartSum // checksum of the start, by which a repeated one is recognised; zero: unknown
-	Started    time.Time        // zero: unknown
+	Phase      contract.Phase      // completed, compensated or parked (abandoned)
+	Start      machine.StartDigest // digest of the start, by which a repeated one is recognised; zero: unknown
+	Started    time.Time           // zero: unknown
 	Ended      time.Time
 	Removal    *Removal // set if an operator removed it because it was damaged; nil: removed by retention
 }

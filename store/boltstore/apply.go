@@ -188,7 +188,7 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	}
 	h.birth = old.birth
 	if old.changes == 0 || old.birthSum != h.birthSum {
-		h.birth, e.birth = seq, keys.closing("birth", string(p.id), 0, withSum(p.start, p.birth))
+		h.birth, e.birth = seq, keys.closing("birth", string(p.id), 0, withDigest(p.start, p.birth))
 	}
 	return e
 }

@@ -14,7 +14,7 @@ type birth struct {
 	fingerprint, contentType, traceParent string
 
 	input []byte
-	start machine.StartSum
+	start machine.StartDigest
 }
 
 func encodeBirth(in *machine.Instance) []byte {
@@ -25,13 +25,13 @@ func encodeBirth(in *machine.Instance) []byte {
 	return appendBytes(b, in.Input)
 }
 
-// withSum returns a birth as it is stored: preceded by the sum of the start. Births are compared
-// without the sum, because the sum always stays that of the start.
-func withSum(start machine.StartSum, birth []byte) []byte {
+// withDigest returns a birth as it is stored: preceded by the digest of the start. Births are compared
+// without the digest, because it always stays that of the start.
+func withDigest(start machine.StartDigest, birth []byte) []byte {
 	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
 }
 
-// parseBirth decodes what withSum wrote, and also returns the encoded birth without the sum. The
+// parseBirth decodes what withDigest wrote, and also returns the encoded birth without the digest. The
 // input shares memory with b.
 func parseBirth(b []byte) (out birth, began []byte, err error) {
 	r := reader{b: b}

@@ -18,7 +18,7 @@ type prepared struct {
 	head     head // apply fills in the positions in the journal
 	slim     []byte
 	birth    []byte
-	start    machine.StartSum // of the first change; of a later one with another birth, apply takes it from the first
+	start    machine.StartDigest // of the first change; of a later one with another birth, apply takes it from the first
 	events   [][]byte
 	began    bool // the first event omits what the birth holds
 	results  []given
@@ -43,7 +43,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	}
 	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Discard}
 	if c.Expected == 0 {
-		p.start = machine.SumStart(in.ContentType, in.Input)
+		p.start = machine.DigestStart(in.ContentType, in.Input)
 	}
 	p.results = elsewhere(keys, in, c.Events)
 	if p.slim, err = slim(in, p.results); err != nil {

@@ -97,7 +97,7 @@ func FuzzRecord(f *testing.F) {
 			same(t, "tombstone", s, again, err)
 		}
 		if began, _, err := parseBirth(b); err == nil {
-			again, _, err := parseBirth(withSum(began.start, encodeBirth(&machine.Instance{
+			again, _, err := parseBirth(withDigest(began.start, encodeBirth(&machine.Instance{
 				Fingerprint: began.fingerprint, ContentType: began.contentType, TraceParent: began.traceParent, Input: began.input,
 			})))
 			same(t, "birth", began, again, err)

@@ -238,7 +238,7 @@ func TestCopy(t *testing.T) {
 	path := shop(t, boltstore.Options{}, word)
 	want := told(t, path, boltstore.Options{})
 	from := boltstore.Options{}
-	sum := machine.SumStart("", []byte(`{"card":"`+word+`"}`))
+	digest := machine.DigestStart("", []byte(`{"card":"`+word+`"}`))
 	for _, step := range []struct {
 		name string
 		to   func() *boltstore.Keys
@@ -284,8 +284,8 @@ func TestCopy(t *testing.T) {
 		if found := bytes.Contains(file, []byte(word)); found != (from.Keys == nil) {
 			t.Errorf("%s: the word is found: %v", step.name, found)
 		}
-		if found := bytes.Contains(file, sum[1:]); found != (from.Keys == nil) { // it confirms guesses
-			t.Errorf("%s: the sum of a start is found: %v", step.name, found)
+		if found := bytes.Contains(file, digest[1:]); found != (from.Keys == nil) { // it confirms guesses
+			t.Errorf("%s: the digest of a start is found: %v", step.name, found)
 		}
 		c := open(t, path, from)
 		total := 0
@@ -331,8 +331,8 @@ func TestCopy(t *testing.T) {
 	}
 	for _, id := range []contract.SagaID{"gone-1", "order-2"} {
 		_, err := c.Load(t.Context(), id)
-		if stone, ok := errors.AsType[*store.TombstoneError](err); !ok || stone.Start != sum {
-			t.Errorf("%s has the sum of another start: %v", id, err)
+		if stone, ok := errors.AsType[*store.TombstoneError](err); !ok || stone.Start != digest {
+			t.Errorf("%s has the digest of another start: %v", id, err)
 		}
 	}
 }

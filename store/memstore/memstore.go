@@ -67,7 +67,7 @@ type entry struct {
 type record struct {
 	written []byte
 	state   *machine.Instance // decoded from written; nil until first read
-	start   machine.StartSum
+	start   machine.StartDigest
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
@@ -188,7 +188,7 @@ func (d *data) apply(c *store.Change) error {
 		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: revision}
 	}
 	if r == nil {
-		r = &record{start: machine.SumStart(in.ContentType, in.Input)}
+		r = &record{start: machine.DigestStart(in.ContentType, in.Input)}
 		d.sagas[in.ID] = r
 	}
 	r.written, r.state = append(r.written[:0], state...), nil

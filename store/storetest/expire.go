@@ -47,7 +47,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, time.Time{}, 10, 0, 0)
 	expire(t, s, Epoch.Add(time.Minute+1), time.Time{}, 10, 2, 0)
 	want := store.TombstoneError{
-		Saga: "order-1", Definition: Checkout, Phase: contract.Completed, Start: machine.SumStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
+		Saga: "order-1", Definition: Checkout, Phase: contract.Completed, Start: machine.DigestStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
 	}
 	check := func(s store.Store) {
 		t.Helper()
@@ -74,7 +74,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, Epoch.Add(time.Hour), time.Time{}, 10, 1, 0)
 	_, err := s.Load(t.Context(), "order-3")
 	wantTombstone(t, "abandoned", err, store.TombstoneError{
-		Saga: "order-3", Definition: Checkout, Phase: contract.Parked, Start: machine.SumStart("", abandoned.Instance.Input),
+		Saga: "order-3", Definition: Checkout, Phase: contract.Parked, Start: machine.DigestStart("", abandoned.Instance.Input),
 		Started: Epoch, Ended: abandoned.Instance.Ended,
 	})
 	counts, err := s.Counts(t.Context())
@@ -90,9 +90,9 @@ func testExpire(t *testing.T, h Harness) {
 	testAgain(t, h, s, start)
 }
 
-// testStartSum checks that a tombstone recognises a repeated start and refuses a different one, and
+// testStartDigest checks that a tombstone recognises a repeated start and refuses a different one, and
 // that its checksum is that of the start, whatever is committed later.
-func testStartSum(t *testing.T, h Harness) {
+func testStartDigest(t *testing.T, h Harness) {
 	s := h.Store
 	starts := []struct {
 		id              contract.SagaID
@@ -130,7 +130,7 @@ func testStartSum(t *testing.T, h Harness) {
 			t.Fatalf("%s: %v", start.id, err)
 		}
 		if stone.Start[0] != 1 || !stone.Start.Is(start.contentType, []byte(start.same)) || stone.Start.Is(start.contentType, []byte(start.no)) {
-			t.Errorf("%s: the sum %x of %s; it is that of %s, and not that of %s", start.id, stone.Start, start.input, start.same, start.no)
+			t.Errorf("%s: the digest %x of %s; it is that of %s, and not that of %s", start.id, stone.Start, start.input, start.same, start.no)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"timers/due", testDue},
 		{"definitions/conflicts", testDefinitions},
 		{"expire/tombstones", testExpire},
-		{"expire/the sum of the start stays", testStartSum},
+		{"expire/the digest of the start stays", testStartDigest},
 		{"expire/limits and order", testExpireLimits},
 		{"expire/a removed saga has nothing pending", testRemovedHaveNothingPending},
 		{"damage/what can be read is not removed", testNotDamaged},

@@ -14,23 +14,23 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestStartSumIsGolden: sums are stored, so a version of them never changes. The expected sums were
+// TestStartDigestIsGolden: digests are stored, so a version of them never changes. The expected ones were
 // made without this package: a byte for the version, and the SHA-256 of "j" and the canonical
 // JSON, or of "b", the length of the content type, the content type and the input.
-func TestStartSumIsGolden(t *testing.T) {
-	for _, golden := range []struct{ contentType, input, sum string }{
+func TestStartDigestIsGolden(t *testing.T) {
+	for _, golden := range []struct{ contentType, input, digest string }{
 		{"", `{"id":"order-42","amount":12.50}`, "01354ec3094c0a73db4acbf7bf70569ced62c1ffecdb8430e28d6f72a5fcf392ed"},
 		{"application/json; charset=utf-8", `{ "amount" : 1250e-2, "id" : "order-42" }`, "01354ec3094c0a73db4acbf7bf70569ced62c1ffecdb8430e28d6f72a5fcf392ed"},
 		{"text/plain", `hello`, "0126cf7cf76841c2050fac4ea92723d15868f77845b2019088658a333f967d37af"},
 		{"", `{`, "01559c8713992c3e37d3e27e233403067b76f752bcbf10cf3a643852dbf4d0b386"},
 	} {
-		if got := SumStart(golden.contentType, []byte(golden.input)); hex.EncodeToString(got[:]) != golden.sum {
+		if got := DigestStart(golden.contentType, []byte(golden.input)); hex.EncodeToString(got[:]) != golden.digest {
 			t.Errorf("%s %s: %x", golden.contentType, golden.input, got)
 		}
 	}
 }
 
-// TestJSONByValue: what is summed up.
+// TestJSONByValue: what the digest is of.
 func TestJSONByValue(t *testing.T) {
 	for input, want := range map[string]string{
 		`{ "b" : [ 1 , 2.50 , { } , [ ] ] ,  "a" : null }`: `{"a":null,"b":[1e0,25e-1,{},[]]}`,
@@ -53,7 +53,7 @@ func TestJSONByValue(t *testing.T) {
 		`100e99999999999999999999`: `1e100000000000000000001`, `0.1e-99999999999999999999`: `1e-100000000000000000000`, `100e-100000000000000000000`: `1e-99999999999999999998`,
 	} {
 		c := jsonByValue{in: []byte(input)}
-		if c.value(startSumDepth); string(c.out) != want {
+		if c.value(startDigestDepth); string(c.out) != want {
 			t.Errorf("%s: %s, want %s", input, c.out, want)
 		}
 	}
@@ -92,11 +92,11 @@ func TestStartsAreComparedByValue(t *testing.T) {
 		{"a", `bc`, "ab", `c`, false},
 	} {
 		in := Instance{ContentType: test.a, Input: []byte(test.first)}
-		if in.StartedWith(test.b, []byte(test.second)) != test.same || SumStart(test.a, in.Input).Is(test.b, []byte(test.second)) != test.same {
+		if in.StartedWith(test.b, []byte(test.second)) != test.same || DigestStart(test.a, in.Input).Is(test.b, []byte(test.second)) != test.same {
 			t.Errorf("%s %s and %s %s: %v expected", test.a, test.first, test.b, test.second, test.same)
 		}
 	}
-	if (StartSum{}).Is("", nil) {
+	if (StartDigest{}).Is("", nil) {
 		t.Error("the zero value is that of a start")
 	}
 }
@@ -185,20 +185,20 @@ func exactly(t *rapid.T, raw any) any {
 	return raw
 }
 
-// TestEqualJSONHasOneSum: two spellings of a value have one sum, and so have two values if
+// TestEqualJSONHasOneDigest: two spellings of a value have one digest, and so have two values if
 // they are equal, and only then.
-func TestEqualJSONHasOneSum(t *testing.T) {
+func TestEqualJSONHasOneDigest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := twoSpellings(t, 3)
 		if !json.Valid([]byte(a)) || !json.Valid([]byte(b)) {
 			t.Fatalf("%s, %s", a, b)
 		}
-		if SumStart("", []byte(a)) != SumStart("", []byte(b)) {
+		if DigestStart("", []byte(a)) != DigestStart("", []byte(b)) {
 			t.Errorf("%s and %s are equal", a, b)
 		}
 		other, _ := twoSpellings(t, 1)
 		equal := reflect.DeepEqual(exactly(t, decoded(t, a)), exactly(t, decoded(t, other)))
-		if same := SumStart("", []byte(a)) == SumStart("", []byte(other)); same != equal {
+		if same := DigestStart("", []byte(a)) == DigestStart("", []byte(other)); same != equal {
 			t.Errorf("%s and %s: equal %v, the same %v", a, other, equal, same)
 		}
 	})
@@ -209,37 +209,37 @@ func TestLargeExponentsCostNothing(t *testing.T) {
 	long := strings.Repeat("9", contract.MaxPayload-2)
 	for _, input := range []string{"1e999999999", "1e" + long, "1e-" + long[1:], "[" + strings.TrimSuffix(strings.Repeat("1e999999999,", 1000), ",") + "]"} {
 		c := jsonByValue{in: []byte(input)}
-		if c.value(startSumDepth); len(c.out) > len(input)+2 {
+		if c.value(startDigestDepth); len(c.out) > len(input)+2 {
 			t.Errorf("%.20s: %d bytes became %d", input, len(input), len(c.out))
 		}
 	}
 }
 
-func BenchmarkSumStart(b *testing.B) {
+func BenchmarkDigestStart(b *testing.B) {
 	input := []byte(`{"order":"order-4711","customer":"c-4711","lines":[{"sku":"chair","quantity":4},{"sku":"table","quantity":1}],"total_cents":48900}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		SumStart("", input)
+		DigestStart("", input)
 	}
 }
 
-func FuzzSumStart(f *testing.F) {
+func FuzzDigestStart(f *testing.F) {
 	f.Add(`{"b":[1,2.50,{}],"a":"\u00e9\ud83d\ude00"}`)
 	f.Add(`[1e999999999,-0,10e-99999999999999999999]`)
 	f.Fuzz(func(t *testing.T, input string) {
-		SumStart("", []byte(input))
+		DigestStart("", []byte(input))
 		if !json.Valid([]byte(input)) {
 			return
 		}
 		c := jsonByValue{in: []byte(input)}
-		if !c.value(startSumDepth) {
+		if !c.value(startDigestDepth) {
 			return
 		}
 		if c.space(); len(c.in) > 0 || !json.Valid(c.out) {
 			t.Errorf("%q: %q, and %q is left", input, c.out, c.in)
 		}
 		again := jsonByValue{in: c.out}
-		if again.value(startSumDepth); string(again.out) != string(c.out) {
+		if again.value(startDigestDepth); string(again.out) != string(c.out) {
 			t.Errorf("%q: %q, and then %q", input, c.out, again.out)
 		}
 	})

@@ -12,28 +12,28 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// StartSum tells a start from another one with the same id: two starts are the same when
+// StartDigest tells a start from another one with the same id: two starts are the same when
 // their inputs are equal. JSON (application/json and …+json, whatever their parameters) is
 // equal by value: objects without order, strings by code points, numbers by their exact
 // decimal value. Everything else is equal byte for byte, content type included, and so is
 // what is called JSON and is not.
 //
-// It is the version of the rule, 1, and a SHA-256. It is stored, so what a version sums up
-// never changes. The zero value is that of no start.
-type StartSum [1 + sha256.Size]byte
+// It is the version of the rule, 1, and a SHA-256. It is stored, so what a version makes
+// of a start never changes. The zero value is that of no start.
+type StartDigest [1 + sha256.Size]byte
 
 const (
-	startSumVersion = 1
-	// startSumDepth is how deep JSON may be nested to be compared by value. Beyond it, it is
+	startDigestVersion = 1
+	// startDigestDepth is how deep JSON may be nested to be compared by value. Beyond it, it is
 	// compared byte for byte; no door takes it.
-	startSumDepth = 128
+	startDigestDepth = 128
 )
 
-// SumStart is the sum of a start with an input. An empty content type means application/json.
-func SumStart(contentType string, input []byte) StartSum {
+// DigestStart is the digest of a start with an input. An empty content type means application/json.
+func DigestStart(contentType string, input []byte) StartDigest {
 	c := jsonByValue{in: input, out: append(make([]byte, 0, len(input)+len(input)/4+16), 'j')}
 	var canonical []byte
-	if contract.IsJSON(contentType) && json.Valid(input) && c.value(startSumDepth) {
+	if contract.IsJSON(contentType) && json.Valid(input) && c.value(startDigestDepth) {
 		canonical = c.out
 	} else {
 		contentType = cmp.Or(contentType, "application/json")
@@ -41,14 +41,14 @@ func SumStart(contentType string, input []byte) StartSum {
 		canonical = append(append(canonical, contentType...), input...)
 	}
 	hash := sha256.Sum256(canonical)
-	s := StartSum{startSumVersion}
-	copy(s[1:], hash[:])
-	return s
+	d := StartDigest{startDigestVersion}
+	copy(d[1:], hash[:])
+	return d
 }
 
-// Is reports whether s is the sum of a start with that input.
-func (s StartSum) Is(contentType string, input []byte) bool {
-	return s == SumStart(contentType, input)
+// Is reports whether d is the digest of a start with that input.
+func (d StartDigest) Is(contentType string, input []byte) bool {
+	return d == DigestStart(contentType, input)
 }
 
 // StartedWith reports whether a start with that input is the one of the saga.
@@ -56,7 +56,7 @@ func (in *Instance) StartedWith(contentType string, input []byte) bool {
 	if in.ContentType == contentType && bytes.Equal(in.Input, input) {
 		return true
 	}
-	return SumStart(in.ContentType, in.Input) == SumStart(contentType, input)
+	return DigestStart(in.ContentType, in.Input) == DigestStart(contentType, input)
 }
 
 // jsonByValue writes JSON, which is valid, so that equal values are the same text, and
