@@ -21,11 +21,11 @@ import (
 type cable struct {
 	*membus.Bus
 
-	mute bool // it cannot tell what lies on it
+	mute bool // it cannot report its content
 
 	mu      sync.Mutex
-	plugged chan struct{} // closed: it is plugged in
-	away    bool          // unplugged, it cannot be asked either
+	plugged chan struct{} // closed: plugged in
+	away    bool          // while unplugged it cannot be asked either
 }
 
 func newCable(bus *membus.Bus) *cable { return &cable{Bus: bus, plugged: make(chan struct{})} }
@@ -92,7 +92,7 @@ func (e *cableEnd) Newest(ctx context.Context) (uint64, error) {
 	return e.Source.Newest(ctx)
 }
 
-// overtakes counts what an Observer is told of timers that did not wait.
+// overtakes counts the calls of Observer.TimersOvertook.
 type overtakes struct {
 	refusals
 
@@ -101,8 +101,8 @@ type overtakes struct {
 
 func (o *overtakes) TimersOvertook() { o.n.Add(1) }
 
-// answeredWhileStopped leaves a saga whose first answer lies on the bus and whose attempt has
-// timed out since, with no coordinator running.
+// answeredWhileStopped leaves a saga without a running coordinator: its first answer is on the
+// bus, and its attempt has timed out since.
 func (w *fixture) answeredWhileStopped() {
 	w.t.Helper()
 	asked := make(chan struct{})
@@ -146,7 +146,7 @@ func (w *fixture) nothingTimedOut(id contract.SagaID) {
 	}
 }
 
-// phase is where a saga stands in the store.
+// phase returns a saga's phase in the store.
 func (w *fixture) phase(id contract.SagaID) contract.Phase {
 	w.t.Helper()
 	in, err := w.store.Load(w.t.Context(), id)
@@ -156,9 +156,8 @@ func (w *fixture) phase(id contract.SagaID) contract.Phase {
 	return in.Phase
 }
 
-// A coordinator that starts takes in the answers that lie on the bus before timers run,
-// although they come later than the first look at the timers: whatever was answered in time
-// does not time out.
+// A starting coordinator receives the answers on the bus before timers run, even if they arrive
+// after the first look at the timers. An attempt that was answered in time does not time out.
 func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 	for name, mute := range map[string]bool{"the bus tells": false, "the bus cannot tell": true} {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +168,7 @@ func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 				slow := newCable(w.bus)
 				slow.mute = mute
 				w.start(coordinator.Config{Bus: slow})
-				time.Sleep(coordinator.QuietFor / 2) // virtual: the bus takes a while to hand over what it has
+				time.Sleep(coordinator.QuietFor / 2) // virtual: the bus is slow to deliver
 				slow.plug()
 				time.Sleep(time.Second) // virtual
 				w.expect(w.get("s1"), contract.Completed, "s1 reserve", "s1 charge", "s1 ship")
@@ -179,8 +178,7 @@ func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 	}
 }
 
-// While the bus is away timers wait without bound, and after that for the answers that it
-// brings.
+// While the bus is unreachable timers wait without bound, and then for the answers on it.
 func TestTimersWaitForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -204,8 +202,8 @@ func TestTimersWaitForTheBus(t *testing.T) {
 	})
 }
 
-// An answer that is not taken in delays timers for half a minute and no longer, which is
-// counted; and it delays nothing else.
+// An answer that is never received delays timers for half a minute at most, which is counted, and
+// delays nothing else.
 func TestTimersWaitForAnswersAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -230,7 +228,7 @@ func TestTimersWaitForAnswersAtMost(t *testing.T) {
 	})
 }
 
-// What was given back once does not delay timers, however long it stays away.
+// An answer that was returned once does not delay timers, however long it stays away.
 func TestTimersDoNotWaitForWhatWasGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := membus.New(membus.Options{})
@@ -270,7 +268,7 @@ func TestTimersDoNotWaitForWhatWasGivenBack(t *testing.T) {
 			t.Errorf("an answer lies on the bus, and timers run until %s", at)
 		}
 		time.Sleep(time.Second) // virtual
-		publish()               // which is later than the moment in question
+		publish()               // later than the moment in question
 		if at := until(); !at.IsZero() {
 			t.Errorf("the answer still lies on the bus, and timers run until %s", at)
 		}
@@ -282,7 +280,7 @@ func TestTimersDoNotWaitForWhatWasGivenBack(t *testing.T) {
 			t.Errorf("a later answer lies on the bus, and timers run until %s", at)
 		}
 		take().Ack()
-		time.Sleep(coordinator.MaxBehind) // virtual: the first answer was given back before this question
+		time.Sleep(coordinator.MaxBehind) // virtual: the first answer was returned before this question
 		if at := until(); at.IsZero() || overtook != 1 {
 			t.Errorf("timers run until %s, %d times overtaken", at, overtook)
 		}

@@ -31,7 +31,7 @@ type call struct {
 
 // method describes one kind of request.
 type method struct {
-	query func() any                                              // what the data is decoded into; nil: not decoded here
+	query func() any                                              // what the data is decoded into; nil: it is not
 	given func(data []byte) error                                 // validates how the data was written; may be nil
 	serve func(context.Context, call, func(reply any, err error)) // calls back once, immediately or later
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// costly is a saga whose steps' mappings cost more than a shard evaluates itself.
+// costly defines a saga whose mappings are too expensive for a shard.
 func costly(t testing.TB, name string) *saga.Definition {
 	t.Helper()
 	const with = `{"sku": input.sku, "all": [1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))}`
@@ -45,7 +45,7 @@ func startOf(id contract.SagaID, definition string) coordinator.Input {
 	return in
 }
 
-// what a store holds of sagas, to compare it with another.
+// picture describes sagas in a store, for comparison.
 func picture(t *testing.T, s store.Store, ids ...contract.SagaID) string {
 	t.Helper()
 	var all []any
@@ -67,9 +67,9 @@ func picture(t *testing.T, s store.Store, ids ...contract.SagaID) string {
 	return string(text) + strings.Join(slices.Sorted(slices.Values(pending(t, s))), "\n")
 }
 
-// TestCostlyInputsAreGivenBack: a saga that needs a costly mapping is not decided about, and
-// nothing of it is committed, from that input on; the others of the batch are. With what its
-// mappings make it goes on, and ends up where it would be if they had been evaluated at once.
+// TestCostlyInputsAreGivenBack: a saga that needs an expensive mapping is not decided from that
+// input on, and nothing of that is committed; the other sagas of the batch are. With the evaluated
+// mapping it continues, and ends as if the mapping had been evaluated at once.
 func TestCostlyInputsAreGivenBack(t *testing.T) {
 	def := costly(t, "dear")
 	plain, s := memstore.New(), memstore.New()
@@ -115,8 +115,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 		t.Errorf("the other way round it is otherwise:\n%s", diff)
 	}
 
-	// Of a saga that is there: what came before the costly input is committed, what was
-	// provided before is forgotten.
+	// For an existing saga, what precedes the expensive input is committed, and what was provided
+	// before is forgotten.
 	resume := pause
 	resume.Event.Operation = contract.OperationResume
 	inputs = []coordinator.Input{resume, completed("s1", "stock", "reserve"), pause}
@@ -134,8 +134,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestCostlyConflict: an input that is costly, of a saga that another coordinator has moved,
-// is looked at again.
+// TestCostlyConflict: an expensive input for a saga that another coordinator has moved is decided
+// again.
 func TestCostlyConflict(t *testing.T) {
 	def := costly(t, "dear")
 	s := memstore.New()
@@ -149,7 +149,7 @@ func TestCostlyConflict(t *testing.T) {
 	step(t, e, startOf("s1", "dear"))
 	e.EvaluateBeside(machine.WithinBatch)
 	pause := coordinator.Input{Saga: "s1", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationPause, By: "kim", Reason: "wait"}}
-	step(t, other, pause) // e does not know; of a paused saga nothing is undone, and no mapping is needed
+	step(t, other, pause) // e has not seen it; a paused saga undoes nothing and needs no mapping
 	cancel := pause
 	cancel.Event.Operation = contract.OperationCancel
 	out := step(t, e, cancel, completed("s1", "stock", "reserve"))
@@ -158,13 +158,13 @@ func TestCostlyConflict(t *testing.T) {
 	}
 }
 
-// many is how many sagas are set aside at most in these tests, and manyBytes their data.
+// many bounds the sagas set aside in these tests, manyBytes their data.
 const (
 	many      = 256
 	manyBytes = 1 << 20
 )
 
-// gate lets evaluations through once it is opened.
+// gate blocks evaluations until it is opened.
 type gate struct {
 	open    chan struct{}
 	mu      sync.Mutex
@@ -178,7 +178,7 @@ func (g *gate) wait() {
 	<-g.open
 }
 
-// besides is a fixture with definitions of its own, and a gate before each evaluation.
+// besides returns a fixture with its own definitions and a gate before each evaluation.
 func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) (*fixture, *coordinator.Coordinator, *gate) {
 	t.Helper()
 	w := newFixture(t, membus.Options{})
@@ -202,7 +202,7 @@ func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) 
 	return w, c, g
 }
 
-// leave stops a fixture whose sagas are not all of checkout.
+// leave stops a fixture with sagas of other definitions than checkout.
 func (w *fixture) leave() {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {
@@ -231,9 +231,9 @@ func (w *fixture) beginWith(ctx context.Context, definition string, id contract.
 	return done
 }
 
-// TestCostlyMappingDelaysNobody: while one saga's mapping is evaluated, others are started
-// and end, on the same shard; what comes for that saga meanwhile waits, and is decided in its
-// order; a stop waits for it.
+// TestCostlyMappingDelaysNobody: while one saga's mapping is evaluated, other sagas on the same
+// shard start and end. Inputs for that saga wait, and are decided in order. Shutdown waits for the
+// evaluation.
 func TestCostlyMappingDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, g := besides(t, coordinator.Config{Shards: 1}, costly(t, "dear"))
@@ -280,8 +280,8 @@ func TestCostlyMappingDelaysNobody(t *testing.T) {
 	})
 }
 
-// TestCostlyIsBounded: sagas that wait for their mappings are bounded, each definition leaves
-// room for the others', and what does not fit is refused for now, and taken later.
+// TestCostlyIsBounded: the sagas that wait for mappings are bounded, each definition leaves room
+// for others, and what does not fit is refused for now and accepted later.
 func TestCostlyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &refusals{}
@@ -334,7 +334,7 @@ func TestCostlyIsBounded(t *testing.T) {
 	})
 }
 
-// TestCostlyDataIsBounded: what waits is bounded by its data as well.
+// TestCostlyDataIsBounded: the data of what waits is bounded too.
 func TestCostlyDataIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, g := besides(t, coordinator.Config{Shards: 1}, costly(t, "dear"), costly(t, "costly"))
@@ -357,7 +357,7 @@ func TestCostlyDataIsBounded(t *testing.T) {
 				waiting++
 			}
 		}
-		if waiting < 9 || waiting > 11 { // half of the room, the one that passes it, and another definition's
+		if waiting < 9 || waiting > 11 { // half of the room, the one that exceeds it, and another definition's
 			t.Errorf("%d starts wait", waiting)
 		}
 		close(g.open)
@@ -368,8 +368,8 @@ func TestCostlyDataIsBounded(t *testing.T) {
 	})
 }
 
-// TestCostlyAnswersComeAgain: an answer that does not fit is given back to the bus, and taken
-// later; nothing is lost.
+// TestCostlyAnswersComeAgain: an answer that does not fit is returned to the bus and accepted
+// later; none is lost.
 func TestCostlyAnswersComeAgain(t *testing.T) {
 	const with = `[1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))`
 	later, err := saga.New(saga.Spec{Name: "later", Version: 1, Steps: []saga.Node{
@@ -390,7 +390,7 @@ func TestCostlyAnswersComeAgain(t *testing.T) {
 		if s := w.run("plain"); s.Phase != contract.Completed {
 			t.Errorf("another saga is %s", s.Phase)
 		}
-		time.Sleep(3 * time.Second) // virtual: what does not fit comes again and again
+		time.Sleep(3 * time.Second) // virtual: what does not fit is redelivered repeatedly
 		close(g.open)
 		opened := time.Now()
 		for i := range many {

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// endAndForget brings a saga of checkout to its end and lets retention forget it.
+// endAndForget ends a checkout saga and lets retention remove it.
 func endAndForget(t *testing.T, e *coordinator.Engine, s store.Store, id contract.SagaID) {
 	t.Helper()
 	step(t, e, completed(id, "stock", "reserve"), completed(id, "bank", "charge"), completed(id, "post", "ship"))
@@ -37,8 +37,8 @@ func endAndForget(t *testing.T, e *coordinator.Engine, s store.Store, id contrac
 	}
 }
 
-// What was sent for a saga, and its answers, are not those of a later one with the same
-// id, whatever they say and however they come (I5, I9).
+// Commands sent for a saga, and their answers, never count for a later saga with the same id (I5,
+// I9).
 func TestLaterSagaWithTheSameID(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
@@ -91,7 +91,7 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	}
 }
 
-// A late answer finds the tombstone of the saga that it is to, or of a later one.
+// A late answer meets the tombstone of its own saga, or of a later one.
 func TestLateAnswerAndTombstone(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
@@ -111,8 +111,8 @@ func TestLateAnswerAndTombstone(t *testing.T) {
 	}
 }
 
-// Of two coordinators one still has a saga in its cache that the other one has ended and
-// retention has forgotten. Its revision alone would fit the later saga (I7).
+// One of two coordinators still caches a saga that the other has ended and retention has removed.
+// Its revision alone would fit the later saga (I7).
 func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 	s := memstore.New()
 	stale, other := newEngine(t, s), newEngine(t, s)
@@ -130,8 +130,8 @@ func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 	}
 }
 
-// An id that comes again after its tombstone is a new saga to the participants too: none
-// answers it with what it did for the earlier one (I5).
+// An id reused after its tombstone is a new saga for participants too: none answers with what it
+// did for the earlier one (I5).
 func TestIDAgainAfterItsTombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

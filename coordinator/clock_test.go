@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// watchmaker has a wall clock that can be set, and one that runs evenly.
+// watchmaker has a wall clock that can be set, and a monotonic one.
 type watchmaker struct {
 	began time.Time
 
@@ -45,7 +45,7 @@ func (w *watchmaker) config() coordinator.Config {
 	return coordinator.Config{Clock: w.wall, Running: w.running, Boot: "boot-1"}
 }
 
-// settable is a fixture whose clock can be set.
+// settable runs a test with a fixture whose clock can be set.
 func settable(t *testing.T, story func(t *testing.T, w *fixture, m *watchmaker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -56,7 +56,7 @@ func settable(t *testing.T, story func(t *testing.T, w *fixture, m *watchmaker))
 	})
 }
 
-// silent has nobody answer, and starts a saga.
+// silent stops all services and starts a saga.
 func (w *fixture) silent(id contract.SagaID) {
 	w.t.Helper()
 	w.stopServices()
@@ -88,11 +88,11 @@ func (w *fixture) retimed(id contract.SagaID) (reasons []string) {
 	return reasons
 }
 
-// steps are what is done to a clock.
+// steps are the changes of the clock.
 var steps = map[string]time.Duration{"an hour back": -time.Hour, "an hour forward": time.Hour, "a year forward": 365 * 24 * time.Hour}
 
-// A clock that is set neither shortens nor lengthens what a saga waits for: a timeout of 5 s
-// takes 5 s, and a deadline of an hour an hour. I8 holds, which the fixture checks.
+// Setting the clock neither shortens nor lengthens what a saga waits for: a timeout of 5 s takes 5
+// s, and a deadline of an hour takes an hour. The fixture checks I8.
 func TestClockIsSet(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -122,8 +122,8 @@ func TestClockIsSet(t *testing.T) {
 	}
 }
 
-// What comes between the step and its being noticed goes by the clock as it was, and is
-// retimed with the rest; what begins afterwards is not.
+// What happens between the step and its detection uses the old clock and is retimed with the rest;
+// what happens afterwards is not retimed.
 func TestStartsAroundAStep(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -148,8 +148,8 @@ func TestStartsAroundAStep(t *testing.T) {
 	}
 }
 
-// A step while nothing runs, on one start of the machine, is noticed at the next start; and a
-// coordinator that dies while it retimes is gone on for, without a saga being retimed twice.
+// A step while nothing runs is detected at the next start if the machine was not restarted. If a
+// coordinator dies while it retimes, the next one continues and retimes no saga twice.
 func TestClockIsSetAcrossARestart(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestClockIsSetAcrossARestart(t *testing.T) {
 				if s := &w.load("s1").Steps[0].Do; s.Attempt() != 1 || s.Waiting() {
 					t.Errorf("it has timed out: %+v", s)
 				}
-				// As if it had died behind the marker, with one saga retimed and one not.
+				// As if it had died after the marker, with only one of two sagas retimed.
 				if err := w.stopCoordinator(); err != nil {
 					t.Fatal(err)
 				}
@@ -191,18 +191,18 @@ func TestClockIsSetAcrossARestart(t *testing.T) {
 	}
 }
 
-// Slewing, sleep, and another start of the machine are no steps; nor is one that is undone.
+// Slewing, sleep and a restart of the machine are no steps; nor is a step that is reverted.
 func TestClockIsNotSet(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
 		for range 60 {
-			m.set(100 * time.Millisecond) // a tenth, which no clock is slewed by
+			m.set(100 * time.Millisecond) // a tenth of the interval: far more than slewing
 			time.Sleep(time.Second)       // virtual
 		}
 		if err := w.stopCoordinator(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(24 * time.Hour) // virtual: it is away, and the clock is slewed meanwhile
+		time.Sleep(24 * time.Hour) // virtual: it is stopped while the clock is slewed
 		m.set(80 * time.Second)
 		w.start(m.config())
 		if err := w.stopCoordinator(); err != nil {
@@ -219,7 +219,7 @@ func TestClockIsNotSet(t *testing.T) {
 	})
 }
 
-// A coordinator that notices no steps leaves those alone that were noticed before.
+// A coordinator that does not detect steps keeps those that were detected before.
 func TestClockIsNotWatched(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
@@ -233,7 +233,7 @@ func TestClockIsNotWatched(t *testing.T) {
 	})
 }
 
-// A paused saga has as much time left when it is resumed as when it was paused.
+// A resumed saga has as much time left as when it was paused.
 func TestClockIsSetInAPause(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
@@ -256,8 +256,8 @@ func TestClockIsSetInAPause(t *testing.T) {
 	})
 }
 
-// Retention waits for a day of running time after a step, across restarts, and says so; or
-// until somebody says that the clock is right.
+// After a step retention pauses for a day of running time, across restarts, and reports that,
+// unless an operator confirms the clock.
 func TestRetentionWaitsAfterAStep(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two days of looks at the clock, each second")
@@ -322,8 +322,8 @@ type counter struct {
 
 func (c *counter) ClockSet(time.Duration) { c.steps++ }
 
-// An input that waited while the clock was set counts as of when it came, whichever clock that
-// was told by; so does one that is decided once more after another coordinator's commit.
+// An input that waited while the clock was set counts from when it arrived, whichever clock
+// stamped it; so does one that is decided again after another coordinator's commit.
 func TestInputsOfTheClockBefore(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {

@@ -60,7 +60,7 @@ type Coordinator struct {
 
 	pending     atomic.Pointer[map[outbox.Destination]int] // recent numbers of pending outbox records
 	received    atomic.Int64                               // when the bus last delivered answers, in Unix nanoseconds
-	handing     atomic.Int64                               // since when an answer waits for room in an inbox, in Unix nanoseconds; 0: none
+	handing     atomic.Int64                               // since when an answer waits for an inbox; 0: none
 	handingTo   atomic.Int64                               // index of that shard
 	monitor     *monitor
 	timing      *timing
@@ -367,11 +367,11 @@ func (c *Coordinator) startRefused(limit string, now time.Time) {
 type Stats struct {
 	Sagas          []store.Count          // by definition, version and phase
 	Open           int                    // sagas that have not ended
-	Blocked        int                    // sagas found since the start that cannot move: damaged record, or definition missing; at most MaxBlocked
+	Blocked        int                    // sagas found to be stuck since the start; at most MaxBlocked
 	Standstills    []transport.Standstill // what is stuck
 	OutboxBacklog  int                    // messages that the bus has not accepted
 	OutboxOldest   time.Duration          // how long the oldest of them has waited
-	CacheHits      uint64                 // sagas found since the start that cannot move: damaged, or without definition; at most MaxBlocked
+	CacheHits      uint64                 // since the start
 	CacheMisses    uint64
 	WaitingInputs  int // inputs in the shards' inboxes, or set aside until a mapping is evaluated
 	WaitingCallers int // open wait requests

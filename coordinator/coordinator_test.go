@@ -98,7 +98,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 	})
 }
 
-// I2: the same start twice is one saga; another input is a conflict.
+// I2: starting the same saga twice gives one saga; another input is a conflict.
 func TestStartTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -131,8 +131,7 @@ func TestStartTwice(t *testing.T) {
 	})
 }
 
-// I2: the same start is one whose input is equal, however it is written; the saga keeps the
-// input that came first.
+// I2: starts are the same if their inputs are equal as values; the saga keeps the first input.
 func TestStartAgainByValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -182,7 +181,7 @@ func TestStartAgainByValue(t *testing.T) {
 	})
 }
 
-// I2: a coordinator that stops and starts again goes on where it was.
+// I2: a coordinator that is restarted continues where it stopped.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -210,8 +209,7 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// I2: a bus that forgets everything it accepted costs latency, no saga and no
-// attempt.
+// I2: a bus that forgets everything costs latency, but no saga and no attempt.
 func TestBusForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -242,8 +240,8 @@ func TestBusForgets(t *testing.T) {
 	})
 }
 
-// Faults of every kind on the bus; every saga ends, every step's effect is there
-// once or taken back.
+// With all kinds of faults on the bus, every saga ends, and every step's effect exists once or is
+// undone.
 func TestFaultyBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, healed := 0, atomic.Bool{}
@@ -307,8 +305,7 @@ func TestFaultyBus(t *testing.T) {
 	})
 }
 
-// I9: what cannot be understood ends in the dead letters, with the reason, and
-// nobody else notices.
+// I9: an invalid event becomes a dead letter with the reason, and affects nobody else.
 func TestBadEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -360,7 +357,7 @@ func TestBadEvents(t *testing.T) {
 	})
 }
 
-// I9, I10: bad requests cost their sender a clear error.
+// I9, I10: an invalid request gives its sender a clear error.
 func TestBadRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -418,8 +415,8 @@ func TestBadRequests(t *testing.T) {
 	})
 }
 
-// TestRefusedStartsTakeTurns: the more are refused, the later the next one is told to
-// come back, and the first one soon.
+// TestRefusedStartsTakeTurns: the first refused caller is told to retry soon, and each further one
+// later.
 func TestRefusedStartsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -451,7 +448,7 @@ func TestRefusedStartsTakeTurns(t *testing.T) {
 		if last < 4*time.Second || last > 6*time.Second {
 			t.Errorf("the 5,000th at once is told to wait %s, and a thousand are let in a second at least", last)
 		}
-		time.Sleep(time.Second) // virtual, in the bubble of synctest: the present second is not in the rate
+		time.Sleep(time.Second) // virtual: the current second is not in the rate
 		if o := w.overview(); o.RefusedPerSecond != 500.1 || !maps.Equal(seen.by, map[string]int{coordinator.LimitOpen: 5001}) {
 			t.Errorf("5,001 starts were refused, and it counts %v, %v a second", seen.by, o.RefusedPerSecond)
 		}
@@ -459,8 +456,8 @@ func TestRefusedStartsTakeTurns(t *testing.T) {
 	})
 }
 
-// Starts are refused while the bus is behind with what was accepted, and taken
-// again afterwards (I10).
+// Starts are refused while the bus is behind with accepted messages, and accepted again afterwards
+// (I10).
 func TestStartsWaitForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
@@ -493,7 +490,7 @@ func TestStartsWaitForTheBus(t *testing.T) {
 	})
 }
 
-// A caller that waits is told when the coordinator stops, and need not find out.
+// Waiting callers are told when the coordinator stops.
 func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

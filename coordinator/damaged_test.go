@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// lines is a log that may be read while it is written.
+// lines is a log that can be read while it is written.
 type lines struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -36,7 +36,7 @@ func (l *lines) String() string {
 	return l.Buffer.String()
 }
 
-// remove asks for the removal of a damaged saga.
+// remove requests the removal of a damaged saga.
 func (w *fixture) remove(id string, data string) (*transport.Status, *transport.Envelope) {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
@@ -55,9 +55,9 @@ func (w *fixture) remove(id string, data string) (*transport.Status, *transport.
 	return &s, e
 }
 
-// A damaged saga is removed by somebody and for a reason: it is not blocked any more,
-// nothing stands still on its account, nothing more is sent for it, and what is answered
-// late harms nobody. Its id stays taken. One that can be read is not removed.
+// A removal of a damaged saga needs an operator and a reason. Afterwards the saga is not blocked,
+// causes no standstill, sends nothing, and late answers do no harm. Its id stays taken. A readable
+// saga is not removed.
 func TestDamagedSagaIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -79,7 +79,7 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 		}
 		var said lines
 		c := w.start(coordinator.Config{Logger: slog.New(slog.NewJSONHandler(&said, nil))})
-		time.Sleep(18 * time.Second) // virtual, in the bubble of synctest: its first attempt has timed out
+		time.Sleep(18 * time.Second) // virtual: its first attempt has timed out
 		start("well")
 		stands := func() bool {
 			return slices.ContainsFunc(c.Standstills(), func(s transport.Standstill) bool { return s.Kind == transport.StandsSagas })
@@ -105,7 +105,7 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 		if o := w.overview(); o.Blocked != 0 || o.Open != 1 {
 			t.Errorf("right after it %d are blocked of %d", o.Blocked, o.Open)
 		}
-		w.services()            // which answer what was sent of it before
+		w.services()            // they answer what was sent for it before
 		time.Sleep(time.Minute) // virtual
 		if o := w.overview(); o.Blocked != 0 || o.Open != 0 || stands() {
 			t.Errorf("after it was removed %d are blocked of %d: %v", o.Blocked, o.Open, c.Standstills())

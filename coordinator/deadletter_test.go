@@ -38,9 +38,9 @@ func (l *letters) seen() []string {
 	return slices.Clone(l.classes)
 }
 
-// A step that was rejected and is reported as completed has left an effect that nobody
-// takes back: a dead letter of a class of its own, also when the saga has ended. The other
-// order is a late answer like any other.
+// A step that was rejected and is then reported as completed has left an effect that nobody
+// undoes: that is a dead letter with its own class, even if the saga has ended. In the reverse
+// order the answer is just late.
 func TestContradictingAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -70,8 +70,8 @@ func TestContradictingAnswers(t *testing.T) {
 	})
 }
 
-// Whatever matches is purged, what matches nothing or everything by mistake is refused, and
-// the log says who did it.
+// A purge removes what matches. A filter that matches nothing, or everything by mistake, is
+// refused. The log says who purged.
 func TestPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -136,8 +136,8 @@ func TestPurge(t *testing.T) {
 	})
 }
 
-// A saga whose answers come twice as often as it can be logged: the log has the first line
-// of a kind, and not one for each message (I10).
+// If a saga's answers come twice, faster than they can be logged, the log has the first line of a
+// kind, not one per message (I10).
 func TestLogOfDeadLettersIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

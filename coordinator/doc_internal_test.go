@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The way of a change in doc.go names functions that there are, each called by the one that it is
-// listed under, and few of them.
+// The functions listed in doc.go as the path of a change exist, each is called by the one it is
+// listed under, and they are few.
 func TestTheWayOfAChangeIsTrue(t *testing.T) {
 	bodies := map[string]string{}
 	files, err := os.ReadDir(".")

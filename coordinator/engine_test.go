@@ -69,9 +69,8 @@ func pending(t *testing.T, s store.Store) (ids []string) {
 	return ids
 }
 
-// What a coordinator sends is mostly what follows from the rest, so that a store that
-// abridges it (outboxpb) keeps at most half: ids, reply subjects and sources are of the
-// form that is left out.
+// Most of a sent message follows from other data, so a store that abridges it (outboxpb) keeps at
+// most half: ids, reply subjects and sources have the form that is omitted.
 func TestPendingIsMostlyAbridged(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
@@ -102,8 +101,8 @@ func TestPendingIsMostlyAbridged(t *testing.T) {
 	}
 }
 
-// One batch: several sagas and several events of one saga are one commit, and a
-// ref that is discarded in the batch that enqueues it is never recorded.
+// In one batch, several sagas and several events of one saga are one commit. A record that is
+// discarded in the batch that enqueues it is never stored.
 func TestBatchIsOneCommit(t *testing.T) {
 	s := memstore.New()
 	commits := 0
@@ -124,7 +123,7 @@ func TestBatchIsOneCommit(t *testing.T) {
 	}
 }
 
-// The command carries what docs/WIRE.md promises.
+// The command carries what docs/WIRE.md specifies.
 func TestCommandEnvelope(t *testing.T) {
 	e := newEngine(t, memstore.New())
 	out := step(t, e, start("a"))
@@ -145,8 +144,8 @@ func TestCommandEnvelope(t *testing.T) {
 	}
 }
 
-// Deduplication knows a message again, whichever engine says it and whatever it said
-// before, and nobody else knows it.
+// The DedupID of a message is always the same, whichever engine computes it and whatever it
+// computed before, and cannot be guessed.
 func TestDedupID(t *testing.T) {
 	id := func(e *coordinator.Engine) string { return step(t, e, start("a")).Enqueued[0].Envelope.DedupID }
 	one, other := newEngine(t, memstore.New()), newEngine(t, memstore.New())
@@ -166,14 +165,14 @@ func TestDedupID(t *testing.T) {
 	}
 }
 
-// A saga is remembered for as long as it is open: its input and its results are not kept
-// in memory once it has ended.
+// A saga is cached only while it is open: its input and results do not stay in memory once it has
+// ended.
 func TestEndedIsNotRemembered(t *testing.T) {
 	e := newEngine(t, memstore.New())
 	remembered := func(out coordinator.Output) func() bool {
 		is := weak.Make(out.Results[0].Instance)
 		return func() bool {
-			step(t, e, start("another")) // an engine keeps what its last step needed for the next one
+			step(t, e, start("another")) // an engine keeps the scratch of its last step
 			runtime.GC()
 			return is.Value() != nil
 		}
@@ -193,8 +192,8 @@ func TestEndedIsNotRemembered(t *testing.T) {
 	}
 }
 
-// I7: two engines on one store, each with a stale cache: every event counts
-// once, whoever comes first.
+// I7: with two engines on one store, each with a stale cache, every event counts once, whichever
+// engine is first.
 func TestTwoEngines(t *testing.T) {
 	s := memstore.New()
 	a, b := newEngine(t, s), newEngine(t, s)
@@ -214,8 +213,7 @@ func TestTwoEngines(t *testing.T) {
 	}
 }
 
-// A conflict of one saga does not concern the others of the batch, and does not
-// repeat them.
+// A conflict of one saga neither affects nor repeats the others of the batch.
 func TestConflictConcernsOneSaga(t *testing.T) {
 	s := memstore.New()
 	conflicts := 3
@@ -245,7 +243,7 @@ func TestConflictConcernsOneSaga(t *testing.T) {
 	}
 }
 
-// I1: nothing may be spoken of when the commit failed.
+// I1: nothing may be revealed if the commit failed.
 func TestBrokenCommit(t *testing.T) {
 	s := memstore.New()
 	s.Hooks.Before = func([]store.Change) ([]error, error) { return nil, errors.New("no space left on device") }

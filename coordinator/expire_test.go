@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// backlog is a store with ended sagas that are all due; forgetting a slice of them
-// takes a while.
+// backlog is a store with ended sagas that are all due. Removing a slice of them takes a while.
 type backlog struct {
 	store.Store
 	left, largest int
@@ -27,8 +26,8 @@ func (b *backlog) Expire(_ context.Context, _, _ time.Time, limit int) (removed,
 	return n, 0, nil
 }
 
-// Retention comes second: what is behind goes in small slices, with rests that leave
-// the store to the sagas that are under way, and all of it goes.
+// Retention has low priority: it works in small slices with rests that leave the store to active
+// sagas, and finishes nevertheless.
 func TestRetentionRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slices = 50
@@ -48,19 +47,18 @@ func TestRetentionRests(t *testing.T) {
 	})
 }
 
-// When a tenth of the time has not been enough for an hour, more sagas end than that
-// lets retention forget: then it takes half.
+// If a tenth of the time has not been enough for an hour, retention takes half.
 func TestRetentionBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const takes = time.Second
-		late := 3600 // slices that half of the time forgets in two hours
+		late := 3600 // slices that half of the time removes in two hours
 		b := &backlog{left: late * expireSlice, takes: takes}
 		c := &Coordinator{config: Config{Store: b, Clock: time.Now}, timing: &timing{clock: &clock{}}}
 		began := time.Now()
 		if err := c.expireAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// In the first hour 360, and then the rest at two seconds each.
+		// 360 in the first hour, and then the rest at two seconds each.
 		if took, most := time.Since(began), 3*time.Hour; took > most || took < 2*time.Hour {
 			t.Errorf("forgetting what is behind took %s, want between 2h and %s of virtual time", took, most)
 		}

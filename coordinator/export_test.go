@@ -7,7 +7,7 @@ import (
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 )
 
-// FillWaiters makes c hold as many wait requests of a caller as it may, until undo is called.
+// FillWaiters uses up the wait requests that c allows a caller, until undo is called.
 func FillWaiters(c *Coordinator, caller string) (undo func()) {
 	var all []*projection.Waiter
 	for {
@@ -24,20 +24,20 @@ func FillWaiters(c *Coordinator, caller string) (undo func()) {
 	}
 }
 
-// Load has c read the definitions that are stored, as Run does: it serves requests then that need
-// nothing else.
+// Load makes c read the stored definitions, as Run does. Then c serves requests that need nothing
+// else.
 func Load(ctx context.Context, c *Coordinator) error { return c.definitions.load(ctx) }
 
-// BeforeEvaluating has every evaluation beside the shards wait for before. Call it before Run.
+// BeforeEvaluating calls before ahead of every evaluation outside the shards. Call it before Run.
 func BeforeEvaluating(c *Coordinator, before func()) { c.evaluators.before = before }
 
-// BoundAside lets a coordinator set aside so many sagas, with so many bytes of data, at most.
-// Call it before Run.
+// BoundAside bounds the sagas, and their bytes, that a coordinator may set aside. Call it before
+// Run.
 func BoundAside(c *Coordinator, sagas, bytes int) {
 	c.evaluators.most, c.evaluators.full = sagas, bytes
 }
 
-// Bounds of the wait for answers.
+// Bounds of waiting for answers.
 const (
 	MaxBehind = maxBehind
 	QuietFor  = quietFor

@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// Several timers that are due at once are fired one after the other: each is an event of its
-// own that names it, all are committed together, and a later one sees what an earlier one did.
+// Several due timers are fired one after the other: each is an event that names the timer, all are
+// committed together, and each sees the effects of the earlier ones.
 func TestTimersFireOneByOne(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// large makes a saga with as much in it as there may be: steps, results, reasons.
+// large returns a saga with as much content as given: steps, results, reasons.
 func large(t *testing.T, steps, result, reason int, input []byte, contentType string) (*saga.Definition, *machine.Instance) {
 	t.Helper()
 	var text strings.Builder
@@ -40,7 +40,7 @@ func large(t *testing.T, steps, result, reason int, input []byte, contentType st
 	return def, in
 }
 
-// sent is a value as a reply has it, written by encoding/json.
+// sent returns a value as encoded in a reply by encoding/json.
 func sent(t *testing.T, v any) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -52,8 +52,8 @@ func sent(t *testing.T, v any) []byte {
 	return b.Bytes()
 }
 
-// TestStatusFits: however large a saga is, its status is one that a bus carries, sizes
-// counted as they are sent; what fits is whole, and of what does not it says so (I10, I12).
+// TestStatusFits: however large a saga is, its status fits a bus message as encoded. A status that
+// fits is complete; one that does not says what is left out (I10, I12).
 func TestStatusFits(t *testing.T) {
 	const carried = 661_461 - 16_384 - 1024 // see docs/WIRE.md
 	quotes := []byte(`["` + strings.Repeat(`",`+`"`, (contract.MaxPayload-4)/3) + `"]`)
@@ -100,8 +100,8 @@ func TestStatusFits(t *testing.T) {
 	}
 }
 
-// TestOthersFit: sagas in lists and watches are short enough that a whole page of a watch
-// fits, and dead letters leave out what does not.
+// TestOthersFit: sagas in lists and watches are shortened so that a whole page of a watch fits,
+// and dead letters leave out data that does not.
 func TestOthersFit(t *testing.T) {
 	def, in := large(t, 1, 0, 1024, nil, "")
 	in.Cause = &machine.Cause{Kind: machine.CauseOperator, By: in.Paused.By, Reason: in.Paused.Reason}

@@ -46,8 +46,8 @@ var (
 		saga.Pivot("ship", saga.Do(ship)))
 )
 
-// fixture is a whole system in one process and in virtual time: bus, store,
-// coordinator and three services, whose answers the test decides.
+// fixture is a complete system in one process and in virtual time: bus, store, coordinator and
+// three services, whose answers the test decides.
 type fixture struct {
 	t     *testing.T
 	bus   *membus.Bus
@@ -57,7 +57,7 @@ type fixture struct {
 	mu        sync.Mutex
 	ledger    []string // what the services did, in order
 	decide    func(action string, attempt int) error
-	diskError error // what the next commit fails with
+	diskError error // the error of the next commit
 
 	stopCoordinator func() error
 	stopServices    func()
@@ -69,7 +69,7 @@ func newFixture(t *testing.T, options membus.Options) *fixture {
 	return w
 }
 
-// fixtureWithout is a fixture without a coordinator.
+// fixtureWithout returns a fixture without a coordinator.
 func fixtureWithout(t *testing.T, options membus.Options) *fixture {
 	w := &fixture{t: t, bus: membus.New(options), store: memstore.New(), decide: func(string, int) error { return nil }}
 	w.store.Hooks.Before = func([]store.Change) ([]error, error) {
@@ -157,7 +157,7 @@ func (w *fixture) act(ctx context.Context, action string) error {
 	return nil
 }
 
-// when sets what the services do from now on.
+// when sets how the services answer from now on.
 func (w *fixture) when(decide func(action string, attempt int) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,8 +177,8 @@ func (w *fixture) close() {
 	w.everythingFolds()
 }
 
-// everythingFolds checks I8 for every saga in the store, and that no ended saga
-// has anything pending.
+// everythingFolds checks I8 for every saga in the store, and that ended sagas have nothing
+// pending.
 func (w *fixture) everythingFolds() {
 	w.t.Helper()
 	ctx := context.Background()
@@ -257,7 +257,7 @@ func (w *fixture) expect(s *transport.Status, phase contract.Phase, ledger ...st
 	}
 }
 
-// overview is what the coordinator tells at a glance.
+// overview returns the coordinator's overview.
 func (w *fixture) overview() (o transport.Overview) {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
@@ -272,7 +272,7 @@ func (w *fixture) overview() (o transport.Overview) {
 	return o
 }
 
-// refusals is an Observer of starts that are refused: how many for each limit.
+// refusals is an Observer that counts refused starts by limit.
 type refusals struct {
 	mu sync.Mutex
 	by map[string]int

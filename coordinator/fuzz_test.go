@@ -21,17 +21,16 @@ var apiMethods = []string{
 	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun, transport.APIOrphans,
 }
 
-// callersFault are the codes that a request may be refused with while nothing is
-// wrong with the coordinator. Internal is not among them.
+// callersFault are the codes of refusals that may occur while nothing is wrong with the
+// coordinator. Internal is not among them.
 var callersFault = map[transport.Code]bool{
 	"": true, transport.CodeInvalidArgument: true, transport.CodeNotFound: true, transport.CodeAlreadyExists: true,
 	transport.CodeFailedPrecondition: true, transport.CodeResourceExhausted: true,
 }
 
-// FuzzRequest puts arbitrary requests to a running coordinator. Each is answered
-// within a second, with JSON or with a code that says it is the caller's fault and
-// a reason of bounded length; and the next caller is served as if nothing had
-// been (I9).
+// FuzzRequest sends arbitrary requests to a running coordinator. Each is answered within a second,
+// with JSON or with a code from callersFault and a bounded reason, and the next caller is served
+// normally (I9).
 func FuzzRequest(f *testing.F) {
 	f.Add(uint8(0), "order-1", "checkout", 1, []byte(`{"sku":"A"}`))
 	f.Add(uint8(0), "order-1", "checkout", 0, []byte(`{"sku":"B"}`))
@@ -56,7 +55,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		answer(ctx, t, c, name, request)
 		known := answer(ctx, t, c, transport.APIGet, &transport.Envelope{Saga: "known"})
-		if known.Code == string(transport.CodeNotFound) { // a method or its timeouts have ended it, and it is forgotten
+		if known.Code == string(transport.CodeNotFound) { // a method or its timeouts have ended it, and it was removed
 			known = answer(ctx, t, c, transport.APIStart, startKnown())
 		}
 		if known.Code != "" && known.Code != string(transport.CodeResourceExhausted) {
@@ -69,7 +68,7 @@ func startKnown() *transport.Envelope {
 	return &transport.Envelope{Saga: "known", Definition: checkout.Ref(), Data: []byte(`{"sku":"A"}`)}
 }
 
-// alone is a coordinator with one saga, called known, and no participants.
+// alone returns a coordinator with one saga, called known, and no participants.
 func alone(f *testing.F) *coordinator.Coordinator {
 	f.Helper()
 	bus := membus.New(membus.Options{Retain: 10})
@@ -116,8 +115,8 @@ func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, metho
 	return reply
 }
 
-// FuzzReadAnswer: whatever comes on the events stream is an answer whose saga,
-// step and attempt are those of its subject, or a dead letter of a known class.
+// FuzzReadAnswer: anything on the events stream is either an answer for the saga, step and attempt
+// in its subject, or a dead letter of a known class.
 func FuzzReadAnswer(f *testing.F) {
 	f.Add("saga.event.stock.order-1.7.reserve.do.1", transport.TypeCompleted, "", []byte(`{"shelf":"A"}`))
 	f.Add("saga.event.stock.order-1.7.reserve.undo.2", transport.TypeFailed, "closed", []byte("why"))

@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// BenchmarkHandle is what hot requests cost as they come over the bus: a status, and a start of a
-// saga that is there.
+// BenchmarkHandle measures frequent requests over the bus: a status, and a start of an existing
+// saga.
 func BenchmarkHandle(b *testing.B) {
 	bus := membus.New(membus.Options{Retain: 10})
 	c, err := coordinator.New(coordinator.Config{Store: memstore.New(), Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler)})

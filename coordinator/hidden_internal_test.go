@@ -8,8 +8,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// A participant may have written what a parked step says, unless the step was never asked
-// for; what the bus, the clock or an operator says is nobody's secret.
+// The reason of a parked step may come from a participant, unless the step was never requested.
+// Reasons from the bus, the clock or an operator are not secret.
 func TestWhoWroteAReason(t *testing.T) {
 	parked := func(attempt int) *machine.Instance {
 		side := newSide(t, contract.DirectionDo, machine.SideData{State: machine.SideParkedUnknown, Parked: time.Unix(1, 0), Attempt: attempt, Reason: "why"})

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// spans is a Tracer that keeps what it is told.
+// spans is a Tracer that records its calls.
 type spans struct {
 	mu  sync.Mutex
 	all []coordinator.Transition
@@ -32,8 +32,8 @@ func (s *spans) Transition(t coordinator.Transition) {
 	s.all = append(s.all, t)
 }
 
-// TestHiddenReasons: what participants gave as reasons is in no log and no span, alone or
-// within a reason of ours; what people gave, and what is ours, is.
+// TestHiddenReasons: reasons from participants appear in no log and no span, neither alone nor
+// within another reason; reasons from operators and from the coordinator do.
 func TestHiddenReasons(t *testing.T) {
 	const theirs = "card 4111-1111"
 	for _, hide := range []bool{false, true} {
@@ -70,7 +70,7 @@ func TestHiddenReasons(t *testing.T) {
 				}
 				return nil
 			})
-			w.run("s2") // parked when its attempts are used up, by the last answer
+			w.run("s2") // parked by the last answer, when its attempts are used up
 			if err := w.stopCoordinator(); err != nil {
 				t.Fatal(err)
 			}

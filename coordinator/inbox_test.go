@@ -14,12 +14,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// from is work that came from a participant; "" is a start, a timer or a request.
+// from returns work from a participant; "" is a start, a timer or a request.
 func from(participant string, n int) work {
 	return work{input: Input{Event: machine.Event{Participant: participant, Attempt: n}}}
 }
 
-// A participant that floods a shard delays itself: what others send is in the next turn
+// A participant that floods a shard delays only itself: inputs of others are in the next turn
 // (I10).
 func TestTakesTurns(t *testing.T) {
 	b := newInbox(1000)
@@ -43,8 +43,8 @@ func TestTakesTurns(t *testing.T) {
 	}
 }
 
-// Against a model: nothing is lost or doubled, each class keeps its order, a class is never
-// passed over twice in a row, and the bounds hold: of the whole, and half of it for each.
+// Compared with a model: nothing is lost or duplicated, each class keeps its order, no class is
+// skipped twice in a row, and the bounds hold, both the total and half of it per class.
 func TestInboxIsFairAndComplete(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 12).Draw(t, "most")
@@ -91,8 +91,8 @@ func TestInboxIsFairAndComplete(t *testing.T) {
 	})
 }
 
-// Who puts waits for room, and goes before who offers; it ends with its context, and with
-// the inbox. What is in it is taken all the same.
+// put waits for room and has priority over offer. It ends with its context or when the inbox
+// closes; what is in the inbox can still be taken.
 func TestPutWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInbox(4)
@@ -154,7 +154,7 @@ func TestPutWaits(t *testing.T) {
 	})
 }
 
-// An input costs no allocation on its way (the hot path).
+// An input allocates nothing on its way through the inbox (hot path).
 func TestInboxAllocatesNothing(t *testing.T) {
 	b := newInbox(64)
 	batch := make([]work, 0, 64)

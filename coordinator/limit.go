@@ -7,27 +7,26 @@ import (
 	"github.com/amends-dev/amends/internal/quota"
 )
 
-// Bounds of the requests that are served at once (I10), in all and of each caller, so that
-// one caller's do not keep out the others' (I13). Beyond them a request is refused with
-// resource_exhausted.
+// Bounds of the requests served at once (I10), in total and per caller, so that one caller does
+// not lock out others (I13). Beyond them a request is refused with resource_exhausted.
 const (
-	// MaxReads bounds the requests that read. A caller may have as many as the others leave.
+	// MaxReads bounds the requests that read. One caller may use as many slots as are still free.
 	MaxReads = 512
-	// MaxBulk bounds the requests that decide about many sagas, or handle many dead letters:
-	// they have slots of their own, and take turns with all else at the shards.
+	// MaxBulk bounds the requests that decide about many sagas or handle many dead letters. They
+	// have their own slots, and take turns with all other work at the shards.
 	MaxBulk = 8
-	// MaxBulkPerCaller is how many of MaxBulk one caller may have.
+	// MaxBulkPerCaller is how many of MaxBulk one caller may use.
 	MaxBulkPerCaller = 2
-	// DefaultMaxWatches is how many watch requests of one caller are held, unless
-	// Config.MaxWatches says otherwise; ten times as many are in all.
+	// DefaultMaxWatches is the default of Config.MaxWatches: the open watch requests of one
+	// caller. Ten times as many may be open in total.
 	DefaultMaxWatches = 100
 
-	// maxLooks bounds the looks at the store for requests that are held: they wait for a
-	// slot, and take none of those who read.
+	// maxLooks bounds the concurrent store reads for held requests. They wait for a slot, and use
+	// none of those for MaxReads.
 	maxLooks = 64
 )
 
-// admit takes a slot in a quota, or refuses: nil is taken.
+// admit takes a slot in a quota, or returns the refusal.
 func admit(q *quota.Quota, caller, kind, limit string) error {
 	switch err := q.Take(caller); {
 	case errors.Is(err, quota.ErrEach):

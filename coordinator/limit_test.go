@@ -19,8 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// stiff is a store and a bus that do not answer what reads much, or works much, until they
-// are let go.
+// stiff is a store and a bus that block expensive calls until they are released.
 type stiff struct {
 	*memstore.Store
 
@@ -58,7 +57,7 @@ func (b *stiffBus) ReplayDeadLetter(ctx context.Context, sequence uint64) error 
 	return b.hold(ctx)
 }
 
-// quick is a dead letter that is replayed at once.
+// quick is the sequence of a dead letter that is replayed at once.
 const quick = 100
 
 func (b *stiffBus) DiscardDeadLetter(ctx context.Context, _ uint64) error { return b.hold(ctx) }
@@ -67,15 +66,15 @@ func (b *stiffBus) PurgeDeadLetters(ctx context.Context, _ transport.DeadLetterF
 	return 0, 0, b.hold(ctx)
 }
 
-// crowd asks a coordinator in several names.
+// crowd sends requests to a coordinator as several callers.
 type crowd struct {
 	t    *testing.T
 	bus  transport.Requester
-	held int                      // requests that have no answer yet
+	held int                      // requests without a reply so far
 	came chan *transport.Envelope // their replies
 }
 
-// ask makes a request that may be held, and returns its reply if it has one at once.
+// ask sends a request that may be held, and returns its reply if there is one at once.
 func (c *crowd) ask(caller, method string, data any) *transport.Envelope {
 	c.t.Helper()
 	raw, err := json.Marshal(data)
@@ -102,7 +101,7 @@ func (c *crowd) ask(caller, method string, data any) *transport.Envelope {
 	}
 }
 
-// refused asks, and wants that a limit says no for now.
+// refused sends a request that a limit must refuse.
 func (c *crowd) refused(caller, method string, data any, limit string) {
 	c.t.Helper()
 	reply := c.ask(caller, method, data)
@@ -113,7 +112,7 @@ func (c *crowd) refused(caller, method string, data any, limit string) {
 	}
 }
 
-// is asks, and wants that it is held, or served at once.
+// is sends a request that must be held, or served at once.
 func (c *crowd) is(held bool, caller, method string, data any) {
 	c.t.Helper()
 	if reply := c.ask(caller, method, data); (reply == nil) != held || reply != nil && reply.Code != "" {
@@ -121,7 +120,7 @@ func (c *crowd) is(held bool, caller, method string, data any) {
 	}
 }
 
-// said is what a reply says; nil: there is none.
+// said describes a reply, which may be nil.
 func said(reply *transport.Envelope) string {
 	if reply == nil {
 		return "nothing"
@@ -129,7 +128,7 @@ func said(reply *transport.Envelope) string {
 	return reply.Code + " " + reply.Reason + string(reply.Data)
 }
 
-// newCrowd has a saga, one, that has ended, and whatever reads or works much stands still.
+// newCrowd has one ended saga, called one, and blocks all expensive calls until letGo.
 func newCrowd(t *testing.T, w *fixture) (c *crowd, letGo func()) {
 	t.Helper()
 	w.run("one")
@@ -149,8 +148,8 @@ func newCrowd(t *testing.T, w *fixture) (c *crowd, letGo func()) {
 
 var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "cancel", By: "ada", Reason: "a test"}}
 
-// TestBulkIsApart: whoever has many requests about many things has two of them under way, all
-// together eight, and nobody else waits for those (I13).
+// TestBulkIsApart: a caller with many bulk requests has two of them running, all callers together
+// eight, and no other request waits for them (I13).
 func TestBulkIsApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -184,7 +183,7 @@ func TestBulkIsApart(t *testing.T) {
 	})
 }
 
-// TestReplayInParts: a request that takes too long tells what it has done, so that nobody
+// TestReplayInParts: a request that takes too long reports what it has done, so that nobody
 // replays it again.
 func TestReplayInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +202,7 @@ func TestReplayInParts(t *testing.T) {
 	})
 }
 
-// TestReadsAreShared: one caller's reads leave as many slots as they take.
+// TestReadsAreShared: one caller's reads leave as many slots as they use.
 func TestReadsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -220,8 +219,8 @@ func TestReadsAreShared(t *testing.T) {
 	})
 }
 
-// TestWatchesPerCaller: a caller has as many watches as are allowed, takes them up again at
-// once when one is answered, and keeps nobody else out.
+// TestWatchesPerCaller: a caller has as many watches as allowed, can open a new one as soon as one
+// is answered, and does not lock out others.
 func TestWatchesPerCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -273,7 +272,7 @@ func TestWaitsPerCaller(t *testing.T) {
 	})
 }
 
-// TestBulkTakesTurns: a start does not wait behind all the decisions that were taken before it.
+// TestBulkTakesTurns: a start does not wait behind all bulk decisions submitted before it.
 func TestBulkTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -310,7 +309,7 @@ func TestBulkTakesTurns(t *testing.T) {
 	})
 }
 
-// gated is an Observer that holds up the shard, and notes in which order sagas move.
+// gated is an Observer that blocks the shard, and records in which order sagas move.
 type gated struct {
 	refusals
 

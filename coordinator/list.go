@@ -15,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// phases are the words that a filter may use.
+// phases are the phases that a filter may name.
 var phases = []contract.Phase{contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked}
 
-// filter reads which sagas are meant, and refuses what no saga could ever match:
-// a misspelt wish would look like an empty list.
+// filter converts a filter. It refuses one that no saga could match, because a misspelt filter
+// would look like an empty list.
 func (s *service) filter(f *transport.Filter) (store.Filter, error) {
 	var wrong violations
 	if f.Definition != "" {
@@ -58,12 +58,12 @@ func (s *service) filter(f *transport.Filter) (store.Filter, error) {
 	}, wrong.err()
 }
 
-// noItems refuses a list that is given and has nothing in it. It is nobody's wish either: no
-// saga is one of none, and taken for no list it would be every saga.
+// noItems refuses an empty list: no saga can match it, and treating it as absent would match every
+// saga.
 const noItems = "has nothing in it, so nothing can match; give one at least, or leave it out"
 
-// moment is a time that is given; zero: none is. Zero times are nobody's wish: taken for
-// none they would widen the filter.
+// moment returns a given time, or zero if none is given. It refuses a given zero time, because
+// treating it as absent would widen the filter.
 func (v *violations) moment(field string, t *time.Time) time.Time {
 	switch {
 	case t == nil:
@@ -76,7 +76,7 @@ func (v *violations) moment(field string, t *time.Time) time.Time {
 	return *t
 }
 
-// state adds what is wrong with the fields that a saga's state decides.
+// state checks the fields that need a saga's state.
 func (v *violations) state(f *transport.Filter) {
 	if f.IDs != nil && len(f.IDs) == 0 {
 		v.add("ids", noItems)
@@ -105,7 +105,7 @@ func (v *violations) state(f *transport.Filter) {
 	}
 }
 
-// list is a page of sagas.
+// list returns a page of sagas.
 func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.ListReply, error) {
 	if q.Limit < 0 || q.Limit > store.MaxPage {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, store.MaxPage))
@@ -130,7 +130,7 @@ func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.
 		if size <= maxReply {
 			return reply, nil
 		}
-		limit = len(reply.Sagas) - 1 // once more, for the cursor behind those that fit
+		limit = len(reply.Sagas) - 1 // again, for the cursor after those that fit
 	}
 }
 
@@ -143,7 +143,7 @@ func summaryStatus(s *store.Summary) transport.Status {
 	return one
 }
 
-// inList cuts the texts of a saga that stands among others.
+// inList shortens the texts of a saga in a list.
 func inList(s *transport.Status) {
 	s.Reason = brief(s.Reason)
 	if s.Paused != nil {
@@ -151,14 +151,14 @@ func inList(s *transport.Status) {
 	}
 }
 
-// problem is what is wrong with a record, for a status.
+// problem describes for a status what is wrong with a record.
 func problem(text string) string { return transport.Cut(text, contract.MaxReason) }
 
-// countPages bounds the pages that one count reads, when it has to (I10): it then
-// says that there are at least so many.
+// countPages bounds the pages that one count reads (I10). A count that reaches it is a lower
+// bound.
 const countPages = 100
 
-// count is how many sagas a filter matches.
+// count returns how many sagas match a filter.
 func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.CountReply, error) {
 	f, err := s.filter(q)
 	if err != nil {
@@ -175,8 +175,8 @@ func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.Co
 	return reply, nil
 }
 
-// countSagas counts what matches: from the store's own numbers if they tell, and
-// else saga by saga.
+// countSagas counts the matching sagas, from the store's own counts if they suffice, otherwise one
+// by one.
 func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
 	if f.ByState() || f.IDPrefix != "" || len(f.IDs) > 0 || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero() {
 		return s.countOneByOne(ctx, f, countPages)
@@ -231,7 +231,7 @@ func (s *service) countOneByOne(ctx context.Context, f *store.Filter, pages int)
 	return counts, page.Cursor != "", nil
 }
 
-// overview is the coordinator at a glance.
+// overview returns a summary of the coordinator.
 func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, error) {
 	stats, err := s.c.Stats(ctx)
 	if err != nil {
@@ -271,7 +271,7 @@ func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, e
 	return o, nil
 }
 
-// figures fills in what is counted.
+// figures adds the statistics to an overview.
 func figures(o *transport.Overview, f *projection.Figures) {
 	o.Since, o.CompensatedShare, o.FailedShare = f.Since.UTC(), f.CompensatedShare, f.FailedShare
 	o.Commit = latency(f.Commit)
@@ -296,7 +296,7 @@ func latency(l *projection.Latency) *transport.Latency {
 // maxListed bounds the blocked sagas that an overview names.
 const maxListed = 20
 
-// blockedSagas are the first ones, by the time they were met.
+// blockedSagas returns the first ones, by the time they were found.
 func blockedSagas(all []projection.Blocked) (out []transport.BlockedSaga) {
 	for _, one := range all[:min(len(all), maxListed)] {
 		out = append(out, transport.BlockedSaga{Saga: string(one.Saga), Since: one.Since.UTC(), Reason: one.Err.Error()})
@@ -304,7 +304,7 @@ func blockedSagas(all []projection.Blocked) (out []transport.BlockedSaga) {
 	return out
 }
 
-// fare fills in how the sagas of a definition fare, and its steps.
+// fare adds the statistics of a definition's sagas, and of its steps if requested.
 func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *transport.DefinitionReply, steps bool) {
 	reply.Duration = latency(f.Duration)
 	for i := range def.Len() {
@@ -318,7 +318,7 @@ func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *transpor
 	}
 }
 
-// participants says who answers.
+// participants returns all participants with their load.
 func (s *service) participants(ctx context.Context, _ *none) (*transport.ParticipantsReply, error) {
 	load, err := s.c.load(ctx)
 	told := err == nil
@@ -344,12 +344,12 @@ func (s *service) participants(ctx context.Context, _ *none) (*transport.Partici
 	for i := range load.Consumers {
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
-			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // the subscription is made for whoever is expected
+			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // the coordinator has created the subscription
 			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || s.c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}
 	for name, commands := range load.Commands {
-		if p := of(name); p.Unknown { // what lies there for nobody
+		if p := of(name); p.Unknown { // commands that nobody has asked for
 			p.Waiting = int64(commands)
 		}
 	}
@@ -366,7 +366,7 @@ func (s *service) participants(ctx context.Context, _ *none) (*transport.Partici
 	return reply, nil
 }
 
-// actions yields both directions of every step.
+// actions yields both actions of every step.
 func actions(def *saga.Definition, yield func(*saga.Action)) {
 	for i := range def.Len() {
 		step := def.Step(i)

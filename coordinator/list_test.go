@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// Times in a filter count as they are written, whichever they are; a zero one is refused, and
-// so is the decision about many sagas that has it.
+// A filter accepts times in every spelling, but refuses a zero time; so does a decision about many
+// sagas.
 func TestTimesInFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -54,8 +54,8 @@ func TestTimesInFilters(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotGivenDoesNotWiden asks for what is nobody's wish: a list of nothing, a word that
-// is empty, a name in another spelling that has the last word.
+// TestWhatIsNotGivenDoesNotWiden: an empty list, an empty word and a misspelt name do not widen a
+// filter.
 func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Keys of the structured log. They are API: dashboards and alerts are built on
+// Keys of the structured log. They are part of the API, because dashboards and alerts depend on
 // them.
 const (
 	LogSaga       = "saga"
@@ -25,14 +25,14 @@ const (
 	LogReason     = "reason"
 	LogTrace      = "trace_id"
 	LogError      = "error"
-	LogBy         = "by" // who asked
+	LogBy         = "by" // who requested it
 	LogShard      = "shard"
-	LogKind       = "kind"   // of a standstill
-	LogObject     = "object" // that stands still
+	LogKind       = "kind"   // kind of standstill
+	LogObject     = "object" // what is stuck
 )
 
-// logTransition writes one line: debug while a saga goes on, info when it starts
-// or changes its phase, warn when it is parked.
+// logTransition writes one line: at debug level while a saga proceeds, at info when it starts or
+// changes its phase, at warn when it is parked.
 func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 	level := slog.LevelDebug
 	switch {

@@ -17,19 +17,19 @@ import (
 type writer struct {
 	subjects transport.Subjects
 	source   string // CloudEvents source
-	secret   []byte // of the keyed hash in DedupID
+	secret   []byte // key of the hash in DedupID
 	mac      hash.Hash
-	sum      []byte // what mac says, used again and again
-	tracer   Tracer // nil: nobody follows
+	sum      []byte // reused for the result of mac
+	tracer   Tracer // nil: no tracing
 }
 
-// own is a writer for one Engine alone: its hash is used again and again.
+// own returns a writer for one Engine only, with a hash that it reuses.
 func (w writer) own() writer {
 	w.mac = hmac.New(sha256.New, w.secret)
 	return w
 }
 
-// records are the messages that the effects of one decision enqueue.
+// records returns the messages that the effects of one decision enqueue.
 func (w *writer) records(in *machine.Instance, eff *machine.Effects, at time.Time) []outbox.Record {
 	if len(eff.Commands)+len(eff.Announcements) == 0 {
 		return nil
@@ -79,7 +79,7 @@ func (w *writer) command(in *machine.Instance, c *machine.Command, at time.Time,
 	}
 }
 
-// Lifecycle is the data of an announcement, as JSON.
+// Lifecycle is the JSON data of an announcement.
 type Lifecycle struct {
 	ID         contract.SagaID `json:"id"`
 	Definition string          `json:"definition"`
@@ -91,12 +91,12 @@ type Lifecycle struct {
 	Reason     string          `json:"reason,omitempty"`
 	At         time.Time       `json:"at"`
 
-	// Birth tells the saga from earlier and later ones with its id.
+	// Birth distinguishes the saga from earlier and later ones with its id.
 	Birth contract.Birth `json:"birth"`
 }
 
-// Overdue is the last token of the subject of an announcement that the deadline
-// passed after the point of no return. It is not a phase.
+// Overdue is the last token in the subject of an announcement that the deadline passed after the
+// point of no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
 func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
@@ -105,7 +105,7 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
 		Birth: record.Birth,
 	})
-	if err != nil { // strings, numbers and a time: cannot happen, and must not be sent as something else
+	if err != nil { // impossible for strings, numbers and a time; never send anything else instead
 		data = []byte("null")
 	}
 	token := a.Phase
@@ -124,13 +124,13 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 		Saga:        in.ID,
 		Birth:       record.Birth,
 		Definition:  in.Definition,
-		Reason:      transport.Cut(a.Reason, transport.MaxReason), // whole in the data
+		Reason:      transport.Cut(a.Reason, transport.MaxReason), // the data has all of it
 		Data:        data,
 	}
 }
 
-// dedup is a keyed hash of a message's id: deduplication is per stream, so an id
-// that others could guess would let them suppress the message.
+// dedup returns a keyed hash of a message's id. Deduplication is per stream, so others could
+// suppress a message if they could guess its id.
 func (w *writer) dedup(id string) string {
 	w.mac.Reset()
 	w.mac.Write([]byte(id))

@@ -25,28 +25,28 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// stage is a bus and a store of which a test decides what they say and take.
+// stage is a bus and a store whose behaviour a test controls.
 type stage struct {
 	*membus.Bus
 	store *memstore.Store
 	owned *ownership.Keeper // nil: nobody claims the prefix
 
 	mu      sync.Mutex
-	unsure  error // what the registry of the claim says
+	unsure  error // the error of the claim's registry
 	refuse  func(transport.Stream, *transport.Envelope) error
 	check   error
-	hang    chan struct{} // when not nil, Check waits for it
+	hang    chan struct{} // if not nil, Check waits for it
 	load    transport.Load
-	unload  error                 // what Load says instead
-	wordy   chan struct{}         // when not nil, Load waits for it
-	moves   func(*transport.Load) // what happens from one Load to the next
-	gone    bool                  // the coordinator's consumer
-	full    error                 // what the store's Check says
-	slow    chan struct{}         // when not nil, the store's Check waits for it
-	commit  chan struct{}         // when not nil, a commit waits for it
+	unload  error                 // the error of Load
+	wordy   chan struct{}         // if not nil, Load waits for it
+	moves   func(*transport.Load) // changes the result from one Load to the next
+	gone    bool                  // whether the coordinator's consumer is missing
+	full    error                 // the error of the store's Check
+	slow    chan struct{}         // if not nil, the store's Check waits for it
+	commit  chan struct{}         // if not nil, a commit waits for it
 	crawl   time.Duration         // how long a commit takes
-	asleep  bool                  // the timekeeper is told of nothing that is due
-	missing bool                  // no definition is there after a restart
+	asleep  bool                  // no timer is due for the timekeeper
+	missing bool                  // no definition is found after a restart
 }
 
 func newStage() *stage {
@@ -62,7 +62,7 @@ func newStage() *stage {
 	return s
 }
 
-// set changes what is said, under the lock.
+// set changes the stage under its lock.
 func (s *stage) set(change func(*stage)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *stage) Load(context.Context) (transport.Load, error) {
 	return load, s.unload
 }
 
-// consumer is the name of the coordinator's subscription.
+// consumer returns the name of the coordinator's subscription.
 func (s *stage) consumer() string {
 	if s.owned == nil {
 		return "coordinator"
@@ -109,7 +109,7 @@ func (s *stage) consumer() string {
 	return fmt.Sprintf("coordinator-%s-%d", claim.Store, claim.Number)
 }
 
-// registry holds the claim of whoever was there last.
+// registry holds the last owner's claim.
 type registry struct {
 	s     *stage
 	entry ownership.Entry
@@ -162,7 +162,8 @@ func (d stagedStore) Commit(ctx context.Context, changes []store.Change) ([]erro
 	return d.Store.Commit(ctx, changes)
 }
 
-// Due keeps the timekeeper, which asks for a thousand at once, from waking anybody.
+// Due wakes nobody while the stage is asleep. It recognises the timekeeper by its limit of about a
+// thousand.
 func (d stagedStore) Due(ctx context.Context, now time.Time, limit int) ([]contract.SagaID, time.Time, error) {
 	d.s.mu.Lock()
 	asleep := d.s.asleep
@@ -182,13 +183,13 @@ func (d stagedStore) Definitions(ctx context.Context) ([]store.Definition, error
 	return d.Store.Definitions(ctx)
 }
 
-// consumer is the load of a bus with one subscription.
+// consumer sets a load with one subscription.
 func consumer(stream transport.Stream, c transport.ConsumerLoad) func(*stage) {
 	c.Stream = stream
 	return func(s *stage) { s.load = transport.Load{Consumers: []transport.ConsumerLoad{c}} }
 }
 
-// busRefuses has the bus refuse what goes to some participants, or announcements.
+// busRefuses makes the bus refuse commands to some participants, or announcements.
 func busRefuses(what ...string) func(*stage) {
 	return func(s *stage) {
 		s.refuse = func(stream transport.Stream, e *transport.Envelope) error {
@@ -202,7 +203,7 @@ func busRefuses(what ...string) func(*stage) {
 	}
 }
 
-// streamIs has streams be without a leader.
+// streamIs makes streams lose their leader.
 func streamIs(without ...transport.Stream) func(*stage) {
 	return func(s *stage) {
 		var errs []error
@@ -213,24 +214,24 @@ func streamIs(without ...transport.Stream) func(*stage) {
 	}
 }
 
-// slow is checkout with time to see what stands.
+// slow is checkout with a long timeout, so that what is stuck can be seen.
 var slow = saga.MustDefine[order]("slow", saga.Timeout(time.Hour),
 	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)),
 	saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)))
 
-// row is one of the table in docs/OPERATING.md: what stands, and how it shows.
+// row is a row of the table in docs/OPERATING.md: what is stuck, and how it shows.
 type row struct {
 	name  string
-	stand func(*stage)     // makes it stand
-	sagas int              // that are started then, of slow
-	also  *saga.Definition // of which as many are started
-	late  bool             // they are started when the bus has been looked at
+	stand func(*stage)     // makes it stuck
+	sagas int              // number of sagas of slow started then
+	also  *saga.Definition // another definition, of which as many are started
+	late  bool             // they are started after the bus was checked
 	quick bool             // of checkout instead, whose attempts time out after five seconds
 	owned bool             // the prefix is claimed
 	kind  transport.StandstillKind
-	of    string   // which one
-	stops bool     // no saga moves: not ready
-	words []string // in the reason and the fix
+	of    string   // the object
+	stops bool     // whether no saga moves: not ready
+	words []string // in reason and fix
 	again func(*stage)
 }
 
@@ -261,7 +262,7 @@ func rows() []row {
 			kind: transport.StandsBus, of: "dead-letters", words: []string{"no leader", "doctor"},
 		},
 		{
-			// What is wrong with one stream hides nobody who takes nothing.
+			// A broken stream does not hide a participant that receives nothing.
 			name: "a participant is away, and a stream not as it should be", again: func(s *stage) { s.load, s.check = transport.Load{}, nil },
 			stand: func(s *stage) {
 				consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10})(s)
@@ -318,7 +319,7 @@ func rows() []row {
 		},
 		{
 			name: "a participant has used up its share", again: func(s *stage) { s.load = transport.Load{} }, sagas: 3, late: true,
-			// What lies on the bus leaves no room for a second command.
+			// The messages on the bus leave no room for a second command.
 			stand: func(s *stage) {
 				s.load = transport.Load{
 					Streams:   map[transport.Stream]transport.StreamLoad{transport.Commands: {Limit: 1000, Bytes: 999}},
@@ -344,13 +345,13 @@ func rows() []row {
 		},
 		{
 			name: "a participant acknowledges nothing", again: func(s *stage) { s.load = transport.Load{} },
-			// Its next request waits until it has acknowledged something.
+			// Its next request waits until it has acknowledged a message.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 10, RawInFlight: 10, MaxInFlight: 10, Asking: 1}),
 			kind:  transport.StandsParticipant, of: "stock", words: []string{"acknowledged none"},
 		},
 		{
 			name: "a participant is given nothing", again: func(s *stage) { s.load = transport.Load{} },
-			// Two bundles of it are under way.
+			// Two of its bundles are in flight.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 200, RawInFlight: 2, MaxInFlight: 10, Asking: 1}),
 			kind:  transport.StandsParticipant, of: "stock", words: []string{"it asks for more", "given it none"},
 		},
@@ -362,8 +363,8 @@ func rows() []row {
 	}
 }
 
-// TestStandstills: each row of the table shows in readiness, in the log, in what metrics,
-// overview and doctor are made of, with what to do, and is over when it is over.
+// TestStandstills: each row of the table shows in readiness, in the log, and in the data for
+// metrics, overview and doctor, with the fix, and disappears when it is over.
 func TestStandstills(t *testing.T) {
 	for _, r := range rows() {
 		t.Run(r.name, func(t *testing.T) {
@@ -372,7 +373,7 @@ func TestStandstills(t *testing.T) {
 	}
 }
 
-// notes are what a logger has written, safe to read meanwhile.
+// notes are the lines of a logger, safe for concurrent reading.
 type notes struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -423,8 +424,8 @@ func TestStartedWhenReady(t *testing.T) {
 	})
 }
 
-// TestBusIsAwayAndBack: that the bus is away is seen within five seconds, whatever does not
-// answer beside it, and within a second that it is back.
+// TestBusIsAwayAndBack: an unreachable bus is noticed within five seconds, whatever else hangs,
+// and its return within a second.
 func TestBusIsAwayAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -491,8 +492,8 @@ func (r *row) try(t *testing.T) {
 		w.stopServices()
 		s.Bus.Close()
 	}()
-	// Virtual, as all times here: nothing has come for long. All that follows happens between
-	// two looks, so that what is asked one after the other is told of the same one.
+	// Virtual time, as everywhere here: no answer has come for long. Everything below happens
+	// between two looks, so consecutive reads see the same look.
 	time.Sleep(time.Minute + time.Second/2)
 	if err := c.Ready(ctx); err != nil || len(c.Standstills()) != 0 {
 		t.Fatalf("before: %v, %v", err, c.Standstills())
@@ -534,8 +535,8 @@ func (r *row) try(t *testing.T) {
 	}
 }
 
-// namesOwner holds that the overview names the owner, here this store, whether that is
-// certain, and what is waited for.
+// namesOwner checks that the overview names this store as the owner, whether that is certain, and
+// what is waited for.
 func namesOwner(t *testing.T, c *coordinator.Coordinator, sure bool, waiting string) {
 	t.Helper()
 	var o transport.Overview
@@ -550,7 +551,7 @@ func namesOwner(t *testing.T, c *coordinator.Coordinator, sure bool, waiting str
 	}
 }
 
-// shows holds what is seen of a standstill against its row.
+// shows compares what is reported of a standstill with its row.
 func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began time.Time) {
 	t.Helper()
 	var one *transport.Standstill
@@ -584,9 +585,9 @@ func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began 
 	}
 }
 
-// TestEveryKindHasARow: the kinds, the rows that are tried and the table for operators are
-// the same. Blocked sagas and a clock that was set have tests of their own
-// (TestDefinitionIsGone, TestRetentionWaitsAfterAStep).
+// TestEveryKindHasARow: the kinds, the tested rows and the table for operators are the same.
+// Blocked sagas and a clock that was set have their own tests (TestDefinitionIsGone,
+// TestRetentionWaitsAfterAStep).
 func TestEveryKindHasARow(t *testing.T) {
 	page, err := os.ReadFile("../docs/OPERATING.md")
 	if err != nil {
@@ -606,13 +607,13 @@ func TestEveryKindHasARow(t *testing.T) {
 	}
 }
 
-// paid is slow the other way round: it asks bank first.
+// paid is slow in reverse order: it asks bank first.
 var paid = saga.MustDefine[order]("paid", saga.Timeout(time.Hour),
 	saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)),
 	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)))
 
-// TestRefusedByAll: a bus that takes nobody's commands is no participant's trouble, and the
-// coordinator is not ready.
+// TestRefusedByAll: if the bus refuses everybody's commands, no single participant is reported,
+// and the coordinator is not ready.
 func TestRefusedByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := row{
@@ -623,7 +624,7 @@ func TestRefusedByAll(t *testing.T) {
 	})
 }
 
-// watched is a coordinator on a stage with services for all, which runs until the test ends.
+// watched returns a coordinator on a stage with all services. It runs until the test ends.
 func watched(t *testing.T, s *stage, change ...func(*fixture)) *coordinator.Coordinator {
 	t.Helper()
 	w := &fixture{t: t, bus: s.Bus, store: s.store, decide: func(string, int) error { return nil }}
@@ -659,11 +660,11 @@ func begin(t *testing.T, s *stage, def *saga.Definition, id contract.SagaID) {
 	}
 }
 
-// shipped asks one participant, of whom the others need not know.
+// shipped needs one participant that other definitions do not.
 var shipped = saga.MustDefine[order]("shipped", saga.Timeout(time.Hour), saga.Retriable("ship", saga.Do(ship)))
 
-// TestTwoStrangersAreRefused: while the bus takes the others' commands, the coordinator is
-// ready, also when none of them has one to send.
+// TestTwoStrangersAreRefused: while the bus accepts commands to others, the coordinator is ready,
+// even if none of them is to be sent one.
 func TestTwoStrangersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -685,9 +686,9 @@ func TestTwoStrangersAreRefused(t *testing.T) {
 	})
 }
 
-// TestBusyIsNoStandstill: who is given commands and acknowledges them stands not still,
-// whatever waits and however seldom they are seen to ask; neither does a coordinator for
-// which an answer has just come after a long time.
+// TestBusyIsNoStandstill: a participant that receives and acknowledges commands is not reported as
+// stuck, however many wait and however seldom it is seen asking; nor is a coordinator that has
+// just received an answer after a long time.
 func TestBusyIsNoStandstill(t *testing.T) {
 	for name, moves := range map[string]func(*transport.ConsumerLoad){
 		"it is given commands":         func(c *transport.ConsumerLoad) { c.Last++ },
@@ -713,7 +714,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage()
 			c := watched(t, s)
-			for _, gone := range []bool{true, false, true, false} { // twice: each absence counts for itself
+			for _, gone := range []bool{true, false, true, false} { // twice: each absence counts separately
 				s.set(func(s *stage) { s.gone = gone })
 				for range 8 {
 					time.Sleep(time.Second)
@@ -729,7 +730,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 			s := newStage()
 			c := watched(t, s)
 			s.set(consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, RawInFlight: 100, MaxInFlight: 100}))
-			ready := func(how string) { // until what a predecessor was given has come again, and a little longer
+			ready := func(how string) { // until its predecessor's answers have come back, and a little longer
 				t.Helper()
 				for range 18 {
 					time.Sleep(time.Second)
@@ -748,8 +749,8 @@ func TestBusyIsNoStandstill(t *testing.T) {
 	})
 }
 
-// TestMoreThanAreListed: of participants beyond those that a bus lists nobody says that they
-// were never there.
+// TestMoreThanAreListed: participants beyond those that a bus lists are not reported as never
+// seen.
 func TestMoreThanAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -768,10 +769,10 @@ func TestMoreThanAreListed(t *testing.T) {
 	})
 }
 
-// TestAnswersWaitAtTheirShard: a reader that waits for a shard is the shard's trouble, and not
-// that of the consumer.
+// TestAnswersWaitAtTheirShard: if the receiver waits for a shard, the shard is reported, not the
+// consumer.
 func TestAnswersWaitAtTheirShard(t *testing.T) {
-	// answering has six sagas whose answers come when the store has become slow.
+	// answering has six sagas whose answers arrive after the store has become slow.
 	answering := func(t *testing.T, slower func(*stage)) (*stage, *coordinator.Coordinator) {
 		t.Helper()
 		s := newStage()
@@ -793,7 +794,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 		close(answer)
 		return s, c
 	}
-	// blamed looks for a minute who is said to stand still, and why.
+	// blamed collects for a minute what is reported as stuck, and why.
 	blamed := func(t *testing.T, c *coordinator.Coordinator) (reasons string) {
 		t.Helper()
 		for range 60 {
@@ -820,7 +821,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 			s, c := answering(t, func(s *stage) { s.crawl = 9 * time.Second })
 			ctx, stop := context.WithCancel(t.Context())
 			var starts sync.WaitGroup
-			for n := range 20 { // which take turns with the answers; those that find no room are tried again
+			for n := range 20 { // they take turns with the answers; those that find no room are retried
 				starts.Go(func() {
 					for ctx.Err() == nil {
 						_, _ = client.New(s.Bus).Start(ctx, shipped, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint("further", n))))

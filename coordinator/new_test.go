@@ -17,16 +17,16 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// untouched is a store of which nothing may be asked but what it is: every other method panics.
+// untouched is a store whose methods panic, except for the one that says what it is.
 type untouched struct{ store.Store }
 
 func (untouched) Shared() bool { return false }
 
-// untouchedBus is a bus that nobody may use: every method panics.
+// untouchedBus is a bus whose methods panic.
 type untouchedBus struct{ coordinator.Bus }
 
-// TestNewDoesNoIO: New, and Register before Run, touch neither store nor bus; and what is asked
-// before Run is told that the coordinator starts.
+// TestNewDoesNoIO: New, and Register before Run, use neither store nor bus. A request before Run
+// is told that the coordinator is starting.
 func TestNewDoesNoIO(t *testing.T) {
 	c, err := coordinator.New(coordinator.Config{Store: untouched{}, Bus: untouchedBus{}, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -46,8 +46,8 @@ func TestNewDoesNoIO(t *testing.T) {
 	}
 }
 
-// TestRegisterBeforeRun: what is registered before Run is stored by Run, with the definitions of
-// the configuration; and what cannot be is why Run returns.
+// TestRegisterBeforeRun: Run stores what was registered before, together with the configured
+// definitions, and returns the error if it cannot.
 func TestRegisterBeforeRun(t *testing.T) {
 	other := saga.MustDefine[order]("checkout", saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)))
 	for name, tt := range map[string]struct {

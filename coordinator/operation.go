@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// operate takes a person's decision, and answers once it is committed.
+// operate submits an operator's decision, and answers once it is committed.
 func (s *service) operate(_ context.Context, c call, d *transport.Decision, answer func(*transport.Status, error)) {
 	err := c.Saga.Check()
 	if err == nil {
@@ -35,16 +35,15 @@ func (s *service) operate(_ context.Context, c call, d *transport.Decision, answ
 	}
 }
 
-// checkOperation refuses a decision that could not be kept in a history or sent on,
-// whatever the saga; what is legal on it is Decide's to say. prefix stands before the
-// names of the fields.
+// checkOperation refuses a decision that cannot be stored in a history or sent on. Whether it is
+// legal for the saga, Decide determines. prefix precedes the names of the fields.
 func checkOperation(op *transport.Decision, prefix string) error {
 	var wrong violations
 	wrong.operation(op, prefix)
 	return wrong.err()
 }
 
-// operation adds what is wrong with the fields of a decision.
+// operation checks the fields of a decision.
 func (v *violations) operation(op *transport.Decision, prefix string) {
 	for _, field := range [...]struct {
 		name, value string
@@ -76,7 +75,7 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 	}
 }
 
-// operated is the event of a decision.
+// operated returns the event of a decision.
 func (s *service) operated(op *transport.Decision) machine.Event {
 	return machine.Event{
 		Type: contract.EventOperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
@@ -88,23 +87,22 @@ func (s *service) operated(op *transport.Decision) machine.Event {
 const (
 	// bulkPage bounds the sagas that one such request decides about.
 	bulkPage = 100
-	// bulkRetry is how long a decision waits for room at its shard before it looks
-	// again.
+	// bulkRetry is the interval at which a decision tries again to enter a full inbox.
 	bulkRetry = 5 * time.Millisecond
-	// bulkClass begins the classes of such decisions in a shard's inbox; no participant's
-	// name has a slash.
+	// bulkClass is the prefix of such decisions' classes in a shard's inbox. It cannot clash with
+	// a participant, whose name has no slash.
 	bulkClass = "bulk/"
 )
 
-// allOperations are the operations that there are.
+// allOperations are all operations.
 var allOperations = []contract.Operation{
 	contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip,
 	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
 }
 
-// operateAll takes one decision about a page of the sagas that a filter
-// matches. The list's order does not change by what is decided, so that page by
-// page each saga that matched at the beginning is met once.
+// operateAll submits one decision about a page of the sagas that match a filter. Decisions do not
+// change the list's order, so page by page every saga that matched at the beginning is visited
+// once.
 func (s *service) operateAll(ctx context.Context, caller string, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
@@ -143,7 +141,7 @@ func (s *service) operateAll(ctx context.Context, caller string, q *transport.Op
 	return out, nil
 }
 
-// filterGiven refuses a filter that is wider than it looks.
+// filterGiven refuses a filter with empty fields, which would match more than intended.
 func filterGiven(data []byte) error {
 	var wrong violations
 	var given struct {
@@ -155,7 +153,7 @@ func filterGiven(data []byte) error {
 	return wrong.err()
 }
 
-// checkBulk refuses what would go wrong with every saga, or with too many.
+// checkBulk refuses a request that would fail for every saga, or match every saga.
 func checkBulk(q *transport.OperateAllQuery) error {
 	var wrong violations
 	if reflect.ValueOf(q.Filter).IsZero() {
@@ -178,7 +176,7 @@ func checkBulk(q *transport.OperateAllQuery) error {
 	return wrong.err()
 }
 
-// tooManyError refuses a decision about more sagas than its operator has seen.
+// tooManyError refuses a decision about more sagas than the operator expects.
 type tooManyError struct{ matched, allowed int }
 
 func (e *tooManyError) Error() string {
@@ -200,7 +198,7 @@ func (s *service) atMost(ctx context.Context, f *store.Filter, allowed int) erro
 	return nil
 }
 
-// tryAll says what would come of a decision about each saga: Decide is pure.
+// tryAll returns what a decision would do to each saga, which is possible because Decide is pure.
 func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	for i := range found {
@@ -222,8 +220,8 @@ func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Dec
 	return err
 }
 
-// decideAll takes a caller's decision about each saga, and waits until all are committed or
-// refused. They share commits.
+// decideAll submits a caller's decision about each saga, and waits until all are committed or
+// refused. The decisions share commits.
 func (s *service) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	type outcome struct {
@@ -259,7 +257,7 @@ func (s *service) decideAll(ctx context.Context, caller string, found []store.Su
 	return errs
 }
 
-// errNoAnswer is what is said of a decision that nobody answered in time.
+// errNoAnswer is the error of a decision that was not answered in time.
 var errNoAnswer = errors.New("it may or may not have been decided; look at the saga")
 
 // insist offers work to its shard until there is room.
@@ -280,8 +278,8 @@ func (s *service) insist(ctx context.Context, w work) error {
 	}
 }
 
-// removeDamaged puts a tombstone in the place of a saga whose record is damaged: what
-// could not be moved, and could not be decided about, stands still no longer.
+// removeDamaged replaces a saga whose record is damaged with a tombstone, because it can neither
+// move nor be decided about.
 func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
@@ -298,7 +296,7 @@ func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *tran
 	s.c.projection.Removed(id, removed.Open)
 	s.c.timekeeper.done(id)
 	status, err := s.get(ctx, id)
-	if err != nil { // it is removed all the same
+	if err != nil { // the saga is removed anyway
 		status = &transport.Status{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
 			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
@@ -307,7 +305,7 @@ func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *tran
 	return status, nil
 }
 
-// checkRemoval refuses a removal of which nobody could tell later whose and why it was.
+// checkRemoval refuses a removal without an operator or a reason for the record.
 func checkRemoval(q *transport.RemoveDamagedRequest) error {
 	var wrong violations
 	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {

@@ -14,8 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// Of what a participant did somebody has to look at what its saga will not come back to by
-// itself: neither ask for it, nor undo it.
+// An operator must look at an effect that its saga will neither request again nor undo by itself.
 func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	def, err := saga.ParseJSON([]byte(`{"name":"shop","version":1,"steps":[
 		{"step":{"name":"reserve","kind":"compensable","do":{"participant":"p","action":"a"},"undo":{"participant":"p","action":"b"}}}]}`))
@@ -26,7 +25,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	cause := &machine.Cause{Kind: machine.CauseCancelled, At: noon}
 	for _, c := range []struct {
 		status contract.StepStatus
-		back   bool // the saga goes back
+		back   bool // the saga compensates
 		do     transport.OrphanKind
 		undo   transport.OrphanKind
 	}{
@@ -61,7 +60,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	}
 }
 
-// A request that is wrong says which key, and one that is right is answered in its order.
+// The error of an invalid request names the key; a valid one is answered in order.
 func TestOrphansRequest(t *testing.T) {
 	bus := membus.New(membus.Options{})
 	defer bus.Close()
@@ -103,7 +102,7 @@ func TestOrphansRequest(t *testing.T) {
 	}
 }
 
-// stepOf returns a step of a status.
+// stepOf returns a step with a status.
 func stepOf(t *testing.T, status contract.StepStatus) (s machine.StepState) {
 	do := map[contract.StepStatus]machine.SideState{
 		contract.StepPending: machine.SideIdle, contract.StepDoing: machine.SideAwaitingAnswer, contract.StepRejected: machine.SideRejected, contract.StepUnknown: machine.SideUnknown, contract.StepSkipped: machine.SideSkipped,

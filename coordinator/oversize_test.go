@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// TestOversizeAnswers: an answer whose data is too large is an answer all the same: a
-// result has failed for good, and of the others only the data is dropped (I9, I10).
+// TestOversizeAnswers: an answer with too much data is still an answer. A result becomes a final
+// failure; for other answers only the data is dropped (I9, I10).
 func TestOversizeAnswers(t *testing.T) {
 	for _, c := range []struct {
 		direction, kind string
@@ -47,8 +47,8 @@ func TestOversizeAnswers(t *testing.T) {
 	}
 }
 
-// TestOversizeResultEndsTheStep: its saga does not wait for a timeout, and goes back with
-// the reason.
+// TestOversizeResultEndsTheStep: the saga compensates with the reason, without waiting for a
+// timeout.
 func TestOversizeResultEndsTheStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestWhoWasNeverThere: the coordinator makes the subscriptions of participants, so that one
-// which is there says nothing of its participant: what it has asked for does.
+// TestWhoWasNeverThere: the coordinator creates the participants' subscriptions, so the existence
+// of one proves nothing about its participant; its pull requests do.
 func TestWhoWasNeverThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()

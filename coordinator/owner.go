@@ -11,21 +11,21 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// releaseTime bounds how long a stopping coordinator tries to give its claim up.
+// releaseTime bounds how long a stopping coordinator tries to release its claim.
 const releaseTime = 2 * time.Second
 
-// errUnsure refuses to send while it is not certain that the prefix is this store's.
+// errUnsure refuses to send while it is uncertain whether this store owns the prefix.
 var errUnsure = fmt.Errorf("it is not certain that the prefix is still this store's: %w", transport.ErrFenced)
 
-// sender is what the relay publishes on.
+// sender is the bus on which the relay publishes.
 type sender struct {
 	Bus
 	owner *ownership.Keeper
 }
 
-// Publish sends if this store owns the prefix, and says under which claim. The server does not
-// take for a duplicate what an earlier owner has sent: that may be refused by whoever knows of
-// this one.
+// Publish sends if this store owns the prefix, and adds the number of its claim. The server never
+// treats that as a duplicate of an earlier owner's message, which participants that know the new
+// claim may refuse.
 func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	status := s.owner.Status()
 	if !status.Confirmed {
@@ -47,7 +47,7 @@ func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error
 	return s.Bus.Publish(ctx, ours)
 }
 
-// publisher is what the relay publishes on.
+// publisher returns the bus on which the relay publishes.
 func (c *Coordinator) publisher() Bus {
 	if c.config.Owner == nil {
 		return c.config.Bus
@@ -55,8 +55,8 @@ func (c *Coordinator) publisher() Bus {
 	return sender{c.config.Bus, c.config.Owner}
 }
 
-// consumer is the name of the subscription to the answers. Another owner's has another one,
-// and the bus has one only.
+// consumer returns the name of the subscription to the answers. Every owner has its own name, and
+// the bus keeps only one of them.
 func (c *Coordinator) consumer() string {
 	if c.config.Owner == nil {
 		return c.config.Name
@@ -65,7 +65,7 @@ func (c *Coordinator) consumer() string {
 	return c.config.Name + "-" + claim.Store + "-" + strconv.FormatUint(claim.Number, 10)
 }
 
-// acquire waits until the prefix is this store's.
+// acquire waits until this store owns the prefix.
 func (c *Coordinator) acquire(ctx context.Context) error {
 	keeper := c.config.Owner
 	if keeper == nil {
@@ -92,7 +92,7 @@ func (c *Coordinator) acquire(ctx context.Context) error {
 	}
 }
 
-// keepClaim confirms the claim until ctx ends, or another store has it.
+// keepClaim confirms the claim until ctx ends or another store has it.
 func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) error {
 	sure := true
 	for {
@@ -120,7 +120,7 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 	}
 }
 
-// awaitSure waits until this store is certain to be the owner, before it takes anything.
+// awaitSure waits until this store is certain to be the owner, before it takes any work.
 func (c *Coordinator) awaitSure(ctx context.Context) error {
 	for c.config.Owner != nil && !c.config.Owner.Confirmed() {
 		if err := sleep(ctx, unsureEvery); err != nil {
@@ -130,7 +130,7 @@ func (c *Coordinator) awaitSure(ctx context.Context) error {
 	return nil
 }
 
-// unsureEvery is how often is looked whether it is certain again.
+// unsureEvery is the interval at which awaitSure checks.
 const unsureEvery = 50 * time.Millisecond
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -144,7 +144,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// noteCommitted tells the keeper of the claim which sagas were committed.
+// noteCommitted passes the committed sagas to the keeper of the claim.
 func (c *Coordinator) noteCommitted(out *Output) {
 	if c.config.Owner == nil {
 		return
@@ -154,7 +154,7 @@ func (c *Coordinator) noteCommitted(out *Output) {
 	}
 }
 
-// release gives the claim up, so that whoever comes next has to wait for nobody.
+// release gives up the claim, so that the next owner need not wait.
 func (c *Coordinator) release(ctx context.Context) {
 	if c.config.Owner == nil {
 		return
@@ -166,7 +166,7 @@ func (c *Coordinator) release(ctx context.Context) {
 	}
 }
 
-// Owner is where this store stands with the prefix; nil: there are no claims.
+// Owner returns the status of the claim on the prefix, nil if there are no claims.
 func (c *Coordinator) Owner() *ownership.Status {
 	if c.config.Owner == nil {
 		return nil
@@ -175,7 +175,7 @@ func (c *Coordinator) Owner() *ownership.Status {
 	return &s
 }
 
-// owner is Owner as the overview tells it.
+// owner returns Owner in the form of the overview.
 func (c *Coordinator) owner() *transport.OwnerStatus {
 	s := c.Owner()
 	if s == nil {
@@ -187,7 +187,7 @@ func (c *Coordinator) owner() *transport.OwnerStatus {
 	}
 }
 
-// ownership looks whether this store is certain to be the owner.
+// ownership reports a standstill if it is uncertain whether this store is the owner.
 func (m *monitor) ownership() []transport.Standstill {
 	status := m.c.Owner()
 	if status == nil || status.Confirmed {
@@ -199,7 +199,7 @@ func (m *monitor) ownership() []transport.Standstill {
 	}}
 }
 
-// replaced reports whether an error says that another store has taken over.
+// replaced reports whether an error means that another store has taken over.
 func replaced(err error) bool {
 	var owned *ownership.NotOwnerError
 	return errors.As(err, &owned) && owned.Replaced

@@ -10,9 +10,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestDeadLettersQuoteNoData: neither the reason of a dead letter nor that of a result which
-// cannot be used holds anything of what came. Only the reason that a participant gives by
-// answering with it, and with no reason beside it, is its data.
+// TestDeadLettersQuoteNoData: neither the reason of a dead letter nor that of an unusable result
+// quotes received data. The exception is a participant that answers without a reason attribute:
+// then the data is the reason.
 func TestDeadLettersQuoteNoData(t *testing.T) {
 	const word = "4111x1111y1111"
 	data := []byte(`{"card":"` + word + `"}`)

@@ -19,11 +19,11 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// mostCarried is what a NATS server carries that is just large enough for a saga's commands
-// (docs/WIRE.md), without the headers of a reply.
+// mostCarried is the payload of a NATS server whose limit is just large enough for a saga's
+// commands (docs/WIRE.md), without the headers of a reply.
 const mostCarried = 661_461 - 16_384 - 1024
 
-// asks makes a request, and reads the reply.
+// asks sends a request and decodes the reply.
 func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
@@ -43,8 +43,8 @@ func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	return e
 }
 
-// TestRepliesFit: whatever people have written, each page is one that a bus carries, and
-// the pages together have all of it.
+// TestRepliesFit: whatever users have written, each page fits a bus message, and all pages
+// together are complete.
 func TestRepliesFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -133,7 +133,7 @@ func TestRepliesFit(t *testing.T) {
 	})
 }
 
-// operateAll takes a decision about all sagas.
+// operateAll submits a decision about all sagas.
 func operateAll(w *fixture, operation, text string) {
 	w.t.Helper()
 	decision, err := json.Marshal(map[string]any{"filter": map[string]any{"open": true}, "decision": map[string]string{"operation": operation, "by": text, "reason": text}})
@@ -173,8 +173,8 @@ func (s *torn) History(ctx context.Context, id contract.SagaID, from uint64, lim
 	return events, err
 }
 
-// TestDamagedRecordHidesNothing: lists, watches, histories and decisions about many go on
-// past what is damaged, and say which it is and why (I12).
+// TestDamagedRecordHidesNothing: lists, watches, histories and decisions about many sagas skip
+// what is damaged, and report which saga it is and why (I12).
 func TestDamagedRecordHidesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -263,8 +263,8 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 	})
 }
 
-// TestRequestsAreValid: what people write in requests over the bus is read by everybody
-// alike, or refused; a decision among them is not taken (I12).
+// TestRequestsAreValid: texts in requests over the bus are valid for every reader, or the request
+// is refused and has no effect (I12).
 func TestRequestsAreValid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

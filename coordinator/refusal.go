@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// badRequest is an error in what the caller sent.
+// badRequest is an error in a caller's request.
 type badRequest struct {
 	why        string
 	violations []transport.Violation
@@ -24,14 +24,14 @@ func (e *badRequest) Error() string { return e.why }
 
 func (e *badRequest) Unwrap() error { return e.cause }
 
-// violations collects fields that are wrong.
+// violations collects invalid fields.
 type violations []transport.Violation
 
 func (v *violations) add(field, problem string) {
 	*v = append(*v, transport.Violation{Field: field, Problem: problem})
 }
 
-// err is nil when nothing is wrong.
+// err returns an error, nil if there are no violations.
 func (v violations) err() error {
 	if len(v) == 0 {
 		return nil
@@ -43,13 +43,12 @@ func (v violations) err() error {
 	return &badRequest{why: strings.Join(lines, "; "), violations: v}
 }
 
-// violation is one field that is wrong.
+// violation returns the error for one invalid field.
 func violation(field, problem string) error {
 	return violations{{Field: field, Problem: problem}}.err()
 }
 
-// movedError refuses a decision about a saga that is not any more where its
-// operator saw it.
+// movedError refuses a decision about a saga that has moved since its operator saw it.
 type movedError struct {
 	id               contract.SagaID
 	expected, actual uint64
@@ -59,7 +58,7 @@ func (e *movedError) Error() string {
 	return fmt.Sprintf("saga %s is at revision %d, not at %d: look at it again before you decide", e.id, e.actual, e.expected)
 }
 
-// busyError refuses for now: a limit is reached, and retry is when to ask again.
+// busyError refuses a request for now, because of a limit. retry is when to ask again.
 type busyError struct {
 	retry time.Duration
 	why   string
@@ -72,31 +71,31 @@ type unavailableError struct{ error }
 
 func (e unavailableError) Unwrap() error { return e.error }
 
-// errNoLoad: the bus does not tell what lies on it now.
+// errNoLoad means that the bus cannot report its load.
 var errNoLoad = errors.New("the bus did not report its load; check that it is reachable, then try again")
 
 func unavailable(err error) error { return unavailableError{err} }
 
-// ignoredError refuses what changed nothing.
+// ignoredError refuses an event that changed nothing.
 type ignoredError struct{ why machine.Ignored }
 
 func (e *ignoredError) Error() string { return string(e.why) }
 
-// refusalOf is the refusal that an error means, as a reply.
+// refusalOf returns an error as a reply.
 func refusalOf(err error) *transport.Envelope { return envelopeOf(refused(err)) }
 
-// envelopeOf is a refusal as a reply.
+// envelopeOf returns a refusal as a reply.
 func envelopeOf(r *transport.RequestError) *transport.Envelope {
 	e := &transport.Envelope{Type: transport.TypeReply, Code: string(r.Code), Reason: r.Reason, RetryAfter: r.RetryAfter}
 	if r.Detailed() {
-		if data, err := contract.EncodeJSON(r.Refusal); err == nil { // there is nothing in it that cannot be written
+		if data, err := contract.EncodeJSON(r.Refusal); err == nil { // it holds nothing that cannot be encoded
 			e.Data = data
 		}
 	}
 	return e
 }
 
-// refused is the refusal that an error means.
+// refused returns the refusal for an error.
 func refused(err error) *transport.RequestError {
 	r := &transport.RequestError{Code: codeOf(err), Reason: transport.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
 	if busy, ok := errors.AsType[*busyError](err); ok {
@@ -135,7 +134,7 @@ func codeOf(err error) transport.Code {
 	return code
 }
 
-// reason is an error's text without what its detail has.
+// reason returns an error's text without what detail returns.
 func reason(err error) string {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		return operation.Brief()
@@ -143,7 +142,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// detail is what a program needs to know of an error beside its code.
+// detail returns what a program needs to know about an error besides its code.
 func detail(err error) (d transport.Refusal) {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		d.Legal = operation.Legal

@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// An answer that cannot be taken in now, because somebody else moves its saga again and again,
-// is no dead letter: it comes again (I2).
+// An answer that cannot be processed now, because its saga keeps being moved by another
+// coordinator, is no dead letter: it is redelivered (I2).
 func TestAnswersThatConflictComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -55,9 +55,9 @@ func (s unreadable) Load(context.Context, contract.SagaID) (*machine.Instance, e
 	return nil, s.err
 }
 
-// A store that fails while it is read ends a Step, as one that fails while it is written does:
-// nothing of the batch is spoken of, and the bus delivers it again (I1, I2). A record that is
-// damaged is one saga's affair (I9).
+// A store that fails while it is read ends a Step like one that fails while it is written: nothing
+// of the batch is revealed, and the bus redelivers it (I1, I2). A damaged record only affects its
+// saga (I9).
 func TestStoreThatCannotBeReadEndsTheStep(t *testing.T) {
 	for _, tt := range []struct {
 		err error

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// strict decodes JSON and refuses what it does not know: a misspelt field would
-// be a wish that is silently not fulfilled.
+// strict decodes JSON and refuses unknown fields, because a misspelt field would silently have no
+// effect.
 func strict(data []byte, v any) error {
 	if len(data) == 0 {
 		return nil
@@ -43,8 +43,8 @@ func strict(data []byte, v any) error {
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// misspelt is a name in JSON, which t was decoded from, that is none of t's but for upper and
-// lower case. encoding/json takes it all the same, so that one field could be there twice.
+// misspelt returns a name in the JSON that differs from a field of t only in case. encoding/json
+// accepts such names, so one field could be given twice.
 func misspelt(data []byte, t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -86,11 +86,11 @@ func misspelt(data []byte, t reflect.Type) string {
 	return ""
 }
 
-// emptyFields adds those of a filter's fields that are given and empty, as from a variable
-// that is not set. They do not filter: what is decided about many would be about more.
+// emptyFields adds the fields of a filter that are given but empty, as from an unset variable.
+// They would not filter, so a decision would affect more sagas than intended.
 func (v *violations) emptyFields(filter []byte, others ...string) {
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(filter, &members) // it has been decoded before
+	_ = json.Unmarshal(filter, &members) // it was decoded before
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if string(members[name]) == `""` && !slices.Contains(others, name) {
 			v.add(name, "is given and empty, which does not filter; give a value, or leave it out")
@@ -98,7 +98,7 @@ func (v *violations) emptyFields(filter []byte, others ...string) {
 	}
 }
 
-// plainly says what is wrong with JSON without the words of Go.
+// plainly describes what is wrong with JSON without Go's terms.
 func plainly(err error) string {
 	var mistyped *json.UnmarshalTypeError
 	switch {
@@ -112,7 +112,7 @@ func plainly(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// kindOf is what a JSON value is; of a number the error says which.
+// kindOf returns the kind of a JSON value, without the number that the error adds.
 func kindOf(e *json.UnmarshalTypeError) string {
 	kind, _, _ := strings.Cut(e.Value, " ")
 	return kind
@@ -132,7 +132,7 @@ func wanted(k reflect.Kind) string {
 	return "a whole number, from 0 where nothing else is said"
 }
 
-// respond writes a reply, or the refusal that an error means.
+// respond returns a reply, or the refusal for an error.
 func respond(v any, err error) *transport.Envelope {
 	if err != nil {
 		return refusalOf(err)
@@ -144,7 +144,7 @@ func respond(v any, err error) *transport.Envelope {
 	return &transport.Envelope{Type: transport.TypeReply, Data: data}
 }
 
-// sendable is a reply as it can be sent over a bus.
+// sendable returns a reply that fits the bus.
 func sendable(e *transport.Envelope) *transport.Envelope {
 	if len(e.Data) <= maxReply {
 		return e
@@ -155,7 +155,7 @@ func sendable(e *transport.Envelope) *transport.Envelope {
 // briefly bounds a reason in a list, in bytes.
 const briefly = 200
 
-// brief cuts a reason for a list.
+// brief shortens a reason for a list.
 func brief(reason string) string { return shorten(reason, briefly) }
 
 func shorten(text string, most int) string {
@@ -177,8 +177,7 @@ func historyEvent(revision uint64, ev *machine.Event) transport.HistoryEvent {
 	return e
 }
 
-// payload tells data of the user's: what it is, and the data itself unless it is
-// left out.
+// payload describes user data, and includes it unless it is left out.
 func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 	p := &transport.Payload{ContentType: contentType, Size: len(data), LeftOut: leftOut}
 	switch {
@@ -191,13 +190,13 @@ func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 	return p
 }
 
-// isJSON reports whether data can be shown as JSON: it is what its content type says.
-// What is not is shown as bytes.
+// isJSON reports whether data can be shown as JSON, because its content type says so and it is
+// valid. Other data is shown as bytes.
 func isJSON(data []byte, contentType string) bool {
 	return contract.IsJSON(contentType) && contract.CheckJSON(data) == nil
 }
 
-// noJSON is a note about data that is not JSON.
+// noJSON returns a placeholder for data that is not JSON.
 func noJSON(size int) json.RawMessage {
 	return fmt.Appendf(nil, `"(%s not JSON)"`, plural.Of(size, "byte that is", "bytes that are"))
 }

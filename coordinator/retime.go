@@ -8,11 +8,11 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// FollowClock has the engine ask by how much the wall clock was set in all, at each Step, and
-// retime a saga before anything else happens to it when that has changed (contract.EventClockAdjusted).
+// FollowClock sets the function that returns the total by which the wall clock was set. If it has
+// changed, Step retimes a saga (contract.EventClockAdjusted) before anything else happens to it.
 func (e *Engine) FollowClock(total func() time.Duration) { e.total = total }
 
-// align has an input that was stamped before the wall clock was set go by what it says now.
+// align converts an input that was stamped before the wall clock was set to the new time.
 func (e *Engine) align(input *Input) {
 	if e.total == nil {
 		return
@@ -24,7 +24,7 @@ func (e *Engine) align(input *Input) {
 	}
 }
 
-// retime has a saga go by what the wall clock says now; nil: it does.
+// retime adapts a saga to the new wall clock. It returns nil if the saga follows it already.
 func (e *Engine) retime(d *draft, at time.Time) ([]Applied, error) {
 	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.Clock == e.clock {
 		return nil, nil

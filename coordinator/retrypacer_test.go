@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestTurnsComeAsThereIsRoom: a crowd asks at once, a thousand are let in a second,
-// and whoever is refused comes back when told to, give or take a half. The
-// crowd is in about as early as it can be, and nobody asks many times.
+// TestTurnsComeAsThereIsRoom: a crowd of callers starts at once, a thousand are admitted per
+// second, and refused callers return when told, give or take a half. All are admitted about as
+// early as possible, and none asks many times.
 func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	const perSecond, room = 2000, 100
 	for _, crowd := range []int{500, 20_000, 60_000} {
@@ -49,8 +49,8 @@ func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	}
 }
 
-// TestTurnsAfterAStandstill: a coordinator that lets nobody in for seconds does not
-// send the few who are refused away for long, and a crowd not for ever.
+// TestTurnsAfterAStandstill: a coordinator that admits nobody for seconds sends neither a few
+// refused callers away for long nor a crowd forever.
 func TestTurnsAfterAStandstill(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var turns retryPacer

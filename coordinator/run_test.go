@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// ask sends one run request, which may be held for so long.
+// ask sends one run request, which may be held for a time.
 func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*transport.Status, *transport.Envelope) {
 	w.t.Helper()
 	data, err := json.Marshal(order{sku})
@@ -41,8 +41,8 @@ func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*tran
 	return &s, e
 }
 
-// TestRunTellsTheEnd of a saga, whatever it is, in the reply to the request that
-// started it, with its steps; and tells it again to whoever asks again.
+// TestRunTellsTheEnd: the reply to the request that started a saga has the saga's outcome with its
+// steps; so has the reply to a repeated request.
 func TestRunTellsTheEnd(t *testing.T) {
 	for name, tt := range map[string]struct {
 		decide func(action string, attempt int) error
@@ -82,8 +82,8 @@ func TestRunTellsTheEnd(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhereTheSagaStands when it may not be held any longer, and to others
-// who run it meanwhile; all hear of the end.
+// TestRunSaysWhereTheSagaStands: a request that can no longer be held is answered with the saga's
+// state, and so are others that run it meanwhile; all can get the outcome.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -111,7 +111,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	})
 }
 
-// TestRunIsNotHeldWhenTooManyAre: where the saga stands is answered at once (I10).
+// TestRunIsNotHeldWhenTooManyAre: the saga's state is answered at once (I10).
 func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -133,7 +133,7 @@ func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 	})
 }
 
-// TestStoppingAnswersThoseWhoRun: the saga is on disk, and they are told to ask again.
+// TestStoppingAnswersThoseWhoRun: the saga is on disk, and the callers are told to ask again.
 func TestStoppingAnswersThoseWhoRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -19,28 +19,27 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// DefaultWait is how long a wait request is held when it does not say when it
-// expires; MaxWait bounds it.
+// DefaultWait is how long a wait request without an expiry is held; MaxWait bounds it.
 const (
 	DefaultWait = 10 * time.Second
 	MaxWait     = time.Minute
 )
 
-// service serves requests: a method for each, in the file of what it is about, that takes the
-// request as its type and answers with one, whoever carries it (api.go). It asks the
-// coordinator, and decides what callers get to see.
+// service serves requests. It has one method for each, in the file for its subject, with typed
+// request and answer, whoever carries them (api.go). It asks the coordinator, and decides what
+// callers may see.
 //
-// A request that reads is a function and has a goroutine. One that waits for a commit or for
-// the end of a saga calls back: a hundred thousand callers who wait cost no goroutine.
+// A method that reads runs on a goroutine and returns. A method that waits for a commit or for the
+// end of a saga calls back: a hundred thousand waiting callers need no goroutine.
 type service struct {
 	c      *Coordinator
 	byName map[string]method
 
-	reads       *quota.Quota  // of requests that read; see limit.go
-	watches     *quota.Quota  // of watch requests that are held
-	bulk        *quota.Quota  // of requests about many sagas or dead letters
-	looks       chan struct{} // bounds the looks at the store for requests that are held
-	subscribing sync.Map      // participants whose subscription is being made
+	reads       *quota.Quota  // for requests that read; see limit.go
+	watches     *quota.Quota  // for open watch requests
+	bulk        *quota.Quota  // for requests about many sagas or dead letters
+	looks       chan struct{} // bounds the store reads for held requests
+	subscribing sync.Map      // participants whose subscription is being created
 }
 
 func newService(c *Coordinator) *service {
@@ -52,13 +51,13 @@ func newService(c *Coordinator) *service {
 	return s
 }
 
-// start starts a saga, and answers briefly once that is committed.
+// start starts a saga, and answers without steps once that is committed.
 func (s *service) start(_ context.Context, c call, _ *none, answer func(*transport.Status, error)) {
 	s.submitStart(c, answer, func(r *Result) { answer(outcome(r, false)) })
 }
 
-// run registers the caller in the shard's turn, right behind the commit of the
-// start. What ends the saga comes later, so nobody has to look; unless it was in the same batch.
+// run registers the caller right after the commit of the start, on the shard's goroutine. So the
+// saga's state need not be read, unless it came to rest in the same batch.
 func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transport.Status, error)) {
 	s.submitStart(c, answer, func(r *Result) {
 		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
@@ -93,8 +92,8 @@ func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transpo
 	})
 }
 
-// submitStart submits a request that starts a saga. What comes of it is told to done; answer
-// is for what is refused before.
+// submitStart submits a request that starts a saga. done gets the result; answer is called if the
+// request is refused before.
 func (s *service) submitStart(c call, answer func(*transport.Status, error), done func(*Result)) {
 	id := c.Saga
 	if id == "" {
@@ -126,7 +125,7 @@ func (s *service) submitStart(c call, answer func(*transport.Status, error), don
 	}
 }
 
-// checkStart refuses what could not be sent on, whichever door it came through.
+// checkStart refuses a start that cannot be sent on, whichever carrier it came over.
 func checkStart(id contract.SagaID, request *transport.Envelope) error {
 	if request.Definition.Name == "" {
 		return &badRequest{why: "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"}
@@ -143,18 +142,17 @@ func checkStart(id contract.SagaID, request *transport.Envelope) error {
 	return nil
 }
 
-// tooMuch refuses a start that met a limit. Its caller comes back in turn, after
-// least or later.
+// tooMuch refuses a start that reached a limit. The retry pacer tells its caller when to retry,
+// after at least the given time.
 func (s *service) tooMuch(limit string, least time.Duration, reason string) error {
 	now := s.c.config.Clock()
 	s.c.startRefused(limit, now)
 	return &busyError{s.c.retryPacer.next(now, least), reason}
 }
 
-// admitStart says why a saga of a definition is not started for now; nil: it is. Limits that
-// all sagas have in common are shared: a participant that does not answer, or does not
-// get its commands, may take up as much as the others leave and no more, so that only
-// sagas which need it are refused (I13).
+// admitStart returns why a saga of a definition is not started now, nil if it is. Limits that all
+// sagas share are divided (I13): a participant that does not answer, or does not get its commands,
+// may use only what the others leave. So only sagas that need it are refused.
 func (s *service) admitStart(ref contract.DefinitionRef) error {
 	open := s.c.projection.Open()
 	if open >= s.c.config.MaxOpen {
@@ -175,7 +173,7 @@ func (s *service) admitStart(ref contract.DefinitionRef) error {
 	return nil
 }
 
-// pendingFor is how many commands a participant has not answered.
+// pendingFor returns the number of commands that a participant has not answered.
 func (s *service) pendingFor(to outbox.Destination) int {
 	pending, more := s.c.relay.Pending(to)
 	if counts := s.c.pending.Load(); more && counts != nil {
@@ -202,8 +200,7 @@ func (s *service) submit(w work) error {
 	}
 }
 
-// outcome is what a committed input answers. Steps are told where somebody looks at
-// them; a start is answered briefly.
+// outcome returns the answer for a committed input, with steps if requested.
 func outcome(r *Result, steps bool) (*transport.Status, error) {
 	switch {
 	case r.Err != nil:
@@ -218,7 +215,7 @@ func outcome(r *Result, steps bool) (*transport.Status, error) {
 	return where, nil
 }
 
-// get tells where a saga stands.
+// get returns the state of a saga.
 func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
@@ -228,7 +225,7 @@ func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Statu
 		return stoneStatus(stone, false), nil
 	}
 	if err != nil {
-		return nil, err // names the saga
+		return nil, err // the error names the saga
 	}
 	def, err := s.c.definitions.find(in.Definition)
 	if err != nil {
@@ -237,8 +234,8 @@ func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Statu
 	return status(def, in, true), nil
 }
 
-// wait registers the caller first and looks then, so that no end is missed
-// between the two.
+// wait registers the caller before it reads the saga's state, so that it cannot miss the end in
+// between.
 func (s *service) wait(ctx context.Context, c call, query *transport.WaitQuery, answer func(*transport.Status, error)) {
 	id := c.Saga
 	one, moving := wait(s.c.projection, id, c.Caller, func(r *Result) { answer(outcome(r, true)) })
@@ -256,8 +253,8 @@ func (s *service) wait(ctx context.Context, c call, query *transport.WaitQuery, 
 	s.await(ctx, id, one, moving, c, query.Brief, answer)
 }
 
-// await holds a request that is registered, or answers it if the saga is at rest. One that is
-// known to move needs no look: what brings it to rest tells those who are registered.
+// await holds a registered request, or answers it if the saga is at rest. A saga known to move
+// need not be read: the change that brings it to rest notifies the registered waiters.
 func (s *service) await(ctx context.Context, id contract.SagaID, one *projection.Waiter, moving bool, c call, brief bool, answer func(*transport.Status, error)) {
 	if moving {
 		s.keep(id, one, c, brief, answer)
@@ -274,7 +271,7 @@ func (s *service) await(ctx context.Context, id contract.SagaID, one *projection
 	})
 }
 
-// holdFor is how long a request may be held.
+// holdFor returns how long a request may be held.
 func (s *service) holdFor(c call) time.Duration {
 	if c.Expires.IsZero() {
 		return DefaultWait
@@ -282,8 +279,8 @@ func (s *service) holdFor(c call) time.Duration {
 	return min(max(c.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
 }
 
-// keep holds a request that is registered until it expires, and answers then where
-// the saga stands: in few words, if that is enough and it is known to move.
+// keep holds a registered request until it expires, and then answers with the saga's state:
+// without details, if that is enough and the saga is known to move.
 func (s *service) keep(id contract.SagaID, one *projection.Waiter, c call, brief bool, answer func(*transport.Status, error)) {
 	one.Hold(s.holdFor(c), func() {
 		if !one.Remove() {
@@ -297,7 +294,7 @@ func (s *service) keep(id contract.SagaID, one *projection.Waiter, c call, brief
 	})
 }
 
-// briefly is where a saga stands in few words; nil: that is not enough, or it is not
+// briefly returns a saga's state without details, nil if that is not enough or the saga is not
 // known to move.
 func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
 	if at, moving := s.c.projection.Moving(id); enough && moving {
@@ -306,8 +303,8 @@ func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
 	return nil
 }
 
-// look reads where a saga stands, on a goroutine that waits for its turn. MaxWaiters
-// bounds them.
+// look reads a saga's state on a goroutine that waits for a slot. MaxWaiters bounds those
+// goroutines.
 func (s *service) look(ctx context.Context, id contract.SagaID, then func(*transport.Status, error)) {
 	go func() {
 		s.looks <- struct{}{}

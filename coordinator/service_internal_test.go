@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// asked is one request of TestCarriersAgree, and the code with which it is refused.
+// asked is one request of TestCarriersAgree, and the code of its refusal.
 type asked struct {
 	method  string
 	request transport.Envelope
@@ -79,12 +79,12 @@ func requests(now time.Time) []asked {
 	}
 }
 
-// ofThisProcess is what no two coordinators have in common.
+// ofThisProcess matches what differs between two coordinators.
 var ofThisProcess = regexp.MustCompile(`"position":"[^"]*"|"p\d\d_seconds":[^,}]*`)
 
-// TestCarriersAgree: each request is answered, or refused, in the same way as JSON (over NATS)
-// and as what it is (over HTTP). Two coordinators with one clock are asked the same. A method
-// without a request here, or without one that is refused, fails.
+// TestCarriersAgree: each request is answered, or refused, in the same way as JSON (over NATS) and
+// typed (over HTTP). Two coordinators with the same clock get the same requests. The test fails
+// for a method that has no request here, or none that is refused.
 func TestCarriersAgree(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	overNATS, overHTTP := stopped(t, now), stopped(t, now)
@@ -123,10 +123,10 @@ func TestCarriersAgree(t *testing.T) {
 	}
 }
 
-// never are the methods of which no request is wrong.
+// never are the methods that refuse no request.
 var never = map[string]bool{transport.APIDefinitions: true, transport.APIParticipants: true, transport.APIOverview: true}
 
-// stopped is a running coordinator for which no time passes.
+// stopped returns a running coordinator with a constant clock.
 func stopped(t *testing.T, now time.Time) *Coordinator {
 	t.Helper()
 	bus := membus.New(membus.Options{Retain: 10})
@@ -148,7 +148,7 @@ func stopped(t *testing.T, now time.Time) *Coordinator {
 	return c
 }
 
-// TestServeWantsItsQuery: what is served as it is has the type that the method names.
+// TestServeWantsItsQuery: a typed request must have the query type of its method.
 func TestServeWantsItsQuery(t *testing.T) {
 	c := stopped(t, time.Unix(1, 0))
 	if _, err := c.Serve(t.Context(), transport.APIList, &transport.Envelope{}, &machine.Event{}); !isInternal(err) {

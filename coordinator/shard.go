@@ -13,17 +13,17 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// work is one input on its way through a shard, with whoever waits for it.
+// work is one input in a shard, with the callbacks of whoever waits for it.
 type work struct {
 	input    Input
-	delivery transport.Delivery  // of an answer from the bus; else nil
-	reply    func(Result)        // of a request; else nil
-	timer    bool                // of a wake-up
-	request  *transport.Envelope // of a request, for the tracer; else nil
-	class    string              // whose turn it takes; "": that of the participant it comes from
+	delivery transport.Delivery  // for an answer from the bus; else nil
+	reply    func(Result)        // for a request; else nil
+	timer    bool                // for a wake-up
+	request  *transport.Envelope // for a request, for the tracer; else nil
+	class    string              // the class in the inbox; "": that of the participant it comes from
 }
 
-// turn is the class in which work waits.
+// turn returns the class in which work waits in the inbox.
 func (w *work) turn() string {
 	if w.class != "" {
 		return w.class
@@ -37,15 +37,15 @@ type shard struct {
 	engine *Engine
 	part   *projection.Part // of its sagas
 	inbox  *inbox
-	aside  map[contract.SagaID]*setAside // sagas whose mappings are evaluated
-	waits  atomic.Int64                  // inputs that are set aside
-	busy   atomic.Int64                  // since when it is at work on a batch, in Unix nanoseconds; 0: it waits for one
+	aside  map[contract.SagaID]*setAside // sagas whose mappings are being evaluated
+	waits  atomic.Int64                  // number of inputs that are set aside
+	busy   atomic.Int64                  // since when it works on a batch, in Unix nanoseconds; 0: it waits for one
 
-	changes []projection.Change // room that project uses again
+	changes []projection.Change // reused by project
 }
 
-// run gathers what is waiting, lingers under load, steps, and speaks, until the inbox is closed and
-// empty, or the store breaks.
+// run gathers waiting inputs, lingers under load, steps, and reveals the results, until the inbox
+// is closed and empty or the store breaks.
 func (s *shard) run(ctx context.Context) error {
 	batch := make([]work, 0, s.c.config.MaxBatch)
 	inputs := make([]Input, 0, s.c.config.MaxBatch)
@@ -73,7 +73,7 @@ func (s *shard) run(ctx context.Context) error {
 			s.part.Committed(took)
 			s.c.observer.Committed(len(out.Committed), took)
 		}
-		for i := range batch { // a Step has them go by the clock as it is now
+		for i := range batch { // Step converts them to the current clock
 			batch[i].input.Event.At, batch[i].input.Clock = inputs[i].Event.At, inputs[i].Clock
 		}
 		s.setAside(batch, out.Costly)
@@ -84,16 +84,16 @@ func (s *shard) run(ctx context.Context) error {
 	return nil
 }
 
-// Under load a shard waits for more before it commits: a commit costs the disk and
-// the bus about as much with a hundred sagas as with ten.
+// Under load a shard waits for more inputs before it commits: a commit costs the disk and the bus
+// about as much with a hundred sagas as with ten.
 const (
-	lingerFrom  = 72                    // inputs in the batch before: fewer are no load
-	lingerEach  = 60 * time.Microsecond // for each input of the batch before
-	lingerQuiet = 3 * time.Millisecond  // nothing came for so long: nothing will
+	lingerFrom  = 72                    // inputs in the previous batch; fewer are no load
+	lingerEach  = 60 * time.Microsecond // per input of the previous batch
+	lingerQuiet = 3 * time.Millisecond  // if nothing arrives for this long, nothing will
 )
 
-// linger goes on gathering for a time that grows with the batch before, up to
-// Config.MaxLinger, until half a batch is there or nothing comes any more.
+// linger continues to gather for a time that grows with the previous batch, up to
+// Config.MaxLinger, until half a batch is there or no input arrives any more.
 func (s *shard) linger(batch []work, before int) []work {
 	limit := min(s.c.config.MaxLinger, time.Duration(before)*lingerEach)
 	if before < lingerFrom || limit <= 0 {
@@ -120,7 +120,7 @@ func (s *shard) linger(batch []work, before int) []work {
 	return batch
 }
 
-// speak tells the outside what is durable now.
+// speak acknowledges, answers and sends what is durable now.
 func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	s.c.noteCommitted(out)
 	s.c.relay.Drop(out.Answered)
@@ -144,7 +144,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		if w.reply != nil {
 			w.reply(*r)
 		}
-		if w.timer && !blocks(r.Err, w.input.Event.Type) { // such a saga stays due: it is not woken again and again
+		if w.timer && !blocks(r.Err, w.input.Event.Type) { // a blocked saga stays pending: no wake-ups
 			s.c.timekeeper.done(w.input.Saga)
 		}
 		if r.Instance != nil {
@@ -153,7 +153,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	}
 }
 
-// project tells the projection, and so those who wait and those who watch, what was applied.
+// project passes the applied events to the projection, and so to waiters and watchers.
 func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 	s.changes = s.changes[:0]
 	for i := range batch {
@@ -162,7 +162,7 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 		if !blocks(r.Err, w.input.Event.Type) && !errors.Is(r.Err, store.ErrInvalid) {
 			continue
 		}
-		if s.part.Block(w.input.Saga, r.Err, s.c.config.Clock()) { // once a saga: whoever answers it could fill the log
+		if s.part.Block(w.input.Saga, r.Err, s.c.config.Clock()) { // once per saga, or answers could fill the log
 			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		}
@@ -174,7 +174,7 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 	clear(s.changes)
 }
 
-// transition tells those who observe of an event that was applied.
+// transition reports an applied event to observer, tracer and log.
 func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
 	t := transition(a, s.c.config.HideReasons)
 	s.c.observer.Transition(t)
@@ -182,7 +182,7 @@ func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
 	logTransition(ctx, s.c.config.Logger, &t)
 }
 
-// acknowledge answers the bus for an event, as its verdict says.
+// acknowledge answers the bus for a delivery, according to its verdict.
 func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 	switch v := verdictOf(r); v.fate {
 	case fateDone:

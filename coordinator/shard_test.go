@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// With little to do a shard never waits for more; under load it waits while more
-// comes, for a time that is bounded, and no longer than until half a batch is there.
+// With little to do a shard never waits for more inputs. Under load it waits while more arrive,
+// for a bounded time, and not once half a batch is there.
 func TestLinger(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -15,60 +15,60 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// How often is looked, and for how long something stands before that is said.
+// How often probes run, and how long something must be stuck before it is reported.
 const (
-	lookEvery = time.Second     // at what is in memory, and at the store
-	askEvery  = 5 * time.Second // at the bus; every lookEvery while it stops everything
-	// standsAfter is how long something has to stand: a moment's wait is no standstill.
+	lookEvery = time.Second     // for memory and store
+	askEvery  = 5 * time.Second // for the bus; lookEvery while it stops everything
+	// standsAfter is how long something must be stuck: a moment's wait is no standstill.
 	standsAfter = 10 * time.Second
 	// hangsAfter is how long the bus or the store may take to answer.
 	hangsAfter = 10 * time.Second
 	// lateAfter is how late a timer may be.
 	lateAfter = 30 * time.Second
-	// saidEvery is how often the log repeats a standstill that lasts.
+	// saidEvery is the interval at which the log repeats a lasting standstill.
 	saidEvery = 5 * time.Minute
 )
 
-// monitor keeps the table of what stands still (docs/OPERATING.md), from which readiness,
-// log, metrics, overview and doctor tell. Each probe looks for itself, so that a bus or a
-// store that hangs hides nothing but itself, and its hanging is seen.
+// monitor maintains the table of what is stuck (docs/OPERATING.md), the source for readiness, log,
+// metrics, overview and doctor. Every probe runs on its own goroutine, so a bus or a store that
+// hangs hides nothing else, and the hanging itself is seen.
 type monitor struct {
 	c      *Coordinator
 	probes []*probe
 
 	mu    sync.Mutex
-	table []transport.Standstill // the oldest first
+	table []transport.Standstill // oldest first
 	known map[place]*standing
 
-	saidWrong atomic.Bool // the bus, when it was last asked
+	saidWrong atomic.Bool // whether the bus reported an error when it was last asked
 
-	// Of the probe of what lies on the bus.
+	// For the probe of the bus's load.
 	pace   map[subscription]*pace
-	gone   time.Time // since when the coordinator's consumer is missing; zero: it is not
-	untold int       // how often in a row the bus has not said what lies on it
+	gone   time.Time // since when the coordinator's consumer is missing; zero: it exists
+	untold int       // consecutive failures to get the bus's load
 }
 
-// place is what stands still, from one look to the next.
+// place identifies what is stuck, from one look to the next.
 type place struct {
 	kind   transport.StandstillKind
 	object string
 }
 
-// standing is since when something stands, and when the log has last said so.
+// standing is since when something is stuck, and when the log last reported it.
 type standing struct {
 	since, said time.Time
 	shown       bool
 }
 
-// probe looks at one thing, again and again.
+// probe checks one thing periodically.
 type probe struct {
 	kind  transport.StandstillKind
 	every time.Duration
 	look  func(context.Context) ([]transport.Standstill, error)
 
 	mu    sync.Mutex
-	began time.Time // of the look that is under way; zero: none is
-	ran   bool      // one look at least is done
+	began time.Time // when the current look began; zero: none is running
+	ran   bool      // whether at least one look has finished
 	found []transport.Standstill
 }
 
@@ -83,7 +83,8 @@ func newMonitor(c *Coordinator) *monitor {
 	return m
 }
 
-// loops are what looks, each for a goroutine of its own, until its context ends.
+// loops returns the functions that run the probes, each for its own goroutine, until its context
+// ends.
 func (m *monitor) loops() []func(context.Context) error {
 	loops := []func(context.Context) error{func(ctx context.Context) error {
 		tick := time.NewTicker(lookEvery)
@@ -128,13 +129,13 @@ func (m *monitor) run(ctx context.Context, p *probe) error {
 		}
 		wait := p.every
 		if slices.ContainsFunc(found, func(one transport.Standstill) bool { return one.Stops }) {
-			wait = lookEvery // when it is over, work comes back at once
+			wait = lookEvery // work resumes at once when it is over
 		}
 		next.Reset(wait)
 	}
 }
 
-// seen is what a probe has found, its own hanging included.
+// seen returns what a probe has found, including that it hangs itself.
 func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,15 +149,15 @@ func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
 	return found, ran
 }
 
-// gather makes the table of what the probes have found.
+// gather builds the table from the findings of the probes.
 func (m *monitor) gather(ctx context.Context) {
-	for _, say := range m.tabulate(m.c.config.Clock()) { // a log that is slow holds up nobody who asks
+	for _, say := range m.tabulate(m.c.config.Clock()) { // a slow log delays nobody who reads the table
 		say(ctx)
 	}
 	m.c.noteReady()
 }
 
-// tabulate makes the table, and returns what the log is to say of it.
+// tabulate builds the table, and returns the lines that are due for the log.
 func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,7 +184,7 @@ func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 			s.since = one.Since
 		}
 		one.Since = s.since
-		// What stops everything is said at once, by the probe that knows since when.
+		// What stops everything is reported at once. Its probe knows since when.
 		if s.shown = s.shown || one.Stops || now.Sub(s.since) >= standsAfter; s.shown {
 			m.table = append(m.table, *one)
 			if s.said.IsZero() || now.Sub(s.said) >= saidEvery {
@@ -213,7 +214,8 @@ func (m *monitor) say(ctx context.Context, one *transport.Standstill) {
 		LogReason, one.Reason, "fix", one.Fix, "stops", one.Stops)
 }
 
-// forget drops since when something stands: it counts from what the clock said.
+// forget drops the times since when something is stuck, because the clock that they come from was
+// set.
 func (m *monitor) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -226,7 +228,7 @@ func (m *monitor) current() []transport.Standstill {
 	return slices.Clone(m.table)
 }
 
-// ready is why no saga moves now; nil: they do.
+// ready returns why no saga can move now, nil if they can.
 func (m *monitor) ready() error {
 	for _, p := range m.probes {
 		if _, ran := p.seen(m.c.config.Clock()); !ran {
@@ -241,7 +243,7 @@ func (m *monitor) ready() error {
 	return nil
 }
 
-// memory looks at what is known without asking anybody.
+// memory checks what is known without asking anybody.
 func (m *monitor) memory(context.Context) (found []transport.Standstill, err error) {
 	now := m.c.config.Clock()
 	for i, s := range m.c.shards {
@@ -261,7 +263,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 			Fix:    "look at the disk of the data directory first (iostat), and whether the coordinator gets enough processor time; a restart is safe",
 		})
 	}
-	// The list alone: the last one may move while it is looked at.
+	// Use only the list: the last saga may be unblocked meanwhile.
 	if list := m.c.projection.Blocked(); len(list) > 0 {
 		found = append(found, transport.Standstill{
 			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", len(list)),
@@ -271,7 +273,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 	return append(append(append(found, m.retention()...), m.ownership()...), m.relay()...), nil
 }
 
-// retention is that nothing is removed for now.
+// retention reports that nothing is removed for now.
 func (m *monitor) retention() []transport.Standstill {
 	left, step, since := m.c.timing.holds()
 	if left == 0 {
@@ -288,7 +290,7 @@ func (m *monitor) retention() []transport.Standstill {
 	}}
 }
 
-// relay looks at what goes out.
+// relay checks the outgoing messages.
 func (m *monitor) relay() (found []transport.Standstill) {
 	lines := m.c.relay.Queues()
 	stops := m.refusesAll(lines)
@@ -321,10 +323,10 @@ func (m *monitor) relay() (found []transport.Standstill) {
 	return found
 }
 
-// refusesAll reports whether the bus takes nobody's commands: that is no one participant's
-// trouble. Those that were refused before it last took any say nothing of the others. Of
-// those that it has refused since, for as long as something has to stand, there is more than
-// one; or all participants are refused.
+// refusesAll reports whether the bus refuses all commands, so that no single participant is the
+// cause. Refusals from before the bus last accepted a command prove nothing about other
+// participants. Since then, and for at least standsAfter, more than one participant must have
+// been refused, or all of them.
 func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 	now, accepted := m.c.config.Clock(), m.c.relay.Stats().Accepted
 	refused, lately, first := 0, 0, now
@@ -344,7 +346,7 @@ func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 	return now.Sub(first) >= standsAfter && (lately > 1 || lately > 0 && refused >= m.c.definitions.participantCount())
 }
 
-// store asks the store whether it takes commits, how much is pending, and whether timers are
+// store checks whether the store accepts commits, how much is pending, and whether timers are
 // late.
 func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err error) {
 	if err := m.c.config.Store.Check(ctx); err != nil {

@@ -21,8 +21,8 @@ func (m *monitor) bus(ctx context.Context) ([]transport.Standstill, error) {
 	return found, nil
 }
 
-// lies asks the bus what lies on it. It is a probe of its own: a bus that is slow to tell
-// this keeps nobody from learning what is wrong with it.
+// lies asks the bus for its load. It is a probe of its own, so that a bus that is slow to report
+// its load does not delay other findings about it.
 func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	if _, ok := m.c.config.Bus.(transport.Scale); !ok {
 		return nil, nil
@@ -30,8 +30,8 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	before := m.c.relay.InFlight()
 	load, err := m.c.load(ctx)
 	if err != nil {
-		m.pace, m.gone = nil, time.Time{} // what stands is measured from when it is seen again
-		// Once is an accident. Where the bus has said what is wrong, that is why.
+		m.pace, m.gone = nil, time.Time{} // start measuring again
+		// One failure is ignored. If the bus has reported an error, that is the reason.
 		if m.untold++; m.untold > 1 && !m.saidWrong.Load() {
 			return []transport.Standstill{{
 				Kind: transport.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
@@ -45,8 +45,8 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	return m.subscriptions(&load), nil
 }
 
-// wrong makes rows of what a bus says is wrong with it: one for each stream, and one for
-// all that is wrong with the bus itself.
+// wrong converts the errors that a bus reports to rows: one for each stream, and one for
+// everything else.
 func wrong(err error) (found []transport.Standstill) {
 	var all []error
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -73,22 +73,22 @@ func wrong(err error) (found []transport.Standstill) {
 	return found
 }
 
-// subscription is a consumer of a stream.
+// subscription identifies a consumer of a stream.
 type subscription struct {
 	stream transport.Stream
 	name   string
 }
 
-// pace is how far a subscription was when it was last looked at.
+// pace is the progress of a subscription when it was last checked.
 type pace struct {
 	last, floor uint64
 	inFlight    int
-	moved       time.Time // when it last had
-	waits       time.Time // since when something waits for it; zero: nothing does
+	moved       time.Time // when it last made progress
+	waits       time.Time // since when a message waits for it; zero: none does
 }
 
-// step takes note of how far a subscription is now: it has moved when it was given a
-// message or has acknowledged one, when nothing waits, or when it may not.
+// step records the progress of a subscription. It counts as progress that a message was delivered
+// or acknowledged, that none is waiting, or that the subscription is paused.
 func (p *pace) step(n *transport.ConsumerLoad, now time.Time) {
 	if n.Pending == 0 || n.Paused || p.last != n.Last || p.floor != n.AckFloor || p.inFlight != n.RawInFlight {
 		p.last, p.floor, p.inFlight, p.moved = n.Last, n.AckFloor, n.RawInFlight, now
@@ -101,7 +101,7 @@ func (p *pace) step(n *transport.ConsumerLoad, now time.Time) {
 	}
 }
 
-// subscriptions looks at how the coordinator and the participants take what is theirs.
+// subscriptions checks how the coordinator and the participants receive their messages.
 func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standstill) {
 	now, before := m.c.config.Clock(), m.pace
 	m.pace = make(map[subscription]*pace, len(load.Consumers))
@@ -136,8 +136,8 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 	return found
 }
 
-// missing looks whether the coordinator's own consumer is there. The bus makes it again when
-// somebody has deleted it, which takes a moment.
+// missing checks whether the coordinator's own consumer exists. If somebody has deleted it, the
+// bus takes a moment to create it again.
 func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Standstill {
 	switch {
 	case m.pace[subscription{transport.Events, m.c.consumer()}] != nil || load.Streams[transport.Events].Cut:
@@ -155,7 +155,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Stand
 	}}
 }
 
-// answers looks at how the coordinator itself is given answers.
+// answers checks how the coordinator itself receives answers.
 func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
 	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
 	if n.Paused {
@@ -163,7 +163,8 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 		one.Fix = "nats consumer resume on the stream of events"
 		return []transport.Standstill{one}
 	}
-	// In this order: what was handed over counts as received before it is noted that it was.
+	// In this order: a delivered answer counts as received before it stops counting as being
+	// handed over.
 	handing, received := m.c.handing.Load() != 0, time.Unix(0, m.c.received.Load())
 	one.Since = p.waits
 	if received.After(one.Since) {
@@ -171,8 +172,8 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	}
 	quiet := now.Sub(one.Since)
 	switch {
-	// What a coordinator that died was given comes again after answerWait; and while an answer
-	// waits at its shard, none is asked for: that is the shard's.
+	// Answers that a dead coordinator had received come back after answerWait. While an answer
+	// waits at its shard none is asked for, and the probe of shards reports that.
 	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
@@ -185,9 +186,9 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	return []transport.Standstill{one}
 }
 
-// participant looks at how a participant takes its commands. Whether it asks at the moment
-// says nothing: one that is busy finds what it asks for and does not wait; one that is given
-// no more waits.
+// participant checks how a participant receives its commands. Whether it asks at this moment
+// proves nothing: a busy one gets commands at once and does not wait, and one that receives no
+// more commands waits.
 func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
 	one := transport.Standstill{Kind: transport.StandsParticipant, Object: n.Name}
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)

@@ -26,8 +26,8 @@ type forgetful struct{ *memstore.Store }
 
 func (forgetful) Definitions(context.Context) ([]store.Definition, error) { return nil, nil }
 
-// A saga whose definition is gone stands still, is spoken of once, and goes on
-// when the definition is registered again.
+// A saga whose definition is missing stands still, is reported once, and continues when the
+// definition is registered again.
 func TestDefinitionIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -49,7 +49,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- c.Run(ctx) }()
 		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
-		time.Sleep(time.Minute) // virtual, in the bubble of synctest: the attempt has timed out long ago
+		time.Sleep(time.Minute) // virtual: the attempt has timed out long ago
 		synctest.Wait()
 		if n := strings.Count(said.String(), "stands still"); n != 1 {
 			t.Errorf("it is spoken of %d times, want once: %.300s", n, said.String())
@@ -75,7 +75,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		if err := c.Register(t.Context(), checkout); err != nil {
 			t.Fatal(err)
 		}
-		blocked(0) // at once: whether it is due or not
+		blocked(0) // at once, whether it is due or not
 		s, err := cl.Wait(t.Context(), "s1")
 		if err != nil || s.Phase != contract.Completed {
 			t.Errorf("after the definition came back: %+v, %v", s, err)
@@ -97,8 +97,8 @@ func (r *rotten) Load(ctx context.Context, id contract.SagaID) (*machine.Instanc
 	return r.Store.Load(ctx, id)
 }
 
-// A saga whose record is damaged is counted and named until it can be read, and holds
-// up no other.
+// A saga whose record is damaged is counted and named until it can be read, and delays no other
+// saga.
 func TestRecordIsDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -124,7 +124,7 @@ func TestRecordIsDamaged(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- c.Run(ctx) }()
 		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
-		time.Sleep(6 * time.Second) // virtual, in the bubble of synctest: the first attempts have timed out
+		time.Sleep(6 * time.Second) // virtual: the first attempts have timed out
 		blocked := func(want ...transport.BlockedSaga) {
 			t.Helper()
 			o := w.overview()

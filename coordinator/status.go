@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// status tells where a saga stands.
+// status returns the state of a saga for a reply.
 func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.Status {
 	s := &transport.Status{
 		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
@@ -43,7 +43,7 @@ func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.S
 	return s
 }
 
-// unexplained is the status of a saga whose definition cannot be had: without its steps.
+// unexplained returns the status of a saga whose definition is missing, without its steps.
 func unexplained(in *machine.Instance, err error) *transport.Status {
 	s := status(nil, in, false)
 	s.Birth, s.Input, s.Problem = in.Birth(), payload(in.Input, in.ContentType, false), problem(err.Error())
@@ -58,8 +58,8 @@ func paused(p *machine.Pause) *transport.Pause {
 	return &transport.Pause{Since: p.At, By: p.By, Reason: p.Reason}
 }
 
-// stepStatusOf is the status of a step for those outside: nothing is done about one that is
-// parked, whichever way it was going.
+// stepStatusOf returns a step's status for replies. A parked step is parked, in whichever
+// direction it was going.
 func stepStatusOf(s *machine.StepState) contract.StepStatus {
 	if s.Current().Parked() {
 		return contract.StepParked
@@ -81,7 +81,7 @@ func stepStatus(step *saga.Step, state *machine.StepState) transport.StepStatus 
 	}
 }
 
-// result is what a step answered: JSON, as it is kept.
+// result returns what a step answered, as stored JSON.
 func result(data []byte) json.RawMessage {
 	if len(data) == 0 || isJSON(data, "") {
 		return data
@@ -89,7 +89,7 @@ func result(data []byte) json.RawMessage {
 	return noJSON(len(data))
 }
 
-// stoneStatus tells what is known of a saga that ended and was removed.
+// stoneStatus returns the status of a saga that ended and was removed.
 func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
 	s := &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
 	if r := t.Removal; r != nil {
@@ -98,7 +98,7 @@ func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
 	return s
 }
 
-// reasonFor is why a saga is parked, goes back or went back.
+// reasonFor returns why a saga is parked, compensating or compensated.
 func reasonFor(in *machine.Instance) string {
 	if side := parkedSide(in); side != nil {
 		return side.Reason()
@@ -109,7 +109,7 @@ func reasonFor(in *machine.Instance) string {
 	return ""
 }
 
-// parkedSide returns the first side of a step that is parked; nil: none is.
+// parkedSide returns the first parked side of a step, nil if there is none.
 func parkedSide(in *machine.Instance) *machine.Side {
 	for i := range in.Steps {
 		if s := in.Steps[i].Current(); s.Parked() {

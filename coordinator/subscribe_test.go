@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// provisioner is a bus on which the coordinator makes subscriptions.
+// provisioner is a bus on which the coordinator creates subscriptions.
 type provisioner struct {
 	*membus.Bus
 	expected []string
@@ -35,8 +35,8 @@ func (p *provisioner) Provide(_ context.Context, participant string, q transport
 
 func (p *provisioner) Expect(participants []string) { p.expected = participants }
 
-// TestSubscribe: a participant gets the subscription that it asks for, within bounds, and
-// the bus knows of all participants of definitions, those that come later too.
+// TestSubscribe: a participant gets the subscription that it asks for, within bounds. The bus
+// learns of all participants in definitions, including those registered later.
 func TestSubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &provisioner{Bus: membus.New(membus.Options{}), asked: map[string]transport.SubscribeQuery{}}

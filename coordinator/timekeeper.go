@@ -18,31 +18,31 @@ import (
 const (
 	// wakeBatch bounds the sagas that are woken together.
 	wakeBatch = 1024
-	// wakeGrain is the shortest time between two looks at the store's timers: how
-	// late a wake-up may be on account of batching.
+	// wakeGrain is the shortest interval between two looks at the store's timers, and so the delay
+	// of a wake-up that batching may cause.
 	wakeGrain = 5 * time.Millisecond
-	// wakeLook is the longest time between two looks: what bounds the lateness of
-	// timers that another coordinator has set.
+	// wakeLook is the longest interval between two looks. It bounds how late a timer set by
+	// another coordinator may be.
 	wakeLook = time.Second
 )
 
-// timekeeper wakes sagas when they are due. The store's timer index is the
-// truth; the timekeeper only knows when to look next.
+// timekeeper wakes sagas when they are due. The store's timer index is authoritative; the
+// timekeeper only knows when to look at it next.
 type timekeeper struct {
 	store store.Store
 	stamp func() (time.Time, time.Duration)
 	send  func(ctx context.Context, w work) error
 
 	answered  *Answered              // set before run
-	silence   *silence               // by which answered goes; nil: the bus can tell
-	looked    time.Time              // when it last looked at the timers
-	notBefore time.Time              // not looked again before
-	stopped   atomic.Pointer[string] // why none runs; nil: they do
-	asked     time.Duration          // by how much the clock was set when answered was asked
-	held      atomic.Pointer[string] // what timers that are due wait for; nil: nothing
+	silence   *silence               // the tracker of answered; nil: the bus can report its content
+	looked    time.Time              // when it last read the timers
+	notBefore time.Time              // no look before this time
+	stopped   atomic.Pointer[string] // why no timer runs; nil: timers run
+	asked     time.Duration          // total by which the clock was set when answered was asked
+	held      atomic.Pointer[string] // what due timers wait for; nil: nothing
 
 	mu      sync.Mutex
-	next    time.Time                // earliest time at which something may be due; zero: unknown, look
+	next    time.Time                // earliest time at which a timer may be due; zero: unknown, look
 	pending map[contract.SagaID]bool // woken, not yet committed
 	nudge   chan struct{}            // capacity 1: next became earlier
 }
@@ -59,7 +59,7 @@ func (t *timekeeper) clock() time.Time {
 	return at
 }
 
-// expect says that a saga wants to be woken at the given time; zero: it does not.
+// expect records that a saga wants to be woken at the given time; zero means never.
 func (t *timekeeper) expect(at time.Time) {
 	if at.IsZero() {
 		return
@@ -78,8 +78,7 @@ func (t *timekeeper) expect(at time.Time) {
 	}
 }
 
-// again forgets what was woken and could not be moved, so that it is tried once
-// more: something was fixed.
+// again forgets the woken sagas that could not be moved, so that they are tried again after a fix.
 func (t *timekeeper) again() {
 	t.mu.Lock()
 	clear(t.pending)
@@ -87,7 +86,7 @@ func (t *timekeeper) again() {
 	t.expect(t.clock())
 }
 
-// done says that a wake-up has been committed or found needless.
+// done records that a wake-up was committed or unnecessary.
 func (t *timekeeper) done(id contract.SagaID) {
 	t.mu.Lock()
 	delete(t.pending, id)
@@ -108,7 +107,7 @@ func (t *timekeeper) run(ctx context.Context) error {
 	}
 }
 
-// watch has timers wait for the answers that a source brings.
+// watch makes timers wait for the answers from a source.
 func (t *timekeeper) watch(source transport.Source, received *atomic.Int64, gaveUp func()) {
 	tracker, ok := source.(transport.Tracker)
 	if !ok {
@@ -119,7 +118,7 @@ func (t *timekeeper) watch(source transport.Source, received *atomic.Int64, gave
 	t.answered = NewAnswered(tracker, gaveUp)
 }
 
-// look wakes everything that is due, once the answers that came before are taken in.
+// look wakes all due sagas once the earlier answers have been received.
 func (t *timekeeper) look(ctx context.Context) error {
 	t.mu.Lock()
 	t.next = time.Time{}
@@ -129,7 +128,7 @@ func (t *timekeeper) look(ctx context.Context) error {
 		return ctx.Err()
 	}
 	now, total := t.stamp()
-	now = now.Round(0) // also by a clock that goes on while the machine sleeps
+	now = now.Round(0) // drop the monotonic time, which stops while the machine sleeps
 	if total != t.asked {
 		t.asked = total
 		t.answered.forget()
@@ -176,20 +175,20 @@ func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []contract.Saga
 	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return t.pending[id] }), next, nil
 }
 
-// goOn lets timers run that were stopped.
+// goOn lets stopped timers run.
 func (t *timekeeper) goOn() {
 	if t.stopped.Swap(nil) != nil {
 		t.expect(t.clock())
 	}
 }
 
-// hold notes what timers wait for.
+// hold records what timers wait for.
 func (t *timekeeper) hold(why string, pause time.Duration) {
 	t.held.Store(&why)
 	t.notBefore = time.Now().Add(pause)
 }
 
-// wake wakes sagas for what was due at a time.
+// wake wakes the sagas that were due at a time.
 func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next time.Time, total time.Duration) error {
 	for _, id := range ids {
 		t.mu.Lock()
@@ -201,15 +200,15 @@ func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next t
 			return err
 		}
 	}
-	if len(ids) > 0 { // there may be more, and these have to be committed first
+	if len(ids) > 0 { // there may be more, but these must be committed first
 		next = t.clock().Add(wakeGrain)
 	}
 	t.expect(next)
 	return nil
 }
 
-// sleep waits until something may be due, at least wakeGrain and at most
-// wakeLook. It reports whether to go on.
+// sleep waits until a timer may be due, at least wakeGrain and at most wakeLook. It reports
+// whether to continue.
 func (t *timekeeper) sleep(ctx context.Context) bool {
 	for {
 		t.mu.Lock()

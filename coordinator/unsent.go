@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// explain adds to the time-out of an attempt why its command has not gone out, if it has not:
-// so that it is not the participant that is said not to have answered.
+// explain adds to a timed-out attempt why its command was not sent, if it was not, so that the
+// participant is not blamed for not answering.
 func (e *Engine) explain(def *saga.Definition, in *machine.Instance, ev *machine.Event) {
 	if e.unsent == nil || ev.Timer != contract.TimerTimeout {
 		return

@@ -9,34 +9,34 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// answerAgain is when an answer comes again that could not be taken in now.
+// answerAgain is the delay before the bus redelivers an answer that cannot be processed now.
 const answerAgain = time.Second
 
-// verdict is what becomes of an answer on the bus, once it was taken in.
+// verdict is what happens to an answer on the bus after it was processed.
 type verdict struct {
 	fate   fate
 	class  string // of the dead letter, one of the DeadLetter constants
-	reason string // why it is a dead letter, or comes again
+	reason string // why it is a dead letter, or is redelivered
 }
 
 // fate is what the bus does with a delivery.
 type fate string
 
 const (
-	fateDone       fate = "done"        // it is done with
-	fateAgain      fate = "again"       // it is delivered again, after answerAgain
-	fateDeadLetter fate = "dead letter" // it is kept for people
+	fateDone       fate = "done"        // it is acknowledged
+	fateAgain      fate = "again"       // it is redelivered after answerAgain
+	fateDeadLetter fate = "dead letter" // it is kept for an operator
 )
 
-// verdictOf is the verdict on an answer of which this came. What the saga had no use for any more,
-// such as an answer that came twice, is done with; what shows that somebody is wrong is kept.
+// verdictOf returns the verdict on an answer with this result. An answer that the saga no longer
+// needs, such as a repeated one, is acknowledged; one that shows an error is kept.
 func verdictOf(r *Result) verdict {
 	switch {
 	case errors.Is(r.Err, store.ErrNotFound):
 		return verdict{fateDeadLetter, DeadLetterUnknown, r.Err.Error()}
 	case blocks(r.Err, contract.EventStepAnswered), errors.Is(r.Err, store.ErrInvalid):
 		return verdict{fateDeadLetter, DeadLetterDamaged, r.Err.Error()}
-	case r.Err != nil: // not the answer's fault: another coordinator moves the saga again and again
+	case r.Err != nil: // not the answer's fault: another coordinator keeps moving the saga
 		return verdict{fateAgain, "", r.Err.Error()}
 	}
 	switch r.Ignored {

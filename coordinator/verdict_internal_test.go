@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// I9: what becomes of an answer on the bus, for everything that may have come of it.
+// I9: the verdict on an answer, for every possible result.
 func TestVerdicts(t *testing.T) {
 	for name, tt := range map[string]struct {
 		result Result

@@ -8,9 +8,9 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// waited is how long an answer took since its command was enqueued: the instance
-// knows when the attempt times out, the definition how long an attempt may take.
-// 0: the event is no answer to the attempt that was awaited.
+// waited returns how long an answer took since its command was enqueued. It is computed from when
+// the attempt times out and how long an attempt may take. 0 means that the event does not answer
+// the current attempt.
 func waited(def *saga.Definition, before *machine.Instance, ev *machine.Event) time.Duration {
 	if ev.Type != contract.EventStepAnswered || ev.Outcome == contract.OutcomeNotSent {
 		return 0

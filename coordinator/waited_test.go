@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// How long an answer took is known whoever says how long it may take: the step,
-// the definition, or nobody.
+// The duration of an answer is known whether the step, the definition or nothing sets the timeout.
 func TestWaited(t *testing.T) {
 	reserve := contract.NewCommand[int, int]("stock", "reserve")
 	for name, def := range map[string]*saga.Definition{

@@ -13,23 +13,23 @@ import (
 
 // Bounds of watching (I10).
 const (
-	// watchSagas bounds the sagas in one watch reply, which fit whatever their reasons are;
-	// the rest comes with the next.
+	// watchSagas bounds the sagas in one watch reply, so that they fit whatever their reasons are.
+	// The next reply has the rest.
 	watchSagas = 100
-	// watchGather is how long a watch gathers once something has moved: a saga that
-	// moves again meanwhile is told once.
+	// watchGather is how long a watch gathers after the first move, so that a saga that moves
+	// again is reported once.
 	watchGather = 20 * time.Millisecond
 )
 
-// watcher is one watch request at work.
+// watcher is one watch request being served.
 type watcher struct {
 	s      *service
-	one    contract.SagaID // the saga that is watched; "": those of filter
+	one    contract.SagaID // the watched saga; "": those that match filter
 	filter store.Filter
 	at     projection.Position
 }
 
-// watch answers what has moved behind a position, once something has.
+// watch answers with what has moved after a position, once something has.
 func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, answer func(*transport.WatchReply, error)) {
 	w, err := s.watcher(c.Saga, q)
 	if err != nil {
@@ -45,12 +45,12 @@ func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, an
 		ctx, cancel := context.WithTimeout(ctx, hold)
 		defer cancel()
 		reply, err := w.wait(ctx)
-		s.watches.Give(caller) // before the caller, who may ask again at once, has the answer
+		s.watches.Give(caller) // before the answer, because the caller may ask again at once
 		answer(reply, err)
 	}()
 }
 
-// watcher reads a watch request.
+// watcher decodes a watch request.
 func (s *service) watcher(one contract.SagaID, q *transport.WatchQuery) (*watcher, error) {
 	f, err := s.filter(&q.Filter)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *service) watcher(one contract.SagaID, q *transport.WatchQuery) (*watche
 	return w, err
 }
 
-// wait gathers until there is something to tell, or ctx ends.
+// wait gathers until there is something to report, or ctx ends.
 func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 	for {
 		reply, err := w.look(context.WithoutCancel(ctx))
@@ -94,7 +94,7 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 	}
 }
 
-// look tells what has moved behind the position, and goes on to behind that.
+// look reports what has moved after the position, and advances it.
 func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	moves, end, foreign := w.s.c.projection.Since(w.at)
 	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}}
@@ -104,7 +104,7 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	for i := range moves {
 		m := &moves[i]
 		if len(order) == watchSagas {
-			end.At = moves[i-1].At // the rest comes with the next reply
+			end.At = moves[i-1].At // the next reply has the rest
 			break
 		}
 		read++
@@ -121,11 +121,11 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	}
 	if w.at = end; foreign {
 		reply.Lost = true
-	} else if lost := end.At - from.At - read; lost > 0 { // that are not remembered any more
+	} else if lost := end.At - from.At - read; lost > 0 { // moves that are not kept any more
 		reply.Lost, reply.Missed = true, reply.Missed+int(lost)
 	}
 	if len(order) > 0 {
-		w.s.looks <- struct{}{} // waits for its turn
+		w.s.looks <- struct{}{} // waits for a slot
 		defer func() { <-w.s.looks }()
 	}
 	for _, id := range order {
@@ -137,8 +137,8 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	return reply, nil
 }
 
-// matched reports whether a saga in a phase can have matched: open is not known,
-// but for the phases that ended sagas have only.
+// matched reports whether a saga in a phase can have matched the filter. Whether it was open is
+// unknown, except in the phases that only ended sagas have.
 func (w *watcher) matched(before contract.Phase) bool {
 	for _, class := range store.Classes {
 		if class.Phase() == before && w.filter.Wants(class) {
@@ -148,7 +148,7 @@ func (w *watcher) matched(before contract.Phase) bool {
 	return false
 }
 
-// tell adds a saga as it stands now.
+// tell adds a saga's current state.
 func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, reply *transport.WatchReply) error {
 	in, err := w.s.c.config.Store.Load(ctx, id)
 	switch {

@@ -8,24 +8,24 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxBlocked bounds the blocked sagas that are kept in mind, over all parts (I10).
+// MaxBlocked bounds the blocked sagas that are remembered, over all parts (I10).
 const MaxBlocked = 1000
 
-// obstacle is why a saga cannot be moved.
+// obstacle is the reason why a saga cannot be moved.
 type obstacle struct {
 	since time.Time
 	err   error
 }
 
-// Blocked is a saga that cannot be moved until somebody has fixed what it needs.
+// Blocked is a saga that cannot be moved until an operator has fixed the cause.
 type Blocked struct {
 	Saga  contract.SagaID
-	Since time.Time // when it was met
+	Since time.Time // when it was found
 	Err   error
 }
 
-// Block takes note that a saga could not be moved, and reports whether that is news: it was
-// not known, and there was room for it. What is applied to it later takes that back.
+// Block records that a saga could not be moved, and reports whether that was unknown and there was
+// room to record it. A later change of the saga removes the record.
 func (pt *Part) Block(id contract.SagaID, err error, now time.Time) (news bool) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
@@ -43,7 +43,7 @@ func (pt *Part) Block(id contract.SagaID, err error, now time.Time) (news bool) 
 	return !known
 }
 
-// unblock is called with the lock held.
+// unblock removes a record. It is called with the lock held.
 func (pt *Part) unblock(id contract.SagaID) {
 	if len(pt.blocked) == 0 {
 		return
@@ -54,8 +54,8 @@ func (pt *Part) unblock(id contract.SagaID) {
 	}
 }
 
-// UnblockAll forgets blocked sagas for whose error it may be fixed: those for which it is not
-// are met again.
+// UnblockAll forgets blocked sagas whose error may be fixed. Those that are still blocked will be
+// found again.
 func (p *Projection) UnblockAll(fixed func(error) bool) {
 	for _, pt := range p.parts {
 		pt.mu.Lock()
@@ -68,7 +68,7 @@ func (p *Projection) UnblockAll(fixed func(error) bool) {
 	}
 }
 
-// BlockedCount is how many sagas are known to be blocked.
+// BlockedCount returns the number of sagas known to be blocked.
 func (p *Projection) BlockedCount() int { return int(p.blocked.Load()) }
 
 // IsBlocked reports whether a saga is known to be blocked.
@@ -80,7 +80,7 @@ func (p *Projection) IsBlocked(id contract.SagaID) bool {
 	return known
 }
 
-// Blocked are those that are known, by the time they were met.
+// Blocked returns the sagas known to be blocked, by the time they were found.
 func (p *Projection) Blocked() []Blocked {
 	var all []Blocked
 	for _, pt := range p.parts {

@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Sagas that cannot be moved are counted once each, until they can be, and never more than the
-// bound.
+// Blocked sagas are counted once each until they can move, and never beyond the bound.
 func TestBlocked(t *testing.T) {
 	p := New(2, func(id contract.SagaID) int { return int(id[len(id)-1]) % 2 }, time.Unix(0, 0))
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -23,7 +22,7 @@ func TestBlocked(t *testing.T) {
 			t.Fatalf("%d are blocked, and %d listed, want %d", n, len(p.Blocked()), want)
 		}
 	}
-	unblock("healthy") // nothing is known
+	unblock("healthy") // it is not blocked
 	if !block("young", rot, at.Add(time.Second)) || !block("old", rot, at) {
 		t.Error("a saga that was not known is no news")
 	}
@@ -55,7 +54,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// A saga that cannot be read is not said to move.
+// A saga that cannot be read is not reported as moving.
 func TestBlockedDoesNotMove(t *testing.T) {
 	p := single()
 	p.Part(0).Apply([]Change{started(1)})

@@ -6,23 +6,23 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Standing is where a saga stands.
+// Standing is the state of a saga, as far as the projection knows it.
 type Standing struct {
 	Saga       contract.SagaID
-	Birth      contract.Birth // tells it from earlier and later sagas with its id
+	Birth      contract.Birth // distinguishes it from earlier and later sagas with its id
 	Revision   uint64
 	Definition contract.DefinitionRef
 	Phase      contract.Phase
-	Open       bool // it has not ended
+	Open       bool // whether it has not ended
 	Paused     bool
 }
 
-// Change is what is known of a saga after something was applied to it, or after it was read.
+// Change is the state of a saga after an event was applied to it, or after it was read.
 type Change struct {
-	Standing // after it. Revision 0: there is no such saga any more, or nothing is known of it
+	Standing // after the change. Revision 0: the saga does not exist any more, or nothing is known of it
 
 	Started time.Time // of the saga
-	// Event is what was applied; "": nothing was, the saga was read.
+	// Event is the applied event; "" means that the saga was only read.
 	Event       contract.EventType
 	At          time.Time      // of the event
 	Before      contract.Phase // the phase before the event; "" for a start
@@ -30,24 +30,23 @@ type Change struct {
 	Participant string
 	Direction   contract.Direction
 	Outcome     contract.Outcome
-	Waited      time.Duration // of an answer: since its command was enqueued; 0: not known
+	Waited      time.Duration // of an answer: since its command was enqueued; 0: unknown
 
-	// State is handed to those who wait, if the saga is at rest. nil: it is not at hand, and
-	// they have to look.
+	// State is passed to waiters if the saga is at rest. If nil, they have to read the saga.
 	State any
 }
 
-// order is how a change relates to what is known of its saga.
+// order is how a change relates to the known state of its saga.
 type order struct {
 	newer  bool
-	missed uint64 // changes in between that nobody told of
+	missed uint64 // changes in between that were not applied here
 }
 
-// follows compares a change with the last that is known of its saga.
+// follows compares a change with the last known state of its saga.
 func (c *Change) follows(last *Standing) order {
 	switch {
 	case last == nil:
-		return order{newer: true} // whatever came before is not known, and not missed
+		return order{newer: true} // earlier changes are unknown, but not missed
 	case c.Birth > last.Birth:
 		return order{newer: true, missed: c.Revision - 1}
 	case c.Birth < last.Birth || c.Revision <= last.Revision:
@@ -56,8 +55,8 @@ func (c *Change) follows(last *Standing) order {
 	return order{newer: true, missed: c.Revision - last.Revision - 1}
 }
 
-// openBefore reports whether the saga was counted as open before a change that is newer than
-// the last one that is known.
+// openBefore reports whether the saga was counted as open before a change that is newer than the
+// last known one.
 func (c *Change) openBefore(last *Standing) bool {
 	switch {
 	case last != nil && last.Birth == c.Birth:

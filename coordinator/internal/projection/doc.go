@@ -1,25 +1,25 @@
-// Package projection keeps what a coordinator can tell of its sagas without asking the store:
-// which of them move and where they stand, who waits for them, what has moved lately, how many
-// are open, paused or blocked, and how they fare.
+// Package projection answers questions about a coordinator's sagas without asking the store: which
+// of them are moving and in which state they are, who waits for them, what has moved lately, how
+// many are open, paused or blocked, and their statistics.
 //
-//	what is applied ──▶ Part.Apply ─┬─▶ standings (guard by birth and revision)
+//	applied changes ──▶ Part.Apply ─┬─▶ standings (guard by birth and revision)
 //	                                ├─▶ feed       ◀── watch
-//	                                ├─▶ waiters    ──▶ those who wait for rest
+//	                                ├─▶ waiters    ──▶ callers that wait for rest
 //	                                ├─▶ paused, blocked, open
 //	                                └─▶ figures    ◀── overview
 //
-// Apply is the one way in for what happened to sagas. It is told of each saga in the order of
-// its revisions, by whoever moved it. A change that is not newer than what is known of its saga
-// changes nothing. One that is newer by more than one revision says that others were missed:
-// where the saga stands is taken from the change, and watchers are told how many were missed.
-// All readings come from the same changes, so that none is ahead of another.
+// Apply is the only entry for what happens to sagas. Whoever moves a saga calls it in the order of
+// the revisions. A change that is not newer than the known state of its saga has no effect. A
+// change that is newer by more than one revision shows that others were missed: its state is
+// adopted, and watchers are told how many were missed. All answers come from the same changes, so
+// none is ahead of another.
 //
-// Sagas are divided into parts, each with a lock of its own. Who applies holds one part's lock;
-// a reader of all parts takes one after the other. Nobody is called with a lock held.
+// Sagas are divided into parts with a lock each. Apply holds the lock of one part; a reader of all
+// parts takes the locks one after the other. No callback is called with a lock held.
 //
-// It is pure: no bus, no store, no clock, no goroutine but the timers of Waiter.Hold. It does
-// not know what a saga is made of. What it knows is gone with the process, and rebuilt: the
-// number of open sagas with Rebuild, paused sagas with SearchPaused, all else as sagas move.
+// It is pure: no bus, no store, no clock, no goroutine except the timers of Waiter.Hold. It does
+// not know the content of a saga. After a restart its content is rebuilt: the number of open sagas
+// by Rebuild, paused sagas by SearchPaused, everything else as sagas move.
 //
-// It keeps I10: Max… bound what is kept.
+// It keeps I10: the Max constants bound what is kept.
 package projection

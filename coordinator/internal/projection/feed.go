@@ -10,29 +10,29 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxFeed is how many moves are remembered for those who watch, over all parts; of a part at
-// least minFeed. Who comes back later than that is told that some were missed.
+// MaxFeed is the number of moves kept for watchers, over all parts; each part keeps at least
+// minFeed. A watcher that comes back later is told that it missed some.
 const (
 	MaxFeed = 8192
 	minFeed = 512
 )
 
-// feed is the last moves of a part, in their order: what those who watch have in common, so
-// that a slow one costs nothing.
+// feed holds the last moves of a part, in order. All watchers share it, so a slow one costs
+// nothing.
 type feed struct {
 	max  int
 	ring []Move
-	next int // the oldest, once the ring is full
+	next int // index of the oldest, once the ring is full
 }
 
-// Move is a change as far as a watcher has to know it.
+// Move is the part of a change that a watcher needs.
 type Move struct {
-	At         uint64 // its number in the feed of all parts, from 1 on
+	At         uint64 // its number in the feed of all parts, from 1
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
 	Started    time.Time
-	Before     contract.Phase // in which the saga was, as far as watchers know
-	Missed     uint64         // earlier moves of the saga that nobody told of
+	Before     contract.Phase // the saga's phase before, as far as watchers know
+	Missed     uint64         // earlier moves of the saga that were not applied here
 }
 
 func (f *feed) add(m Move) {
@@ -44,11 +44,11 @@ func (f *feed) add(m Move) {
 	f.next = (f.next + 1) % f.max
 }
 
-// between appends the moves behind after, up to last.
+// between appends the moves after one number, up to another.
 func (f *feed) between(after, last uint64, moves []Move) []Move {
 	n := len(f.ring)
 	for k := range n {
-		m := &f.ring[(f.next+n-1-k)%n] // the newest first
+		m := &f.ring[(f.next+n-1-k)%n] // newest first
 		if m.At <= after {
 			break
 		}
@@ -59,18 +59,18 @@ func (f *feed) between(after, last uint64, moves []Move) []Move {
 	return moves
 }
 
-// Position is a place in the feed.
+// Position is a position in the feed.
 type Position struct {
 	Incarnation uint64 // of the projection
-	At          uint64 // the number of the last move before it
+	At          uint64 // number of the last move before it
 }
 
 func (p Position) String() string { return fmt.Sprintf("%x-%d", p.Incarnation, p.At) }
 
-// ErrPosition: ParsePosition was given something else.
+// ErrPosition means that a string is not a position.
 var ErrPosition = errors.New("not a position")
 
-// ParsePosition reads what String wrote.
+// ParsePosition parses the result of String.
 func ParsePosition(s string) (p Position, err error) {
 	if _, err := fmt.Sscanf(s, "%x-%d", &p.Incarnation, &p.At); err != nil || p.String() != s {
 		return p, ErrPosition
@@ -78,15 +78,15 @@ func ParsePosition(s string) (p Position, err error) {
 	return p, nil
 }
 
-// Position is where the feed is now.
+// Position returns the end of the feed.
 func (p *Projection) Position() Position { return Position{p.incarnation, p.moves.Load()} }
 
-// Since is what is remembered of the moves behind a position, in their order, and where the feed
-// is then. Those of one saga are in the order of its revisions. foreign: the position is of
-// another projection, and nobody knows what is behind it.
+// Since returns the kept moves after a position, in order, and the new position. Moves of one saga
+// are in the order of its revisions. foreign means that the position belongs to another
+// projection, so what follows it is unknown.
 func (p *Projection) Since(from Position) (moves []Move, to Position, foreign bool) {
-	// Who adds a move holds the lock of its part from before the move has a number. So a move
-	// with a number up to this one is there once its part's lock is had.
+	// Apply numbers a move while it holds the lock of the move's part. So once that lock is free,
+	// every move with a number up to this one can be read.
 	to = p.Position()
 	if from.Incarnation != to.Incarnation || from.At > to.At {
 		return nil, to, true
@@ -100,7 +100,8 @@ func (p *Projection) Since(from Position) (moves []Move, to Position, foreign bo
 	return moves, to, false
 }
 
-// After is closed when there is something behind a position; nil: the feed ended.
+// After returns a channel that is closed when there is a move after a position, or nil if the feed
+// has ended.
 func (p *Projection) After(at Position) <-chan struct{} {
 	more := p.more.Load()
 	for more == nil {
@@ -111,7 +112,7 @@ func (p *Projection) After(at Position) <-chan struct{} {
 		}
 		more = p.more.Load()
 	}
-	// In this order: who moves looks whether somebody waits afterwards.
+	// Check in this order: whoever adds a move checks for waiters afterwards.
 	switch {
 	case p.closed.Load():
 		return nil
@@ -123,7 +124,7 @@ func (p *Projection) After(at Position) <-chan struct{} {
 	return *more
 }
 
-// wake wakes those who wait for something behind a position.
+// wake wakes the watchers that wait for a move.
 func (p *Projection) wake() {
 	if p.more.Load() == nil {
 		return
@@ -133,7 +134,7 @@ func (p *Projection) wake() {
 	}
 }
 
-// CloseFeed ends the feed: everybody who watches is woken.
+// CloseFeed ends the feed and wakes all watchers.
 func (p *Projection) CloseFeed() {
 	p.closed.Store(true)
 	p.wake()

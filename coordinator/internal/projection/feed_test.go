@@ -11,22 +11,22 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// one is a projection of one part.
+// single returns a projection with one part.
 func single() *Projection { return New(1, func(contract.SagaID) int { return 0 }, time.Unix(1000, 0)) }
 
-// started is the start of a saga.
+// started returns the change that starts a saga.
 func started(i int) Change {
 	id := contract.SagaID(fmt.Sprint(i))
 	return Change{Standing: Standing{Saga: id, Birth: 1, Revision: 1, Phase: contract.Running, Open: true}, Event: contract.EventStarted, At: time.Unix(1000, 0)}
 }
 
-// TestFeedLosesNothingSilently: whatever is added and asked when, everything behind a position is
-// either given, in its order, or is what the numbers lack (I10).
+// TestFeedLosesNothingSilently: whenever a reader asks, every move after its position is either
+// returned in order, or missing in the numbers (I10).
 func TestFeedLosesNothingSilently(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.IntRange(1, 4).Draw(t, "parts")
 		p := New(parts, func(id contract.SagaID) int { return int(id[len(id)-1]) % parts }, time.Unix(0, 0))
-		const most = 24 // moves that a part remembers
+		const most = 24 // moves that a part keeps
 		for _, pt := range p.parts {
 			pt.feed.max = most
 		}
@@ -50,7 +50,7 @@ func TestFeedLosesNothingSilently(t *testing.T) {
 				}
 				last = m.At
 			}
-			// Of each part the latest are there.
+			// The latest moves of each part are kept.
 			if fresh := added - before; len(moves) > fresh || len(moves) < min(fresh, most) {
 				t.Fatalf("%d of %d are there", len(moves), fresh)
 			}
@@ -59,8 +59,8 @@ func TestFeedLosesNothingSilently(t *testing.T) {
 	})
 }
 
-// TestFeedGivesEachMoveOnce: readers who go on from where they were see every move once, and those
-// of one saga in their order, while many parts are applied to.
+// TestFeedGivesEachMoveOnce: readers that continue from their position see every move once, and
+// those of one saga in order, while many parts are changed concurrently.
 func TestFeedGivesEachMoveOnce(t *testing.T) {
 	const parts, each = 4, MaxFeed / 4
 	p := New(parts, func(id contract.SagaID) int { return int(id[0] - '0') }, time.Unix(0, 0))
@@ -105,7 +105,7 @@ func TestFeedGivesEachMoveOnce(t *testing.T) {
 	reading.Wait()
 }
 
-// TestFeedOfAnotherProcess: a position of before a restart is not taken for one of now.
+// TestFeedOfAnotherProcess: a position from before a restart is recognised as foreign.
 func TestFeedOfAnotherProcess(t *testing.T) {
 	old, now := single(), single()
 	for i := range 3 {
@@ -127,7 +127,8 @@ func TestFeedOfAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestFeedWakes those who wait, and once and for all when it ends.
+// TestFeedWakes checks that moves wake those who wait, and that the end of the feed wakes all, for
+// good.
 func TestFeedWakes(t *testing.T) {
 	p := single()
 	open := func(c <-chan struct{}) bool {

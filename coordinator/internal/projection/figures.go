@@ -9,20 +9,20 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Bounds of the figures that one part keeps (I10). What comes first is counted; beyond a bound
-// there are no figures for what is new.
+// Bounds of the statistics that one part keeps (I10). The first to come are counted; beyond a
+// bound, new ones have no statistics.
 const (
 	MaxDefinitionFigures  = 1024
 	MaxStepFigures        = 4096
 	MaxParticipantFigures = 1024
-	// SeriesSeconds is how far back the series of an overview goes.
+	// SeriesSeconds is the length of an overview's series.
 	SeriesSeconds = 120
-	// rateSeconds is what rates are of.
+	// rateSeconds is the period over which rates are averaged.
 	rateSeconds = 10
 )
 
-// figures are what was counted of a part's sagas since the start: what operators look at. They
-// are gone with the process; metrics are for the long run.
+// figures are the statistics of a part's sagas since the start, for operators. They are lost with
+// the process; metrics are for the long term.
 type figures struct {
 	seconds      [SeriesSeconds]second
 	completed    int64
@@ -31,13 +31,13 @@ type figures struct {
 	failed       int64
 	commit       histogram
 	definitions  map[contract.DefinitionRef]*definitionFigures
-	steps        int // in all definitions
+	steps        int // over all definitions
 	participants map[string]*participantFigures
 }
 
-// second is what happened in one second.
+// second counts what happened in one second.
 type second struct {
-	at                                                           int64 // Unix; another one's: empty
+	at                                                           int64 // Unix time; any other: no entry
 	started, completed, compensated, parked, failed, transitions int64
 }
 
@@ -61,14 +61,14 @@ func newFigures() figures {
 	return figures{definitions: map[contract.DefinitionRef]*definitionFigures{}, participants: map[string]*participantFigures{}}
 }
 
-// Committed counts the time that a commit of this part's sagas took.
+// Committed counts the duration of a commit of this part's sagas.
 func (pt *Part) Committed(took time.Duration) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
 	pt.figures.commit.add(took)
 }
 
-// count counts one event that was applied.
+// count counts one applied event.
 func (f *figures) count(c *Change) {
 	s := f.second(c.At)
 	s.transitions++
@@ -137,8 +137,8 @@ func (f *figures) answer(s *second, d *definitionFigures, c *Change) {
 	}
 }
 
-// second is the place of a time in the series. A clock that goes back does not take away what
-// was counted since.
+// second returns the entry of a time in the series. A clock that goes back does not overwrite
+// newer counts.
 func (f *figures) second(t time.Time) *second {
 	at := t.Unix()
 	s := &f.seconds[uint64(at)%SeriesSeconds]
@@ -179,13 +179,13 @@ func (f *figures) participant(name string) *participantFigures {
 	return p
 }
 
-// refusals counts the starts that were too much, which are no sagas: of no part.
+// refusals counts refused starts. They are no sagas, so they belong to no part.
 type refusals struct {
 	mu      sync.Mutex
 	seconds [SeriesSeconds]struct{ at, refused int64 }
 }
 
-// Refused counts one start that was too much.
+// Refused counts one refused start.
 func (p *Projection) Refused(now time.Time) {
 	r := &p.refused
 	r.mu.Lock()
@@ -198,7 +198,7 @@ func (p *Projection) Refused(now time.Time) {
 	s.refused++
 }
 
-// in is how many starts were refused in a second.
+// in returns the number of starts refused in a second.
 func (r *refusals) in(at int64) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,7 +212,7 @@ func (r *refusals) in(at int64) int64 {
 type Second struct {
 	At          time.Time
 	Started     int64
-	Refused     int64 // starts that were too much
+	Refused     int64 // starts that were refused
 	Completed   int64
 	Compensated int64
 	Parked      int64
@@ -220,21 +220,21 @@ type Second struct {
 	Transitions int64
 }
 
-// Figures are how the sagas fare, all together.
+// Figures are the statistics of all sagas.
 type Figures struct {
-	Since            time.Time // when counting began
-	Series           []Second  // the last SeriesSeconds, up to now
+	Since            time.Time // start of counting
+	Series           []Second  // the last SeriesSeconds
 	Rates            Rates
-	Commit           *Latency            // nil: nothing was committed
-	Durations        map[string]*Latency // of sagas that ended, by the definition's name
-	CompensatedShare float64             // of the sagas that ended, those that were not completed
-	FailedShare      float64             // of the answers
+	Commit           *Latency            // nil: no commit yet
+	Durations        map[string]*Latency // of ended sagas, by the definition's name
+	CompensatedShare float64             // share of ended sagas that were not completed
+	FailedShare      float64             // share of answers
 }
 
-// Rates are what happened in each of the last ten seconds, the present one not counted.
+// Rates are averages per second over the last ten seconds, without the current one.
 type Rates struct{ Started, Refused, Ended, Transitions float64 }
 
-// Figures are how the sagas fare.
+// Figures returns the statistics of all sagas.
 func (p *Projection) Figures(now time.Time) Figures {
 	var series [SeriesSeconds]second
 	var completed, ended, answers, failed int64
@@ -280,7 +280,7 @@ func (p *Projection) Figures(now time.Time) Figures {
 	return out
 }
 
-// add adds what a part has counted, if it is of the same second.
+// add adds a part's counts if they are for the same second.
 func (s *second) add(part *second, at int64) {
 	if part.at != at {
 		return
@@ -293,7 +293,7 @@ func (s *second) add(part *second, at int64) {
 	s.transitions += part.transitions
 }
 
-// Share is a part of a whole; 0 of nothing.
+// Share returns part divided by whole, 0 if whole is 0.
 func Share(part, whole int64) float64 {
 	if whole == 0 {
 		return 0
@@ -301,19 +301,19 @@ func Share(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
-// DefinitionFigures are how the sagas of one definition fare.
+// DefinitionFigures are the statistics of one definition's sagas.
 type DefinitionFigures struct {
-	Duration *Latency // of those that ended; nil: none has
+	Duration *Latency // of ended sagas; nil: none has ended
 	Steps    map[contract.StepName]StepFigures
 }
 
-// StepFigures are the answers to one step, and how long they took.
+// StepFigures are the numbers of answers to one step, and their latencies.
 type StepFigures struct {
 	Completed, Rejected, Failed int64
 	Do, Undo                    *Latency
 }
 
-// Definition is how the sagas of a definition fare.
+// Definition returns the statistics of a definition's sagas.
 func (p *Projection) Definition(ref contract.DefinitionRef) DefinitionFigures {
 	var duration histogram
 	steps := map[contract.StepName]*stepFigures{}
@@ -341,15 +341,15 @@ func (p *Projection) Definition(ref contract.DefinitionRef) DefinitionFigures {
 	return out
 }
 
-// ParticipantFigures are how a participant answers.
+// ParticipantFigures are the statistics of a participant's answers.
 type ParticipantFigures struct {
 	Name    string
 	Answers int64
 	Last    time.Time
-	Latency *Latency // nil: of no answer is known how long it took
+	Latency *Latency // nil: unknown for all answers
 }
 
-// Participants are those that have answered, by name.
+// Participants returns the participants that have answered, by name.
 func (p *Projection) Participants() []ParticipantFigures {
 	all := map[string]*participantFigures{}
 	p.merged(func(f *figures) {

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Buckets of a histogram: four for each doubling, from 64 µs on. A quantile is
-// exact to within a fifth.
+// A histogram has four buckets for each doubling, starting at 64 µs. A quantile is exact to within
+// a fifth.
 const (
 	bucketsEach = 4
 	firstBucket = 64 * time.Microsecond
-	doublings   = 36 // up to 50 days; what is longer is in the last one
+	doublings   = 36 // up to 50 days; the last bucket holds longer ones
 )
 
-// histogram counts durations. It is 1160 bytes, whatever it has counted.
+// histogram counts durations in a constant 1160 bytes.
 type histogram struct {
 	count   uint64
 	buckets [doublings * bucketsEach]uint64
@@ -25,7 +25,7 @@ func (h *histogram) add(d time.Duration) {
 	h.buckets[bucketOf(d)]++
 }
 
-// merge adds what another one has counted.
+// merge adds the counts of another histogram.
 func (h *histogram) merge(other *histogram) {
 	h.count += other.count
 	for i, n := range other.buckets {
@@ -33,8 +33,8 @@ func (h *histogram) merge(other *histogram) {
 	}
 }
 
-// bucketOf is the number of the bucket that counts a duration: those from its
-// bound on and below the next one's.
+// bucketOf returns the bucket that counts a duration. A bucket counts durations from its bound up
+// to the bound of the next one.
 func bucketOf(d time.Duration) int {
 	if d < firstBucket {
 		return 0
@@ -45,7 +45,7 @@ func bucketOf(d time.Duration) int {
 	return min(1+doubling*bucketsEach+int(quarter), len(histogram{}.buckets)-1)
 }
 
-// bound is the shortest duration that a bucket counts, in seconds.
+// bound returns the shortest duration that a bucket counts, in seconds.
 func bound(bucket int) float64 {
 	if bucket == 0 {
 		return 0
@@ -54,7 +54,7 @@ func bound(bucket int) float64 {
 	return firstBucket.Seconds() * math.Exp2(float64(doubling)) * (1 + float64(quarter)/bucketsEach)
 }
 
-// quantile is the duration, in seconds, that a share of all did not exceed.
+// quantile returns the duration, in seconds, that a share of all durations did not exceed.
 func (h *histogram) quantile(share float64) float64 {
 	if h.count == 0 {
 		return 0
@@ -75,7 +75,7 @@ type Latency struct {
 	P50, P99 float64
 }
 
-// latency is what was counted; nil: nothing was.
+// latency returns the distribution, nil if nothing was counted.
 func (h *histogram) latency() *Latency {
 	if h.count == 0 {
 		return nil

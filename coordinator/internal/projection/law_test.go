@@ -11,7 +11,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// history is all that happens to a saga id: lives, one after the other, each a row of changes.
+// history generates everything that happens to a saga id: successive lives, each a series of
+// changes.
 func history(t *rapid.T, id contract.SagaID) (all []Change) {
 	lives := rapid.IntRange(1, 2).Draw(t, "lives")
 	for birth := 1; birth <= lives; birth++ {
@@ -46,21 +47,21 @@ func history(t *rapid.T, id contract.SagaID) (all []Change) {
 	return all
 }
 
-// rest reports whether nothing is left to wait for.
+// rest reports whether there is nothing left to wait for.
 func rest(c *Change) bool {
 	return !c.Open || c.Phase != contract.Running && c.Phase != contract.Compensating
 }
 
-// seen is what the model knows of a saga: which of its changes were given.
+// seen is what the model knows of a saga: which of its changes were applied.
 type seen struct {
 	history []Change
-	given   []int // in the order in which they were given
-	newest  int   // of them; -1: none was
-	records []int // those that were newer than all before
+	given   []int // in the order in which they were applied
+	newest  int   // index of the newest; -1: none
+	records []int // those newer than all before
 }
 
-// TestReadingsFollowFromWhatWasApplied: whatever is applied in which order, again, late, or not at
-// all, all readings are those of the newest change of each saga.
+// TestReadingsFollowFromWhatWasApplied: in whatever order changes are applied, repeated, late or
+// with gaps, all readings are those of the newest change of each saga.
 func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.IntRange(1, 3).Draw(t, "parts")
@@ -111,7 +112,7 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 					}
 				}
 			default:
-				// Mostly the next one; now and then any: again, late, or with a gap.
+				// Mostly the next one; sometimes any: repeated, late, or with a gap.
 				k := m.newest + 1
 				if k == len(m.history) || rapid.IntRange(0, 3).Draw(t, "any") == 0 {
 					k = rapid.IntRange(0, len(m.history)-1).Draw(t, "change")
@@ -140,7 +141,7 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 			}
 			newest := &m.history[m.newest]
 			first := &m.history[m.given[0]]
-			open += count(newest.Open) - count(first.Before != "") // one that is met later was counted at the start
+			open += count(newest.Open) - count(first.Before != "") // a saga seen later was counted at the start
 			paused += count(newest.Open && newest.Paused)
 			transitions += int64(len(m.records))
 			if s, moving := p.Moving(id); moving == rest(newest) || moving && s != newest.Standing {
@@ -176,8 +177,8 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 	})
 }
 
-// checkFeed: watchers are told of every record, in its order, and of how many changes were missed
-// in between.
+// checkFeed checks that watchers see every record in order, and how many changes were missed in
+// between.
 func checkFeed(t *rapid.T, p *Projection, begin Position, model map[contract.SagaID]*seen) {
 	moves, end, foreign := p.Since(begin)
 	if foreign || end != p.Position() {
@@ -219,13 +220,13 @@ func checkFeed(t *rapid.T, p *Projection, begin Position, model map[contract.Sag
 	}
 }
 
-// TestNoWaiterMissesRest: whoever registers first and looks then is told, although the projection
-// hears of what was stored later, and one who removes themselves is not answered.
+// TestNoWaiterMissesRest: a waiter that registers before it reads the saga is always notified,
+// although the projection learns of stored changes later. A removed waiter is not answered.
 func TestNoWaiterMissesRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := New(1, func(contract.SagaID) int { return 0 }, time.Unix(0, 0))
 		all := history(t, "s0")
-		stored, applied := 0, 0 // how many of all
+		stored, applied := 0, 0 // of all changes
 		answers, waits := map[*Waiter]int{}, 0
 		look := func(w *Waiter) {
 			if stored > 0 && rest(&all[stored-1]) && w.Remove() {
@@ -241,7 +242,7 @@ func TestNoWaiterMissesRest(t *testing.T) {
 				}
 			case 1:
 				if applied < stored {
-					// now and then all that is stored by now comes as one batch
+					// sometimes everything stored so far comes as one batch
 					batch := all[applied : applied+1]
 					if rapid.Bool().Draw(t, "batch") {
 						batch = all[applied:stored]

@@ -7,11 +7,11 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// paused is the sagas of a part that are paused. What is paused from now on is seen as it
-// happens; what was before is searched for, because only its state tells.
+// paused are a part's paused sagas. New pauses are seen as they happen; earlier ones must be
+// searched for, because only a saga's state shows them.
 type paused struct {
 	ids  map[contract.SagaID]bool
-	gone map[contract.SagaID]bool // that went on, or ended, while a page is read; nil: none is
+	gone map[contract.SagaID]bool // sagas that were resumed or ended while a page is read; nil: no page is read
 }
 
 func (s *paused) set(id contract.SagaID, paused bool) {
@@ -26,15 +26,15 @@ func (s *paused) set(id contract.SagaID, paused bool) {
 	}
 }
 
-// search is how far the search for paused sagas is.
+// search is the progress of the search for paused sagas.
 type search struct {
 	mu     sync.Mutex // held while a page is read
 	cursor string
-	all    atomic.Bool // everything has been looked at
-	again  atomic.Bool // begin from the start
+	all    atomic.Bool // whether the search is complete
+	again  atomic.Bool // whether to start from the beginning
 }
 
-// Paused is how many sagas are known to be paused, and whether those are all.
+// Paused returns the number of sagas known to be paused, and whether those are all.
 func (p *Projection) Paused() (n int, all bool) {
 	all = p.search.all.Load() && !p.search.again.Load()
 	for _, pt := range p.parts {
@@ -45,9 +45,9 @@ func (p *Projection) Paused() (n int, all bool) {
 	return n, all
 }
 
-// SearchPaused reads a page of the paused sagas that a store has, from a cursor on ("": from the
-// start), and where the next page begins ("": there is none). It reports false without
-// reading when somebody else is searching, or there is nothing left to search.
+// SearchPaused calls read for the next page of paused sagas in the store. read gets a cursor (""
+// for the first page) and returns the next one ("" after the last page). SearchPaused returns
+// false without reading if another search is running or the search is complete.
 func (p *Projection) SearchPaused(read func(cursor string) (ids []contract.SagaID, next string, err error)) (bool, error) {
 	s := &p.search
 	if !s.mu.TryLock() {

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// paused sagas, as a store has them: three pages.
+// pages are the paused sagas in a store, on three pages.
 type pages struct {
 	ids  []contract.SagaID
 	read int
@@ -30,8 +30,8 @@ func (s *pages) page(cursor string) ([]contract.SagaID, string, error) {
 	return s.ids[at:end], next, nil
 }
 
-// TestPausedSagasAreCounted: those of before the start and those of now, whatever moves while they
-// are searched for.
+// TestPausedSagasAreCounted: sagas paused before and after the start are counted, whatever moves
+// during the search.
 func TestPausedSagasAreCounted(t *testing.T) {
 	p := New(2, func(id contract.SagaID) int { return int(id[len(id)-1]) % 2 }, time.Unix(0, 0))
 	s := &pages{}
@@ -56,7 +56,7 @@ func TestPausedSagasAreCounted(t *testing.T) {
 	for range 3 {
 		read, err := p.SearchPaused(func(cursor string) ([]contract.SagaID, string, error) {
 			ids, next, err := s.page(cursor)
-			switch s.read { // what is read is not what is true by now
+			switch s.read { // the page read is outdated already
 			case 1:
 				move("p1", false, true)
 				move("p2", true, false) // ended while it was paused

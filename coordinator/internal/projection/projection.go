@@ -10,13 +10,14 @@ import (
 	"github.com/amends-dev/amends/internal/quota"
 )
 
-// Projection is what a coordinator can tell of its sagas. Its methods are safe for concurrent use.
+// Projection answers questions about a coordinator's sagas. Its methods are safe for concurrent
+// use.
 type Projection struct {
 	parts  []*Part
 	partOf func(contract.SagaID) int
 
-	incarnation uint64        // tells positions of this projection from those of another
-	moves       atomic.Uint64 // so many are in the feed, or were
+	incarnation uint64        // distinguishes its positions from those of other projections
+	moves       atomic.Uint64 // number of the last move in the feed
 	more        atomic.Pointer[chan struct{}]
 	closed      atomic.Bool
 
@@ -24,13 +25,13 @@ type Projection struct {
 	doubt   atomic.Bool
 	blocked atomic.Int64
 	waiting atomic.Int64
-	quota   *quota.Quota // of those who wait
+	quota   *quota.Quota // for waiters
 	search  search
 	refused refusals
 	since   time.Time
 }
 
-// Part is a share of the sagas, with a lock of its own.
+// Part is a share of the sagas, with its own lock.
 type Part struct {
 	p *Projection
 
@@ -44,7 +45,7 @@ type Part struct {
 	closed    bool
 }
 
-// New makes a projection of so many parts. partOf is the part of a saga, from 0 on.
+// New returns a projection with a number of parts. partOf returns the index of a saga's part.
 func New(parts int, partOf func(contract.SagaID) int, now time.Time) *Projection {
 	p := &Projection{partOf: partOf, incarnation: rand.Uint64(), quota: quota.New(MaxWaiters, MaxWaitersPerCaller), since: now}
 	for range parts {
@@ -56,14 +57,14 @@ func New(parts int, partOf func(contract.SagaID) int, now time.Time) *Projection
 	return p
 }
 
-// Part is one of them, from 0 on.
+// Part returns a part by its index.
 func (p *Projection) Part(i int) *Part { return p.parts[i] }
 
-// Of is the part of a saga.
+// Of returns the part of a saga.
 func (p *Projection) Of(id contract.SagaID) *Part { return p.parts[p.partOf(id)] }
 
-// Apply takes in what happened to sagas of this part: those of one saga in the order of their
-// revisions. Then it tells those who wait for a saga that came to rest, and those who watch.
+// Apply applies changes of this part's sagas; those of one saga must be in the order of its
+// revisions. Then it notifies watchers, and waiters for sagas that came to rest.
 func (pt *Part) Apply(changes []Change) {
 	var told []notice
 	moved, open := false, 0
@@ -86,8 +87,8 @@ func (pt *Part) Apply(changes []Change) {
 	pt.p.tell(told)
 }
 
-// apply takes in one change, and reports whether it is newer than what was known, and by how
-// many sagas more are open.
+// apply applies one change. It reports whether the change is newer than the known state, and by
+// how much the number of open sagas changes.
 func (pt *Part) apply(c *Change) (newer bool, open int) {
 	pt.unblock(c.Saga)
 	if c.Revision == 0 {
@@ -107,7 +108,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	before := c.Before
 	if order.missed > 0 {
 		pt.p.doubt.Store(true)
-		before = last.Phase // of what watchers were told last
+		before = last.Phase // as watchers were last told
 	}
 	if last != nil && last.Birth != c.Birth {
 		open -= count(last.Open)
@@ -115,7 +116,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	pt.standings.put(&c.Standing)
 	pt.paused.set(c.Saga, c.Open && c.Paused)
 	if c.Event == "" && last == nil {
-		return false, open // it has been there for long
+		return false, open // it has existed for a long time
 	}
 	pt.feed.add(Move{At: pt.p.moves.Add(1), Saga: c.Saga, Definition: c.Definition, Started: c.Started, Before: before, Missed: order.missed})
 	if c.Event != "" {
@@ -124,7 +125,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	return true, open
 }
 
-// bringsRest reports whether a saga is at rest as the change says, as far as anybody knows.
+// bringsRest reports whether a saga is at rest after a change, according to what is known.
 func (pt *Part) bringsRest(c *Change) bool {
 	if c.Revision == 0 || !c.Phase.AtRest() || len(pt.waiters) == 0 {
 		return false
@@ -140,7 +141,7 @@ func count(yes bool) int {
 	return 0
 }
 
-// Moving is where a saga stands that was seen to move last; false says nothing.
+// Moving returns the state of a saga that was last seen moving. False means that nothing is known.
 func (p *Projection) Moving(id contract.SagaID) (Standing, bool) {
 	pt := p.Of(id)
 	pt.mu.Lock()
@@ -151,21 +152,21 @@ func (p *Projection) Moving(id contract.SagaID) (Standing, bool) {
 	return Standing{}, false
 }
 
-// Open is how many sagas have not ended.
+// Open returns the number of sagas that have not ended.
 func (p *Projection) Open() int { return int(p.open.Load()) }
 
-// Doubt says that others move sagas too, and that they may not be told of all of it.
+// Doubt records that others move sagas too, so changes may be missed.
 func (p *Projection) Doubt() { p.doubt.Store(true) }
 
-// Doubted reports whether Rebuild is due: a change was missed, or Doubt was called.
+// Doubted reports whether Rebuild is due, because a change was missed or Doubt was called.
 func (p *Projection) Doubted() bool { return p.doubt.Load() }
 
-// Moves is how many changes were taken in so far.
+// Moves returns the number of changes applied so far.
 func (p *Projection) Moves() uint64 { return p.moves.Load() }
 
-// Rebuild takes in how many sagas are open, as a store says that was read when Moves was at,
-// and has paused sagas searched for again. It reports false, and does nothing, when something
-// has been applied since.
+// Rebuild sets the number of open sagas, as read from the store when Moves was at, and restarts
+// the search for paused sagas. It does nothing and returns false if a change has been applied
+// since.
 func (p *Projection) Rebuild(at uint64, open int) bool {
 	for _, pt := range p.parts {
 		pt.mu.Lock()
@@ -183,8 +184,8 @@ func (p *Projection) Rebuild(at uint64, open int) bool {
 	return true
 }
 
-// Removed takes in that a saga was removed that could not be moved. open: it was one of the
-// open ones.
+// Removed records that a saga that could not be moved was removed. open reports whether it
+// counted as open.
 func (p *Projection) Removed(id contract.SagaID, open bool) {
 	p.Of(id).Apply([]Change{{Standing: Standing{Saga: id}}})
 	if open {
@@ -192,7 +193,7 @@ func (p *Projection) Removed(id contract.SagaID, open bool) {
 	}
 }
 
-// Close ends the feed and answers everybody who waits with nil.
+// Close ends the feed and answers all waiters with nil.
 func (p *Projection) Close() {
 	p.CloseFeed()
 	var told []notice
@@ -211,7 +212,7 @@ func (p *Projection) Close() {
 	p.tell(told)
 }
 
-// merged are the figures of all parts.
+// merged calls take with the statistics of every part.
 func (p *Projection) merged(take func(*figures)) {
 	for _, pt := range p.parts {
 		pt.mu.Lock()

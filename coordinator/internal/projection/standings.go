@@ -3,22 +3,22 @@ package projection
 import "github.com/amends-dev/amends/contract"
 
 const (
-	// MaxKnown bounds the open sagas whose standing is known: the latest ones, about as many
-	// as may be waited for.
+	// MaxKnown bounds the open sagas whose state is known. The latest are kept, about as many as
+	// can be waited for.
 	MaxKnown = 1 << 17
-	// MaxEnded bounds the sagas that are known to have ended, so that what comes late for them
-	// is noticed: between one half and all of it.
+	// MaxEnded bounds the sagas known to have ended, so that late changes are recognised. Between
+	// half of it and all of it are kept.
 	MaxEnded = 1 << 14
 )
 
-// standings are where sagas stand that have moved lately. What is forgotten is, when it moves
-// again, as if it was never seen.
+// standings are the states of sagas that have moved lately. A forgotten saga that moves again
+// counts as new.
 type standings struct {
 	maxOpen, maxEnded int
 
 	open map[contract.SagaID]*Standing
-	ring []*Standing // the same, and empty ones (no Saga)
-	next int         // the oldest
+	ring []*Standing // the same entries, and empty ones (no Saga)
+	next int         // index of the oldest
 
 	ended, endedBefore map[contract.SagaID]Standing // two generations
 }
@@ -27,7 +27,7 @@ func newStandings(maxOpen, maxEnded int) standings {
 	return standings{maxOpen: maxOpen, maxEnded: maxEnded, open: map[contract.SagaID]*Standing{}, ended: map[contract.SagaID]Standing{}}
 }
 
-// last is what is known of a saga.
+// last returns the known state of a saga.
 func (s *standings) last(id contract.SagaID) (Standing, bool) {
 	if one := s.open[id]; one != nil {
 		return *one, true
@@ -39,7 +39,7 @@ func (s *standings) last(id contract.SagaID) (Standing, bool) {
 	return one, known
 }
 
-// moving is where a saga stands that is not at rest; nil: it is, or is not known.
+// moving returns the state of a saga that is not at rest, nil if it is at rest or unknown.
 func (s *standings) moving(id contract.SagaID) *Standing {
 	if one := s.open[id]; one != nil && !one.Phase.AtRest() {
 		return one
@@ -47,7 +47,7 @@ func (s *standings) moving(id contract.SagaID) *Standing {
 	return nil
 }
 
-// put takes note of where a saga stands.
+// put records the state of a saga.
 func (s *standings) put(now *Standing) {
 	if !now.Open {
 		s.forget(now.Saga)
@@ -73,7 +73,7 @@ func (s *standings) put(now *Standing) {
 	*one = *now
 }
 
-// forget drops what is known of a saga.
+// forget removes what is known of a saga.
 func (s *standings) forget(id contract.SagaID) {
 	if one := s.open[id]; one != nil {
 		*one = Standing{}

@@ -32,8 +32,8 @@ func TestStandingsAreBounded(t *testing.T) {
 	}
 }
 
-// TestStandingsAgain: a saga that was forgotten and moves again is known although its first place
-// is taken by another.
+// TestStandingsAgain: a forgotten saga that moves again is known, although its former slot is used
+// by another.
 func TestStandingsAgain(t *testing.T) {
 	const most = 10
 	s := newStandings(most, most)

@@ -6,34 +6,33 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxWaiters bounds those who wait for a saga's rest at once, MaxWaitersPerCaller those of one
-// caller (I10).
+// MaxWaiters bounds the callers that wait at once, MaxWaitersPerCaller those with one name (I10).
 const (
 	MaxWaiters          = 150_000
 	MaxWaitersPerCaller = 100_000
 )
 
-// Waiter is one who waits for a saga to end or to be parked. It is answered or removed, and
-// never both.
+// Waiter waits for a saga to end or to be parked. It is either answered or removed, never both.
 type Waiter struct {
 	part   *Part
 	saga   contract.SagaID
 	caller string
 	answer func(*Change)
 	timer  *time.Timer // ends the wait; nil until Hold
-	gone   bool        // answered or removed
+	gone   bool        // whether it was answered or removed
 }
 
-// notice is an answer that is due; change is nil when the projection closes.
+// notice is a pending answer to a waiter. change is nil when the projection closes.
 type notice struct {
 	waiter *Waiter
 	change *Change
 }
 
-// Wait registers one who waits for a saga, before they look where it stands. answer is called
-// once, with the change that brings the saga to rest, or with nil when the projection closes; it
-// may be called before Wait returns, and by whoever applies the change. moving: the saga is known
-// to move, and there is no need to look. nil: as many wait as may, or it is closed.
+// Wait registers a waiter; the caller reads the saga's state afterwards. answer is called once,
+// with the change that brings the saga to rest, or with nil when the projection closes. It may be
+// called before Wait returns, on the goroutine that applies the change. moving means that the saga
+// is known to move, so its state need not be read. w is nil if there are too many waiters or the
+// projection is closed.
 func (p *Projection) Wait(id contract.SagaID, caller string, answer func(*Change)) (w *Waiter, moving bool) {
 	if p.quota.Take(caller) != nil {
 		return nil, false
@@ -55,7 +54,7 @@ func (p *Projection) Wait(id contract.SagaID, caller string, answer func(*Change
 	return w, moving
 }
 
-// Waiting is how many wait.
+// Waiting returns the number of waiters.
 func (p *Projection) Waiting() int { return int(p.waiting.Load()) }
 
 // Hold calls f after d unless the waiter is answered or removed before.
@@ -67,8 +66,8 @@ func (w *Waiter) Hold(d time.Duration, f func()) {
 	}
 }
 
-// Remove takes the waiter off, and reports whether it was still there: only then may the caller
-// of Remove answer.
+// Remove removes the waiter and reports whether it was still registered: only then may the caller
+// answer.
 func (w *Waiter) Remove() bool {
 	pt := w.part
 	pt.mu.Lock()
@@ -95,7 +94,7 @@ func (w *Waiter) Remove() bool {
 	return there
 }
 
-// drop ends the wait. Called with the part's lock held.
+// drop ends the wait. It is called with the part's lock held.
 func (w *Waiter) drop() {
 	w.gone = true
 	if w.timer != nil {
@@ -103,8 +102,8 @@ func (w *Waiter) drop() {
 	}
 }
 
-// release takes off all who wait for a saga; they are to be told of a change. Called with the
-// lock held.
+// release removes all waiters of a saga and appends their notices of a change. It is called with
+// the lock held.
 func (pt *Part) release(c *Change, told []notice) []notice {
 	list := pt.waiters[c.Saga]
 	delete(pt.waiters, c.Saga)
@@ -115,7 +114,7 @@ func (pt *Part) release(c *Change, told []notice) []notice {
 	return told
 }
 
-// tell answers those who were taken off.
+// tell answers waiters that were removed.
 func (p *Projection) tell(told []notice) {
 	for i := range told {
 		p.left(told[i].waiter)
@@ -123,7 +122,7 @@ func (p *Projection) tell(told []notice) {
 	}
 }
 
-// left gives back what a waiter took up.
+// left returns a waiter's slot in the quota.
 func (p *Projection) left(w *Waiter) {
 	p.waiting.Add(-1)
 	p.quota.Give(w.caller)

@@ -24,11 +24,11 @@ type Config struct {
 	MaxPayload   int32               // bytes per message, headers included; 0: 1 MiB
 	User         string              // with Password: what clients must give; "": no login
 	UsersFile    string              // instead: file with the accounts block of a NATS server's configuration; "": none
-	Account      string              // with UsersFile: the account with JetStream, where clients of this process have all rights
+	Account      string              // with UsersFile: the account with JetStream, for clients of this process
 	Responder    *server.Permissions // with UsersFile: the permissions of clients that connect with Responder
 	TLS          *tls.Config         // for clients outside this process; nil: none
 	Password     string
-	Keys         []string      // secrets that encrypt the stream files: the current, and at most one previous; none: plain
+	Keys         []string      // secrets that encrypt the stream files: current first, at most one more; none: plain
 	Logger       server.Logger // nil: silent
 	Debug        bool          // with Logger: also debug output
 	ReadyTimeout time.Duration // how long Start waits for the server; 0: 10 s

@@ -127,7 +127,7 @@ func readBlock(list []pair, block string) ([]pair, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // never quote it: it may be anything
+			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // it is not quoted
 		}
 		list = join(list, key, Trim(value))
 		rest = more
