@@ -79,7 +79,7 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e.EvaluateBeside(machine.WithinBatch)
+	e.EvaluateBeside(machine.BatchCost)
 	pause := coordinator.Input{Saga: "s1", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationPause, By: "kim", Reason: "wait"}}
 	inputs := []coordinator.Input{startOf("s1", "dear"), start("s2"), pause, startOf("s3", "dear")}
 	step(t, want, inputs...)
@@ -147,7 +147,7 @@ func TestCostlyConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	step(t, e, startOf("s1", "dear"))
-	e.EvaluateBeside(machine.WithinBatch)
+	e.EvaluateBeside(machine.BatchCost)
 	pause := coordinator.Input{Saga: "s1", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationPause, By: "kim", Reason: "wait"}}
 	step(t, other, pause) // e has not seen it; a paused saga undoes nothing and needs no mapping
 	cancel := pause

@@ -105,7 +105,7 @@ func New(config Config) (*Coordinator, error) {
 		}
 		engine.AskUnsent(c.relay.Unsent)
 		engine.FollowClock(timing.clock.sum)
-		engine.EvaluateBeside(machine.WithinBatch)
+		engine.EvaluateBeside(machine.BatchCost)
 		c.shards = append(c.shards, &shard{c: c, engine: engine, part: c.projection.Part(i), inbox: newInbox(config.MaxWaiting), aside: map[contract.SagaID]*setAside{}})
 	}
 	return c, nil

@@ -38,7 +38,7 @@ type Engine struct {
 	total       func() time.Duration                  // by how much the wall clock was set; nil: unknown
 	clock       time.Duration                         // the value of total for this Step
 	beside      bool                                  // whether expensive mappings are evaluated outside Step
-	budget      *machine.Budget                       // per Step
+	budget      *machine.CostBudget                   // per Step
 	hits        uint64
 	misses      uint64
 }
@@ -66,9 +66,9 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 // unknown.
 func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
-// EvaluateBeside limits the units that Step spends on mappings (machine.WithinBatch). Step names
+// EvaluateBeside limits the units that Step spends on mappings (machine.BatchCost). Step names
 // the sagas that need more in Output.Costly. Without it Step evaluates all mappings.
-func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, machine.NewBudget(units) }
+func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, machine.NewCostBudget(units) }
 
 // Provide passes the results of a saga's mappings to the next Step.
 func (e *Engine) Provide(id contract.SagaID, made *machine.Requests) {

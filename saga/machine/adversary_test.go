@@ -178,12 +178,12 @@ func (w *world) decide(ev machine.Event) {
 // within checks that the decision is the same where mappings are evaluated beside it, and
 // that nothing is decided before they are (I6).
 func (w *world) within(before *machine.Instance, ev machine.Event, want *machine.Instance, effects *machine.Effects) {
-	after, eff, err := machine.DecideWithin(machine.NewBudget(0), nil, w.def.Plan(), *before, ev)
+	after, eff, err := machine.DecideWithin(machine.NewCostBudget(0), nil, w.def.Plan(), *before, ev)
 	if errors.Is(err, machine.ErrCostly) {
 		if !cmp.Equal(after, *before) || !cmp.Equal(eff, machine.Effects{}) {
 			w.t.Fatalf("I6: something is decided although a mapping was not evaluated: %+v", ev)
 		}
-		after, eff, err = machine.DecideWithin(machine.NewBudget(0), machine.Evaluate(w.def.Plan(), *before, ev), w.def.Plan(), *before, ev)
+		after, eff, err = machine.DecideWithin(machine.NewCostBudget(0), machine.Evaluate(w.def.Plan(), *before, ev), w.def.Plan(), *before, ev)
 	}
 	if err != nil || !cmp.Equal(after, *want) || !cmp.Equal(eff, *effects) {
 		w.t.Fatalf("I6: it is decided otherwise where mappings are evaluated beside: %+v: %v\n%s", ev, err, cmp.Diff(*want, after)+cmp.Diff(*effects, eff))

@@ -53,21 +53,21 @@ func TestCostlyIsDecidedLater(t *testing.T) {
 	if err != nil || len(effects.Commands) != 1 {
 		t.Fatalf("%v, %v", effects, err)
 	}
-	got, eff, err := machine.DecideWithin(machine.NewBudget(machine.WithinBatch), nil, def.Plan(), in, ev)
+	got, eff, err := machine.DecideWithin(machine.NewCostBudget(machine.BatchCost), nil, def.Plan(), in, ev)
 	if !errors.Is(err, machine.ErrCostly) || !cmp.Equal(got, in) || !cmp.Equal(eff, machine.Effects{}) {
 		t.Fatalf("%v, %+v", err, eff)
 	}
 	made := machine.Evaluate(def.Plan(), in, ev)
-	if got, eff, err = machine.DecideWithin(machine.NewBudget(0), made, def.Plan(), in, ev); err != nil || !cmp.Equal(got, want) || !cmp.Equal(eff, effects) {
+	if got, eff, err = machine.DecideWithin(machine.NewCostBudget(0), made, def.Plan(), in, ev); err != nil || !cmp.Equal(got, want) || !cmp.Equal(eff, effects) {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got)+cmp.Diff(effects, eff))
 	}
 	other, ev2 := start(`{"n":2}`)
-	if _, _, err := machine.DecideWithin(machine.NewBudget(0), made, def.Plan(), other, ev2); !errors.Is(err, machine.ErrCostly) {
+	if _, _, err := machine.DecideWithin(machine.NewCostBudget(0), made, def.Plan(), other, ev2); !errors.Is(err, machine.ErrCostly) {
 		t.Errorf("what was made of other data is taken: %v", err)
 	}
 	again := two(t, strings.Replace(dear, `"n": input.n`, `"n": 0`, 1))
 	in.Fingerprint = again.Fingerprint()
-	if _, _, err := machine.DecideWithin(machine.NewBudget(0), made, again.Plan(), in, ev); !errors.Is(err, machine.ErrCostly) {
+	if _, _, err := machine.DecideWithin(machine.NewCostBudget(0), made, again.Plan(), in, ev); !errors.Is(err, machine.ErrCostly) {
 		t.Errorf("what another definition made is taken: %v", err)
 	}
 }
@@ -83,7 +83,7 @@ func TestCheapIsDecidedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	budget := machine.NewBudget(100)
+	budget := machine.NewCostBudget(100)
 	for n := 0; ; n++ {
 		got, eff, err := machine.DecideWithin(budget, nil, def.Plan(), in, oneDone)
 		if errors.Is(err, machine.ErrCostly) && n > 1 && n < 100 {
@@ -103,17 +103,17 @@ func TestLargeInputIsCheckedBeside(t *testing.T) {
 		`{"n":"1","s":"` + strings.Repeat("x", quickData) + `"}`: false,
 	} {
 		ev := machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(input)}
-		if _, _, err := machine.DecideWithin(machine.NewBudget(machine.WithinBatch), nil, def.Plan(), machine.Instance{}, ev); !errors.Is(err, machine.ErrCostly) {
+		if _, _, err := machine.DecideWithin(machine.NewCostBudget(machine.BatchCost), nil, def.Plan(), machine.Instance{}, ev); !errors.Is(err, machine.ErrCostly) {
 			t.Fatalf("%v", err)
 		}
 		want, _, wantErr := machine.Decide(def.Plan(), machine.Instance{}, ev)
-		got, _, err := machine.DecideWithin(machine.NewBudget(0), machine.Evaluate(def.Plan(), machine.Instance{}, ev), def.Plan(), machine.Instance{}, ev)
+		got, _, err := machine.DecideWithin(machine.NewCostBudget(0), machine.Evaluate(def.Plan(), machine.Instance{}, ev), def.Plan(), machine.Instance{}, ev)
 		if !cmp.Equal(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) || (err == nil) != fits {
 			t.Errorf("%.20s…: %v, want %v", input, err, wantErr)
 		}
 	}
 	plain := two(t, "")
-	if _, _, err := machine.DecideWithin(machine.NewBudget(0), nil, plain.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)}); err != nil {
+	if _, _, err := machine.DecideWithin(machine.NewCostBudget(0), nil, plain.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)}); err != nil {
 		t.Errorf("without mappings nothing is read: %v", err)
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 // Bounds of the evaluations that DecideWithin does itself, in units of what they cost.
 const (
-	// WithinBatch is a budget for a batch of decisions: about 20 ms of one processor.
-	WithinBatch = 200_000
+	// BatchCost is a budget for a batch of decisions: about 20 ms of one processor.
+	BatchCost = 200_000
 	// quickInput bounds the input that is checked, in bytes.
 	quickInput = 8 << 10
 	// readPerUnit is how many bytes of JSON are read for a unit.
@@ -20,9 +20,9 @@ const (
 // ErrCostly is what DecideWithin returns instead of evaluating a mapping that costs much.
 var ErrCostly = errors.New("a mapping costs too much to be evaluated between other decisions")
 
-// Budget is what the mappings of several decisions may cost together where they are taken
+// CostBudget is what the mappings of several decisions may cost together where they are taken
 // one after the other. It is for one goroutine.
-type Budget struct {
+type CostBudget struct {
 	units, left int
 	known       map[Mapping]*costlyFrom
 }
@@ -38,18 +38,18 @@ const (
 	// tryAgain is how many evaluations are skipped before one is tried: other data of the
 	// same size may cost less.
 	tryAgain = 64
-	// maxKnown bounds the mappings that a Budget knows to be costly (I10).
+	// maxKnown bounds the mappings that a CostBudget knows to be costly (I10).
 	maxKnown = 4096
 )
 
-// NewBudget makes a Budget of some units; WithinBatch is a good number. With 0 no mapping
+// NewCostBudget makes a CostBudget of some units; BatchCost is a good number. With 0 no mapping
 // is evaluated.
-func NewBudget(units int) *Budget {
-	return &Budget{units: units, left: units, known: map[Mapping]*costlyFrom{}}
+func NewCostBudget(units int) *CostBudget {
+	return &CostBudget{units: units, left: units, known: map[Mapping]*costlyFrom{}}
 }
 
 // Refill makes the budget whole again, for the next decisions.
-func (b *Budget) Refill() { b.left = b.units }
+func (b *CostBudget) Refill() { b.left = b.units }
 
 // Requests is what mappings make of the data of one saga: see Evaluate. It says nothing
 // that does not follow from the definition and the data, so decisions that are taken with
@@ -80,7 +80,7 @@ type used struct {
 // which may be nil. If that does not have it, the error is ErrCostly, and nothing is decided:
 // take the decision again with what Evaluate returns. Whether it is may depend on what the
 // budget has met before; what is decided does not.
-func DecideWithin(budget *Budget, known *Requests, plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
+func DecideWithin(budget *CostBudget, known *Requests, plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
 	return decide(plan, in, ev, evaluator{budget: budget, known: known})
 }
 
@@ -112,9 +112,9 @@ func Evaluate(plan *Plan, in Instance, ev Event) *Requests {
 // evaluator is how a decision comes by what mappings make. The zero value evaluates all of
 // them.
 type evaluator struct {
-	budget *Budget   // nil: none
-	known  *Requests // nil: nothing is
-	record *Requests // nil: it is not recorded
+	budget *CostBudget // nil: none
+	known  *Requests   // nil: nothing is
+	record *Requests   // nil: it is not recorded
 }
 
 // request is the data of step i's do.
@@ -171,7 +171,7 @@ func (e *evaluator) checkInput(plan *Plan, input []byte) error {
 }
 
 // evaluate evaluates a mapping that costs little; ErrCostly: it does not.
-func (b *Budget) evaluate(plan *Plan, i int, input []byte, results func(step int) []byte) ([]byte, error) {
+func (b *CostBudget) evaluate(plan *Plan, i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	m := plan.Steps[i].Mapping
 	bytes := m.Size(input, results)
 	costly := b.known[m]

@@ -24,11 +24,11 @@ func (*sized) Size(input []byte, _ func(int) []byte) int { return len(input) }
 func TestCostlyIsNotTriedAgain(t *testing.T) {
 	mapping := new(sized)
 	plan := &Plan{Steps: []Step{{Name: "one", Mapping: mapping}}}
-	budget := NewBudget(WithinBatch)
+	budget := NewCostBudget(BatchCost)
 	try := func(n int) (cost int, costly bool) {
 		budget.Refill()
 		_, err := budget.evaluate(plan, 0, make([]byte, n), nil)
-		return WithinBatch - budget.left, errors.Is(err, ErrCostly)
+		return BatchCost - budget.left, errors.Is(err, ErrCostly)
 	}
 	for _, tt := range []struct {
 		n, cost int
