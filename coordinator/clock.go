@@ -273,7 +273,7 @@ func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 			}
 			at, total := t.clock.stamp()
 			w := work{
-				input: Input{Saga: found[i].ID, Clock: total, Event: machine.Event{Type: contract.EventClockAdjusted, At: at}},
+				input: Input{Saga: found[i].ID, ClockOffset: total, Event: machine.Event{Type: contract.EventClockAdjusted, At: at}},
 				// A saga that was put off has waiting inputs, which retime it when they are
 				// decided.
 				reply: func(r Result) { done <- r.Err == nil && r.Ignored == "" },

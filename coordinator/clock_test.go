@@ -361,11 +361,11 @@ func TestInputsOfTheClockBefore(t *testing.T) {
 				Outcome: contract.OutcomeCompleted, Payload: []byte(`{"shelf":"A7"}`),
 			}}
 			rs := step(answer, second)
-			if in := rs[0].Instance; in.Clock != by || !in.Steps[1].Do.Due().Equal(noon.Add(by+6*time.Second)) {
-				t.Errorf("charge is due at %s by a clock of %s, want %s by %s", in.Steps[1].Do.Due(), in.Clock, noon.Add(by+6*time.Second), by)
+			if in := rs[0].Instance; in.ClockOffset != by || !in.Steps[1].Do.Due().Equal(noon.Add(by+6*time.Second)) {
+				t.Errorf("charge is due at %s by a clock of %s, want %s by %s", in.Steps[1].Do.Due(), in.ClockOffset, noon.Add(by+6*time.Second), by)
 			}
-			if in := rs[1].Instance; in.Clock != by || !in.Started.Equal(noon.Add(by)) {
-				t.Errorf("the other one started at %s by a clock of %s, want %s by %s", in.Started, in.Clock, noon.Add(by), by)
+			if in := rs[1].Instance; in.ClockOffset != by || !in.Started.Equal(noon.Add(by)) {
+				t.Errorf("the other one started at %s by a clock of %s, want %s by %s", in.Started, in.ClockOffset, noon.Add(by), by)
 			}
 			for _, id := range []contract.SagaID{"s1", "s2"} {
 				events, err := s.History(t.Context(), id, 1, 10)

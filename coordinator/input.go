@@ -22,7 +22,7 @@ type Input struct {
 	// otherwise.
 	Definition contract.DefinitionRef
 	// Clock is the total by which the wall clock had been set when Event.At was read.
-	Clock time.Duration
+	ClockOffset time.Duration
 	// Expected refuses the event if the saga is at another revision; 0: any revision.
 	Expected uint64
 }

@@ -141,7 +141,7 @@ func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, clas
 
 // stamped returns an input that happens now.
 func (c *Coordinator) stamped(in Input) Input {
-	in.Event.At, in.Clock = c.timing.clock.stamp()
+	in.Event.At, in.ClockOffset = c.timing.clock.stamp()
 	return in
 }
 

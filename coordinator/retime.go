@@ -17,20 +17,20 @@ func (e *Engine) align(input *Input) {
 	if e.total == nil {
 		return
 	}
-	input.Event.At = input.Event.At.Add(e.clock - input.Clock)
-	input.Clock = e.clock
+	input.Event.At = input.Event.At.Add(e.clock - input.ClockOffset)
+	input.ClockOffset = e.clock
 	if input.Event.Type == contract.EventStarted {
-		input.Event.Clock = e.clock
+		input.Event.ClockOffset = e.clock
 	}
 }
 
 // retime adapts a saga to the new wall clock. It returns nil if the saga follows it already.
 func (e *Engine) retime(d *draft, at time.Time) ([]Applied, error) {
-	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.Clock == e.clock {
+	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.ClockOffset == e.clock {
 		return nil, nil
 	}
-	by := e.clock - d.instance.Clock
-	ev := machine.Event{Type: contract.EventClockAdjusted, At: at, Clock: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
+	by := e.clock - d.instance.ClockOffset
+	ev := machine.Event{Type: contract.EventClockAdjusted, At: at, ClockOffset: e.clock, Reason: "retimed by " + by.String() + ": the clock was set"}
 	after, _, err := machine.Decide(d.def.Plan(), *d.instance, ev)
 	if err != nil {
 		return nil, fmt.Errorf("retime saga %s: %w", d.instance.ID, err)

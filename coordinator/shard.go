@@ -74,7 +74,7 @@ func (s *shard) run(ctx context.Context) error {
 			s.c.observer.Committed(len(out.Committed), took)
 		}
 		for i := range batch { // Step converts them to the current clock
-			batch[i].input.Event.At, batch[i].input.Clock = inputs[i].Event.At, inputs[i].Clock
+			batch[i].input.Event.At, batch[i].input.ClockOffset = inputs[i].Event.At, inputs[i].ClockOffset
 		}
 		s.setAside(batch, out.Costly)
 		s.speak(ctx, batch, &out)

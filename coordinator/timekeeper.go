@@ -194,7 +194,7 @@ func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next t
 		t.mu.Lock()
 		t.pending[id] = true
 		t.mu.Unlock()
-		w := work{timer: true, input: Input{Saga: id, Clock: total, Event: machine.Event{Type: contract.EventTimerFired, At: at}}}
+		w := work{timer: true, input: Input{Saga: id, ClockOffset: total, Event: machine.Event{Type: contract.EventTimerFired, At: at}}}
 		if err := t.send(ctx, w); err != nil {
 			t.done(id)
 			return err

@@ -72,7 +72,7 @@ func fillEvent(m *amendsv1.Event, e *machine.Event) error {
 	m.Reason = e.Reason
 	m.Final = e.Final
 	m.By = e.By
-	m.ClockNanos = int64(e.Clock)
+	m.ClockNanos = int64(e.ClockOffset)
 	var errs [6]error
 	m.Type, errs[0] = eventTypes.Required(e.Type)
 	m.AtUnixNano, errs[1] = protoconv.Nano("time", e.At)
@@ -96,7 +96,7 @@ func fromEvent(m *amendsv1.Event) (*machine.Event, error) {
 		Reason:      m.Reason,
 		Final:       m.Final,
 		By:          m.By,
-		Clock:       time.Duration(m.ClockNanos),
+		ClockOffset: time.Duration(m.ClockNanos),
 	}
 	var errs [6]error
 	if e.At.IsZero() {

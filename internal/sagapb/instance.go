@@ -100,7 +100,7 @@ func (m *message) fill(in *machine.Instance) error {
 	to.TraceParent = in.TraceParent
 	to.Overdue = in.Overdue
 	to.StateBytes = int64(in.StateBytes)
-	to.ClockNanos = int64(in.Clock)
+	to.ClockNanos = int64(in.ClockOffset)
 	var errs [9]error
 	to.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
 	to.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
@@ -130,7 +130,7 @@ func fromInstance(m *amendsv1.Instance) (*machine.Instance, error) {
 		Deadline:    protoconv.Time(m.DeadlineUnixNano),
 		Overdue:     m.Overdue,
 		StateBytes:  int(m.StateBytes),
-		Clock:       time.Duration(m.ClockNanos),
+		ClockOffset: time.Duration(m.ClockNanos),
 	}
 	var errs [6]error
 	errs[0] = checkInstance(in)

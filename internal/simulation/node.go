@@ -214,7 +214,7 @@ func (n *node) put(w work) {
 		mine = new(work)
 	}
 	*mine = w
-	mine.input.Clock = n.total
+	mine.input.ClockOffset = n.total
 	n.inbox = append(n.inbox, mine)
 	n.kick()
 }

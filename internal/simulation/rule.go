@@ -166,7 +166,7 @@ func timedOut(was, is *machine.Side) bool {
 func (acc *account) learnDue(w *world, in *machine.Instance) {
 	n := w.nodes[0]
 	for i := range in.Steps {
-		even := in.Steps[i].Current().Due().Add(-in.Clock)
+		even := in.Steps[i].Current().Due().Add(-in.ClockOffset)
 		if l := &acc.steps[i]; !in.Steps[i].Current().Due().IsZero() && !even.Equal(l.due.even) {
 			l.due = due{even, n.virtual(in.Steps[i].Current().Due())}
 		}

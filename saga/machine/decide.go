@@ -45,7 +45,7 @@ func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Ef
 	}
 	at, updated := ev.At, in.Updated
 	if ev.Type == contract.EventClockAdjusted {
-		updated = updated.Add(ev.Clock - in.Clock)
+		updated = updated.Add(ev.ClockOffset - in.ClockOffset)
 	}
 	if at.Before(updated) {
 		at = updated // the clock went back; the saga does not
@@ -57,7 +57,7 @@ func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Ef
 	case contract.EventTimerFired:
 		step, ignored = fired(plan, &in, &ev)
 	case contract.EventClockAdjusted:
-		ignored = inTime(&in, ev.Clock)
+		ignored = inTime(&in, ev.ClockOffset)
 	}
 	if ignored != "" {
 		return in, Effects{Ignored: ignored}, nil
@@ -76,7 +76,7 @@ func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Ef
 	case contract.EventOperationTaken:
 		err = d.operate(ev)
 	case contract.EventClockAdjusted:
-		d.retime(ev.Clock)
+		d.retime(ev.ClockOffset)
 		d.in.Updated = d.at
 		return d.in, d.eff, nil
 	default:
@@ -165,7 +165,7 @@ func (d *decision) start(ev Event) error {
 	d.in = Instance{
 		ID: ev.ID, Definition: d.plan.Definition, Fingerprint: d.plan.Fingerprint, Revision: 1,
 		Input: ev.Payload, ContentType: ev.ContentType, TraceParent: ev.TraceParent,
-		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload), Clock: ev.Clock,
+		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload), ClockOffset: ev.ClockOffset,
 		Steps: make([]StepState, len(d.plan.Steps)),
 	}
 	if d.plan.Deadline > 0 {

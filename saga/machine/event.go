@@ -9,7 +9,7 @@ import (
 // Event is a fact that moves a saga. The accepted ones are its history. Beside Type and At
 // each type has fields of its own:
 //
-//	started           ID, Payload (the input), ContentType, TraceParent, Clock. It is the first.
+//	started           ID, Payload (the input), ContentType, TraceParent, ClockOffset. It is the first.
 //	step_answered     Participant, Step, Direction, Attempt, Outcome, Payload (the result),
 //	                  ContentType, Reason, Final. With the outcome not_sent it is the bus's, in the
 //	                  participant's place.
@@ -17,7 +17,7 @@ import (
 //	                  an attempt that timed out, Reason says why its command did not go out; empty:
 //	                  it did, or that is not known. DueTimer makes these events.
 //	operation_taken   Operation, Step, By, Reason, and for resolve Outcome and Payload.
-//	clock_adjusted    Clock, Reason (by how much): the wall clock was set, and what is due in a
+//	clock_adjusted    ClockOffset, Reason (by how much): the wall clock was set, and what is due in a
 //	                  while is due in the same while.
 type Event struct {
 	Type        contract.EventType
@@ -36,9 +36,9 @@ type Event struct {
 	Operation   contract.Operation
 	By          string
 	Timer       contract.Timer
-	// Clock is, of started and clock_adjusted, by how much the wall clock by which At was read had
-	// been set in all. Times are compared only with those of the same Clock.
-	Clock time.Duration
+	// ClockOffset is, of started and clock_adjusted, by how much the wall clock by which At was read had
+	// been set in all. Times are compared only with those of the same ClockOffset.
+	ClockOffset time.Duration
 }
 
 // Command is an effect: ask a participant for one direction of one step.

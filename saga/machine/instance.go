@@ -29,7 +29,7 @@ type Instance struct {
 	Paused       *Pause // an operator holds the saga; nil: it goes on. Never of one that has ended
 	Steps        []StepState
 	StateBytes   int           // input and results together
-	Clock        time.Duration // by how much the wall clock that its times go by had been set in all; see Event
+	ClockOffset  time.Duration // by how much the wall clock that its times go by had been set in all; see Event
 }
 
 // Cause says why a saga goes back.

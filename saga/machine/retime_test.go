@@ -30,7 +30,7 @@ func TestRetimed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		retimed := machine.Event{Type: contract.EventClockAdjusted, At: noon.Add(by + time.Second), Clock: by}
+		retimed := machine.Event{Type: contract.EventClockAdjusted, At: noon.Add(by + time.Second), ClockOffset: by}
 		out, eff, err := machine.Decide(def.Plan(), in, retimed)
 		if err != nil || eff.Ignored != "" || len(eff.Commands)+len(eff.Announcements)+len(eff.Discarded) > 0 {
 			t.Fatalf("by %s: %+v, %v", by, eff, err)
@@ -46,7 +46,7 @@ func TestRetimed(t *testing.T) {
 		if err != nil || eff.Ignored != "" || ended.Open() {
 			t.Fatalf("by %s: it goes on: %+v %+v, %v", by, ended, eff, err)
 		}
-		if _, eff, err := machine.Decide(def.Plan(), ended, machine.Event{Type: contract.EventClockAdjusted, At: noon, Clock: 2 * by}); err != nil || eff.Ignored != machine.IgnoredEnded {
+		if _, eff, err := machine.Decide(def.Plan(), ended, machine.Event{Type: contract.EventClockAdjusted, At: noon, ClockOffset: 2 * by}); err != nil || eff.Ignored != machine.IgnoredEnded {
 			t.Errorf("by %s, at the end: %+v, %v", by, eff, err)
 		}
 		if _, _, err := machine.Decide(def.Plan(), machine.Instance{}, retimed); !errors.Is(err, machine.ErrMissing) {

@@ -129,7 +129,7 @@ func inTime(in *Instance, clock time.Duration) Ignored {
 	switch {
 	case !in.Open():
 		return IgnoredEnded
-	case in.Clock == clock:
+	case in.ClockOffset == clock:
 		return IgnoredNothing
 	}
 	return ""
@@ -139,8 +139,8 @@ func inTime(in *Instance, clock time.Duration) Ignored {
 // as before the wall clock was set. A time at which something happened stays what it was, but
 // for that of a pause, from which the timers count.
 func (d *decision) retime(clock time.Duration) {
-	by := clock - d.in.Clock
-	d.in.Clock = clock
+	by := clock - d.in.ClockOffset
+	d.in.ClockOffset = clock
 	for i := range d.in.Steps {
 		d.in.Steps[i].Current().shift(by)
 	}

@@ -28,7 +28,7 @@ func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func
 		var changes []store.Change
 		for len(open) < inFlight && started < sagas && len(changes) < group {
 			start := storetest.Start(id(started), storetest.Checkout, now)
-			start.Instance.Clock, start.Events[0].Clock = 0, 0 // no clock offset is set, as on most machines
+			start.Instance.ClockOffset, start.Events[0].ClockOffset = 0, 0 // no clock offset is set, as on most machines
 			changes = append(changes, start)
 			open = append(open, nil)
 			started++

@@ -59,11 +59,11 @@ func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.C
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Started:     at,
 		Updated:     at,
-		Clock:       -time.Hour,
+		ClockOffset: -time.Hour,
 		Steps:       make([]machine.StepState, len(steps)),
 	}
 	in.StateBytes = len(in.Input)
-	event := machine.Event{Type: contract.EventStarted, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent, Clock: in.Clock}
+	event := machine.Event{Type: contract.EventStarted, At: at, ID: id, Payload: in.Input, TraceParent: in.TraceParent, ClockOffset: in.ClockOffset}
 	return ask(store.Change{Instance: in, Events: []machine.Event{event}}, 0, contract.DirectionDo, at)
 }
 
