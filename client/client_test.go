@@ -22,8 +22,7 @@ const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 var checkout = contract.DefinitionRef{Name: "checkout", Version: 3}
 
-// fakeBus answers requests in place of a bus with a coordinator behind it, and
-// remembers them.
+// fakeBus answers requests instead of a bus with a coordinator, and records them.
 type fakeBus struct {
 	mu       sync.Mutex
 	requests []transport.Envelope
@@ -86,8 +85,8 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 	}
 }
 
-// TestStartIsRepeatedWithTheSameID holds I2's other half: a caller that does not
-// get an answer asks again for the same saga, not for another one.
+// TestStartIsRepeatedWithTheSameID checks the caller's half of I2: a caller without an answer asks
+// again for the same saga, not for another one.
 func TestStartIsRepeatedWithTheSameID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{}
@@ -178,7 +177,7 @@ func TestRefusalsAreConditions(t *testing.T) {
 	}
 }
 
-// What an overloaded coordinator suggests reaches the caller.
+// An overloaded coordinator's suggested delay reaches the caller.
 func TestRetryAfter(t *testing.T) {
 	bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
 		return &transport.Envelope{Code: string(transport.CodeResourceExhausted), RetryAfter: 1500 * time.Millisecond}, nil
@@ -190,8 +189,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestStartRetriesWhenOverloaded waits as long as the coordinator says, give or take a half, and
-// says why when its caller's context ends before.
+// TestStartRetriesWhenOverloaded: Start waits as long as the coordinator says, give or take a
+// half, and reports the reason if its caller's context ends before.
 func TestStartRetriesWhenOverloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -215,8 +214,8 @@ func TestStartRetriesWhenOverloaded(t *testing.T) {
 	})
 }
 
-// A refusal says nothing about an earlier request that nobody answered: the saga
-// may have been started, so the caller must not be told that it was not.
+// A refusal proves nothing about an earlier, unanswered request: the saga may have been started,
+// so the caller must not be told that it was not.
 func TestARefusalAfterSilenceIsNotTheLastWord(t *testing.T) {
 	for name, after := range map[string]int{"the coordinator recovers": 4, "it does not": 1 << 30} {
 		synctest.Test(t, func(t *testing.T) {
@@ -368,8 +367,7 @@ func TestRegisterAndLists(t *testing.T) {
 	}
 }
 
-// TestImportsLittle keeps a caller's build small: no server, no database, no
-// expression language.
+// TestImportsLittle keeps a caller's build small: no server, no database, no expression language.
 func TestImportsLittle(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
@@ -390,8 +388,8 @@ func TestImportsLittle(t *testing.T) {
 	}
 }
 
-// TestRequestsTakeTurns: a crowd of callers has no more requests under way than the
-// client allows, and all are answered. What the coordinator holds does not count.
+// TestRequestsTakeTurns: many callers together have no more requests in flight than the client
+// allows, and all are answered. Requests held by the coordinator do not count.
 func TestRequestsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd, allowed = 1000, 8
@@ -399,13 +397,13 @@ func TestRequestsTakeTurns(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 			if r.Subject == "saga.api.wait" {
 				held.Add(1)
-				time.Sleep(time.Second) // the bubble's clock, which costs no time: the coordinator holds it
+				time.Sleep(time.Second) // virtual: the coordinator holds it
 				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
 			}
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
 			}
-			time.Sleep(10 * time.Millisecond) // the bubble's clock too: under way for so long
+			time.Sleep(10 * time.Millisecond) // virtual: the time in flight
 			now.Add(-1)
 			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
 		}}
@@ -427,14 +425,14 @@ func TestRequestsTakeTurns(t *testing.T) {
 		if most.Load() != allowed || held.Load() != crowd {
 			t.Errorf("%d requests at once, want %d; %d were held, want %d", most.Load(), allowed, held.Load(), crowd)
 		}
-		if took := time.Since(began); took > crowd/allowed*10*time.Millisecond+time.Second { // not: the held ones one after the other
+		if took := time.Since(began); took > crowd/allowed*10*time.Millisecond+time.Second { // else in series
 			t.Errorf("it took %s", took)
 		}
 	})
 }
 
-// TestNoTurn: whose context ends before their turn comes learns that nothing was
-// sent; who only asks has not waited behind those who start.
+// TestNoTurn: a caller whose context ends before its turn learns that nothing was sent; a read
+// does not wait behind starts.
 func TestNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(ctx context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -462,8 +460,8 @@ func TestNoTurn(t *testing.T) {
 	})
 }
 
-// What no coordinator would take is refused before it is sent; a trace context that is
-// none is no reason to refuse, and not sent.
+// What no coordinator would accept is refused before it is sent. An invalid trace context is no
+// reason to refuse; it is dropped.
 func TestStartBounds(t *testing.T) {
 	long := strings.Repeat("x", 70_000)
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {

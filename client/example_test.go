@@ -34,9 +34,9 @@ var (
 		saga.Pivot("ship", saga.Do(Ship)))
 )
 
-// Start returns when the coordinator has the saga on disk. The id is the caller's idempotency
-// key: the same start again answers the same saga. Here the coordinator is in the same
-// process; elsewhere, client.New takes a natsbus.Bus.
+// Start returns when the coordinator has stored the saga. The id is the caller's idempotency key:
+// the same start again returns the same saga. Here the coordinator is in the same process;
+// elsewhere, pass a natsbus.Bus to client.New.
 func ExampleClient_Start() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -47,14 +47,14 @@ func ExampleClient_Start() {
 	}
 	s, err := c.Get(ctx, "order-42")
 	check(err)
-	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status) // nobody serves it here
+	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status) // no participant serves it here
 	// Output:
 	// started order-42 existed: false
 	// started order-42 existed: true
 	// running reserve: doing
 }
 
-// Whoever decides about a saga gives a name and a reason: both are part of its history.
+// An operator's decision needs a name and a reason: both are part of the saga's history.
 func ExampleClient_Operate() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -75,7 +75,7 @@ func ExampleClient_Operate() {
 	// pause kim stock-taking
 }
 
-// A saga that is cancelled goes back, as far as it has come: what may have happened is undone.
+// A cancelled saga compensates: what may have happened is undone.
 func ExampleClient_Cancel() {
 	ctx, c, stop := coordinator(inventory())
 	defer stop()
@@ -90,7 +90,7 @@ func ExampleClient_Cancel() {
 	// compensated cancelled by kim: the customer called
 }
 
-// An Error says what was tried and why it was refused; errors.Is tells the conditions apart.
+// An Error says what failed and why; errors.Is distinguishes the conditions.
 func ExampleError() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -102,8 +102,8 @@ func ExampleError() {
 	// not found: true
 }
 
-// Run starts a saga and returns when it has ended. Who was cut off meanwhile runs the same id
-// again, and is told how it ended.
+// Run starts a saga and returns when it has ended. A caller that was interrupted runs the same id
+// again, and gets the outcome.
 func ExampleClient_Run() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
@@ -114,7 +114,7 @@ func ExampleClient_Run() {
 	}
 
 	_, err := c.Run(ctx, Fulfil, Order{"43"}, client.ID("order-42"))
-	fmt.Println("conflict:", errors.Is(err, client.ErrConflict)) // the id is taken by another input
+	fmt.Println("conflict:", errors.Is(err, client.ErrConflict)) // another input has this id
 	// Output:
 	// order-42 completed "" existed: false
 	// order-42 completed "" existed: true
@@ -122,7 +122,7 @@ func ExampleClient_Run() {
 	// conflict: true
 }
 
-// A saga that cannot go on alone is parked: Wait returns, and again when somebody has decided.
+// A saga that needs an operator is parked: Wait returns, and can be called again after a decision.
 func ExampleClient_Wait() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
@@ -147,7 +147,7 @@ func ExampleClient_Wait() {
 	// compensated rejected at ship: the carrier does not have it
 }
 
-// What a step answered, in its own type.
+// The result of a step, in its own type.
 func ExampleResult() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
@@ -160,7 +160,7 @@ func ExampleResult() {
 	// parcel 7
 }
 
-// What a saga was started with, in its own type; only Get answers it.
+// The input of a saga, in its own type; only Get returns it.
 func ExampleInput() {
 	ctx, c, stop := coordinator()
 	defer stop()

@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestRunIsOneRequest: it says what a start says, and is held as a wait is.
+// TestRunIsOneRequest: a run request contains what a start does, and is held like a wait.
 func TestRunIsOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -38,8 +38,8 @@ func TestRunIsOneRequest(t *testing.T) {
 	})
 }
 
-// TestRunGoesOnWaiting for a saga that takes longer than a request is held, less and
-// less often, and remembers that it was there before.
+// TestRunGoesOnWaiting: for a saga that takes longer than a request is held, Run asks again at
+// growing intervals, and still reports whether the saga existed.
 func TestRunGoesOnWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
@@ -75,7 +75,7 @@ func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 			case 2: // the coordinator dies with the request
 				<-ctx.Done()
 				return nil, ctx.Err()
-			case 3: // a refusal that says nothing about the request before it
+			case 3: // a refusal proves nothing about the request before it
 				return refuse(transport.CodeResourceExhausted, "busy")
 			}
 			return reply(transport.Status{ID: r.Saga, Phase: contract.Completed, Existed: true})
@@ -96,7 +96,7 @@ func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 	})
 }
 
-// TestRunIsRefused at once, as a start is.
+// TestRunIsRefused: a run is refused at once, as a start is.
 func TestRunIsRefused(t *testing.T) {
 	for code, want := range map[transport.Code]error{
 		transport.CodeAlreadyExists:     client.ErrConflict,
@@ -115,7 +115,7 @@ func TestRunIsRefused(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhereTheSagaStands when its caller's context ends.
+// TestRunSaysWhereTheSagaStands: when the caller's context ends, Run returns the saga's state.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}
@@ -128,8 +128,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	})
 }
 
-// TestRunsTakeTurns: those beyond what may be one request start as others do, and
-// wait then.
+// TestRunsTakeTurns: runs beyond the limit start like other sagas, and then wait.
 func TestRunsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -166,7 +165,7 @@ func TestRunsTakeTurns(t *testing.T) {
 		mu.Unlock()
 		close(gate)
 		callers.Wait()
-		run() // the places are free again
+		run() // the slots are free again
 		if asked["run"] != 17 || ended.Load() != 21 {
 			t.Errorf("afterwards it asked %v, and %d ended", asked, ended.Load())
 		}

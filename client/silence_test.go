@@ -15,14 +15,14 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// nobody is a bus on which no coordinator listens.
+// nobody is a bus without a coordinator.
 type nobody struct{}
 
 func (nobody) Request(context.Context, *transport.Envelope) (*transport.Envelope, error) {
 	return nil, transport.ErrNoResponders
 }
 
-// notes is a log that is read while it is written.
+// notes is a log that can be read while it is written.
 type notes struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -40,8 +40,8 @@ func (n *notes) String() string {
 	return n.text.String()
 }
 
-// TestNobodyAnswers: a caller says at once that it waits for a coordinator, and every few
-// seconds, and gives up after ten minutes.
+// TestNobodyAnswers: a caller reports at once, and then every few seconds, that it waits for a
+// coordinator, and gives up after ten minutes.
 func TestNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said notes

@@ -24,13 +24,13 @@ func (a *answering) Request(_ context.Context, request *transport.Envelope) (*tr
 	return &transport.Envelope{Data: []byte(`{}`)}, nil
 }
 
-// The trace context of a caller, and the one that the follower makes of it.
+// The trace context of a caller, and the one that the follower derives from it.
 const (
 	caller   = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	ofCaller = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
 )
 
-// follower is a Tracer that notes what it is told.
+// follower is a Tracer that counts its calls.
 type follower struct{ begun, ended int }
 
 func (f *follower) Request(_ context.Context, request *transport.Envelope) func(error) {
@@ -39,8 +39,8 @@ func (f *follower) Request(_ context.Context, request *transport.Envelope) func(
 	return func(error) { f.ended++ }
 }
 
-// A request that moves a saga is one span however often it is repeated; one that
-// only looks has none.
+// A request that moves a saga is one span, however often it is repeated; one that only reads has
+// none.
 func TestFollow(t *testing.T) {
 	bus, f := &answering{}, &follower{}
 	c := New(bus, Follow(f))
@@ -70,7 +70,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Whom nobody follows pays nothing for the seam.
+// Without a tracer a request costs nothing extra.
 func TestNobodyFollows(t *testing.T) {
 	c, q := New(&answering{}), &call{method: transport.APIStart, moves: true}
 	if n := testing.AllocsPerRun(100, func() { c.follow(context.Background(), q) }); n != 0 {

@@ -16,9 +16,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// held answers as a coordinator does whose saga goes on: as late as it may.
+// held answers like a coordinator whose saga has not ended: as late as possible.
 func held(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-	time.Sleep(time.Until(r.Expires)) // in a bubble of synctest, whose clock costs no time
+	time.Sleep(time.Until(r.Expires)) // virtual
 	return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
 }
 
@@ -47,8 +47,8 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 	})
 }
 
-// TestWaitSaysWhereTheSagaStands when the caller's context ends before the
-// coordinator's: the request is not held beyond it.
+// TestWaitSaysWhereTheSagaStands: the request is held only until the caller's context ends, and
+// then Wait returns the saga's state.
 func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}
@@ -61,7 +61,8 @@ func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	})
 }
 
-// TestWaitAsksLessAndLess: who waits for long is held for long, within bounds.
+// TestWaitAsksLessAndLess: the longer a caller waits, the longer its requests are held, within
+// bounds.
 func TestWaitAsksLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var holds []time.Duration
@@ -85,7 +86,7 @@ func TestWaitAsksLessAndLess(t *testing.T) {
 	})
 }
 
-// TestWaitIsInterrupted by its caller, and does not blame the coordinator.
+// TestWaitIsInterrupted: the error of an interrupted caller does not blame the coordinator.
 func TestWaitIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	bus := &fakeBus{answer: func(ctx context.Context, _ int, _ *transport.Envelope) (*transport.Envelope, error) {
@@ -109,8 +110,8 @@ func TestWaitReturnsWhenParked(t *testing.T) {
 	}
 }
 
-// TestWaitDoesNotSpin: a coordinator whose clock is ahead sees every request as
-// expired and answers at once.
+// TestWaitDoesNotSpin: a coordinator whose clock is ahead sees every request as expired and
+// answers at once.
 func TestWaitDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -131,8 +132,8 @@ func TestWaitDoesNotSpin(t *testing.T) {
 	})
 }
 
-// TestReadsWaitForAnOverloadedCoordinator, starts do not: their caller slows
-// down (TestRefusalsAreConditions).
+// TestReadsWaitForAnOverloadedCoordinator: reads are retried, starts are not, so that their
+// callers slow down (TestRefusalsAreConditions).
 func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -164,7 +165,7 @@ func TestHistoryReadsEveryPart(t *testing.T) {
 	}
 }
 
-// depth notes how far down the stack a request is sent.
+// depth records how deep in the stack a request is sent.
 type depth struct{ at uintptr }
 
 func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.Envelope, error) {
@@ -173,10 +174,10 @@ func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.En
 	return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
 }
 
-// TestShallow: a caller who waits, and a hundred thousand of them may, has little of
-// this package on their stack.
+// TestShallow: a waiting caller has little of this package on its stack, because there may be a
+// hundred thousand of them.
 func TestShallow(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which moves stacks
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector moves stacks
 	d := &depth{}
 	c := client.New(d)
 	for name, ask := range map[string]func() (*transport.Status, error){
@@ -185,7 +186,7 @@ func TestShallow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var here byte
-			for range 2 { // the first time makes the stack as large as it becomes
+			for range 2 { // the first call grows the stack to its final size
 				if _, err := ask(); err != nil {
 					t.Fatal(err)
 				}

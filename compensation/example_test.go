@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/compensation"
 )
 
-// checkout is a step, two at the same time, and the point of no return.
+// checkout is one step, two parallel steps, and the point of no return.
 func checkout() *compensation.Node {
 	leaf := func(step int, kind compensation.Kind, undo compensation.Undo) compensation.Node {
 		return compensation.Node{Step: step, Kind: kind, Undo: undo}
@@ -21,7 +21,7 @@ func checkout() *compensation.Node {
 	}}
 }
 
-// Before the pivot completed, what was done is undone in reverse order, parallel steps together.
+// Before the pivot completes, steps are undone in reverse order, parallel ones together.
 func ExamplePlan() {
 	states := []compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Rejected}
 	fmt.Println(compensation.Plan(checkout(), func(step int) compensation.State { return states[step] }))
@@ -29,7 +29,7 @@ func ExamplePlan() {
 	// [[2 1] [0]]
 }
 
-// A tree that could not always end is refused, with every problem.
+// A tree that could get stuck is refused, with all problems.
 func ExampleCheck() {
 	tree := checkout()
 	tree.Children[0].Undo = compensation.NoUndo

@@ -9,8 +9,7 @@ import (
 	"github.com/amends-dev/amends/compensation"
 )
 
-// tree draws a tree of up to a dozen leaves by the rules; when wild, now and then
-// against them.
+// tree draws a valid tree of up to a dozen leaves; if wild, it sometimes violates the rules.
 func tree(t *rapid.T, wild bool) *compensation.Node {
 	g := &grower{t: t, wild: wild, pivot: -1}
 	n := rapid.IntRange(1, 6).Draw(t, "width")
@@ -62,15 +61,14 @@ func (g *grower) grow(depth int) compensation.Node {
 	return leaf
 }
 
-// run plays a tree: forward as far as it goes or until turn steps were begun,
-// then back. It returns the order in which dos began and ended and undos
-// began and ended.
+// run executes a tree: forward to its end or until turn steps have begun, then backward. It
+// records the order in which dos and undos began and ended.
 type run struct {
 	t      *rapid.T
 	root   *compensation.Node
 	states map[int]compensation.State
-	did    []int // dos that ended, in order
-	undid  []int // undos that ended, in order
+	did    []int // completed dos, in order
+	undid  []int // completed undos, in order
 	doAt   map[int]int
 	undoAt map[int][2]int // begin and end of each undo
 	clock  int
@@ -142,7 +140,7 @@ func (r *run) back() {
 	}
 }
 
-// A well-formed tree always gets to its end, and every leaf is done once.
+// A well-formed tree always reaches its end, and every leaf is done once.
 func TestForwardDoesEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
@@ -158,7 +156,7 @@ func TestForwardDoesEverything(t *testing.T) {
 	})
 }
 
-// I3, I4: what may have happened is undone, in reverse order, and nothing else.
+// I3, I4: exactly what may have happened is undone, in reverse order.
 func TestBackwardIsTheMirrorImage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
@@ -176,7 +174,7 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 		root.Leaves(func(leaf *compensation.Node) bool {
 			s := r.states[leaf.Step]
 			if s == compensation.Done || s == compensation.Unknown {
-				mayHaveHappened[leaf.Step] = true // not taken back
+				mayHaveHappened[leaf.Step] = true // not undone
 				if leaf.Undo == compensation.HasUndo {
 					t.Fatalf("step %d may have happened and was not undone", leaf.Step)
 				}
@@ -198,8 +196,8 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 	})
 }
 
-// ordered checks that within every sequence a later child's undos end before an
-// earlier child's begin.
+// ordered checks that within every sequence a later child's undos end before an earlier child's
+// begin.
 func ordered(t *rapid.T, n *compensation.Node, r *run) {
 	for i := range n.Children {
 		ordered(t, &n.Children[i], r)
@@ -235,7 +233,7 @@ func leaves(n *compensation.Node) (out []int) {
 	return out
 }
 
-// Nothing is undone while a do is under way.
+// Nothing is undone while a do is in progress.
 func TestAtRestBeforeUndo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
@@ -258,8 +256,8 @@ func TestAtRestBeforeUndo(t *testing.T) {
 	})
 }
 
-// Trees made by the rules have no problems; in wild trees Check finds exactly
-// the ones that a plain reading of the rules finds.
+// Valid trees have no problems; in wild trees Check finds exactly the problems that a naive
+// implementation of the rules finds.
 func TestCheckKnowsTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		if problems := compensation.Check(tree(t, false)); len(problems) > 0 {
@@ -275,8 +273,8 @@ func TestCheckKnowsTheRules(t *testing.T) {
 	})
 }
 
-// wellFormed reads the rules plainly: for every two leaves of which one comes
-// before the other, and for every leaf alone.
+// wellFormed implements the rules naively: for every two leaves in order, and for every single
+// leaf.
 func wellFormed(root *compensation.Node) bool {
 	ok := true
 	kinds := map[int]compensation.Kind{}

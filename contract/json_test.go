@@ -20,8 +20,8 @@ func deep(n int, open, inner, end string) string {
 	return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 }
 
-// TestCheckJSON: what docs/WIRE.md calls valid data, and nothing else (I12). Errors say
-// where, and hold nothing of the data.
+// TestCheckJSON accepts exactly what docs/WIRE.md calls valid data (I12). Errors give the
+// position, and quote none of the data.
 func TestCheckJSON(t *testing.T) {
 	var many, manyTwice strings.Builder
 	for i := range 1000 {
@@ -82,7 +82,7 @@ func TestCheckJSON(t *testing.T) {
 
 var escape = regexp.MustCompile(`\\(u[0-9a-fA-F]{4}|.)|[^\\]+`)
 
-// wellPaired reports whether the escapes of JSON that is valid are whole characters.
+// wellPaired reports whether all surrogate escapes in valid JSON are paired.
 func wellPaired(data []byte) bool {
 	var units []uint16
 	for _, part := range escape.FindAllString(string(data), -1) {
@@ -100,8 +100,8 @@ func wellPaired(data []byte) bool {
 	return true
 }
 
-// plainlyRead reads JSON as many programs do, token by token, and reports how deep it is
-// and whether an object has a name twice.
+// plainlyRead reads JSON token by token, as many programs do, and returns its depth and whether an
+// object has a duplicate name.
 func plainlyRead(t *testing.T, data []byte) (depth int, twice bool) {
 	type scope struct {
 		names map[string]bool // nil: of a list
@@ -145,8 +145,7 @@ func plainlyRead(t *testing.T, data []byte) (depth int, twice bool) {
 	}
 }
 
-// FuzzCheckJSON: what passes is what a plain reader with the same rules takes, and nothing
-// is refused that it takes.
+// FuzzCheckJSON: CheckJSON accepts exactly what a plain reader with the same rules accepts.
 func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"a":2}`, `"\ud800"`, `"\ud83d\ude00"`, "\"\xe9\"", deep(121, `[`, ``, `]`), deep(120, `{"":`, `0`, `}`), `{"a":[{"b":1},{"b":2}],"\u0061":0}`, `[1,"a",{"a":"a"}]`, `{`, ``, `"\\ud800"`,
@@ -159,7 +158,7 @@ func FuzzCheckJSON(f *testing.F) {
 		if want && bytes.Contains(data, []byte(`\u`)) && !bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`)) {
 			want = wellPaired(data)
 		} else if want && bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`)) {
-			return // the rule above cannot tell
+			return // the plain reader cannot decide that
 		}
 		if want {
 			depth, twice := plainlyRead(t, data)
@@ -177,7 +176,7 @@ func FuzzCheckJSON(f *testing.F) {
 	})
 }
 
-// TestEncodeJSON: nothing takes more bytes than it must.
+// TestEncodeJSON: values are encoded without unnecessary escapes.
 func TestEncodeJSON(t *testing.T) {
 	text := `<script>a && b</script>`
 	for _, v := range []any{text, json.RawMessage(`"` + text + `"`), struct{ A any }{text}, map[string]any{text: []string{text}}} {

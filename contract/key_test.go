@@ -14,11 +14,11 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// births draws what times of start may be, and what they may not.
+// births draws valid and invalid start times.
 var births = rapid.OneOf(rapid.Int64Range(1, 10_000), rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000), rapid.Int64Min(1))
 
-// A birth has one spelling, that of docs/WIRE.md: the number in base 36, in the digits
-// 0-9a-z, without anything in front. Everything else is refused (I9).
+// A birth has exactly one spelling, that of docs/WIRE.md: the number in base 36, with the digits
+// 0-9a-z and no prefix. Everything else is refused (I9).
 func TestBirthHasOneSpelling(t *testing.T) {
 	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
 	rapid.Check(t, func(t *rapid.T) {
@@ -48,7 +48,8 @@ func TestBirthHasOneSpelling(t *testing.T) {
 			}
 		}
 	})
-	for _, bad := range []string{"", "0", "00", "-1", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000)} { // the long one is 2^63
+	// 1y2p0ij32e8e8 is 2^63.
+	for _, bad := range []string{"", "0", "00", "-1", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000)} {
 		_, err := contract.ParseBirth(bad)
 		if wrong := (*contract.NameError)(nil); !errors.As(err, &wrong) || len(err.Error()) > 250 {
 			t.Errorf("%.99q: %v", bad, err)
@@ -59,7 +60,7 @@ func TestBirthHasOneSpelling(t *testing.T) {
 	}
 }
 
-// A birth is the start's time and nothing else, so that every replay gives the same (I8).
+// A birth depends only on the start's time, so that every replay gives the same one (I8).
 func TestBirthOf(t *testing.T) {
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for _, started := range []time.Time{noon, noon.In(time.FixedZone("", 3600)), noon.Add(999), time.Unix(0, noon.UnixNano())} {
@@ -85,7 +86,7 @@ func TestBirthOf(t *testing.T) {
 	}
 }
 
-// A key is read as it is written, and no two keys are written alike.
+// A key is parsed as it was written, and different keys have different spellings.
 func TestKeyHasOneSpelling(t *testing.T) {
 	keys := rapid.Custom(func(t *rapid.T) contract.Key {
 		return contract.Key{
@@ -119,7 +120,7 @@ func TestKeyHasOneSpelling(t *testing.T) {
 	}
 }
 
-// FuzzParseKey: what is taken for a key is written as it was read, and is right.
+// FuzzParseKey: a parsed key is valid, and is written as it was parsed.
 func FuzzParseKey(f *testing.F) {
 	f.Add("order-42/hod85snpc0/charge-card/do")
 	f.Add("a/1/b/undo")

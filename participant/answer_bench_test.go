@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// stockroom is a participant in memory whose handler does nothing.
+// stockroom returns an in-memory participant whose handler does nothing.
 func stockroom() *participant.Participant[*participant.MemoryTx] {
 	p := participant.New("inventory", new(participant.MemoryInbox))
 	participant.Handle(p, reserveStock, func(context.Context, *participant.MemoryTx, reserve) (reserved, error) {
@@ -22,7 +22,7 @@ func stockroom() *participant.Participant[*participant.MemoryTx] {
 	return p
 }
 
-// BenchmarkAnswer is what a command costs a service beside its bus and its handler.
+// BenchmarkAnswer measures what a command costs a service, without bus and handler.
 func BenchmarkAnswer(b *testing.B) {
 	p, next := stockroom(), commands()
 	b.ReportAllocs()
@@ -33,8 +33,7 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// A command asks for memory for its answer, its entry and the JSON of its data,
-// and for little else.
+// A command allocates its answer, its entry and the JSON of its data, and little else.
 func TestAnswerAllocates(t *testing.T) {
 	p, next := stockroom(), commands()
 	each := testing.AllocsPerRun(1000, func() {
@@ -48,7 +47,7 @@ func TestAnswerAllocates(t *testing.T) {
 	}
 }
 
-// commands gives the same command of one saga after the other.
+// commands returns a function that yields the same command for one saga after the other.
 func commands() func() *transport.Envelope {
 	command, n := doCommand(), 0
 	return func() *transport.Envelope {

@@ -27,7 +27,7 @@ var (
 	releaseStock = contract.UndoOf(reserveStock, "release-stock")
 )
 
-// service is a participant in memory whose handlers do what a test tells them.
+// service is an in-memory participant whose handlers a test controls.
 type service struct {
 	*participant.Participant[*participant.MemoryTx]
 	inbox   *participant.MemoryInbox
@@ -82,7 +82,7 @@ func command(direction contract.Direction, attempt int, action, data string) *tr
 	}
 }
 
-// answer serves a command that must be answered, and by a type.
+// answer answers a command and checks the type of the answer.
 func (s *service) answer(t *testing.T, command *transport.Envelope, want string) *transport.Envelope {
 	t.Helper()
 	answer, err := s.Answer(t.Context(), command)
@@ -127,7 +127,7 @@ func TestAnswerEnvelope(t *testing.T) {
 	}
 }
 
-// TestErrors: how the handler's error becomes an answer, and what stays.
+// TestErrors: how a handler's error becomes an answer, and what is recorded.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -186,7 +186,7 @@ func TestHandlerTimeout(t *testing.T) {
 	}
 }
 
-// TestExpiredIsServed: what is done for an expired attempt is the next one's answer.
+// TestExpiredIsServed: the result of an expired attempt answers the next one.
 func TestExpiredIsServed(t *testing.T) {
 	s, late := newService(nil), doCommand()
 	late.Expires = time.Now().Add(-time.Hour)
@@ -194,8 +194,7 @@ func TestExpiredIsServed(t *testing.T) {
 	s.wantEffects(t, 1)
 }
 
-// TestEndedContext: nobody is told anything about a command whose handling was
-// broken off.
+// TestEndedContext: a command whose handling was interrupted is not answered.
 func TestEndedContext(t *testing.T) {
 	s := newService(nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -223,8 +222,8 @@ func TestBadRequest(t *testing.T) {
 	s.answer(t, doCommand(), transport.TypeCompleted)
 }
 
-// TestUnanswerable: messages that are no command for this participant are errors
-// for the dead letters, and change nothing (I9).
+// TestUnanswerable: messages that are no command for this participant are errors for the dead
+// letters, and change nothing (I9).
 func TestUnanswerable(t *testing.T) {
 	for want, spoil := range map[string]func(*transport.Envelope){
 		"type":                          func(c *transport.Envelope) { c.Type = transport.TypeCompleted },
@@ -274,8 +273,8 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// TestUndoInput: the undo handler gets the request and the recorded result,
-// whatever the coordinator knows.
+// TestUndoInput: the undo handler gets the request and the recorded result, whatever the
+// coordinator knows.
 func TestUndoInput(t *testing.T) {
 	for _, known := range []string{"null", `{"shelf":7}`, `{"shelf":8}`} {
 		s := newService(nil)
@@ -294,8 +293,8 @@ func TestUndoInput(t *testing.T) {
 	}
 }
 
-// TestUndoOfForgottenDo: the coordinator vouches for a do that the inbox does not
-// know (any more). The undo is called with the coordinator's result.
+// TestUndoOfForgottenDo: the coordinator confirms a do that the inbox does not know (any more).
+// The undo handler gets the coordinator's result.
 func TestUndoOfForgottenDo(t *testing.T) {
 	s := newService(nil)
 	s.undo = func(_ context.Context, u contract.Undo[reserve, reserved]) error {
@@ -311,7 +310,7 @@ func TestUndoOfForgottenDo(t *testing.T) {
 	s.answer(t, doCommand(), transport.TypeRejected)
 }
 
-// TestUndoUnrecorded: the do had effects outside the transaction and failed.
+// TestUndoUnrecorded: a failed do may have had effects outside the transaction.
 func TestUndoUnrecorded(t *testing.T) {
 	s := newService([]participant.UndoOption{participant.UndoUnrecorded()})
 	s.do = func(context.Context, reserve) (reserved, error) {
@@ -334,7 +333,7 @@ func TestUndoUnrecorded(t *testing.T) {
 	s.answer(t, doCommand(), transport.TypeRejected)
 }
 
-// TestRejectedUndo: an operator who has removed the cause can have it tried again.
+// TestRejectedUndo: an operator who has fixed the cause can retry the undo.
 func TestRejectedUndo(t *testing.T) {
 	s := newService(nil)
 	s.answer(t, doCommand(), transport.TypeCompleted)
@@ -350,8 +349,8 @@ func TestRejectedUndo(t *testing.T) {
 	s.wantEffects(t, 0)
 }
 
-// TestRecordedOutlivesCode: a recorded answer needs no handler that still
-// understands the request.
+// TestRecordedOutlivesCode: a recorded answer does not need a handler that can still decode the
+// request.
 func TestRecordedOutlivesCode(t *testing.T) {
 	s := newService(nil)
 	first := s.answer(t, doCommand(), transport.TypeCompleted)
@@ -364,7 +363,7 @@ func TestRecordedOutlivesCode(t *testing.T) {
 	}
 }
 
-// brokenInbox is a database that is away.
+// brokenInbox is an inbox whose database is unreachable.
 type brokenInbox struct{ participant.MemoryInbox }
 
 func (*brokenInbox) Update(context.Context, participant.StepKey, participant.Work[*participant.MemoryTx]) error {
@@ -400,7 +399,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestCheck: everything that is wrong is reported at once.
+// TestCheck: all problems are reported together.
 func TestCheck(t *testing.T) {
 	p := participant.New[*participant.MemoryTx]("In ventory", nil)
 	for _, want := range []string{`"In ventory"`, "no inbox", "no handlers"} {

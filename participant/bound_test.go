@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// What a handler says, or a command carries on, never makes an answer that the bus
-// does not take: a reason is cut, a trace context that is none is dropped.
+// Neither a handler nor a command can make an answer that the bus refuses: a reason is cut, an
+// invalid trace context is dropped.
 func TestAnswersAreBounded(t *testing.T) {
 	long := strings.Repeat("é", 35_000)
 	p := New("stock", &MemoryInbox{})

@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// under is the command to count n, sent under a claim; 0: it does not say so.
+// under returns the command to count n, sent under a claim; 0 means without one.
 func under(claim uint64, n int) *transport.Envelope {
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.DirectionDo}
 	e := &transport.Envelope{
@@ -30,8 +30,8 @@ func under(claim uint64, n int) *transport.Envelope {
 	return e
 }
 
-// TestReplacedOwner: what a replaced coordinator has sent is not done: it is handed back,
-// twelve deliveries at most, and then a dead letter that says whose it was. Nothing else
+// TestReplacedOwner: a command of a replaced coordinator is not done. It is returned for at most
+// twelve deliveries, and then becomes a dead letter that names the coordinator. No other command
 // waits for it (I11).
 func TestReplacedOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestReplacedOwner(t *testing.T) {
 	})
 }
 
-// TestClaimIsRemembered: the inbox remembers, so that a process that has just started knows,
-// and so does another one after a second at most (I11).
+// TestClaimIsRemembered: the inbox stores the claim, so a new process knows it at once, and
+// another running process after a second at most (I11).
 func TestClaimIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := new(participant.MemoryInbox)
@@ -136,7 +136,7 @@ func TestClaimIsRemembered(t *testing.T) {
 	})
 }
 
-// behind is an inbox in which updates of a step wait until they may go on.
+// behind is an inbox in which updates of a step wait until the test lets them continue.
 type behind struct {
 	participant.MemoryInbox
 	at, on chan struct{}
@@ -150,8 +150,8 @@ func (b *behind) Update(ctx context.Context, key participant.StepKey, work parti
 	return b.MemoryInbox.Update(ctx, key, work)
 }
 
-// TestReplacedWhileItWaits: a command that has waited for the lock of its entry is not done
-// under a claim that was replaced meanwhile (I11).
+// TestReplacedWhileItWaits: a command that waited for the lock of its entry is not done if its
+// claim was replaced meanwhile (I11).
 func TestReplacedWhileItWaits(t *testing.T) {
 	inbox := &behind{at: make(chan struct{}), on: make(chan struct{})}
 	p := participant.New("counter", participant.Inbox[*participant.MemoryTx](inbox))

@@ -70,8 +70,8 @@ func refuses[T any](t *testing.T, b body, wants ...string) {
 	}
 }
 
-// TestUndecodableDataIsNotQuoted: what is answered for data of another shape becomes a reason,
-// which more people read than the data.
+// TestUndecodableDataIsNotQuoted: the error for undecodable data becomes a reason, which more
+// people read than the data.
 func TestUndecodableDataIsNotQuoted(t *testing.T) {
 	type inner struct {
 		Small int8           `json:"small"`
@@ -122,9 +122,9 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// TestResultsThatAreKept: a result passes here only if the coordinator keeps it, which
-// counts JSON as it is sent and bytes as base64 with two quotes; it is not too late here
-// (I12).
+// TestResultsThatAreKept: a result is accepted here only if the coordinator will keep it, because
+// here the error still comes in time. The coordinator counts JSON as sent, and bytes as base64
+// with two quotes (I12).
 func TestResultsThatAreKept(t *testing.T) {
 	const most = 256 << 10
 	deep := func(n int) json.RawMessage { return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n)) }
@@ -160,14 +160,14 @@ func TestResultsThatAreKept(t *testing.T) {
 	}
 }
 
-// latin writes itself in Latin-1.
+// latin encodes itself in Latin-1.
 type latin struct{}
 
 func (latin) MarshalJSON() ([]byte, error) { return []byte("\"caf\xe9\""), nil }
 
 func second[T any](_ T, err error) error { return err }
 
-// TestParseUndo: whatever the parts of an undo are, they come out as they went in.
+// TestParseUndo: the parts of an undo survive encoding and decoding.
 func TestParseUndo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := order{ID: rapid.String().Draw(t, "id"), Quantity: rapid.Int().Draw(t, "quantity")}

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestDecide is the table of decide, line by line.
+// TestDecide checks the table of decide, line by line.
 func TestDecide(t *testing.T) {
 	completed := Answer{Outcome: contract.OutcomeCompleted, Data: []byte("1")}
 	rejected := Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
@@ -41,20 +41,18 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// world is what a participant did, beside what its inbox says: the model that the
-// laws are stated on.
+// world is what a participant did, apart from its inbox: the model for the laws.
 type world struct {
 	entry      Entry
-	effects    int // of the do, in place now
-	doCalls    int // of the do handler that took effect
-	undoCalls  int // of the undo handler that took effect
+	effects    int // of the do, currently in place
+	doCalls    int // calls of the do handler that took effect
+	undoCalls  int // calls of the undo handler that took effect
 	firstDo    *Answer
 	firstUndo  *Answer
 	undoneSeen bool
 }
 
-// deliver is one delivery, as invocation.decided does it. outcome is what the handler
-// would say.
+// deliver models one delivery, as in invocation.decided. outcome is what the handler would return.
 func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Outcome, n int) (verdict, Answer) {
 	v, answer := decide(w.entry, d, happened)
 	switch {
@@ -64,7 +62,7 @@ func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Ou
 		w.entry = record(w.entry, d, answer)
 		return v, answer
 	case outcome == contract.OutcomeFailed, d == contract.DirectionUndo && outcome == contract.OutcomeRejected:
-		return v, Answer{Outcome: outcome} // nothing stays, nothing is recorded
+		return v, Answer{Outcome: outcome} // nothing took effect, nothing is recorded
 	}
 	answer = Answer{Outcome: outcome, Data: fmt.Append(nil, n)}
 	if outcome == contract.OutcomeCompleted && d == contract.DirectionDo {
@@ -79,7 +77,7 @@ func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Ou
 	return v, answer
 }
 
-// TestLaws states I5 over any deliveries in any order.
+// TestLaws checks I5 for any deliveries in any order.
 func TestLaws(t *testing.T) {
 	outcomes := []contract.Outcome{contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed}
 	rapid.Check(t, func(t *rapid.T) {
@@ -134,9 +132,8 @@ func same(t *rapid.T, first *Answer, answer Answer) *Answer {
 	return first
 }
 
-// TestLawsWhenItHappened: an undo that is vouched for always calls its handler
-// until it succeeds, unless the do was rejected or the undo is recorded; and
-// leaves a tombstone where no do is recorded.
+// TestLawsWhenItHappened: an undo of a confirmed do calls its handler until it succeeds, unless
+// the do was rejected or the undo is recorded. It leaves a tombstone if no do is recorded.
 func TestLawsWhenItHappened(t *testing.T) {
 	var w world
 	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeFailed, 1); v != invoke {

@@ -29,8 +29,8 @@ var (
 	SendInvoice = contract.NewCommand[string, struct{}]("payment", "send-invoice")
 )
 
-// A handler returns the result of its step. A service with a database takes an inbox of
-// package sqlinbox or boltinbox: then the handler's transaction and the answer commit together.
+// A handler returns the result of its step. A service with a database uses the inbox of package
+// sqlinbox or boltinbox, so that the handler's transaction and the answer are committed together.
 func ExampleHandle() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(_ context.Context, tx *participant.MemoryTx, c Charge) (Receipt, error) {
@@ -39,14 +39,14 @@ func ExampleHandle() {
 	})
 	command := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
 	ask(p, command)
-	ask(p, command) // comes again: answered, not charged again
+	ask(p, command) // redelivered: answered, not charged again
 	// Output:
 	// charged 500
 	// completed {"number":"r-1"}
 	// completed {"number":"r-1"}
 }
 
-// A command without a result has a handler that returns an error only.
+// The handler of a command without a result returns only an error.
 func ExampleNoResult() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, SendInvoice, participant.NoResult(func(_ context.Context, _ *participant.MemoryTx, to string) error {
@@ -59,7 +59,7 @@ func ExampleNoResult() {
 	// completed {}
 }
 
-// The undo of a step gets what its do was asked for and, if that is known, what it answered.
+// The undo of a step gets the request of the do and, if known, its result.
 func ExampleHandleUndo() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
@@ -78,7 +78,7 @@ func ExampleHandleUndo() {
 	// completed
 }
 
-// A step that only looks has nothing to undo.
+// A step that only reads has nothing to undo.
 func ExampleNoUndo() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
@@ -92,8 +92,8 @@ func ExampleNoUndo() {
 	// completed
 }
 
-// A do with effects elsewhere may have failed after it had them: its undo is called all the
-// same, and has to find out.
+// A do with effects elsewhere may fail after they happened. Its undo is called nevertheless, and
+// must find out.
 func ExampleUndoUnrecorded() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
@@ -111,7 +111,7 @@ func ExampleUndoUnrecorded() {
 	// completed
 }
 
-// The business says no: the step left no trace, and the saga goes back.
+// A rejection is a business decision: the step had no effect, and the saga compensates.
 func ExampleReject() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
@@ -122,8 +122,8 @@ func ExampleReject() {
 	// rejected the card is expired
 }
 
-// Any other error is a failure: the step is tried again as its definition says, unless that
-// cannot help.
+// Any other error is a failure: the step is retried as its definition says, unless that cannot
+// help.
 func ExampleFatal() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(_ context.Context, _ *participant.MemoryTx, c Charge) (Receipt, error) {
@@ -139,7 +139,7 @@ func ExampleFatal() {
 	// failed for good there is no card
 }
 
-// The idempotency key is the same for all attempts of a step: other systems are given it.
+// The idempotency key is the same for all attempts of a step. Pass it to other systems.
 func ExampleKeyFrom() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, charge)
@@ -152,7 +152,7 @@ func ExampleKeyFrom() {
 	// completed {"number":"r-1"}
 }
 
-// A test may call a handler itself, which then has no inbox.
+// A test may call a handler directly, without an inbox.
 func ExampleWithCommand() {
 	command := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
 	command.Saga, command.Birth, command.Step = "order-42", 1795262300125000, "charge"
@@ -168,7 +168,7 @@ func charge(ctx context.Context, _ *participant.MemoryTx, _ Charge) (Receipt, er
 	return Receipt{"r-1"}, nil
 }
 
-// ask gives a participant a command, as a carrier does, and prints the answer.
+// ask answers a command as a carrier does, and prints the answer.
 func ask(p *participant.Participant[*participant.MemoryTx], command *transport.Envelope) *transport.Envelope {
 	answer, err := p.Answer(context.Background(), command)
 	if err != nil {

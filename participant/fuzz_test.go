@@ -16,9 +16,9 @@ type fuzzRequest struct {
 	More  map[string][]int `json:"more"`
 }
 
-// FuzzAnswer sends arbitrary data to a do and to an undo. A command that has a
-// return address is answered, on that subject; data that the handler's types do
-// not fit is a final failure and never reaches it.
+// FuzzAnswer sends arbitrary data to a do and to an undo. A command with a reply subject is
+// answered there. Data that does not fit the handler's types is a final failure and never reaches
+// it.
 func FuzzAnswer(f *testing.F) {
 	f.Add(false, "order-1", 1, "application/json", []byte(`{"sku":"A","count":2}`))
 	f.Add(true, "order-1", 2, "", []byte(`{"request":{"sku":"A"},"result":null}`))

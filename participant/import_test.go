@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestImports: who imports the SDK compiles the standard library, uuid, backoff,
-// and five small packages of ours (one of them of empty functions, one of a
-// single function), and nothing else.
+// TestImports: the SDK adds little to a program: the standard library, uuid, backoff, and five
+// small packages of this module (one of empty functions, one of a single function).
 func TestImports(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {

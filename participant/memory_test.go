@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/participant/participanttest"
 )
 
-// TestMemoryInbox runs the law (I5).
+// TestMemoryInbox runs the conformance suite (I5).
 func TestMemoryInbox(t *testing.T) {
 	inbox := new(participant.MemoryInbox)
 	var counters sync.Map
@@ -37,8 +37,8 @@ func TestMemoryInbox(t *testing.T) {
 	})
 }
 
-// TestMemoryInboxWaits: commands of one step come one after the other, and each that
-// waits is woken (I5).
+// TestMemoryInboxWaits: commands of one step are handled one after the other, and each that waits
+// is woken (I5).
 func TestMemoryInboxWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var inbox participant.MemoryInbox
@@ -72,8 +72,8 @@ func TestMemoryInboxWaits(t *testing.T) {
 	})
 }
 
-// TestMemoryInboxKeepsOnlyItsOwn: an entry does not keep the headers of the message
-// that its key was read from (I10).
+// TestMemoryInboxKeepsOnlyItsOwn: an entry does not keep the headers of the message from which its
+// key was parsed in memory (I10).
 func TestMemoryInboxKeepsOnlyItsOwn(t *testing.T) {
 	const entries, header = 1000, 64 << 10
 	var inbox participant.MemoryInbox

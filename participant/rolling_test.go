@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// reports collects what OnAnswer is told.
+// reports collects the calls of OnAnswer.
 type reports struct {
 	mu   sync.Mutex
 	list []participant.Report
@@ -35,7 +35,7 @@ func (r *reports) all() []participant.Report {
 	return r.list
 }
 
-// ask publishes a command to the counter with an action that it does not know.
+// ask publishes a command with an action that the counter does not know.
 func (c *counting) ask(t *testing.T, n int, direction contract.Direction, action string, expires time.Time) {
 	t.Helper()
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: direction}
@@ -48,9 +48,9 @@ func (c *counting) ask(t *testing.T, n int, direction contract.Direction, action
 	}
 }
 
-// TestUnknownAction: a command whose action is not known here is handed back, twelve
-// deliveries at most, and then answered as failed: a do for good, an undo never. Nothing
-// is dead-lettered, and a command that is known is not held up (I9).
+// TestUnknownAction: a command with an unknown action is returned for at most twelve deliveries,
+// and then answered as failed: finally for a do, never finally for an undo. Nothing becomes a dead
+// letter, and known commands are not delayed (I9).
 func TestUnknownAction(t *testing.T) {
 	for _, direction := range []contract.Direction{contract.DirectionDo, contract.DirectionUndo} {
 		synctest.Test(t, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestUnknownAction(t *testing.T) {
 					t.Errorf("answered %s, final %t, %q", a.Type, a.Final, a.Reason)
 				}
 			}
-			time.Sleep(time.Hour) // virtual: they were acknowledged, and nothing comes again
+			time.Sleep(time.Hour) // virtual: they were acknowledged, and none is redelivered
 			c.wantAnswers(t, 0)
 			if err := stop(); err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestUnknownAction(t *testing.T) {
 	}
 }
 
-// wantUnknown checks what TestUnknownAction leaves in the reports, the log and the dead letters.
+// wantUnknown checks the reports, the log and the dead letters after TestUnknownAction.
 func (c *counting) wantUnknown(t *testing.T, all []participant.Report, log string) {
 	t.Helper()
 	back := 0
@@ -114,8 +114,8 @@ func (c *counting) wantUnknown(t *testing.T, all []participant.Report, log strin
 	}
 }
 
-// TestUnknownActionInAShortAttempt: an attempt shorter than the delays is answered before
-// it ends, not for good, so that the saga learns the reason.
+// TestUnknownActionInAShortAttempt: an attempt shorter than the delays is answered before it ends,
+// but not finally, so that the saga gets the reason.
 func TestUnknownActionInAShortAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{})
@@ -133,8 +133,8 @@ func TestUnknownActionInAShortAttempt(t *testing.T) {
 	})
 }
 
-// TestHandedBackAreBounded: at most a quarter of what may be in flight is handed back at
-// a time; the others are answered at once, not for good (I10).
+// TestHandedBackAreBounded: at most a quarter of the messages in flight are returned at a time;
+// the others are answered at once, but not finally (I10).
 func TestHandedBackAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.MaxInFlight(40))
@@ -162,8 +162,8 @@ func TestHandedBackAreBounded(t *testing.T) {
 	})
 }
 
-// TestNeighbourKnows: of two processes that share the commands one does not know an
-// action; all are served by the other, each once (I5).
+// TestNeighbourKnows: if one of two processes that share the commands does not know an action, the
+// other serves all of them, each once (I5).
 func TestNeighbourKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{})
@@ -185,8 +185,8 @@ func TestNeighbourKnows(t *testing.T) {
 	})
 }
 
-// TestUnknownActionFromTheInbox: what a process with the handler has recorded is answered
-// by one without it, unless only the handler could say what it is (I5).
+// TestUnknownActionFromTheInbox: an answer recorded by a process with the handler is repeated by
+// one without it, unless it takes the handler to interpret the command (I5).
 func TestUnknownActionFromTheInbox(t *testing.T) {
 	undoOf := func(do, result string) *transport.Envelope {
 		e := undoCommand(result)
@@ -237,12 +237,12 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 			t.Errorf("%s of %s: answered %s %q, final %t, want %s %q", c.command.Direction, c.command.Step, got.Type, got.Reason, got.Final, c.want, c.reason)
 		}
 	}
-	// Nothing was recorded of what was not known: the newer one serves it now.
+	// Nothing was recorded for the unknown action, so the newer process serves it now.
 	newer.answer(t, doOf("never", done), transport.TypeCompleted)
 	newer.answer(t, undoOf("done", "null"), transport.TypeCompleted)
 }
 
-// TestOtherDirection: an action whose other direction is handled here is as unknown as any.
+// TestOtherDirection: an action is unknown if only its other direction is handled here.
 func TestOtherDirection(t *testing.T) {
 	s := newService(nil)
 	got := s.answer(t, command(contract.DirectionUndo, 1, "reserve-stock", `{"request":null,"result":{"shelf":7}}`), transport.TypeFailed)
@@ -252,8 +252,8 @@ func TestOtherDirection(t *testing.T) {
 	s.wantEffects(t, 0)
 }
 
-// TestUndoOfANewerProcess: what this process cannot decode may be a newer one's, so the
-// undo has failed, but not for good; the newer one is asked by the next attempt.
+// TestUndoOfANewerProcess: what this process cannot decode may come from a newer one. So the undo
+// fails, but not finally, and the next attempt may reach the newer process.
 func TestUndoOfANewerProcess(t *testing.T) {
 	older := newService(nil)
 	newer := participant.New("inventory", older.inbox)
@@ -263,7 +263,7 @@ func TestUndoOfANewerProcess(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	for _, undo := range []*transport.Envelope{
-		undoCommand("null"), // the recorded result is the newer one's
+		undoCommand("null"), // the newer process has recorded the result
 		command(contract.DirectionUndo, 1, "release-stock", `{"request":["42",3],"result":{"shelf":7}}`),
 	} {
 		if got := older.answer(t, undo, transport.TypeFailed); got.Final {

@@ -23,12 +23,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// counting is a participant on a bus in memory; its handler is what a test says.
+// counting is a participant on an in-memory bus. The test provides its handler.
 type counting struct {
 	*participant.Participant[*participant.MemoryTx]
 	bus     *membus.Bus
 	handler func(ctx context.Context, n int) (string, error)
-	effects sync.Map // of n: *atomic.Int64
+	effects sync.Map // by n: *atomic.Int64
 }
 
 var count = contract.NewCommand[int, string]("counter", "count")
@@ -47,7 +47,7 @@ func newCounting(faults membus.Options, opts ...participant.Option) *counting {
 	return c
 }
 
-// effect is how often n was counted.
+// effect returns how often n was counted.
 func (c *counting) effect(n int) int {
 	calls, ok := c.effects.Load(n)
 	if !ok {
@@ -68,7 +68,7 @@ func (c *counting) send(t *testing.T, n, attempt int) {
 	}
 }
 
-// start runs the participant; stop ends it and returns what Run returned.
+// start runs the participant; stop ends it and returns the result of Run.
 func (c *counting) start(t *testing.T) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func (c *counting) start(t *testing.T) (stop func() error) {
 	}
 }
 
-// answers takes the answers that are on the bus.
+// answers returns the answers on the bus.
 func (c *counting) answers(t *testing.T) (answers []*transport.Envelope) {
 	t.Helper()
 	source, err := c.bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.wantAnswers(t, 500, transport.TypeCompleted)
-		// Everything was acknowledged: nothing comes again.
+		// Everything was acknowledged: nothing is redelivered.
 		stop = c.start(t)
 		time.Sleep(time.Hour)
 		if err := stop(); err != nil {
@@ -130,9 +130,9 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestFaults: on a bus that loses, repeats, delays and reorders, with handlers
-// that fail and a process that stops again and again, each number is counted
-// once (I5), and in the end all are answered (I2).
+// TestFaults: on a bus that loses, repeats, delays and reorders messages, with failing handlers
+// and a process that is restarted again and again, each number is counted once (I5), and in the
+// end all commands are answered (I2).
 func TestFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed := 0
@@ -189,8 +189,8 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-// TestHeartbeat: a handler may take longer than AckWait without its command being
-// delivered elsewhere.
+// TestHeartbeat: a handler may take longer than AckWait, and its command is not delivered
+// elsewhere.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.AckWait(10*time.Second), participant.Concurrency(1))
@@ -202,7 +202,7 @@ func TestHeartbeat(t *testing.T) {
 		}
 		stop := c.start(t)
 		c.send(t, 1, 1)
-		c.send(t, 2, 1) // held, and waiting for the first
+		c.send(t, 2, 1) // held, waiting for the first
 		time.Sleep(11 * time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
@@ -239,8 +239,8 @@ func TestConcurrencyBound(t *testing.T) {
 	})
 }
 
-// TestShutdown: what has begun is finished and answered, what has not begun goes
-// back to the bus at once.
+// TestShutdown: handlers that are running finish and are answered; commands not started go back to
+// the bus at once.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.Concurrency(2), participant.GracePeriod(10*time.Second))
@@ -270,15 +270,15 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestStoppingGivesBack: commands that wait behind a handler are somebody else's as soon
-// as the process is told to stop, and not when that handler is done (I9).
+// TestStoppingGivesBack: commands waiting behind a handler are returned as soon as the process is
+// told to stop, not when that handler finishes (I9).
 func TestStoppingGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.Concurrency(2), participant.GracePeriod(10*time.Second))
 		slow := true
 		c.handler = func(context.Context, int) (string, error) {
 			if slow {
-				time.Sleep(5 * time.Second) // virtual, in the bubble of synctest: what a slow handler takes
+				time.Sleep(5 * time.Second) // virtual: a slow handler
 			}
 			return "", nil
 		}
@@ -286,13 +286,13 @@ func TestStoppingGivesBack(t *testing.T) {
 			c.send(t, n, 1)
 		}
 		stop := c.start(t)
-		time.Sleep(time.Second) // virtual, in the bubble of synctest: two are at work, two wait
+		time.Sleep(time.Second) // virtual: two handlers run, two commands wait
 		stopped := make(chan error, 1)
 		go func() { stopped <- stop() }()
 		synctest.Wait()
 		slow = false
 		stopOther := c.start(t)
-		time.Sleep(time.Second) // virtual, in the bubble of synctest: the first two are still at work
+		time.Sleep(time.Second) // virtual: the first two handlers still run
 		c.wantAnswers(t, 2, transport.TypeCompleted)
 		if err := errors.Join(<-stopped, stopOther()); err != nil {
 			t.Fatal(err)
@@ -301,8 +301,8 @@ func TestStoppingGivesBack(t *testing.T) {
 	})
 }
 
-// TestHandlerEndsItsGoroutine: a handler that ends its goroutine, as t.Fatal does, takes
-// nobody's place for good.
+// TestHandlerEndsItsGoroutine: a handler that ends its goroutine, as t.Fatal does, does not occupy
+// a slot forever.
 func TestHandlerEndsItsGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.Concurrency(1), participant.AckWait(time.Second))
@@ -318,7 +318,7 @@ func TestHandlerEndsItsGoroutine(t *testing.T) {
 		c.send(t, 1, 1)
 		synctest.Wait()
 		c.send(t, 2, 1)
-		time.Sleep(2 * time.Second) // virtual, in the bubble of synctest: the first command comes again
+		time.Sleep(2 * time.Second) // virtual: the first command is redelivered
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -326,8 +326,8 @@ func TestHandlerEndsItsGoroutine(t *testing.T) {
 	})
 }
 
-// TestGracePeriod: a handler that takes too long is cut off; its command is not
-// answered and comes again.
+// TestGracePeriod: a handler that takes too long is cancelled; its command is not answered and is
+// redelivered.
 func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.GracePeriod(4*time.Second))
@@ -356,8 +356,8 @@ func TestGracePeriod(t *testing.T) {
 	})
 }
 
-// TestBusRefuses: answers wait while the bus takes none, and a single one that is
-// refused does not hold up the others.
+// TestBusRefuses: answers wait while the bus accepts none, and a single refused answer does not
+// delay the others.
 func TestBusRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
@@ -400,8 +400,8 @@ func TestBusRefuses(t *testing.T) {
 	})
 }
 
-// TestBusComesBack: after any time without a bus the answers that wait are out within
-// two seconds, and commands are served again.
+// TestBusComesBack: however long the bus was unreachable, two seconds after its return the waiting
+// answers are published and commands are served again.
 func TestBusComesBack(t *testing.T) {
 	for away := time.Second; away < 200*time.Second; away += 7 * time.Second {
 		synctest.Test(t, func(t *testing.T) {
@@ -416,8 +416,8 @@ func TestBusComesBack(t *testing.T) {
 			for n := range 200 {
 				c.send(t, n, 1)
 			}
-			time.Sleep(away + 2*time.Second)   // virtual, in the bubble of synctest: the bus comes back, and two seconds pass
-			if n := len(c.answers(t)); n < 3 { // more than there were places
+			time.Sleep(away + 2*time.Second)   // virtual: the bus returns, and two seconds pass
+			if n := len(c.answers(t)); n < 3 { // more than there are slots
 				t.Errorf("%d answers are out two seconds after %s", n, away)
 			}
 			if err := stop(); err != nil {
@@ -427,8 +427,7 @@ func TestBusComesBack(t *testing.T) {
 	}
 }
 
-// TestNeverTaken: answers that the bus never takes do not fill the places of the
-// others.
+// TestNeverTaken: answers that the bus never accepts do not use up the slots of others.
 func TestNeverTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{Fault: func(stream transport.Stream, e *transport.Envelope) (fate membus.Fate) {
@@ -449,8 +448,8 @@ func TestNeverTaken(t *testing.T) {
 	})
 }
 
-// TestTooLargeForTheBus: the step was done and cannot be answered; the sender
-// learns why instead.
+// TestTooLargeForTheBus: if an answer is too large for the bus, the sender gets the reason
+// instead.
 func TestTooLargeForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{MaxPayload: 1000})
@@ -468,7 +467,7 @@ func TestTooLargeForTheBus(t *testing.T) {
 	})
 }
 
-// TestDeadLetters: a message that cannot be answered is kept with the reason, and
+// TestDeadLetters: a message that cannot be answered becomes a dead letter with the reason, and
 // the next one is served (I9).
 func TestDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -530,7 +529,7 @@ func TestRunEnds(t *testing.T) {
 	})
 }
 
-// TestRetention: Run removes what is old, every hour.
+// TestRetention: every hour, Run removes entries that are too old.
 func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{Duplicates: -1}, participant.Retention(24*time.Hour))

@@ -8,8 +8,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Whom nobody follows pays nothing for the seam, and answers with the trace
-// context that the command brought.
+// Without a tracer a command costs nothing extra, and its answer has the command's trace context.
 func TestNobodyFollows(t *testing.T) {
 	p := New("stock", &MemoryInbox{})
 	v := &invocation[*MemoryTx]{p: p, command: &transport.Envelope{TraceParent: "00-a", TraceState: "b=1"}}
@@ -30,7 +29,7 @@ func TestNobodyFollows(t *testing.T) {
 // own is the trace context of the follower's spans.
 const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// follower is a Tracer that notes what it is told.
+// follower is a Tracer that counts its calls.
 type follower struct {
 	begun, ended int
 	last         Report
@@ -45,8 +44,8 @@ func (f *follower) Command(ctx context.Context, _ *transport.Envelope) (context.
 func (f *follower) Context() (traceParent, traceState string) { return own, "own=1" }
 func (f *follower) End(r Report)                              { f.ended++; f.last = r }
 
-// Every command that can be answered has one span, which the handler is below and
-// whose context the answer carries.
+// Every command that can be answered has one span. It is the parent of the handler's spans, and
+// the answer carries its context.
 func TestFollowed(t *testing.T) {
 	f := &follower{}
 	p := New("stock", &MemoryInbox{}, Trace(f))

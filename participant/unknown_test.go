@@ -10,20 +10,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestFateOf is the rule of docs/WIRE.md about actions that a process does not know,
-// line by line.
+// TestFateOf checks the rule of docs/WIRE.md about unknown actions, line by line.
 func TestFateOf(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	const hour = time.Hour
 	type is struct {
 		delay  time.Duration
-		failed string // what the reason says, if it is answered
+		failed string // in the reason, if it is answered
 		final  bool
 	}
 	for _, c := range []struct {
 		direction    contract.Direction
 		redeliveries int
-		left         time.Duration // of the attempt; 0: it says nothing
+		left         time.Duration // of the attempt; 0: not given
 		want         is
 	}{
 		{contract.DirectionDo, 0, hour, is{delay: time.Second}},
@@ -37,14 +36,14 @@ func TestFateOf(t *testing.T) {
 		{contract.DirectionUndo, 10, hour, is{delay: 10 * time.Second}},
 		{contract.DirectionUndo, 11, hour, is{failed: "delivered 12 times"}},
 
-		// It has to come again within its attempt, or else nobody learns why there was no answer.
+		// It must be redelivered within its attempt, or nobody learns why there was no answer.
 		{contract.DirectionDo, 0, 1500 * time.Millisecond, is{delay: time.Second}},
 		{contract.DirectionDo, 0, time.Second, is{delay: 500 * time.Millisecond}},
 		{contract.DirectionDo, 5, 8 * time.Second, is{delay: 4 * time.Second}},
 		{contract.DirectionDo, 5, 499 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
 		{contract.DirectionDo, 11, 499 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
 
-		// A backlog is old at first sight.
+		// A command from a backlog is old when it is first seen.
 		{contract.DirectionDo, 0, -hour, is{delay: time.Second}},
 		{contract.DirectionDo, 10, -hour, is{delay: 10 * time.Second}},
 		{contract.DirectionDo, 11, -hour, is{failed: "delivered 12 times", final: true}},
@@ -65,8 +64,8 @@ func TestFateOf(t *testing.T) {
 	}
 }
 
-// TestReturns: as many as the bound are handed back at a time, and those that are due
-// again leave room for others (I10).
+// TestReturns: no more than the bound are returned at a time, and those due again leave room for
+// others (I10).
 func TestReturns(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	r := returns{bound: 2}
@@ -92,8 +91,8 @@ func TestReturns(t *testing.T) {
 	}
 }
 
-// TestNotices: the log has a line for each action, and again after a while, however
-// many commands and however many names come (I10).
+// TestNotices: the log has one line per action, repeated after a while, however many commands and
+// names arrive (I10).
 func TestNotices(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	var n notices

@@ -20,14 +20,14 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// tap hears everything on a server.
+// tap receives everything on a server.
 type tap struct {
 	t    *testing.T
 	sub  *nats.Subscription
-	seen []string // what the participant sent, and was sent, in the form of docs/WIRE.md
+	seen []string // what the participant sent and received, in the form of docs/WIRE.md
 }
 
-// The parts of a message that differ from run to run, and what stands for them in docs/WIRE.md.
+// The parts of a message that differ from run to run, and their placeholders in docs/WIRE.md.
 var variable = []struct {
 	pattern *regexp.Regexp
 	name    string
@@ -38,7 +38,7 @@ var variable = []struct {
 	{regexp.MustCompile(`"stream":"SAGA_EVENTS","seq":\d+`), `"stream":"SAGA_EVENTS","seq":<number>`},
 }
 
-// form is a message as docs/WIRE.md shows it: subject, reply subject, body.
+// form returns a message as docs/WIRE.md shows it: subject, reply subject, body.
 func form(m *nats.Msg) string {
 	text := m.Subject
 	if m.Reply != "" {
@@ -53,7 +53,7 @@ func form(m *nats.Msg) string {
 	return text + "\n"
 }
 
-// until reads on until a message of this form has come.
+// until reads until a message of this form has arrived.
 func (w *tap) until(want string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
@@ -74,7 +74,7 @@ func (w *tap) until(want string) {
 	}
 }
 
-// shown are the requests that docs/WIRE.md shows, by name.
+// shown returns the requests in docs/WIRE.md, by name.
 func shown(t *testing.T) map[string]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/WIRE.md")
@@ -88,7 +88,7 @@ func shown(t *testing.T) map[string]string {
 	return blocks
 }
 
-// charging is a participant that the wire contract's examples ask.
+// charging returns the participant of the wire contract's examples.
 func charging(opts ...participant.Option) (p *participant.Participant[*participant.MemoryTx], slow chan struct{}) {
 	slow = make(chan struct{})
 	p = participant.New("payment", new(participant.MemoryInbox), opts...)
@@ -102,8 +102,8 @@ func charging(opts ...participant.Option) (p *participant.Participant[*participa
 	return p, slow
 }
 
-// TestRequests: docs/WIRE.md shows each JetStream request that a participant sends, as
-// our SDK sends it to a real server, and the SDK sends no others.
+// TestRequests: docs/WIRE.md shows each JetStream request that a participant sends, exactly as our
+// SDK sends it to a real server, and the SDK sends no others.
 func TestRequests(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
@@ -119,7 +119,7 @@ func TestRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := coordinator.Conn().Flush(); err != nil { // or what another connection sends may be there first
+	if err := coordinator.Conn().Flush(); err != nil { // or messages of another connection may be first
 		t.Fatal(err)
 	}
 	w, blocks := &tap{t: t, sub: sub}, shown(t)
@@ -129,7 +129,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	defer func() { _ = sub.Unsubscribe() }() // or its connection waits at its end for what it has heard
+	defer func() { _ = sub.Unsubscribe() }() // or closing its connection waits for what it has received
 	p, _ := charging()
 	stop := background(t, p, bus)
 	w.until(blocks["subscribe"])
@@ -160,8 +160,8 @@ func TestRequests(t *testing.T) {
 	w.onlyShown(blocks)
 }
 
-// onlyShown: what the participant sent is what is shown, but for the settings of the second
-// participant.
+// onlyShown checks that the participant sent only what is shown, except for the settings of the
+// second participant.
 func (w *tap) onlyShown(blocks map[string]string) {
 	w.t.Helper()
 	known := map[string]bool{}
@@ -203,7 +203,7 @@ func background(t *testing.T, p *participant.Participant[*participant.MemoryTx],
 	go func() {
 		defer close(done)
 		if err := p.Run(ctx, bus); err != nil {
-			t.Error(err) // at once: whoever waits for what it sends waits in vain
+			t.Error(err) // at once, because whoever waits for its messages would wait in vain
 		}
 	}()
 	return func() {

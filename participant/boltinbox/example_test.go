@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Contracts are shared with the definition of the saga, in a package of their own.
+// Contracts are shared with the saga's definition, in their own package.
 type (
 	Deposit struct {
 		Account string `json:"account"`
@@ -32,8 +32,8 @@ var (
 	WithdrawMoney = contract.UndoOf(DepositMoney, "withdraw-money")
 )
 
-// newBank makes a participant that keeps its accounts and its answers in one file. What its
-// handlers write through tx is committed together with their answer.
+// newBank returns a participant that keeps its accounts and answers in one file. A handler's
+// writes through tx are committed together with its answer.
 func newBank(db *bbolt.DB) *participant.Participant[*bbolt.Tx] {
 	p := participant.New("bank", boltinbox.New(db))
 	participant.Handle(p, DepositMoney, func(_ context.Context, tx *bbolt.Tx, d Deposit) (Balance, error) {
@@ -64,9 +64,9 @@ func setBalance(tx *bbolt.Tx, account string, cents uint64) error {
 	return b.Put([]byte(account), binary.BigEndian.AppendUint64(nil, cents))
 }
 
-// Every command comes twice, and the bank is restarted in between: the second delivery is
-// answered from the file. The commands come by hand here; in a program, p.Run(ctx, bus)
-// takes them from the bus.
+// Every command is delivered twice, with a restart of the bank in between: the second delivery is
+// answered from the file. Here the commands are built by hand; in a program, p.Run(ctx, bus)
+// receives them.
 func Example() {
 	dir, err := os.MkdirTemp("", "bank")
 	check(err)
@@ -84,8 +84,7 @@ func Example() {
 	// transfer-1/hod85snpc0/deposit/undo/1/completed and ada has 0
 }
 
-// deliver opens the bank's file, gives the bank one command, as a carrier does, and closes
-// the file again.
+// deliver opens the bank's file, answers one command as a carrier does, and closes the file.
 func deliver(file string, direction contract.Direction, data string) {
 	db, err := bbolt.Open(file, 0o600, nil)
 	check(err)

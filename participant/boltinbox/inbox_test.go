@@ -30,7 +30,7 @@ func open(t testing.TB) *bbolt.DB {
 
 var counters = []byte("counters")
 
-// TestInbox runs the law (I5).
+// TestInbox runs the conformance suite (I5).
 func TestInbox(t *testing.T) {
 	db := open(t)
 	participanttest.RunInbox(t, participanttest.Inbox[*bbolt.Tx]{
@@ -65,8 +65,8 @@ func number(b []byte) uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
-// TestDamage flips each bit of a stored entry. None of the flips may go unnoticed:
-// an entry that reads as absent or different would let an effect happen twice.
+// TestDamage flips each bit of a stored entry. Every flip must be detected: an entry that seems
+// absent or different would let an effect happen twice.
 func TestDamage(t *testing.T) {
 	db := open(t)
 	db.NoSync = true
@@ -125,9 +125,9 @@ func (b *between) Err() error {
 	return b.Context.Err()
 }
 
-// TestOvertakenRejection: between the transaction that a rejection discards and
-// the one that stores it, another update says yes. The yes stands, and the work
-// that wanted to say no is called again and sees it.
+// TestOvertakenRejection: between the transaction that a rejection rolls back and the one that
+// stores it, another update completes. The completion stands, and the rejecting handler is called
+// again and sees it.
 func TestOvertakenRejection(t *testing.T) {
 	inbox := boltinbox.New(open(t))
 	key := participant.StepKey{Participant: "service", Saga: "order-42", Step: "reserve"}
@@ -157,8 +157,8 @@ func TestOvertakenRejection(t *testing.T) {
 	}
 }
 
-// TestKeys: told are the keys of what took effect and of what was taken back, and of
-// nothing else; a damaged entry hides no other one.
+// TestKeys: Keys returns the keys of what took effect and of what was undone, and no others. A
+// damaged entry hides no other one.
 func TestKeys(t *testing.T) {
 	db := open(t)
 	inbox := boltinbox.New(db)
@@ -192,7 +192,7 @@ func TestKeys(t *testing.T) {
 	}
 	newest := participant.Entry{Do: participant.Answer{Outcome: participant.Claimed, Data: []byte("7")}, Updated: noon}
 	if err := inbox.Update(t.Context(), participant.StepKey{Participant: "service-0"}, func(context.Context, *bbolt.Tx, participant.Entry) (participant.Entry, bool, error) {
-		return newest, true, nil // which is no saga's
+		return newest, true, nil // no saga's key
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// A service as its package has it: a command, its undo, and their handlers.
+// A service's package: a command, its undo, and their handlers.
 type Booking struct {
 	Guest  string `json:"guest"`
 	Nights int    `json:"nights"`
@@ -44,7 +44,7 @@ func NewHotel(inbox *sqlinbox.Inbox) *participant.Participant[*sql.Tx] {
 	return p
 }
 
-// newDatabase makes the database of a hotel, with the inbox in it.
+// newDatabase creates a hotel's database with its inbox.
 func newDatabase(ctx context.Context, dir string) (*sql.DB, *sqlinbox.Inbox, error) {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "hotel.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
 	if err != nil {
@@ -104,7 +104,7 @@ func TestBookRoom(t *testing.T) {
 		Answer:   NewHotel(inbox).Answer,
 		Do:       BookRoom,
 		Undo:     CancelRoom,
-		Request:  func() Booking { return Booking{Guest: rand.Text(), Nights: 2} }, // no two alike
+		Request:  func() Booking { return Booking{Guest: rand.Text(), Nights: 2} }, // no two are equal
 		Rejected: func() Booking { return Booking{Guest: rand.Text(), Nights: 31} },
 		Effects: func(t testing.TB, b Booking) (n int) {
 			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM booking WHERE guest = ?", b.Guest).Scan(&n); err != nil {
@@ -115,9 +115,9 @@ func TestBookRoom(t *testing.T) {
 	})
 }
 
-// TestBookRoom has the step delivered twice, concurrently, undone before it is done, and so
-// on: each time the booking is there once or not at all.
+// TestBookRoom delivers the step twice, concurrently, with the undo before the do, and so on: each
+// time the booking exists once or not at all.
 func ExampleRun() {
-	_ = TestBookRoom // which go test runs
+	_ = TestBookRoom // go test runs it
 	// Output:
 }

@@ -22,15 +22,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// charge is the command that the process dies over.
+// charge is the command during which the process dies.
 var charge = contract.NewCommand[string, string]("payment", "charge")
 
-// The child's instructions, and the moments at which it kills itself.
+// The environment of the child, and the moments at which it kills itself.
 const (
 	killEnv      = "AMENDS_TEST_KILL" // moment and inbox
 	fileEnv      = "AMENDS_TEST_FILE"
 	beforeCommit = "before-commit" // in the handler
-	afterCommit  = "after-commit"  // with the answer in hand, before anybody has it
+	afterCommit  = "after-commit"  // before anybody has received the answer
 )
 
 func TestMain(m *testing.M) {
@@ -40,19 +40,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ledger is a participant on a file, and what it has charged.
+// ledger is a participant on a file, and the number of its charges.
 type ledger struct {
 	answer  func(context.Context, *transport.Envelope) (*transport.Envelope, error)
 	charged func() int
 	close   func() error
 }
 
-// ledgers open a ledger on a file; hook is called in the handler.
+// ledgers are functions that open a ledger on a file. The handler calls hook.
 var ledgers = map[string]func(file string, hook func()) (ledger, error){"sqlite": sqliteLedger, "bolt": boltLedger}
 
-// TestKilled kills a process in the middle of an answer, and has another one
-// serve the command again on the same file (I5): what was committed is answered
-// as it was recorded, what was not is done now.
+// TestKilled kills a process in the middle of an answer, and lets another one answer the command
+// on the same file (I5): a committed answer is repeated, an uncommitted one is computed now.
 func TestKilled(t *testing.T) {
 	for kind, open := range ledgers {
 		for moment, before := range map[string]int{beforeCommit: 0, afterCommit: 1} {
@@ -88,7 +87,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// die is the child: it serves the command and kills itself at a moment.
+// die runs in the child: it answers the command and kills itself at a given moment.
 func die(instruction, file string) {
 	var moment, kind string
 	_, _ = fmt.Sscan(instruction, &moment, &kind)

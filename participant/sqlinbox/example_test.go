@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Contracts are shared with the definition of the saga, in a package of their own.
+// Contracts are shared with the saga's definition, in their own package.
 type (
 	Reserve struct {
 		SKU      string `json:"sku"`
@@ -35,10 +35,10 @@ func reserve(ctx context.Context, tx *sql.Tx, r Reserve) (Reserved, error) {
 	var left int
 	err := tx.QueryRowContext(ctx, "UPDATE stock SET quantity = quantity - ? WHERE sku = ? RETURNING quantity", r.Quantity, r.SKU).Scan(&left)
 	if err != nil {
-		return Reserved{}, err // failed: may be tried again
+		return Reserved{}, err // failed: may be retried
 	}
 	if left < 0 {
-		return Reserved{}, participant.Rejectf("out of stock: %s", r.SKU) // the update is undone
+		return Reserved{}, participant.Rejectf("out of stock: %s", r.SKU) // the update is rolled back
 	}
 	return Reserved{Left: left}, nil
 }
@@ -48,8 +48,8 @@ func release(ctx context.Context, tx *sql.Tx, u contract.Undo[Reserve, Reserved]
 	return err
 }
 
-// A service that reserves stock. Its commands come by hand here; in a program,
-// p.Run(ctx, bus) takes them from the bus.
+// A service that reserves stock. Here the commands are built by hand; in a program, p.Run(ctx,
+// bus) receives them.
 func Example() {
 	dir, err := os.MkdirTemp("", "inventory")
 	check(err)
@@ -78,7 +78,7 @@ func Example() {
 		fmt.Println(strings.TrimSpace(answer.ID + " " + string(answer.Data) + answer.Reason))
 	}
 	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
-	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`) // again: answered, not done again
+	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`) // again: only answered
 	say("order-2", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
 	say("order-1", contract.DirectionUndo, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":{"left":1}}`)
 	say("order-3", contract.DirectionUndo, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":null}`) // before its do

@@ -46,14 +46,13 @@ func command(action string) transport.Envelope {
 	}
 }
 
-// shared keeps the one channel open when a bus or a router closes its end.
+// shared keeps the channel open when a bus or a router closes its end.
 type shared struct{ *gochannel.GoChannel }
 
 func (shared) Close() error { return nil }
 
-// TestRouter has a participant in a user's router answer a bus on the same
-// broker: a command, its duplicate, one whose action is not known here, and one that
-// nobody can answer.
+// TestRouter runs a participant in a user's router that answers a bus on the same broker: a
+// command, its duplicate, one with an unknown action, and one that cannot be answered.
 func TestRouter(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -157,7 +156,7 @@ func TestClosingRouter(t *testing.T) {
 	}
 }
 
-// recorder is a publisher that remembers topics.
+// recorder is a publisher that records topics.
 type recorder struct{ topics []string }
 
 func (r *recorder) Publish(topic string, _ ...*message.Message) error {
