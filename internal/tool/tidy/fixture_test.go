@@ -72,6 +72,7 @@ var fixtures = []fixture{
 
 	{"purity", "pure", files("saga/s.go", "package saga\nimport \"time\"\nfunc f(at time.Time) time.Time { return at.Add(time.Second) }\n"), ""},
 	{"purity", "clock", files("saga/s.go", "package saga\nimport \"time\"\nvar _ = time.Now()\n"), "calls time.Now"},
+	{"purity", "clock of a private part", files("saga/internal/mapping/m.go", "package mapping\nimport \"time\"\nvar _ = time.Now()\n"), "calls time.Now"},
 	{"purity", "rng", files("compensation/c.go", imports("math/rand/v2")), "imports math/rand/v2"},
 	{"purity", "goroutine", files("coordinator/engine.go", "package coordinator\nfunc f() { go f() }\n"), "starts a goroutine"},
 	{"purity", "timer", files("outbox/record.go", "package outbox\nimport \"time\"\nvar _ = time.After(1)\n"), "calls time.After"},

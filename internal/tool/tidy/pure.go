@@ -17,7 +17,7 @@ func pure(f *GoFile) bool {
 	}
 	base := path.Base(f.Path)
 	switch f.Package() {
-	case "compensation", "contract", "saga", "saga/machine":
+	case "compensation", "contract", "saga", "saga/machine", "saga/internal/mapping", "saga/internal/schema", "saga/internal/quote":
 		return true
 	case "outbox":
 		return base == "record.go"
