@@ -44,8 +44,8 @@ func NewAnswered(tracker transport.Tracker, gaveUp func()) *Answered {
 	return &Answered{tracker: tracker, gaveUp: gaveUp}
 }
 
-// Until returns up to which moment timers may run: now, if no answer waits on the bus, or an
-// earlier moment that it was called with. Zero means that none may run yet; call it again soon. An
+// Until returns up to which moment timers may run: the answers that were on the bus then have been
+// received, or maxBehind has passed. Zero means that no timer may run yet; call it again soon. An
 // error means that the bus cannot be asked. running is the time of a monotonic clock.
 func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time, error) {
 	if !a.asked {

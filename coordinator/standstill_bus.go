@@ -172,8 +172,8 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	}
 	quiet := now.Sub(one.Since)
 	switch {
-	// Answers that a dead coordinator had received come back after answerWait. While an answer
-	// waits at its shard none is asked for, and the probe of shards reports that.
+	// The answers of a coordinator that died are redelivered after answerWait: wait for them.
+	// While an answer waits for its shard, the shard's probe reports the standstill.
 	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:

@@ -18,7 +18,7 @@ type prepared struct {
 	head     head // apply fills in the positions in the journal
 	slim     []byte
 	birth    []byte
-	start    machine.StartDigest // of the first change; of a later one with another birth, apply takes it from the first
+	start    machine.StartDigest // set for the first change; for a later one with a new birth apply copies it
 	events   [][]byte
 	began    bool // the first event omits what the birth holds
 	results  []given

@@ -45,7 +45,7 @@ func benchPublish(b *testing.B, bus *natsbus.Bus, n int) {
 	}
 }
 
-// Commands with all their headers and 200 bytes, published in batches of 512.
+// BenchmarkPublish publishes commands with all headers and 200 bytes in batches of 512.
 func BenchmarkPublish(b *testing.B) {
 	bus := benchBus(b)
 	b.ResetTimer()
@@ -53,7 +53,7 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
-// The same, received in batches and acknowledged one by one.
+// BenchmarkReceive receives the same in batches and acknowledges one by one.
 func BenchmarkReceive(b *testing.B) {
 	bus := benchBus(b)
 	benchPublish(b, bus, b.N)

@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// What holds of single messages holds of those that travel in bundles.
+// Messages in bundles pass the same conformance suite as single messages.
 func TestConformanceInBundles(t *testing.T) {
 	t.Parallel()
 	transporttest.Run(t, transporttest.Factory{
@@ -48,7 +48,7 @@ func commands(n int) (batch []transport.Envelope, ids []string) {
 	return batch, ids
 }
 
-// lie are the subjects of what lies on a stream.
+// lie returns the subjects of the messages on a stream.
 func lie(t *testing.T, bus *natsbus.Bus, s transport.Stream) (subjects []string) {
 	t.Helper()
 	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(s))
@@ -68,7 +68,7 @@ func lie(t *testing.T, bus *natsbus.Bus, s transport.Stream) (subjects []string)
 	return subjects
 }
 
-// until publishes batches until one lies on the bus as want says.
+// until publishes batches until one lies on the bus as want requires.
 func until(t *testing.T, bus *natsbus.Bus, batch []transport.Envelope, want func(subjects []string) bool) {
 	t.Helper()
 	ctx := within(t)
@@ -89,8 +89,8 @@ func until(t *testing.T, bus *natsbus.Bus, batch []transport.Envelope, want func
 	}
 }
 
-// Commands travel in bundles once the bus has learnt that their participant takes
-// them, as many in one as it says, and one by one again when it does not any more.
+// Commands are bundled once the bus knows that their participant accepts bundles, up to the size
+// it accepts, and sent one by one again when it no longer does.
 func TestBundlesForWhoTakesThem(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
@@ -113,8 +113,7 @@ func TestBundlesForWhoTakesThem(t *testing.T) {
 	})
 }
 
-// Nobody is sent a bundle who has not said that they take it; a participant that
-// nobody has heard of neither.
+// A participant that has not said that it accepts bundles, or that is unknown, never gets one.
 func TestNoBundlesUnasked(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	subscribe(t, bus, inventory())
@@ -131,8 +130,8 @@ func TestNoBundlesUnasked(t *testing.T) {
 	}
 }
 
-// Answers travel in bundles because the stream says that they are read, also to
-// a bus that may make nothing; a stream of before is marked by one that may.
+// Answers are bundled if the stream says that bundles are read, also by a bus that may not create
+// streams. A bus that may create streams marks an existing one.
 func TestBundlesOfAnswers(t *testing.T) {
 	server := start(t, embedded.Config{})
 	coordinator := connect(t, server, nil)
@@ -175,7 +174,7 @@ func TestBundlesOfAnswers(t *testing.T) {
 	await(t, subscribe(t, coordinator, transport.Subscription{Stream: transport.Events, Name: "coordinator"}), "a", "b", "c")
 }
 
-// bundled is a bus that bundles, with a source that takes bundles and n commands in it.
+// bundled returns a bus that bundles, and a source that accepts bundles, with n commands.
 func bundled(t *testing.T, n int, change func(*transport.Subscription)) (*natsbus.Bus, transport.Source, []string) {
 	t.Helper()
 	bus := connect(t, start(t, embedded.Config{}), nil)
@@ -193,7 +192,7 @@ func bundled(t *testing.T, n int, change func(*transport.Subscription)) (*natsbu
 	return bus, source, ids
 }
 
-// receive takes n deliveries, at most that many at once.
+// receive receives n deliveries, at most n in one call.
 func receive(t *testing.T, source transport.Source, n int) (list []transport.Delivery) {
 	t.Helper()
 	for len(list) < n {
@@ -216,8 +215,8 @@ func idsOf(list []transport.Delivery) (ids []string) {
 	return ids
 }
 
-// A bundle is handed out in the pieces that are asked for, and gone when the last
-// of its messages is acknowledged, not before.
+// A bundle is delivered in pieces of the requested size, and removed when the last of its messages
+// is acknowledged, not before.
 func TestBundleIsAcknowledgedWhole(t *testing.T) {
 	bus, source, ids := bundled(t, 7, nil)
 	first := receive(t, source, 3)
@@ -236,7 +235,7 @@ func TestBundleIsAcknowledgedWhole(t *testing.T) {
 	awaitEmpty(t, bus, transport.Commands)
 }
 
-// One that is given back brings back its bundle, once the others are answered.
+// Returning one message redelivers its whole bundle, once the others are answered.
 func TestBundleComesAgain(t *testing.T) {
 	bus, source, ids := bundled(t, 3, nil)
 	list := receive(t, source, 3)
@@ -256,10 +255,10 @@ func TestBundleComesAgain(t *testing.T) {
 	awaitEmpty(t, bus, transport.Commands)
 }
 
-// What one of its messages needs holds the bundle back; what nobody answers comes again.
+// InProgress on one message keeps the bundle; a bundle that nobody answers is redelivered.
 func TestBundleInProgress(t *testing.T) {
 	t.Parallel()
-	// A machine that is too busy for a short AckWait is given a longer one.
+	// A busy machine may be too slow for a short AckWait, so retry with a longer one.
 	ackWait := 300 * time.Millisecond
 	for ; !heldBack(t, ackWait); ackWait *= 4 {
 		if ackWait > 10*time.Second {
@@ -268,8 +267,8 @@ func TestBundleInProgress(t *testing.T) {
 	}
 }
 
-// heldBack reports whether a bundle of which one message is in progress came again only
-// when nobody said so any more.
+// heldBack reports whether a bundle with one message in progress is redelivered only after its
+// InProgress calls stop.
 func heldBack(t *testing.T, ackWait time.Duration) bool {
 	t.Helper()
 	_, source, ids := bundled(t, 2, func(s *transport.Subscription) { s.AckWait = ackWait })
@@ -292,7 +291,7 @@ func heldBack(t *testing.T, ackWait time.Duration) bool {
 	return again[0].Redeliveries() == 1
 }
 
-// A source that is closed gives back what it did not hand out.
+// A closed source returns what it did not deliver.
 func TestBundleOfAClosedSource(t *testing.T) {
 	bus, source, ids := bundled(t, 5, func(s *transport.Subscription) { s.AckWait = time.Hour })
 	for _, d := range receive(t, source, 2) {
@@ -306,8 +305,8 @@ func TestBundleOfAClosedSource(t *testing.T) {
 	await(t, subscribe(t, bus, sub), ids...)
 }
 
-// One of its messages can go to the dead letters, and is replayed as if it had come
-// alone; one that cannot be read goes there by itself.
+// One message of a bundle can go to the dead letters, and is replayed as a single message; one
+// that cannot be decoded goes there by itself.
 func TestDeadLetterOfABundle(t *testing.T) {
 	bus, source, _ := bundled(t, 3, nil)
 	list := receive(t, source, 3)
@@ -334,7 +333,7 @@ func TestDeadLetterOfABundle(t *testing.T) {
 	await(t, source, list[2].Envelope().ID)
 }
 
-// raw publishes a bundle of frames as anybody could.
+// raw publishes a bundle of frames as any client could.
 func raw(t *testing.T, bus *natsbus.Bus, subject string, frames ...string) {
 	t.Helper()
 	m := nats.NewMsg(subject)
@@ -349,9 +348,9 @@ func hpub(subject, header, data string) string {
 	return fmt.Sprintf("HPUB %s %d %d\r\n%s%s\r\n", subject, len(block), len(block)+len(data), block, data)
 }
 
-// Whose answers are in a bundle is what its own subject says, and nothing else: one
-// with somebody else's goes to the dead letters as it is, and a replay of it too.
-// What is malformed in a right bundle does not hold up the others.
+// The subject of a bundle of answers determines whose they are. A bundle with another
+// participant's answer goes to the dead letters as a whole, and so does its replay. A malformed
+// answer in a valid bundle does not affect the others.
 func TestBundleOfOthers(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	const completed = "ce-type: " + transport.TypeCompleted + "\r\n"
@@ -400,7 +399,7 @@ func TestBundleOfOthers(t *testing.T) {
 	}
 }
 
-// What lies on the bus is counted as it is handed out, whatever carries it.
+// The load is counted in delivered messages, not in bundles.
 func TestLoadOfBundles(t *testing.T) {
 	bus, source, _ := bundled(t, 5, func(s *transport.Subscription) { s.MaxInFlight, s.Prefetch = 1, 1 })
 	receive(t, source, 5)
@@ -415,8 +414,8 @@ func TestLoadOfBundles(t *testing.T) {
 	}
 }
 
-// A bundle that the server does not take because of its size is sent piece by piece;
-// only what is too large by itself is refused.
+// A bundle that the server refuses because of its size is sent in single messages; only a message
+// that is itself too large is refused.
 func TestBundleTooLarge(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, bus)

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-const waitLimit = 2 * time.Minute // for what has to happen
+const waitLimit = 2 * time.Minute // for events that must happen
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -37,7 +37,7 @@ func start(t *testing.T, config embedded.Config) *embedded.Server {
 	return server
 }
 
-// connect makes a bus that notices everything quickly.
+// connect returns a bus with short intervals.
 func connect(t *testing.T, server *embedded.Server, change func(*natsbus.Config)) *natsbus.Bus {
 	t.Helper()
 	config := natsbus.Config{
@@ -137,7 +137,7 @@ func insist(t *testing.T, bus *natsbus.Bus, batch ...transport.Envelope) {
 	}
 }
 
-// await receives and acknowledges until all the ids have come.
+// await receives and acknowledges until all ids have arrived.
 func await(t *testing.T, source transport.Source, ids ...string) {
 	t.Helper()
 	ctx := within(t)
@@ -166,13 +166,13 @@ func awaitReset(t *testing.T, bus *natsbus.Bus) {
 	}
 }
 
-// A server that restarts with its files keeps everything; the source and the
-// publisher go on by themselves, and nobody speaks of a loss.
+// A server that restarts with its files keeps everything; source and publisher continue by
+// themselves, and Resets does not signal.
 func TestServerRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
-	bus := connect(t, server, func(c *natsbus.Config) { c.PublishTimeout = time.Second }) // a server is away
+	bus := connect(t, server, func(c *natsbus.Config) { c.PublishTimeout = time.Second }) // the server goes down
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"), command("b"))
 	await(t, source, "a")
@@ -198,8 +198,8 @@ func TestServerRestart(t *testing.T) {
 	eventually(t, "the reconnect is counted", func() bool { return bus.Stats().Reconnects > 0 })
 }
 
-// A server that comes back without its files has lost everything: streams and
-// consumers are recreated, Resets signals, the source goes on.
+// A server that restarts without its files has lost everything: streams and consumers are
+// recreated, Resets signals, and the source continues.
 func TestServerLosesItsFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -218,7 +218,7 @@ func TestServerLosesItsFiles(t *testing.T) {
 	await(t, source, "b")
 }
 
-// The files go while the server runs, as with a careless rm -rf; it is restarted.
+// The files are deleted under a running server, as by a careless rm -rf; then it is restarted.
 func TestFilesDeletedUnderTheServer(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -240,7 +240,7 @@ func TestFilesDeletedUnderTheServer(t *testing.T) {
 	await(t, source, "c")
 }
 
-// Somebody deletes the consumer: nothing is lost, the source goes on.
+// If the consumer is deleted, nothing is lost and the source continues.
 func TestConsumerDeleted(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, inventory())
@@ -254,7 +254,7 @@ func TestConsumerDeleted(t *testing.T) {
 	eventually(t, "one consumer remade is counted", func() bool { return bus.Stats().ConsumersRecreated == 1 })
 }
 
-// Somebody deletes one stream: it comes back, and with it its consumer.
+// If one stream is deleted, it is recreated with its consumer.
 func TestStreamDeleted(t *testing.T) {
 	t.Parallel()
 	bus := connect(t, start(t, embedded.Config{}), nil)
@@ -263,13 +263,13 @@ func TestStreamDeleted(t *testing.T) {
 	if err := jetStream(t, bus).DeleteStream(within(t), bus.StreamName(transport.Commands)); err != nil {
 		t.Fatal(err)
 	}
-	insist(t, bus, command("b")) // the publish itself brings the stream back
+	insist(t, bus, command("b")) // the publish itself recreates the stream
 	awaitReset(t, bus)
 	await(t, source, "b")
 }
 
-// Purged by hand: the sequence goes on, so nothing can be noticed by it; what is pending
-// are sent again by their own timers. What was published afterwards arrives.
+// A stream that is purged by hand continues its sequence, so the bus cannot notice it. Timers send
+// the pending messages again, and later messages arrive.
 func TestStreamPurged(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, inventory())
@@ -285,7 +285,7 @@ func TestStreamPurged(t *testing.T) {
 	await(t, source, "b")
 }
 
-// A bus over a connection of the caller's leaves it open.
+// A bus over the caller's connection leaves it open.
 func TestForeignConnection(t *testing.T) {
 	server := start(t, embedded.Config{})
 	nc, err := natstest.Connect("", server.InProcess())
@@ -308,7 +308,7 @@ func TestForeignConnection(t *testing.T) {
 	}
 }
 
-// Services may be started before their server.
+// Services may start before their server.
 func TestConnectWaitsForTheServer(t *testing.T) {
 	first := start(t, embedded.Config{Port: -1})
 	url, port := first.ClientURL(), portOf(t, first)

@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestCallersAreToldApart by what they cannot choose, or at least do not: connections, users
-// with an inbox of their own, accounts (I13).
+// TestCallersAreToldApart: callers are distinguished by what they cannot choose, or at least do
+// not: connections, users with their own inbox, accounts (I13).
 func TestCallersAreToldApart(t *testing.T) {
 	s := start(t, embedded.Config{})
 	bus := connect(t, s, nil)
@@ -55,8 +55,8 @@ func TestCallersAreToldApart(t *testing.T) {
 	}
 }
 
-// TestCallersOfAccounts: through an import all replies look alike, and the server says whose
-// request it is, whatever the request itself says.
+// TestCallersOfAccounts: all replies through an import look alike. The server says whose request
+// it is, whatever the request itself says.
 func TestCallersOfAccounts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, []byte(`listen: "127.0.0.1:-1"
@@ -106,8 +106,8 @@ func TestCallersOfAccounts(t *testing.T) {
 		}
 	}
 
-	// What follows a bare line feed is a header for the client library, and none for the server,
-	// which takes out no other.
+	// After a bare line feed the client library sees a header, but the server does not, so it does
+	// not remove it.
 	for _, end := range []string{"\r\n", "\n"} {
 		for _, begin := range []string{"", "x: y" + end, "x: y\n"} {
 			wire, err := net.Dial("tcp", s.Addr().String())

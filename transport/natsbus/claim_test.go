@@ -21,8 +21,8 @@ func claimOf(store, incarnation string, number uint64) *ownership.Claim {
 	return &ownership.Claim{Prefix: "saga", Store: store, Incarnation: incarnation, Number: number}
 }
 
-// A claim is changed by compare-and-set only, and whoever had it before can neither confirm
-// it nor send commands: the server refuses them.
+// A claim changes only by compare-and-set. Its former owner can neither confirm it nor send
+// commands, because the server refuses them.
 func TestClaims(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
@@ -78,8 +78,8 @@ func TestClaims(t *testing.T) {
 	refused("the old owner")
 	insist(t, two, command("e"))
 
-	// The stream of commands is recreated and counts from one again: sequences come again, and
-	// the fence of the old owner does not.
+	// The recreated stream of commands counts from one again. Its sequences repeat, but the old
+	// owner's fence does not.
 	js := jetStream(t, one)
 	if err := js.DeleteStream(within(t), "SAGA_COMMANDS"); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestClaims(t *testing.T) {
 	insist(t, two, command("f"))
 	refused("the old owner, beside the new one")
 
-	// All is lost.
+	// Everything is lost.
 	for _, stream := range []string{"SAGA_OWNER", "SAGA_COMMANDS"} {
 		if err := js.DeleteStream(within(t), stream); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReset(t, two)
-	for !b.Fences() { // the stream of commands is recreated in a moment
+	for !b.Fences() { // the stream of commands is recreated soon
 		if err := b.Confirm(within(t), taken); err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestClaims(t *testing.T) {
 	refused("the old owner, on a new bus")
 }
 
-// A stream of commands that takes nothing keeps nobody from being the owner.
+// A full stream of commands does not prevent a claim.
 func TestClaimOnAFullBus(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, func(c *natsbus.Config) { c.QueueBytes = 4096 })
@@ -137,7 +137,7 @@ func TestClaimOnAFullBus(t *testing.T) {
 	if claims.Fences() {
 		t.Error("it fences without a fence")
 	}
-	// What the server could not refuse if another one took over is not sent.
+	// Commands that the server could not refuse after a takeover are not sent.
 	event := transport.Envelope{Subject: "saga.lifecycle.checkout.completed", Type: transport.TypeLifecycle, ID: "e"}
 	if errs := bus.Publish(within(t), []transport.Envelope{command("a"), event}); len(errs) != 2 || !errors.Is(errs[0], transport.ErrFenced) || errs[1] != nil {
 		t.Errorf("without a fence: %v", errs)
@@ -158,7 +158,7 @@ func TestClaimOnAFullBus(t *testing.T) {
 	insist(t, bus, command("a"))
 }
 
-// An owner that was replaced while it raised its fence does not raise it.
+// An owner that is replaced while it raises its fence does not raise it.
 func TestLatch(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
@@ -180,8 +180,7 @@ func TestLatch(t *testing.T) {
 	insist(t, two, command("a"))
 }
 
-// The subscription to the answers is the owner's only, and is not recreated for whoever is
-// not the owner any more.
+// Only the owner has the subscription to the answers, and it is not recreated for a former owner.
 func TestAnswersGoToTheOwner(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
@@ -221,8 +220,8 @@ func TestAnswersGoToTheOwner(t *testing.T) {
 	}
 }
 
-// TestStreamOfClaimsDrifts: an administrator may edit the stream of claims, too. What would
-// lose the claim is told by name, and nobody claims in it meanwhile.
+// TestStreamOfClaimsDrifts: an administrator may edit the stream of claims too. Settings that
+// would lose the claim are reported by name, and nobody claims in it meanwhile.
 func TestStreamOfClaimsDrifts(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus, other := connect(t, server, nil), connect(t, server, nil)

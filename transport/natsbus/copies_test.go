@@ -15,12 +15,12 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// cluster is three servers with JetStream.
+// cluster starts three servers with JetStream and returns their URL.
 func cluster(t *testing.T) (url string) {
 	t.Helper()
 	var routes string
 	var listeners []net.Listener
-	for range 3 { // ports that are free
+	for range 3 { // free ports
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -53,8 +53,8 @@ func cluster(t *testing.T) (url string) {
 	return servers[0].ClientURL()
 }
 
-// What a cluster that starts, or has lost a server for a moment, says to a stream with copies is
-// waited for, as a missing leader is. What stays as it is until somebody changes it is not.
+// The errors of a replicated stream while a cluster starts, or has just lost a server, are waited
+// out, as is a missing leader. Errors that stay until somebody acts are not.
 func TestWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -73,9 +73,9 @@ func TestWaitedFor(t *testing.T) {
 	}
 }
 
-// What fences is the stream of commands as it is: an administrator may give it more copies than
-// the coordinator was told, and coordinators may be told different numbers. With copies, the
-// server would refuse nearly all that is sent one behind the other.
+// Fencing uses the real number of copies of the stream of commands, because an administrator may
+// add copies and coordinators may be configured differently. With copies, the server would refuse
+// nearly all messages sent one behind the other.
 func TestStreamHasMoreCopies(t *testing.T) {
 	t.Parallel()
 	bus, err := natsbus.Connect(within(t), natsbus.Config{

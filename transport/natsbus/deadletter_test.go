@@ -21,23 +21,23 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// answers subscribes as a coordinator does.
+// answers returns the subscription of a coordinator.
 func answers() transport.Subscription {
 	return transport.Subscription{Stream: transport.Events, Name: "coordinator"}
 }
 
-// eventually polls until something holds.
+// eventually polls until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for ctx := within(t); !holds(); {
 		if ctx.Err() != nil {
 			t.Fatalf("waited for: %s", what)
 		}
-		<-time.After(time.Millisecond) // whoever is waited for needs the processor
+		<-time.After(time.Millisecond) // let other goroutines run
 	}
 }
 
-// unsaid waits until the consumer of the coordinator has nothing that is not acknowledged.
+// unsaid waits until the coordinator's consumer has no unacknowledged message.
 func unsaid(t *testing.T, bus *natsbus.Bus) {
 	t.Helper()
 	awaitEmpty(t, bus, transport.Events)
@@ -47,7 +47,7 @@ func unsaid(t *testing.T, bus *natsbus.Bus) {
 	})
 }
 
-// closeDeadLetters has the stream of dead letters take nothing, until it is opened again.
+// closeDeadLetters makes the stream of dead letters refuse everything until open is called.
 func closeDeadLetters(t *testing.T, bus *natsbus.Bus) (open func()) {
 	t.Helper()
 	js := jetStream(t, bus)
@@ -68,9 +68,9 @@ func closeDeadLetters(t *testing.T, bus *natsbus.Bus) (open func()) {
 	}
 }
 
-// A header that no header of a dead letter could have: the message ends in a dead letter
-// all the same, a right answer behind thousands of them is taken, and its participant has
-// no more dead letters than it may (I9, I10).
+// A message with a header that no dead letter could have still becomes a dead letter. A valid
+// answer behind thousands of them is received, and their participant has no more dead letters than
+// allowed (I9, I10).
 func TestPoisonOfOneParticipant(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
@@ -106,13 +106,13 @@ func TestPoisonOfOneParticipant(t *testing.T) {
 	}
 }
 
-// While the dead letters cannot be written, messages have three tries; then they are
-// terminated, counted, and told with their first bytes. What is right is taken meanwhile,
-// and no message comes for ever (I9, I10).
+// While dead letters cannot be written, a message gets three tries; then it is terminated,
+// counted, and reported with its first bytes. Valid messages are received meanwhile, and none is
+// redelivered forever (I9, I10).
 func TestDeadLettersUnavailable(t *testing.T) {
 	defer natsbus.SetLetterPause(50 * time.Millisecond)()
 	server := start(t, embedded.Config{})
-	owner := connect(t, server, nil) // makes the streams
+	owner := connect(t, server, nil) // creates the streams
 	var log notes
 	verify := connect(t, server, func(c *natsbus.Config) {
 		c.Provision, c.CheckInterval, c.Logger = natsbus.Verify, time.Hour, slog.New(slog.NewTextHandler(&log, nil))
@@ -137,7 +137,7 @@ func TestDeadLettersUnavailable(t *testing.T) {
 	if _, err := jetStream(t, owner).Publish(within(t), answer, []byte("more nonsense")); err != nil {
 		t.Fatal(err)
 	}
-	for ctx := within(t); verify.Stats().DeadLettered == 0; { // somebody has to take in what comes
+	for ctx := within(t); verify.Stats().DeadLettered == 0; { // a process must receive the messages
 		if _, err := source.Receive(first(ctx, 20*time.Millisecond), 10); ctx.Err() != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func first(ctx context.Context, d time.Duration) context.Context {
 	return ctx
 }
 
-// notes is a log that is read while it is written.
+// notes is a log that can be read while it is written.
 type notes struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -170,8 +170,8 @@ func (n *notes) String() string {
 	return n.text.String()
 }
 
-// Earlier deliveries count as tries: what was delivered to a coordinator that died has
-// fewer left, and the third delivery is the last (I10).
+// Earlier deliveries count as tries: a message delivered to a coordinator that died has fewer
+// left, and the third delivery is the last (I10).
 func TestTriesAcrossRestarts(t *testing.T) {
 	defer natsbus.SetLetterPause(20 * time.Millisecond)()
 	server := start(t, embedded.Config{})
@@ -189,7 +189,7 @@ func TestTriesAcrossRestarts(t *testing.T) {
 	if err := d.DeadLetter(within(t), "no such saga"); err != nil {
 		t.Fatal(err)
 	}
-	d.Ack() // it is spoken for
+	d.Ack() // without effect: it is being moved
 	d.Nak(0)
 	unsaid(t, bus)
 	if s := bus.Stats(); s.DeadUnstored != 1 || s.DeadLetterFailed != 1 {
@@ -197,8 +197,8 @@ func TestTriesAcrossRestarts(t *testing.T) {
 	}
 }
 
-// A participant whose dead letters take more than their share of the stream loses its own
-// oldest ones, which is counted, and nobody else loses any (I10).
+// A participant whose dead letters exceed their share of the stream loses its own oldest ones,
+// which is counted; no other participant loses any (I10).
 func TestRings(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, func(c *natsbus.Config) { c.DeadBytes, c.CheckInterval = 8<<20, 50*time.Millisecond })
@@ -242,8 +242,8 @@ func TestRings(t *testing.T) {
 	}
 }
 
-// A ring is measured by what is in the stream: what an operator has discarded takes no room,
-// and a restart of the coordinator forgets nothing.
+// The share is measured by the content of the stream: discarded dead letters do not count, and a
+// restarted coordinator knows the rest.
 func TestRingsAreReadAnew(t *testing.T) {
 	server := start(t, embedded.Config{})
 	config := func(c *natsbus.Config) { c.DeadBytes, c.CheckInterval = 8<<20, 50*time.Millisecond }
@@ -270,12 +270,12 @@ func TestRingsAreReadAnew(t *testing.T) {
 	if err != nil || len(list) != 20 {
 		t.Fatalf("%d dead letters, %v", len(list), err)
 	}
-	for _, l := range list[5:] { // the newest, so that nothing old has to go
+	for _, l := range list[5:] { // the newest, so that no old one must be removed
 		if err := bus.DiscardDeadLetter(within(t), l.Sequence); err != nil {
 			t.Fatal(err)
 		}
 	}
-	fill(bus, 20) // together with what was discarded they would be too many
+	fill(bus, 20) // with the discarded ones they would be too many
 	eventually(t, "they were looked at", func() bool { return bus.Looked() })
 	again := connect(t, server, config)
 	pump(t, subscribe(t, again, answers()))
@@ -295,7 +295,7 @@ func TestRingsAreReadAnew(t *testing.T) {
 	}
 }
 
-// pump acknowledges what comes until the source is closed.
+// pump acknowledges deliveries until the source is closed.
 func pump(t *testing.T, source transport.Source) {
 	t.Helper()
 	done := make(chan struct{})
@@ -314,7 +314,7 @@ func pump(t *testing.T, source transport.Source) {
 	}()
 }
 
-// A replay restores the headers of the message, but no words to the server, nor what only
+// A replay restores a message's headers, except those that control the server and those that only
 // dead letters have, however they are spelled (I9).
 func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
@@ -344,7 +344,7 @@ func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := m.Header.Get("Nats-Msg-Id") // the replay's own
+	id := m.Header.Get("Nats-Msg-Id") // of the replay
 	delete(m.Header, "Nats-Msg-Id")
 	if len(m.Header) != 2 || m.Header.Get("ce-type") != transport.TypeCompleted || strings.Join(m.Header["X-Trace"], "") != "ab" || !strings.HasPrefix(id, "replay-") {
 		t.Errorf("replayed with %v and the id %s", m.Header, id)
@@ -352,10 +352,10 @@ func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	await(t, source, "order-1/7/reserve/do/1")
 }
 
-// A subject with a carriage return in it is one token to the server and two to the client,
-// which gives up the connection. It becomes a dead letter on connections of ours, without
-// and with the network; on one that the caller has opened it is terminated after one
-// reconnect, instead of one every time that it comes (I9).
+// A subject with a carriage return is one token to the server and two to the client, which drops
+// the connection. On our connections, with and without network, such a message becomes a dead
+// letter. On a caller's connection it is terminated after one reconnect, instead of causing one at
+// every redelivery (I9).
 func TestSubjectThatBreaksConnections(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -391,7 +391,7 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 			wire.flush(t)
 			insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 			sub := answers()
-			sub.AckWait = time.Second // what was on its way when the connection was lost comes again
+			sub.AckWait = time.Second // messages in transit when the connection was lost are redelivered
 			await(t, subscribe(t, bus, sub), "order-1/7/reserve/do/1")
 			unsaid(t, bus)
 			if s := bus.Stats(); s.DeadLettered != c.stored || s.DeadUnstored != 3-c.stored || c.stored > 0 && s.Reconnects > 0 {
@@ -401,7 +401,7 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 	}
 }
 
-// Names of participants that are none do not become subjects (I10).
+// Invalid participant names do not become subjects (I10).
 func TestOriginsAreBounded(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
@@ -430,8 +430,7 @@ func TestOriginsAreBounded(t *testing.T) {
 	}
 }
 
-// A poisoned command ends as well: at its participant, which may not write dead letters,
-// it is terminated.
+// A poisoned command ends too: its participant, which may not write dead letters, terminates it.
 func TestPoisonedCommand(t *testing.T) {
 	defer natsbus.SetLetterPause(20 * time.Millisecond)()
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
@@ -439,7 +438,7 @@ func TestPoisonedCommand(t *testing.T) {
 	transporttest.ServeSubscriptions(t, owner)
 	participant := connect(t, users, func(c *natsbus.Config) {
 		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
-		c.PublishTimeout = 100 * time.Millisecond // a publish that is not allowed is not answered
+		c.PublishTimeout = 100 * time.Millisecond // a publish without permission gets no answer
 	})
 	source := subscribe(t, participant, inventory())
 	if _, err := jetStream(t, owner).Publish(within(t), "saga.command.inventory.reserve-stock", []byte("poison")); err != nil {
@@ -453,7 +452,7 @@ func TestPoisonedCommand(t *testing.T) {
 	}
 }
 
-// A closed bus waits until what was handed over is moved.
+// A bus that is being closed waits until pending dead letters are moved.
 func TestCloseMovesDeadLetters(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
@@ -477,7 +476,7 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 	if err != nil || len(letters) != len(batch) {
 		t.Errorf("%d dead letters, %v; want %d", len(letters), err, len(batch))
 	}
-	if err := list[0].DeadLetter(within(t), "again"); err != nil { // it is answered
+	if err := list[0].DeadLetter(within(t), "again"); err != nil { // it was answered already
 		t.Error(err)
 	}
 	late := natsbus.Late(source)
@@ -486,8 +485,8 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 	}
 }
 
-// A bus that may not write dead letters is closed although one is being tried, which the
-// server never answers: it comes again.
+// A bus without permission to write dead letters can be closed while one is being written,
+// although the server never answers that. The message is redelivered.
 func TestCloseDespiteALetter(t *testing.T) {
 	t.Parallel()
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
@@ -529,7 +528,7 @@ func TestCloseDespiteALetter(t *testing.T) {
 	}
 }
 
-// What came with a subject that looks like a bundle, and is none, is kept whole.
+// A message whose subject looks like a bundle's, but is none, is kept unchanged.
 func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, answers())
@@ -548,8 +547,7 @@ func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 	}
 }
 
-// A purge that looks at many dead letters does so page by page, and removes what matches in
-// all of them.
+// A purge of many dead letters works page by page, and removes matches on all pages.
 func TestPurgeGoesOn(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	const n = 2*natsbus.PurgePage + 100

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// still is a queue whose letters wait: nobody moves them.
+// still returns a queue whose letters stay queued.
 func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEntry) {
 	t.Helper()
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir()})
@@ -36,13 +36,13 @@ func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEn
 	}
 }
 
-// While nothing can be stored, one participant's letters leave room for everybody's: each
-// has half of what is free at most, in number and in bytes (I10).
+// While nothing can be stored, one participant's letters leave room for others: each may use at
+// most half of what is free, in number and in bytes (I10).
 func TestLettersThatWaitAreShared(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		size int
-		most int // of one that is alone
+		most int // for a single participant
 	}{{"many", 10, maxLetters/2 + 1}, {"large", 1 << 20, maxLetterBytes/(1<<20)/2 + 1}} {
 		t.Run(c.name, func(t *testing.T) {
 			q, write := still(t)
@@ -69,8 +69,8 @@ func TestLettersThatWaitAreShared(t *testing.T) {
 	}
 }
 
-// The rate is that of a participant, comes back with time, and is remembered of a bounded
-// number of participants (I10).
+// The rate limit is per participant, recovers with time, and is kept for a bounded number of
+// participants (I10).
 func TestLetterRate(t *testing.T) {
 	q, _ := still(t)
 	now := time.Now()
@@ -102,8 +102,8 @@ func TestLetterRate(t *testing.T) {
 	}
 }
 
-// The line about a message that is in no dead letter says what it was, but for its data
-// where that is not to be seen.
+// The log line about a message that is lost describes it, but without its data if that must be
+// hidden.
 func TestDroppedDataIsHidden(t *testing.T) {
 	const data = `{"card":"4111-1111"}`
 	for _, hide := range []bool{false, true} {

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// attempt is a command of an attempt that is over after d.
+// attempt returns a command whose attempt ends after d.
 func attempt(id string, number int, d time.Duration) transport.Envelope {
 	e := command(id)
 	e.Attempt, e.Expires, e.DedupID = number, time.Now().Add(d), fmt.Sprintf("dedup-%s-%d", id, number)
@@ -22,9 +22,9 @@ func attempt(id string, number int, d time.Duration) transport.Envelope {
 	return e
 }
 
-// Commands that nobody takes leave the stream when their attempt is over: a first attempt
-// after a minute at least, which is more than this test lasts; alone as in bundles. What
-// says nothing of an end stays.
+// Commands that nobody receives leave the stream when their attempt ends, single ones and bundles.
+// A first attempt stays for a minute at least, longer than this test runs. Messages without an
+// expiry stay.
 func TestCommandsExpire(t *testing.T) {
 	t.Parallel()
 	for name, most := range map[string]int{"alone": 1, "in bundles": 16} {
@@ -44,7 +44,7 @@ func TestCommandsExpire(t *testing.T) {
 			ids := []string{"c0-1", "c1-1", "c2-1", "late-2", "unbounded-2"}
 			want := len(ids)
 			if most > 1 {
-				want = 2 // of what stays until it is taken; and of the late one, which keeps the short one that travels with it
+				want = 2 // those without expiry, and the late one, which keeps the short one in its bundle
 				ids = slices.Insert(ids, 4, "short-2")
 			}
 			for ctx := within(t); len(lie(t, bus, transport.Commands)) != want; {
@@ -72,7 +72,7 @@ func TestCommandsExpire(t *testing.T) {
 	}
 }
 
-// handMade makes the stream of commands as an earlier release did, without expiry.
+// handMade creates the stream of commands without expiry, as an earlier release did.
 func handMade(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	if _, err := js.CreateStream(within(t), jetstream.StreamConfig{
@@ -82,8 +82,7 @@ func handMade(t *testing.T, js jetstream.JetStream) {
 	}
 }
 
-// A stream of an earlier release is changed by a bus that may, and used as it is by one
-// that may not.
+// A bus that may change streams upgrades one of an earlier release; others use it as it is.
 func TestExpiryOfAnEarlierStream(t *testing.T) {
 	for name, provision := range map[string]natsbus.Provisioning{"ours": natsbus.Create, "another's": natsbus.Verify} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +96,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if provision == natsbus.Verify { // the other streams are there
+			if provision == natsbus.Verify { // the other streams exist
 				if err := connect(t, server, nil).Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -122,8 +121,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 	}
 }
 
-// A stream that was replaced by one that lets nothing expire takes commands all the
-// same, from the second try on.
+// A stream that was replaced by one without expiry still accepts commands, from the second try on.
 func TestExpiryIsGivenUp(t *testing.T) {
 	server := start(t, embedded.Config{})
 	connect(t, server, nil)

@@ -10,44 +10,43 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// SetLetterPause shortens the wait between two tries to move a message to the dead
-// letters, for a test.
+// SetLetterPause shortens the delay between two tries to write a dead letter.
 func SetLetterPause(d time.Duration) (restore func()) {
 	old := letterPause
 	letterPause = d
 	return func() { letterPause = old }
 }
 
-// CheckVersion is for a test: there is no old server at hand.
+// CheckVersion is exported because tests have no old server.
 var CheckVersion = checkVersion
 
-// Question bounds a question to the server.
+// Question bounds a request to the server.
 func (b *Bus) Question(ctx context.Context) (context.Context, context.CancelFunc) {
 	return b.question(ctx)
 }
 
-// Look looks at the streams, after whoever looks now.
+// Look checks the streams, after any check in progress.
 func (b *Bus) Look(ctx context.Context, streams ...transport.Stream) error {
 	return b.look(ctx, streams...)
 }
 
-// BusyWith is as if somebody looked at one stream, until free is called.
+// BusyWith blocks the check of one stream until free is called.
 func (b *Bus) BusyWith(s transport.Stream) (free func()) {
 	b.streams[s].repair <- struct{}{}
 	return func() { <-b.streams[s].repair }
 }
 
-// Translate says of which kind a refusal of the server is.
+// Translate classifies an error of the server.
 func (b *Bus) Translate(err error) error { return b.translate(err) }
 
-// NoteViolation and Violation are what the connection says, and what that means for a
-// message published at a time.
+// NoteViolation records a permission error of the connection. Violation returns what it means for
+// a message published at a time.
 func (b *Bus) NoteViolation(err error, at time.Time) { b.violations.note(err, at) }
 func (b *Bus) Violation(subject string, published time.Time) error {
 	return b.violations.of(subject, published)
 }
 
-// Busy is as if somebody looked at the streams, until free is called.
+// Busy blocks the checks of all streams until free is called.
 func (b *Bus) Busy() (free func()) {
 	for _, stream := range transport.Streams {
 		b.streams[stream].repair <- struct{}{}
@@ -59,14 +58,14 @@ func (b *Bus) Busy() (free func()) {
 	}
 }
 
-// JudgeServer judges the server by what a look said, as if it had said nothing else
-// for so long.
+// JudgeServer judges the server by the result of a check, as if it had been unreachable for a
+// given time.
 func (b *Bus) JudgeServer(err error, since time.Duration) {
 	b.unreachable = time.Now().Add(-since)
 	b.judgeServer(err)
 }
 
-// ForceBundles makes the bus send bundles of n whatever their readers say.
+// ForceBundles makes the bus send bundles of n, whatever their readers accept.
 func (b *Bus) ForceBundles(n int) {
 	b.most = func(s transport.Stream, _ string) int {
 		if s.WorkQueue() {
@@ -76,14 +75,14 @@ func (b *Bus) ForceBundles(n int) {
 	}
 }
 
-// Looked reports whether all dead letters have been looked at that this bus has stored.
+// Looked reports whether this bus has checked all dead letters that it has stored.
 func (b *Bus) Looked() bool {
 	b.rings.looking <- struct{}{}
 	defer func() { <-b.rings.looking }()
 	return b.rings.some.Load() == 0 && b.rings.seen == b.rings.last.Load() && b.rings.seen > 0
 }
 
-// Latch is where the latch of the fence is, and Raise raises the fence if it is there.
+// Latch returns the position of the fence's latch. Raise raises the fence if the latch is there.
 func (b *Bus) Latch(ctx context.Context) uint64 {
 	at, _ := claims{b}.latch(ctx)
 	return at
@@ -91,16 +90,16 @@ func (b *Bus) Latch(ctx context.Context) uint64 {
 
 func (b *Bus) Raise(ctx context.Context, latch uint64) { claims{b}.raise(ctx, latch) }
 
-// PurgePage bounds the dead letters that one call looks at.
+// PurgePage bounds the dead letters that one call reads.
 const PurgePage = purgePage
 
 // BundleMost bounds the messages in a bundle.
 const BundleMost = bundle.Most
 
-// Late is a delivery of a source that is not answered yet.
+// Late returns an unanswered delivery of a source.
 func Late(s transport.Source) transport.Delivery {
 	return &delivery{source: s.(*source), msg: &nats.Msg{Subject: "saga.event.inventory.order-1.7.reserve.do.1"}}
 }
 
-// NotReady is what Connect waits for.
+// NotReady are the errors that Connect waits out.
 var NotReady = notReady

@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// TestReasonsAreNotQuoted: what is wrong with a reason becomes a reason of ours, which is
-// shown to more people.
+// TestReasonsAreNotQuoted: an error about a malformed reason becomes a reason itself, which more
+// people see, so it must not quote the original.
 func TestReasonsAreNotQuoted(t *testing.T) {
 	const theirs = "card 4111-1111"
 	for name, header := range map[string]nats.Header{

@@ -27,8 +27,8 @@ func with(header nats.Header, more map[string][]string) nats.Header {
 	return header
 }
 
-// malformed are messages that end in the dead letters, each with a word that the
-// reason has to contain.
+// malformed returns messages that become dead letters, each with a word that the reason must
+// contain.
 func malformed() map[string]struct {
 	subject string
 	header  nats.Header
@@ -98,8 +98,8 @@ func malformed() map[string]struct {
 	}
 }
 
-// Every malformed message ends in the dead letters with its bytes, headers, reason
-// and origin; what is right comes through between them; nothing is stuck.
+// Every malformed message becomes a dead letter with its bytes, headers, reason and origin; valid
+// messages between them arrive, and none is stuck.
 func TestMalformedMessages(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -107,7 +107,7 @@ func TestMalformedMessages(t *testing.T) {
 	sent := map[string]nats.Header{}
 	for name, c := range cases {
 		header := with(nats.Header{"x-case": {name}}, c.header)
-		var data []byte // words of the server have none
+		var data []byte // status messages have none
 		if header["Status"] == nil {
 			data = []byte("data of " + name)
 		}
@@ -127,7 +127,7 @@ func TestMalformedMessages(t *testing.T) {
 	}
 	for _, letter := range list {
 		name := strings.Join(letter.Header["x-case"], "")
-		if size := letter.Header["dead-header-cut"]; size != nil { // its headers are too long to be kept whole, and so it is not sent again
+		if size := letter.Header["dead-header-cut"]; size != nil { // its headers were cut, so it is not replayed
 			err := bus.ReplayDeadLetter(within(t), letter.Sequence)
 			if string(letter.Data) != "data of a saga id of 10 kB" || size[0] != "10327" || err == nil || !strings.Contains(err.Error(), "10327 bytes of headers") {
 				t.Errorf("the headers of %q are cut, %s bytes; replay says %v", letter.Data, size, err)
@@ -150,7 +150,7 @@ func TestMalformedMessages(t *testing.T) {
 	}
 }
 
-// awaitEmpty waits until a work queue holds nothing.
+// awaitEmpty waits until a work queue is empty.
 func awaitEmpty(t *testing.T, bus *natsbus.Bus, s transport.Stream) {
 	t.Helper()
 	ctx := within(t)
@@ -165,7 +165,7 @@ func awaitEmpty(t *testing.T, bus *natsbus.Bus, s transport.Stream) {
 	}
 }
 
-// What is lenient: any case, other headers repeated, no specversion, lists.
+// Decoding is lenient: any case, other headers repeated, no specversion, lists.
 func TestLenientHeaders(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -190,8 +190,8 @@ func TestLenientHeaders(t *testing.T) {
 	}
 }
 
-// An answer whose content type cannot be used is an answer; a trace context that is
-// none is dropped, and never a reason to refuse a message.
+// An answer with an unusable content type is an answer; an invalid trace context is dropped, and
+// never a reason to refuse a message.
 func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -226,7 +226,7 @@ func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 	}
 }
 
-// Header blocks that no client library would write, straight onto the wire.
+// Header blocks that no client library would write, sent over a raw connection.
 func TestBrokenHeaderBlocks(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
@@ -259,7 +259,7 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := strings.Join(letter.Header["dead-header-block"], "")
-		if plain, err := url.PathUnescape(kept); i != 1 && i != 4 && (err != nil || plain != blocks[i]) { // those two can be read
+		if plain, err := url.PathUnescape(kept); i != 1 && i != 4 && (err != nil || plain != blocks[i]) { // 1 and 4 parse
 			t.Errorf("block %d: kept %q, %v; want %q", i, plain, err, blocks[i])
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// A stream that was changed so that messages would be lost is an error that says
-// what to do; harmless changes are not.
+// A stream changed so that messages would be lost gives an error that says what to do; harmless
+// changes do not.
 func TestDrift(t *testing.T) {
 	subjects := []string{"saga.command.>"}
 	right := jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: subjects, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew}
@@ -79,7 +79,7 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// A full work queue refuses and keeps what it has; taking some makes room.
+// A full work queue refuses messages and keeps those it has; acknowledging some makes room.
 func TestFullQueue(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.QueueBytes = 64 << 10 })
 	batch := make([]transport.Envelope, 100)
@@ -110,8 +110,7 @@ func TestFullQueue(t *testing.T) {
 	await(t, source, batch[accepted].ID)
 }
 
-// The largest message that is accepted can still be moved to the dead letters
-// whole; the next larger one is refused at once.
+// The largest accepted message still fits into the dead letters; a larger one is refused at once.
 func TestLargestMessage(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -125,7 +124,7 @@ func TestLargestMessage(t *testing.T) {
 	if err != nil || len(list) != 1 || len(list[0].Data) != size {
 		t.Fatalf("%d dead letters, %v", len(list), err)
 	}
-	e.Data = make([]byte, 1<<20-31<<10) // the server would carry it, the stream does not take it
+	e.Data = make([]byte, 1<<20-31<<10) // the server would accept it, the stream does not
 	if errs := bus.Publish(within(t), []transport.Envelope{e}); len(errs) != 1 || !errors.Is(errs[0], transport.ErrTooLarge) {
 		t.Errorf("%v, want ErrTooLarge", errs)
 	}
@@ -144,11 +143,11 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// A server that takes publishes and never answers is given up after some time.
+// A server that accepts publishes but never answers is abandoned after some time.
 func TestForcedReconnect(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.Ask, 20*time.Millisecond })
-	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // somebody is there, who is no stream
+	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // a subscriber that is not a stream
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +162,7 @@ func TestForcedReconnect(t *testing.T) {
 	}
 }
 
-// Two buses with different prefixes share a server and see nothing of each other.
+// Two buses with different prefixes share a server and do not see each other's messages.
 func TestPrefixes(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one := connect(t, server, func(c *natsbus.Config) { c.Prefix = "acme.saga" })

@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// What lies on the bus, by stream, and what of it waits for whom.
+// The load on the bus, by stream and by waiting consumer.
 func TestLoad(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source, err := bus.Subscribe(t.Context(), transport.Subscription{
@@ -48,8 +48,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// counted waits until so many commands wait for the only subscription and are in flight
-// there: the server counts for it what it has stored a moment later.
+// counted waits until the only subscription has so many pending commands and deliveries in flight,
+// because the server counts a stored message with a delay.
 func counted(t *testing.T, bus *natsbus.Bus, pending uint64, inFlight int) natsbus.Load {
 	t.Helper()
 	ctx, c := within(t), transport.ConsumerLoad{}
@@ -64,8 +64,8 @@ func counted(t *testing.T, bus *natsbus.Bus, pending uint64, inFlight int) natsb
 	}
 }
 
-// TestLoadSaysHowFarTheyAre: what was given and what was acknowledged, in messages as they lie
-// on the stream, so that a busy participant is told from one that stands still.
+// TestLoadSaysHowFarTheyAre: the load counts deliveries and acknowledgements in stream messages,
+// so that a busy participant is told from one that is stuck.
 func TestLoadSaysHowFarTheyAre(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	s := inventory()
@@ -102,8 +102,8 @@ func TestLoadSaysHowFarTheyAre(t *testing.T) {
 	far(3, 1, 2)
 }
 
-// TestCheckNamesTheStream: what is wrong with one stream is told of that one, and what lies on
-// the others is told all the same.
+// TestCheckNamesTheStream: an error of one stream is reported for that stream, and the load of the
+// others is still reported.
 func TestCheckNamesTheStream(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js, err := jetstream.New(bus.Conn())
@@ -140,13 +140,13 @@ func TestCheckNamesTheStream(t *testing.T) {
 	}
 }
 
-// TestLoadWithoutAStream: a stream that nobody waits for may be missing; what lies on the
-// others is told.
+// TestLoadWithoutAStream: a stream that nobody reads may be missing; the load of the others is
+// reported.
 func TestLoadWithoutAStream(t *testing.T) {
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, nil)
 	subscribe(t, owner, inventory())
-	if err := owner.Close(); err != nil { // it would make it again
+	if err := owner.Close(); err != nil { // it would recreate the stream
 		t.Fatal(err)
 	}
 	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask })

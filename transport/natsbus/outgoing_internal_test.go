@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The id for deduplication says which messages are in a bundle, and where one ends.
+// The deduplication id identifies the messages of a bundle, and their boundaries.
 func TestBundleID(t *testing.T) {
 	id := func(ids ...string) string {
 		var batch []transport.Envelope
@@ -28,7 +28,7 @@ func TestBundleID(t *testing.T) {
 	}
 }
 
-// A number has one spelling in what a consumer says of bundles.
+// The metadata of a consumer has one spelling for the size of bundles.
 func TestOneSpellingOfABundle(t *testing.T) {
 	if n := bundleOf(map[string]string{metaBundle: "12"}); n != 12 {
 		t.Fatalf("12 is read as %d", n)

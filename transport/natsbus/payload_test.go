@@ -23,9 +23,8 @@ import (
 // longPrefix is the longest first token of a subject.
 var longPrefix = strings.Repeat("p", transport.MaxPrefix)
 
-// largestCommand has the longest names under the longest prefix, every attribute at
-// its bound with bytes that have to be encoded where it may have such, and the data of
-// the largest undo.
+// largestCommand has the longest names under the longest prefix, every attribute at its bound
+// (with bytes that must be encoded where allowed), and the data of the largest undo.
 func largestCommand() transport.Envelope {
 	text := func(n int) string { return strings.Repeat("\x01", n) }
 	name := strings.Repeat("n", contract.MaxNameLength)
@@ -46,8 +45,8 @@ func largestCommand() transport.Envelope {
 	}
 }
 
-// The largest message there may be is published, received, moved to the dead letters,
-// replayed and received again, by a server that takes no more than it has to (I9, I10).
+// The largest possible message is published, received, moved to the dead letters, replayed and
+// received again, by a server with the smallest accepted limit (I9, I10).
 func TestLargestMessageLives(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{MaxPayload: natsbus.MinPayload}), func(c *natsbus.Config) { c.Prefix = longPrefix })
 	want := largestCommand()
@@ -84,7 +83,7 @@ func TestLargestMessageLives(t *testing.T) {
 	receive().Ack()
 }
 
-// A server that would refuse what a saga may need is refused, with what to set.
+// A server whose limit is too small for a saga is refused, and the error says what to set.
 func TestSmallPayloadIsRefused(t *testing.T) {
 	server := start(t, embedded.Config{MaxPayload: natsbus.MinPayload - 1})
 	nc, err := natstest.Connect("", server.InProcess())

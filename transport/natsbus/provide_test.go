@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// A participant that has no right to make a consumer has it made as it needs it, and again
-// when it is lost.
+// A participant without permission to create a consumer gets the one that it needs from the
+// coordinator, and again when it is lost.
 func TestAsk(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
 	owner := connect(t, server, asOwner)
@@ -60,7 +60,7 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// A participant whose coordinator is not there waits, and says for what.
+// A participant without a coordinator waits, and says what for.
 func TestAskWaitsForACoordinator(t *testing.T) {
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, nil)
@@ -94,8 +94,8 @@ func TestAskWaitsForACoordinator(t *testing.T) {
 	}
 }
 
-// Consumers of expected participants are made, kept, and put right; those that deliver with
-// the server's rights are removed, whoever they are for.
+// Consumers of expected participants are created, kept and corrected. Those that deliver with the
+// server's permissions are removed, for whomever they are.
 func TestConsumersArePutRight(t *testing.T) {
 	t.Parallel()
 	server := start(t, embedded.Config{})
@@ -134,11 +134,11 @@ func TestConsumersArePutRight(t *testing.T) {
 		if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "inventory"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, name, func() bool { // not while it is being put right
+		eventually(t, name, func() bool { // but not during the correction
 			_, err := js.CreateOrUpdateConsumer(within(t), "SAGA_COMMANDS", wrong)
 			return err == nil
 		})
-		are(name, "inventory", "payment") // put right, or made over while it was missing
+		are(name, "inventory", "payment") // corrected, or recreated while it was missing
 	}
 	if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "payment"); err != nil {
 		t.Fatal(err)
@@ -149,8 +149,7 @@ func TestConsumersArePutRight(t *testing.T) {
 	}
 }
 
-// What is published for a request goes to inboxes only, and a request that wants it
-// elsewhere is not served at all.
+// Replies are published to inboxes only; a request with another reply subject is not served.
 func TestRepliesGoToInboxes(t *testing.T) {
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, func(c *natsbus.Config) { c.ReplyPrefixes = []string{"answers.here"} })
@@ -199,8 +198,8 @@ func TestRepliesGoToInboxes(t *testing.T) {
 	}
 }
 
-// TestWhoAsksHasItsOwn: participants that ask for their consumers while the coordinator makes
-// those that are missing have them as they asked for them.
+// TestWhoAsksHasItsOwn: participants that ask for their consumers, while the coordinator creates
+// the missing ones, get them as they asked.
 func TestWhoAsksHasItsOwn(t *testing.T) {
 	owner := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, owner)
@@ -209,7 +208,7 @@ func TestWhoAsksHasItsOwn(t *testing.T) {
 	for i := range 20 {
 		asking = append(asking, fmt.Sprint("asking-", i))
 	}
-	owner.Expect(append(slices.Clone(asking), "silent")) // which is made last
+	owner.Expect(append(slices.Clone(asking), "silent")) // which is created last
 	for _, name := range asking {
 		if _, err := owner.Provide(within(t), name, want); err != nil {
 			t.Fatal(err)

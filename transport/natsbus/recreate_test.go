@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Somebody else deletes a stream and recreates it, and it has already come further
-// than the old one: only the time of its creation tells.
+// If a stream is deleted and recreated by others and is already ahead of the old one, only its
+// creation time shows that.
 func TestStreamReplaced(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
@@ -32,9 +32,8 @@ func TestStreamReplaced(t *testing.T) {
 	awaitReset(t, bus)
 }
 
-// A power cut has left a consumer's files in a state that the server cannot read:
-// it cannot make the consumer any more, neither for a new subscription nor for one
-// that is waiting, so the stream is recreated.
+// After a power cut the server cannot read a consumer's files. It cannot create the consumer
+// again, neither for a new subscription nor for a waiting one, so the stream is recreated.
 func TestConsumerFilesDamaged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -60,9 +59,8 @@ func TestConsumerFilesDamaged(t *testing.T) {
 	await(t, source, "c")
 }
 
-// A server that was busy deleting a consumer has removed the files of the one that
-// was made in its place: it goes on, but whoever subscribes to it again was refused
-// for good.
+// A server that was still deleting a consumer has removed the files of its successor. The
+// successor works, but a new subscription to it would be refused forever.
 func TestConsumerFilesGone(t *testing.T) {
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir})

@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// The codes with which a real server refuses what is published, brought about one by one,
-// and of which kind each is: whether it makes sense to send the same again.
+// The error codes with which a real server refuses a publish, caused one by one, and their class:
+// whether sending the same message again makes sense.
 func TestRefusals(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, bus)
@@ -111,8 +111,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// One message of a bundle that the server will never take does not take the others down
-// with it: they are sent alone.
+// If the server will never accept one message of a bundle, the others are sent alone and accepted.
 func TestRefusedBundleIsSplit(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	bus.ForceBundles(16)
@@ -134,8 +133,8 @@ func TestRefusedBundleIsSplit(t *testing.T) {
 	}
 }
 
-// What the server does not let us publish is noticed at once, and not when its
-// acknowledgement is overdue; and it does not hold up what goes along with it.
+// A publish without permission is noticed at once, not when its acknowledgement is overdue, and
+// does not delay other messages.
 func TestNotPermitted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.conf")
 	if err := os.WriteFile(file, []byte(`accounts { AMENDS: { jetstream: enabled, users: [
@@ -153,7 +152,7 @@ func TestNotPermitted(t *testing.T) {
 	if len(errs) != 3 || errs[1] != nil || errs[2] != nil || !errors.Is(errs[0], transport.ErrNotPermitted) || errors.Is(errs[0], transport.ErrRefused) {
 		t.Errorf("%v, want that the first one is not permitted for now, and that it is not certain that it was not stored", errs)
 	}
-	// An operator has a minute to allow it; then it is for good.
+	// An operator has a minute to grant the permission; then the refusal is final.
 	now := time.Now()
 	violation := fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, forbidden.Subject)
 	bus.NoteViolation(violation, now.Add(30*time.Second))
@@ -169,11 +168,11 @@ func TestNotPermitted(t *testing.T) {
 	if err := bus.Violation(forbidden.Subject, now.Add(2*time.Minute)); err != nil {
 		t.Errorf("published since: %v", err)
 	}
-	bus.NoteViolation(violation, now.Add(time.Hour)) // after a long time without: another minute
+	bus.NoteViolation(violation, now.Add(time.Hour)) // after a long time without one: another minute
 	if err := bus.Violation(forbidden.Subject, now.Add(time.Hour)); !errors.Is(err, transport.ErrNotPermitted) || errors.Is(err, transport.ErrRefusedForGood) {
 		t.Errorf("an hour later: %v, want: for now", err)
 	}
-	for n := range 3000 { // a stranger's scan fills no table, nor do answers to it
+	for n := range 3000 { // a scan fills no table, nor do answers to it
 		bus.NoteViolation(fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprintf("_INBOX.%d", n)), now.Add(time.Hour))
 		bus.NoteViolation(fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprintf("saga.command.x.a%d", n)), now.Add(2*time.Hour))
 	}
@@ -182,7 +181,7 @@ func TestNotPermitted(t *testing.T) {
 	}
 }
 
-// A stream that somebody looks at for long does not hold up a look at another one.
+// A long check of one stream does not delay that of another.
 func TestLooksAreApart(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	free := bus.BusyWith(transport.Lifecycle)

@@ -16,9 +16,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// FuzzSocket publishes answers as a client without a library can: any subject behind
-// saga.event, any header block, any reply subject, any data, up to 8 times. A right answer
-// behind them is taken, and nothing of what came is left to be delivered again (I9, I10).
+// FuzzSocket publishes answers as a raw client can: any subject under saga.event, any header
+// block, any reply subject, any data, up to 8 times. A valid answer behind them is received, and
+// none of them is left for redelivery (I9, I10).
 func FuzzSocket(f *testing.F) {
 	harbour := newHarbour(f)
 	const event = "order-1.7.reserve.do.1"
@@ -49,13 +49,13 @@ func FuzzSocket(f *testing.F) {
 	})
 }
 
-// harbour is a server with a coordinator's bus that takes answers.
+// harbour is a server with a coordinator's bus that receives answers.
 type harbour struct {
 	bus    *natsbus.Bus
 	js     jetstream.JetStream
 	server *embedded.Server
 	wire   *socket
-	taken  chan string // subjects of answers
+	taken  chan string // subjects of received answers
 	count  atomic.Int64
 }
 
@@ -94,7 +94,7 @@ func newHarbour(f *testing.F) *harbour {
 	}()
 	f.Cleanup(func() {
 		go func() {
-			for range h.taken { // whatever the pump still brings
+			for range h.taken { // whatever the pump still delivers
 			}
 		}()
 		_ = bus.Close()
@@ -104,8 +104,8 @@ func newHarbour(f *testing.F) *harbour {
 	return h
 }
 
-// publish sends poison, then a right answer, and waits until that is taken and nothing is
-// left of the poison. A participant sends little, so that most of it becomes dead letters.
+// publish sends poison, then a valid answer, and waits until that is received and no poison is
+// left. Few messages come from each participant, so most poison becomes dead letters.
 func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byte, times int) {
 	n := h.count.Add(1)
 	participant := fmt.Sprintf("p%d", n%997)
@@ -139,8 +139,7 @@ func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byt
 	h.rest(t)
 }
 
-// rest waits until nothing lies in the stream of answers and nothing waits to be
-// acknowledged.
+// rest waits until the stream of answers is empty and nothing waits for an acknowledgement.
 func (h *harbour) rest(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()

@@ -16,14 +16,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// socket is a client without a library: it says what no library would.
+// socket is a raw client that sends what no library would.
 type socket struct {
 	conn net.Conn
 	out  strings.Builder
 }
 
-// usersFile has a coordinator and a participant with what each may do, and their names
-// as passwords.
+// usersFile configures a coordinator and a participant with their permissions. The passwords are
+// their names.
 func usersFile(t testing.TB) string {
 	t.Helper()
 	user := func(name string, role natsbus.Role) natsbus.User {
@@ -40,13 +40,13 @@ func usersFile(t testing.TB) string {
 	return file
 }
 
-// asOwner is a coordinator with its own rights.
+// asOwner configures a coordinator with its own permissions.
 func asOwner(c *natsbus.Config) {
 	c.User, c.Password, c.InboxPrefix = "amends", "amends", natsbus.InboxPrefix("amends")
 	c.Responder = []nats.Option{nats.UserInfo("requests", "requests")}
 }
 
-// dial connects to a server that listens; to nobody, if it does not.
+// dial connects to a server; if it does not listen, every write fails.
 func dial(server *embedded.Server) *socket {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(server.ClientURL(), "nats://"))
 	if err != nil {
@@ -74,8 +74,8 @@ func (s *socket) hpub(subject, reply, block, data string) {
 	fmt.Fprintf(&s.out, "HPUB %s %s %d %d\r\n%s%s\r\n", subject, reply, len(block), len(block)+len(data), block, data)
 }
 
-// flush sends what was written and waits until the server has read it. It returns what
-// the server has said.
+// flush sends what was written and waits until the server has read it. It returns the server's
+// output.
 func (s *socket) flush(t *testing.T) string {
 	t.Helper()
 	said, err := s.tryFlush()

@@ -12,10 +12,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// I10: a server that was killed between taking an acknowledgement and removing the
-// message keeps the message for good, and delivers it to nobody. The stream's files
-// of before, with the consumer's of after, are such a server's. What waits for
-// somebody else stays.
+// I10: a server killed between receiving an acknowledgement and removing the message keeps the
+// message forever, and delivers it to nobody. Old files of the stream with new files of the
+// consumer reproduce that. Messages for other consumers stay.
 func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
@@ -28,9 +27,9 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	copyDir(t, messages, before)
 	server = start(t, embedded.Config{StoreDir: dir, Port: port})
 	awaitMessages(t, bus, 3)
-	source := subscribe(t, bus, inventory()) // now: an acknowledgement of before might reach a server that is starting, which forgets it
+	source := subscribe(t, bus, inventory()) // only now: a starting server may forget an earlier acknowledgement
 	await(t, source, "a", "b")
-	awaitMessages(t, bus, 1) // the other's
+	awaitMessages(t, bus, 1) // the other participant's
 	server.Shutdown()
 	if err := os.RemoveAll(messages); err != nil {
 		t.Fatal(err)
@@ -45,7 +44,7 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	awaitMessages(t, bus, 0)
 }
 
-// foreign is a command for a participant that does not listen.
+// foreign returns a command for a participant that does not listen.
 func foreign(i string) transport.Envelope {
 	e := command(i)
 	e.Subject = transport.Subjects{}.Command("post", "ship")
@@ -60,7 +59,7 @@ func copyDir(t *testing.T, from, to string) {
 	}
 }
 
-// awaitMessages waits until the commands' stream holds so many.
+// awaitMessages waits until the stream of commands holds a number of messages.
 func awaitMessages(t *testing.T, bus *natsbus.Bus, want uint64) {
 	t.Helper()
 	ctx := within(t)

@@ -16,15 +16,15 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestSaysWhatItWaitsFor: a program whose server or coordinator is not there says so at once,
-// also one that gave no logger, and gives up.
+// TestSaysWhatItWaitsFor: a program without a server or coordinator reports that at once, even
+// without a logger, and gives up in the end.
 func TestSaysWhatItWaitsFor(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
-	_ = l.Close() // nobody is there
+	_ = l.Close() // nobody listens
 	said := &bytes.Buffer{}
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(said, nil)))
@@ -57,7 +57,7 @@ func TestSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// TestWaitsHaveALimit that is the documented one.
+// TestWaitsHaveALimit: the limit is the documented one.
 func TestWaitsHaveALimit(t *testing.T) {
 	if waiting.Limit != 10*time.Minute {
 		t.Errorf("the documents say 10 min, not %s", waiting.Limit)

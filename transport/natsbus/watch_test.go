@@ -12,11 +12,11 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// What was asked on a connection that is lost is never answered: who waits for it,
-// publishers among them, is not kept until the time for an answer is over.
+// A request on a lost connection is never answered, so callers, publishers among them, do not wait
+// for its timeout.
 func TestQuestionEndsWithTheConnection(t *testing.T) {
 	cause := lostQuestion(t)
-	for range 5 { // a server that takes too long to end is no connection that is lost
+	for range 5 { // a server that shuts down slowly is no lost connection
 		if errors.Is(cause, context.DeadlineExceeded) {
 			cause = lostQuestion(t)
 		}
@@ -26,7 +26,7 @@ func TestQuestionEndsWithTheConnection(t *testing.T) {
 	}
 }
 
-// lostQuestion ends the server under a question, and returns why the question ended.
+// lostQuestion stops the server during a request, and returns why the request ended.
 func lostQuestion(t *testing.T) error {
 	t.Helper()
 	server := start(t, embedded.Config{Port: -1})
@@ -38,7 +38,7 @@ func lostQuestion(t *testing.T) error {
 	return context.Cause(ctx)
 }
 
-// Who waits for another's look at the streams, waits no longer than their own context.
+// A caller that waits for another's check of the streams waits no longer than its own context.
 func TestLookEndsWithItsContext(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.CheckInterval = time.Hour })
 	defer bus.Busy()()
@@ -56,8 +56,8 @@ func TestLookEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A server that cannot reach the streams for long is left for another of the
-// cluster; one that could a moment ago, or that answers, is not.
+// A server that cannot reach the streams for long is left for another of the cluster; one that
+// recently could, or that answers, is not.
 func TestUnreachableServerIsLeft(t *testing.T) {
 	first, second := start(t, embedded.Config{Port: -1, Name: "first"}), start(t, embedded.Config{Port: -1, Name: "second"})
 	bus := connect(t, first, func(c *natsbus.Config) {

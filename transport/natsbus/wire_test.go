@@ -13,8 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// TestWire: the bytes that docs/WIRE.md shows are what wire.Encode writes and
-// wire.Decode reads.
+// TestWire: wire.Encode writes the bytes shown in docs/WIRE.md, and wire.Decode reads them.
 func TestWire(t *testing.T) {
 	for _, example := range wiretest.Examples() {
 		t.Run(example.Name, func(t *testing.T) {
@@ -23,7 +22,7 @@ func TestWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			if example.Bundle != nil {
-				example.Envelope.Data = []byte(message.Data) // TestBundleWire is for that
+				example.Envelope.Data = []byte(message.Data) // TestBundleWire covers that
 			}
 			header, err := nats.DecodeHeadersMsg([]byte(message.Header))
 			if err != nil {
@@ -58,8 +57,8 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// TestBundleWire: the bundle that docs/WIRE.md shows is what a bus writes of its
-// answers, and is read as them.
+// TestBundleWire: a bus encodes its answers as the bundle shown in docs/WIRE.md, and decodes it to
+// the same answers.
 func TestBundleWire(t *testing.T) {
 	message, err := wiretest.Read("bundle")
 	if err != nil {

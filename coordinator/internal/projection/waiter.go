@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxWaiters bounds the callers that wait at once, MaxWaitersPerCaller those with one name (I10).
+// MaxWaiters bounds the callers that wait at once, MaxWaitersPerCaller the waits of each one (I10).
 const (
 	MaxWaiters          = 150_000
 	MaxWaitersPerCaller = 100_000
