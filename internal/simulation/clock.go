@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -107,3 +109,109 @@ func (n *node) retimed() {
 		_ = n.disk.SetClock(n.w.ctx, store.Clock{Total: n.total})
 	}
 }
+
+// virtual is the time of the run at which the process's clock shows t.
+func (n *node) virtual(t time.Time) time.Duration { return t.Sub(epoch) - n.known }
+
+// expect has the process look at the store's timers at the given time, if it
+// would not do so earlier.
+func (n *node) expect(at time.Duration) {
+	at = max(at, n.w.now)
+	if n.lookAt >= n.w.now && n.lookAt <= at {
+		return
+	}
+	n.lookAt = at
+	n.after(at-n.w.now, func() {
+		if n.lookAt == at {
+			n.look()
+		}
+	})
+}
+
+// look wakes what is due, once the answers that came before are taken in.
+func (n *node) look() {
+	n.lookAt = -1
+	if n.retiming > 0 {
+		n.expect(n.w.now + 50*time.Millisecond)
+		return
+	}
+	now := n.clock()
+	ids, next := n.due(now)
+	if len(ids) > 0 {
+		at, err := n.until(now)
+		if at.IsZero() {
+			n.w.coverage[TimersHeld]++
+			pause := 200 * time.Millisecond
+			if err != nil {
+				pause = time.Second
+			}
+			n.expect(n.w.now + pause)
+			return
+		}
+		if at.Before(now) {
+			ids, next = n.due(at)
+		}
+		for _, id := range ids {
+			n.timers[id], n.looks[id] = true, look{n.askedAt, n.overtook}
+			n.put(work{timer: true, input: n.woken(id, at)})
+		}
+	}
+	if next.IsZero() || !n.up {
+		return
+	}
+	at := max(n.virtual(next), n.w.now+time.Millisecond)
+	if n.disk.Shared() {
+		at = min(at, n.w.now+lookEvery)
+	}
+	n.expect(at)
+}
+
+// due are the sagas that are due and not woken yet.
+func (n *node) due(at time.Time) (ids []contract.SagaID, next time.Time) {
+	ids, next, err := n.disk.Due(n.w.ctx, at, 64)
+	if err != nil {
+		n.crash("while looking at the timers")
+		return nil, time.Time{}
+	}
+	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return n.timers[id] }), next
+}
+
+// until is up to when timers may run.
+func (n *node) until(now time.Time) (time.Time, error) {
+	n.overtook = false
+	if n.w.bug == BugTimersFirst {
+		n.askedAt = n.w.now
+		return now, nil
+	}
+	return n.answered.Until(n.w.ctx, now, epoch.Add(n.w.now))
+}
+
+// Newest implements transport.Tracker.
+func (n *node) Newest(context.Context) (newest uint64, err error) {
+	if n.cutOffNow() {
+		return 0, errUncertain
+	}
+	n.askedAt = n.w.now
+	for _, m := range n.w.bus.answers {
+		if n.w.bus.lies(m) {
+			newest = max(newest, m.sequence)
+		}
+	}
+	return newest, nil
+}
+
+// TakenIn implements transport.Tracker. Nothing is given back.
+func (n *node) TakenIn(_ context.Context, newest uint64) (bool, error) {
+	if n.cutOffNow() {
+		return false, errUncertain
+	}
+	return !slices.ContainsFunc(n.w.bus.answers, func(m *message) bool { return n.w.bus.lies(m) && m.sequence <= newest }), nil
+}
+
+// cutOffNow reports whether the process cannot reach the bus.
+func (n *node) cutOffNow() bool {
+	return n.cutUntil > n.w.now || n.w.claims != nil && n.w.claims.away(n)
+}
+
+// cutOff keeps the process from the bus for a while.
+func (n *node) cutOff() { n.cutUntil = n.w.now + n.w.latest.span(5*time.Second, 3*time.Minute) }
