@@ -17,6 +17,15 @@
 // Sagas are divided into parts with a lock each. Apply holds the lock of one part; a reader of all
 // parts takes the locks one after the other. No callback is called with a lock held.
 //
+// Projection has its methods in six files, each of which answers one kind of question:
+//
+//	projection.go  the parts, the state of each open saga, and how many are open
+//	feed.go        what has changed lately, for those who watch
+//	waiter.go      who waits for which saga
+//	paused.go      which sagas are paused
+//	blocked.go     which sagas cannot be moved, and why
+//	figures.go     counts and latencies of definitions and participants
+//
 // It is pure: no bus, no store, no clock, no goroutine except the timers of Waiter.Hold. It does
 // not know the content of a saga. After a restart its content is rebuilt: the number of open sagas
 // by Rebuild, paused sagas by SearchPaused, everything else as sagas move.

@@ -36,6 +36,17 @@ func function(name string, lines int) string {
 	return "func " + name + "() {\n" + strings.Repeat("\t_ = 0\n", lines-2) + "}\n"
 }
 
+// methods is a package in which a type has a method in each of n files, as a value, a pointer
+// or a generic type.
+func methods(in string, n int) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for i := range n {
+		of := []string{"T[K]", "*T[K]", "T[K, V]", "*T"}[i%4]
+		fsys[fmt.Sprintf("%s/f%d.go", in, i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "package p\nfunc (t %s) F%d() {}\n", of, i)}
+	}
+	return fsys
+}
+
 var fixtures = []fixture{
 	{"levels", "down", files("store/s.go", imports(Module+"/saga", "fmt")), ""},
 	{"levels", "up", files("saga/s.go", imports(Module+"/store")), "saga (level 10) imports store (level 30)"},
@@ -127,6 +138,15 @@ var fixtures = []fixture{
 
 	{"outside", "public", files("examples/x/main.go", "package main\nimport _ \"github.com/amends-dev/amends/saga\"\n"), ""},
 	{"outside", "internal", files("examples/x/main.go", "package main\nimport _ \"github.com/amends-dev/amends/internal/plural\"\n"), "which strangers cannot"},
+
+	{"methods", "in five files", methods("p", 5), ""},
+	{"methods", "in six files", methods("p", 6), "p.T: has its methods in 6 files: f0.go, f1.go, f2.go, f3.go, f4.go, f5.go"},
+	{"methods", "in tests", files("p/a.go", "package p\ntype T struct{}\n", "p/a_test.go", "package p\nfunc (T) A() {}\n", "p/b_test.go", "package p\nfunc (T) B() {}\n"), ""},
+	{"methods", "listed without need", files("store/boltstore/s.go", "package boltstore\ntype Store struct{}\n"), "boltstore.Store: is an exception that is not needed"},
+	{"methods", "map", files("p/doc.go", "// Package p is p.\n//\n//\ta.go: T\npackage p\n", "p/a.go", "package p\n"), ""},
+	{"methods", "map of a file that is gone", files("p/doc.go", "// Package p is p.\n//\n//\ta.go: T\npackage p\n"), "lists a.go, which does not exist"},
+	{"methods", "map without a file", files("transport/natsbus/doc.go", "// Package natsbus is a bus.\n//\n//\ta.go: Bus\npackage natsbus\n",
+		"transport/natsbus/a.go", "package natsbus\n", "transport/natsbus/b.go", "package natsbus\nfunc (b *Bus) B() {}\n"), "does not list b.go"},
 
 	{"numbers", "one spelling", files("transport/t.go", "package transport\nimport \"strconv\"\nvar _ = strconv.Itoa(1)\n"), ""},
 	{"numbers", "any spelling", files("transport/natsbus/t.go", "package natsbus\nimport \"strconv\"\nvar _, _ = strconv.Atoi(\"01\")\n"), "takes +1 and 01 for 1"},

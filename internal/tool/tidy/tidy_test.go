@@ -17,6 +17,7 @@ var rules = map[string]Rule{
 	"exported names":   ExportedNames,
 	"map":              OnTheMap,
 	"sizes":            sizes.Check,
+	"methods":          Methods,
 	"purity":           Purity,
 	"sleeps":           NoSleeps,
 	"durations":        NoDurations,

@@ -1,0 +1,91 @@
+package tidy
+
+import (
+	"fmt"
+	"go/ast"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// mostFiles is in how many files a type may have its methods.
+const mostFiles = 5
+
+// scattered are types with methods in more files, each with why. The list only shrinks.
+var scattered = map[string]string{
+	"coordinator.service":                        "serves every kind of request; a file for each thing that requests are about",
+	"coordinator/internal/projection.Projection": "a file for each thing that it tells of sagas",
+	"store/boltstore.Store":                      "changes together with its layout",
+	"transport/natsbus.Bus":                      "implements the interfaces of a bus; a file for each thing that a bus does",
+}
+
+// listed is a line in the map of files that a doc.go has.
+var listed = regexp.MustCompile(`(?m)^//\t(\w+\.go):? +\w`)
+
+// Methods reports types with methods in many files, types that are listed as such without need,
+// and maps of files in doc.go that differ from the files there are.
+func Methods(t *Tree) []Finding {
+	files := map[string][]string{} // by type, those with its methods
+	for _, f := range t.Go {
+		if f.Test || f.Generated {
+			continue
+		}
+		for _, d := range f.AST.Decls {
+			function, ok := d.(*ast.FuncDecl)
+			if !ok || function.Recv == nil {
+				continue
+			}
+			name := f.Package() + "." + receiver(function)
+			if base := path.Base(f.Path); !slices.Contains(files[name], base) {
+				files[name] = append(files[name], base)
+			}
+		}
+	}
+	var found []Finding
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if n := len(files[name]); n > mostFiles && scattered[name] == "" {
+			found = append(found, Finding{name, fmt.Sprintf("has its methods in %d files: %s", n, strings.Join(files[name], ", ")),
+				fmt.Sprintf("join files that are about one noun, until there are %d, or make a part of the type a type of its own", mostFiles)})
+		}
+	}
+	packages := t.Packages()
+	for _, name := range slices.Sorted(maps.Keys(scattered)) {
+		if slices.Contains(packages, packageOf(name)) && len(files[name]) <= mostFiles {
+			found = append(found, Finding{name, "is an exception that is not needed any more", "remove it from the list in internal/tool/tidy"})
+		}
+	}
+	return append(found, fileMaps(t, files)...)
+}
+
+// fileMaps compares the maps of files in doc.go with the files of the package, and with those
+// that have methods of a scattered type.
+func fileMaps(t *Tree, files map[string][]string) []Finding {
+	var found []Finding
+	for _, f := range t.Go {
+		lines := listed.FindAllSubmatch(f.Source, -1)
+		if path.Base(f.Path) != "doc.go" || len(lines) == 0 {
+			continue
+		}
+		var names []string
+		for _, line := range lines {
+			name := string(line[1])
+			names = append(names, name)
+			if !t.Exists(path.Join(f.Package(), name)) {
+				found = append(found, Finding{f.Path, "lists " + name + ", which does not exist", "correct the map of files"})
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(scattered)) {
+			for _, file := range files[name] {
+				if packageOf(name) == f.Package() && !slices.Contains(names, file) {
+					found = append(found, Finding{f.Path, "does not list " + file + ", which has methods of " + name, "add it to the map of files"})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// packageOf is the package of package.Type.
+func packageOf(name string) string { return name[:strings.LastIndexByte(name, '.')] }
