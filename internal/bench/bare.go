@@ -15,11 +15,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Bare measures the bare bus: the messages of a saga of the mix, as many, as large
-// and with headers like theirs, over the same kind of server with the same
-// streams, published and consumed with acknowledgements by plain nats.go code.
-// Nothing is decided and nothing is kept: what a coordinator that cost nothing
-// would reach here.
+// Bare measures the bare bus. Plain nats.go code publishes, consumes and acknowledges the messages
+// of a saga of the mix, with the same number, sizes and headers, on the same kind of server and
+// streams. Nothing is decided or stored, so this is the limit for a coordinator that costs nothing.
 func Bare(ctx context.Context, o Options) (y Baseline, err error) {
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "bare"), Port: -1})
 	if err != nil {
@@ -51,8 +49,8 @@ func (b *bare) jetStream() (*nats.Conn, jetstream.JetStream, error) {
 	return nc, js, err
 }
 
-// open makes streams like natsbus's, the services, and a hub in the place of the
-// coordinator. It returns the callers' connection.
+// open makes streams like natsbus's, the services, and a hub in place of the coordinator. It
+// returns the callers' connection.
 func (b *bare) open(ctx context.Context) (callers *nats.Conn, err error) {
 	nc, js, err := b.jetStream()
 	if err != nil {
@@ -98,7 +96,7 @@ func (b *bare) consume(ctx context.Context, js jetstream.JetStream, stream, name
 	return err
 }
 
-// service answers its commands and does nothing else.
+// service answers commands and does nothing else.
 func (b *bare) service(ctx context.Context, k int) error {
 	_, js, err := b.jetStream()
 	if err != nil {
@@ -112,13 +110,13 @@ func (b *bare) service(ctx context.Context, k int) error {
 	})
 }
 
-// legOf is the last token of a subject.
+// legOf returns the last token of a subject.
 func legOf(subject string) int {
 	at, _ := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:])
 	return at
 }
 
-// natsMessage has the headers that a command or answer has.
+// natsMessage returns a message with the headers of a command or answer.
 func natsMessage(subject, round string, data []byte) *nats.Msg {
 	id := uuid.NewString()
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{

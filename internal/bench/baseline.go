@@ -15,26 +15,26 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Baseline is what another way to carry the same messages reached in the same
-// run, so that the ratio holds whatever the machine does.
+// Baseline is the result of another way to carry the same messages in the same run. The ratio to it
+// is independent of the machine's speed.
 type Baseline struct {
 	PerSecond         float64 // rounds: the messages of one saga each
 	CPUSecondsPer1000 float64
 }
 
-// leg is a command and its answer.
+// leg is a command with its answer.
 type leg struct {
 	service         int
 	command, answer []byte // data
 }
 
-// script is the messages of one saga of a mix.
+// script holds the messages of one saga of a mix.
 type script struct {
 	legs          []leg
 	announcements int // lifecycle messages: one at the start, the others at the end
 }
 
-// scriptOf is what the coordinator sends and gets for a saga of a mix: an undo
+// scriptOf returns the messages that the coordinator sends and gets for a saga of a mix: an undo
 // carries the request and the result of its do, a rejection carries no data.
 func scriptOf(mix Mix) script {
 	in, out := mustJSON(input(1)), mustJSON(done{1, strings.Repeat("r", 60)})
@@ -48,16 +48,16 @@ func scriptOf(mix Mix) script {
 func mustJSON(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // the bench's own values
+		panic(err) // only the bench's own values
 	}
 	return data
 }
 
-// yardServices is how many services a script has at most.
+// yardServices is the maximum number of services in a script.
 const yardServices = 4
 
-// hub is what both baselines have in the coordinator's place for the callers:
-// requests that start a round and wait for its end.
+// hub stands in for the coordinator in both baselines: callers send it requests that start a round
+// and wait for its end.
 type hub struct {
 	script  script
 	start   func(round string) error
@@ -67,8 +67,8 @@ type hub struct {
 
 func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[string]chan struct{}{}} }
 
-// serve takes the callers' requests on subjects that begin with prefix. The server knows
-// of it when it returns: the callers have a connection of their own, which may be quicker.
+// serve subscribes to the callers' requests on subjects that begin with prefix. It returns once the
+// server has the subscription, because callers use another connection, which could be faster.
 func (h *hub) serve(nc *nats.Conn, prefix string) error {
 	for method, handle := range map[string]func(*nats.Msg){"start": h.started, "wait": h.awaited, "run": h.ran} {
 		if _, err := nc.QueueSubscribe(prefix+"."+method, "hub", func(m *nats.Msg) { go handle(m) }); err != nil {
@@ -109,22 +109,22 @@ func (h *hub) awaited(m *nats.Msg) {
 	_ = m.RespondMsg(natsMessage("", round, []byte(`{"phase":"completed"}`)))
 }
 
-// end tells who waits for a round. Once for each round.
+// end notifies the waiter of a round. Call it once per round.
 func (h *hub) end(round string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	close(h.waiting[round])
 }
 
-// caller runs one round from start to end, with as many requests as callers of that
-// kind. Of those who run, those beyond the first 4,096 start and wait, and as many are
-// started at once, as the client of sagas does it. For those who listen, the answer to
-// the one request is in the place of the announcement.
+// caller runs one round from start to end, with as many requests as callers of its kind use. As in
+// the client of sagas, of callers that run, those beyond the first 4,096 start and then wait, and
+// as many start at once. For callers that listen, the answer to the one request stands in for the
+// announcement.
 func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
 	runs := make(chan struct{}, client.RunsPerStart*client.DefaultConcurrency)
 	if callers == CallersWait {
-		runs = nil // nobody does
+		runs = nil // no caller does
 	}
 	return func(ctx context.Context, round string) error {
 		select {
@@ -144,7 +144,7 @@ func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context,
 	}
 }
 
-// connections opens connections to one server, or inside the process.
+// connections opens connections to one server, over TCP or in process.
 type connections struct {
 	server *embedded.Server
 	inside bool
@@ -165,7 +165,7 @@ func (c *connections) close() {
 	}
 }
 
-// carrierOptions makes a connection go inside the process, if that is wanted.
+// carrierOptions makes a connection in-process if configured.
 func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 	if !inside {
 		return nil
@@ -173,9 +173,9 @@ func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 	return []nats.Option{server.InProcess()}
 }
 
-// pace keeps o.InFlight rounds under way and counts them after a warm-up. Both
-// last until as many rounds have ended as are in flight, because what is slow
-// ends them in waves; ten times as long at most, or until one has ended.
+// pace keeps o.InFlight rounds in progress and counts them after a warm-up. Because slow rounds end
+// in waves, each of the two phases lasts until as many rounds have ended as are in flight; at most
+// ten times as long, or until one has ended.
 func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Baseline, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -27,7 +27,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Mix is what becomes of the sagas of a run.
+// Mix is the kind of sagas in a run.
 type Mix string
 
 // The mixes.
@@ -38,34 +38,34 @@ const (
 	Compensating Mix = "compensating"
 )
 
-// Callers is how callers have their sagas run, and learn how they end.
+// Callers is the way in which callers start sagas and learn how they end.
 type Callers string
 
-// The ways of callers. A start is acknowledged after its commit in each of them.
+// The kinds of callers. For all of them, a start is acknowledged after its commit.
 const (
-	// CallersRun: one request, which is answered when the saga has ended.
+	// CallersRun: one request, answered when the saga has ended.
 	CallersRun Callers = "run"
-	// CallersWait: one that starts the saga and is answered at once, and another one that is
+	// CallersWait: one request that starts the saga and is answered at once, and another that is
 	// answered when it has ended.
 	CallersWait Callers = "wait"
-	// CallersListen: one that starts it, and the announcement of its end.
+	// CallersListen: one request that starts the saga, and the announcement of its end.
 	CallersListen Callers = "listen"
 )
 
 // Options of a run.
 type Options struct {
 	Mix      Mix
-	InFlight int           // sagas under way at the same time
+	InFlight int           // sagas in progress at the same time
 	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of it
-	Dir      string        // where the files go; emptied by the caller
-	// InProcess: all connections are inside the process, without TCP.
+	Dir      string        // for the files; the caller removes them
+	// InProcess makes all connections in-process, without TCP.
 	InProcess bool
-	// Accounts: over TCP, the coordinator, each participant and the callers have accounts of
-	// their own at the server, as docs/SECURITY-GUIDE.md recommends. The baselines do not.
+	// Accounts gives the coordinator, each participant and the callers their own accounts on the
+	// server, over TCP, as docs/SECURITY-GUIDE.md recommends. The baselines do without.
 	Accounts bool
 	Callers  Callers   // "": CallersRun
 	Progress io.Writer // one line per second; nil: none
-	Profile  io.Writer // a CPU profile of what is counted; nil: none
+	Profile  io.Writer // a CPU profile of the measurement; nil: none
 }
 
 func (o *Options) carrier() string {
@@ -78,7 +78,7 @@ func (o *Options) carrier() string {
 	return "tcp"
 }
 
-// Figures are the outcome of a run.
+// Figures are the results of a run.
 type Figures struct {
 	Mix                 Mix     `json:"mix"`
 	InFlight            int     `json:"in_flight"`
@@ -99,8 +99,8 @@ type Figures struct {
 	AllocationsPerStep  float64 `json:"allocations_per_transition"`
 	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
 
-	// The baselines, measured right after in the same process: see Bare and
-	// HandWritten. The ratios are SagasPerSecond over theirs.
+	// The baselines, measured right afterwards in the same process: see Bare and HandWritten. The
+	// ratios are SagasPerSecond divided by theirs.
 	BareBusPerSecond      float64 `json:"bare_bus_per_second"`
 	BareBusCPUPer1000     float64 `json:"bare_bus_cpu_seconds_per_1000"`
 	BusRatio              float64 `json:"bus_ratio"`
@@ -108,18 +108,19 @@ type Figures struct {
 	HandWrittenCPUPer1000 float64 `json:"hand_written_cpu_seconds_per_1000"`
 	HandWrittenRatio      float64 `json:"hand_written_ratio"`
 
-	// MessagesPerSaga are the commands, answers and announcements of a saga of the mix,
-	// however they travel.
+	// MessagesPerSaga is the number of commands, answers and announcements per saga of the mix,
+	// whether bundled or not.
 	MessagesPerSaga int `json:"messages_per_saga"`
-	// FsyncMs is what the disk took for a page and its fsync, right after.
+	// FsyncMs is the time for a page write and its fsync on this disk, measured right afterwards.
 	FsyncMs float64 `json:"fsync_ms"`
-	// LatencyRatio is, with one saga in flight, P50Ms over a round on the bare bus and the
-	// saga's fsyncs: what nothing could be below. Otherwise 0: others are waited for.
+	// LatencyRatio, with one saga in flight, is P50Ms divided by the lower bound: a round on the
+	// bare bus plus the saga's fsyncs. With more sagas in flight it is 0, because they wait for
+	// each other.
 	LatencyRatio float64 `json:"latency_ratio,omitempty"`
 }
 
-// Run measures one mix with one number of sagas in flight, and then the bare bus
-// and the hand-written saga with as many.
+// Run measures one mix with a number of sagas in flight, then the bare bus and the hand-written
+// saga with the same number.
 func Run(ctx context.Context, o Options) (figures Figures, err error) {
 	if o.Callers == "" {
 		o.Callers = CallersRun
@@ -163,10 +164,10 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 // world is the system under measurement.
 type world struct {
 	inside  bool
-	users   bool // each has its own account
+	users   bool // each with its own account
 	store   *boltstore.Store
 	caller  *client.Client
-	ends    *ends // nil: callers ask
+	ends    *ends // nil: callers send requests for the end
 	callers Callers
 	closers []func() error
 }
@@ -227,7 +228,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	return w, nil
 }
 
-// accounts writes the users of a server; the password of each is its name.
+// accounts writes the server's users; each password equals the name.
 func accounts(o Options) (file string, err error) {
 	user := func(name string, role natsbus.Role) natsbus.User {
 		return natsbus.User{Name: name, Role: role, Proof: []string{"user: " + name, "password: " + name}}
@@ -244,7 +245,7 @@ func accounts(o Options) (file string, err error) {
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
-// connect opens a connection of its own, as a service of its own would.
+// connect opens a new connection, as a separate service would.
 func (w *world) connect(ctx context.Context, server *embedded.Server, name string, provision natsbus.Provisioning) (*natsbus.Bus, error) {
 	config := natsbus.Config{URL: server.ClientURL(), Name: name, Provision: provision, Options: carrierOptions(server, w.inside)}
 	if w.users {
@@ -279,8 +280,7 @@ func (w *world) close() error {
 	return first
 }
 
-// measure keeps o.InFlight sagas under way, and counts between the warm-up and
-// the end.
+// measure keeps o.InFlight sagas in progress, and counts from the end of the warm-up to the end.
 func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -340,11 +340,11 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	}, nil
 }
 
-// fsyncsPerTransaction is what one bbolt transaction costs: its pages, then its
-// root page.
+// fsyncsPerTransaction is the number of fsyncs in a bbolt transaction: its pages, then its root
+// page.
 const fsyncsPerTransaction = 2
 
-// profiled writes a CPU profile of what is done, if there is somewhere to write it.
+// profiled writes a CPU profile of a function, if a writer is configured.
 func profiled(w io.Writer, do func()) error {
 	if w != nil {
 		if err := pprof.StartCPUProfile(w); err != nil {
@@ -356,12 +356,12 @@ func profiled(w io.Writer, do func()) error {
 	return nil
 }
 
-// longestWave bounds how long the sagas in flight are waited for.
+// longestWave limits the wait for the sagas in flight.
 const longestWave = 2 * time.Minute
 
-// pass lets time go by, and goes on until as many sagas have ended as are in flight:
-// they may move in waves, and less than one wave is no measure. It does not wait
-// for longer than longestWave. It says how it goes.
+// pass waits for a duration, and then until as many sagas have ended as are in flight, but not
+// longer than longestWave: sagas may move in waves, and a measurement needs a full wave. It reports
+// progress.
 func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, what string) {
 	timer, ticker, began := time.NewTimer(d), time.NewTicker(time.Second), time.Now()
 	defer timer.Stop()
@@ -409,7 +409,7 @@ func (w *world) one(ctx context.Context, n int64, mix Mix) error {
 	return nil
 }
 
-// outcome starts a saga and asks how it ends.
+// outcome starts a saga and waits for its end.
 func (w *world) outcome(ctx context.Context, n int64) (*transport.Status, error) {
 	if w.callers != CallersWait {
 		return w.caller.Run(ctx, checkout, input(n))
@@ -421,8 +421,8 @@ func (w *world) outcome(ctx context.Context, n int64) (*transport.Status, error)
 	return w.caller.Wait(ctx, status.ID)
 }
 
-// TempDir makes the directory for a run's files below dir ("": the system's
-// temporary directory) and returns how to remove it.
+// TempDir makes a directory for a run's files below dir ("" is the system's temporary directory)
+// and returns a function that removes it.
 func TempDir(dir string) (path string, remove func(), err error) {
 	path, err = os.MkdirTemp(dir, "amends-bench-")
 	return path, func() { _ = os.RemoveAll(path) }, err

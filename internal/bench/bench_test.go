@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/internal/bench"
 )
 
-// The benchmark runs, whatever its callers do, and its sagas end as they should. (How few
-// fsyncs they share is TestSharedFsyncs, in the laboratory.)
+// The benchmark runs with every kind of caller, and its sagas end as they should.
+// (TestSharedFsyncs, in the laboratory, checks the number of fsyncs.)
 func TestRun(t *testing.T) {
 	for callers, mix := range mixes {
 		t.Run(string(callers), func(t *testing.T) {
@@ -17,12 +17,12 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// mixes are the ways of callers, each with what becomes of its sagas.
+// mixes has each kind of caller, combined with a mix.
 var mixes = map[bench.Callers]bench.Mix{
 	bench.CallersRun: bench.AllWell, bench.CallersWait: bench.Compensating, bench.CallersListen: bench.Compensating,
 }
 
-// run measures, and looks whether the figures can be.
+// run measures, and checks that the figures are plausible.
 func run(t *testing.T, o bench.Options) bench.Figures {
 	t.Helper()
 	f, err := bench.Run(t.Context(), o)

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// order is the input, about 200 bytes as JSON; done is each answer, about 100.
+// order is the input, about 200 bytes of JSON; done is each answer, about 100.
 type order struct {
 	OrderID  int64  `json:"order_id"`
 	Customer string `json:"customer"`
@@ -42,7 +42,7 @@ var (
 	ship    = contract.NewCommand[order, done]("shipping", "create-shipment")
 	confirm = contract.NewCommand[order, done]("order", "confirm-order")
 
-	// With a hundred thousand in flight a step waits longer than the usual half minute.
+	// With a hundred thousand in flight, a step takes longer than the default of 30 seconds.
 	late = saga.Timeout(10 * time.Minute)
 
 	checkout = saga.MustDefine[order]("checkout",
@@ -52,7 +52,7 @@ var (
 		saga.Retriable("confirm-order", saga.Do(confirm, late)))
 )
 
-// services are the four participants; their handlers do nothing.
+// services returns the four participants; their handlers do nothing.
 func services(mix Mix, quiet *slog.Logger) []*participant.Participant[*participant.MemoryTx] {
 	named := map[string]*participant.Participant[*participant.MemoryTx]{}
 	var all []*participant.Participant[*participant.MemoryTx]

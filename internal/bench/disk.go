@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// fsyncs is how many writes fsyncTime looks at.
+// fsyncs is the number of writes that fsyncTime measures.
 const fsyncs = 64
 
-// fsyncTime is how long the disk under dir takes for a page that is written and
-// fsynced, most often: the median.
+// fsyncTime returns the median time to write and fsync a page on the disk of dir.
 func fsyncTime(dir string) (median time.Duration, err error) {
 	f, err := os.Create(filepath.Join(dir, "fsync"))
 	if err != nil {

@@ -42,7 +42,7 @@ func HandWritten(ctx context.Context, o Options) (y Baseline, err error) {
 		return y, fmt.Errorf("hand-written saga: %w", err)
 	}
 	defer func() { err = errors.Join(err, router.Close()) }()
-	go func() { _ = router.Run(ctx) }() // its end is Close's to report
+	go func() { _ = router.Run(ctx) }() // Close reports its end
 	<-router.Running()
 	callers, err := h.connect()
 	if err != nil {
@@ -67,9 +67,9 @@ var (
 	handPending = []byte("owed")
 )
 
-// handState is what is kept of a saga.
+// handState is the stored state of a saga.
 type handState struct {
-	Next  int             `json:"next"` // the leg that is under way
+	Next  int             `json:"next"` // the leg in progress
 	Input json.RawMessage `json:"input"`
 }
 
@@ -112,7 +112,7 @@ func (h *handWritten) open(inFlight int) (*message.Router, error) {
 	return router, h.serve(nc, "hand")
 }
 
-// ends are a subscriber and a publisher on a connection of their own.
+// ends returns a subscriber and a publisher on a new connection.
 func (h *handWritten) ends(group string, inFlight int) (message.Subscriber, message.Publisher, error) {
 	nc, err := h.connect()
 	if err != nil {
@@ -142,17 +142,17 @@ func (h *handWritten) serviceHandler(m *message.Message) ([]*message.Message, er
 	return []*message.Message{handMessage(m.Metadata.Get("saga"), at, h.script.legs[at].answer)}, nil
 }
 
-// begin keeps a new saga and sends its first command.
+// begin stores a new saga and sends its first command.
 func (h *handWritten) begin(round string) error {
 	return h.move(round, "", func(*handState) int { return 0 })
 }
 
-// answered moves a saga on.
+// answered handles the answer to a saga's command.
 func (h *handWritten) answered(m *message.Message) error {
 	return h.move(m.Metadata.Get("saga"), m.UUID, func(s *handState) int { return s.Next + 1 })
 }
 
-// move commits a saga's next leg with what it owes, then sends that.
+// move commits a saga's next leg with its outgoing messages, then sends them.
 func (h *handWritten) move(round, seen string, next func(*handState) int) error {
 	at, again := 0, false
 	err := h.db.Update(func(tx *bolt.Tx) error {

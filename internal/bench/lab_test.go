@@ -9,8 +9,9 @@ import (
 	"github.com/amends-dev/amends/internal/bench"
 )
 
-// TestSharedFsyncs: with hundreds of sagas in flight group commit shares fsyncs. Five to
-// seven transitions a saga, two fsyncs a transaction: without sharing ten or more.
+// TestSharedFsyncs: with hundreds of sagas in flight, group commit shares fsyncs. A saga has five
+// to seven transitions, and a transaction two fsyncs: without sharing there would be ten or more
+// per saga.
 func TestSharedFsyncs(t *testing.T) {
 	for callers, mix := range mixes {
 		t.Run(string(callers), func(t *testing.T) {

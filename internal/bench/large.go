@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// LargeOptions are of a measurement beside a full store.
+// LargeOptions configure a measurement with a full store.
 type LargeOptions struct {
-	Open, Ended int           // sagas that the store holds: waiting on a timer, and kept after their end
-	InFlight    int           // sagas under way at the same time when throughput is measured
-	For         time.Duration // how long each figure is measured
-	Dir         string        // where the files go; emptied by the caller
+	Open, Ended int           // sagas in the store: waiting for a timer, and retained after their end
+	InFlight    int           // sagas in progress when throughput is measured
+	For         time.Duration // duration of each measurement
+	Dir         string        // for the files; the caller removes them
 	Store       string        // name of the store's file within a data directory
-	Progress    io.Writer     // what is being done, once a second; nil: nobody looks
-	// Serve makes the command that runs a coordinator on a data directory until it
-	// is interrupted, keeps ended sagas for the given time, and says in the file
-	// ready where it is reached, as JSON.
+	Progress    io.Writer     // progress, once a second; nil: none
+	// Serve returns the command that runs a coordinator on a data directory until it is
+	// interrupted. It retains ended sagas for the given time, and writes its addresses to the file
+	// ready, as JSON.
 	Serve func(dir, ready string, retention time.Duration) *exec.Cmd
 }
 
-// LargeFigures are what a full store costs, beside an empty one in the same run.
+// LargeFigures compare a full store with an empty one in the same run.
 type LargeFigures struct {
 	Open      int   `json:"open"`
 	Ended     int   `json:"ended"`
@@ -33,19 +33,18 @@ type LargeFigures struct {
 	// FillSeconds is how long it took to fill the store.
 	FillSeconds float64 `json:"fill_seconds"`
 
-	// From the start of the process until it takes work, with nothing of the store
-	// in the system's cache; and its resident memory then. Anonymous memory is what
-	// the process has for itself, the rest are pages of files, which the system
-	// takes back when it needs them.
+	// From the start of the process until it accepts work, with nothing of the store in the page
+	// cache; and its resident memory then. Anonymous memory belongs to the process alone; the rest
+	// are pages of files, which the system can reclaim.
 	ReadySeconds      float64 `json:"ready_seconds"`
 	EmptyReadySeconds float64 `json:"empty_ready_seconds"`
 	RSSBytes          int64   `json:"rss_bytes"`
 	RSSAnonBytes      int64   `json:"rss_anon_bytes"`
-	LoadedRSSBytes    int64   `json:"loaded_rss_bytes"` // after throughput was measured
+	LoadedRSSBytes    int64   `json:"loaded_rss_bytes"` // after the throughput measurement
 	LoadedAnonBytes   int64   `json:"loaded_rss_anon_bytes"`
 
-	// New sagas on the full and on the empty store, in slices that take turns, and
-	// the processor time of the coordinators' processes.
+	// New sagas on the full and on the empty store, measured in alternating slices, and the CPU
+	// time of the coordinators' processes.
 	SagasPerSecond      float64 `json:"sagas_per_second"`
 	EmptySagasPerSecond float64 `json:"empty_sagas_per_second"`
 	ThroughputRatio     float64 `json:"throughput_ratio"`
@@ -54,13 +53,13 @@ type LargeFigures struct {
 
 	Lists []ListFigures `json:"lists"`
 
-	Expiry *ExpiryFigures `json:"expiry,omitempty"` // nil: there was nothing to forget
+	Expiry *ExpiryFigures `json:"expiry,omitempty"` // nil if nothing expired
 }
 
-// ExpiryFigures compare new sagas, at a rate below what the system can carry,
-// while the store forgets and while it does not.
+// ExpiryFigures compare new sagas, at a rate below the system's capacity, while retention removes
+// sagas and while it does not.
 type ExpiryFigures struct {
-	Rate             float64 `json:"rate"` // sagas started in a second
+	Rate             float64 `json:"rate"` // sagas started per second
 	QuietP50Ms       float64 `json:"quiet_p50_ms"`
 	QuietP99Ms       float64 `json:"quiet_p99_ms"`
 	P50Ms            float64 `json:"p50_ms"`
@@ -68,15 +67,14 @@ type ExpiryFigures struct {
 	ExpiredPerSecond float64 `json:"expired_per_second"`
 }
 
-// quietRetention keeps everything that was filled in; half of what has ended
-// is older than shortRetention.
+// quietRetention retains all sagas of the filled store; half of the ended ones are older than
+// shortRetention.
 const (
 	quietRetention = 2 * filledPeriod
 	shortRetention = filledPeriod / 2
 )
 
-// Large fills a store and measures a coordinator on it, and another one on an
-// empty store beside it.
+// Large fills a store and measures a coordinator on it, and another one on an empty store.
 func Large(ctx context.Context, o LargeOptions) (figures LargeFigures, err error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -100,7 +98,7 @@ func Large(ctx context.Context, o LargeOptions) (figures LargeFigures, err error
 	return l.figures, nil
 }
 
-// large is a measurement under way.
+// large is a measurement in progress.
 type large struct {
 	LargeOptions
 	figures     LargeFigures
@@ -165,7 +163,7 @@ func (l *large) crews(ctx context.Context) error {
 	return nil
 }
 
-// turns is how often the two stores take turns when they are compared.
+// turns is how often the two stores alternate in a comparison.
 const turns = 4
 
 func (l *large) throughput(ctx context.Context) error {
@@ -184,7 +182,7 @@ func (l *large) throughput(ctx context.Context) error {
 				return fmt.Errorf("the %s store: %w", p.name, err)
 			}
 			l.say("%s store: %.0f sagas/s", p.name, float64(ended)/took.Seconds())
-			if turn == 0 { // warming up
+			if turn == 0 { // warm-up
 				continue
 			}
 			s := sums[p]
@@ -204,7 +202,7 @@ func (l *large) throughput(ctx context.Context) error {
 	return nil
 }
 
-// order is which store goes first: each as often as the other.
+// order returns which store goes first; each does equally often.
 func (l *large) order(turn int) []*process {
 	if turn%2 == 0 {
 		return []*process{l.full, l.empty}

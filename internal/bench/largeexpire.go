@@ -9,21 +9,17 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// strollAt is the part of the throughput at which sagas are started when
-// latencies are compared.
+// strollAt is the fraction of the throughput at which sagas are started to compare latencies.
 const strollAt = 0.25
 
-// expiryBegins is how long a coordinator may take until it forgets the first saga:
-// it looks every ten seconds.
+// expiryBegins limits the time until retention removes the first saga: it checks every ten seconds.
 const expiryBegins = 30 * time.Second
 
-// expiryRounds is how often the two take turns: what else the machine does then falls on
-// both.
+// expiryRounds is how often the two alternate, so that other load on the machine affects both.
 const expiryRounds = 3
 
-// expire compares the latency of new sagas while nothing is forgotten with that
-// while what has ended long ago is. Each measurement has a coordinator that has just
-// been started, and they take turns.
+// expire compares the latency of new sagas with and without retention removing old ones. Each
+// measurement has a freshly started coordinator, and the two alternate.
 func (l *large) expire(ctx context.Context) (err error) {
 	if l.Ended == 0 {
 		return nil
@@ -67,7 +63,7 @@ func (l *large) expire(ctx context.Context) (err error) {
 	return nil
 }
 
-// restart starts the coordinator on the full store again, and lets it run warm.
+// restart restarts the coordinator on the full store and warms it up.
 func (l *large) restart(ctx context.Context, retention time.Duration) (err error) {
 	stopped := l.full
 	l.full = nil
@@ -83,8 +79,7 @@ func (l *large) restart(ctx context.Context, retention time.Duration) (err error
 	return err
 }
 
-// firstForgotten waits until retention has begun, and returns how many ended sagas are
-// kept then.
+// firstForgotten waits until retention has begun, and returns how many ended sagas are left.
 func (l *large) firstForgotten(ctx context.Context) (kept int, err error) {
 	first, err := l.kept(ctx)
 	if err != nil {
@@ -101,7 +96,7 @@ func (l *large) firstForgotten(ctx context.Context) (kept int, err error) {
 	return kept, nil
 }
 
-// kept is how many sagas the full store holds that have ended.
+// kept returns how many ended sagas the full store holds.
 func (l *large) kept(ctx context.Context) (int, error) {
 	reply, err := l.full.api.Count(ctx, connect.NewRequest(&apiv1.CountRequest{}))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ListFigures are the first page of a list.
+// ListFigures measure the first page of a list.
 type ListFigures struct {
 	Filter  string  `json:"filter"`
 	Sagas   int     `json:"sagas"` // in the page
@@ -20,11 +20,11 @@ type ListFigures struct {
 	MaxMs   float64 `json:"max_ms"`
 }
 
-// listRepeats is how often each page is asked for.
+// listRepeats is how often each page is requested.
 const listRepeats = 21
 
-// list asks for the first page of every filter that the API offers: one
-// that all sagas match, one that few match, and one that none matches.
+// list requests the first page for every filter of the API: with a value that all sagas match, one
+// that few match, and one that none matches.
 func (l *large) list(ctx context.Context) error {
 	newest, err := l.full.workload.caller.List(ctx, transport.ListQuery{Limit: 1})
 	if err != nil {

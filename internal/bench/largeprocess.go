@@ -16,17 +16,16 @@ import (
 )
 
 const (
-	// readyWithin bounds the start of a coordinator, restWithin its end.
+	// readyWithin limits the start of a coordinator, restWithin its stop.
 	readyWithin = 5 * time.Minute
 	restWithin  = time.Minute
 )
 
-// process is a coordinator in a process of its own, with its participants and
-// callers, which are in this one.
+// process is a coordinator in its own process, with its participants and callers in this one.
 type process struct {
 	name       string
 	command    *exec.Cmd
-	log        *bytes.Buffer // what it said on stderr; read it when the process has ended
+	log        *bytes.Buffer // its stderr; read it only after the process has ended
 	ended      chan error
 	readyAfter time.Duration
 	address    string // of its bus
@@ -34,10 +33,10 @@ type process struct {
 	workload   *workload
 }
 
-// memory is resident memory, in bytes; zeros where the system does not tell.
+// memory is resident memory in bytes; zero where the system does not report it.
 type memory struct{ rss, anon int64 }
 
-// serve starts a coordinator and waits until it takes work.
+// serve starts a coordinator and waits until it accepts work.
 func (l *large) serve(ctx context.Context, name string, retention time.Duration) (*process, error) {
 	dir, ready := filepath.Join(l.Dir, name), filepath.Join(l.Dir, name+".ready")
 	_ = os.Remove(ready)
@@ -74,7 +73,7 @@ func (l *large) serve(ctx context.Context, name string, retention time.Duration)
 	}
 }
 
-// stop ends the process in order, and its participants before it.
+// stop stops the participants, then the process cleanly.
 func (p *process) stop() error {
 	var errs []error
 	if p.workload != nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// ends are the sagas whose callers listen for the announcement of their end.
+// ends holds the sagas whose callers listen for the announcement of their end.
 type ends struct {
 	mu      sync.Mutex
-	waiting map[string]chan contract.Phase // by saga; one phase is put into it
+	waiting map[string]chan contract.Phase // by saga; each channel gets one phase
 }
 
-// listen hears every announcement.
+// listen subscribes to all announcements.
 func (w *world) listen(server *embedded.Server) error {
 	nc, err := nats.Connect(server.ClientURL(), carrierOptions(server, w.inside)...)
 	if err != nil {
@@ -33,7 +33,7 @@ func (w *world) listen(server *embedded.Server) error {
 	if err != nil {
 		return err
 	}
-	return heard.SetPendingLimits(-1, -1) // none may be missed, there is no second one
+	return heard.SetPendingLimits(-1, -1) // none may be dropped, because it is sent only once
 }
 
 func (e *ends) announced(m *nats.Msg) {
@@ -50,7 +50,7 @@ func (e *ends) announced(m *nats.Msg) {
 	}
 }
 
-// of registers a saga that is about to be started.
+// of registers a saga that is about to start.
 func (e *ends) of(id string) <-chan contract.Phase {
 	end := make(chan contract.Phase, 1)
 	e.mu.Lock()
@@ -59,7 +59,7 @@ func (e *ends) of(id string) <-chan contract.Phase {
 	return end
 }
 
-// heard starts a saga and listens for its end.
+// heard starts a saga and waits for the announcement of its end.
 func (w *world) heard(ctx context.Context, n int64, want contract.Phase) error {
 	id := uuid.Must(uuid.NewV7()).String()
 	end := w.ends.of(id)

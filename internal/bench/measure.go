@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// resources are what the process has used so far.
+// resources is what the process has used so far.
 type resources struct {
 	cpu         time.Duration
 	allocations uint64
@@ -27,7 +27,7 @@ func usage() resources {
 	}
 }
 
-// recorder keeps how long each saga took.
+// recorder records how long each saga took.
 type recorder struct {
 	mu    sync.Mutex
 	times []time.Duration
@@ -41,7 +41,7 @@ func (r *recorder) add(d time.Duration) {
 	r.mu.Unlock()
 }
 
-// quantile is in milliseconds.
+// quantile returns a quantile in milliseconds.
 func (r *recorder) quantile(q float64) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryOf is the resident memory of a process.
+// memoryOf returns the resident memory of a process.
 func memoryOf(pid int) (m memory) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -39,14 +39,14 @@ func memoryOf(pid int) (m memory) {
 // Linux.
 const ticksPerSecond = 100
 
-// cpuOf is the processor time that a process has used.
+// cpuOf returns the CPU time of a process.
 func cpuOf(pid int) time.Duration {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	// Behind the name, which may hold anything: state is the first field, user and
-	// system time are the 12th and 13th.
+	// The fields follow the name, which may contain anything: state is the first, user and system
+	// time are the 12th and 13th.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) < 13 {
 		return 0
@@ -56,8 +56,7 @@ func cpuOf(pid int) time.Duration {
 	return time.Duration(user+system) * time.Second / ticksPerSecond
 }
 
-// forgetCached drops a file from the system's cache, so that whoever opens it next
-// reads it from the disk.
+// forgetCached drops a file from the page cache, so that the next reader reads it from the disk.
 func forgetCached(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

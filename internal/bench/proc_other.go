@@ -4,7 +4,7 @@ package bench
 
 import "time"
 
-// What only Linux tells.
+// Available only on Linux.
 
 func memoryOf(int) memory       { return memory{} }
 func cpuOf(int) time.Duration   { return 0 }

@@ -52,11 +52,11 @@ func (c *workload) dial(ctx context.Context, address, name string) (*natsbus.Bus
 	return bus, nil
 }
 
-// leave ends participants and callers.
+// leave stops participants and callers.
 func (c *workload) leave() error { return c.close() }
 
-// closedLoop keeps n sagas under way for a while, and returns how many ended in how
-// long. It returns when the last one has ended.
+// closedLoop keeps n sagas in progress for a while, waits for the last one to end, and returns how
+// many ended in how long.
 func (c *workload) closedLoop(ctx context.Context, n int, d time.Duration) (ended int, took time.Duration, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -78,8 +78,8 @@ func (c *workload) closedLoop(ctx context.Context, n int, d time.Duration) (ende
 	return int(count.Load()), time.Since(began), context.Cause(ctx)
 }
 
-// constantRate starts sagas at a steady rate for a while, whatever becomes of them, and
-// records how long each took.
+// constantRate starts sagas at a constant rate for a while, without waiting for them, and records
+// how long each took.
 func (c *workload) constantRate(ctx context.Context, rate float64, d time.Duration) (*recorder, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

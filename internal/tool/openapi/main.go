@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// output is the name of the document below the plugin's directory.
+// output is the name of the document in the plugin's directory.
 const output = "openapi.yaml"
 
 func main() {

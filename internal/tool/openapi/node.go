@@ -11,7 +11,7 @@ type node yaml.Node
 
 func mapping() *node { return &node{Kind: yaml.MappingNode} }
 
-// put adds a key to a mapping, unless the value is an empty text.
+// put adds a key to a mapping, unless the value is an empty string.
 func (n *node) put(key string, value *node) *node {
 	if value.Kind == yaml.ScalarNode && value.Value == "" {
 		return n
@@ -44,10 +44,10 @@ func sequence(items ...*node) *node {
 	return n
 }
 
-// reference is where a schema stands.
+// reference returns a reference to a schema.
 func reference(name string) *node { return mapping().put("$ref", text("#/components/schemas/"+name)) }
 
-// prose is a comment as text: one space where a line ended.
+// prose returns a comment as text, with its lines joined by spaces.
 func prose[T ~string](comment T) string {
 	var lines []string
 	for line := range strings.Lines(string(comment)) {

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// schemas are the messages that are reached from the service.
+// schemas holds the messages that the service uses.
 type schemas struct {
 	known *node
 	seen  map[string]bool
@@ -62,7 +62,7 @@ func content(media string, m *protogen.Message) *node {
 	return mapping().put(media, mapping().put("schema", reference(string(m.Desc.Name()))))
 }
 
-// message describes a message and those that it holds.
+// message describes a message and the messages in its fields.
 func (d *schemas) message(m *protogen.Message) error {
 	name := string(m.Desc.Name())
 	if d.seen[name] {
@@ -110,7 +110,7 @@ func (d *schemas) single(f *protogen.Field) (*node, error) {
 		return typed("integer", "int32")
 	case protoreflect.DoubleKind:
 		return typed("number", "double")
-	case protoreflect.Int64Kind, protoreflect.Uint64Kind: // JSON's numbers do not hold them; both are read
+	case protoreflect.Int64Kind, protoreflect.Uint64Kind: // too large for JSON numbers; both forms are accepted
 		return mapping().put("type", sequence(text("string"), text("integer"))).put("format", text(f.Desc.Kind().String())), nil
 	case protoreflect.MessageKind:
 		switch f.Message.Desc.FullName() {
@@ -124,7 +124,7 @@ func (d *schemas) single(f *protogen.Field) (*node, error) {
 	return nil, fmt.Errorf("%s: %s is not described yet", f.Desc.FullName(), f.Desc.Kind())
 }
 
-// extras describes errors and what their details hold.
+// extras describes errors and their details.
 func (d *schemas) extras(f *protogen.File) error {
 	for _, m := range f.Messages {
 		if m.Desc.Name() == "Refusal" {

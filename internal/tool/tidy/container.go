@@ -10,13 +10,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// composition is the name of a file that Compose reads.
+// composition is the name of the Compose file.
 var composition = regexp.MustCompile(`^(?:docker-)?compose.*\.ya?ml$`)
 
-// numbered is a user who is not root, and not a name, which an image explains.
+// numbered matches a numeric user that is not root. The meaning of a name depends on the image.
 var numbered = regexp.MustCompile(`^[1-9][0-9]*:[0-9]+$`)
 
-// container is what a service of a composition says about its rights.
+// container holds the security settings of a service in a Compose file.
 type container struct {
 	User       string
 	ReadOnly   bool `yaml:"read_only"`
@@ -27,7 +27,7 @@ type container struct {
 	Ports      []string
 }
 
-// Containers reports services in containers that may do more than they have to.
+// Containers reports containers with more privileges than they need.
 func Containers(t *Tree) []Finding {
 	var found []Finding
 	for _, text := range t.Texts {

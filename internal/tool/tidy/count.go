@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// counted is a number before a word in the plural, which reads wrong where it is 1.
+// counted matches a number before a plural, which is wrong if the number is 1.
 var counted = regexp.MustCompile(`%(?:d|v|\.0f) (?:[a-z]+ ){0,2}?(sagas|steps|bytes|characters|events|commands|answers|messages|deliveries|changes|letters|definitions|` +
 	`files|inputs|runs|commits|copies|rows|entries|ids|branches|nodes|times|lines|attempts|records|orders|tokens|problems|participants|updates|violations|streams|words|numbers|requests|fields|keys|parts|results|elements)\b`)
 
-// bound stands before a number that is a limit, which is more than 1. A number that is
-// told with its limit behind it is beyond it, and is more than 1 as well.
+// bound matches text before a number that is a limit and therefore more than 1, or that exceeds a
+// limit given after it.
 var bound = regexp.MustCompile(`(?:at most|up to|more than|longer than|beyond|1 to|the first|instead of) $`)
 
-// alwaysMany are files whose counts are never 1, each with why.
+// alwaysMany lists files whose counts are never 1, with the reason.
 var alwaysMany = map[string]string{
 	"contract/name.go":                     "beyond the bound of a name, which is told behind it",
 	"saga/mapping.go":                      "beyond a limit, which the fix names",
@@ -49,7 +49,7 @@ func Counts(t *Tree) []Finding {
 			}
 			for _, at := range counted.FindAllStringIndex(text, -1) {
 				after := text[at[1]:]
-				if !bound.MatchString(text[:at[0]]) && !strings.Contains(after, "at most ") && !strings.HasPrefix(after, "/") { // sagas/s are no count
+				if !bound.MatchString(text[:at[0]]) && !strings.Contains(after, "at most ") && !strings.HasPrefix(after, "/") { // sagas/s is no count
 					found = append(found, Finding{t.Line(lit.Pos()), strconv.Quote(text[at[0]:at[1]]) + " reads wrong for 1", "use plural.Of and %s"})
 				}
 			}

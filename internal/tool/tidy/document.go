@@ -31,8 +31,8 @@ func generatedOnly(t *Tree, pkg string) bool {
 	return !slices.ContainsFunc(t.Go, func(f *GoFile) bool { return f.Package() == pkg && !f.Test && !f.Generated })
 }
 
-// ordinary are methods whose meaning is fixed by an interface of the standard
-// library, so that a comment could only repeat it.
+// ordinary lists methods of standard interfaces, whose comments could only repeat the standard
+// library.
 var ordinary = []string{"Error", "Unwrap", "Is", "As", "String", "Len", "Less", "Swap", "Push", "Pop", "Read", "Write", "Close", "ServeHTTP", "LogValue"}
 
 // ExportedNames reports exported names without a comment. In a group, a comment
@@ -117,11 +117,11 @@ func receiver(d *ast.FuncDecl) string {
 	}
 }
 
-// Map is the document in which every package has its line.
+// Map is the document that has a line for every package.
 const Map = "ARCHITECTURE.md"
 
-// OnTheMap reports packages that ARCHITECTURE.md does not name, and names there
-// that are no packages.
+// OnTheMap reports packages that ARCHITECTURE.md does not list, and entries there that are not
+// packages.
 func OnTheMap(t *Tree) []Finding {
 	text := t.Text(Map)
 	if text == nil {
@@ -148,11 +148,11 @@ func OnTheMap(t *Tree) []Finding {
 	return found
 }
 
-// row is a line of the table of packages.
+// row matches a line of the table of packages.
 var row = regexp.MustCompile("(?m)^\\| `([a-z0-9/-]+)` \\|")
 
-// place is what stands on the map for a package: itself, or the example or
-// package that it is a private part of.
+// place returns the entry of a package: its own, or that of the example or package to which it is
+// private.
 func place(pkg string) string {
 	if owner, _, private := strings.Cut(pkg, "/internal/"); private {
 		return owner

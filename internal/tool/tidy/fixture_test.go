@@ -6,15 +6,15 @@ import (
 	"testing/fstest"
 )
 
-// fixture is a small repository and what a rule says about it; want "" means
-// that the rule is content.
+// fixture is a small repository and a finding that a rule reports for it; want "" means no
+// findings.
 type fixture struct {
 	rule, name string
 	files      fstest.MapFS
 	want       string
 }
 
-// files makes a repository of path and content, one after the other.
+// files makes a repository from alternating paths and contents.
 func files(pairs ...string) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -185,7 +185,7 @@ var fixtures = []fixture{
 	{"containers", "unreadable", files("docker-compose.yml", "services: [\n"), "cannot be read"},
 }
 
-// confined is a composition of one service that may do nothing but its work.
+// confined is a Compose file with a service that has only the privileges that it needs.
 const confined = `services:
   a: &a {user: "1:1", read_only: true, cap_drop: [ALL], security_opt: ["no-new-privileges:true"], ports: ["127.0.0.1:80:80"]}
 `

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// multipart are the methods of a request that read a multipart form, which goes to files of
-// the temporary directory, as long as somebody sends.
+// multipart lists the methods of a request that read a multipart form, which would write unlimited
+// data to temporary files.
 var multipart = []string{"FormValue", "PostFormValue", "FormFile", "ParseMultipartForm", "MultipartReader"}
 
 // NoMultipart reports code that reads multipart forms (I10).

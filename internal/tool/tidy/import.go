@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// Closure says what a package may bring into its users' programs.
+// Closure limits what a package may bring into its users' programs.
 type Closure struct {
 	Package string
-	// Allowed are import path prefixes; nil: everything that is not Denied.
+	// Allowed lists import path prefixes; nil allows everything that is not Denied.
 	Allowed []string
-	// Denied are import path prefixes.
+	// Denied lists import path prefixes.
 	Denied []string
 }
 
-// Check compares the packages that are compiled into a user's program with what
-// is allowed.
+// Check compares the packages that a user's program compiles with the allowed ones.
 func (c Closure) Check(imports []string) []Finding {
 	const fix = "move what needs it into a package of its own that only those who want it import (go list -deps shows the way in)"
 	var found []Finding
@@ -38,8 +37,8 @@ func under(imported string, prefixes []string) bool {
 	})
 }
 
-// ImportsOf lists every package outside of the standard library that pkg brings
-// with it, itself excluded. root is the repository.
+// ImportsOf lists all packages outside the standard library that pkg depends on. root is the
+// repository.
 func ImportsOf(ctx context.Context, root, pkg string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./"+pkg)
 	cmd.Dir = root

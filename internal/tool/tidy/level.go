@@ -14,7 +14,7 @@ var levels = map[string]int{
 	"contract":     0,
 	"proto":        0,
 
-	"internal/crashpoint": 0, // empty unless its build tag is given
+	"internal/crashpoint": 0, // empty functions, except with its build tag
 	"internal/loglimit":   0,
 	"internal/quota":      0,
 	"internal/masked":     0,
@@ -119,7 +119,7 @@ func Levels(t *Tree) []Finding {
 	return found
 }
 
-// upward says what is wrong with one import, "" when nothing is.
+// upward returns what is wrong with an import; "" if nothing is.
 func upward(f *GoFile, from int, area, target string) string {
 	to, toArea, known := level(target)
 	program := toArea == "cmd" || toArea == "examples" || toArea == "test"
@@ -134,8 +134,8 @@ func upward(f *GoFile, from int, area, target string) string {
 	return fmt.Sprintf("package %s (level %d) imports %s (level %d): arrows point strictly downward", f.Package(), from, target, to)
 }
 
-// Outside reports what examples import and strangers cannot: a folder below this module's
-// path sees packages named internal, a copy of it does not.
+// Outside reports imports of examples that users outside the repository do not have. A folder below
+// this module's path may import internal packages; a copy of it may not.
 func Outside(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {

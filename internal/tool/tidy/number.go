@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// doors are the packages that read what participants, callers and operators write.
+// doors lists the packages that parse input of participants, callers and operators.
 var doors = []string{"contract", "transport", "outbox", "participant", "client", "coordinator", "internal/api", "internal/access"}
 
-// looseNumbers are the functions that read more than one spelling of a number.
+// looseNumbers lists functions that accept more than one spelling of a number.
 var looseNumbers = map[string][]string{
 	"strconv": {"Atoi", "ParseInt", "ParseUint"},
 	"fmt":     {"Sscan", "Sscanf", "Sscanln", "Fscan", "Fscanf", "Fscanln"},
 }
 
-// ownNumbers are files at the doors that read numbers of others than those, each with whose.
+// ownNumbers lists files in those packages that parse numbers from other sources, with the source.
 var ownNumbers = map[string]string{
 	"contract/birth.go":                         "a birth, which is compared with its spelling",
 	"coordinator/internal/projection/feed.go":   "a position of its own, which is compared with its spelling",
@@ -25,7 +25,7 @@ var ownNumbers = map[string]string{
 	"transport/natsbus/internal/strict/conn.go": "the server's protocol",
 }
 
-// Numbers reports numbers on the wire that are read in more than one spelling.
+// Numbers reports code that accepts several spellings of a number on the wire.
 func Numbers(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {

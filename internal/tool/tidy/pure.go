@@ -27,16 +27,15 @@ func pure(f *GoFile) bool {
 	return false
 }
 
-// impureCalls are the functions that read the clock or wait for it.
+// impureCalls lists functions that read the clock or wait for it.
 var impureCalls = map[string][]string{
 	"time": {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"},
 }
 
-// impureImports are packages that bring in randomness or I/O.
+// impureImports lists packages for randomness or I/O.
 var impureImports = []string{"math/rand", "math/rand/v2", "crypto/rand", "os", "net", "net/http", "io/fs", "log", "log/slog", "os/signal"}
 
-// Purity reports what the core must not do: read the clock, roll rng, do I/O,
-// start goroutines.
+// Purity reports impure code in the core: reading the clock, randomness, I/O, starting goroutines.
 func Purity(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -72,9 +71,8 @@ func impure(n ast.Node) string {
 	return ""
 }
 
-// NoSleeps reports tests that wait by sleeping. A sleep between two looks of a
-// polling loop is not one of them, and in a bubble of testing/synctest time is
-// virtual and sleeping is exact.
+// NoSleeps reports tests that wait by sleeping. It allows a sleep in a polling loop, and in a
+// testing/synctest bubble, where time is virtual and sleeping is exact.
 func NoSleeps(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -97,9 +95,9 @@ func NoSleeps(t *Tree) []Finding {
 	return found
 }
 
-// NoDurations reports tests that ask how long something took: on a busy machine everything
-// takes long. In a bubble of testing/synctest time is virtual, and the laboratories, which
-// are behind the build tag lab, may measure.
+// NoDurations reports tests that assert how long something took, because everything can be slow on
+// a busy machine. It allows testing/synctest bubbles, where time is virtual, and laboratories
+// (build tag lab), which may measure.
 func NoDurations(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -119,7 +117,7 @@ func NoDurations(t *Tree) []Finding {
 	return found
 }
 
-// laboratory reports whether a file is behind the build tag lab.
+// laboratory reports whether a file has the build tag lab.
 func laboratory(f *GoFile) bool {
 	first, _, _ := strings.Cut(string(f.Source), "\n")
 	expr, err := constraint.Parse(first)

@@ -6,19 +6,18 @@ import (
 	"strings"
 )
 
-// Sizes bounds functions and files. Tests, the suites that are tests of other
-// packages (storetest and the like), and generated files do not count.
+// Sizes limits functions and files. It ignores tests, packages of tests for other packages (such as
+// storetest), and generated files.
 type Sizes struct {
 	Function int // longest function allowed, in lines
-	Usual    int // what a function should stay within
-	Longer   int // how many functions are longer than Usual: a ratchet
+	Usual    int // length that a function should not exceed
+	Longer   int // number of functions longer than Usual; may only shrink
 	File     int // longest file allowed, in lines
-	// Files are the exceptions, with their reasons. The list only shrinks.
+	// Files lists the exceptions with their reasons. It may only shrink.
 	Files map[string]string
 }
 
-// Check reports functions and files beyond the bounds, and bounds that are
-// looser than the code needs.
+// Check reports functions and files beyond the limits, and limits that are looser than necessary.
 func (s Sizes) Check(t *Tree) []Finding {
 	var found, longer []Finding
 	for _, f := range t.Go {

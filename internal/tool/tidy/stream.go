@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// standardStreams are the ways past internal/terminal to stdout and stderr.
+// standardStreams lists ways to write to stdout and stderr without internal/terminal.
 var standardStreams = map[string][]string{
 	"os":  {"Stdout", "Stderr"},
 	"fmt": {"Print", "Printf", "Println"},
 	"log": {"Print", "Printf", "Println", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"},
 }
 
-// ownStreams are the packages that may use them: programs, which pass them on, and tools of
-// the repository itself.
+// ownStreams lists packages that may use them: programs, which pass the streams on, and tools of
+// this repository.
 var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/openapi"}
 
-// wholeLines are the files of the command line that write text with lines of its own, each
-// with whose: nobody else's words stand in it, or they are in JSON or quoted.
+// wholeLines lists files of the command line that write text with line breaks, with the reason why
+// that is safe: it contains no text of others, or only as JSON or quoted.
 var wholeLines = map[string]string{
 	"internal/cli/cli.go":            "the parser's help, and what libraries log",
 	"internal/cli/serve.go":          "the log: a line each, values quoted",
@@ -31,9 +31,9 @@ var wholeLines = map[string]string{
 	"internal/cli/simulate.go":       "the history of a simulation, which made all of it",
 }
 
-// Streams reports what writes to stdout or stderr past internal/terminal, which keeps others'
-// characters from the terminal; and in the command line, formats that are no constants and
-// whole lines where nobody said whose they are.
+// Streams reports code that writes to stdout or stderr without internal/terminal, which escapes
+// control characters in text of others; and, in the command line, formats that are not constants
+// and whole lines in files that wholeLines does not list.
 func Streams(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -74,7 +74,7 @@ func pastTerminal(n ast.Node) string {
 	return ""
 }
 
-// looseFormat says what is wrong with a call of a stream's Printf.
+// looseFormat returns what is wrong with a call of a stream's Printf.
 func looseFormat(call *ast.CallExpr) string {
 	if method(call) != "Printf" || len(call.Args) == 0 {
 		return ""
@@ -85,7 +85,7 @@ func looseFormat(call *ast.CallExpr) string {
 	return "a format is made up as it goes"
 }
 
-// method is the name of what is called on something; "": it is no method.
+// method returns the name of the called method; "" if it is no method.
 func method(call *ast.CallExpr) string {
 	if s, ok := call.Fun.(*ast.SelectorExpr); ok {
 		return s.Sel.Name

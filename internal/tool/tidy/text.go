@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// at is "file:line" of the i-th line, counted from 0.
+// at returns "file:line" for the i-th line, counted from 0.
 func at(text *Text, i int) string { return fmt.Sprintf("%s:%d", text.Path, i+1) }
 
-// link is the target of a Markdown link, without the part behind #.
+// link matches the target of a Markdown link, without the fragment.
 var link = regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
 
-// Links reports links between documents that lead nowhere.
+// Links reports broken links between documents.
 func Links(t *Tree) []Finding {
 	var found []Finding
 	for _, text := range t.Texts {
@@ -38,9 +38,9 @@ func Links(t *Tree) []Finding {
 	return found
 }
 
-// Snippets reports Go code in documents that stands in no Go file of the
-// repository: only what is compiled and tested stays right. Indentation does
-// not count. Blocks marked as `text` are sketches and are left alone.
+// Snippets reports Go code in documents that is in no Go file of the repository: only compiled and
+// tested code stays correct. Indentation is ignored. Blocks marked as `text` are sketches and are
+// not checked.
 func Snippets(t *Tree) []Finding {
 	var found []Finding
 	for _, text := range t.Texts {
@@ -57,7 +57,7 @@ func Snippets(t *Tree) []Finding {
 	return found
 }
 
-// goBlocks are the fenced blocks of Go in a document, by the line they begin in.
+// goBlocks returns the fenced Go blocks of a document, by their first line.
 func goBlocks(document string) map[int]string {
 	blocks := map[int]string{}
 	start := -1
@@ -84,8 +84,8 @@ func (t *Tree) contains(code string) bool {
 	return false
 }
 
-// unindented is the code without the white space at both ends of its lines, and
-// without blank lines.
+// unindented returns code without leading and trailing white space in its lines, and without blank
+// lines.
 func unindented(code string) string {
 	var b strings.Builder
 	for line := range strings.Lines(code) {

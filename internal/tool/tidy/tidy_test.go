@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// root is the repository, seen from this package.
+// root is the path of the repository from this package.
 const root = "../../.."
 
 var rules = map[string]Rule{
@@ -36,7 +36,7 @@ var rules = map[string]Rule{
 	"containers":       Containers,
 }
 
-// sizes are the bounds on functions and files. Longer and Files only shrink.
+// sizes are the limits of functions and files. Longer and Files may only shrink.
 var sizes = Sizes{
 	Function: 100,
 	Usual:    60,
@@ -45,8 +45,8 @@ var sizes = Sizes{
 	Files:    map[string]string{},
 }
 
-// light is what a service takes in with the SDK: the client of the bus, and
-// nothing of the coordinator (DESIGN: a participant is small).
+// light lists what the SDK may bring into a service: the bus client, and nothing of the
+// coordinator.
 var light = []string{
 	Module + "/contract",
 	Module + "/transport",
@@ -69,8 +69,8 @@ var light = []string{
 	"golang.org/x/text",
 }
 
-// heavy is what the vocabulary must not bring along: servers, consoles, and
-// database drivers.
+// heavy lists what the vocabulary packages must not bring along: servers, consoles and database
+// drivers.
 var heavy = []string{
 	"github.com/nats-io/nats-server/v2",
 	"github.com/ThreeDotsLabs/watermill",
@@ -84,7 +84,7 @@ var heavy = []string{
 	Module + "/coordinator",
 }
 
-// expressions are CEL and its parser, which only what reads definitions needs.
+// expressions lists CEL and its parser, which only packages that read definitions may compile.
 var expressions = []string{"cel.dev", "github.com/google/cel-go", "github.com/antlr4-go/antlr"}
 
 var closures = []Closure{

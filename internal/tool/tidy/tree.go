@@ -15,7 +15,7 @@ import (
 // Module is the import path of the repository's root.
 const Module = "github.com/amends-dev/amends"
 
-// Finding is one breach of a rule.
+// Finding is one violation of a rule.
 type Finding struct {
 	Where string // file, file:line or package
 	What  string // what is wrong
@@ -24,7 +24,7 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Where + ": " + f.What + "\n\tfix: " + f.Fix }
 
-// Rule looks at the whole tree and reports what breaks it.
+// Rule checks the whole tree and returns its findings.
 type Rule func(*Tree) []Finding
 
 // Tree is the repository as the rules see it.
@@ -32,7 +32,7 @@ type Tree struct {
 	Go    []*GoFile // every Go file, by path
 	Texts []*Text   // every other text file, by path
 
-	others []string // paths of what is neither: pictures
+	others []string // paths of all other files, such as images
 	set    *token.FileSet
 }
 
@@ -42,7 +42,7 @@ type GoFile struct {
 	Source    []byte
 	AST       *ast.File
 	Test      bool // _test.go
-	Generated bool // says so in the way the go command understands
+	Generated bool // marked as generated, as the go command defines it
 }
 
 // Package is the directory of the file, which is also its package path below
@@ -58,8 +58,8 @@ type Text struct {
 	Source []byte
 }
 
-// Written reports whether the file is prose or settings written by hand, as
-// opposed to sums, locks and generated images.
+// Written reports whether the file is prose or configuration written by hand, and not a checksum,
+// lock file or generated image.
 func (t *Text) Written() bool {
 	base := path.Base(t.Path)
 	switch {
@@ -71,7 +71,7 @@ func (t *Text) Written() bool {
 	return true
 }
 
-// skipped are directories that are not part of the repository's own text.
+// skipped lists directories that are not part of the repository's own text.
 var skipped = []string{".git", "node_modules", "bin", "dist", "data", "vendor"}
 
 // Load reads a repository. Fixtures are an fstest.MapFS.
@@ -125,13 +125,13 @@ func (t *Tree) add(root fs.FS, name string) error {
 	return nil
 }
 
-// Line is "file:line" of a position.
+// Line returns "file:line" of a position.
 func (t *Tree) Line(at token.Pos) string {
 	p := t.set.Position(at)
 	return fmt.Sprintf("%s:%d", p.Filename, p.Line)
 }
 
-// Packages are the directories that hold Go files other than tests, sorted.
+// Packages returns the directories that hold Go files other than tests, sorted.
 func (t *Tree) Packages() []string {
 	var packages []string
 	for _, f := range t.Go {

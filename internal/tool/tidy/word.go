@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// synonyms are words for what has another name here, with the name it has: those of
-// other systems for the domain, and private ones for what the trade has a word for.
+// synonyms maps words that are not used here to the right name: words of other systems for terms of
+// the domain, and private words for standard terms.
 var synonyms = map[string]string{
 	"workflow":     "saga or definition",
 	"workflows":    "sagas or definitions",
@@ -50,17 +50,17 @@ var synonyms = map[string]string{
 	"restful":   "at rest",
 }
 
-// transactional are packages that end database transactions, where rolling back
-// is the right word.
+// transactional lists packages that end database transactions, where rolling back is the right
+// term.
 var transactional = []string{"participant/sqlinbox", "participant/boltinbox", "store/boltstore", "participant", "examples/order-checkout"}
 
 // unsorted is the package whose words change together with its layout.
 const unsorted = "store/boltstore"
 
-// business are names of the examples' and laboratories' own domains.
+// business lists names from the domains of the examples and laboratories.
 var business = []string{"internal/lab"}
 
-// Identifiers reports declared names that use a synonym of one of our words.
+// Identifiers reports declared names that contain a synonym.
 func Identifiers(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -81,7 +81,7 @@ func Identifiers(t *Tree) []Finding {
 	return found
 }
 
-// declared are the identifiers that a file introduces.
+// declared returns the identifiers that a file declares.
 func declared(file *ast.File) []*ast.Ident {
 	var names []*ast.Ident
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -108,7 +108,7 @@ func declared(file *ast.File) []*ast.Ident {
 	return names
 }
 
-// words splits an identifier at its capitals and underscores, in lower case.
+// words splits an identifier at capitals and underscores, in lower case.
 func words(identifier string) []string {
 	var parts []string
 	start := 0
@@ -132,14 +132,14 @@ func words(identifier string) []string {
 	return parts
 }
 
-// foreign are the words of other systems that prose may use only where it
-// compares: in a section whose heading says so.
+// foreign lists words of other systems. Documents may use them only in a section whose heading
+// announces a comparison.
 var foreign = regexp.MustCompile(`(?i)\b(workflows?|orchestrat(?:or|ors|ion|ions|ed|es|ing)|activit(?:y|ies))\b`)
 
-// private are words that prose does not use, and how people are not spoken of.
+// private lists words that prose must not use.
 var private = regexp.MustCompile(`(?i)\b(verbs?|mend(?:s|ed|ing)?|anew|says whether|he|his|him|himself)\b`)
 
-// Prose reports foreign words, and private ones, in comments and documents.
+// Prose reports foreign and private words in comments and documents.
 func Prose(t *Tree) []Finding {
 	const fix = "use the words of this project (CONTRIBUTING.md); comparisons go under a heading that says so"
 	const plain = "use the trade's word (CONTRIBUTING.md): operation, fix, again, reports whether, they"
@@ -182,8 +182,7 @@ var (
 	reason = regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\([^)]+\): \S`)
 )
 
-// OpenEnds reports notes to do something later that say neither why nor where
-// it is kept.
+// OpenEnds reports notes to do something later that name neither a reason nor an issue.
 func OpenEnds(t *Tree) []Finding {
 	return lines(t, func(line string) (string, string) {
 		if open.MatchString(line) && !reason.MatchString(line) {
@@ -193,8 +192,7 @@ func OpenEnds(t *Tree) []Finding {
 	})
 }
 
-// leaks are shapes of text that belong to somebody's machine or account and not
-// into a public repository.
+// leaks matches text that belongs to somebody's machine or account and not in a public repository.
 var leaks = map[string]*regexp.Regexp{
 	"a path of somebody's machine": regexp.MustCompile(`(?:^|[\s"'=(` + "`" + `])/(?:root|work|home/[a-z]+|Users/[A-Za-z]+|mnt/[a-z]+|tmp/[a-z_]+\d*)/[\w.]`),
 	"a private key":                regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`),
