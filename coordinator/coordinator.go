@@ -60,7 +60,7 @@ type Coordinator struct {
 
 	pending     atomic.Pointer[map[outbox.Destination]int] // recent numbers of pending outbox records
 	received    atomic.Int64                               // when the bus last delivered answers, in Unix nanoseconds
-	handing     atomic.Int64                               // since when an answer waits for an inbox; 0: none
+	handing     atomic.Int64                               // Unix nanoseconds since when an answer waits for an inbox; 0: none
 	handingTo   atomic.Int64                               // index of that shard
 	monitor     *monitor
 	timing      *timing

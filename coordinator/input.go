@@ -21,7 +21,7 @@ type Input struct {
 	// Definition is the definition that a start (contract.EventStarted) asks for; unused
 	// otherwise.
 	Definition contract.DefinitionRef
-	// Clock is the total by which the wall clock had been set when Event.At was read.
+	// ClockOffset is the total by which the wall clock had been set when Event.At was read.
 	ClockOffset time.Duration
 	// Expected refuses the event if the saga is at another revision; 0: any revision.
 	Expected uint64

@@ -17,7 +17,7 @@ type group struct {
 	tx      *bolt.Tx
 	opened  []handle
 	tallies map[tally]int              // changes to the counts
-	swept   [][]byte                   // keys in owed that no head refers to any more
+	swept   [][]byte                   // keys in tableOwed that no head refers to any more
 	owing   map[outbox.Destination]int // changes to Destinations
 	settled []outbox.ID                // outbox records marked by Discard and applied by this group
 }
@@ -161,7 +161,7 @@ func (s *Store) entombed(id contract.SagaID, stored []byte, sealed bool) error {
 	return t
 }
 
-// openTombstone decodes a record of tombstones.
+// openTombstone decodes a record of tableTombstones.
 func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*store.TombstoneError, error) {
 	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, stored)
 	if err != nil {

@@ -25,14 +25,14 @@ func encodeBirth(in *machine.Instance) []byte {
 	return appendBytes(b, in.Input)
 }
 
-// withDigest returns a birth as it is stored: preceded by the digest of the start. Births are compared
-// without the digest, because it always stays that of the start.
+// withDigest returns a birth as it is stored: preceded by the digest of the start. Births are
+// compared without the digest, because it always stays that of the start.
 func withDigest(start machine.StartDigest, birth []byte) []byte {
 	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
 }
 
-// parseBirth decodes what withDigest wrote, and also returns the encoded birth without the digest. The
-// input shares memory with b.
+// parseBirth decodes what withDigest wrote, and also returns the encoded birth without the digest.
+// The input shares memory with b.
 func parseBirth(b []byte) (out birth, began []byte, err error) {
 	r := reader{b: b}
 	start := r.take(uint64(len(out.start)))

@@ -52,7 +52,7 @@ func (r *reader) debts(h *head) (list []debt) {
 	return list
 }
 
-// A record of owed is
+// An outbox record is stored in tableOwed as
 //
 //	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged) and possibly sealed
 //
@@ -75,7 +75,7 @@ func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
 }
 
-// stored is an outbox record as it is stored. Its id lacks the birth until the head is read.
+// stored is an encoded outbox record. Its id lacks the birth until the head is read.
 type stored struct {
 	id     outbox.ID
 	rest   []byte

@@ -52,7 +52,7 @@ func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
 	return all, err
 }
 
-// openDefinition decodes a record of definitions.
+// openDefinition decodes a record of tableDefinitions.
 func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint string, json []byte, err error) {
 	body, err := s.options.Keys.opening(sealed, "definition", string(k), 0, stored)
 	if err != nil {

@@ -180,7 +180,7 @@ func (t table) absent(c *bolt.Cursor, key []byte) error {
 			break
 		}
 	}
-	hidden := false // whether some record may be the one with this key
+	hidden := false // whether some record may have this key
 	for range 2 * neighbourhood {
 		if k == nil || bytes.Compare(k, key) > 0 && t.intact(k, v) {
 			break

@@ -41,7 +41,7 @@ var features = []string{featureSealed}
 // (events, inputs, messages) is appended by sequence: a group of changes shares the last pages,
 // whatever the ids are. Only small data is replaced in place: the slim state and a few keys.
 // Nothing is stored twice: the input is in the birth, a result is in the event that brought it
-// (result.go), and a message holds only what does not follow from the rest. Records of owed are
+// (result.go), and a message holds only what does not follow from the rest. Outbox records are
 // removed many at a time, so that whole pages become free. A timer that is postponed keeps its key
 // until that key comes due.
 //
@@ -126,7 +126,7 @@ func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 	return binary.BigEndian.AppendUint16(k, uint16(place))
 }
 
-// parseOwedKey returns the destination and the position that a key of owed holds.
+// parseOwedKey returns the destination and the position that a key in tableOwed holds.
 func parseOwedKey(k []byte) (outbox.Destination, outbox.Position) {
 	n := len(k) - 11
 	if n < 0 || k[n] != 0 {

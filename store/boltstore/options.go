@@ -60,7 +60,7 @@ const (
 	// MaxUndiscarded bounds the discarded records that wait for the next write. At the bound they
 	// are written without waiting for a commit.
 	MaxUndiscarded = 4096
-	// sweepAt is the number of records of owed that are removed together.
+	// sweepAt is the number of outbox records that are removed together.
 	sweepAt = 2048
 	// owedBatch is the number of records that Owed reads in one transaction.
 	owedBatch = 256

@@ -16,7 +16,7 @@ import (
 // Pending implements store.Store. It reads in batches, each in its own transaction, and calls
 // yield between the transactions.
 func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
-	from := owedKey(to, after.Commit, int(after.Index)) // the key to go on behind
+	from := owedKey(to, after.Commit, int(after.Index)) // the key to continue after
 	for {
 		records, places, last, err := s.owedBatch(ctx, to, from)
 		if err != nil {
@@ -82,8 +82,8 @@ func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, e
 	return counts, nil
 }
 
-// countOwed counts the records of owed. One with a damaged key counts for no destination, and no
-// destination finds it.
+// countOwed counts the records of tableOwed. One with a damaged key counts for no destination, and
+// no destination finds it.
 func (s *Store) countOwed(tx *bolt.Tx) {
 	clear(s.owing)
 	c := tableOwed.bucket(tx).Cursor()
@@ -97,7 +97,7 @@ func (s *Store) countOwed(tx *bolt.Tx) {
 	}
 }
 
-// readOwed reads a record of owed if it is pending: named by its saga's head and not discarded.
+// readOwed decodes an outbox record if it is pending: named by its saga's head and not discarded.
 func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed bool, err error) {
 	o, h, err := s.openOwed(tx, k, v)
 	if err != nil || h == nil {
@@ -181,7 +181,7 @@ func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	return s.write(ctx, func(*group) error { return nil })
 }
 
-// sweepLeftovers removes records of owed that no head names: those that were discarded but not yet
+// sweepLeftovers removes outbox records that no head names: those that were discarded but not yet
 // swept when the process died. Damaged ones stay.
 func (s *Store) sweepLeftovers() error {
 	var places [][]byte

@@ -51,7 +51,7 @@ func TestVerifyMissesMessages(t *testing.T) {
 	}
 }
 
-// Discarded records of sagas that do not move gather until they are removed together, and leave
+// Discarded records of sagas that do not move are kept until they are removed together, and leave
 // nothing in the heads.
 func TestDiscardedGather(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})

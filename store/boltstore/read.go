@@ -112,7 +112,7 @@ func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) 
 	return s.openHead(id, body, sealed)
 }
 
-// openHead decodes a record of sagas.
+// openHead decodes a record of tableSagas.
 func (s *Store) openHead(id contract.SagaID, body []byte, sealed bool) (head, []byte, error) {
 	if err := s.options.Keys.checkSeal(tableSagas, []byte(id), sealed); err != nil {
 		return head{}, nil, of(id, err)

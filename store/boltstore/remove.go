@@ -142,7 +142,7 @@ func (t *traces) name(sequences ...uint64) {
 }
 
 // owners report for each table whether a record belongs to the saga. The journal comes first, from
-// its end: later records name earlier ones, and it identifies the records of owed.
+// its end: later records name earlier ones, and it identifies the outbox records.
 var owners = []struct {
 	table table
 	owns  func(t *traces, k, v []byte) bool

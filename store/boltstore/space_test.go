@@ -17,7 +17,7 @@ import (
 func TestSpaceIsUsedAgain(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 2000
-	const waiting = 2 << 20 // for the 2,048 records of owed that are swept together
+	const waiting = 2 << 20 // for the 2,048 outbox records that are swept together
 	var most int64          // bytes in use at once
 	for round := range 6 {
 		changes := make([]store.Change, sagas)

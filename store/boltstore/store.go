@@ -40,7 +40,7 @@ type Store struct {
 	// failCommit lets tests inject a failure between the last write and the commit.
 	failCommit func() error
 
-	swept [][]byte // keys of owed to be removed; used by the committer only
+	swept [][]byte // keys in tableOwed to be removed; used by the committer only
 	stuck bool     // bbolt panicked and holds its write lock; used by the committer only
 }
 

@@ -108,7 +108,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	before := c.Before
 	if order.missed > 0 {
 		pt.p.doubt.Store(true)
-		before = last.Phase // as watchers were last told
+		before = last.Phase // the phase that watchers were last told
 	}
 	if last != nil && last.Birth != c.Birth {
 		open -= count(last.Open)
