@@ -13,15 +13,14 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 )
 
-// sometimes is how many sagas a batch may have for each time that every kind of
-// fault, and every coverage point, must have come up.
+// sometimes is the number of sagas per expected occurrence: a batch must see every kind of fault
+// and every coverage point at least once for so many sagas.
 const sometimes = 2000
 
-// Memory sets the garbage collector to what suits a batch, until restore is called: a run
-// lives for milliseconds and needs little, so that most of what would be marked again and
-// again is the definitions that all runs share. It collects when two gigabytes are in use, which
-// takes half the processor time that it takes with the defaults. Without the limit what a
-// collection finds alive on a busy machine, where it takes long, grows and grows.
+// Memory tunes the garbage collector for a batch, until restore is called. A run lives for
+// milliseconds, so collections would mostly mark the definitions that all runs share. It collects
+// at two gigabytes, which halves the CPU time. Without this limit the heap would keep growing on a
+// busy machine, where a collection takes long.
 func Memory() (restore func()) {
 	percent, limit := debug.SetGCPercent(6000), debug.SetMemoryLimit(2<<30)
 	return func() {
@@ -30,17 +29,17 @@ func Memory() (restore func()) {
 	}
 }
 
-// maxFailed bounds the failed runs that a batch keeps.
+// maxFailed is the maximum number of failed runs that a batch keeps.
 const maxFailed = 10
 
-// Batch is many runs, with seeds one after the other.
+// Batch runs consecutive seeds.
 type Batch struct {
 	Seed     uint64 // of the first run
-	Sagas    int    // at least so many, over all runs
+	Sagas    int    // at least, over all runs
 	Parallel int    // runs at the same time; 0: one per processor
 	Off      []Fault
 	Bug      Bug
-	Progress func(Totals) // called now and then; nil: not
+	Progress func(Totals) // called now and then; nil: never
 }
 
 // Totals are the sums over a batch.
@@ -56,12 +55,12 @@ type Totals struct {
 	Digest   uint64   // of all runs together
 	Failed   []Result // the first ones, by seed
 	Took     time.Duration
-	// NumFailed is how many runs failed, more perhaps than are kept.
+	// NumFailed is the number of failed runs, including those that are not kept.
 	NumFailed int
 }
 
-// Run runs the batch. The seeds, and with them everything but the time it took,
-// follow from the batch alone. When ctx ends, the totals are those so far.
+// Run runs the batch. Everything except the duration depends only on the batch. When ctx ends, it
+// returns the totals so far.
 func (b Batch) Run(ctx context.Context) Totals {
 	if b.Parallel == 0 {
 		b.Parallel = runtime.GOMAXPROCS(0)
@@ -124,8 +123,8 @@ func (t *Totals) add(r *Result) {
 	t.Failed = t.Failed[:min(len(t.Failed), maxFailed)]
 }
 
-// Missing says which faults and coverage points did not come up often enough for the
-// batch to mean anything; nil: none. Faults that were turned off do not count.
+// Missing lists the faults and coverage points that came up too rarely for the batch to prove
+// anything; nil if none. It ignores faults that were turned off.
 func (t *Totals) Missing(off []Fault) error {
 	least := t.Sagas / sometimes
 	var problems []error
@@ -147,5 +146,5 @@ func (t *Totals) Missing(off []Fault) error {
 	return errors.Join(problems...)
 }
 
-// times is how often something happened.
+// times formats how often something happened.
 func times(n int) string { return plural.Of(n, "time", "times") }

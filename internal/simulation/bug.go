@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Bug is a mistake that is planted into the simulator's ports, to see that the
-// checker finds it. "": none.
+// Bug is a bug that is planted into the simulator's ports, to prove that the checker finds it. ""
+// is none.
 type Bug string
 
 // The planted bugs in a coordinator's process.
@@ -82,7 +82,7 @@ const (
 	BugMovesUnlisted       Bug = "moves-not-listed"
 )
 
-// Bugs are all planted bugs with the invariant that has to catch each.
+// Bugs maps every planted bug to the invariant that must catch it.
 var Bugs = []struct {
 	Bug       Bug
 	Invariant string

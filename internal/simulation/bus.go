@@ -15,22 +15,22 @@ import (
 // message again.
 const ackWait = 5 * time.Second
 
-// What the bus says when it does not take a message, or when it cannot be told whether it
-// did, or when it never will.
+// Errors of the bus: it refused a message, it may or may not have accepted it, or it will never
+// accept it.
 var (
 	errRefused   = fmt.Errorf("%w: the stream is full", transport.ErrRefused)
 	errUncertain = errors.New("the bus does not answer")
 	errForbidden = fmt.Errorf("%w: it is too large", transport.ErrRefusedForGood)
 )
 
-// bus is the simulated bus: at least once, in any order, unless it loses,
-// corrupts or forgets.
+// bus is the simulated bus: it delivers at least once and in any order, unless it loses, corrupts
+// or forgets messages.
 type bus struct {
 	w         *world
-	forgotten int        // how often it has lost everything
+	forgotten int        // how often it has lost all messages
 	sequence  uint64     // how many messages have reached it
-	answers   []*message // that lie on it, and some that are done
-	sender    *node      // of what is published, where there are claims
+	answers   []*message // on the bus, and some already acknowledged
+	sender    *node      // the publisher, in runs with claims
 }
 
 // message is one copy of an envelope on the bus.
@@ -38,18 +38,18 @@ type message struct {
 	envelope transport.Envelope
 	stream   transport.Stream
 	done     bool
-	under    *tenure       // of a command, where there are claims
-	age      int           // bus.forgotten when it was taken
+	under    *tenure       // claim of a command, in runs with claims
+	age      int           // bus.forgotten when it was accepted
 	deliver  func()        // bus.deliver of it
-	damaged  bool          // it is not what was sent
-	sequence uint64        // in its stream; 0: it has not reached it
-	arrived  time.Duration // when it reached it
+	damaged  bool          // it differs from what was sent
+	sequence uint64        // in its stream; 0: not there yet
+	arrived  time.Duration // when it reached its stream
 }
 
-// lies reports whether a message lies on the bus.
+// lies reports whether a message is on the bus.
 func (b *bus) lies(m *message) bool { return !m.done && m.age == b.forgotten }
 
-// publish takes an envelope, or refuses it.
+// publish accepts or refuses an envelope.
 func (b *bus) publish(e *transport.Envelope) error {
 	w := b.w
 	if e.Type == transport.TypeCommand && w.faulty(BusForbids) {
@@ -67,7 +67,7 @@ func (b *bus) publish(e *transport.Envelope) error {
 	return b.take(e)
 }
 
-// take has an envelope delivered.
+// take schedules the delivery of an envelope.
 func (b *bus) take(e *transport.Envelope) error {
 	w := b.w
 	stream, err := transport.Subjects{}.StreamOf(e.Subject)
@@ -107,8 +107,7 @@ func (b *bus) take(e *transport.Envelope) error {
 	return nil
 }
 
-// deliver hands a message to its consumer, and again while it is not
-// acknowledged.
+// deliver delivers a message to its consumer, and again until it is acknowledged.
 func (b *bus) deliver(m *message) {
 	if !b.lies(m) {
 		return
@@ -131,7 +130,7 @@ func (b *bus) deliver(m *message) {
 	b.w.after(ackWait, m.deliver)
 }
 
-// arrive notes that a message has reached its stream.
+// arrive records that a message has reached its stream.
 func (b *bus) arrive(m *message) {
 	b.sequence++
 	m.sequence, m.arrived = b.sequence, b.w.now
@@ -140,7 +139,7 @@ func (b *bus) arrive(m *message) {
 	}
 }
 
-// reachable is the coordinator that is chosen, or the one that is cut off for the shortest time.
+// reachable returns the chosen coordinator, or else the one that is reachable again first.
 func (b *bus) reachable(chosen *node) *node {
 	if chosen.cutUntil <= b.w.now {
 		return chosen
@@ -153,7 +152,7 @@ func (b *bus) reachable(chosen *node) *node {
 	return chosen
 }
 
-// service is the participant that a command's subject names.
+// service returns the participant in a command's subject.
 func (b *bus) service(m *message) *service {
 	tokens := strings.Split(m.envelope.Subject, ".")
 	if s := b.w.services[tokens[min(2, len(tokens)-1)]]; s != nil {
@@ -162,7 +161,7 @@ func (b *bus) service(m *message) *service {
 	return b.w.services[serviceName(0)]
 }
 
-// forget loses every message, and tells the coordinators a little later.
+// forget loses all messages; coordinators notice a little later.
 func (b *bus) forget() {
 	b.forgotten++
 	if b.w.claims != nil {
@@ -177,7 +176,7 @@ func (b *bus) forget() {
 	}
 }
 
-// corrupt damages a message in one of the ways that a receiver can notice.
+// corrupt damages a message in one of the ways that a receiver can detect.
 func (b *bus) corrupt(e *transport.Envelope) {
 	d := b.w.rng
 	tokens := strings.Split(e.Subject, ".")
@@ -196,7 +195,7 @@ func (b *bus) corrupt(e *transport.Envelope) {
 		e.Subject = strings.Join(tokens, ".")
 	default: // somebody else's answer, or to an attempt that was not made
 		if command || tokens[2] != b.w.owner(e, e.Step) {
-			return // damage must not turn a forged answer into its owner's
+			return // damage must not turn a forged answer into a genuine one
 		}
 		tokens[2] = serviceName(d.IntN(services))
 		if d.chance(0.5) {

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// caller starts one saga, and is its operator.
+// caller starts one saga, and is also its operator.
 type caller struct {
 	w     *world
 	id    contract.SagaID
@@ -19,13 +19,13 @@ type caller struct {
 	input string
 	done  bool // the caller knows whether the start was accepted
 	ended bool // the saga was seen to have ended
-	again int  // how often the caller has started the id once more when it was free again
+	again int  // how often the caller has started the id again after it was free
 }
 
-// otherInput is what a start with the same id and another meaning carries.
+// otherInput is the input of a start with the same id but another meaning.
 const otherInput = `{"n":2}`
 
-// start asks for the saga until somebody answers.
+// start repeats the request until it is answered.
 func (c *caller) start() {
 	if c.done {
 		return
@@ -36,7 +36,7 @@ func (c *caller) start() {
 	c.w.after(c.w.rng.span(2*time.Second, 10*time.Second), c.start)
 }
 
-// startAgain starts the same id once more, perhaps with another input.
+// startAgain starts the same id again, perhaps with another input.
 func (c *caller) startAgain() {
 	switch {
 	case c.w.faulty(StartsAgain):
@@ -46,7 +46,7 @@ func (c *caller) startAgain() {
 	}
 }
 
-// ask sends one start and notes the answer, if there is one.
+// ask sends one start and records the answer, if there is one.
 func (c *caller) ask(input string, learn func(coordinator.Result)) {
 	w := c.w
 	n := w.anyNode()
@@ -99,7 +99,7 @@ func (c *caller) request(n *node, input coordinator.Input, reply func(coordinato
 	})
 }
 
-// operate takes a decision about the saga.
+// operate applies an operation to the saga.
 func (c *caller) operate(ev machine.Event) {
 	c.request(c.w.anyNode(), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
 }
@@ -125,11 +125,11 @@ func (c *caller) meddle() {
 	c.operate(ev)
 }
 
-// look is where the saga stands; nil: nowhere.
+// look returns the saga's state; nil if there is none.
 func (c *caller) look() *machine.Instance { return c.w.front().look(c.id) }
 
-// repair helps a paused or parked saga on: what can be retried is, the rest is skipped. It
-// reports whether the saga still has to be looked after.
+// repair helps a paused or parked saga on: it resumes, retries what can be retried, and skips the
+// rest. It reports whether the saga still needs attention.
 func (c *caller) repair() bool {
 	if c.ended && c.w.claims == nil {
 		return !c.done

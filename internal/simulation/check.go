@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Violation is an invariant that did not hold.
+// Violation is a violated invariant.
 type Violation struct {
 	Invariant string // I1 … I11
 	What      string
@@ -21,11 +21,10 @@ type Violation struct {
 // String is the violation in a line.
 func (v Violation) String() string { return v.Invariant + ": " + v.What }
 
-// maxViolations bounds what is told about one run.
+// maxViolations is the maximum number of violations reported per run.
 const maxViolations = 100
 
-// audit reads a history record by record, from its beginning, and knows at every
-// record what was true before it.
+// audit reads a history record by record, and knows the state before each record.
 type audit struct {
 	w          *world
 	volume     *volume // whose history it is
@@ -37,18 +36,18 @@ type audit struct {
 	entries    map[outbox.ID]*entry
 	messages   map[string]*entry // by the message's id
 
-	asked identity // the saga whose account was asked for last
+	asked identity // the saga that account returned last
 	found *account
 }
 
-// identity tells sagas of one id apart, by the start that each began with. It is the
-// simulator's own: no key, subject or birth goes into it.
+// identity distinguishes sagas with the same id by their start. Only the simulator has it: it is in
+// no key, subject or birth.
 type identity struct {
 	id  contract.SagaID
 	run string
 }
 
-// account is what is known of one saga.
+// account is what the audit knows about one saga.
 type account struct {
 	id       contract.SagaID
 	def      *saga.Definition
@@ -56,27 +55,27 @@ type account struct {
 	last     *machine.Instance // nil: not committed
 	events   int               // that were committed
 	steps    []ledger
-	writer   string        // who moved it last
-	accepted string        // the input of a start that was accepted; "": none
-	never    []answer      // whose commands the bus will never take
-	removed  bool          // retention has forgotten it
-	shared   bool          // a copy of the store has sent commands for it too
+	writer   string        // who committed it last
+	accepted string        // the input of the accepted start; "" if none
+	never    []answer      // whose commands the bus will never accept
+	removed  bool          // removed by retention
+	shared   bool          // a copy of the store has sent commands for it as well
 	at       time.Duration // of its last commit
 	life     int           // of the process that made it
 	answered []answer      // that were given
 	moved    []moved       // that were committed
 }
 
-// ledger is what is known of one step at its participant.
+// ledger is what the audit knows about one step at its participant.
 type ledger struct {
 	effects, undos int
 	tombstone      bool // its undo was answered as completed
-	vouched        bool // an operator took responsibility for what became of it
+	vouched        bool // an operator has asserted its outcome
 	weak           bool // its participant has no inbox
 	due            due
 }
 
-// due is when what a step waits for is due, in the time of the run.
+// due is when a step's timer is due, in the run's time.
 type due struct {
 	even time.Time // as the saga has it, without what its clock was set by
 	at   time.Duration
@@ -84,10 +83,10 @@ type due struct {
 
 func (l *ledger) net() int { return l.effects - l.undos }
 
-// trusted reports whether the participant's effects have to add up.
+// trusted reports whether the participant's effects must add up.
 func (l *ledger) trusted() bool { return !l.vouched && !l.weak }
 
-// entry is a message that a commit enqueues.
+// entry is an outbox entry of a commit.
 type entry struct {
 	id        outbox.ID
 	of        *account
@@ -105,14 +104,14 @@ type answer struct {
 	outcome   contract.Outcome
 }
 
-// moved is an answer with its data, which may be damaged on its way.
+// moved is an answer that was committed, with its data, which may be damaged.
 type moved struct {
 	answer
 
 	data string
 }
 
-// gave reports whether an answer was given; one without outcome: any outcome.
+// gave reports whether an answer was given; without an outcome, whether any was.
 func (acc *account) gave(a answer) bool {
 	for i := range acc.answered {
 		have := &acc.answered[i]
@@ -124,11 +123,10 @@ func (acc *account) gave(a answer) bool {
 	return false
 }
 
-// rule is an invariant as a function over one record; the audit's state is that
-// before the record.
+// rule checks one invariant for one record, against the audit's state before it.
 type rule struct {
 	invariant string
-	holds     func(a *audit, r *Record) string // "": it holds
+	holds     func(a *audit, r *Record) string // returns the violation; "" if there is none
 }
 
 // rules are the invariants that are checked at every record.
@@ -155,8 +153,7 @@ func newAudit(w *world, v *volume) *audit {
 	}
 }
 
-// take checks the next record of the history and learns from it. It does not
-// keep the record.
+// take checks the next record and updates the state. It does not keep the record.
 func (a *audit) take(r *Record) {
 	a.check(r)
 	a.learn(r)
@@ -176,8 +173,8 @@ func (a *audit) violated(invariant, format string, args ...any) {
 	}
 }
 
-// account is the account of the saga that a record is about, made when it is first heard
-// of. A record that does not say which of an id's it is, is about the latest.
+// account returns the account of a record's saga, and makes it at the first record. A record that
+// does not say which saga of an id it is about belongs to the latest.
 func (a *audit) account(r *Record) *account {
 	who := identity{r.Saga, r.Run}
 	if a.found != nil && a.asked == who && r.Run != "" {
@@ -211,7 +208,7 @@ func (a *audit) open(id contract.SagaID) *account {
 	return acc
 }
 
-// step is a step's ledger; nil when the saga has no such step.
+// step returns a step's ledger; nil if the saga has no such step.
 func (acc *account) step(name contract.StepName) (int, *ledger) {
 	for i := range acc.steps {
 		if acc.shape.steps[i].Name == name {
@@ -221,7 +218,7 @@ func (acc *account) step(name contract.StepName) (int, *ledger) {
 	return 0, nil
 }
 
-// learn takes a record into the audit's state.
+// learn updates the audit's state with a record.
 func (a *audit) learn(r *Record) {
 	switch r.Kind {
 	case Committed:
@@ -301,7 +298,7 @@ func (a *audit) committed(r *Record) {
 	}
 }
 
-// forgotten notes that retention has removed a saga, with what it still pending.
+// forgotten records that retention has removed a saga with its pending messages.
 func (a *audit) forgotten(acc *account) {
 	acc.removed = true
 	for _, d := range a.entries {
@@ -309,7 +306,7 @@ func (a *audit) forgotten(acc *account) {
 	}
 }
 
-// vouch notes for which steps an operator's decision takes responsibility.
+// vouch records the steps whose outcome an operator's decision asserts.
 func (acc *account) vouch(ev *machine.Event) {
 	if ev.Type != contract.EventOperationTaken {
 		return
@@ -328,7 +325,7 @@ func (acc *account) vouch(ev *machine.Event) {
 	}
 }
 
-// follows reports whether step b comes after step a in a series that holds both.
+// follows reports whether step b comes after step a in a sequence that contains both.
 func follows(n *compensation.Node, a, b int) bool {
 	for i := range n.Children {
 		if follows(&n.Children[i], a, b) {

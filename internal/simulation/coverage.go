@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// CoveragePoint is a situation that is rare and that the code exists for. A batch in
-// which one never came up has proved less than it seems.
+// CoveragePoint is a rare situation that some code exists for. A batch that never reaches it has
+// not tested that code.
 type CoveragePoint uint8
 
 // The coverage points.
@@ -22,16 +22,16 @@ const (
 	RecordedAgain                            // a command came again and was answered with what was recorded
 	StaleAnswer                              // an answer to an earlier attempt
 	SecondAnswer                             // an answer that was given before
-	ForeignAnswer                            // an answer by somebody who was not asked
+	ForeignAnswer                            // an answer from a participant that was not asked
 	AfterTheEnd                              // an answer to a saga that has ended
 	UnknownSaga                              // an answer to a saga that does not exist
 	StartedTwice                             // a start whose saga existed
 	IDTaken                                  // a start whose id belongs to another saga
 	OperationRefused                         // an operation that was not legal any more
 	ParkedAtAll                              // a saga was parked
-	TurnedByCancel                           // a saga went back because somebody asked for it
-	TurnedByTime                             // a saga went back because its deadline passed
-	TurnedByUnknown                          // a saga went back because a step's outcome is unknown
+	TurnedByCancel                           // a saga compensated because of a cancel
+	TurnedByTime                             // a saga compensated because of its deadline
+	TurnedByUnknown                          // a saga compensated because of an unknown outcome
 	OperationCancel                          // an operator's operation took effect: cancel
 	OperationRetry                           // …
 	OperationResolve                         // …
@@ -42,22 +42,22 @@ const (
 	OperationResume                          // …
 	WritersChanged                           // a saga was moved by another coordinator than the last time
 	EffectTwice                              // a step took effect once more, at a participant without inbox
-	LongDefinition                           // a saga of as many steps as there may be
-	PivotPassed                              // a saga went beyond its pivot
-	IDAgain                                  // a saga was started with the id of one that is forgotten
+	LongDefinition                           // a saga with the maximum number of steps
+	PivotPassed                              // a saga passed its pivot
+	IDAgain                                  // a start with the id of a saga that retention has removed
 	EarlierSaga                              // an answer to an earlier saga with the same id
 	SetAside                                 // an input waited for its saga's mappings
 	ClockSet                                 // a coordinator's clock was set, and its sagas were retimed
 	TimersHeld                               // timers waited for answers
-	Heir                                     // a store was the owner again at once, after a kill
-	Waited                                   // a store was the owner after two bounds of silence
-	Freed                                    // a store became the owner of a prefix that was given up
+	Heir                                     // a store became the owner again at once after a kill
+	Waited                                   // a store became the owner after two periods of silence
+	Freed                                    // a store became the owner of a released prefix
 	TookOver                                 // a store took the prefix from another one
 	ClaimRefused                             // a store was refused at its start
 	Displaced                                // an owner ended because another store had taken over
-	Listed                                   // and listed what it had accepted or moved since it was last sure
-	ClaimedAgain                             // an owner made its claim again on a bus that had lost it
-	AcceptedUnsure                           // a start was accepted by an owner that was not sure
+	Listed                                   // and listed what it had accepted or changed since it was last sure
+	ClaimedAgain                             // an owner wrote its claim again after the bus had lost it
+	AcceptedUnsure                           // an owner that was unsure accepted a start
 	Fenced                                   // the bus refused a command of a replaced owner
 	SentLate                                 // a replaced owner's command got through, after a pause
 	OlderClaim                               // an inbox handed a command of a replaced owner back
@@ -113,7 +113,7 @@ var operationCoverage = map[contract.Operation]CoveragePoint{
 	contract.OperationResume:     OperationResume,
 }
 
-// see notes what became of an input.
+// see records what became of an input.
 func (n *node) see(w *work, r *coordinator.Result) {
 	seen := &n.w.coverage
 	switch {
@@ -146,7 +146,7 @@ func (n *node) see(w *work, r *coordinator.Result) {
 	}
 }
 
-// see notes how an inbox answered.
+// see records how an inbox answered.
 func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 	seen := &s.w.coverage
 	switch {
@@ -160,7 +160,7 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 	}
 }
 
-// see notes what a commit shows, before it is learned.
+// see records what a commit shows, before the audit learns it.
 func (acc *account) see(r *Record, seen *[coveragePoints]int) {
 	for i := range r.Change.Events {
 		if ev := &r.Change.Events[i]; ev.Type == contract.EventOperationTaken {

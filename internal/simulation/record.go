@@ -13,17 +13,17 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Kind is what a Record tells.
+// Kind is the kind of a Record.
 type Kind uint8
 
-// The kinds of records, and which fields each uses beside At, Kind and Who.
+// The kinds of records, with the fields that each uses besides At, Kind and Who.
 const (
-	Committed    Kind = iota // a coordinator moved a saga: Saga, Revision, Change
+	Committed    Kind = iota // a coordinator committed a change of a saga: Saga, Revision, Change
 	Sent                     // a coordinator handed a message to the bus: Saga, Message, Step, Direction, Attempt; Taken: the bus accepted it
-	Discarded                // a relay discarded a message because the bus has it: Saga, Entry
-	Acknowledged             // a coordinator told the bus that it is done with an answer: Saga, Answer
+	Discarded                // a relay discarded a message because the bus has accepted it: Saga, Entry
+	Acknowledged             // a coordinator acknowledged an answer: Saga, Answer
 	Answered                 // a participant handed its answer to the bus: Saga, Step, Direction, Attempt, Outcome
-	Served                   // a participant told the bus that it is done with a command: Saga, Step, Direction, Attempt
+	Served                   // a participant acknowledged a command: Saga, Step, Direction, Attempt
 	Effect                   // a do took effect at a participant: Saga, Step
 	Undone                   // an undo took effect at a participant: Saga, Step
 	Accepted                 // a caller was told that the start is accepted: Saga, Revision, Input
@@ -35,7 +35,7 @@ const (
 	Healed                   // no more faults from here
 	Claimed                  // a store became the owner of the prefix: Under, Note
 	Subscribed               // a coordinator made the subscription to the answers: Under
-	HandedBack               // a participant gave a command of a replaced owner back: Saga, Step, Direction, Attempt, Under
+	HandedBack               // a participant handed a command of a replaced owner back: Saga, Step, Direction, Attempt, Under
 	Ended                    // a coordinator ended because the prefix is another store's: Note
 )
 
@@ -54,25 +54,25 @@ type Record struct {
 	Kind      Kind
 	Who       string // the process
 	Saga      contract.SagaID
-	Run       string // which saga of that id: the trace context of its start, which all messages about it carry
+	Run       string // which saga of that id: the trace context of its start, which is on all messages about it
 	Step      contract.StepName
 	Direction contract.Direction
 	Attempt   int
 	Outcome   contract.Outcome
 	Revision  uint64
 	Message   string // id of the message
-	Never     bool   // of Sent: the bus will never take it
+	Never     bool   // of Sent: the bus will never accept it
 	Taken     bool
 	Entry     outbox.ID
 	Change    *store.Change
 	Answer    *machine.Event
 	Input     string
 	Note      string
-	Under     *tenure // the claim under which it was done, or asked for; nil: there are no claims
-	Late      bool    // of Sent: its process stood still between the look at its claim and this
+	Under     *tenure // the claim under which it was done or requested; nil if there are no claims
+	Late      bool    // of Sent: its process was paused between checking its claim and sending
 
 	life   int     // of the coordinator's process
-	volume *volume // whose history it belongs to; nil: to that of all
+	volume *volume // whose history it belongs to; nil: to all histories
 }
 
 // String is the record for people.
@@ -112,8 +112,7 @@ func (r *Record) String() string {
 	return b.String()
 }
 
-// describe is a change in short: the revision, what happened, where the saga
-// stands then.
+// describe returns a change in short: the revision, the event, and the state after it.
 func describe(c *store.Change) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, " %d→%d", c.Expected, c.Instance.Revision)
@@ -142,7 +141,7 @@ func describe(c *store.Change) string {
 	return b.String()
 }
 
-// Print writes a history, one record a line.
+// Print writes a history, one record per line.
 func Print(w io.Writer, history []Record) error {
 	for i := range history {
 		if _, err := fmt.Fprintln(w, history[i].String()); err != nil {
@@ -152,9 +151,8 @@ func Print(w io.Writer, history []Record) error {
 	return nil
 }
 
-// digest is a hash over the records: equal runs have equal digests. It is made of what
-// happened and not of the words for it, so that a word can be changed and nothing else. It
-// takes eight bytes at a time.
+// digest is a hash of the records: equal runs have equal digests. It hashes indexes instead of
+// words, so that a word can be changed without changing digests. It takes eight bytes at a time.
 type digest uint64
 
 // What the digest counts by its index here, and what the words of these are.
@@ -166,7 +164,7 @@ var (
 	digestDirections = [...]contract.Direction{"", contract.DirectionDo, contract.DirectionUndo}
 )
 
-// indexOf returns where a word stands in a table; a word that is in none is a mistake here.
+// indexOf returns the index of a word in a table; an unknown word is a bug here.
 func indexOf[T comparable](table []T, word T) uint64 {
 	i := slices.Index(table, word)
 	if i < 0 {

@@ -6,15 +6,15 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Options say what to run.
+// Options configure a run.
 type Options struct {
 	Seed  uint64
-	Sagas int     // at most so many; 0: as many as the seed draws
+	Sagas int     // maximum; 0: as many as the seed draws
 	Off   []Fault // faults that do not happen
 	Bug   Bug     // planted; "": none
 }
 
-// Result is what became of a run.
+// Result is the result of a run.
 type Result struct {
 	Options    Options
 	Digest     uint64 // of the history, the same for the same options
@@ -29,12 +29,11 @@ type Result struct {
 	History    []Record // of Replay only
 }
 
-// Run is one run: everything that follows from a seed. It takes milliseconds and
-// does not stop in between when ctx ends. Every record is checked when it is
-// made, and forgotten.
+// Run executes one run, which depends only on the options. It takes milliseconds and does not check
+// ctx in between. Every record is checked when it is made, and not kept.
 func Run(ctx context.Context, o Options) Result { return run(ctx, o, false) }
 
-// Replay is Run, and keeps the history.
+// Replay is Run, but keeps the history.
 func Replay(ctx context.Context, o Options) Result { return run(ctx, o, true) }
 
 func run(ctx context.Context, o Options, keep bool) Result {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Shrink looks for a smaller run that breaks the same invariant: fewer sagas,
-// then fewer kinds of faults, until neither helps.
+// Shrink looks for a smaller run that violates the same invariant: with fewer sagas, then with
+// fewer kinds of faults, until neither helps.
 func Shrink(ctx context.Context, r Result) Result {
 	if len(r.Violations) == 0 {
 		return r
@@ -44,13 +44,12 @@ func Shrink(ctx context.Context, r Result) Result {
 	return r
 }
 
-// Command is the command line that shows the run again, with its history.
+// Command returns the command line that repeats the run and prints its history.
 func (o *Options) Command() string {
 	return "coordinator simulate " + o.Arguments() + " -v"
 }
 
-// Arguments are the options as they are written on a command line, and in the
-// files of kept runs.
+// Arguments returns the options as on a command line, and as in the files of kept runs.
 func (o *Options) Arguments() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "--seed %d", o.Seed)

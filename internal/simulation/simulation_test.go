@@ -16,9 +16,8 @@ var (
 	update = flag.Bool("simulation.update", false, "write the digests of TestDigests instead of comparing them")
 )
 
-// Thousands of random histories keep I1 to I5 and I7 to I11; and every kind of
-// fault, and every rare situation, has come up in them. (The laboratory has a hundred
-// thousand, CI a million from a fresh seed.)
+// Thousands of random histories keep I1 to I5 and I7 to I11, and reach every kind of fault and
+// every coverage point. (The laboratory runs a hundred thousand, CI a million from a new seed.)
 func TestSagas(t *testing.T) { faultless(t, *sagas) }
 
 // faultless runs a batch that must keep every invariant and has met every fault.
@@ -47,8 +46,8 @@ func joined(violations []Violation) string {
 	return b.String()
 }
 
-// TestDigests: the same seed gives the same history (I6), on every machine and after every
-// change that is to change no behaviour: no clock, no map's order and no goroutine has a say.
+// TestDigests: the same seed gives the same history (I6) on every machine, and after every change
+// that must not change behaviour, independent of clocks, map order and goroutines.
 func TestDigests(t *testing.T) {
 	const file, runs = "testdata/digests.txt", 100
 	var lines strings.Builder
@@ -93,7 +92,7 @@ func repeats(t *testing.T, runs int) {
 	t.Error("two batches gave two digests, and no single run does")
 }
 
-// A replay keeps what was, although the run uses memory again.
+// A replay keeps the history, although a run reuses memory.
 func TestReplayKeepsWhatWas(t *testing.T) {
 	for seed := range uint64(50) {
 		r, again := Replay(t.Context(), Options{Seed: seed}), newDigest()
@@ -115,7 +114,7 @@ func parting(a, b []Record) string {
 	return "the end of the shorter one"
 }
 
-// Shrinking keeps the violation and never grows the run.
+// Shrinking keeps the violation and never enlarges the run.
 func TestShrink(t *testing.T) {
 	var big Result
 	for seed := uint64(1); len(big.Violations) == 0; seed++ {
@@ -130,7 +129,7 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// A batch that saw no fault proves nothing, and says so.
+// A batch that saw no fault reports that, because it proves nothing.
 func TestMissing(t *testing.T) {
 	totals := Batch{Seed: 1, Sagas: sometimes, Off: []Fault{BusLoses}}.Run(t.Context())
 	if err := totals.Missing(nil); err == nil || !strings.Contains(err.Error(), "bus-loses") {

@@ -11,22 +11,22 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Bounds of a run, in virtual time and events (I2, I10).
+// Limits of a run, in virtual time and events (I2, I10).
 const (
 	chaosLeast = 10 * time.Second
 	chaosMost  = 2 * time.Minute
-	// calm bounds the time from the last fault until everything has ended and is
-	// quiet. Every timeout, backoff and deadline of a definition is shorter than a
-	// minute or two; a saga has at most 2 × 12 actions of 4 attempts.
+	// calm limits the time from the last fault until everything has ended and is quiet. All
+	// timeouts, backoffs and deadlines of definitions are at most about two minutes; a saga has at
+	// most 2 × 12 actions of 4 attempts.
 	calm = 2 * time.Hour
-	// eventsPerSaga bounds the events of a run.
+	// eventsPerSaga limits the events of a run.
 	eventsPerSaga = 50_000
 )
 
-// epoch is when every run begins.
+// epoch is the start time of every run.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// world is everything there is in one run: one goroutine, one random stream.
+// world holds the whole state of one run, which has one goroutine and one random stream.
 type world struct {
 	ctx      context.Context
 	rng      rng
@@ -46,7 +46,7 @@ type world struct {
 	coverage [coveragePoints]int
 	healed   bool
 
-	repairing bool // and somebody looks after what is parked
+	repairing bool // and an operator repairs parked sagas
 
 	volumes     []*volume // data directories: one that all share, or one each where there are claims
 	claims      *claims   // of the stores on the prefix; nil: the run has one store, and no claims
@@ -113,17 +113,16 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	return w
 }
 
-// sagasOf is how many sagas a run has: the first thing that its rng say.
+// sagasOf returns the number of sagas in a run, the first value drawn from its rng.
 func sagasOf(d rng) int { return d.between(1, 24) }
 
-// after plans a call.
+// after schedules a call.
 func (w *world) after(d time.Duration, call func()) {
 	w.seq++
 	w.schedule.push(event{at: w.now + max(d, 0), seq: w.seq, call: call})
 }
 
-// run lets everything happen until nothing is planned any more. It returns why
-// it had to be cut off, or "".
+// run executes events until none is scheduled. It returns why it had to stop early, or "".
 func (w *world) run() string {
 	for _, n := range w.nodes {
 		n.start()
@@ -144,7 +143,7 @@ func (w *world) run() string {
 	return ""
 }
 
-// next lets what is planned first happen.
+// next executes the earliest event.
 func (w *world) next() {
 	e := w.schedule.pop()
 	w.now = e.at
@@ -152,7 +151,7 @@ func (w *world) next() {
 	e.call()
 }
 
-// record adds to the history: the audit takes it in.
+// record adds a record to the history and to the audit.
 func (w *world) record(r Record) {
 	r.At = w.now
 	w.line = r
@@ -161,14 +160,14 @@ func (w *world) record(r Record) {
 	if !w.keep {
 		return
 	}
-	if r.Answer != nil { // its memory is used again
+	if r.Answer != nil { // its memory is reused
 		answer := *r.Answer
 		r.Answer = &answer
 	}
 	w.history = append(w.history, r)
 }
 
-// faulty draws whether a fault happens now. It always draws.
+// faulty draws whether a fault happens now. It always draws, to keep the random stream in step.
 func (w *world) faulty(k Fault) bool { return w.happens(w.rng, k) }
 
 func (w *world) happens(d rng, k Fault) bool {
@@ -180,8 +179,7 @@ func (w *world) happens(d rng, k Fault) bool {
 	return true
 }
 
-// weather is what happens to the world at random moments: it draws every second
-// or so whether something does.
+// weather schedules random disturbances: it draws about once a second whether one happens.
 func (w *world) weather() {
 	if w.healed {
 		return
@@ -219,8 +217,7 @@ func (w *world) weather() {
 	w.after(w.rng.span(100*time.Millisecond, 3*time.Second), w.weather)
 }
 
-// heal ends all faults: everything comes up, and an operator repairs what is
-// parked.
+// heal ends all faults: everything is started, and an operator repairs parked sagas.
 func (w *world) heal() {
 	w.healed = true
 	w.record(Record{Kind: Healed})
@@ -239,7 +236,7 @@ func (w *world) heal() {
 	w.repair()
 }
 
-// repair looks after parked sagas every few seconds, until none is open.
+// repair repairs parked sagas every few seconds, until none is open.
 func (w *world) repair() {
 	open := w.claims != nil && w.claims.repair()
 	for _, c := range w.callers {
