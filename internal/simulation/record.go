@@ -35,7 +35,7 @@ const (
 	Healed                   // no more faults from here
 	Claimed                  // a store became the owner of the prefix: Under, Note
 	Subscribed               // a coordinator made the subscription to the answers: Under
-	HandedBack               // a participant handed a command of a replaced owner back: Saga, Step, Direction, Attempt, Under
+	HandedBack               // a participant returned a replaced owner's command: Saga, Step, Direction, Attempt, Under
 	Ended                    // a coordinator ended because the prefix is another store's: Note
 )
 
