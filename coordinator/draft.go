@@ -73,3 +73,14 @@ func (d *draft) discarded() []outbox.ID {
 func (d *draft) applied(before contract.Phase, waited time.Duration) Applied {
 	return Applied{Event: &d.events[len(d.events)-1], Instance: d.instance, Before: before, Waited: waited}
 }
+
+// awaits reports whether the answer to the input's command is the one that its step awaits.
+func (d *draft) awaits(input *Input) bool {
+	plan := d.def.Plan()
+	for i := range plan.Steps {
+		if plan.Steps[i].Name == input.Event.Step {
+			return d.instance.Steps[i].Side(input.Event.Direction).Command() == input.Command
+		}
+	}
+	return false
+}

@@ -320,6 +320,8 @@ func (e *Engine) decide(d *draft, input *Input) Result {
 		return Result{Err: fmt.Errorf("saga %s: %w", input.Saga, store.ErrNotFound)}
 	case input.Expected != 0 && d.instance != nil && d.instance.Revision != input.Expected:
 		return Result{Err: &movedError{input.Saga, input.Expected, d.instance.Revision}}
+	case input.Command != 0 && !d.awaits(input):
+		return Result{Instance: d.instance, Definition: d.def, Ignored: machine.IgnoredStale}
 	}
 	e.align(input)
 	retimed, err := e.retime(d, ev.At)

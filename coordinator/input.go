@@ -25,6 +25,10 @@ type Input struct {
 	ClockOffset time.Duration
 	// Expected refuses the event if the saga is at another revision; 0: any revision.
 	Expected uint64
+	// Command is the revision whose commit enqueued the command that the bus refused, if that is
+	// what happened; 0 otherwise. A refusal of a command that is no longer awaited is ignored: an
+	// operator's retry starts again with attempt 1, which an earlier command had, too.
+	Command uint64
 }
 
 // Result is the outcome of an input. It may be revealed, because it is committed.

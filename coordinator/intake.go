@@ -164,7 +164,7 @@ func (c *Coordinator) root(id contract.SagaID, caller string) string {
 // participant had answered that. sent means that the command may have arrived nevertheless.
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
-	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Event: machine.Event{
+	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Command: r.ID.Revision, Event: machine.Event{
 		Type: contract.EventStepAnswered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
 		Outcome: contract.OutcomeNotSent, Reason: transport.Cut(err.Error(), contract.MaxReason), Final: sent,
 	}}

@@ -7,9 +7,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
@@ -73,5 +75,35 @@ func TestStoreThatCannotBeReadEndsTheStep(t *testing.T) {
 		if ended := errors.Is(err, tt.err); ended != tt.end {
 			t.Errorf("%v: %v, %+v", tt.err, err, out.Results)
 		}
+	}
+}
+
+// A refusal that comes again, after an operator had its step retried, is not that of the command
+// that is awaited now, although both are of attempt 1.
+func TestRefusalOfAnEarlierCommand(t *testing.T) {
+	mail := saga.MustDefine[order]("mail", saga.Timeout(5*time.Second), saga.Retriable("send", saga.Do(ship)))
+	s := memstore.New()
+	e := newEngine(t, s)
+	if err := e.Register(t.Context(), mail); err != nil {
+		t.Fatal(err)
+	}
+	begin := start("a")
+	begin.Definition.Name = "mail"
+	first := step(t, e, begin).Enqueued[0]
+	refusal := coordinator.ReadRefusal(&first, false, errors.New("too large"), noon)
+	if r := step(t, e, refusal).Results[0]; r.Err != nil || r.Instance.Steps[0].Do.State() != machine.SideParkedUnasked {
+		t.Fatalf("%+v", r)
+	}
+	retry := coordinator.Input{Saga: "a", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationRetry, By: "kim", Reason: "raised the limit"}}
+	out := step(t, e, retry)
+	if out.Results[0].Err != nil || len(out.Enqueued) == 0 || out.Enqueued[0].Envelope.Attempt != first.Envelope.Attempt {
+		t.Fatalf("the test shows nothing: %+v", out)
+	}
+	if r := step(t, e, refusal).Results[0]; r.Ignored != machine.IgnoredStale || r.Instance.Steps[0].Do.State() != machine.SideAwaitingAnswer {
+		t.Errorf("the refusal of the first command parks the second: %+v", r)
+	}
+	again := coordinator.ReadRefusal(&out.Enqueued[0], false, errors.New("too large"), noon)
+	if r := step(t, e, again).Results[0]; r.Err != nil || r.Instance.Steps[0].Do.State() != machine.SideParkedUnasked {
+		t.Errorf("its own refusal does not: %+v", r)
 	}
 }
