@@ -44,7 +44,7 @@ type Config struct {
 	Redact []string
 	// Access configures who may use HTTP, and the host names that it answers to. The zero value
 	// requires no key. The server sets Open and Certificate.
-	Access access.Config
+	Access Access
 	// TLSCert and TLSKey name PEM files with which HTTP is served over TLS. They are read again
 	// when they change. Default: plain HTTP.
 	TLSCert, TLSKey string
@@ -55,8 +55,8 @@ type Config struct {
 	// address beyond loopback then requires keys.
 	Pprof bool
 	// MaxStreams limits, per caller, the open streams over HTTP and the watch requests over HTTP
-	// and NATS. MaxWaits limits the HTTP requests that wait for a saga to end. Defaults:
-	// api.DefaultMaxStreams and api.DefaultMaxWaits.
+	// and NATS. MaxWaits limits the HTTP requests that wait for a saga to end. Defaults: 100
+	// and 1,000.
 	MaxStreams, MaxWaits int
 	// Definitions are registered before the server accepts requests.
 	Definitions []*saga.Definition
@@ -65,6 +65,7 @@ type Config struct {
 	Name               string
 	Shards             int
 	MaxBatch           int
+	MaxWaiting         int
 	MaxOpen            int
 	MaxBacklog         int
 	MaxUnanswered      int
@@ -74,12 +75,19 @@ type Config struct {
 	AcceptClock        bool // the clock was set and is right: retention does not wait
 
 	// Traces configures where spans are sent. Default: nil, no tracing.
-	Traces *otlp.Config
+	Traces *Traces
 	// Logger receives all log messages. Default: slog.Default().
 	Logger *slog.Logger
 	// Version is the version in the metric amends_build_info. Default: "(devel)".
 	Version string
 }
+
+// Access, OIDC and Traces are parts of Config.
+type (
+	Access = access.Config
+	OIDC   = access.OIDC
+	Traces = otlp.Config
+)
 
 // API says who may use the API.
 type API string
@@ -171,13 +179,16 @@ func (c *Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max open", c.MaxOpen}, {"max backlog", c.MaxBacklog}, {"max unanswered", c.MaxUnanswered}, {"max unanswered bytes", c.MaxUnansweredBytes}, {"max streams", c.MaxStreams}, {"max waits", c.MaxWaits}} {
+	}{{"shards", c.Shards}, {"max batch", c.MaxBatch}, {"max waiting", c.MaxWaiting}, {"max open", c.MaxOpen}, {"max backlog", c.MaxBacklog}, {"max unanswered", c.MaxUnanswered}, {"max unanswered bytes", c.MaxUnansweredBytes}, {"max streams", c.MaxStreams}, {"max waits", c.MaxWaits}} {
 		if f.value < 0 {
 			bad("%s: %d; give a positive number, or 0 for the default", f.name, f.value)
 		}
 	}
-	if c.Retention < 0 || c.TombstoneRetention < 0 {
+	if c.Retention < 0 {
 		bad("retention: is negative; give a duration such as 720h, or 0 for the default")
+	}
+	if c.TombstoneRetention < 0 {
+		bad("tombstone retention: is negative; give a duration such as 2160h, or 0 for the default")
 	}
 	if c.TombstoneRetention != 0 && c.TombstoneRetention < c.Retention {
 		bad("tombstone retention: %s is shorter than retention, %s; both count from the end of the saga", c.TombstoneRetention, c.Retention)

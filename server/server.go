@@ -191,13 +191,13 @@ func (s *Server) Started() <-chan struct{} { return s.started }
 
 // Health is the state of a Server: whether it accepts work, and what is stalled.
 type Health struct {
-	Ready       error // why it accepts no work now; nil if it does
+	NotReady    error // why it accepts no work now; nil if it does
 	Standstills []transport.Standstill
 }
 
 // Health returns the latest observation without waiting.
 func (s *Server) Health(ctx context.Context) Health {
-	h := Health{Ready: s.isReady(ctx)}
+	h := Health{NotReady: s.isReady(ctx)}
 	if c := s.coord.Load(); c != nil {
 		h.Standstills = c.Standstills()
 	}
@@ -378,7 +378,7 @@ func (s *Server) makeCoordinator(context.Context) error {
 	c, err := coordinator.New(coordinator.Config{
 		Owner: s.owner, Moved: claims.ConfirmNow(),
 		Store: s.store, Bus: s.used, Subjects: transport.Subjects{Prefix: s.config.Prefix},
-		Name: s.config.Name, Shards: s.config.Shards, MaxBatch: s.config.MaxBatch, MaxOpen: s.config.MaxOpen,
+		Name: s.config.Name, Shards: s.config.Shards, MaxBatch: s.config.MaxBatch, MaxWaiting: s.config.MaxWaiting, MaxOpen: s.config.MaxOpen,
 		MaxBacklog: s.config.MaxBacklog, MaxUnanswered: s.config.MaxUnanswered, MaxUnansweredBytes: s.config.MaxUnansweredBytes, MaxWatches: s.config.MaxStreams,
 		Retention: s.config.Retention, TombstoneRetention: s.config.TombstoneRetention,
 		Running: bootTime, Boot: bootID(), AcceptClock: s.config.AcceptClock,

@@ -168,8 +168,12 @@ var fixtures = []fixture{
 	{"counts", "a bound", files("internal/api/a.go", "package api\nimport \"fmt\"\nfunc f(n int) string { return fmt.Sprintf(\"at most %d sagas\", n) }\n"), ""},
 	{"counts", "both words", files("internal/api/a.go", "package api\nfunc f(n int) string { return plural.Of(n, \"saga\", \"sagas\") }\n"), ""},
 
-	{"invariants", "uncited", files(Map, "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10\n", "p/p_test.go", "package p\n// I1 I2 I3 I4 I5 I6 I7 I8 I9\n"), "no test cites I10"},
-	{"invariants", "undefined", files(Map, "I1\n"), "does not define I2"},
+	{"reach", "field", files("p/p.go", "package p\n\nimport \"x/internal/q\"\n\ntype T struct{ F *q.C }\n"), "names q.C"},
+	{"reach", "result", files("p/p.go", "package p\n\nimport \"x/internal/q\"\n\nfunc F() q.C { return q.C{} }\n"), "names q.C"},
+	{"reach", "alias", files("p/p.go", "package p\n\nimport \"x/internal/q\"\n\ntype C = q.C\n\ntype T struct {\n\tF *C\n\tf q.D\n}\n"), ""},
+	{"invariants", "uncited", files(Map, "**I1** **I2**\n", "p/p_test.go", "package p\n\n// I1\n"), "no test cites I2"},
+	{"invariants", "undefined", files(Map, "**I1**\n", "p/p.go", "package p\n\n// It keeps I11.\n"), "cites I11, which ARCHITECTURE.md does not define"},
+	{"invariants", "no table", files(Map, "I1\n"), "defines no invariants"},
 
 	{"containers", "confined", files("docker-compose.yml", confined), ""},
 	{"containers", "merged", files("docker-compose.yml", confined+"  b:\n    <<: *a\n    user: \"472:0\"\n"), ""},

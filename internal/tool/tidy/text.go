@@ -3,6 +3,7 @@ package tidy
 import (
 	"fmt"
 	"go/ast"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -153,27 +154,45 @@ func grammar(t *Tree) []string {
 	return names
 }
 
-// Invariants is how many numbered invariants ARCHITECTURE.md has.
-const Invariants = 10
+// invariant is the number of an invariant: as ARCHITECTURE.md defines it, and as others cite it.
+var (
+	invariant = regexp.MustCompile(`\*\*I(\d+)\*\*`)
+	citation  = regexp.MustCompile(`\bI([1-9]\d?)\b`)
+)
 
-// Cited reports invariants that ARCHITECTURE.md does not define or that no test
-// cites.
+// Cited reports invariants that no test cites, and citations in Go files of invariants that
+// ARCHITECTURE.md does not define.
 func Cited(t *Tree) []Finding {
 	var found []Finding
-	text := t.Text(Map)
-	for n := 1; n <= Invariants; n++ {
-		name := fmt.Sprintf("I%d", n)
-		cites := regexp.MustCompile(`\b` + name + `\b`)
-		if text == nil || !cites.Match(text.Source) {
-			found = append(found, Finding{Map, "does not define " + name, "write the invariant down there"})
+	tested := map[string]bool{} // of each that is defined
+	if text := t.Text(Map); text != nil {
+		for _, m := range invariant.FindAllSubmatch(text.Source, -1) {
+			tested["I"+string(m[1])] = false
 		}
-		tested := false
-		for _, f := range t.Go {
-			tested = tested || f.Test && f.Package() != "internal/tool/tidy" && cites.Match(f.Source)
+	}
+	if len(tested) == 0 {
+		return []Finding{{Map, "defines no invariants", "define them in its table, as **I1**"}}
+	}
+	for _, f := range t.Go {
+		if f.Package() == "internal/tool/tidy" {
+			continue
 		}
-		if !tested {
-			found = append(found, Finding{Map, "no test cites " + name,
-				"name the invariant in the comment of the test that would fail without it"})
+		for _, group := range f.AST.Comments {
+			for _, name := range citation.FindAllString(group.Text(), -1) {
+				if _, defined := tested[name]; !defined {
+					found = append(found, Finding{t.Line(group.Pos()), "cites " + name + ", which " + Map + " does not define", "write the invariant down there, or cite another"})
+				}
+				if f.Test {
+					if _, defined := tested[name]; defined {
+						tested[name] = true
+					}
+				}
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(tested)) {
+		if !tested[name] {
+			found = append(found, Finding{Map, "no test cites " + name, "name the invariant in the comment of the test that would fail without it"})
 		}
 	}
 	return found

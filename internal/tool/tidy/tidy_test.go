@@ -34,6 +34,7 @@ var rules = map[string]Rule{
 	"streams":          Streams,
 	"counts":           Counts,
 	"containers":       Containers,
+	"reach":            Reach,
 }
 
 // sizes are the limits of functions and files. Longer and Files may only shrink.
