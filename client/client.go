@@ -34,7 +34,7 @@ type Client struct {
 
 // New returns a client of the coordinators on bus.
 func New(bus transport.Requester, options ...Option) *Client {
-	c := &Client{bus: bus, timeout: 5 * time.Second, poll: 5 * time.Second, giveUp: waiting.Limit}
+	c := &Client{bus: bus, timeout: DefaultTimeout, poll: DefaultPoll, giveUp: waiting.Limit}
 	Concurrency(DefaultConcurrency).configure(c)
 	for _, o := range options {
 		o.configure(c)

@@ -28,10 +28,24 @@ func Prefix(prefix string) Option {
 	return option(func(c *Client) { c.subjects.Prefix = prefix })
 }
 
+// The defaults of Timeout and Poll.
+const (
+	DefaultTimeout = 5 * time.Second
+	DefaultPoll    = 5 * time.Second
+)
+
+// positive returns d, or def if d is 0 or less.
+func positive(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
+}
+
 // Timeout is how long one request waits for its reply before it has failed and, if repeating it is
-// harmless, is sent again. Default: 5 s.
+// harmless, is sent again. 0 or less: DefaultTimeout.
 func Timeout(d time.Duration) Option {
-	return option(func(c *Client) { c.timeout = d })
+	return option(func(c *Client) { c.timeout = positive(d, DefaultTimeout) })
 }
 
 // GiveUp is how long a request is repeated while no coordinator answers, before it fails with
@@ -77,9 +91,9 @@ func RetryWhenOverloaded() Option {
 // Poll is how long the coordinator may hold a Wait or a Run before it replies with the saga's
 // current status. Later requests of the same call are held as long as the call has already lasted,
 // up to eight times Poll. A coordinator that crashes forgets the requests it holds; the caller then
-// asks again after that time. Default: 5 s.
+// asks again after that time. 0 or less: DefaultPoll.
 func Poll(d time.Duration) Option {
-	return option(func(c *Client) { c.poll = d })
+	return option(func(c *Client) { c.poll = positive(d, DefaultPoll) })
 }
 
 // ID sets the saga's id, which is the caller's idempotency key: starting the same id again with the
