@@ -77,12 +77,14 @@ func ExampleClient_Operate() {
 
 // A cancelled saga compensates: what may have happened is undone.
 func ExampleClient_Cancel() {
-	ctx, c, stop := coordinator(inventory())
+	cancelled := make(chan struct{})
+	ctx, c, stop := coordinator(busyInventory(cancelled))
 	defer stop()
 	_, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
 	check(err)
 	_, err = c.Cancel(ctx, "order-42", "kim", "the customer called")
 	check(err)
+	close(cancelled) // the reservation is made now, and released
 	s, err := c.Wait(ctx, "order-42")
 	check(err)
 	fmt.Println(s.Phase, s.Reason)
@@ -176,8 +178,18 @@ func ExampleInput() {
 }
 
 func inventory() service {
+	free := make(chan struct{})
+	close(free)
+	return busyInventory(free)
+}
+
+// busyInventory answers nothing until it is free.
+func busyInventory(free <-chan struct{}) service {
 	p := participant.New("inventory", &participant.MemoryInbox{})
-	participant.Handle(p, Reserve, participant.NoResult(func(context.Context, *participant.MemoryTx, Order) error { return nil }))
+	participant.Handle(p, Reserve, participant.NoResult(func(context.Context, *participant.MemoryTx, Order) error {
+		<-free
+		return nil
+	}))
 	participant.HandleUndo(p, Release, participant.NoUndo)
 	return p
 }
