@@ -30,7 +30,7 @@ func defaults() options {
 		concurrency: 16,
 		ackWait:     30 * time.Second,
 		gracePeriod: 20 * time.Second,
-		logger:      slog.New(slog.DiscardHandler),
+		logger:      loglimit.Logger(slog.Default()),
 		onAnswer:    func(Report) {},
 	}
 }
@@ -109,7 +109,7 @@ func SubjectPrefix(prefix string) Option {
 }
 
 // Logger receives warnings and errors (at most one line of a kind in ten seconds) and, at debug
-// level, every answer; default: no logging. The keys are saga, step, direction, attempt, action,
+// level, every answer; default: slog.Default(). The keys are saga, step, direction, attempt, action,
 // participant, outcome, reason.
 func Logger(l *slog.Logger) Option {
 	return func(o *options) {
