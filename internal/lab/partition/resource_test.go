@@ -29,7 +29,7 @@ func TestDiskFull(t *testing.T) {
 	ballast := filepath.Join(disk, "ballast")
 	fill(t, ballast, disk, 8<<20)
 	runs := s.flood(t, "flood", 100<<10, 1000)
-	c.endsWith(t, 3, "no space left on device", "nothing that was acknowledged is lost")
+	c.endsWith(t, 3, "no space left on device", "no acknowledged data is lost")
 	// The disk is as full as before: it ends again, with its first commits, because what
 	// is free within the file does not hold them.
 	c = s.coordinator(t, part{})
@@ -82,7 +82,7 @@ func fill(t *testing.T, file, disk string, left int64) {
 func TestEmbeddedDiskTooSmall(t *testing.T) {
 	s := newStation(t)
 	s.data = filepath.Join(smallDisk(t, 40), "data")
-	s.coordinator(t, part{}).endsWith(t, 3, "give JetStream more storage", "make room on the disk")
+	s.coordinator(t, part{}).endsWith(t, 3, "give JetStream more storage", "free space on the disk")
 }
 
 // smallDisk is an ext4 file system of so many megabytes on a loop device. It is
