@@ -136,7 +136,7 @@ generate: ## Generate the Go code of the wire contract
 
 .PHONY: golden
 golden: ## Rewrite the golden files; read the difference before you commit it
-	go test ./saga/machine ./proto ./internal/observe -update
+	go test ./saga/machine ./saga/diagram ./proto ./internal/observe ./examples/order-checkout/definition -update
 
 .PHONY: release-snapshot
 release-snapshot: ## Build what a release consists of into dist/, but for the image, and check it
