@@ -25,7 +25,7 @@ func Result[T any](s *transport.Status, step contract.StepName) (result T, err e
 	case where.LeftOut:
 		err = tooLarge(where.ResultSize)
 	case len(where.Result) == 0:
-		err = fmt.Errorf("it has none; the step is %s", where.Status)
+		err = fmt.Errorf("there is none; the step is %s", where.Status)
 	default:
 		err = json.Unmarshal(where.Result, &result)
 	}

@@ -29,7 +29,7 @@ func TestResult(t *testing.T) {
 	for step, want := range map[contract.StepName]string{
 		"print":   "cannot unmarshal string",
 		"scan":    "900000 bytes did not fit into the reply; History has all of it",
-		"ship":    "it has none; the step is pending",
+		"ship":    "there is none; the step is pending",
 		"nothing": "there is no such step; there are reserve, print, scan, ship",
 	} {
 		_, err := client.Result[Order](s, step)

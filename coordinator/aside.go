@@ -122,7 +122,7 @@ func (s *shard) putOff(w *work, definition string) {
 		now := s.c.config.Clock()
 		busy := &busyError{retryBusy, fmt.Sprintf("saga %s has as many inputs waiting as it may; try again in a moment", w.input.Saga)}
 		if definition != "" {
-			busy.why = fmt.Sprintf("the mappings of %s cost much, and as many sagas wait for theirs as may; try again when it says so", definition)
+			busy.why = fmt.Sprintf("the evaluation queue for costly mappings of %s is full; retry after the time the reply gives", definition)
 		}
 		if w.input.Event.Type == contract.EventStarted {
 			s.c.startRefused(LimitWaiting, now)

@@ -137,8 +137,11 @@ func (c *Config) Validate() error {
 	if c.Shards > 256 {
 		bad("Shards", "is more than 256; a few per processor are enough")
 	}
-	if c.Retention < 0 || c.TombstoneRetention < 0 {
+	if c.Retention < 0 {
 		bad("Retention", "is negative; give a duration, or 0 for the default")
+	}
+	if c.TombstoneRetention < 0 {
+		bad("TombstoneRetention", "is negative; give a duration, or 0 for the default")
 	}
 	if c.TombstoneRetention != 0 && c.Retention > c.TombstoneRetention {
 		bad("TombstoneRetention", "is shorter than Retention; both count from the end of the saga")

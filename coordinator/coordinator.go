@@ -234,7 +234,7 @@ func (c *Coordinator) Ready(context.Context) error {
 	case c.broken.Load() != nil && replaced(*c.broken.Load()):
 		return *c.broken.Load()
 	case c.broken.Load() != nil:
-		return fmt.Errorf("the store failed: %w", *c.broken.Load())
+		return fmt.Errorf("the coordinator failed: %w", *c.broken.Load())
 	case c.stopping.Load():
 		return errors.New("stopping")
 	case !c.ready.Load() && c.waits.Load() != nil:
@@ -347,7 +347,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 
 // overtaken reports that timers ran although answers were on the bus.
 func (c *Coordinator) overtaken() {
-	c.limited.Warn("timers fire although answers have waited on the bus for too long; is the coordinator too slow for them, or is there another one of this name?", "after", maxBehind)
+	c.limited.Warn("timers fired before answers that wait on the bus: either the coordinator is too slow for them, or another one uses its name", "after", maxBehind)
 	c.observer.TimersOvertook()
 }
 

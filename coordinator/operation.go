@@ -272,7 +272,7 @@ func (s *service) insist(ctx context.Context, w work) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("the coordinator is busy (MaxWaiting); try again in a moment")
+			return errors.New("the coordinator's input queue is full (MaxWaiting); retry in a moment")
 		case <-time.After(bulkRetry):
 		}
 	}

@@ -15,7 +15,7 @@ import (
 const releaseTime = 2 * time.Second
 
 // errUnsure refuses to send while it is uncertain whether this store owns the prefix.
-var errUnsure = fmt.Errorf("it is not certain that the prefix is still this store's: %w", transport.ErrFenced)
+var errUnsure = fmt.Errorf("ownership of the prefix is unconfirmed: %w", transport.ErrFenced)
 
 // sender is the bus on which the relay publishes.
 type sender struct {
@@ -111,10 +111,10 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 		if now := c.config.Owner.Confirmed(); now != sure {
 			sure = now
 			if sure {
-				c.config.Logger.InfoContext(ctx, "it is certain again that the prefix is this store's")
+				c.config.Logger.InfoContext(ctx, "ownership of the prefix is confirmed again; sending and receiving continue")
 				c.relay.Resend()
 			} else {
-				c.config.Logger.WarnContext(ctx, "it is not certain that the prefix is still this store's: starts are accepted and committed, nothing is sent or taken", "since", c.config.Owner.Status().LastConfirmed.UTC())
+				c.config.Logger.WarnContext(ctx, "ownership of the prefix is unconfirmed: starts are committed, but sending and receiving are paused until the bus confirms it", "since", c.config.Owner.Status().LastConfirmed.UTC())
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func (c *Coordinator) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	if err := c.config.Owner.Release(ctx); err != nil {
-		c.config.Logger.WarnContext(ctx, "the claim on the prefix could not be given up: whoever comes next waits until it was silent for long", LogError, err)
+		c.config.Logger.WarnContext(ctx, "the claim on the prefix could not be released; the next owner waits until it expires", LogError, err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (s *service) admitStart(ref contract.DefinitionRef) error {
 	for _, to := range needed {
 		if pending := s.pendingFor(to); pending > 0 && pending >= s.c.config.MaxOpen-open {
 			return s.tooMuch(LimitOpen, retryOpen, fmt.Sprintf(
-				"%s for %s, as many as may (its share of MaxOpen %d): a saga of %s would wait behind; look why %s does not answer",
+				"%s for %s, which uses up its share of MaxOpen (%d); another saga of %s would wait behind them; find out why %s does not answer",
 				plural.Of(pending, "saga waits", "sagas wait"), to, s.c.config.MaxOpen, ref.Name, to))
 		}
 	}
@@ -192,9 +192,9 @@ func (s *service) submit(w work) error {
 	case taken:
 		return nil
 	case open && start:
-		return s.tooMuch(LimitWaiting, retryBusy, "the coordinator is busy (MaxWaiting); try again when it says so")
+		return s.tooMuch(LimitWaiting, retryBusy, "the coordinator's input queue is full (MaxWaiting); retry after the time the reply gives")
 	case open:
-		return &busyError{retryBusy, "the coordinator is busy (MaxWaiting); try again in a moment"}
+		return &busyError{retryBusy, "the coordinator's input queue is full (MaxWaiting); retry in a moment"}
 	default:
 		return unavailable(errors.New("the coordinator is stopping; try again"))
 	}

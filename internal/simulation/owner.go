@@ -35,7 +35,7 @@ type owner struct {
 }
 
 // errUnsure is what a coordinator says instead of sending.
-var errUnsure = fmt.Errorf("it is not certain that the prefix is this store's: %w", transport.ErrFenced)
+var errUnsure = fmt.Errorf("ownership of the prefix is unconfirmed: %w", transport.ErrFenced)
 
 // lease is the clock by which the keeper measures: it goes on whatever is done to the time
 // of day.

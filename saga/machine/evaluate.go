@@ -162,7 +162,7 @@ func (e *evaluator) checkInput(plan *Plan, input []byte) error {
 	}
 	err := plan.CheckInput(input)
 	if err != nil {
-		err = fmt.Errorf("%w: the definition says otherwise: %w", ErrInput, err)
+		err = fmt.Errorf("%w: it does not match the input schema: %w", ErrInput, err)
 	}
 	if e.record != nil {
 		e.record.made = append(e.record.made, made{plan: plan, step: checkingInput, input: input, err: err})

@@ -185,7 +185,7 @@ func NewSide(direction contract.Direction, d SideData) (Side, error) {
 	case direction == contract.DirectionUndo && ofDo, direction == contract.DirectionDo && d.State == SideUndone:
 		return Side{}, fmt.Errorf("state %d is none of the %s", d.State, direction)
 	case d.State == SideIdle && d != (SideData{}):
-		return Side{}, fmt.Errorf("the %s was not asked for, and has something all the same", direction)
+		return Side{}, fmt.Errorf("the idle %s has fields set that belong to other states", direction)
 	case !s.timed() && !d.Due.IsZero(), !s.Parked() && !d.Parked.IsZero(), s.state != SideAwaitingAnswer && d.Command != 0:
 		return Side{}, fmt.Errorf("state %d of the %s has a time or a command that does not belong to it", d.State, direction)
 	case s.Parked() && d.Parked.IsZero(), s.Waiting() && d.Due.IsZero():

@@ -46,7 +46,7 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 	case s.options.Keys != nil && !(sealed && made):
 		return fmt.Errorf("%w: seal a copy of it with coordinator store copy, or begin with an empty directory", ErrPlain)
 	case s.options.Keys == nil && made:
-		return fmt.Errorf("%w: it does not say with which", ErrKey)
+		return fmt.Errorf("%w: it is encrypted, but names no key", ErrKey)
 	}
 	return nil
 }

@@ -423,7 +423,7 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 		return fmt.Errorf("read the coordinator's reply: %w", err)
 	}
 	if answer.Stream != b.names[transport.Commands] || answer.Consumer != participant {
-		return fmt.Errorf("the coordinator makes the consumer %s of %s, and this bus takes from %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.Commands])
+		return fmt.Errorf("the coordinator created the consumer %s of %s, and this bus expects %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.Commands])
 	}
 	b.readers.events.Store(int32(min(answer.Bundle, bundle.Most)))
 	return nil
