@@ -14,8 +14,7 @@ func (p Problem) String() string { return p.What + "; " + p.Fix }
 // Check returns everything that is wrong with the tree, in the order of its leaves. Without a
 // problem, the saga can always end, forward or back, from every state.
 //
-// The rules: at least one step. At most one pivot, which is a direct child of the outermost
-// sequence. Compensable steps have an undo or declare that there is nothing to undo, and come
+// The rules: at least one step. At most one pivot, which is not inside a parallel. Compensable steps have an undo or declare that there is nothing to undo, and come
 // before the pivot and before every retriable step. Pivot and retriable steps have no undo.
 // Retriable steps come after every compensable step and after the pivot.
 func Check(root *Node) []Problem {

@@ -7,13 +7,16 @@
 //
 //	        sequence                    undo runs the mirror image:
 //	┌─────────┼──────────┐
-//	1      parallel      4 pivot        4 completed  → nothing, never again
-//	       ┌──┴──┐                      4 rejected   → {2,3} together, then 1
-//	       2     3
+//	0      parallel      3 pivot        3 completed  → nothing, never again
+//	       ┌──┴──┐                      3 rejected   → {1,2} together, then 0
+//	       1     2
 //
 // It keeps I3 and I4: every step that may have happened is undone, in reverse order of the do's,
 // with parallel siblings at the same time. No step is undone before its do has ended, after it was
 // rejected, or after the pivot completed.
+//
+// Two rules are the caller's: to compensate only while PastPivot is false, and to report a pivot
+// whose outcome is unknown as Doing, so that nothing before it is undone.
 //
 // It has no run-time errors. Check reports all problems of a malformed tree at once.
 //

@@ -15,7 +15,7 @@ const (
 	// Skipped: an operator decided to continue without it. Going forward it counts as done; in
 	// compensation there is nothing to undo.
 	Skipped
-	// Unknown: the do was requested but never answered, so it may have happened.
+	// Unknown: the do was requested and no answer says what became of it, so it may have happened.
 	Unknown
 	// Rejected: the do had no effect, and there is nothing to undo.
 	Rejected
@@ -42,7 +42,7 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 			}
 		}
 		return true
-	default:
+	case Parallel:
 		done = true
 		for i := range n.Children {
 			if !Forward(&n.Children[i], state, yield) {
@@ -51,6 +51,7 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 		}
 		return done
 	}
+	panic("compensation: a node without a shape")
 }
 
 // Backward calls yield with every step whose undo may be requested now: its do may have happened,
@@ -58,7 +59,8 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 // the whole tree.
 //
 // Do's in progress must end first, so that an undo knows its do's result: while any step is Doing,
-// Backward yields nothing (see AtRest).
+// Backward yields nothing (see AtRest). It does not look at the pivot: call it only while PastPivot
+// is false.
 func Backward(n *Node, state func(step int) State, yield func(step int)) (undone bool) {
 	if !AtRest(n, state) {
 		return false
@@ -88,7 +90,7 @@ func backward(n *Node, state func(int) State, yield func(int)) (undone bool) {
 			}
 		}
 		return true
-	default:
+	case Parallel:
 		undone = true
 		for i := len(n.Children) - 1; i >= 0; i-- {
 			if !backward(&n.Children[i], state, yield) {
@@ -97,6 +99,7 @@ func backward(n *Node, state func(int) State, yield func(int)) (undone bool) {
 		}
 		return undone
 	}
+	panic("compensation: a node without a shape")
 }
 
 // AtRest reports whether no do is in progress.
@@ -127,9 +130,10 @@ func PastPivot(n *Node, state func(step int) State) bool {
 	return past
 }
 
-// Plan returns the order in which the saga would compensate from here, as waves of steps: the steps
-// of a wave run together, and a wave begins when the one before it is undone. Operators see it
-// before they cancel. Do's in progress count as done. Past the point of no return it is empty.
+// Plan returns the order in which the saga would compensate from here, as waves of steps that may
+// run together. Branches of a parallel do not wait for one another, so an undo may begin before the
+// wave before its own has ended. Operators see it before they cancel. Do's in progress count as
+// done. Past the point of no return it is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
 	if PastPivot(n, state) {
 		return nil
