@@ -23,7 +23,7 @@ const (
 	SideDone                            // of a do: completed
 	SideUndone                          // of an undo: completed
 	SideRejected                        // of a do: rejected, it left no trace
-	SideUnknown                         // of a do: asked for and not answered, it may have happened
+	SideUnknown                         // of a do: asked for, outcome not known: it may have happened
 	SideNotTaken                        // of a do: it cannot be asked for, or its command was never sent
 	SideSkipped                         // an operator decided to go on without it
 	sideStates
@@ -43,7 +43,8 @@ type Side struct {
 // State returns where the side stands.
 func (s *Side) State() SideState { return s.state }
 
-// Attempt returns the number of the newest attempt; 0: none yet. It never falls.
+// Attempt returns the number of the newest attempt; 0: none yet. It starts again
+// from 1 when a step that was never sent is asked for again.
 func (s *Side) Attempt() int { return s.attempt }
 
 // MaxAttempt returns the number of the attempt after which no other follows by itself. An
