@@ -155,17 +155,29 @@ func (d *decision) whyNot(ev Event) string {
 	case ev.Operation == contract.OperationCancel && d.in.PendingCause != nil:
 		return "the saga goes back unless the pivot, which is in progress, completes: " + d.in.PendingCause.brief()
 	case ev.Operation == contract.OperationCancel:
-		return "the outcome of the pivot is unknown"
+		return "the outcome of the pivot is unknown; compensate instead, once you know that it had no effect"
 	case ev.Operation == contract.OperationCompensate || ev.Operation == contract.OperationAbandon || ev.Operation == contract.OperationSkip:
 		return "nothing is parked there"
 	case ev.Operation == contract.OperationPause:
 		return fmt.Sprintf("the saga is paused already, by %s: %s", d.in.Paused.By, d.in.Paused.Reason)
 	case ev.Operation == contract.OperationResume:
 		return "the saga is not paused"
+	case ev.Operation == contract.OperationRetry && d.rejectedPastPivot(ev.Step):
+		return "the step was rejected past the point of no return; resolve it as completed, skip it, or abandon the saga"
 	case ev.Operation == contract.OperationRetry || ev.Operation == contract.OperationResolve:
 		return "the step does not wait for another attempt and is not parked"
 	}
 	return "there is no such operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume"
+}
+
+// rejectedPastPivot reports whether the step is parked because it was rejected; "": any step.
+func (d *decision) rejectedPastPivot(name contract.StepName) bool {
+	for i := range d.in.Steps {
+		if d.in.Steps[i].Current().state == SideParkedRejected && (name == "" || name == d.plan.Steps[i].Name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *decision) illegal(ev Event, why string) error {
