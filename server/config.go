@@ -82,11 +82,19 @@ type Config struct {
 	Version string
 }
 
-// Access, OIDC and Traces are parts of Config.
+// Access, OIDC, Role and Traces are parts of Config.
 type (
 	Access = access.Config
 	OIDC   = access.OIDC
+	Role   = access.Role
 	Traces = otlp.Config
+)
+
+// The roles of OIDC.Roles, each with the rights of those before it.
+const (
+	Viewer   = access.Viewer
+	Operator = access.Operator
+	Admin    = access.Admin
 )
 
 // API says who may use the API.
