@@ -16,7 +16,8 @@
 // Addresses().Connect. Health reports what is stalled; Stopped is closed when the server has
 // stopped, also if a part failed.
 //
-// The package reads no flags and no environment variables, and handles no signals.
+// The package reads no flags and handles no signals. Of the environment it reads only OTEL_*, with
+// Config.Traces.
 //
 // Stopping keeps I1 and I2: the coordinator accepts no more input, commits what it has and
 // returns; only then are bus, NATS server and store closed.
