@@ -1,6 +1,7 @@
 package natsbus
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -66,8 +67,8 @@ type Config struct {
 	Heartbeat      time.Duration // a silent server is noticed within it; 0: 500 ms
 	CheckInterval  time.Duration // between checks of the streams; 0: 3 s
 
-	Logger *slog.Logger              // for background errors, rate-limited; nil: only waits are logged, to slog.Default()
-	told   *slog.Logger              // logs waits; nil: slog.Default()
+	Logger *slog.Logger              // for background errors, rate-limited, and waits; nil: slog.Default()
+	told   *slog.Logger              // logs waits, each line
 	given  map[transport.Stream]bool // streams with a configured limit
 
 	// OnMalformed is called for every message that cannot be decoded and is dead-lettered. It must
@@ -161,13 +162,8 @@ func (c Config) withDefaults() Config {
 	def(&c.Heartbeat, 500*time.Millisecond)
 	def(&c.CheckInterval, 3*time.Second)
 	def(&c.ConnectWait, waiting.Limit)
-	if c.Logger != nil {
-		c.told = c.Logger
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	c.Logger = loglimit.Logger(c.Logger)
+	c.told = cmp.Or(c.Logger, slog.Default())
+	c.Logger = loglimit.Logger(c.told)
 	return c
 }
 
