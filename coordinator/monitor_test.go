@@ -300,8 +300,8 @@ func rows() []row {
 		},
 		{
 			name: "the coordinator's consumer is paused", again: func(s *stage) { s.load = transport.Load{} },
-			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Paused: true, Pending: 7}),
-			kind:  transport.StandsAnswers, stops: true, words: []string{"somebody has paused", "7 answers wait", "resume"},
+			stand: consumer(transport.Events, transport.ConsumerLoad{StreamName: "SAGA_EVENTS", Name: "coordinator", Paused: true, Pending: 7}),
+			kind:  transport.StandsAnswers, stops: true, words: []string{"somebody has paused", "7 answers wait", "nats consumer resume SAGA_EVENTS coordinator"},
 		},
 		{
 			name: "the coordinator's consumer is clogged", again: func(s *stage) { s.load = transport.Load{} },
@@ -335,8 +335,8 @@ func rows() []row {
 		},
 		{
 			name: "a participant's consumer is paused", again: func(s *stage) { s.load = transport.Load{} },
-			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Paused: true, Pending: 3}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"somebody has paused its consumer", "3 commands"},
+			stand: consumer(transport.Commands, transport.ConsumerLoad{StreamName: "SAGA_COMMANDS", Name: "stock", Paused: true, Pending: 3}),
+			kind:  transport.StandsParticipant, of: "stock", words: []string{"somebody has paused its consumer", "3 commands", "nats consumer resume SAGA_COMMANDS stock"},
 		},
 		{
 			name: "a participant is away", again: func(s *stage) { s.load = transport.Load{} },

@@ -160,7 +160,7 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
 	if n.Paused {
 		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
-		one.Fix = "nats consumer resume on the stream of events"
+		one.Fix = "nats consumer resume " + n.StreamName + " " + n.Name
 		return []transport.Standstill{one}
 	}
 	// In this order: a delivered answer counts as received before it stops counting as being
@@ -181,7 +181,7 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 		one.Fix = "look whether another process uses the same consumer, and at the dead letters; a restart is safe"
 	default:
 		one.Reason = fmt.Sprintf("%s, and the consumer %s has given none for %s", plural.Of(n.Pending, "answer waits", "answers wait"), n.Name, quiet.Round(time.Second))
-		one.Fix = "look at the consumer (nats consumer info) and at the NATS server; a restart is safe"
+		one.Fix = "look at the consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and at the NATS server; a restart is safe"
 	}
 	return []transport.Standstill{one}
 }
@@ -194,7 +194,7 @@ func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)
 	switch {
 	case n.Paused && waiting > 0:
-		one.Reason, one.Fix = "somebody has paused its consumer; "+plural.Of(waiting, "command waits", "commands wait"), "nats consumer resume on the stream of commands"
+		one.Reason, one.Fix = "somebody has paused its consumer; "+plural.Of(waiting, "command waits", "commands wait"), "nats consumer resume "+n.StreamName+" "+n.Name
 		return []transport.Standstill{one}
 	case n.Pending == 0 || stood < standsAfter:
 		return nil
@@ -206,7 +206,7 @@ func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.
 		one.Fix = "start the service; if it runs, its log says why it does not reach the bus, or what it is busy with"
 	default:
 		one.Reason = fmt.Sprintf("%s for it, it asks for more, and the bus has given it none for %s", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second))
-		one.Fix = "look at its consumer (nats consumer info) and at the NATS server"
+		one.Fix = "look at its consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and at the NATS server"
 	}
 	one.Since = p.moved
 	return []transport.Standstill{one}

@@ -26,6 +26,7 @@ type StreamLoad struct {
 // all are assumed to be of equal size.
 type ConsumerLoad struct {
 	Stream      Stream
+	StreamName  string    // of the stream at the server, such as SAGA_COMMANDS
 	Name        string    // of the subscription; for commands, the participant's
 	Pending     uint64    // messages not delivered yet
 	InFlight    int       // messages delivered but not acknowledged

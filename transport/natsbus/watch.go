@@ -461,7 +461,7 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 	list := stream.ListConsumers(ctx)
 	for info := range list.Info() {
 		one := ConsumerLoad{
-			Stream: s, Name: info.Name, Pending: info.NumPending, InFlight: info.NumAckPending,
+			Stream: s, StreamName: info.Stream, Name: info.Name, Pending: info.NumPending, InFlight: info.NumAckPending,
 			Redelivered: info.NumRedelivered, Asking: info.NumWaiting,
 			MaxInFlight: info.Config.MaxAckPending, Paused: info.Paused,
 			Last: info.Delivered.Stream, AckFloor: info.AckFloor.Stream, RawInFlight: info.NumAckPending,
