@@ -51,7 +51,7 @@ func New(bus transport.Requester, options ...Option) *Client {
 type Definition interface{ Ref() contract.DefinitionRef }
 
 // Start starts a saga and returns when the coordinator has written it to disk. The request is
-// repeated with the same id until it is answered or ctx ends. If the saga was started before with
+// repeated with the same id until it is answered, ctx ends, or GiveUp has passed. If the saga was started before with
 // the same input, Status.Existed is set. A reference with version 0 means the newest version.
 //
 // input is encoded as JSON; a []byte or json.RawMessage is sent unchanged. Two inputs are the same

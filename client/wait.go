@@ -15,7 +15,7 @@ import (
 var brief = []byte(`{"brief":true}`)
 
 // Wait returns when the saga has ended or is parked. It repeats its request until then, also while
-// coordinators restart or the bus is away. A parked saga waits for an operator: Status.Legal lists
+// coordinators restart or the bus is away, for up to GiveUp. A parked saga waits for an operator: Status.Legal lists
 // the legal operations, and Wait may be called again afterwards.
 //
 // Errors: ErrInvalid, ErrNotFound; when ctx ends, ErrUnavailable and context.Cause(ctx), with the
