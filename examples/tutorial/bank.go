@@ -23,7 +23,11 @@ func takeMoney(ctx context.Context, tx *sql.Tx, c Charge) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	if n, err := done.RowsAffected(); err != nil || n == 0 {
+	n, err := done.RowsAffected()
+	if err != nil {
+		return Receipt{}, err
+	}
+	if n == 0 {
 		return Receipt{}, participant.Rejectf("%s cannot pay %d", c.Account, c.Amount)
 	}
 	return Receipt{ID: participant.KeyFrom(ctx).String()}, nil
