@@ -20,32 +20,33 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// Finding is what is wrong with one saga, or with all together.
+// Finding describes what is wrong with one saga, or with the whole system.
 type Finding struct {
 	Kind string // lost, doubled or stuck
 	Saga contract.SagaID
 	What string
 }
 
-// Lost is a finding about a saga, or with "" about the whole.
+// Lost returns a finding about a saga, or about the whole system if id is "".
 func Lost(id contract.SagaID, what string) Finding { return Finding{"lost", id, what} }
 
-// Stuck is a finding about a saga, or with "" about the whole.
+// Stuck returns a finding about a saga, or about the whole system if id is "".
 func Stuck(id contract.SagaID, what string) Finding { return Finding{"stuck", id, what} }
 
 func (f Finding) String() string { return fmt.Sprintf("%s: saga %s: %s", f.Kind, f.Saga, f.What) }
 
-// Fate is what the coordinator's store says of a saga.
+// Fate is the state of a saga in the coordinator's store.
 type Fate struct {
 	Phase    contract.Phase
 	Revision uint64
 	Ended    bool
 }
 
-// Fates of sagas; one that the store does not know has none.
+// Fates holds the state of each saga that the store knows.
 type Fates map[contract.SagaID]Fate
 
-// ReadStore reads every saga of a load from a store that nobody has open, and folds its history (I8).
+// ReadStore reads every saga of a load from a store that no process has open, and folds its history
+// (I8).
 func ReadStore(ctx context.Context, file string, def *saga.Definition, runs []Run) (fates Fates, found []Finding, err error) {
 	s, err := boltstore.Open(file, boltstore.Options{})
 	if err != nil {
@@ -73,7 +74,7 @@ func ReadStore(ctx context.Context, file string, def *saga.Definition, runs []Ru
 	return fates, found, nil
 }
 
-// Unlike says how a saga's history differs from its state; "" if it does not.
+// Unlike returns how a saga's history differs from its state, or "" if it does not.
 func Unlike(ctx context.Context, s store.Store, def *saga.Definition, in *machine.Instance) string {
 	events, err := History(ctx, s, in)
 	if err != nil {
@@ -89,7 +90,7 @@ func Unlike(ctx context.Context, s store.Store, def *saga.Definition, in *machin
 	return ""
 }
 
-// History reads all events of a saga.
+// History returns all events of a saga.
 func History(ctx context.Context, s store.Store, in *machine.Instance) (events []machine.Event, err error) {
 	for uint64(len(events)) < in.Revision {
 		page, err := s.History(ctx, in.ID, uint64(len(events))+1, 0)
@@ -101,7 +102,7 @@ func History(ctx context.Context, s store.Store, in *machine.Instance) (events [
 	return events, nil
 }
 
-// Audit compares what callers were told, what the store says, and what the participants did.
+// Audit compares what callers were told with the state in the store and the participants' effects.
 func Audit(runs []Run, fates Fates, b Books) (found []Finding) {
 	bySaga := map[contract.SagaID][]Line{}
 	for _, l := range b.Lines {
@@ -124,7 +125,7 @@ func Audit(runs []Run, fates Fates, b Books) (found []Finding) {
 	return found
 }
 
-// auditOne judges a saga; f is what the store says of it, if it exists there.
+// auditOne audits a saga. f is its state in the store, if it exists there.
 func auditOne(r *Run, f Fate, exists bool, lines []Line) (found []Finding) {
 	say := func(kind, format string, args ...any) {
 		found = append(found, Finding{kind, r.ID, fmt.Sprintf(format, args...)})
@@ -152,7 +153,8 @@ func auditOne(r *Run, f Fate, exists bool, lines []Line) (found []Finding) {
 	return found
 }
 
-// effects says what is wrong with what participants did for a saga that is in a phase (I3, I5).
+// effects returns what is wrong with the participants' effects for a saga in the given phase (I3,
+// I5).
 func effects(phase contract.Phase, lines []Line) (wrong []string) {
 	keys := map[string]int{}
 	net := map[string]int{}
@@ -188,11 +190,11 @@ func effects(phase contract.Phase, lines []Line) (wrong []string) {
 	return wrong
 }
 
-// Result is what the audit of a whole system says.
+// Result is the result of an audit.
 type Result struct {
 	Runs   []Run
 	Acked  int
-	Phases map[contract.Phase]int // acknowledged sagas, by how they ended
+	Phases map[contract.Phase]int // acknowledged sagas, by their final phase
 	Found  []Finding
 }
 
@@ -200,8 +202,7 @@ func (r *Result) String() string {
 	return fmt.Sprintf("%s acknowledged, %v, %s", plural.Of(r.Acked, "saga", "sagas"), r.Phases, plural.Of(len(r.Found), "finding", "findings"))
 }
 
-// Examine audits a store that nobody has open, with the books that the participants have below a
-// directory.
+// Examine audits a store that no process has open, together with the participants' books below dir.
 func Examine(ctx context.Context, file string, def *saga.Definition, runs []Run, dir string) (*Result, error) {
 	fates, found, err := ReadStore(ctx, file, def, runs)
 	if err != nil {
@@ -221,7 +222,7 @@ func Examine(ctx context.Context, file string, def *saga.Definition, runs []Run,
 	return r, nil
 }
 
-// Report logs a result and fails the test if anything was found, or nothing was acknowledged.
+// Report logs a result. It fails the test if there are findings or no saga was acknowledged.
 func (r *Result) Report(t *testing.T) {
 	t.Helper()
 	t.Log(r)
@@ -233,7 +234,7 @@ func (r *Result) Report(t *testing.T) {
 	}
 }
 
-// ReportBoth is Report for a load of which some sagas have to complete and some to go back.
+// ReportBoth is Report for a load in which some sagas must complete and some must be compensated.
 func (r *Result) ReportBoth(t *testing.T) {
 	t.Helper()
 	r.Report(t)

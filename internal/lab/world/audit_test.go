@@ -10,8 +10,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestAuditCanFail: each thing that may be wrong is found, and a clean run is
-// clean.
+// TestAuditCanFail checks that the audit finds each kind of error, and nothing in a clean run.
 func TestAuditCanFail(t *testing.T) {
 	const id = "w00-000000"
 	t0 := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -34,7 +33,7 @@ func TestAuditCanFail(t *testing.T) {
 		run   Run
 		fate  *Fate
 		lines []Line
-		short int64 // money that is missing
+		short int64 // missing money
 		want  string
 	}{
 		"completed":                  {acked, &done, good, 0, ""},

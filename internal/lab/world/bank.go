@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the participants' databases
+	_ "modernc.org/sqlite" // driver of the participants' databases
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
@@ -21,25 +21,25 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// The money of each participant on the first day, in every account.
+// The accounts of each participant, and the initial balance of each account.
 const (
 	Accounts = 16
 	Initial  = 1_000_000_000
-	Penury   = Accounts // the account that has nothing
+	Penury   = Accounts // the account without money
 )
 
-// Transfer is the input of a saga: move money from an account of the bank to one at the clearing
-// house.
+// Transfer is the input of a saga that moves money from an account of the bank to one of the
+// clearing house.
 type Transfer struct {
 	From    int    `json:"from"`
 	To      int    `json:"to"`
 	Amount  int64  `json:"amount"`
-	Refuse  bool   `json:"refuse"`            // the pivot says no
-	Lose    bool   `json:"lose,omitempty"`    // the undo of the first step fails for good
-	Padding string `json:"padding,omitempty"` // makes it large
+	Refuse  bool   `json:"refuse"`            // the pivot is rejected
+	Lose    bool   `json:"lose,omitempty"`    // the undo of the first step fails permanently
+	Padding string `json:"padding,omitempty"` // makes the input large
 }
 
-// The commands.
+// The commands of the participants.
 var (
 	Reserve  = contract.NewCommand[Transfer, int]("bank", "reserve")
 	Release  = contract.UndoOf(Reserve, "release")
@@ -49,11 +49,12 @@ var (
 	Announce = contract.NewCommand[Transfer, int]("post", "announce")
 )
 
-// steps of a transfer.
+// steps are the steps of a transfer, in order.
 var steps = []contract.StepName{"reserve", "earmark", "credit", "announce"}
 
-// DefineTransfer returns the saga. The first steps give up after a few attempts of this timeout,
-// so that faults of seconds make outcomes unknown; the others never do.
+// DefineTransfer returns the definition. The first steps time out after timeout and give up after
+// the given attempts, so that faults of seconds make outcomes unknown. The other steps never give
+// up.
 func DefineTransfer(timeout time.Duration, attempts int) *saga.Definition {
 	return saga.MustDefine[Transfer]("transfer",
 		saga.Timeout(timeout), saga.Retry(10_000, 50*time.Millisecond, 500*time.Millisecond),
@@ -64,10 +65,10 @@ func DefineTransfer(timeout time.Duration, attempts int) *saga.Definition {
 	)
 }
 
-// Participants in the order in which the audit reads them.
+// Participants lists the participants in the order in which the audit reads them.
 var Participants = []string{"bank", "clearing", "post"}
 
-// handlers of the participants, by name.
+// handlers registers the handlers of each participant.
 var handlers = map[string]func(*participant.Participant[*sql.Tx]){
 	"bank": func(p *participant.Participant[*sql.Tx]) {
 		participant.Handle(p, Reserve, func(ctx context.Context, tx *sql.Tx, t Transfer) (int, error) {
@@ -108,7 +109,7 @@ var handlers = map[string]func(*participant.Participant[*sql.Tx]){
 	},
 }
 
-// book moves an account by amount and writes a line under the idempotency key.
+// book changes the balance of an account and writes a ledger line under the idempotency key.
 func book(ctx context.Context, tx *sql.Tx, account int, amount int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE account SET balance = balance + ? WHERE id = ?`, amount, account); err != nil {
 		return err
@@ -119,13 +120,13 @@ func book(ctx context.Context, tx *sql.Tx, account int, amount int64) error {
 	return err
 }
 
-// Service is one of the participants as it runs.
+// Service configures a running participant.
 type Service struct {
 	Name      string         // one of Participants
-	Dir       string         // of its books
-	Bus       natsbus.Config // its Logger is the participant's, too
-	Forgetful bool           // a planted bug: the inbox shows nobody what was answered before
-	Ready     func()         // called when it is about to take commands; nil: nothing is
+	Dir       string         // the parent directory of its books
+	Bus       natsbus.Config // its Logger is also the participant's
+	Forgetful bool           // a planted bug: the inbox hides earlier answers
+	Ready     func()         // called when it is about to take commands, if not nil
 }
 
 // Serve runs a participant until ctx ends.
@@ -151,7 +152,7 @@ func Serve(ctx context.Context, s Service) error {
 	bus, err := natsbus.Connect(ctx, s.Bus)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped while it connected
+			return nil // stopped while connecting
 		}
 		return err
 	}
@@ -165,15 +166,15 @@ func Serve(ctx context.Context, s Service) error {
 	return p.Run(ctx, crashpoint.Wrap[transport.Bus](bus))
 }
 
-// AwaitConsumer waits for a moment until a coordinator has made the consumer, so that a participant
-// that is told to stop when it is ready takes commands by then.
+// AwaitConsumer waits a few seconds until a coordinator has created the consumer. A participant
+// that is stopped as soon as it is ready has then begun to take commands.
 func AwaitConsumer(ctx context.Context, bus *natsbus.Bus, name string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_ = bus.AskConsumer(ctx, name, transport.SubscribeQuery{}) // it asks again when it runs
+	_ = bus.AskConsumer(ctx, name, transport.SubscribeQuery{}) // the participant asks again when it runs
 }
 
-// forgetful is an inbox that shows nobody what was answered before.
+// forgetful is an inbox that hides earlier answers.
 type forgetful struct{ *sqlinbox.Inbox }
 
 // Update implements participant.Inbox.
@@ -183,7 +184,8 @@ func (f forgetful) Update(ctx context.Context, key participant.StepKey, work par
 	})
 }
 
-// schema of every participant's books. Nothing keeps a key from being booked twice.
+// schema is the schema of every participant's books. It does not prevent a key from being booked
+// twice.
 var schema = fmt.Sprintf(`
 CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger (
@@ -192,7 +194,7 @@ CREATE TABLE IF NOT EXISTS ledger (
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 	INSERT OR IGNORE INTO account SELECT i, CASE WHEN i < %d THEN %d ELSE 0 END FROM n;`, Penury, Accounts, Initial)
 
-// openBooks opens a participant's database. A commit is on disk when it returns.
+// openBooks opens a participant's database. A commit is durable when it returns.
 func openBooks(ctx context.Context, dir, name string) (*sql.DB, error) {
 	file := filepath.Join(dir, name+".db")
 	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")

@@ -20,11 +20,11 @@ type Line struct {
 // Books are those of some participants together.
 type Books struct {
 	Lines   []Line
-	Balance int64 // of all accounts
-	Opening int64 // and on the first day
+	Balance int64 // sum over all accounts
+	Opening int64 // initial sum over all accounts
 }
 
-// ReadBooks reads those of all participants, each in the directory of its name.
+// ReadBooks reads the books of all participants, each in the directory of its name.
 func ReadBooks(ctx context.Context, dir string) (b Books, err error) {
 	for _, name := range Participants {
 		if err := b.Read(ctx, filepath.Join(dir, name), name); err != nil {
@@ -34,7 +34,7 @@ func ReadBooks(ctx context.Context, dir string) (b Books, err error) {
 	return b, nil
 }
 
-// Read adds what one participant has in a directory.
+// Read adds the books of one participant.
 func (b *Books) Read(ctx context.Context, dir, name string) error {
 	db, err := openBooks(ctx, dir, name)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package world is what the laboratories break systems in: processes that can be killed, roads
-// that can be cut, callers, a bank that acts for them, and the audit of what is left.
+// Package world holds what the laboratories share: processes that can be killed, roads (proxies)
+// that can be cut, callers, a bank that serves them, and the audit of the result.
 //
 //	callers (Load) ──▶ road (Proxy) ──▶ NATS server ◀── bank, clearing, post (Serve) ──▶ ledgers
 //	     │                                  ▲                                              │
@@ -7,8 +7,8 @@
 //	     └── what they were told (Run) ──────────────────────────▶ Audit ◀── Books ────────┘
 //
 // The saga moves money from an account of the bank to one of the clearing house. Every effect
-// leaves a line under its idempotency key in the SQLite file of its participant, and nothing
-// there keeps a key from being booked twice, for that is what the audit looks for:
+// writes a line under its idempotency key to its participant's SQLite file. The file does not
+// prevent a key from being booked twice, because the audit looks for that. Its findings are:
 //
 //   - lost (I1, I2, I8): an acknowledged saga is not there, ended otherwise than its caller was
 //     told, or its history does not fold to its state;
@@ -16,8 +16,8 @@
 //     is not one, a compensated one's not zero, or the money does not add up;
 //   - stuck (I2): a saga has not ended.
 //
-// It makes no faults and knows of none: those are the laboratories' own. It is behind the build
-// tag lab, and Linux's.
+// It neither injects faults nor knows them; each laboratory has its own. It needs the build tag lab
+// and Linux.
 //
-// Failure looks like an error, or like findings, each with its saga and what is wrong with it.
+// A failure is an error or a list of findings, each with its saga and what is wrong with it.
 package world

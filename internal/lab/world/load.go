@@ -17,36 +17,36 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Run is what a caller knows of one saga.
+// Run holds what a caller knows about one saga.
 type Run struct {
 	ID    contract.SagaID
 	Input Transfer
 	Began time.Time // before the first request
-	Acked time.Time // zero: the start was not acknowledged
-	Ended time.Time // zero: its end was not seen
+	Acked time.Time // zero if the start was not acknowledged
+	Ended time.Time // zero if its end was not seen
 	Told  transport.Status
 	Wrong string // an answer that no caller should get
 }
 
-// Possible reports whether the saga can complete at all.
+// Possible reports whether the saga can complete.
 func (r *Run) Possible() bool { return !r.Input.Refuse && r.Input.From != Penury }
 
-// Caller starts sagas, one after the other.
+// Caller configures a caller, which starts sagas one after the other.
 type Caller struct {
-	Name   string // of its sagas, with a number behind it
+	Name   string // prefix of the ids of its sagas, followed by a number
 	Client *client.Client
 	Rng    *rand.Rand
-	Places chan struct{}        // one for every saga of its that may be under way; callers may share them
-	Pause  func() time.Duration // between two starts
+	Places chan struct{}        // one slot for each saga in flight; callers may share the channel
+	Pause  func() time.Duration // pause between two starts
 	AtOnce bool                 // start and wait with one request
 }
 
-// Load is callers that start sagas until they are told to stop, and what they know.
+// Load is a set of callers that start sagas until they are stopped, with what they know about them.
 type Load struct {
 	def    *saga.Definition
 	ctx    context.Context // ends when no further sagas are to be started
 	cancel context.CancelFunc
-	asking context.Context // ends when nobody waits for answers any more
+	asking context.Context // ends when callers stop waiting for answers
 	giveUp context.CancelFunc
 	done   sync.WaitGroup
 
@@ -62,7 +62,7 @@ func NewLoad(def *saga.Definition) *Load {
 	return l
 }
 
-// Call has a caller start sagas until the load stops.
+// Call makes a caller start sagas until the load stops.
 func (l *Load) Call(c Caller) {
 	l.done.Go(func() {
 		for n := 0; l.ctx.Err() == nil; n++ {
@@ -81,8 +81,8 @@ func (l *Load) Call(c Caller) {
 	})
 }
 
-// draw draws an input: most can be carried out, one in eight not because of its pivot, and one in
-// sixteen not because of its first step.
+// draw returns a random input. Most can complete; in one of eight the pivot is rejected, and in one
+// of sixteen the first step.
 func draw(rng *rand.Rand) Transfer {
 	t := Transfer{From: rng.IntN(Accounts), To: rng.IntN(Accounts), Amount: 1 + rng.Int64N(1000), Refuse: rng.IntN(8) == 0}
 	if rng.IntN(16) == 0 {
@@ -91,7 +91,7 @@ func draw(rng *rand.Rand) Transfer {
 	return t
 }
 
-// begin takes note of a saga that is about to be started.
+// begin records a saga that is about to be started.
 func (l *Load) begin(id contract.SagaID, input Transfer) *Run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +100,7 @@ func (l *Load) begin(id contract.SagaID, input Transfer) *Run {
 	return r
 }
 
-// one starts a saga, and sees it to its end in the background.
+// one starts a saga and follows it to its end in the background.
 func (l *Load) one(c *Caller, r *Run) {
 	if !c.AtOnce && l.start(l.asking, c.Client, r) != nil {
 		<-c.Places
@@ -110,18 +110,18 @@ func (l *Load) one(c *Caller, r *Run) {
 		if c.AtOnce {
 			l.run(c.Client, r)
 		} else {
-			_ = l.await(l.asking, c.Client, r) // the audit looks for itself
+			_ = l.await(l.asking, c.Client, r) // the audit finds errors
 		}
 		<-c.Places
 	})
 }
 
-// Start starts a saga of its own, outside of what the callers do.
+// Start starts an additional saga, independent of the callers.
 func (l *Load) Start(ctx context.Context, c *client.Client, id contract.SagaID, input Transfer) error {
 	return l.start(ctx, c, l.begin(id, input))
 }
 
-// start starts a saga; an error: it was not acknowledged.
+// start starts a saga. It returns an error if the start was not acknowledged.
 func (l *Load) start(ctx context.Context, c *client.Client, r *Run) error {
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
@@ -130,12 +130,12 @@ func (l *Load) start(ctx context.Context, c *client.Client, r *Run) error {
 	return err
 }
 
-// run starts a saga and waits for its end, which is its acknowledgement.
+// run starts a saga and waits for its end, which also acknowledges the start.
 func (l *Load) run(c *client.Client, r *Run) {
 	ctx, cancel := context.WithTimeout(l.asking, Limit)
 	defer cancel()
 	status, err := c.Run(ctx, l.def, r.Input, client.ID(r.ID))
-	if status != nil { // also when it has not ended
+	if status != nil { // set even if the saga has not ended
 		l.note(r, "run", nil, nil)
 	}
 	l.note(r, "run", err, status)
@@ -150,9 +150,8 @@ func (l *Load) await(ctx context.Context, c *client.Client, r *Run) error {
 	return err
 }
 
-// note takes note of an answer: an acknowledgement, an end, or an error. That nobody answered, or
-// that there was too much to do, is what faults are for, and a start that nobody answered may not
-// have come; any other error is a finding.
+// note records an answer: an acknowledgement, an end, or an error. Timeouts and overload are
+// expected under faults, and the start may not have arrived then. Any other error is a finding.
 func (l *Load) note(r *Run, op string, err error, end *transport.Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -169,7 +168,7 @@ func (l *Load) note(r *Run, op string, err error, end *transport.Status) {
 	}
 }
 
-// All is a copy of what is known.
+// All returns a copy of the runs recorded so far.
 func (l *Load) All() []Run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,9 +179,9 @@ func (l *Load) All() []Run {
 	return all
 }
 
-// Resumed is when the first saga was acknowledged after a moment, and when the first saga that was
-// started after it had ended; zero: not yet. A saga that was there before, and whose start was asked
-// for again, may have ended long ago: it says nothing of the system now.
+// Resumed returns when the first saga was acknowledged after since, and when the first saga started
+// after since ended; both are zero if that has not happened yet. Older sagas do not count: they may
+// have ended long ago, even if their start is retried now.
 func (l *Load) Resumed(since time.Time) (acked, ended time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,7 +202,7 @@ func (l *Load) Resumed(since time.Time) (acked, ended time.Time) {
 	return acked, ended
 }
 
-// AwaitMoving waits until a saga that was started after a moment has ended.
+// AwaitMoving waits until a saga started after since has ended.
 func (l *Load) AwaitMoving(since time.Time) error {
 	return Poll("sagas move", func() bool { _, ended := l.Resumed(since); return !ended.IsZero() })
 }
@@ -220,26 +219,26 @@ func (l *Load) UnderWay() (n int) {
 	return n
 }
 
-// Stop has no further sagas started, and returns when no caller waits any more.
+// Stop prevents further starts, and returns when no caller is waiting any more.
 func (l *Load) Stop() {
 	l.cancel()
 	l.done.Wait()
 }
 
-// GiveUp stops the load at once: nobody waits for an answer any more. What was not acknowledged may
-// be taken yet; Finish starts it again.
+// GiveUp stops the load at once, without waiting for answers. Starts that were not acknowledged may
+// still be accepted; Finish retries them.
 func (l *Load) GiveUp() {
 	l.giveUp()
 	l.done.Wait()
 }
 
-// Finish stops the load and waits once more for every saga whose end was not seen; one whose start
-// nobody answered may be there all the same.
+// Finish stops the load and waits again for every saga whose end was not seen. A saga whose start
+// was not answered may exist all the same, so Finish retries the start.
 func (l *Load) Finish(c *client.Client) {
 	l.Stop()
 	var waiting sync.WaitGroup
 	places := make(chan struct{}, 512)
-	for _, r := range l.runs { // nobody else writes any more
+	for _, r := range l.runs { // no other goroutine writes any more
 		if !r.Ended.IsZero() {
 			continue
 		}
@@ -250,13 +249,14 @@ func (l *Load) Finish(c *client.Client) {
 			if r.Acked.IsZero() && l.asking.Err() != nil && l.start(ctx, c, r) != nil {
 				return
 			}
-			_ = l.await(ctx, c, r) // the audit looks for itself
+			_ = l.await(ctx, c, r) // the audit finds errors
 		})
 	}
 	waiting.Wait()
 }
 
-// LongestGap is the longest time within a span at which nothing happened to a saga.
+// LongestGap returns the longest time between from and to without an event, where at returns the
+// time of a run's event.
 func LongestGap(runs []Run, from, to time.Time, at func(*Run) time.Time) (longest time.Duration) {
 	moments := []time.Time{from, to}
 	for i := range runs {

@@ -16,15 +16,15 @@ import (
 	"syscall"
 )
 
-// Command is a process that is to be started: the test binary, which Env tells its role.
+// Command describes a process to start: the test binary, which gets its role from Env.
 type Command struct {
 	Name string
-	Env  []string // beside the test's own
+	Env  []string // in addition to the test's own
 
-	Log    string                         // file that gets what it writes; "": Stderr does
-	Stderr io.Writer                      // without Log
-	Line   func(line string)              // called with each whole line of its output; nil: that goes where its errors do
-	Within func(start func() error) error // calls start on the spawner's thread; nil: OnSpawner
+	Log    string                         // file for its output; "" sends it to Stderr
+	Stderr io.Writer                      // used if Log is ""
+	Line   func(line string)              // called with each line of stdout; if nil, stdout goes where stderr goes
+	Within func(start func() error) error // calls start on the spawner's thread; nil is OnSpawner
 }
 
 // Process is one run of a program. The kernel kills it when the test's process ends.
@@ -35,12 +35,12 @@ type Process struct {
 	exited chan struct{}
 }
 
-// calls are made by the spawner.
+// calls holds the functions that the spawner runs.
 var calls = make(chan func())
 
-// spawner makes all calls from one thread that lives as long as this process: the kernel kills a
-// child when the thread that started it ends, and what belongs to a thread, its network namespace,
-// must not be seen by other goroutines.
+// spawner runs all calls on one thread that lives as long as this process, for two reasons. The
+// kernel kills a child when the thread that started it ends. And other goroutines must not see the
+// network namespace of the thread.
 func spawner() {
 	runtime.LockOSThread()
 	for call := range calls {
@@ -69,7 +69,7 @@ func Start(c Command) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer log.Close() // the child has its own
+		defer log.Close() // the child has its own descriptor
 		p.cmd.Stderr = log
 	}
 	var out io.Reader
@@ -98,7 +98,8 @@ func Start(c Command) (*Process, error) {
 	return p, nil
 }
 
-// readLines calls f with each whole line: what has no end was cut off.
+// readLines calls f with each complete line. A last line without a newline was cut off and is
+// ignored.
 func readLines(from io.Reader, f func(string)) {
 	for r := bufio.NewReader(from); ; {
 		line, err := r.ReadString('\n')
@@ -109,7 +110,7 @@ func readLines(from io.Reader, f func(string)) {
 	}
 }
 
-// Exited is closed when the process is gone.
+// Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Gone reports whether the process has ended.
@@ -122,16 +123,17 @@ func (p *Process) Gone() bool {
 	}
 }
 
-// State is how a process has ended.
+// State returns how the process ended.
 func (p *Process) State() *os.ProcessState { return p.cmd.ProcessState }
 
-// Killed reports whether a process that is gone was ended by SIGKILL.
+// Killed reports whether an ended process was killed by SIGKILL.
 func (p *Process) Killed() bool {
 	status, _ := p.State().Sys().(syscall.WaitStatus)
 	return status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// Signal sends a signal to the process and its children; one that is gone is no error.
+// Signal sends a signal to the process and its children. It returns nil if the process has already
+// ended.
 func (p *Process) Signal(s syscall.Signal) error {
 	err := syscall.Kill(-p.cmd.Process.Pid, s)
 	if err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -162,36 +164,36 @@ func (p *Process) Terminate() error {
 	return nil
 }
 
-// Freeze stops the process where it is, and returns when it stands still. SIGCONT has it go on.
+// Freeze suspends the process and returns when it has stopped. SIGCONT resumes it.
 func (p *Process) Freeze() error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	return Poll(p.name+" stands still", func() bool {
-		_, state, _ := bytes.Cut(p.Proc("stat"), []byte(") ")) // the name may hold spaces
+		_, state, _ := bytes.Cut(p.Proc("stat"), []byte(") ")) // the process name may contain spaces
 		return bytes.HasPrefix(state, []byte("T"))
 	})
 }
 
-// Proc reads a file that the kernel has about the process; nothing once it is gone.
+// Proc returns a file of the process's /proc directory, or nothing if the process has ended.
 func (p *Process) Proc(file string) []byte {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
 	return text
 }
 
-// Files is how many files and connections the process has open.
+// Files returns the number of open files and connections of the process.
 func (p *Process) Files() int {
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
 	return len(entries)
 }
 
-// Said reports whether the log holds a text.
+// Said reports whether the log contains a text.
 func (p *Process) Said(text string) bool {
 	log, _ := os.ReadFile(p.log)
 	return bytes.Contains(log, []byte(text))
 }
 
-// Tail is the end of a log.
+// Tail returns the last lines of a log.
 func Tail(file string, lines int) string {
 	log, _ := os.ReadFile(file)
 	all := strings.Split(strings.TrimSpace(string(log)), "\n")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Proxy is the road of one process to the NATS server. Its address stays the same
-// wherever the server is; what travels can be cut off, held up or slowed down.
+// Proxy is the road of one process to the NATS server. Its address stays the same wherever the
+// server is. It can cut, block or slow down the traffic.
 type Proxy struct {
 	listener net.Listener
 	done     sync.WaitGroup
@@ -18,17 +18,17 @@ type Proxy struct {
 	target string
 	cutOff bool
 	delay  time.Duration
-	gates  [2]chan struct{} // to the server, from it; nil: open. Closed when it opens
+	gates  [2]chan struct{} // to and from the server; nil if open, closed when it opens
 	conns  map[net.Conn]struct{}
 }
 
-// Directions of a proxy.
+// The directions of a proxy.
 const (
 	ToServer = iota
 	FromServer
 )
 
-// NewProxy returns a road that leads nowhere yet.
+// NewProxy returns a proxy without a target.
 func NewProxy() (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,7 +39,7 @@ func NewProxy() (*Proxy, error) {
 	return p, nil
 }
 
-// URL is where the road begins.
+// URL returns the address of the proxy.
 func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
 
 func (p *Proxy) accept() {
@@ -83,7 +83,7 @@ func (p *Proxy) connect(in net.Conn) {
 	p.mu.Unlock()
 }
 
-// carry copies one direction.
+// carry copies the data of one direction.
 func (p *Proxy) carry(to, from net.Conn, direction int) {
 	defer to.Close()
 	defer from.Close()
@@ -110,14 +110,14 @@ func (p *Proxy) carry(to, from net.Conn, direction int) {
 	}
 }
 
-// Aim says where the server is.
+// Aim sets the address of the server.
 func (p *Proxy) Aim(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Cut closes every connection and takes no new one.
+// Cut closes every connection and rejects new ones.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +127,7 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Hush holds up one direction without a word to anybody.
+// Hush blocks one direction without closing connections.
 func (p *Proxy) Hush(direction int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,14 +136,14 @@ func (p *Proxy) Hush(direction int) {
 	}
 }
 
-// Slow delays everything that is read, in both directions.
+// Slow delays all data in both directions.
 func (p *Proxy) Slow(delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = delay
 }
 
-// Heal ends every fault.
+// Heal ends all faults of the proxy.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +156,7 @@ func (p *Proxy) Heal() {
 	}
 }
 
-// Close takes the road away.
+// Close closes the proxy.
 func (p *Proxy) Close() {
 	_ = p.listener.Close()
 	p.Heal()

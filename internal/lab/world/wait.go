@@ -10,14 +10,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Limit bounds everything that is waited for. It is generous: the machine may be busy with other
-// things. How long it took is reported.
+// Limit bounds every wait. It is generous because the machine may be busy. The actual times are
+// reported.
 const Limit = 60 * time.Second
 
-// Hold lets something last.
+// Hold waits for d.
 func Hold(d time.Duration) { <-time.After(d) }
 
-// Poll asks until something holds, which what names.
+// Poll waits until holds returns true; what names the condition in the error.
 func Poll(what string, holds func() bool) error {
 	for deadline := time.Now().Add(Limit); !holds(); Hold(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -27,7 +27,7 @@ func Poll(what string, holds func() bool) error {
 	return nil
 }
 
-// AwaitClosed waits until a channel is closed, or has something.
+// AwaitClosed waits until a channel is closed or has a value.
 func AwaitClosed(c <-chan struct{}, what string) error {
 	select {
 	case <-c:
@@ -37,7 +37,8 @@ func AwaitClosed(c <-chan struct{}, what string) error {
 	}
 }
 
-// VerifyMain runs the tests of a laboratory and checks that no goroutine is left but the spawner.
+// VerifyMain runs the tests of a laboratory and checks that no goroutine except the spawner is
+// left.
 func VerifyMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/amends-dev/amends/internal/lab/world.spawner"))
 }
