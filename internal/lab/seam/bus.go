@@ -123,7 +123,7 @@ func (d delivery) DeadLetter(ctx context.Context, reason string) error {
 	return d.Delivery.DeadLetter(ctx, reason)
 }
 
-// Claims wraps the bus's part in who owns a prefix.
+// Claims wraps the registry of claims, in which a store records its ownership of a prefix.
 func Claims(r ownership.Registry) ownership.Registry { return claims{r} }
 
 type claims struct{ ownership.Registry }

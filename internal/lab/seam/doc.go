@@ -1,9 +1,9 @@
-// Package seam wraps the seams of Amends, so that a process dies before and after their calls.
+// Package seam wraps the seams of Amends, so that a process can crash before and after each call.
 //
 //	program under test ──▶ crashpoint.Wrap ──▶ Store, Bus, Claims, Inbox of this package ──▶ the real ones
 //
-// Wrappers only note the call (crashpoint.Here) and pass it on; in a build without the tag
-// crashpoints they do nothing else. They keep no invariant. Calls that a wrapper does not have
-// are those of what is wrapped. Failure looks like a test of internal/lab/reliability that
-// names the call.
+// Each wrapper records the call (crashpoint.Here) and forwards it. Methods that a wrapper does not
+// define are those of the wrapped value. The package keeps no invariant. Without the build tag
+// crashpoints, recording a call does nothing. A failure is a failed test of
+// internal/lab/reliability that names the call.
 package seam

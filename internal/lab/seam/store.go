@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// around notes that a call begins, and returns what notes that it has ended.
+// around records the begin of a call, and returns a function that records its end.
 func around(seam, call string) (end func()) {
 	crashpoint.Here(crashpoint.Before(seam, call))
 	return func() { crashpoint.Here(crashpoint.After(seam, call)) }
@@ -124,10 +124,10 @@ func (s sagas) Close() error {
 	return s.Store.Close()
 }
 
-// Writer wraps what a backup is written to, Reader what one is read from.
+// Writer wraps the writer of a backup.
 func Writer(w io.Writer) io.Writer { return writer{w} }
 
-// Reader wraps what a backup is read from.
+// Reader wraps the reader of a backup.
 func Reader(r io.Reader) io.Reader { return reader{r} }
 
 type writer struct{ io.Writer }
