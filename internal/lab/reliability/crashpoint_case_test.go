@@ -8,17 +8,17 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 )
 
-// crash is one death: whose, where, and what leads there.
+// crash describes one crash: the process, the crash point, and how to reach it.
 type crash struct {
 	point crashpoint.Point
 	visit int
-	owner string // the process that dies
+	owner string // the process that crashes
 	make  func(*lane, *crash) error
 
 	died bool
 }
 
-// situation is who dies, in which circumstances, at which visit of which points.
+// situation describes how a process reaches crash points, and at which pass of a point it crashes.
 type situation struct {
 	owner  string
 	make   func(*lane, *crash) error
@@ -26,9 +26,9 @@ type situation struct {
 	points []crashpoint.Point
 }
 
-// situations are those of the coordinator first, because an answer that it has not acknowledged
-// comes again after half a minute only. At a third visit, others of the same batch or of other
-// sagas have passed.
+// situations starts with those of the coordinator, because the bus redelivers an answer that the
+// coordinator did not acknowledge only after half a minute. With the third pass, other inputs of
+// the same batch or of other sagas have passed the point first.
 var situations = []situation{
 	{"coordinator", underLoad, 1, slices.Concat(
 		[]crashpoint.Point{
@@ -48,7 +48,8 @@ var situations = []situation{
 	)},
 	{"coordinator", withoutSecret, 1, []crashpoint.Point{crashpoint.SecretUnnamed}},
 	{"coordinator", stopping, 1, slices.Concat(around("source", "Close"), around("store", "Close"))},
-	{"coordinator", stopping, 2, append(around("claim", "Write"), crashpoint.Claimed, crashpoint.ClaimVoid)}, // the first made the claim, the second gives it up
+	// The first pass writes the claim, the second releases it.
+	{"coordinator", stopping, 2, append(around("claim", "Write"), crashpoint.Claimed, crashpoint.ClaimVoid)},
 	{"coordinator", silence, 1, around("store", "Due")},
 	{"coordinator", registering, 1, around("store", "PutDefinition")},
 	{"coordinator", reading, 1, around("store", "List", "History")},
@@ -73,7 +74,7 @@ var situations = []situation{
 	{"tool", dropping, 1, []crashpoint.Point{crashpoint.TombstonesDropped}},
 	{"tool", replaying, 1, append(around("bus", "ListDeadLetters", "ReplayDeadLetter"), crashpoint.DeadLetterReplayed)},
 
-	// The first Update remembers the claim, the second serves a command.
+	// The first Update saves the claim, the second serves a command.
 	{"bank", underLoad, 1, append(around("inbox", "Prune", "Update", "Work"), after("bus", "Connect"))},
 	{"bank", underLoad, 2, around("inbox", "Update", "Work")},
 	{"bank", underLoad, 3, []crashpoint.Point{after("inbox", "Work"), after("inbox", "Update")}},
@@ -92,7 +93,7 @@ var situations = []situation{
 
 var before, after = crashpoint.Before, crashpoint.After
 
-// around are the points before and after calls of a seam.
+// around returns the points before and after the calls of a seam.
 func around(seam string, calls ...string) (points []crashpoint.Point) {
 	for _, call := range calls {
 		points = append(points, before(seam, call), after(seam, call))
@@ -100,7 +101,7 @@ func around(seam string, calls ...string) (points []crashpoint.Point) {
 	return points
 }
 
-// crashes are all deaths.
+// crashes returns all crashes.
 func crashes() (all []*crash) {
 	for _, s := range situations {
 		for _, point := range s.points {

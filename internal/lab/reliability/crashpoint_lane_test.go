@@ -21,8 +21,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// lane is one system in which one process after the other dies. The rest stays
-// alive.
+// lane is a system in which one process after the other crashes while the rest keeps running.
 type lane struct {
 	t      *testing.T
 	s      *system
@@ -34,7 +33,7 @@ type lane struct {
 	runs  []*world.Run
 	of    map[contract.SagaID]*crash
 	found []world.Finding
-	tools int // lives of the tool
+	tools int // number of tool processes started
 }
 
 func newLane(t *testing.T, bug string) *lane {
@@ -58,7 +57,7 @@ func newLane(t *testing.T, bug string) *lane {
 	return n
 }
 
-// visits is the file in which a process notes the points that it passes.
+// visits returns the file in which a process records the crash points that it passes.
 func (n *lane) visits(name string) string { return filepath.Join(n.s.dir, name+".visits") }
 
 func (n *lane) note(f world.Finding) {
@@ -67,7 +66,7 @@ func (n *lane) note(f world.Finding) {
 	n.found = append(n.found, f)
 }
 
-// point says at which death a saga was there.
+// point returns the crash during which a saga was started.
 func (n *lane) point(id contract.SagaID) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -77,7 +76,7 @@ func (n *lane) point(id contract.SagaID) string {
 	return "no single point"
 }
 
-// all is a copy of what is known of the sagas.
+// all returns a copy of the runs recorded so far.
 func (n *lane) all() []world.Run {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -88,21 +87,21 @@ func (n *lane) all() []world.Run {
 	return all
 }
 
-// batch is a few sagas that were started together.
+// batch is a group of sagas started together.
 type batch struct {
 	runs  []*world.Run
-	ended chan struct{} // closed when all have ended, or nobody waits any more
+	ended chan struct{} // closed when all have ended or timed out
 	acked chan struct{} // closed at the first acknowledgement
 }
 
-// The inputs of a batch: two that can be carried out, one whose pivot says no,
-// one whose first step says no.
+// The inputs of a batch: two that complete, one whose pivot is rejected, and one whose first step
+// is rejected.
 var mixed = []world.Transfer{
 	{From: 1, To: 2, Amount: 10}, {From: 3, To: 4, Amount: 20},
 	{From: 5, To: 6, Amount: 30, Refuse: true}, {From: world.Penury, To: 7, Amount: 40},
 }
 
-// begin starts sagas and sees them to their ends in the background.
+// begin starts sagas and follows them to their ends in the background.
 func (n *lane) begin(c *crash, inputs []world.Transfer) *batch {
 	b := &batch{ended: make(chan struct{}), acked: make(chan struct{})}
 	var once sync.Once
@@ -124,8 +123,7 @@ func (n *lane) begin(c *crash, inputs []world.Transfer) *batch {
 	return b
 }
 
-// callerTimeout is how long a caller waits for a saga; one that has not
-// ended by then is stuck.
+// callerTimeout is how long a caller waits for a saga. One that has not ended by then is stuck.
 const callerTimeout = 30 * time.Second
 
 func (n *lane) carry(r *world.Run, acked func()) {
@@ -149,8 +147,8 @@ func (n *lane) carry(r *world.Run, acked func()) {
 	n.mu.Unlock()
 }
 
-// arm kills the owner of the point and starts it again, to die there. When it
-// has, it is started once more, to live.
+// arm kills the owner of the crash point and restarts it so that it crashes there. After the crash
+// it is restarted once more without the crash point.
 func (n *lane) arm(c *crash) (*life, error) {
 	if err := n.s.processes[c.owner].kill(); err != nil {
 		return nil, err
@@ -185,15 +183,15 @@ func (n *lane) armReady(c *crash) (*life, error) {
 	}
 }
 
-// watch waits until the armed life is over or the sagas have ended, and takes
-// note whether it died where it should.
+// watch waits until the armed process has ended or the sagas have, and records whether the process
+// crashed at the point.
 func (n *lane) watch(c *crash, l *life, until <-chan struct{}) error {
 	select {
 	case <-l.Exited():
 	case <-until:
 		select {
 		case <-l.Exited():
-		case <-time.After(100 * time.Millisecond): // it may die after the last word
+		case <-time.After(100 * time.Millisecond): // it may end shortly after its last record
 			return nil
 		}
 	}
@@ -204,7 +202,7 @@ func (n *lane) watch(c *crash, l *life, until <-chan struct{}) error {
 	return n.died(c)
 }
 
-// died looks for the last word of the process.
+// died checks whether the last record of the process is the crash point.
 func (n *lane) died(c *crash) error {
 	data, err := os.ReadFile(n.visits(c.owner))
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// underLoad kills the owner while sagas are under way, so that the armed life
-// has something to recover, and gives it new ones.
+// underLoad kills the owner while sagas are in flight, so that the armed process has something to
+// recover, and starts new sagas.
 func underLoad(n *lane, c *crash) error {
 	early := n.begin(c, mixed[:2])
 	<-early.acked
@@ -38,7 +38,7 @@ func underLoad(n *lane, c *crash) error {
 	return err
 }
 
-// disturb arms the owner, begins sagas, does something, and waits for the death.
+// disturb arms the owner, starts sagas, calls do, and waits for the crash.
 func disturb(n *lane, c *crash, do func(context.Context) error) error {
 	l, err := n.armReady(c)
 	if err != nil {
@@ -57,7 +57,7 @@ func disturb(n *lane, c *crash, do func(context.Context) error) error {
 	return err
 }
 
-// stopping asks the owner to stop under load.
+// stopping asks the owner to stop while sagas are in flight.
 func stopping(n *lane, c *crash) error {
 	l, err := n.armReady(c)
 	if err != nil {
@@ -73,7 +73,7 @@ func stopping(n *lane, c *crash) error {
 	if err := world.AwaitClosed(l.Exited(), c.owner+" has stopped"); err != nil {
 		return err
 	}
-	if !l.State().Success() { // it had nothing to do there
+	if !l.State().Success() { // it did not pass the point while it stopped
 		err = n.watch(c, l, nil)
 	}
 	err = errors.Join(err, n.start(c.owner))
@@ -81,7 +81,7 @@ func stopping(n *lane, c *crash) error {
 	return err
 }
 
-// withoutSecret is a start like the first one.
+// withoutSecret makes the coordinator start as if for the first time.
 func withoutSecret(n *lane, c *crash) error {
 	if err := n.s.coordinator().kill(); err != nil {
 		return err
@@ -99,7 +99,7 @@ func withoutSecret(n *lane, c *crash) error {
 	return err
 }
 
-// silence: a participant is away, so that attempts time out.
+// silence stops a participant, so that attempts time out.
 func silence(n *lane, c *crash) error {
 	if err := n.s.processes["post"].kill(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func silence(n *lane, c *crash) error {
 	return err
 }
 
-// withoutBus: the bus is away while commands are pending.
+// withoutBus stops the bus while commands are pending.
 func withoutBus(n *lane, c *crash) error {
 	if err := n.s.processes["post"].kill(); err != nil {
 		return err
@@ -138,12 +138,12 @@ func withoutBus(n *lane, c *crash) error {
 	return err
 }
 
-// waiting is for what the coordinator does every few seconds.
+// waiting waits for the periodic work of the coordinator.
 func waiting(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error { return nil })
 }
 
-// reading asks for lists and histories until that is answered.
+// reading requests lists and histories until they are answered.
 func reading(n *lane, c *crash) error {
 	return disturb(n, c, func(ctx context.Context) error {
 		list, err := n.client.List(ctx, transport.ListQuery{Limit: 1})
@@ -155,14 +155,14 @@ func reading(n *lane, c *crash) error {
 	})
 }
 
-// subscribing starts a participant again, which asks for its consumer.
+// subscribing restarts a participant, which then requests its consumer.
 func subscribing(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		return errors.Join(n.s.processes["post"].kill(), n.s.processes["post"].start())
 	})
 }
 
-// rejecting: the first command that the bank gets is one that it rejects.
+// rejecting makes the first command that the bank receives one that it rejects.
 func rejecting(n *lane, c *crash) error {
 	if err := n.s.awaitDrained(); err != nil {
 		return err
@@ -177,7 +177,7 @@ func rejecting(n *lane, c *crash) error {
 	return err
 }
 
-// registering registers a definition until that has worked.
+// registering registers a definition, and retries until it succeeds.
 func registering(n *lane, c *crash) error {
 	def, err := saga.Define[world.Transfer](fmt.Sprintf("other-%d", time.Now().UnixNano()), saga.Retriable("announce", saga.Do(world.Announce)))
 	if err != nil {
@@ -194,12 +194,12 @@ func registering(n *lane, c *crash) error {
 	})
 }
 
-// subjects are those of the system.
+// subjects are the NATS subjects of the system.
 var subjects = transport.Subjects{}
 
 var nobody = contract.Key{Saga: "nobody", Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 
-// publish publishes until the bus has taken it.
+// publish publishes a message, and retries until the bus has accepted it.
 func (n *lane) publish(ctx context.Context, e transport.Envelope) error {
 	e.Source, e.Time = "/amends/test", time.Now()
 	for {
@@ -214,7 +214,7 @@ func (n *lane) publish(ctx context.Context, e transport.Envelope) error {
 	}
 }
 
-// unknownSaga sends an answer for a saga that nobody has started.
+// unknownSaga sends an answer for a saga that does not exist.
 func unknownSaga(n *lane, c *crash) error {
 	return disturb(n, c, n.answerOfNobody)
 }
@@ -226,7 +226,7 @@ func (n *lane) answerOfNobody(ctx context.Context) error {
 	})
 }
 
-// unanswerable sends a command whose answer is wanted where none go.
+// unanswerable sends a command whose reply subject does not exist.
 func unanswerable(n *lane, c *crash) error {
 	return disturb(n, c, func(ctx context.Context) error {
 		return n.publish(ctx, transport.Envelope{
@@ -237,7 +237,7 @@ func unanswerable(n *lane, c *crash) error {
 	})
 }
 
-// malformed sends what no bus of ours would send.
+// malformed publishes messages that no Amends bus would send.
 func malformed(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
@@ -247,7 +247,7 @@ func malformed(n *lane, c *crash) error {
 	})
 }
 
-// bundled sends two answers in one message, which participants do under load only.
+// bundled sends two answers in one message, which participants do only under load.
 func bundled(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
@@ -259,7 +259,7 @@ func bundled(n *lane, c *crash) error {
 	})
 }
 
-// streamDeleted deletes the commands by hand.
+// streamDeleted deletes the command stream with a plain JetStream client.
 func streamDeleted(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		err := n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error { return js.DeleteStream(ctx, "SAGA_COMMANDS") })
@@ -268,7 +268,7 @@ func streamDeleted(n *lane, c *crash) error {
 	})
 }
 
-// consumerDeleted deletes the coordinator's consumer by hand.
+// consumerDeleted deletes the coordinator's consumer with a plain JetStream client.
 func consumerDeleted(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
@@ -287,7 +287,7 @@ func consumerDeleted(n *lane, c *crash) error {
 	})
 }
 
-// pushed is a consumer that delivers with the server's rights.
+// pushed creates a push consumer, which delivers with the server's permissions.
 func pushed(n *lane, c *crash) error {
 	return disturb(n, c, func(context.Context) error {
 		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
@@ -299,7 +299,7 @@ func pushed(n *lane, c *crash) error {
 	})
 }
 
-// bareServer is a server that has never seen us.
+// bareServer deletes all streams, so that the server is like a new one.
 func bareServer(n *lane, c *crash) error {
 	for _, name := range append([]string{"coordinator"}, world.Participants...) {
 		if err := n.s.processes[name].kill(); err != nil {
@@ -328,7 +328,7 @@ func bareServer(n *lane, c *crash) error {
 	return err
 }
 
-// tool runs the tool, to die at the point or to live.
+// tool runs the tool, which crashes at the point if dies is set.
 func (n *lane) tool(c *crash, dies bool, operation, file, to string) error {
 	ctx, cancel := context.WithTimeout(n.t.Context(), world.Limit)
 	defer cancel()
@@ -348,8 +348,8 @@ func (n *lane) tool(c *crash, dies bool, operation, file, to string) error {
 	return n.died(c)
 }
 
-// offline lets some sagas end, stops the coordinator, lets the tool work on its
-// store, and starts it again.
+// offline lets some sagas end, stops the coordinator, runs work on its store, and starts the
+// coordinator again.
 func (n *lane) offline(c *crash, work func(file, scratch string) error) error {
 	<-n.begin(c, mixed).ended
 	if err := n.s.coordinator().terminate(); err != nil {
@@ -363,7 +363,7 @@ func (n *lane) offline(c *crash, work func(file, scratch string) error) error {
 	return err
 }
 
-// twice runs the tool to its death, and then to its end.
+// twice runs the tool until it crashes, and then to its end.
 func (n *lane) twice(c *crash, operation, file, to string) error {
 	return errors.Join(n.tool(c, true, operation, file, to), n.tool(c, false, operation, file, to))
 }
@@ -372,14 +372,14 @@ func making(n *lane, c *crash) error {
 	return n.offline(c, func(_, scratch string) error { return n.twice(c, "make", scratch+"new", "") })
 }
 
-// backedUp: the backup is whole, although nobody was told.
+// backedUp checks that a backup is complete although the tool crashed before it reported so.
 func backedUp(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		return errors.Join(n.tool(c, true, "backup", file, scratch+"whole"), n.tool(c, false, "restore", scratch+"whole", scratch+"restored"))
 	})
 }
 
-// backingUp: half a backup is refused, and the store has not suffered.
+// backingUp checks that a partial backup is refused and the store is undamaged.
 func backingUp(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		err := n.tool(c, true, "backup", file, scratch+"half")
@@ -391,7 +391,7 @@ func backingUp(n *lane, c *crash) error {
 	})
 }
 
-// restoring: the coordinator goes on with what was restored.
+// restoring checks that the coordinator continues with a restored store.
 func restoring(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		return errors.Join(n.tool(c, false, "backup", file, scratch+"whole"),
@@ -400,7 +400,7 @@ func restoring(n *lane, c *crash) error {
 	})
 }
 
-// copying: the coordinator goes on with a copy.
+// copying checks that the coordinator continues with a copy of its store.
 func copying(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		return errors.Join(n.twice(c, "copy", file, scratch+"copy"), os.Rename(scratch+"copy", file))
@@ -411,7 +411,7 @@ func expiring(n *lane, c *crash) error {
 	return n.offline(c, func(file, _ string) error { return n.twice(c, "expire", file, "") })
 }
 
-// dropping forgets sagas for good, in a copy.
+// dropping removes sagas permanently, in a copy of the store.
 func dropping(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		data, err := os.ReadFile(file)
@@ -420,7 +420,7 @@ func dropping(n *lane, c *crash) error {
 	})
 }
 
-// replaying sends a dead letter back, which becomes one again.
+// replaying replays a dead letter, which is dead-lettered again.
 func replaying(n *lane, c *crash) error {
 	if err := n.answerOfNobody(n.t.Context()); err != nil {
 		return err

@@ -33,18 +33,16 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// The processes that only the crash points need: a bank that keeps its books and
-// its inbox in bbolt, and an operator's tool that works on a store or on the dead
-// letters.
+// The processes that only the crash points need: a bank that keeps its books and its inbox in
+// bbolt, and an operator's tool that works on a store or on the dead letters.
 const (
-	crashRolesEnv = "AMENDS_RELIABILITY_CRASH" // set: the bank is the one in bbolt
-	toolEnv       = "AMENDS_RELIABILITY_TOOL"  // what the tool is to do
-	fileEnv       = "AMENDS_RELIABILITY_FILE"  // to what
-	targetEnv     = "AMENDS_RELIABILITY_TO"    // where to
+	crashRolesEnv = "AMENDS_RELIABILITY_CRASH" // if set, the bank is the one in bbolt
+	toolEnv       = "AMENDS_RELIABILITY_TOOL"  // the operation of the tool
+	fileEnv       = "AMENDS_RELIABILITY_FILE"  // the file it works on
+	targetEnv     = "AMENDS_RELIABILITY_TO"    // the file it writes
 )
 
-// init takes the process over if it is one of these roles; TestMain has the
-// others.
+// init runs the process in one of these roles, if it has one. TestMain handles the others.
 func init() { //nolint:gochecknoinits // TestMain belongs to the file that every build has
 	if os.Getenv(crashRolesEnv) == "" {
 		return
@@ -78,8 +76,8 @@ func init() { //nolint:gochecknoinits // TestMain belongs to the file that every
 	os.Exit(0)
 }
 
-// hasty is the planted bug of a store: it says of each commit that it is durable, and makes it so
-// with the next one.
+// hasty is a planted bug of a store. It reports each commit as durable at once, and commits it
+// together with the next one.
 type hasty struct {
 	store.Store
 	mu    sync.Mutex
@@ -105,7 +103,7 @@ var (
 	ledgerBucket  = []byte("ledger")
 )
 
-// playBoltBank is the bank with its books in bbolt.
+// playBoltBank runs the bank that keeps its books in bbolt.
 func playBoltBank(ctx context.Context) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	db, err := bbolt.Open(boltBooksFile(os.Getenv(dirEnv)), 0o600, &bbolt.Options{Timeout: 10 * time.Second})
@@ -131,7 +129,7 @@ func playBoltBank(ctx context.Context) error {
 	participant.Handle(p, world.Reserve, func(ctx context.Context, tx *bbolt.Tx, t world.Transfer) (int, error) {
 		left, err := bookBolt(ctx, tx, t.From, -t.Amount)
 		if err == nil && left < 0 {
-			return 0, participant.Reject("not enough money") // what was written goes
+			return 0, participant.Reject("not enough money") // the changes are rolled back
 		}
 		return t.From, err
 	})
@@ -142,7 +140,7 @@ func playBoltBank(ctx context.Context) error {
 	return p.Run(ctx, bus)
 }
 
-// openBoltBooks opens the accounts on the first day.
+// openBoltBooks opens the accounts with their initial balance, unless they exist.
 func openBoltBooks(tx *bbolt.Tx) error {
 	if tx.Bucket(accountBucket) != nil {
 		return nil
@@ -170,7 +168,7 @@ type entry struct {
 	Amount               int64
 }
 
-// bookBolt moves an account and writes a line under the idempotency key.
+// bookBolt changes the balance of an account and writes a ledger line under the idempotency key.
 func bookBolt(ctx context.Context, tx *bbolt.Tx, account int, amount int64) (left int64, err error) {
 	b := tx.Bucket(accountBucket)
 	left = int64(binary.BigEndian.Uint64(b.Get([]byte{byte(account)}))) + amount
@@ -190,7 +188,7 @@ func bookBolt(ctx context.Context, tx *bbolt.Tx, account int, amount int64) (lef
 	return left, ledger.Put(binary.BigEndian.AppendUint64(nil, n), data)
 }
 
-// readBolt adds the bank's books.
+// readBolt adds the books of the bank in bbolt.
 func readBolt(b *world.Books, dir string) error {
 	db, err := bbolt.Open(boltBooksFile(dir), 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
@@ -217,7 +215,7 @@ func readBolt(b *world.Books, dir string) error {
 	})
 }
 
-// playTool does one thing to a store that nobody has open, or to the dead letters.
+// playTool runs one operation on a store that no process has open, or on the dead letters.
 func playTool(ctx context.Context) error {
 	file, to := os.Getenv(fileEnv), os.Getenv(targetEnv)
 	switch operation := os.Getenv(toolEnv); operation {
@@ -230,7 +228,7 @@ func playTool(ctx context.Context) error {
 	}
 }
 
-// workOn is what the tool does to a store.
+// workOn runs an operation of the tool on a store.
 func workOn(ctx context.Context, file, operation, to string) error {
 	opened, err := boltstore.Open(file, boltstore.Options{})
 	if err != nil {
@@ -264,8 +262,8 @@ func work(ctx context.Context, opened *boltstore.Store, s store.Store, operation
 	return fmt.Errorf("the tool does not know %q", operation)
 }
 
-// restoreStore restores a backup. One that got its name before the process died
-// is whole.
+// restoreStore restores a backup. If the file already has its final name from before a crash, it is
+// complete.
 func restoreStore(ctx context.Context, file, to string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -278,7 +276,7 @@ func restoreStore(ctx context.Context, file, to string) error {
 	return workOn(ctx, to, "make", "")
 }
 
-// replayLetter sends the first dead letter back to where it came from.
+// replayLetter replays the first dead letter.
 func replayLetter(ctx context.Context, url string) error {
 	connected, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "tool"})
 	if err != nil {

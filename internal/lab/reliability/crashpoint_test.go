@@ -30,9 +30,9 @@ var (
 	share = flag.Int("reliability.share", 1, "crash points: take every nth one, from where the seed says")
 )
 
-// TestCrashPoints ends a process with SIGKILL at every crash point, lets it be
-// started again, and audits what is left once all sagas have ended (I1 to I5,
-// I8). A point at which nobody has died fails the test.
+// TestCrashPoints kills a process with SIGKILL at every crash point, restarts it, and audits the
+// result once all sagas have ended (I1 to I5, I8). The test fails if a crash point is never
+// reached.
 func TestCrashPoints(t *testing.T) {
 	from := *seed
 	if from == 0 {
@@ -65,7 +65,7 @@ func TestCrashPoints(t *testing.T) {
 	}
 }
 
-// die makes every death, in lanes side by side, and audits them. bug is planted.
+// die runs the chosen crashes in parallel lanes and audits them. bug is the planted bug.
 func die(t *testing.T, bug string, chosen []*crash) []*lane {
 	t.Helper()
 	t.Setenv(crashRolesEnv, "1")
@@ -87,9 +87,10 @@ func die(t *testing.T, bug string, chosen []*crash) []*lane {
 	return all
 }
 
-// TestCrashPointsCanFail plants an inbox that forgets, and kills its participant where only the
-// inbox keeps an effect from happening twice; and a store that commits after it said so, so that
-// commands are sent, answers acknowledged and callers told too early.
+// TestCrashPointsCanFail checks that the audit finds two planted bugs. One is an inbox that
+// forgets; its participant is killed where only the inbox prevents a second effect. The other is a
+// store that reports commits as durable too early, so that commands are sent, answers acknowledged
+// and callers answered before the commit.
 func TestCrashPointsCanFail(t *testing.T) {
 	for _, bug := range []struct {
 		name   string
@@ -116,10 +117,10 @@ func TestCrashPointsCanFail(t *testing.T) {
 	}
 }
 
-// rounds is how often a point is tried that was not reached.
+// rounds is how often a crash point is tried until it is reached.
 const rounds = 4
 
-// crash makes one death and waits until everything is well again.
+// crash causes one crash and waits until the system has recovered.
 func (n *lane) crash(c *crash) {
 	began := time.Now()
 	for range rounds {
@@ -141,7 +142,7 @@ func (n *lane) crash(c *crash) {
 	}
 }
 
-// rest waits until nothing is under way, stops everything, and audits.
+// rest waits until nothing is in flight, stops everything, and audits.
 func (n *lane) rest(ctx context.Context) {
 	for _, c := range []error{n.s.awaitDrained(), n.terminate()} {
 		if c != nil {
@@ -160,7 +161,7 @@ func (n *lane) terminate() (err error) {
 	return err
 }
 
-// audit reads the store and the books.
+// audit audits the store and the books.
 func (n *lane) audit(ctx context.Context) error {
 	runs := n.all()
 	s, err := boltstore.Open(filepath.Join(n.s.dir, "coordinator", server.StoreFile), boltstore.Options{OnCorrupt: func(err error) {
@@ -180,7 +181,7 @@ func (n *lane) audit(ctx context.Context) error {
 		stone, removed := errors.AsType[*store.TombstoneError](err)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-		case removed: // by the tool; its history is gone
+		case removed: // the tool removed it together with its history
 			fates[r.ID] = world.Fate{Phase: stone.Phase, Revision: r.Told.Revision, Ended: true}
 		case err != nil:
 			return err
@@ -205,7 +206,7 @@ func (n *lane) audit(ctx context.Context) error {
 	return nil
 }
 
-// crashTable says what came of every death.
+// crashTable lists the result of every crash.
 func crashTable(t *testing.T, all []*lane, chosen []*crash) string {
 	visits := map[crashpoint.Point]int{}
 	for _, n := range all {

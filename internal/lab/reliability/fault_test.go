@@ -15,15 +15,15 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// fault is a way to break the system. make breaks it and fixes what the outside
-// world would fix: it starts processes again, it opens roads. It returns when
-// the repair began; the rest is the system's own affair.
+// fault describes how to break the system. make injects the fault and repairs what an operator
+// would repair: it restarts processes and reopens roads. It returns the time at which the repair
+// began. The system must do the rest of the recovery.
 type fault struct {
 	name string
 	make func(*system, *rand.Rand) (fixed time.Time, err error)
 }
 
-// faults are all of them. A deck holds each once.
+// faults lists all faults. A deck holds each once.
 var faults = []fault{
 	{"kill -9 the coordinator", killCoordinator},
 	{"kill -9 a participant", killParticipant},
@@ -49,7 +49,7 @@ var faults = []fault{
 	{"a road flaps", flapOne},
 }
 
-// outages last for minutes in the long form: longer than everything that waits.
+// outages last for minutes in the long form, longer than every timeout.
 var outages = []fault{
 	{"the bus is out of reach for long", func(s *system, _ *rand.Rand) (time.Time, error) { return cutFor(s, *outage, roads...) }},
 	{"the bus is dead for long", func(s *system, _ *rand.Rand) (time.Time, error) {
@@ -64,7 +64,7 @@ var outages = []fault{
 	}},
 }
 
-// cutFor cuts roads to the bus for a time.
+// cutFor cuts roads to the bus for d.
 func cutFor(s *system, d time.Duration, names ...string) (time.Time, error) {
 	for _, name := range names {
 		s.proxies[name].Cut()
@@ -76,13 +76,13 @@ func cutFor(s *system, d time.Duration, names ...string) (time.Time, error) {
 	return time.Now(), nil
 }
 
-// between is a duration drawn from a range.
+// between returns a random duration between least and most.
 func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(rng.Int64N(int64(most-least)))
 }
 
-// lasting is how long a fault lasts: between that bounds, and in the long form now
-// and then four times as long, beyond what the bus waits for.
+// lasting returns a random duration between the bounds. In the long form it is sometimes four times
+// as long, longer than the bus waits.
 func lasting(rng *rand.Rand, least, most time.Duration) time.Duration {
 	d := between(rng, least, most)
 	if long := rng.IntN(8) == 0; long && *cycles > 0 {
@@ -93,7 +93,7 @@ func lasting(rng *rand.Rand, least, most time.Duration) time.Duration {
 
 func oneOf[T any](rng *rand.Rand, list []T) T { return list[rng.IntN(len(list))] }
 
-// again starts processes that are gone and waits until they are ready.
+// again starts processes that have ended and waits until they are ready.
 func (s *system) again(names ...string) (fixed time.Time, err error) {
 	fixed = time.Now()
 	for _, name := range names {
@@ -129,8 +129,8 @@ func killBus(s *system, rng *rand.Rand) (time.Time, error) {
 	return s.again("bus")
 }
 
-// killAll kills everything, one after the other in any order, and starts it in
-// any other.
+// killAll kills all processes one after the other in random order, and starts them in another
+// random order.
 func killAll(s *system, rng *rand.Rand) (time.Time, error) {
 	names := s.names()
 	shuffled := func() []string {
@@ -150,7 +150,8 @@ func killYoungCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
 	return killYoung(s, rng, "coordinator", 50*time.Millisecond)
 }
 
-// killYoungParticipant gives it enough time to receive commands, now and then.
+// killYoungParticipant kills a participant shortly after its start; sometimes it has received
+// commands by then.
 func killYoungParticipant(s *system, rng *rand.Rand) (time.Time, error) {
 	return killYoung(s, rng, s.victim(rng, world.Participants), 200*time.Millisecond)
 }
@@ -213,10 +214,10 @@ func wipeBusWithoutCoordinator(s *system, rng *rand.Rand) (time.Time, error) {
 	return s.again("coordinator")
 }
 
-// queues are the streams without which no saga moves.
+// queues are the streams that every saga needs to make progress.
 var queues = []string{"SAGA_COMMANDS", "SAGA_EVENTS"}
 
-// await returns a stream once it is there: somebody may be recreating it.
+// await returns a stream once it exists: another process may be recreating it.
 func await(ctx context.Context, js jetstream.JetStream, name string) (stream jetstream.Stream, err error) {
 	for {
 		stream, err = js.Stream(ctx, name)
@@ -274,10 +275,10 @@ func deleteConsumer(s *system, rng *rand.Rand) (time.Time, error) {
 	return time.Now(), err
 }
 
-// roads are the processes that reach the bus through a proxy.
+// roads names the processes that reach the bus through a proxy.
 var roads = append([]string{"coordinator", "load"}, world.Participants...)
 
-// victim draws one of the names and takes a note of it.
+// victim draws one of the names and records it.
 func (s *system) victim(rng *rand.Rand, names []string) string {
 	s.struck = oneOf(rng, names)
 	return s.struck

@@ -14,18 +14,18 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// The load: so many callers start sagas, one after the other, and so many sagas may be under way.
-// Starting does not wait for ends, and the first caller asks again soon, so that a time without an
-// acknowledgement is the system's and not the callers'.
+// The load: the number of callers, each starting sagas one after the other, and the number of sagas
+// that may be in flight. Starting does not wait for ends, and the first caller retries soon. A time
+// without an acknowledgement is therefore caused by the system and not by the callers.
 const (
 	callers = 6
 	most    = 512
 )
 
-// transferMoney makes outcomes unknown under faults of seconds.
+// transferMoney has timeouts so short that a fault of a few seconds makes outcomes unknown.
 var transferMoney = world.DefineTransfer(time.Second, 2)
 
-// load is callers on the other side of a road.
+// load is a set of callers that reach the bus through a proxy.
 type load struct {
 	*world.Load
 	client *client.Client

@@ -15,14 +15,14 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// How the test binary is told to be one of the processes.
+// The environment variables that give the test binary its role.
 const (
 	roleEnv  = "AMENDS_RELIABILITY_ROLE" // bus, coordinator, or the name of a participant
 	dirEnv   = "AMENDS_RELIABILITY_DIR"  // where the process keeps its data
-	urlEnv   = "AMENDS_RELIABILITY_URL"  // of its proxy to the NATS server
-	plantEnv = "AMENDS_RELIABILITY_BUG"  // a bug to plant: forgetful, hasty
+	urlEnv   = "AMENDS_RELIABILITY_URL"  // URL of its proxy to the NATS server
+	plantEnv = "AMENDS_RELIABILITY_BUG"  // a planted bug: forgetful or hasty
 
-	takeOverEnv = "AMENDS_RELIABILITY_TAKE_OVER" // not empty: the coordinator takes the prefix over
+	takeOverEnv = "AMENDS_RELIABILITY_TAKE_OVER" // if not empty, the coordinator takes over the prefix
 )
 
 var (

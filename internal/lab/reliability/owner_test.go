@@ -20,13 +20,13 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// ownerRounds is how often the prefix is taken over.
+// ownerRounds is the number of take-overs of the prefix.
 const ownerRounds = 4
 
-// TestOwners has two stores on one prefix, under load: the owner is killed again and again and
-// goes on at once; a copy of its directory takes over while it stands still, or is dead; another
-// store does not start. What was replaced sends nothing that has an effect, ends, and has listed
-// what it accepted (I2, I3, I5, I11).
+// TestOwners runs two stores on one prefix under load. The owner is killed repeatedly and continues
+// at once. A copy of its directory takes over while the owner is paused or has crashed. A different
+// store is refused. A replaced owner ends and lists the sagas it accepted, and nothing that it
+// sends has an effect (I2, I3, I5, I11).
 func TestOwners(t *testing.T) {
 	s := newSystem(t, "")
 	l := startLoad(t, s, 1)
@@ -57,15 +57,15 @@ func TestOwners(t *testing.T) {
 	o.audit(l, found)
 }
 
-// rivals are the coordinators that have had the prefix.
+// rivals holds the coordinators that have owned the prefix.
 type rivals struct {
 	s      *system
 	t      *testing.T
 	copies int
-	listed map[contract.SagaID]bool // by those that were replaced
+	listed map[contract.SagaID]bool // the sagas that replaced owners have listed
 }
 
-// moves waits until a saga that was started from now on has ended.
+// moves waits until a saga started after the call has ended.
 func (o *rivals) moves(l *load) {
 	o.t.Helper()
 	if err := l.AwaitMoving(time.Now()); err != nil {
@@ -82,8 +82,8 @@ func (o *rivals) dir() string {
 	return ""
 }
 
-// waitedForNobody: a process that is started again in its directory does not wait for its
-// predecessor, which is dead.
+// waitedForNobody checks that a process restarted in its directory does not wait for its crashed
+// predecessor.
 func (o *rivals) waitedForNobody() {
 	o.t.Helper()
 	text, err := os.ReadFile(o.s.coordinator().log)
@@ -92,7 +92,8 @@ func (o *rivals) waitedForNobody() {
 	}
 }
 
-// refuses: a coordinator in another directory does not start, and says what a person has to know.
+// refuses checks that a coordinator in a different directory does not start, and that it logs what
+// an operator has to know.
 func (o *rivals) refuses(dir, why string) {
 	o.t.Helper()
 	if !filepath.IsAbs(dir) {
@@ -112,8 +113,8 @@ func (o *rivals) refuses(dir, why string) {
 	}
 }
 
-// takeOver has a copy of the owner's directory take the prefix: while the owner stands still in
-// every other round, and otherwise when it is dead, and is started again later.
+// takeOver lets a copy of the owner's directory take over the prefix. In every other round the
+// owner is paused meanwhile. Otherwise it is killed first and restarted later.
 func (o *rivals) takeOver(round int) {
 	o.t.Helper()
 	old, oldDir, paused := o.s.coordinator(), o.dir(), round%2 == 0
@@ -140,7 +141,7 @@ func (o *rivals) takeOver(round int) {
 	next.mu.Lock()
 	next.env = env
 	next.mu.Unlock()
-	do(os.Truncate(next.log, 0)) // to take over is to wait, where the bus does not fence
+	do(os.Truncate(next.log, 0)) // a take-over has to wait if the bus does not fence
 	if !paused {
 		o.refuses(oldDir, "older copy")
 		return
@@ -154,7 +155,7 @@ func (o *rivals) takeOver(round int) {
 	o.refuses(oldDir, "older copy")
 }
 
-// read reads the list of what a replaced coordinator had accepted or moved.
+// read reads the lists of sagas that a replaced coordinator had accepted or changed.
 func (o *rivals) read(dir string) error {
 	lists, err := filepath.Glob(filepath.Join(dir, "replaced-*.txt"))
 	if err != nil || len(lists) == 0 {
@@ -170,15 +171,16 @@ func (o *rivals) read(dir string) error {
 				o.listed[contract.SagaID(id)] = true
 			}
 		}
-		if err := os.Remove(name); err != nil { // so that the next copy does not have it
+		if err := os.Remove(name); err != nil { // so that the next copy does not include it
 			return err
 		}
 	}
 	return nil
 }
 
-// audit looks at the last owner's store, and at what the participants did. What a replaced
-// coordinator has listed may be unknown there, or further on; nobody has acted on it then.
+// audit audits the last owner's store and the participants' effects. A saga that a replaced
+// coordinator has listed may be unknown in that store or in an earlier state, but then its later
+// commands had no effect.
 func (o *rivals) audit(l *load, found []world.Finding) {
 	o.t.Helper()
 	final := filepath.Join(o.s.dir, "final")
@@ -210,7 +212,7 @@ func (o *rivals) audit(l *load, found []world.Finding) {
 		}
 		if exists {
 			phases[f.Phase]++
-			if strings.Contains(r.Wrong, "no such saga") { // said by one that had been replaced and did not know yet
+			if strings.Contains(r.Wrong, "no such saga") { // answered by a replaced owner that had not noticed yet
 				r.Wrong = ""
 			}
 		}

@@ -13,28 +13,28 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// process is the test binary in one of its roles, over all its lives. When it
-// ends by itself it is started again, as an init system would.
+// process is the test binary in one of its roles, over all its restarts. If it ends by itself it is
+// restarted, as an init system would do.
 type process struct {
 	name    string
 	env     []string
-	log     string // file
+	log     string // log file
 	onReady func(where string)
 
 	mu     sync.Mutex
 	life   *life
 	wanted bool
 	fell   int    // how often it ended by itself
-	how    string // and how, the last time
+	how    string // how it ended the last time
 }
 
 // life is one run of a process.
 type life struct {
 	*world.Process
-	ready chan struct{} // closed when it says so
+	ready chan struct{} // closed when the process is ready
 }
 
-// start starts the process; it does not wait until it is ready.
+// start starts the process without waiting until it is ready.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,10 +64,10 @@ func (p *process) launch() error {
 	return nil
 }
 
-// ended starts the process again unless it was meant to end.
+// ended restarts the process if it was not meant to end.
 func (p *process) ended(l *life) {
 	if p.current() == l {
-		world.Hold(50 * time.Millisecond) // it may end at once again
+		world.Hold(50 * time.Millisecond) // it may end again at once
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,14 +81,14 @@ func (p *process) ended(l *life) {
 	}
 }
 
-// current is the life that is under way.
+// current returns the current life.
 func (p *process) current() *life {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.life
 }
 
-// leave says that the process is meant to end.
+// leave marks the process as meant to end.
 func (p *process) leave() *life {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,12 +106,12 @@ func (p *process) kill() error {
 		return err
 	}
 	if !l.Killed() {
-		p.took(l) // it was quicker
+		p.took(l) // it ended by itself before the signal
 	}
 	return nil
 }
 
-// gone reports whether the process had ended by itself, and takes a note of it.
+// gone reports whether the process had ended by itself, and counts it.
 func (p *process) gone(l *life) bool {
 	if !l.Gone() {
 		return false
@@ -120,7 +120,7 @@ func (p *process) gone(l *life) bool {
 	return true
 }
 
-// took counts an end that nobody asked for.
+// took counts an unexpected end.
 func (p *process) took(l *life) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *process) terminate() error {
 	return l.Terminate()
 }
 
-// pause stops the process where it is, for a while.
+// pause suspends the process for d.
 func (p *process) pause(d time.Duration) error {
 	l := p.current()
 	if err := l.Freeze(); err != nil {
@@ -147,7 +147,7 @@ func (p *process) pause(d time.Duration) error {
 	return l.Signal(syscall.SIGCONT)
 }
 
-// awaitReady waits until the process has said that it is ready.
+// awaitReady waits until the process has reported that it is ready.
 func (p *process) awaitReady() error {
 	err := world.Poll(p.name+" is ready", func() bool {
 		select {

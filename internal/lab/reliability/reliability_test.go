@@ -17,19 +17,17 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// goal is how soon sagas should move again once a fault is fixed. It is
-// reported, not required: the machine may be busy.
+// goal is how soon sagas should make progress again after a repair. It is reported but not
+// required, because the machine may be busy.
 const goal = time.Second
 
-// suspicious is how long it may take before a look at the bus is kept for the
-// report.
+// suspicious is the recovery time beyond which the state of the bus is kept for the report.
 const suspicious = 5 * time.Second
 
-// shortForm is how many times the short form makes each fault.
+// shortForm is how often the short form injects each fault.
 const shortForm = 5
 
-// TestFaults makes faults under load, one after the other, and audits what is
-// left (I1 to I5, I8).
+// TestFaults injects faults under load, one after the other, and audits the result (I1 to I5, I8).
 func TestFaults(t *testing.T) {
 	deck := slices.Clone(faults)
 	if *only != "" {
@@ -52,11 +50,12 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestOutages has the bus away, dead, and away for one participant, each for as long as
-// -reliability.outage says.
+// TestOutages disconnects the bus, kills it, and disconnects it from one participant. Each outage
+// lasts for -reliability.outage.
 func TestOutages(t *testing.T) { faultless(t, outages, len(outages)) }
 
-// faultless is a campaign that must find nothing, and whose every fault met a saga.
+// faultless runs a campaign that must have no findings and in which each fault met a saga in
+// flight.
 func faultless(t *testing.T, deck []fault, n int) result {
 	t.Helper()
 	r := campaign(t, "", deck, n)
@@ -71,8 +70,8 @@ func faultless(t *testing.T, deck []fault, n int) result {
 	return r
 }
 
-// TestHarnessCanFail plants bugs, which must be found: a participant whose inbox
-// remembers nothing (I5), and a coordinator that loses its store (I2).
+// TestHarnessCanFail plants bugs that the audit must find: a participant whose inbox remembers
+// nothing (I5), and a coordinator that loses its store (I2).
 func TestHarnessCanFail(t *testing.T) {
 	named := func(names ...string) (deck []fault) {
 		for _, f := range faults {
@@ -100,7 +99,7 @@ func TestHarnessCanFail(t *testing.T) {
 	}
 }
 
-// loseStore is the planted bug of a coordinator.
+// loseStore is the planted bug of a coordinator: it deletes its store.
 func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
 	if err := s.coordinator().kill(); err != nil {
 		return time.Time{}, err
@@ -108,21 +107,21 @@ func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
 	if err := os.Remove(filepath.Join(s.dir, "coordinator", server.StoreFile)); err != nil {
 		return time.Time{}, err
 	}
-	p := s.coordinator() // without its store it has to take the prefix over
+	p := s.coordinator() // without its store it has to take over the prefix
 	p.mu.Lock()
 	p.env = append(slices.Clip(p.env), takeOverEnv+"=yes")
 	p.mu.Unlock()
 	return s.again("coordinator")
 }
 
-// result is what a campaign has found.
+// result holds the findings of a campaign.
 type result struct {
 	*world.Result
-	met map[string]int // sagas under way, by fault
+	met map[string]int // number of sagas in flight, by fault
 }
 
-// campaign runs a system, makes n faults from the deck, lets everything come to
-// rest, and audits. bug is planted.
+// campaign runs a system, injects n faults from the deck, waits until everything is at rest, and
+// audits. bug is the planted bug.
 func campaign(t *testing.T, bug string, deck []fault, n int) result {
 	t.Helper()
 	from := *seed
@@ -158,14 +157,14 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 		}
 	}
 	l.finish()
-	if bug == "" { // else it does not come to rest soon
+	if bug == "" { // with a bug it may not come to rest soon
 		stuck = append(stuck, s.comeToRest(t)...)
 	}
 	return conclude(t, s, l, made, stuck)
 }
 
-// oneCycle makes a fault at a random moment at which a saga is under way, and waits
-// until sagas move again.
+// oneCycle injects a fault at a random moment while a saga is in flight, and waits until sagas make
+// progress again.
 func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) {
 	world.Hold(between(rng, 20*time.Millisecond, 250*time.Millisecond))
 	c = cycle{fault: f.name}
@@ -193,7 +192,7 @@ func oneCycle(s *system, l *load, f fault, rng *rand.Rand) (c cycle, err error) 
 	return c, err
 }
 
-// comeToRest waits until nothing is under way, and says what is used all the same.
+// comeToRest waits until nothing is in flight, and reports processes that still use the processor.
 func (s *system) comeToRest(t *testing.T) (found []world.Finding) {
 	t.Helper()
 	if err := s.awaitDrained(); err != nil {

@@ -13,15 +13,15 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// watched is how long a system at rest is watched, and idle how much of one
-// processor it may use meanwhile.
+// watched is how long a system at rest is watched, and idle the share of a processor that it may
+// use.
 const (
 	watched = 2 * time.Second
 	idle    = 0.25
 )
 
-// atRest says what every process uses while no saga is under way; a finding is
-// one that is busy all the same.
+// atRest reports what every process uses while no saga is in flight. A process that is busy is a
+// finding.
 func (s *system) atRest() (report string, found []world.Finding) {
 	names := s.names()
 	before := make([]time.Duration, len(names))
@@ -41,10 +41,9 @@ func (s *system) atRest() (report string, found []world.Finding) {
 	return strings.Join(parts, "; "), found
 }
 
-// processor is the processor time that the process has used, to a hundredth of a
-// second.
+// processor returns the processor time that the process has used, with a resolution of 10 ms.
 func (p *process) processor() time.Duration {
-	_, rest, _ := bytes.Cut(p.current().Proc("stat"), []byte(") ")) // the name may hold spaces
+	_, rest, _ := bytes.Cut(p.current().Proc("stat"), []byte(") ")) // the process name may contain spaces
 	fields := bytes.Fields(rest)
 	if len(fields) < 13 {
 		return 0
@@ -54,7 +53,7 @@ func (p *process) processor() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// memory is what the process holds resident, in bytes.
+// memory returns the resident memory of the process, in bytes.
 func (p *process) memory() int64 {
 	fields := bytes.Fields(p.current().Proc("statm"))
 	if len(fields) < 2 {

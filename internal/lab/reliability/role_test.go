@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// play is a process: it says on standard output when it is ready, and where.
+// play runs a process in its role. It prints to standard output when it is ready, and its address.
 func play(ctx context.Context, role string) error {
 	dir, url := os.Getenv(dirEnv), os.Getenv(urlEnv)
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -31,7 +31,7 @@ func play(ctx context.Context, role string) error {
 			Logger:   logger,
 			TakeOver: os.Getenv(takeOverEnv) != "",
 		}, ready)
-	case "serve": // as a person starts it
+	case "serve": // started like a real coordinator
 		os.Exit(cli.Run(ctx, []string{"serve", "--data-dir", dir, "--nats-url", url, "--http", ""}, os.Stdin, os.Stdout, os.Stderr))
 		return nil
 	default:
@@ -46,7 +46,7 @@ func playCoordinator(ctx context.Context, c server.Config, ready func(string)) e
 	s, err := server.Start(ctx, c)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped while it started
+			return nil // stopped during its start
 		}
 		return err
 	}

@@ -19,16 +19,16 @@ import (
 	"github.com/amends-dev/amends/internal/natstest"
 )
 
-// system is everything that runs, and the roads between.
+// system holds all processes and the roads between them.
 type system struct {
 	dir       string
 	processes map[string]*process
-	proxies   map[string]*world.Proxy // by the process that uses it; load is the test
-	server    atomic.Value            // string: its URL, past the proxies
-	struck    string                  // whom the fault at hand was aimed at
+	proxies   map[string]*world.Proxy // by the process that uses it; the test uses load
+	server    atomic.Value            // string: its URL, not through a proxy
+	struck    string                  // the process that the current fault hit
 }
 
-// newSystem starts everything and sees to it that nothing stays.
+// newSystem starts all processes and cleans up after them.
 func newSystem(t *testing.T, bug string) *system {
 	t.Helper()
 	s := &system{dir: t.TempDir(), processes: map[string]*process{}, proxies: map[string]*world.Proxy{}}
@@ -74,16 +74,16 @@ func newSystem(t *testing.T, bug string) *system {
 func (s *system) bus() *process         { return s.processes["bus"] }
 func (s *system) coordinator() *process { return s.processes["coordinator"] }
 
-// names of the processes; the bus first.
+// names returns the names of the processes, starting with the bus.
 func (s *system) names() []string {
 	return append([]string{"bus", "coordinator"}, world.Participants...)
 }
 
-// aim points all roads to where the server is now.
+// aim points all proxies at the current address of the server.
 func (s *system) aim(where string) {
 	u, err := url.Parse(where)
 	if err != nil {
-		return // the processes stay without a server, which is noticed
+		return // the processes then have no server, which the test notices
 	}
 	s.server.Store(where)
 	for _, p := range s.proxies {
@@ -91,7 +91,7 @@ func (s *system) aim(where string) {
 	}
 }
 
-// startBus starts the server and waits for it.
+// startBus starts the server and waits until it is ready.
 func (s *system) startBus() error {
 	if err := s.bus().start(); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *system) startBus() error {
 	return s.bus().awaitReady()
 }
 
-// wipe removes what the server has kept. It must not run.
+// wipe deletes the server's data. The server must not be running.
 func (s *system) wipe() error {
 	if found, err := filepath.Glob(filepath.Join(s.dir, "bus", "jetstream", "*")); err != nil || len(found) == 0 {
 		return errors.Join(err, errors.New("the server has kept nothing that could be lost"))
@@ -107,7 +107,7 @@ func (s *system) wipe() error {
 	return os.RemoveAll(filepath.Join(s.dir, "bus"))
 }
 
-// byHand does something to the streams that nobody has announced.
+// byHand changes streams with a plain JetStream client, without the coordinator knowing.
 func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), world.Limit)
 	defer cancel()
@@ -123,7 +123,7 @@ func (s *system) byHand(do func(context.Context, jetstream.JetStream) error) err
 	return do(ctx, js)
 }
 
-// awaitDrained waits until no command and no event waits for anybody.
+// awaitDrained waits until no command and no event is queued.
 func (s *system) awaitDrained() error {
 	var waiting []string
 	err := world.Poll("commands and events are all dealt with", func() bool {
@@ -140,7 +140,7 @@ func (s *system) awaitDrained() error {
 				}
 				n := info.State.Msgs
 				for subject, of := range info.State.Subjects {
-					if strings.Contains(subject, "._owner.") { // the claim stays
+					if strings.Contains(subject, "._owner.") { // the claim stays in the stream
 						n -= of
 					}
 				}
@@ -158,8 +158,7 @@ func (s *system) awaitDrained() error {
 	return nil
 }
 
-// queuesNow describes what waits in the queues: the first message of each, and its
-// consumers.
+// queuesNow describes the queues: the first message of each, and its consumers.
 func (s *system) queuesNow() string {
 	var b strings.Builder
 	err := s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
@@ -190,8 +189,8 @@ func (s *system) queuesNow() string {
 	return b.String()
 }
 
-// close ends every process, whatever the test made of them, and shows the ends of
-// their logs if it failed.
+// close kills every process, whatever its state, and prints the ends of the logs if the test
+// failed.
 func (s *system) close(t *testing.T) {
 	for _, p := range s.proxies {
 		p.Heal()

@@ -13,21 +13,21 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// cycle is one fault that was made.
+// cycle describes an injected fault and its effect.
 type cycle struct {
 	number int // from 1
 	fault  string
-	struck string    // whom
+	struck string    // the process that it hit
 	made   time.Time // when it was made
 	fixed  time.Time // when the repair began
-	over   time.Time // when sagas moved again
-	met    int       // acknowledged sagas that were under way
-	queues string    // what waited in the bus when it took suspiciously long
+	over   time.Time // when sagas made progress again
+	met    int       // acknowledged sagas that were in flight
+	queues string    // the state of the queues, if recovery took suspiciously long
 	acked  time.Duration
-	ended  time.Duration // from fixed to the first acknowledgement, and to the first end of a saga that was acknowledged after it
+	ended  time.Duration // times from fixed to the first acknowledgement and the first end of a later saga
 }
 
-// row is what the table says of one fault.
+// row is the row of one fault in the table.
 type row struct {
 	tried, met           int
 	lost, doubled, stuck int
@@ -35,8 +35,8 @@ type row struct {
 	last                 time.Duration
 }
 
-// table gathers the cycles by fault. A finding counts for every fault that its
-// saga has met; one that belongs to no saga, for the sum only.
+// table groups the cycles by fault. A finding counts for every fault during which its saga was in
+// flight. One that belongs to no saga counts in the sum only.
 func table(runs []world.Run, cycles []cycle, found []world.Finding) string {
 	rows := map[string]*row{}
 	total := &row{}
@@ -80,7 +80,7 @@ func table(runs []world.Run, cycles []cycle, found []world.Finding) string {
 			delete(rows, f.name)
 		}
 	}
-	for name, r := range rows { // planted ones
+	for name, r := range rows { // the planted faults
 		r.write(w, name)
 	}
 	total.write(w, "all")
@@ -88,8 +88,8 @@ func table(runs []world.Run, cycles []cycle, found []world.Finding) string {
 	return b.String()
 }
 
-// slow lists the cycles after which the first start or the first end took longer
-// than a bound, or never came.
+// slow lists the cycles after which the first start or the first end took longer than bound or
+// never came.
 func slow(cycles []cycle, bound time.Duration) string {
 	var b strings.Builder
 	for _, c := range cycles {
@@ -102,17 +102,17 @@ func slow(cycles []cycle, bound time.Duration) string {
 	return b.String()
 }
 
-// clock is how a moment is written, as in the logs.
+// clock is the time format of the logs.
 const clock = "15:04:05.000"
 
-// meets reports whether the saga was under way at some time of the cycle.
+// meets reports whether the saga was in flight at some time of the cycle.
 func (c *cycle) meets(r *world.Run) bool {
 	return r != nil && r.Began.Before(c.over) && (r.Ended.IsZero() || r.Ended.After(c.made))
 }
 
-// lastOfMet is how long after the repair the last of the sagas ended that were
-// acknowledged and under way when the fault was made. Later faults may have held
-// it up as well.
+// lastOfMet considers the sagas that were acknowledged and in flight when the fault was injected.
+// It returns the time from the repair to the last end of these sagas, which later faults may have
+// delayed as well.
 func (c *cycle) lastOfMet(runs []world.Run) (last time.Duration) {
 	for i := range runs {
 		r := &runs[i]
