@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
 
-// cluster is three servers, a coordinator and a bank, each on a host of its own.
+// cluster is three servers, a coordinator and a bank, each on its own host.
 type cluster struct {
 	*network
 	dir         string
@@ -21,7 +21,7 @@ type cluster struct {
 	bank        *process
 }
 
-// newCluster starts everything.
+// newCluster starts all hosts and processes.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{network: newNetwork(t, places...), dir: t.TempDir(), nodes: map[string]*process{}}
@@ -40,7 +40,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// startCoordinator starts "coordinator serve" with more flags and a directory.
+// startCoordinator starts "coordinator serve" with a data directory and the additional flags of p.
 func startCoordinator(t *testing.T, in *namespace, dir string, p part, env ...string) *process {
 	t.Helper()
 	definition := filepath.Join(t.TempDir(), "transfer.json")
@@ -55,14 +55,14 @@ func startCoordinator(t *testing.T, in *namespace, dir string, p part, env ...st
 	return start(t, in, "coordinator", dir, p, env...)
 }
 
-// cycle is a fault that was made.
+// cycle describes an injected fault and its effect.
 type cycle struct {
 	name      string
-	met       int           // sagas under way when it was made
-	lasted    time.Duration // the fault
-	dropped   int           // packets
-	gap       time.Duration // the longest time in which no caller saw a saga end, until all was well again
-	recovered time.Duration // from the repair to the end of a saga that began after it
+	met       int           // sagas in flight when the fault was injected
+	lasted    time.Duration // duration of the fault
+	dropped   int           // number of packets
+	gap       time.Duration // longest time without the end of a saga, until full recovery
+	recovered time.Duration // from the repair to the end of a saga started after it
 }
 
 func (c cycle) String() string {
@@ -71,10 +71,9 @@ func (c cycle) String() string {
 		c.name, c.met, short(c.lasted), c.dropped, short(c.gap), short(c.recovered))
 }
 
-// TestCluster makes faults of the network and of a cluster's servers under load,
-// one after the other, and audits what is left (I1 to I5, I8). While two of three
-// servers reach each other and can be reached, sagas go on within the fault's
-// bound.
+// TestCluster injects faults into the network and the cluster's servers under load, one after the
+// other, and audits the result (I1 to I5, I8). While two of three servers are connected and
+// reachable, sagas make progress within the fault's bound.
 func TestCluster(t *testing.T) {
 	deck := deckOf(t)
 	c := newCluster(t)
@@ -85,8 +84,8 @@ func TestCluster(t *testing.T) {
 	for _, f := range deck {
 		made := c.make(t, l, f)
 		t.Log(made)
-		// Getting away before the partition heals is a goal that is not always met
-		// (docs/RELIABILITY.md); going on after it has healed is a must.
+		// Progress before the partition heals is a goal that is not always met
+		// (docs/RELIABILITY.md). Progress after it has healed is required.
 		if made.gap > made.lasted+f.bound {
 			t.Errorf("%s: no saga ended for %s, %s of which it lasted; the bound beyond that is %s", f.name, made.gap, made.lasted, f.bound)
 		}
@@ -97,7 +96,7 @@ func TestCluster(t *testing.T) {
 	audit(t, filepath.Join(c.dir, "coordinator", "data"), filepath.Join(c.dir, "bank"), l.All())
 }
 
-// make makes a fault, fixes it, and waits until sagas that begin after it end.
+// make injects a fault, repairs it, and waits until sagas started after the repair end.
 func (c *cluster) make(t *testing.T, l *load, f fault) cycle {
 	t.Helper()
 	name := f.name
@@ -121,6 +120,6 @@ func (c *cluster) make(t *testing.T, l *load, f fault) cycle {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	world.Hold(time.Second) // stragglers, so that the next fault meets a system at work
+	world.Hold(time.Second) // lets the load settle, so that the next fault finds a busy system
 	return cycle{name, met, fixed.Sub(made), dropped, world.LongestGap(l.All(), made, first, func(r *world.Run) time.Time { return r.Ended }), first.Sub(fixed)}
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// events is the stream without which no saga moves.
+// events is the stream that every saga needs to make progress.
 const events = "SAGA_EVENTS"
 
-// fault is something that happens to the network or to a server. make returns
-// what fixes it.
+// fault describes a fault of the network or of a server. make injects it and returns the function
+// that repairs it.
 type fault struct {
 	name  string
 	lasts time.Duration
-	bound time.Duration // longest time without the end of a saga, until all is well again
+	bound time.Duration // longest permitted time without the end of a saga, until full recovery
 	short bool          // part of the short form
 	make  func(t *testing.T, c *cluster) (fix func())
 }
 
-// faults are all of them. Where a majority of servers can be reached the bound is
-// far below the fault's length and independent of it: an election takes 4 to 9 s,
-// and a client notices that its server is cut off within bounded time.
+// faults lists all faults. While a majority of servers is reachable, the bound is far below the
+// fault's duration and independent of it: an election takes 4 to 9 s, and a client detects within a
+// bounded time that its server is cut off.
 var faults = []fault{
 	{"the leader's server cut off from everybody", 35 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
 		leader := c.awaitLeader(t)
@@ -99,10 +99,10 @@ var faults = []fault{
 	}},
 }
 
-// bound of the gap while a majority of the servers is well.
+// bound limits the gap while a majority of the servers is healthy.
 const bound = 28 * time.Second
 
-// deckOf are the faults to make.
+// deckOf returns the faults to inject.
 func deckOf(t *testing.T) (deck []fault) {
 	t.Helper()
 	pattern, err := regexp.Compile(*only)
@@ -119,15 +119,14 @@ func deckOf(t *testing.T) (deck []fault) {
 	return deck
 }
 
-// with puts rules into force until they are fixed.
+// with applies rules until fix is called.
 func (c *cluster) with(t *testing.T, r rules) (fix func()) {
 	t.Helper()
 	c.apply(t, r)
 	return func() { c.apply(t, nil) }
 }
 
-// refuse answers packets between hosts with a reset, so that both ends notice at
-// once.
+// refuse rejects packets between hosts with a TCP reset, so that both ends notice at once.
 func (n *network) refuse(a string, others ...string) (r rules) {
 	for _, b := range others {
 		for _, pair := range [][2]string{{a, b}, {b, a}} {
@@ -153,7 +152,7 @@ func (c *cluster) awaitAttached(t *testing.T, name string) (node string) {
 	return node
 }
 
-// flap takes the leader's links away and gives them back, again and again.
+// flap repeatedly cuts and restores the leader's links.
 func flap(t *testing.T, c *cluster) func() {
 	leader := c.awaitLeader(t)
 	down := c.cut(leader, everybodyBut(leader)...)

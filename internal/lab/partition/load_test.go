@@ -19,20 +19,20 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// callers is how many each connection has, each starting one saga after the other.
+// callers is the number of callers per connection. Each starts one saga after the other.
 const callers = 4
 
-// transferMoney makes outcomes unknown under faults of seconds.
+// transferMoney has timeouts so short that a fault of a few seconds makes outcomes unknown.
 var transferMoney = world.DefineTransfer(2*time.Second, 3)
 
 // load is callers with one connection to each node, so that faults at one of them do not make the
 // measure blind.
 type load struct {
 	*world.Load
-	client *client.Client // of the first connection
+	client *client.Client // uses the first connection
 }
 
-// startLoad starts callers, each of the configurations having one connection.
+// startLoad starts callers on one connection for each configuration.
 func startLoad(t *testing.T, configs ...natsbus.Config) *load {
 	t.Helper()
 	l := &load{Load: world.NewLoad(transferMoney)}
@@ -53,7 +53,7 @@ func startLoad(t *testing.T, configs ...natsbus.Config) *load {
 	return l
 }
 
-// connect opens a connection until the end of the test.
+// connect opens a connection that is closed at the end of the test.
 func connect(t *testing.T, config natsbus.Config) *natsbus.Bus {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), world.Limit)
@@ -66,7 +66,7 @@ func connect(t *testing.T, config natsbus.Config) *natsbus.Bus {
 	return bus
 }
 
-// over is a bus configuration from within a host, with one of the nodes first.
+// over returns a bus configuration for a host, with the given node first in the list of servers.
 func (n *network) over(from string, first int) natsbus.Config {
 	return natsbus.Config{
 		URL: n.urls(first), Name: from, Replicas: 3,
@@ -74,7 +74,7 @@ func (n *network) over(from string, first int) natsbus.Config {
 	}
 }
 
-// audit looks at the store in a data directory and at what the participants have done.
+// audit audits the store in a data directory against what the participants have done.
 func audit(t *testing.T, data, bank string, runs []world.Run) {
 	t.Helper()
 	r, err := world.Examine(t.Context(), filepath.Join(data, server.StoreFile), transferMoney, runs, bank)

@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// roleEnv holds the part that a started process plays, as JSON.
+// roleEnv names the variable that holds the role of a started process, as JSON.
 const roleEnv = "AMENDS_PARTITION_PART"
 
 var (
@@ -32,15 +32,15 @@ var (
 	asRelease = flag.String("partition.release", "", "add the store that this program writes to the corpus, as that of a release: v0.1.0")
 )
 
-// part is what a process is told when it is started.
+// part configures a process when it is started.
 type part struct {
 	Role     string   // node, server, coordinator or bank
-	Args     []string // of the coordinator's command line
-	Dir      string   // where it keeps its data
-	Node     int      // which of the three
-	URL      string   // of the servers
+	Args     []string // further arguments of the coordinator
+	Dir      string   // data directory
+	Node     int      // index of the node, 0 to 2
+	URL      string   // URLs of the servers
 	Cgroup   string   // to join, "" for none
-	Files    uint64   // limit of open files, 0 for none
+	Files    uint64   // limit of open files; 0 sets none
 	Replicas int      // of each stream
 }
 
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 	world.VerifyMain(m)
 }
 
-// play is a process: its exit code.
+// play runs a process in its role and returns its exit code.
 func play(text string) int {
 	var p part
 	err := json.Unmarshal([]byte(text), &p)
@@ -84,7 +84,7 @@ func play(text string) int {
 	return 0
 }
 
-// playBank runs the participants, each with a connection of its own.
+// playBank runs the participants, each with its own connection.
 func playBank(ctx context.Context, p part) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	g, ctx := errgroup.WithContext(ctx)
@@ -95,7 +95,7 @@ func playBank(ctx context.Context, p part) error {
 			return
 		}
 		if err := os.WriteFile(filepath.Join(p.Dir, "ready"), nil, 0o600); err != nil {
-			fmt.Fprintln(os.Stderr, err) // the test waits, and shows it
+			fmt.Fprintln(os.Stderr, err) // the test waits for the process and shows its log
 		}
 	}
 	for _, name := range world.Participants {

@@ -19,12 +19,11 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// namespace is a network namespace. It has no name: it is gone when the last
-// process and the last file of it are, so that nothing has to be cleaned up.
+// namespace is a network namespace. It has no name, so it disappears when its last process and file
+// descriptor do, and needs no clean-up.
 type namespace struct{ file *os.File }
 
-// network is a hub and the hosts around it. Packets between hosts are routed by
-// the hub.
+// network is a hub with hosts around it. The hub routes packets between the hosts.
 type network struct {
 	hub   *namespace
 	hosts map[string]*host
@@ -32,7 +31,7 @@ type network struct {
 
 type host struct {
 	*namespace
-	link string // the hub's end
+	link string // the hub's end of the link
 	ip   string
 }
 
@@ -94,7 +93,8 @@ func newNamespace(t *testing.T) (*namespace, error) {
 	return n, err
 }
 
-// do calls f on the spawner's thread, in the namespace; nil: in the test's own.
+// do calls f in the namespace, on the spawner's thread. If n is nil it uses the test's own
+// namespace.
 func (n *namespace) do(f func() error) error {
 	if n == nil {
 		return world.OnSpawner(f)
@@ -126,7 +126,7 @@ func (n *network) run(t *testing.T, in *namespace, script string) {
 	}
 }
 
-// Dial connects from within the host. It is nats.go's dialer, too.
+// Dial connects from the host's namespace. It implements the custom dialer of nats.go.
 func (h *host) Dial(network, address string) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
@@ -134,7 +134,7 @@ func (h *host) Dial(network, address string) (net.Conn, error) {
 	}
 	done := make(chan result)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
 		if err := unix.Setns(int(h.file.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- result{err: err}
 			return
@@ -148,16 +148,15 @@ func (h *host) Dial(network, address string) (net.Conn, error) {
 	return r.conn, r.err
 }
 
-// rules are what the hub does to packets, as arguments of iptables behind the
-// chain.
+// rules holds what the hub does to packets: the arguments of iptables after the chain.
 type rules []string
 
-// drop is the rule that packets from one host to another are dropped.
+// drop returns the rule that drops packets from one host to another.
 func (n *network) drop(from, to string) string {
 	return fmt.Sprintf("-s %s -d %s -j DROP", n.hosts[from].ip, n.hosts[to].ip)
 }
 
-// cut drops packets between hosts in both directions.
+// cut returns the rules that drop packets between hosts in both directions.
 func (n *network) cut(a string, others ...string) (r rules) {
 	for _, b := range others {
 		r = append(r, n.drop(a, b), n.drop(b, a))
@@ -165,7 +164,7 @@ func (n *network) cut(a string, others ...string) (r rules) {
 	return r
 }
 
-// oneWay drops what a host sends to others.
+// oneWay returns the rules that drop packets from one host to others.
 func (n *network) oneWay(from string, to ...string) (r rules) {
 	for _, b := range to {
 		r = append(r, n.drop(from, b))
@@ -173,7 +172,7 @@ func (n *network) oneWay(from string, to ...string) (r rules) {
 	return r
 }
 
-// apply puts rules into force, all at once, instead of those that were.
+// apply replaces the rules in force atomically.
 func (n *network) apply(t *testing.T, r rules) {
 	t.Helper()
 	var b strings.Builder
@@ -184,7 +183,7 @@ func (n *network) apply(t *testing.T, r rules) {
 	n.run(t, n.hub, "iptables-restore <<'END'\n"+b.String()+"COMMIT\nEND\n")
 }
 
-// dropped counts the packets that the rules have stopped.
+// dropped counts the packets that the rules have dropped.
 func (n *network) dropped(t *testing.T) (packets int) {
 	t.Helper()
 	err := n.hub.do(func() error {
@@ -204,8 +203,8 @@ func (n *network) dropped(t *testing.T) (packets int) {
 	return packets
 }
 
-// slow bounds what every link carries, in both directions of the hub; "": as much
-// as it can.
+// slow limits the rate of every link of the hub, in both directions. An empty rate removes the
+// limit.
 func (n *network) slow(t *testing.T, rate string) {
 	t.Helper()
 	script := "true"

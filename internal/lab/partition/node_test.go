@@ -21,15 +21,15 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// The hosts of the cluster's servers, and the others.
+// The hosts of the cluster's servers, and all other hosts.
 var (
 	nodes  = []string{"node1", "node2", "node3"}
 	places = append([]string{"coordinator", "bank", "load"}, nodes...)
 )
 
-// playNode is a server of the cluster until it is told to stop.
+// playNode runs a server of the cluster until ctx ends.
 func playNode(ctx context.Context, p part) error {
-	addresses := strings.Split(p.URL, ",") // of all nodes, without ports
+	addresses := strings.Split(p.URL, ",") // addresses of all nodes, without ports
 	var routes []*url.URL
 	for i, a := range addresses {
 		if i != p.Node {
@@ -60,8 +60,8 @@ func playNode(ctx context.Context, p part) error {
 	return nil
 }
 
-// ask reads a page of a node's monitoring, from within the node's namespace:
-// whatever the hub does to packets, it is answered.
+// ask reads a monitoring page of a node from within the node's namespace, so that the rules of the
+// hub do not affect it.
 func (n *network) ask(node, page string, into any) error {
 	h := n.hosts[node]
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
@@ -77,8 +77,8 @@ func (n *network) ask(node, page string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// leader is the node that leads a stream; "" for none. Each node is asked: one
-// that is cut off may not know.
+// leader returns the node that leads a stream, or "" if there is none. It asks every node, because
+// one that is cut off may not know.
 func (n *network) leader(stream string) string {
 	votes := map[string]int{}
 	for _, node := range nodes {
@@ -102,7 +102,7 @@ func (n *network) leader(stream string) string {
 	return ""
 }
 
-// attached is the node that a connection of this name is at; "" for none.
+// attached returns the node to which the named connection is attached, or "" if there is none.
 func (n *network) attached(name string) string {
 	for _, node := range nodes {
 		var answer server.Connz
@@ -118,7 +118,7 @@ func (n *network) attached(name string) string {
 	return ""
 }
 
-// others are the nodes without some.
+// others returns the nodes except the given ones.
 func others(without ...string) (rest []string) {
 	for _, node := range nodes {
 		if !slices.Contains(without, node) {
@@ -128,7 +128,7 @@ func others(without ...string) (rest []string) {
 	return rest
 }
 
-// everybodyBut are all hosts without one.
+// everybodyBut returns all hosts except one.
 func everybodyBut(host string) (rest []string) {
 	for _, p := range places {
 		if p != host {
@@ -138,7 +138,7 @@ func everybodyBut(host string) (rest []string) {
 	return rest
 }
 
-// urls are those of all nodes, one of them first.
+// urls returns the URLs of all nodes, starting with one of them.
 func (n *network) urls(first int) string {
 	list := make([]string, len(nodes))
 	for i := range nodes {

@@ -16,13 +16,13 @@ import (
 type process struct {
 	*world.Process
 	name  string
-	log   string // file
-	ready string // file that is there once the process takes work
+	log   string // log file
+	ready string // file that exists once the process takes work
 }
 
-// start starts a process in a namespace (nil: the test's own) and sees to it that
-// nothing stays of it. It writes its log, and a file "ready" if it takes work, to
-// a directory of its own.
+// start starts a process in a namespace, or in the test's own if in is nil, and cleans up after it.
+// The process has its own directory for its log and for the file "ready", which it writes once it
+// takes work.
 func start(t *testing.T, in *namespace, name, dir string, p part, env ...string) *process {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -72,7 +72,7 @@ func (p *process) terminate(t *testing.T) {
 	}
 }
 
-// endsWith waits until the process has ended with an exit code and has said why.
+// endsWith waits until the process has ended, and checks its exit code and the texts in its log.
 func (p *process) endsWith(t *testing.T, code int, texts ...string) {
 	t.Helper()
 	if err := p.AwaitExit(); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// TestDiskFull: a coordinator whose disk is full says so and ends; nothing that it
-// has acknowledged is lost, and with space it goes on (I2, I10).
+// TestDiskFull checks that a coordinator whose disk is full logs the reason and ends. No
+// acknowledged saga is lost, and the coordinator continues when there is space (I2, I10).
 func TestDiskFull(t *testing.T) {
 	disk := smallDisk(t, 300)
 	s := newStation(t)
@@ -30,8 +30,8 @@ func TestDiskFull(t *testing.T) {
 	fill(t, ballast, disk, 8<<20)
 	runs := s.flood(t, "flood", 100<<10, 1000)
 	c.endsWith(t, 3, "no space left on device", "no acknowledged data is lost")
-	// The disk is as full as before: it ends again, with its first commits, because what
-	// is free within the file does not hold them.
+	// The disk is as full as before. The coordinator ends again at its first commits, because the
+	// free pages in the file do not suffice for them.
 	c = s.coordinator(t, part{})
 	for n := 0; n < 60 && !c.Gone(); n++ {
 		runs = append(runs, s.flood(t, fmt.Sprintf("again-%02d", n), 100<<10, 1)...)
@@ -46,8 +46,8 @@ func TestDiskFull(t *testing.T) {
 	s.finish(t, runs, s.bank(t), c)
 }
 
-// TestLittleSpace: a coordinator that is not ready, because its disk is almost full,
-// says why in its log.
+// TestLittleSpace checks that a coordinator that is not ready because its disk is almost full logs
+// the reason.
 func TestLittleSpace(t *testing.T) {
 	s := newStation(t)
 	s.args = []string{"--nats-url", s.url()}
@@ -60,7 +60,7 @@ func TestLittleSpace(t *testing.T) {
 	c.terminate(t)
 }
 
-// fill takes all space of a disk but some.
+// fill leaves only the given space free on a disk.
 func fill(t *testing.T, file, disk string, left int64) {
 	t.Helper()
 	var s syscall.Statfs_t
@@ -77,17 +77,17 @@ func fill(t *testing.T, file, disk string, left int64) {
 	}
 }
 
-// TestEmbeddedDiskTooSmall: a disk that cannot hold the embedded server's streams
-// is refused with the reason.
+// TestEmbeddedDiskTooSmall checks that the coordinator refuses a disk too small for the embedded
+// server's streams, and names the reason.
 func TestEmbeddedDiskTooSmall(t *testing.T) {
 	s := newStation(t)
 	s.data = filepath.Join(smallDisk(t, 40), "data")
 	s.coordinator(t, part{}).endsWith(t, 3, "give JetStream more storage", "free space on the disk")
 }
 
-// smallDisk is an ext4 file system of so many megabytes on a loop device. It is
-// taken off the tree at once and reached through a descriptor, so that mount and
-// device are gone when this process is.
+// smallDisk returns the path of an ext4 file system of the given size on a loop device. It is
+// unmounted lazily at once and reached through a descriptor, so mount and device disappear with
+// this process.
 func smallDisk(t *testing.T, megabytes int) string {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -116,8 +116,8 @@ func smallDisk(t *testing.T, megabytes int) string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), root.Fd())
 }
 
-// TestOpenFiles: with too few file descriptors the coordinator refuses to start and
-// says what it could not make; with enough it starts on the same directory (I10).
+// TestOpenFiles checks that the coordinator refuses to start with too few file descriptors, and
+// names what it could not create. With enough descriptors it starts on the same directory (I10).
 func TestOpenFiles(t *testing.T) {
 	s := newStation(t)
 	s.coordinator(t, part{Files: 10}).endsWith(t, 1, "error creating store for stream")
@@ -126,14 +126,13 @@ func TestOpenFiles(t *testing.T) {
 	c.terminate(t)
 }
 
-// TestMemory: a coordinator that outgrows its memory is killed by the kernel and
-// has lost nothing when it is back with more; one that has enough knows its limit
-// and lives on (I2, I10).
+// TestMemory checks that a coordinator killed for lack of memory has lost nothing when it restarts
+// with more. With enough memory, it adapts to its limit and keeps running (I2, I10).
 func TestMemory(t *testing.T) {
 	group := cgroup(t)
 	s := newStation(t)
 	group.limit(t, 72<<20)
-	c := s.coordinator(t, part{Cgroup: group.path}, "GOMEMLIMIT=off") // else it slows down for a minute first
+	c := s.coordinator(t, part{Cgroup: group.path}, "GOMEMLIMIT=off") // without this, it slows down for a minute first
 	c.awaitReady(t)
 	runs := s.flood(t, "flood", 200<<10, 2000)
 	if err := c.AwaitExit(); err != nil {
@@ -159,7 +158,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// group is a cgroup with a limit of memory.
+// group is a cgroup with a memory limit.
 type group struct{ path string }
 
 func cgroup(t *testing.T) group {
@@ -181,7 +180,7 @@ func (g group) limit(t *testing.T, bytes int) {
 	write(t, g.path+"/memory.limit_in_bytes", fmt.Appendf(nil, "%d", bytes))
 }
 
-// kills counts the processes that were killed for want of memory.
+// kills counts the processes killed for lack of memory.
 func (g group) kills(t *testing.T) (n int) {
 	t.Helper()
 	text, err := os.ReadFile(g.path + "/memory.oom_control")

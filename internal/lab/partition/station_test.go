@@ -19,11 +19,11 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// station is a coordinator and a bank on loopback, which may be started again.
+// station is a coordinator and a bank on loopback that can be restarted.
 type station struct {
 	dir  string
-	data string // the coordinator's; "": below dir
-	port int    // of the server
+	data string // the coordinator's data directory; "" means below dir
+	port int    // of the NATS server
 	args []string
 }
 
@@ -44,7 +44,7 @@ func newStation(t *testing.T, args ...string) *station {
 
 func (s *station) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
 
-// coordinator starts a coordinator; the part says what it has to live with.
+// coordinator starts a coordinator under the limits in p.
 func (s *station) coordinator(t *testing.T, p part, env ...string) *process {
 	t.Helper()
 	p.Args = append([]string{"--data-dir", s.data}, s.args...)
@@ -59,7 +59,7 @@ func (s *station) bank(t *testing.T) *process {
 	return p
 }
 
-// server starts a NATS server of its own.
+// server starts a separate NATS server.
 func (s *station) server(t *testing.T) {
 	t.Helper()
 	own := filepath.Join(s.dir, "server")
@@ -79,7 +79,8 @@ func playServer(ctx context.Context, p part) error {
 	return nil
 }
 
-// flood starts large sagas one after the other until one is not acknowledged.
+// flood starts large sagas one after the other until one is not acknowledged, at most the given
+// number.
 func (s *station) flood(t *testing.T, name string, size, most int) (runs []world.Run) {
 	t.Helper()
 	bus := s.connect(t)

@@ -32,19 +32,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// released has, for each release, what it wrote down: a store, and the histories in it.
+// released holds, for each release, a store that it wrote and the histories in that store.
 const released = "testdata/released"
 
-// record is the recorded history of a saga: what a store keeps, as protobuf.
+// record holds the recorded history of a saga, in the store's protobuf encoding.
 type record struct {
 	ID         contract.SagaID
-	Phase      contract.Phase // for readers
+	Phase      contract.Phase // for human readers
 	Definition json.RawMessage
 	Events     [][]byte
 	State      []byte
 }
 
-// corpus are the sagas of a released store, by how they stand.
+// corpus lists the sagas of a released store by the state they are in.
 var corpus = map[contract.SagaID]world.Transfer{
 	"completed":   {From: 1, To: 2, Amount: 10},
 	"compensated": {From: 2, To: 3, Amount: 20, Refuse: true},
@@ -54,13 +54,13 @@ var corpus = map[contract.SagaID]world.Transfer{
 	"undoing":     {From: 5, To: 6, Amount: 60},
 }
 
-// TestReleasedStores: the stores that releases have written open, their sagas' histories
-// fold to the states that were recorded (I8), and those that have not ended go on and end in
-// the coordinator of today (I2). So does a store that is written by this program.
+// TestReleasedStores checks that stores written by earlier releases open, that the histories of
+// their sagas fold to the recorded states (I8), and that the current coordinator completes the open
+// sagas (I2). It checks a store written by the current code in the same way.
 //
 //	go test -tags lab ./internal/lab/partition -run TestReleasedStores -partition.release v0.1.0
 //
-// adds that store to the corpus, when a release is made.
+// adds the current store to the corpus, when a release is made.
 func TestReleasedStores(t *testing.T) {
 	today := filepath.Join(t.TempDir(), "today")
 	writeStore(t, today)
@@ -81,7 +81,7 @@ func TestReleasedStores(t *testing.T) {
 	}
 }
 
-// goOn has a coordinator of today go on with a store.
+// goOn runs the current coordinator on a store until the open sagas have ended.
 func goOn(t *testing.T, file string) {
 	t.Helper()
 	s := newStation(t)
@@ -113,7 +113,7 @@ func goOn(t *testing.T, file string) {
 	}
 }
 
-// checkHistories folds the histories that were recorded beside a store.
+// checkHistories folds the histories recorded beside a store.
 func checkHistories(t *testing.T, dir string) {
 	t.Helper()
 	for id := range corpus {
@@ -131,7 +131,7 @@ func checkHistories(t *testing.T, dir string) {
 	}
 }
 
-// checkRecord folds a history and compares it with its recorded state.
+// checkRecord folds a history and compares the result with the recorded state.
 func checkRecord(t *testing.T, id contract.SagaID, r *record) machine.Instance {
 	t.Helper()
 	def, err := saga.ParseJSON(r.Definition)
@@ -160,7 +160,7 @@ func checkRecord(t *testing.T, id contract.SagaID, r *record) machine.Instance {
 	return folded
 }
 
-// export reads the histories of a store's sagas.
+// export returns the histories of the sagas in a store.
 func export(t *testing.T, data string) map[contract.SagaID]*record {
 	t.Helper()
 	s, err := boltstore.Open(filepath.Join(data, "sagas.db"), boltstore.Options{})
@@ -201,8 +201,8 @@ func export(t *testing.T, data string) map[contract.SagaID]*record {
 	return all
 }
 
-// writeStore runs the sagas of the corpus, some to their end, some without anybody who
-// answers, and keeps their store and their histories in a directory.
+// writeStore runs the sagas of the corpus, some to their end and some without a participant that
+// answers. It saves their store and their histories to a directory.
 func writeStore(t *testing.T, dir string) {
 	t.Helper()
 	s := newStation(t)
@@ -253,7 +253,7 @@ func writeStore(t *testing.T, dir string) {
 	}
 }
 
-// unpack makes a data directory of a store that was kept.
+// unpack creates a data directory from a saved store.
 func unpack(t *testing.T, file, data string) {
 	t.Helper()
 	if err := os.MkdirAll(data, 0o700); err != nil {
@@ -275,8 +275,8 @@ func unpack(t *testing.T, file, data string) {
 	write(t, filepath.Join(data, "sagas.db"), store)
 }
 
-// TestLaterStore: a store of a later release is refused with a message that says
-// what to do, and is left as it is.
+// TestLaterStore checks that a store of a later release is refused with a message that says what to
+// do, and is not changed.
 func TestLaterStore(t *testing.T) {
 	today := t.TempDir()
 	writeStore(t, today)
@@ -287,8 +287,8 @@ func TestLaterStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A value is framed: format, checksum of bucket and key, checksum of these and
-	// the body, body.
+	// The framing of a value: format, checksum of bucket and key, checksum of these and the body,
+	// body.
 	table := crc32.MakeTable(crc32.Castagnoli)
 	key, body := crc32.Checksum([]byte("metaschema"), table), []byte{99}
 	framed := binary.BigEndian.AppendUint32([]byte{1}, key)
@@ -311,8 +311,8 @@ func TestLaterStore(t *testing.T) {
 	}
 }
 
-// TestLaterParticipant: an answer with attributes, headers and fields that this
-// release does not know, as a later participant may send, is taken (I9).
+// TestLaterParticipant checks that an answer from a later participant, with unknown attributes,
+// headers and fields, is accepted (I9).
 func TestLaterParticipant(t *testing.T) {
 	s := newStation(t)
 	c := s.coordinator(t, part{})
