@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// restarts is how often the bus is restarted.
+// restarts is the number of times the bus is restarted.
 const restarts = 5
 
-// TestAdversity: participants away, a slow disk, a bus that is restarted, one
-// after the other under full load. Everything becomes slower and nothing wrong:
-// no saga goes back that should not (I3), and memory is bounded (I10).
+// TestAdversity stops participants, slows the disk and restarts the bus, one after the other under
+// full load. The system becomes slower, but no saga is compensated without a reason (I3), and
+// memory is bounded (I10).
 func TestAdversity(t *testing.T) {
 	s := newSystem(t, handling{takes: 2 * time.Millisecond, concurrency: 16}, nil)
 	memory := watchMemory(t)
@@ -59,8 +59,7 @@ func TestAdversity(t *testing.T) {
 	s.drain()
 }
 
-// resume does something to the system and returns how long after that the next
-// saga ended.
+// resume runs fault and returns the time from its return to the next end of a saga.
 func (c *callers) resume(t *testing.T, fault func()) time.Duration {
 	t.Helper()
 	fault()
@@ -69,8 +68,8 @@ func (c *callers) resume(t *testing.T, fault func()) time.Duration {
 	return time.Since(began)
 }
 
-// TestQuietDoesNothing: when all sagas have ended, nobody sends, receives or
-// commits anything.
+// TestQuietDoesNothing checks that nothing is sent, received or committed after all sagas have
+// ended.
 func TestQuietDoesNothing(t *testing.T) {
 	s := newSystem(t, handling{concurrency: 16}, nil)
 	c := s.keep(32, deliver, func(n int64) parcel { return parcel{N: n, Refuse: n%5 == 0} })
@@ -93,8 +92,7 @@ func TestQuietDoesNothing(t *testing.T) {
 	}
 	atMost(t, "processor time in 3 s of quiet, in percent", 100*used.Seconds()/3, 20)
 
-	// Retention looks every ten seconds: it must not write either when there is
-	// nothing to forget.
+	// Retention runs every ten seconds. It must not write when there is nothing to remove.
 	writes := s.coord.store.Stats().Transactions
 	past := time.Now().Add(-time.Hour)
 	if _, _, err := s.coord.store.Expire(t.Context(), past, past, 1000); err != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// callers run sagas one after the other, each from its start to its end.
+// callers are goroutines that run sagas one after the other, each to its end.
 type callers struct {
-	client *client.Client // comes back when it is told to
+	client *client.Client // retries later when the coordinator asks for that
 	def    *saga.Definition
 	input  func(n int64) parcel
 	cancel context.CancelFunc
@@ -30,11 +30,11 @@ type callers struct {
 	wrong []string
 }
 
-var numbers atomic.Int64 // of parcels, unique in a run
+var numbers atomic.Int64 // parcel numbers, unique in a run
 
 func ordinary(n int64) parcel { return parcel{N: n} }
 
-// keep keeps n sagas under way until stop.
+// keep keeps n sagas in flight until stop is called.
 func (s *system) keep(n int, def *saga.Definition, input func(int64) parcel) *callers {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &callers{client: s.newClient(client.RetryWhenOverloaded()), def: def, input: input, cancel: cancel}
@@ -49,13 +49,13 @@ func (s *system) keep(n int, def *saga.Definition, input func(int64) parcel) *ca
 	return c
 }
 
-// stop lets every caller see its saga's end, and no more.
+// stop waits until every caller has seen the end of its current saga. No caller starts another one.
 func (c *callers) stop() {
 	c.cancel()
 	c.done.Wait()
 }
 
-// one runs a saga to its end, through whatever happens meanwhile.
+// one runs a saga to its end and retries through every fault.
 func (c *callers) one() {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -88,7 +88,7 @@ func (c *callers) await(ctx context.Context, id contract.SagaID, in parcel) erro
 	return nil
 }
 
-// check fails for every saga that did not end as its input says.
+// check reports an error for every saga that did not end as its input requires.
 func (c *callers) check(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
@@ -102,13 +102,13 @@ func (c *callers) check(t *testing.T) {
 	}
 }
 
-// measured is what callers saw in a while.
+// measured holds what callers observed in a period.
 type measured struct {
 	rate     float64 // sagas that ended, per second
-	p50, p99 float64 // of a saga, in milliseconds
+	p50, p99 float64 // durations of a saga, in milliseconds
 }
 
-// measure watches for d.
+// measure observes the callers for d.
 func (c *callers) measure(d time.Duration) measured {
 	c.mu.Lock()
 	from := len(c.times)

@@ -1,15 +1,15 @@
-// Package overload asks a whole system for more than it can give, and audits that
-// it stays bounded, fair and in motion.
+// Package overload overloads a complete system and checks that it stays bounded, fair and
+// responsive.
 //
 //	callers, ten times too many ──▶ coordinator ──▶ boltstore (slow on demand)
 //	                                    │  ▲
 //	                                    ▼  │  NATS server, restarted on demand
 //	                 north, south (slow, stopped on demand) · void (never answers)
 //
-// It holds tests only. Everything is real and in one process, so that memory,
-// goroutines and files of all parts are counted together. They are behind the build
-// tag lab: "make lab-overload" runs them in the short form that CI runs, "make
-// lab-overload MINUTES=1 SOAK=60" in the long one:
+// It holds tests only. All components are real and run in one process, so the tests can count
+// memory, goroutines and open files of all of them together. The tests need the build tag lab:
+// "make lab-overload" runs them in the short form that CI runs, "make lab-overload MINUTES=1
+// SOAK=60" in the long one:
 //
 //   - ten times the sustainable rate, measured in the same run: memory bounded,
 //     starts refused with a hint when to come back, what was accepted ends (I2, I10);
@@ -22,8 +22,8 @@
 //   - a soak with faults: nothing grows that kept sagas do not explain (I10);
 //   - a quiet system does nothing.
 //
-// It does not kill processes (package reliability) and proves no absolute speed:
-// bounds are ratios within one run, and generous, because machines are shared.
+// It does not kill processes (package reliability does) and does not measure absolute speed: bounds
+// are ratios within one run, and generous because test machines are shared.
 //
-// Failure looks like a failed test that names the figure and its bound.
+// A failure is a failed test that names the measured value and its bound.
 package overload

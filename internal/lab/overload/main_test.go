@@ -19,7 +19,7 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// limit is how long a test waits for anything that has to happen.
+// limit is the longest that a test waits for something that must happen.
 const limit = 60 * time.Second
 
 // pause waits for d, or until ctx ends.
@@ -42,7 +42,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// atMost fails unless a figure stays within its bound.
+// atMost fails the test if got exceeds bound.
 func atMost(t *testing.T, what string, got, bound float64) {
 	t.Helper()
 	if got > bound {
@@ -50,7 +50,7 @@ func atMost(t *testing.T, what string, got, bound float64) {
 	}
 }
 
-// atLeast fails unless a figure reaches its bound.
+// atLeast fails the test if got is below bound.
 func atLeast(t *testing.T, what string, got, bound float64) {
 	t.Helper()
 	if got < bound {

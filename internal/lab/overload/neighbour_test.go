@@ -14,11 +14,12 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// hung is how many handlers hang of those that may be at work.
+// hung is the number of concurrent handlers that hang.
 const hung = 4
 
-// TestStuckSagasDelayNobody: sagas that wait for a participant which is not there,
-// and sagas that hang in a handler of one that is, leave the others their p99.
+// TestStuckSagasDelayNobody checks that two kinds of stuck sagas do not raise the p99 of the
+// others: sagas that wait for an absent participant, and sagas that hang in a handler of a running
+// one.
 func TestStuckSagasDelayNobody(t *testing.T) {
 	s := newSystem(t, handling{takes: 2 * time.Millisecond, concurrency: 16}, nil)
 	c := s.keep(16, deliver, ordinary)
@@ -31,7 +32,7 @@ func TestStuckSagasDelayNobody(t *testing.T) {
 	for n := range hung {
 		s.must(deliver, fmt.Sprintf("hung-%d", n), parcel{N: int64(n), Hang: true})
 	}
-	// They have begun to be stuck once the first attempts have timed out.
+	// The sagas are stuck once their first attempts have timed out.
 	eventually(t, "the stuck sagas try again", func() bool {
 		in, err := s.coord.store.Load(t.Context(), "stuck-199")
 		return err == nil && in.Steps[1].Do.Attempt() > 1
@@ -48,7 +49,7 @@ func TestStuckSagasDelayNobody(t *testing.T) {
 	atLeast(t, "the rate beside stuck sagas, in percent", 100*beside.rate/alone.rate, 33)
 }
 
-// must starts a saga.
+// must starts a saga and fails the test if it cannot.
 func (s *system) must(def *saga.Definition, id string, in parcel) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -58,14 +59,14 @@ func (s *system) must(def *saga.Definition, id string, in parcel) {
 	}
 }
 
-// poison is what no reader can take: on the commands' stream, and on the events'.
+// poison holds invalid messages for the command stream and the event stream.
 var poison = map[string][]string{
 	"command": {"{", "", strings.Repeat("x", 300<<10), "\x00\xff"},
 	"event":   {"{", "", strings.Repeat("x", 300<<10), "\x00\xff"},
 }
 
-// TestPoisonCostsItsOwnSagaOnly holds I9: handlers that panic, results that are
-// too large, bytes that nobody understands, among many that are well.
+// TestPoisonCostsItsOwnSagaOnly checks I9: panicking handlers, oversized results and undecodable
+// messages affect only their own sagas.
 func TestPoisonCostsItsOwnSagaOnly(t *testing.T) {
 	s := newSystem(t, handling{takes: time.Millisecond, concurrency: 16}, nil)
 	c := s.keep(16, deliver, ordinary)
@@ -85,7 +86,7 @@ func TestPoisonCostsItsOwnSagaOnly(t *testing.T) {
 	t.Logf("alone: %s; beside poison: %s; %d poisoned sagas went back", alone, beside, bad.ended.Load())
 
 	c.check(t)
-	bad.check(t) // each was compensated
+	bad.check(t) // all of them were compensated
 	atLeast(t, "poisoned sagas that ended", float64(bad.ended.Load()), 12)
 	atMost(t, "p99 beside poison in ms", beside.p99, 10*alone.p99+100)
 	eventually(t, "every unreadable message was met", func() bool { return s.malform.Load() >= sent })
@@ -98,8 +99,7 @@ func TestPoisonCostsItsOwnSagaOnly(t *testing.T) {
 	}
 }
 
-// pour publishes what nobody understands, as a stranger would, and returns how
-// many messages that were.
+// pour publishes undecodable messages with a plain NATS client and returns their number.
 func (s *system) pour(t *testing.T, rounds int) (sent int64) {
 	t.Helper()
 	for n := range rounds {

@@ -16,29 +16,28 @@ import (
 	"github.com/amends-dev/amends/coordinator"
 )
 
-// The bounds of an overload.
+// The parameters of an overload.
 const (
 	factor      = 10   // times the sustainable rate
-	outstanding = 4096 // requests under way at once: beyond that callers queue up at home
+	outstanding = 4096 // concurrent requests; beyond that, callers wait locally
 	hintAtLeast = 50 * time.Millisecond
 )
 
-// excess is one way to be overloaded, with the least that is asked of the system.
+// excess describes a kind of overload and the least that the system must achieve under it.
 type excess struct {
 	name     string
 	handling handling
-	callers  int // that find out what is sustainable
+	callers  int // used to measure the sustainable rate
 	tune     func(*coordinator.Config)
-	offered  float64 // multiple of the sustainable rate that really came
-	refused  float64 // percent of the starts
-	ended    float64 // sagas per second meanwhile, percent of the sustainable
+	offered  float64 // required offered load, as a multiple of the sustainable rate
+	refused  float64 // required refusals, in percent of the starts
+	ended    float64 // required throughput during the overload, in percent of the sustainable rate
 }
 
-// TestTenTimesTooMuch holds I2 and I10 under overload: what is too much is refused
-// at once with a hint when to come back, what was accepted ends as it should, and
-// memory is bounded. In the short form the participants are what is slow; in the
-// long one also the coordinator and its bus, whose processors the callers share:
-// then less comes through while it lasts.
+// TestTenTimesTooMuch checks I2 and I10 under overload: excess starts are refused at once with a
+// retry hint, accepted sagas end as they should, and memory is bounded. In the short form the
+// participants are the bottleneck. In the long form the coordinator and its bus are too; they share
+// the processors with the callers, so throughput is lower during the overload.
 func TestTenTimesTooMuch(t *testing.T) {
 	ways := []excess{{
 		"participants", handling{takes: 20 * time.Millisecond, concurrency: 8}, 64,
@@ -88,20 +87,19 @@ func (e excess) run(t *testing.T, offer time.Duration) {
 	atLeast(t, "the rate afterwards, in percent of the one before", 100*recovered.rate/before.rate, 33)
 }
 
-// flood is starts that do not wait for one another.
+// flood counts the results of starts that do not wait for one another.
 type flood struct {
 	offered, accepted, refused, unhinted atomic.Int64
 
 	took  time.Duration
-	ended int // sagas, while the flood lasted
+	ended int // sagas that ended during the flood
 
 	mu    sync.Mutex
 	ids   []contract.SagaID
-	other []string // errors that no caller should get
+	other []string // errors that no caller should see
 }
 
-// flood offers rate starts a second for a while, and returns when each is
-// answered.
+// flood offers rate starts a second for d, and returns when each has been answered.
 func (s *system) flood(rate float64, d time.Duration) *flood {
 	f := &flood{}
 	began, before := time.Now(), s.finished()
@@ -114,8 +112,8 @@ func (s *system) flood(rate float64, d time.Duration) *flood {
 	return f
 }
 
-// offerAll offers rate starts a second until ctx ends. It returns what waits until
-// each is answered.
+// offerAll offers rate starts a second until ctx ends. The function it returns waits until each has
+// been answered.
 func (s *system) offerAll(ctx context.Context, f *flood, rate float64) (answered func()) {
 	calling, cancel := context.WithCancel(context.Background())
 	room := make(chan struct{}, outstanding)
@@ -140,7 +138,7 @@ func (s *system) offerAll(ctx context.Context, f *flood, rate float64) (answered
 	}
 }
 
-// offer starts one saga and takes no for an answer.
+// offer starts one saga and does not retry a refusal.
 func (s *system) offer(ctx context.Context, f *flood) {
 	f.offered.Add(1)
 	in := ordinary(numbers.Add(1))
@@ -172,7 +170,7 @@ func (f *flood) String() string {
 		f.rate(), f.took.Seconds(), f.offered.Load(), f.accepted.Load(), f.refused.Load(), f.ended)
 }
 
-// check looks at every accepted saga in the store.
+// check checks every accepted saga in the store.
 func (f *flood) check(t *testing.T, s *system) {
 	t.Helper()
 	if n := f.unhinted.Load(); n > 0 {

@@ -12,9 +12,9 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// What the coordinator under pressure takes. Beyond maxOpen a start is accepted
-// only when it was looked at before the limit was reached: then it waits at the
-// shard, or is in the batch that is decided or in the one being committed.
+// The configuration of the coordinator under pressure. Beyond maxOpen, a start is accepted only if
+// it was checked before the limit was reached. Such a start is queued at its shard, in the batch
+// being decided or in the batch being committed.
 const (
 	maxOpen    = 400
 	maxWaiting = 128
@@ -23,27 +23,26 @@ const (
 )
 
 const (
-	enough        = 1000            // refusals that show that a limit is reached and stays reached
-	leastRate     = 50              // sagas a second that count as sustainable on the slowest machine
-	answerTimeout = 5 * time.Second // of a caller, for one answer
+	enough        = 1000            // number of refusals that show that a limit is reached and stays reached
+	leastRate     = 50              // the least sustainable rate expected of the slowest machine, in sagas per second
+	answerTimeout = 5 * time.Second // how long a caller waits for one answer
 )
 
-// pressure is a system that is offered ten times what it can do while something
-// is wrong with it.
+// pressure is a system under ten times its sustainable load while it has a fault.
 type pressure struct {
 	*system
 	f        *flood
-	most     int           // sagas that were open at once
-	trouble  time.Duration // how long it has to last; 0: until it shows
-	accepted int64         // starts that were accepted while it lasted
+	most     int           // largest number of sagas open at once
+	trouble  time.Duration // least duration of the fault; 0 ends it when its effect shows
+	accepted int64         // starts accepted during the fault
 	refused  int64
 }
 
-// misfortune is what can be wrong, with what is known of the system meanwhile.
+// misfortune describes a fault and what is expected of the system during it.
 type misfortune struct {
 	name  string
-	bring func(t *testing.T, p *pressure) // and take it away again
-	share float64                         // percent of the starts that are refused at least
+	bring func(t *testing.T, p *pressure) // causes and ends the fault
+	share float64                         // least share of the starts that must be refused, in percent
 }
 
 var misfortunes = []misfortune{
@@ -52,12 +51,11 @@ var misfortunes = []misfortune{
 	{"bus restarted", restartedBus, 50},
 }
 
-// TestPressure holds I2 and I10 where the load stays at ten times the sustainable
-// while participants are away, the disk is slow, or the bus restarts again and
-// again: the sagas that are open are bounded by the configuration, memory by
-// what it was before the trouble, starts are refused with a hint, and what was
-// accepted completes. The trouble lasts until it shows; in the long form as long
-// as -overload.minutes says.
+// TestPressure checks I2 and I10 when the load stays at ten times the sustainable rate while
+// participants are stopped, the disk is slow, or the bus restarts repeatedly. The configuration
+// bounds the number of open sagas, and memory stays near its level before the fault. Excess starts
+// are refused with a retry hint, and accepted sagas complete. The fault lasts until its effect
+// shows; in the long form it lasts at least -overload.minutes.
 func TestPressure(t *testing.T) {
 	for _, m := range misfortunes {
 		t.Run(m.name, m.run)
@@ -75,8 +73,8 @@ func (m misfortune) run(t *testing.T) {
 	c.stop()
 	c.check(t)
 
-	// A start that is not answered in time is repeated, and a refusal after that is
-	// not the last word: answerTimeout keeps what the machine delays countable.
+	// A start that times out is retried, and a later refusal does not mean that no earlier attempt
+	// was accepted. A long answerTimeout keeps these cases few on a slow machine.
 	s.client = s.newClient(client.Timeout(answerTimeout))
 	p := &pressure{system: s, f: &flood{}, trouble: time.Duration(*overloadMinutes * float64(time.Minute))}
 	stop := p.begin(max(calm.rate, leastRate) * factor)
@@ -103,7 +101,7 @@ func (m misfortune) run(t *testing.T) {
 	atMost(t, "peak resident memory in MiB", peak.anon, 2*full.anon+64)
 }
 
-// begin offers rate starts a second until stop, which returns when each is
+// begin offers rate starts a second until stop is called. stop returns when each start has been
 // answered.
 func (p *pressure) begin(rate float64) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -122,7 +120,7 @@ func (p *pressure) begin(rate float64) (stop func()) {
 	return stop
 }
 
-// until polls until something holds, and sees how many sagas are open.
+// until polls until holds returns true, and records the number of open sagas.
 func (p *pressure) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	eventually(t, what, func() bool {
@@ -131,7 +129,7 @@ func (p *pressure) until(t *testing.T, what string, holds func() bool) {
 	})
 }
 
-// last lets a trouble last until it shows, and as long as it has to.
+// last lets a fault last until its effect shows, and at least p.trouble.
 func (p *pressure) last(t *testing.T, what string, shows func() bool) {
 	t.Helper()
 	began := time.Now()
@@ -141,15 +139,16 @@ func (p *pressure) last(t *testing.T, what string, shows func() bool) {
 	}
 }
 
-// more reports whether there were n further refusals since the call.
+// more returns a function that reports whether at least n starts were refused since the call of
+// more.
 func (p *pressure) more(n int64) func() bool {
 	from := p.f.refused.Load()
 	return func() bool { return p.f.refused.Load() >= from+n }
 }
 
-// awayParticipants: no saga gets on, so that the limit of open ones is all that
-// is accepted, and what waits for them in the bus is a command for each of those
-// and each of its attempts.
+// awayParticipants stops the participants, so that no saga makes progress. The coordinator then
+// accepts only as many starts as the limit of open sagas allows. The bus holds one command for each
+// attempt of each of these sagas.
 func awayParticipants(t *testing.T, p *pressure) {
 	for name := range p.services {
 		p.stopService(name)
@@ -166,7 +165,7 @@ func awayParticipants(t *testing.T, p *pressure) {
 	}
 }
 
-// slowDisk: every commit takes half a second, and sagas still end.
+// slowDisk delays every commit by half a second; sagas must still end.
 func slowDisk(t *testing.T, p *pressure) {
 	p.delay.Store(int64(500 * time.Millisecond))
 	defer p.delay.Store(0)
@@ -176,11 +175,11 @@ func slowDisk(t *testing.T, p *pressure) {
 	})
 }
 
-// restartedBus: after every restart starts are refused and sagas end before the
-// next one. In the long form restarts have a few seconds between them: a server
-// in this process that was shut down keeps memory for as long.
+// restartedBus restarts the bus repeatedly. Between two restarts, starts are refused and sagas end.
+// In the long form there are a few seconds between restarts, because an in-process server keeps
+// memory that long after its shutdown.
 func restartedBus(t *testing.T, p *pressure) {
-	const restarts = 20 // in the long form
+	const restarts = 20 // restarts in the long form
 	began := time.Now()
 	for n := 0; n < 3 || time.Since(began) < p.trouble; n++ {
 		ended, refused, again := p.finished(), p.more(enough/4), time.Now().Add(p.trouble/restarts)

@@ -26,26 +26,26 @@ import (
 
 const mebi = 1 << 20
 
-// memory is what the process holds, in MiB.
+// memory holds the memory use of the process, in MiB.
 type memory struct {
 	heap float64 // live objects and those not yet collected
 	anon float64 // resident memory that is not a mapped file
-	idle float64 // resident pages of the heap that nothing is in: a part of anon
+	idle float64 // resident heap pages that hold no objects; part of anon
 }
 
 func (m memory) String() string {
 	return fmt.Sprintf("heap %.0f MiB, resident %.0f MiB with %.0f MiB idle", m.heap, m.anon, m.idle)
 }
 
-// resident reads the process's own memory. Mapped files do not count: the system
-// takes them back when it needs room.
+// resident reads the process's own memory use. Mapped files do not count, because the kernel can
+// reclaim them.
 func resident() memory {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	metrics.Read(sample)
 	m := memory{heap: float64(sample[0].Value.Uint64()) / mebi, idle: float64(sample[1].Value.Uint64()) / mebi}
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		panic(err) // Linux has it
+		panic(err) // cannot happen on Linux
 	}
 	fields := strings.Fields(string(text))
 	pages, _ := strconv.Atoi(fields[1])
@@ -54,11 +54,11 @@ func resident() memory {
 	return m
 }
 
-// peaks samples memory until stop.
+// peaks samples memory until it is stopped, and keeps the largest values.
 type peaks struct {
 	mu    sync.Mutex
 	most  memory
-	still time.Duration // the longest between two samples, which a busy machine explains, or one that stood still
+	still time.Duration // the longest time between two samples; long if the machine was busy or suspended
 	quit  chan struct{}
 	done  sync.WaitGroup
 }
@@ -85,8 +85,8 @@ func watchMemory(t *testing.T) *peaks {
 	return p
 }
 
-// standstill is the longest between two samples since the last call. Time in which
-// nobody in this process ran is not the product's.
+// standstill returns the longest time between two samples since the last call. No goroutine of the
+// process ran in that time, so the product is not to blame for it.
 func (p *peaks) standstill() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +104,7 @@ func (p *peaks) take() memory {
 	return most
 }
 
-// census is what exists at a quiet point.
+// census holds what exists at a quiet point.
 type census struct {
 	memory
 	goroutines int
@@ -112,9 +112,9 @@ type census struct {
 	streams    int             // on the bus
 	consumers  int             // on the bus
 	queued     int             // messages in the work queues
-	full       boltstore.Space // of the store, with the round's sagas in it
-	quiet      boltstore.Space // of the store, when all are forgotten
-	slowest    time.Duration   // from the start of a saga to its end
+	full       boltstore.Space // of the store, before the round's sagas are removed
+	quiet      boltstore.Space // of the store, after they are removed
+	slowest    time.Duration   // longest duration of a saga
 }
 
 func (c census) String() string {
@@ -125,13 +125,13 @@ func (c census) String() string {
 
 func inMebi(bytes int64) float64 { return float64(bytes) / mebi }
 
-// count takes a census: all sagas have ended and are forgotten. wait waits until
-// the work queues are empty: an acknowledgement that was lost with a connection
-// leaves its message there until AckWait has passed.
+// count takes a census after all sagas have ended and been removed. If wait is set it first waits
+// until the work queues are empty: when an acknowledgement was lost with its connection, the
+// message stays in the queue until AckWait has passed.
 func (s *system) count(wait bool) census {
 	s.t.Helper()
-	// Looking at every saga of a round and removing it takes the longer the more there
-	// were: a fast machine makes half a million in five minutes.
+	// The time to check and remove the sagas of a round grows with their number: a fast machine
+	// runs half a million in five minutes.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*limit)
 	defer cancel()
 	s.drain()
@@ -153,9 +153,9 @@ func (s *system) count(wait bool) census {
 		return c.queued == 0 || !wait && c.queued > 0 && time.Now().After(hurry)
 	})
 	runtime.GC()
-	// What the first one finalized; and pages that nothing is in go back to the
-	// system now: the runtime gives them back in its own time, minutes after a busy
-	// round, so that they say nothing about what is kept.
+	// FreeOSMemory also collects what the first collection finalized, and returns free pages to the
+	// system now. Otherwise the runtime returns them minutes after a busy round, and resident
+	// memory would not show what is in use.
 	debug.FreeOSMemory()
 	c.memory, c.goroutines, c.slowest = resident(), runtime.NumGoroutine(), slowest
 	files, err := os.ReadDir("/proc/self/fd")
@@ -167,7 +167,7 @@ func (s *system) count(wait bool) census {
 	return c
 }
 
-// space is how the store's file is filled.
+// space returns how the space in the store's file is used.
 func (s *system) space(ctx context.Context) boltstore.Space {
 	s.t.Helper()
 	space, err := s.coord.store.Space(ctx)
@@ -177,7 +177,7 @@ func (s *system) space(ctx context.Context) boltstore.Space {
 	return space
 }
 
-// slowest is how long the longest of the kept sagas took.
+// slowest returns the longest duration of the kept sagas.
 func (s *system) slowest(ctx context.Context) (longest time.Duration) {
 	s.t.Helper()
 	for cursor := ""; ; {
@@ -194,7 +194,7 @@ func (s *system) slowest(ctx context.Context) (longest time.Duration) {
 	}
 }
 
-// onBus counts what the server holds.
+// onBus counts the streams, consumers and queued messages of the server.
 func (s *system) onBus(ctx context.Context) (c census) {
 	js, err := jetstream.New(s.calls.Conn())
 	if err != nil {
@@ -211,20 +211,20 @@ func (s *system) onBus(ctx context.Context) (c census) {
 		}
 	}
 	if list.Err() != nil {
-		c.queued = -1 // not known
+		c.queued = -1 // unknown
 	}
 	return c
 }
 
-// doings is everything that a part counts when it does something.
+// doings counts the operations of all components.
 type doings struct {
 	calls, writes               uint64 // of the store
-	published, received, buried int64  // by every bus
-	last                        uint64 // sequence numbers of all streams, added up
+	published, received, buried int64  // of all bus connections
+	last                        uint64 // sum of the sequence numbers of all streams
 	transitions, refused        uint64
 }
 
-// doings adds up what has been done so far.
+// doings returns the operations so far.
 func (s *system) doings() (d doings) {
 	db := s.coord.store.Stats()
 	d.calls, d.writes, d.transitions, d.refused = db.Calls, db.Transactions, db.Changes, db.Refused
@@ -248,7 +248,7 @@ func (s *system) doings() (d doings) {
 	return d
 }
 
-// cpu is the processor time that the process has used.
+// cpu returns the processor time that the process has used.
 func cpu() time.Duration {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // cannot fail with these arguments

@@ -13,16 +13,16 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// parcel is the input of every saga, and says how its handlers behave.
+// parcel is the input of every saga and controls how its handlers behave.
 type parcel struct {
 	N      int64 `json:"n"`
 	Refuse bool  `json:"refuse,omitempty"` // the second step is rejected
 	Panic  bool  `json:"panic,omitempty"`  // the second step's handler panics
 	Hang   bool  `json:"hang,omitempty"`   // the second step's handler waits for the end of the test
-	Huge   int   `json:"huge,omitempty"`   // the second step's result has so many bytes
+	Huge   int   `json:"huge,omitempty"`   // the second step's handler hangs until the end of the test
 }
 
-// receipt is every answer.
+// receipt is the result of every step.
 type receipt struct {
 	N    int64  `json:"n"`
 	Note string `json:"note,omitempty"`
@@ -34,24 +34,24 @@ var (
 	carry   = contract.NewCommand[parcel, receipt]("south", "carry")
 	fetch   = contract.UndoOf(carry, "fetch")
 	sign    = contract.NewCommand[parcel, receipt]("north", "sign")
-	nothing = contract.NewCommand[parcel, receipt]("void", "nothing") // nobody serves it
+	nothing = contract.NewCommand[parcel, receipt]("void", "nothing") // no participant serves it
 	regret  = contract.UndoOf(nothing, "regret")
 )
 
-// deliver is the ordinary saga: three steps at two participants.
+// deliver is the ordinary saga. It has three steps at two participants.
 var deliver = saga.MustDefine[parcel]("deliver",
 	saga.Compensable("pick", saga.Do(pick), saga.Undo(putBack)),
 	saga.Compensable("carry", saga.Do(carry), saga.Undo(fetch)),
 	saga.Retriable("sign", saga.Do(sign)))
 
-// vanish is stuck at a participant that never answers, and tries often.
+// vanish waits for a participant that never answers, and retries often.
 var vanish = saga.MustDefine[parcel]("vanish",
 	saga.Compensable("pick", saga.Do(pick), saga.Undo(putBack)),
 	saga.Compensable("nothing",
 		saga.Do(nothing, saga.Timeout(500*time.Millisecond), saga.Retry(10_000, 100*time.Millisecond, time.Second)),
 		saga.Undo(regret)))
 
-// venture is for poison: it gives up soon.
+// venture is the saga for poison. It gives up after few attempts.
 var venture = saga.MustDefine[parcel]("venture",
 	saga.Compensable("pick", saga.Do(pick), saga.Undo(putBack)),
 	saga.Compensable("carry",
@@ -59,21 +59,21 @@ var venture = saga.MustDefine[parcel]("venture",
 		saga.Undo(fetch)),
 	saga.Retriable("sign", saga.Do(sign)))
 
-// service is one participant with its inbox, which outlives restarts.
+// service is a participant with its inbox. The inbox survives restarts of the participant.
 type service struct {
 	name  string
 	inbox participant.MemoryInbox
 	make  func(*service) *participant.Participant[*participant.MemoryTx]
 }
 
-// handling says how the handlers of a system work.
+// handling configures the handlers of a system.
 type handling struct {
-	takes       time.Duration // each call
-	concurrency int           // calls at once, per participant
-	release     chan struct{} // closed at the end: lets hanging handlers go
+	takes       time.Duration // duration of each call
+	concurrency int           // concurrent calls per participant
+	release     chan struct{} // closed at the end to release hanging handlers
 }
 
-// services are the two participants that work.
+// services returns the two participants that answer.
 func services(h handling) map[string]*service {
 	build := func(name string, handlers func(*participant.Participant[*participant.MemoryTx])) *service {
 		return &service{name: name, make: func(s *service) *participant.Participant[*participant.MemoryTx] {
@@ -106,7 +106,7 @@ func (h handling) undo(ctx context.Context, _ *participant.MemoryTx, _ contract.
 	return ctx.Err()
 }
 
-// carry is the second step, where things go wrong.
+// carry handles the second step, which fails as its input requires.
 func (h handling) carry(ctx context.Context, tx *participant.MemoryTx, in parcel) (receipt, error) {
 	switch {
 	case in.Refuse:
@@ -125,8 +125,8 @@ func (h handling) carry(ctx context.Context, tx *participant.MemoryTx, in parcel
 	return h.do(ctx, tx, in)
 }
 
-// forget lets the participants' inboxes go of what was answered before a time. They
-// are in this process's memory, where those of a service are in its database.
+// forget removes the inbox entries that were answered before a time. The inboxes are in this
+// process's memory, whereas a real service has its inbox in a database.
 func (s *system) forget(before time.Time) {
 	s.t.Helper()
 	for _, one := range s.services {
@@ -139,7 +139,7 @@ func (s *system) forget(before time.Time) {
 	}
 }
 
-// want is how the saga of an input has to end.
+// want returns the phase in which the saga of an input must end.
 func (p parcel) want() contract.Phase {
 	if p.Refuse || p.Panic || p.Huge > 0 {
 		return contract.Compensated

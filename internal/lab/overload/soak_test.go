@@ -9,13 +9,13 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// soakMemory is how much memory everything together, NATS server and participants
-// included, may ever need in a soak, in MiB: however many sagas a round has.
+// soakMemory is the most memory, in MiB, that the whole process may use in a soak, NATS server and
+// participants included. It does not depend on the number of sagas in a round.
 const soakMemory = 512
 
-// TestSoak holds I10 over time: a mix of sagas with a fault every so often, and
-// between the faults quiet points at which everything is counted. The first one
-// is what the others are held against.
+// TestSoak checks I10 over time. It runs a mix of sagas with a fault at regular intervals, and
+// counts everything at quiet points between the faults. The other quiet points are compared with
+// the first one.
 func TestSoak(t *testing.T) {
 	every, faults, rounds := 1500*time.Millisecond, 4, 3
 	if *soakMinutes > 0 {
@@ -31,7 +31,7 @@ func TestSoak(t *testing.T) {
 	}
 	memory := watchMemory(t)
 	var first census
-	var most int64 // bytes in use in the store at once
+	var most int64 // most bytes in use in the store
 	var sagas int64
 	began := time.Now()
 	for round := range rounds {
@@ -64,7 +64,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// compare fails when something has grown beyond what happens by chance.
+// compare reports an error for each value that has grown beyond normal variation.
 func (c census) compare(t *testing.T, first census) {
 	t.Helper()
 	atMost(t, "live heap in MiB", c.heap, 1.5*first.heap+16)
@@ -78,13 +78,13 @@ func (c census) compare(t *testing.T, first census) {
 	}
 }
 
-// waiting is how much the store may hold at a quiet point because it is removed
-// later: 2,048 records of pending, of less than a kilobyte each.
+// waiting is the most space that entries awaiting removal may take at a quiet point: 2,048 records
+// of pending, each less than a kilobyte.
 const waiting = 2 << 20
 
-// compareSpace fails when the store holds what nobody needs, or when its file is
-// larger than what it held at once explains. A file does not become smaller, so
-// that its size follows the round with the most sagas (boltstore.Space).
+// compareSpace reports an error if the store holds data that is no longer needed, or if its file is
+// larger than the data it once held explains. A file never shrinks, so its size depends on the
+// round with the most sagas (boltstore.Space).
 func (c census) compareSpace(t *testing.T, first census, most int64) {
 	t.Helper()
 	atMost(t, "what the store holds of sagas that are forgotten, in MiB", inMebi(c.quiet.Used), inMebi(first.quiet.Used+waiting))

@@ -25,25 +25,25 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// system is everything, in this process; each part can be stopped and started.
+// system is a complete system in this process. Each component can be stopped and started.
 type system struct {
 	t        *testing.T
 	dir      string
-	port     int // of the NATS server, once it has one
+	port     int // of the NATS server, 0 before its first start
 	server   *embedded.Server
 	coord    *core
-	delay    atomic.Int64 // of every commit, in nanoseconds
+	delay    atomic.Int64 // delay of every commit, in nanoseconds
 	tune     func(*coordinator.Config)
 	services map[string]*service
 	running  map[string]*part
-	malform  atomic.Int64 // messages that no bus could decode
+	malform  atomic.Int64 // messages that a bus could not decode
 	dead     deadLetters
 
 	calls  *natsbus.Bus
-	client *client.Client // sends all there is at once: the coordinator is to bear it
+	client *client.Client // sends all its requests at once, so that the coordinator has to bound them
 }
 
-// crowd is more than any test starts at once.
+// crowd exceeds the number of sagas that any test starts at once.
 const crowd = 1 << 16
 
 // core is a running coordinator with its store and its bus.
@@ -54,7 +54,7 @@ type core struct {
 	run   *coordinator.Coordinator
 }
 
-// part is something that runs until it is stopped.
+// part is a component that runs until it is stopped.
 type part struct {
 	cancel context.CancelFunc
 	ended  chan error
@@ -68,7 +68,7 @@ func run(bus *natsbus.Bus, f func(context.Context) error) *part {
 	return p
 }
 
-// stop ends a part in order and closes its bus.
+// stop shuts a component down gracefully and closes its bus.
 func (p *part) stop(t *testing.T, what string) {
 	t.Helper()
 	p.cancel()
@@ -85,7 +85,7 @@ func (p *part) stop(t *testing.T, what string) {
 	}
 }
 
-// newSystem starts everything; it is stopped when the test ends.
+// newSystem starts all components. They are stopped when the test ends.
 func newSystem(t *testing.T, h handling, tune func(*coordinator.Config)) *system {
 	t.Helper()
 	h.release = make(chan struct{})
@@ -130,21 +130,21 @@ func (s *system) startServer() {
 	}
 }
 
-// restartServer takes the bus away for a moment.
+// restartServer restarts the NATS server.
 func (s *system) restartServer() {
 	s.t.Helper()
 	s.server.Shutdown()
 	s.startServer()
 }
 
-// connect opens a connection over loopback, as a service of its own would.
+// connect opens a connection over loopback, as a separate service would.
 func (s *system) connect(name string, provision natsbus.Provisioning) *natsbus.Bus {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	bus, err := natsbus.Connect(ctx, natsbus.Config{
 		URL: s.server.ClientURL(), Name: name, Provision: provision,
-		// Small, so that what the bus keeps on purpose does not look like growth.
+		// The limits are small, so that messages the bus keeps on purpose do not look like growth.
 		LifecycleBytes: 1 << 20, DeadBytes: 64 << 20, Duplicates: 5 * time.Second,
 		OnMalformed: func(transport.Stream, string) { s.malform.Add(1) },
 		Options:     []nats.Option{nats.ReconnectWait(50 * time.Millisecond)},
@@ -198,7 +198,7 @@ func (s *system) stopService(name string) {
 	s.running[name] = nil
 }
 
-// counts are the numbers of sagas that have not ended and that have, by the store.
+// counts returns the numbers of open and ended sagas in the store.
 func (s *system) counts() (open, ended int) {
 	counts, err := s.coord.store.Counts(context.Background())
 	if err != nil {
@@ -226,7 +226,7 @@ func (s *system) drain() {
 	eventually(s.t, "every accepted saga ends (I2)", func() bool { return s.open() == 0 })
 }
 
-// slowStore takes its time for every commit.
+// slowStore delays every commit.
 type slowStore struct {
 	store.Store
 	delay *atomic.Int64
@@ -239,7 +239,7 @@ func (s *slowStore) Commit(ctx context.Context, changes []store.Change) ([]error
 	return s.Store.Commit(ctx, changes)
 }
 
-// deadLetters counts what the coordinator buried, and what it ignored.
+// deadLetters counts the messages that the coordinator dead-lettered and those it ignored.
 type deadLetters struct{ letters, ignored atomic.Int64 }
 
 func (d *deadLetters) Transition(coordinator.Transition) {}
