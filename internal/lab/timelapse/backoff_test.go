@@ -16,16 +16,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// wakeGrain is how late a timer may be on account of batching: the coordinator's
-// own, twice, because what is woken while others are being woken waits for the
-// next look.
+// wakeGrain is how late a timer may fire because timers are batched. It is twice the coordinator's
+// own interval, because a saga that becomes due during a wake-up waits for the next one.
 const wakeGrain = 10 * time.Millisecond
 
-// A step that fails is attempted exactly as often and as late as its definition
-// says: the waits double from the first to the cap, of which the jitter leaves
-// between a half and all; each attempt comes when the status said it would, never
-// earlier and at most wakeGrain later; the last failure turns the saga round at
-// once.
+// A failing step is attempted exactly as often and as late as its definition says. The waits double
+// from the first to the maximum, and jitter leaves between half and all of each. Each attempt comes
+// at the time in the status, at most wakeGrain late and never early. The last failure starts
+// compensation at once.
 func TestBackoffIsAsDeclared(t *testing.T) {
 	t.Parallel()
 	const attempts, first, longest = 9, time.Second, time.Minute
@@ -48,7 +46,7 @@ func TestBackoffIsAsDeclared(t *testing.T) {
 		at := started
 		for n := 1; n < attempts; n++ {
 			calls := b.did()
-			if len(calls) != n+1 { // with the call of before
+			if len(calls) != n+1 { // including the previous call
 				t.Fatalf("at %s the bank was asked %d times, want %d", s.age(), len(calls), n+1)
 			}
 			if late := calls[n].at - at; calls[n].attempt != n || late < 0 || late > wakeGrain {
@@ -73,8 +71,8 @@ func TestBackoffIsAsDeclared(t *testing.T) {
 	})
 }
 
-// A saga that is not done in days goes back when its deadline says so, to the
-// millisecond, however far away its next attempt is.
+// A saga with a deadline of days is compensated at its deadline, to the millisecond, however late
+// its next attempt would be.
 func TestDeadlineOfDays(t *testing.T) {
 	t.Parallel()
 	const deadline = 2*24*time.Hour + 7*time.Minute
@@ -95,7 +93,7 @@ func TestDeadlineOfDays(t *testing.T) {
 		if status := s.get("s"); status.Phase != contract.Running || b.booked("s") != 700 {
 			t.Errorf("just before the deadline the saga is %s and %d cents are booked", status.Phase, b.booked("s"))
 		}
-		s.sleepUntil(due + time.Minute + wakeGrain) // an attempt that is under way is answered first
+		s.sleepUntil(due + time.Minute + wakeGrain) // an attempt in flight is answered first
 		s.want("s", contract.Compensated, due, time.Minute+wakeGrain)
 		if cents := b.booked("s"); cents != 0 {
 			t.Errorf("%d cents stay booked", cents)
@@ -106,9 +104,8 @@ func TestDeadlineOfDays(t *testing.T) {
 	})
 }
 
-// A service that is away for days misses nothing, and finds none of the attempts that are
-// over: each has left the bus at its end (docs/adr/0020-commands-expire.md). It is asked by
-// the next one.
+// A service that is away for days misses no command, and finds none of the expired attempts: each
+// left the bus at its end (docs/adr/0020-commands-expire.md). It receives the next attempt.
 func TestServiceAwayForDays(t *testing.T) {
 	t.Parallel()
 	def := saga.MustDefine[transfer]("daily",
@@ -120,9 +117,9 @@ func TestServiceAwayForDays(t *testing.T) {
 		step := s.get("s").Steps[0]
 		asked, lie, next := step.Attempt, 0, step.Due
 		if !step.Waiting {
-			lie, next = 1, time.Time{} // the newest attempt is not over, and is taken at once
+			lie, next = 1, time.Time{} // the newest attempt has not expired and is delivered at once
 		}
-		if asked < 12 || asked > 12*2+12 { // 6 h at most, half of it at least, and the first ones
+		if asked < 12 || asked > 12*2+12 { // a wait is 3 to 6 h; the first ones are shorter
 			t.Errorf("%d attempts in three days with a cap of 6 h", asked)
 		}
 		if n := s.held(transport.Commands); n != lie {

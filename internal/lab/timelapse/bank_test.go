@@ -29,20 +29,20 @@ var (
 	confirm = contract.NewCommand[transfer, struct{}]("office", "confirm")
 )
 
-// call is a handler that ran.
+// call records a handler call.
 type call struct {
 	at      time.Duration // age of the stack
 	key     contract.Key
 	attempt int
 }
 
-// bank is a participant on a bbolt file, with its inbox in the same
-// transactions, whose handler the test decides.
+// bank is a participant that keeps its data and its inbox in one bbolt file and the same
+// transactions. The test sets its handler.
 type bank struct {
 	s      *stack
 	db     *bbolt.DB
 	p      *participant.Participant[*bbolt.Tx]
-	handle func(ctx context.Context, attempt int) error // nil: completes
+	handle func(ctx context.Context, attempt int) error // nil completes every step
 
 	mu      sync.Mutex
 	calls   []call
@@ -101,7 +101,7 @@ func (b *bank) did() []call {
 	return slices.Clone(b.calls)
 }
 
-// answered counts the answers of a saga, and those that came from the inbox.
+// answered counts the answers to a saga, and those of them that came from the inbox.
 func (b *bank) answered(id contract.SagaID) (answers, fromInbox int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +117,7 @@ func (b *bank) answered(id contract.SagaID) (answers, fromInbox int) {
 	return answers, fromInbox
 }
 
-// booked is what stands in the bank's own file for a saga.
+// booked returns the amount booked for a saga in the bank's file.
 func (b *bank) booked(id contract.SagaID) (cents int) {
 	_ = b.db.View(func(tx *bbolt.Tx) error {
 		if books := tx.Bucket(account); books != nil {
@@ -128,8 +128,7 @@ func (b *bank) booked(id contract.SagaID) (cents int) {
 	return cents
 }
 
-// deaf is a bus that says it has taken an answer and forgets it, as long as
-// forget says so.
+// deaf is a bus that confirms an answer but drops it while forget returns true.
 type deaf struct {
 	transport.Bus
 	forget func() bool
@@ -143,7 +142,7 @@ func (d *deaf) Publish(ctx context.Context, batch []transport.Envelope) []error 
 	return d.Bus.Publish(ctx, batch)
 }
 
-// office is a participant that confirms whatever it is asked.
+// office returns a participant that completes every command.
 func (s *stack) office() *participant.Participant[*participant.MemoryTx] {
 	p := participant.New("office", &participant.MemoryInbox{})
 	participant.Handle(p, confirm, func(context.Context, *participant.MemoryTx, transfer) (struct{}, error) {

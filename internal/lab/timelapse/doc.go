@@ -7,21 +7,17 @@
 //	│      └── boltstore (real file, real fsync)                               │
 //	└──────────────────────────────────────────────────────────────────────────┘
 //
-// It holds tests only. Nothing is faked but the clock: the code, the server, the
-// files and their fsyncs are those of production, and an hour passes as soon as
-// every goroutine waits for something. So the tests say when things happen, to
-// the millisecond, and what a saga looks like after a month.
+// It holds tests only. Only the clock is fake: the code, the server, the files and their fsyncs
+// are those of production, and an hour passes as soon as every goroutine is blocked. So the tests
+// can check the times of events to the millisecond, and the state of a saga after a month.
 //
-// The tests are behind the build tag lab: "make lab-timelapse" runs them, in half a
-// minute of real time.
+// The tests need the build tag lab: "make lab-timelapse" runs them, in half a minute of real time.
 //
-// What it does not do: it does not repeat itself exactly (the scheduler chooses
-// the order of what happens at one instant), it has one server and no network
-// (only connections inside the process let virtual time pass), and no process
-// dies; the simulator and the tests with real processes are for that.
+// The tests do not repeat exactly, because the scheduler chooses the order of simultaneous events.
+// They have one server and no network, because virtual time passes only with in-process
+// connections. No process crashes; the simulator and the laboratories with processes test that.
 //
-// The invariants it keeps an eye on are I2 (nothing accepted is forgotten, however
-// long it takes), I5 (one effect per key when the bus's window of deduplication is
-// long over) and I10 (retention). Failure looks like a failed test with the
+// The tests check I2 (accepted sagas are never forgotten), I5 (one effect per key, even after the
+// bus's deduplication window) and I10 (retention). A failure is a failed test with the
 // virtual times that were seen beside those that were wanted.
 package timelapse

@@ -10,9 +10,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The server's clock for access times is one goroutine of the process. It has to
-// be started outside of the bubbles: a bubble in which it ticks never comes to
-// rest by itself, and the second bubble would wait on channels of the first.
+// The server's clock for access times is one goroutine per process. It must be started outside the
+// bubbles: a bubble with a ticking clock never comes to rest, and a second bubble would wait on
+// channels of the first.
 func TestMain(m *testing.M) {
 	ats.Register()
 	code := m.Run()

@@ -22,18 +22,17 @@ const day = 24 * time.Hour
 // lifecycleAge is the default of natsbus.Config.LifecycleAge.
 const lifecycleAge = 7 * day
 
-// housekeeping is how late retention may be: the coordinator looks every ten
-// seconds, the server at its streams' ages about as often.
+// housekeeping is how late retention may be. The coordinator checks every ten seconds, and the
+// server checks the ages of its streams about as often.
 const housekeeping = 30 * time.Second
 
-// A month in the life of one store: a saga that ended early and is forgotten in
-// steps, one that nobody answers for weeks until it is parked in front of a
-// person, and a coordinator that is away for most of it. What has to happen while
-// it is away happens when it comes back.
+// A month in the life of one store. One saga ends early and is removed in steps; another gets no
+// answer for weeks until it is parked for an operator. The coordinator is stopped most of the time.
+// Work that becomes due meanwhile is done when it restarts.
 func TestMonth(t *testing.T) {
 	t.Parallel()
 	early := saga.MustDefine[transfer]("early", saga.Compensable("pay", saga.Do(pay), saga.Undo(payBack)))
-	// Ten attempts: waits of 1 h, 2 h, 4 h … 4 days at most, about two weeks in all.
+	// Ten attempts with waits of 1 h, 2 h, 4 h and so on, at most 4 days: about two weeks in all.
 	weeks := saga.MustDefine[transfer]("weeks",
 		saga.Compensable("pay", saga.Do(pay), saga.Undo(payBack)),
 		saga.Pivot("deliver", saga.Do(deliver, saga.Timeout(10*time.Minute), saga.Retry(10, time.Hour, 4*day))))
@@ -48,7 +47,7 @@ func TestMonth(t *testing.T) {
 		ended := s.get("early").Ended.Sub(s.born)
 		stop()
 
-		// Day 3: the saga becomes a tombstone, and the same start is still answered.
+		// Day 3: the saga becomes a tombstone, and a repeated start is still answered.
 		s.sleepUntil(ended + config.Retention - time.Second)
 		if s.get("early").Removed {
 			t.Error("removed before its retention")
@@ -64,8 +63,8 @@ func TestMonth(t *testing.T) {
 			t.Errorf("another start of a removed saga: %v", err)
 		}
 
-		// Day 3 to 17: nobody is there. The server forgets what was announced a week
-		// ago, to the second.
+		// Days 3 to 17: no coordinator runs. The server removes lifecycle messages when they are a
+		// week old, to the second.
 		s.stopCoordinator()
 		s.sleepUntil(ended + lifecycleAge - time.Second)
 		if n := s.held(transport.Lifecycle); n != 3 {
@@ -81,7 +80,7 @@ func TestMonth(t *testing.T) {
 		if !s.get("early").Removed {
 			t.Error("the tombstone is gone before its retention")
 		}
-		// Three days on, the tombstone goes, and the id means a new saga.
+		// Three days later the tombstone is removed, and the id can be used for a new saga.
 		s.sleepUntil(ended + config.TombstoneRetention - time.Second)
 		if !s.get("early").Removed {
 			t.Error("the tombstone went early")
@@ -101,8 +100,8 @@ func TestMonth(t *testing.T) {
 	})
 }
 
-// parked follows a saga to where it waits for a person, and lets the person
-// decide: everything is as it was asked for, a month after it began.
+// parked follows a saga until it is parked for an operator, and applies the operator's decision. A
+// month after the start, the data is as it was requested.
 func (s *stack) parked(id contract.SagaID, b *bank) {
 	s.t.Helper()
 	status := s.get(id)
@@ -131,7 +130,7 @@ func (s *stack) parked(id contract.SagaID, b *bank) {
 	}
 }
 
-// held is how many messages a stream holds.
+// held returns the number of messages in a stream.
 func (s *stack) held(of transport.Stream) int {
 	s.t.Helper()
 	js, err := jetstream.New(s.coordBus.Conn())

@@ -19,22 +19,21 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// away is how an outage of hours is lived through: an attempt to connect every
-// reconnect instead of every 200 ms, which would be most of the work.
+// away is the configuration for an outage of hours. It makes clients reconnect every reconnect
+// instead of every 200 ms; otherwise reconnecting would be most of the work.
 var away = natsbus.Config{Options: []nats.Option{nats.ReconnectWait(reconnect)}}
 
-// back is within which everybody has found the server again: the wait between two
-// attempts to connect with its jitter (100 ms), and the relay's and the clients'
-// own waits (2 s and 5 s at most, and half again of jitter).
+// back is the time within which all clients have found the server again. It is the sum of the wait
+// between two attempts to connect with its jitter (100 ms), and the waits of the relay and the
+// clients (at most 2 s and 5 s, plus half of that as jitter).
 const (
 	reconnect = 5 * time.Second
 	back      = reconnect + 8*time.Second
 )
 
-// The bus is away for six hours, with or without what it held. Sagas that were
-// under way wait, their steps time out and are attempted again; a start waits
-// with its caller. When the server is there again, everything goes on within
-// seconds, and takes effect once.
+// The bus is away for six hours, with or without loss of its data. Open sagas wait: their steps
+// time out and are retried. A start waits at its caller. When the server is back, all sagas
+// continue within seconds, and each step takes effect once.
 func TestBusAwayForHours(t *testing.T) {
 	t.Parallel()
 	for name, empty := range map[string]bool{"comes back": false, "comes back empty": true} {
@@ -77,8 +76,8 @@ func busAway(t *testing.T, s *stack, empty bool) {
 		t.Errorf("a start was answered without a bus: %v", err)
 	default:
 	}
-	// Whatever was attempted in those hours, each saga enqueues one command: only that
-	// waits for the bus (I10).
+	// However many attempts were made in those hours, each saga has only one command enqueued, and
+	// only that waits for the bus (I10).
 	if stats, err := s.coord.Stats(s.t.Context()); err != nil || stats.OutboxBacklog > sagas {
 		t.Errorf("%d messages of %d sagas wait for the bus, %v", stats.OutboxBacklog, sagas, err)
 	}
@@ -96,8 +95,8 @@ func busAway(t *testing.T, s *stack, empty bool) {
 		t.Errorf("the start that waited was answered %s after the bus came back, want %s", took, back)
 	}
 	s.serve(office)
-	// The longest wait is that of an attempt which was sent into the void just
-	// before: its timeout and the wait behind it.
+	// The longest wait is that of an attempt sent just before the data was lost: its timeout and
+	// the following backoff.
 	s.sleepUntil(down + outage + back + time.Minute + 5*time.Minute)
 	for n := range sagas + 1 {
 		if status := s.get(id(n)); status.Phase != contract.Completed {
@@ -112,8 +111,8 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	}
 }
 
-// A coordinator that was away for a week starts with timers that came due
-// meanwhile: they fire at once, each once, and none before its time.
+// A coordinator that was stopped for a week starts with timers that came due meanwhile. They fire
+// at once, each once, and none early.
 func TestCoordinatorAwayForAWeek(t *testing.T) {
 	t.Parallel()
 	const week = 7 * 24 * time.Hour
@@ -142,8 +141,8 @@ func TestCoordinatorAwayForAWeek(t *testing.T) {
 			t.Fatalf("the bank was asked %d times", status)
 		}
 		s.startCoordinator(coordinator.Config{}, overdue, later)
-		// The attempt that was under way a week ago timed out, the deadline passed:
-		// what it takes is one look at the timers and the undo.
+		// The attempt in flight a week ago has timed out and the deadline has passed. Recovery
+		// takes one check of the timers and the undo.
 		s.sleepUntil(at + week + time.Minute + wakeGrain)
 		for n := range sagas {
 			s.want(id(n), contract.Compensated, at+week, wakeGrain)
@@ -160,9 +159,9 @@ func TestCoordinatorAwayForAWeek(t *testing.T) {
 	})
 }
 
-// Every step was answered within its time, while the coordinator was away for longer than all
-// timeouts together: the answers that lie on the bus are taken in before timers run, so that
-// nothing is attempted again and no saga goes back.
+// Every step was answered in time, but the coordinator was stopped for longer than all timeouts
+// together. It takes in the answers on the bus before it runs timers, so no step is retried and no
+// saga is compensated.
 func TestAnswersOutliveTheirTimeouts(t *testing.T) {
 	t.Parallel()
 	live(t, quiet, func(s *stack) {

@@ -16,14 +16,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// once is a saga of one step that gives the bank this long to answer.
+// once returns a saga of one step with the given timeout.
 func once(timeout, wait time.Duration) *saga.Definition {
 	return saga.MustDefine[transfer]("once",
 		saga.Retriable("pay", saga.Do(pay, saga.Timeout(timeout), saga.Retry(20, wait, wait))))
 }
 
-// A handler that is twelve times slower than AckWait is not disturbed: what it
-// holds is reported as in progress, so the bus delivers its command once.
+// A handler that takes twelve times AckWait is not disturbed: its command is reported as in
+// progress, so the bus delivers it once.
 func TestHandlerSlowerThanAckWait(t *testing.T) {
 	t.Parallel()
 	const ackWait, takes = 10 * time.Second, 2 * time.Minute
@@ -43,14 +43,14 @@ func TestHandlerSlowerThanAckWait(t *testing.T) {
 	})
 }
 
-// A command that a dying process took with it is delivered elsewhere exactly
-// AckWait later, not when its step times out.
+// A command that was delivered to a crashed process is redelivered to another one exactly AckWait
+// later, not when its step times out.
 func TestRedeliveryAfterAckWait(t *testing.T) {
 	t.Parallel()
 	const ackWait = 10 * time.Second
 	def := once(time.Hour, time.Hour)
 	live(t, natsbus.Config{}, func(s *stack) {
-		// A process that takes one command and gives no sign of life any more.
+		// A process that receives one command and then hangs.
 		dying, err := s.connect().Subscribe(s.t.Context(), transport.Subscription{
 			Stream: transport.Commands, Name: "bank", Subjects: []string{transport.Subjects{}.Commands("bank")}, AckWait: ackWait, Prefetch: 1,
 		})
@@ -79,9 +79,9 @@ func TestRedeliveryAfterAckWait(t *testing.T) {
 	})
 }
 
-// An answer that the bus took and forgot: the next attempt comes a minute after
-// the bus's window of deduplication (2 min) has closed, so the bus knows of
-// nothing, and the inbox answers. One effect.
+// The bus confirms an answer and loses it. The next attempt comes a minute after the bus's
+// deduplication window (2 min) has closed, so the bus does not drop it. The inbox answers it, and
+// there is one effect.
 func TestLostAnswerAndRetryBeyondTheWindow(t *testing.T) {
 	t.Parallel()
 	const timeout = 3 * time.Minute
@@ -105,9 +105,9 @@ func TestLostAnswerAndRetryBeyondTheWindow(t *testing.T) {
 	})
 }
 
-// A coordinator that starts again sends what is pending once more, with the same ids.
-// Within the window the bus drops it; beyond the window the bank gets the same
-// command twice. One effect either way.
+// A restarted coordinator sends pending messages once more, with the same ids. Within the
+// deduplication window the bus drops them; after it the bank receives the same command twice. There
+// is one effect either way.
 func TestSameCommandWithinAndBeyondTheWindow(t *testing.T) {
 	t.Parallel()
 	def := once(time.Hour, time.Hour)
@@ -122,10 +122,10 @@ func TestSameCommandWithinAndBeyondTheWindow(t *testing.T) {
 			at               time.Duration
 			answers, dropped int
 		}{
-			{time.Minute, 1, 1},                    // dropped, and the window does not move
-			{2*time.Minute + 30*time.Second, 2, 1}, // the window of the first has closed: delivered, and a window opens
+			{time.Minute, 1, 1},                    // dropped, and the window is not extended
+			{2*time.Minute + 30*time.Second, 2, 1}, // the first window has closed: delivered, and a new window opens
 			{4 * time.Minute, 2, 2},                // dropped
-			{6 * time.Minute, 3, 2},                // delivered, and now the answer comes through
+			{6 * time.Minute, 3, 2},                // delivered, and the answer gets through this time
 		} {
 			s.stopCoordinator()
 			s.sleepUntil(at + again.at)

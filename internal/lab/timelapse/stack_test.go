@@ -30,8 +30,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// stack is a whole system in one bubble. Its parts can be stopped and started
-// again on the same files.
+// stack is a complete system in one bubble. Its components can be stopped and restarted on the same
+// files.
 type stack struct {
 	t      *testing.T
 	born   time.Time // virtual
@@ -47,10 +47,10 @@ type stack struct {
 	stopRun  func() error
 
 	client *client.Client
-	others []func() // what stop stops, last first
+	others []func() // functions that stop calls, last first
 }
 
-// wire connects clients inside the process to the server of the moment.
+// wire connects clients in this process to the current server.
 type wire struct {
 	mu   sync.Mutex
 	dial func() (net.Conn, error)
@@ -68,19 +68,18 @@ func (w *wire) InProcessConn() (net.Conn, error) {
 	return w.dial()
 }
 
-// live runs a story in a bubble, on a stack with a server and a client. Nothing
-// real is waited for, so a month takes as long as its work.
+// live runs a scenario in a bubble, on a stack with a server and a client. It never waits in real
+// time, so a month takes only as long as its computation.
 //
-// Each bubble has a process of its own, the test binary started again: the NATS
-// client keeps timers in a pool for the whole process, and a timer must not get
-// from one bubble into another.
+// Each bubble has its own process, the test binary started again. The NATS client pools its timers
+// per process, and a timer must not move from one bubble to another.
 func live(t *testing.T, config natsbus.Config, story func(s *stack)) {
 	t.Helper()
 	if os.Getenv(inBubble) == "" {
 		again(t)
 		return
 	}
-	dir := t.TempDir() // outside: its clean-up is
+	dir := t.TempDir() // created outside the bubble, because its clean-up runs outside
 	begun := time.Now()
 	var lived time.Duration
 	synctest.Test(t, func(t *testing.T) {
@@ -98,11 +97,11 @@ func live(t *testing.T, config natsbus.Config, story func(s *stack)) {
 	t.Logf("%s passed in %s", lived.Round(time.Second), time.Since(begun).Round(time.Millisecond))
 }
 
-// inBubble is set in processes that run one story.
+// inBubble is set in processes that run one scenario.
 const inBubble = "AMENDS_TIMELAPSE_BUBBLE"
 
-// again runs this test alone in a new process. The limit is there for a loop without end, on
-// which virtual time stands still: the longest story takes 200 s of a processor.
+// again runs this test alone in a new process. Its timeout ends an endless loop, in which
+// the virtual time would stand still. The longest scenario takes 200 s of processor time.
 func again(t *testing.T) {
 	t.Helper()
 	name := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
@@ -116,7 +115,7 @@ func again(t *testing.T) {
 	t.Log(passed)
 }
 
-// age is how much virtual time has passed.
+// age returns how much virtual time has passed.
 func (s *stack) age() time.Duration { return time.Since(s.born) }
 
 func (s *stack) startServer() {
@@ -142,9 +141,8 @@ func (s *stack) stopServer() {
 	s.server.Shutdown()
 }
 
-// connect makes a bus, closed at the end of the story.
-// connect opens a connection. Each makes its own consumers, so that who starts first waits for
-// nobody.
+// connect opens a connection that is closed at the end of the scenario. Each connection creates its
+// own consumers, so the order in which components start does not matter.
 func (s *stack) connect() *natsbus.Bus {
 	s.t.Helper()
 	config := s.config
@@ -158,8 +156,7 @@ func (s *stack) connect() *natsbus.Bus {
 	return bus
 }
 
-// startCoordinator opens the store and runs a coordinator on it, with a bus of
-// its own.
+// startCoordinator opens the store and runs a coordinator on it, with its own bus connection.
 func (s *stack) startCoordinator(config coordinator.Config, definitions ...*saga.Definition) {
 	s.t.Helper()
 	kept, err := boltstore.Open(filepath.Join(s.dir, "amends.db"), boltstore.Options{MinFree: 1})
@@ -190,7 +187,7 @@ func (s *stack) startCoordinator(config coordinator.Config, definitions ...*saga
 	}
 }
 
-// stopCoordinator stops it in order and closes its store.
+// stopCoordinator stops the coordinator gracefully and closes its store.
 func (s *stack) stopCoordinator() {
 	if s.stopRun == nil {
 		return
@@ -201,7 +198,7 @@ func (s *stack) stopCoordinator() {
 	s.stopRun = nil
 }
 
-// serve runs a participant until the story ends.
+// serve runs a participant until the scenario ends.
 func (s *stack) serve(p interface {
 	Run(ctx context.Context, bus transport.Bus) error
 }) (stop func()) {
@@ -209,7 +206,7 @@ func (s *stack) serve(p interface {
 	return s.serveOn(s.connect(), p)
 }
 
-// serveOn is serve on a bus that the test has made.
+// serveOn is serve with a bus that the test provides.
 func (s *stack) serveOn(bus transport.Bus, p interface {
 	Run(ctx context.Context, bus transport.Bus) error
 }) (stop func()) {
@@ -238,7 +235,7 @@ func (s *stack) start(def *saga.Definition, id contract.SagaID) *transport.Statu
 	return status
 }
 
-// get asks where a saga stands.
+// get returns the status of a saga.
 func (s *stack) get(id contract.SagaID) *transport.Status {
 	s.t.Helper()
 	status, err := s.client.Get(s.t.Context(), id)
@@ -248,13 +245,13 @@ func (s *stack) get(id contract.SagaID) *transport.Status {
 	return status
 }
 
-// sleepUntil lets the stack grow this old, and come to rest.
+// sleepUntil sleeps until the stack has the given age and is at rest.
 func (s *stack) sleepUntil(age time.Duration) {
 	time.Sleep(age - s.age())
 	synctest.Wait()
 }
 
-// want checks the phase of a saga, and when it came to it.
+// want checks the phase of a saga, and when the saga reached it.
 func (s *stack) want(id contract.SagaID, phase contract.Phase, at, late time.Duration) {
 	s.t.Helper()
 	status := s.get(id)
@@ -267,6 +264,6 @@ func (s *stack) want(id contract.SagaID, phase contract.Phase, at, late time.Dur
 	}
 }
 
-// quiet is the configuration of stories that last days: heartbeats and looks at
-// the streams as rare as they may be, which is most of what an idle stack does.
+// quiet is the configuration for scenarios of several days. Heartbeats and stream checks, most of
+// what an idle stack does, are as rare as permitted.
 var quiet = natsbus.Config{Heartbeat: 2500 * time.Millisecond, CheckInterval: time.Hour}
