@@ -13,13 +13,13 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 )
 
-// sometimes is the number of sagas per expected occurrence: a batch must see every kind of fault
-// and every coverage point at least once for so many sagas.
+// sometimes is the number of sagas per expected occurrence: a batch of that many sagas must see
+// every kind of fault and every coverage point at least once.
 const sometimes = 2000
 
-// Memory tunes the garbage collector for a batch, until restore is called. A run lives for
-// milliseconds, so collections would mostly mark the definitions that all runs share. It collects
-// at two gigabytes, which halves the CPU time. Without this limit the heap would keep growing on a
+// Memory tunes the garbage collector for a batch, until restore is called. A run lasts
+// milliseconds, so collections would mostly mark the definitions that all runs share. Collecting
+// only at two gigabytes halves the CPU time. Without that limit the heap would keep growing on a
 // busy machine, where a collection takes long.
 func Memory() (restore func()) {
 	percent, limit := debug.SetGCPercent(6000), debug.SetMemoryLimit(2<<30)
@@ -35,11 +35,11 @@ const maxFailed = 10
 // Batch runs consecutive seeds.
 type Batch struct {
 	Seed     uint64 // of the first run
-	Sagas    int    // at least, over all runs
-	Parallel int    // runs at the same time; 0: one per processor
+	Sagas    int    // minimum, over all runs
+	Parallel int    // concurrent runs; 0 is one per processor
 	Off      []Fault
 	Bug      Bug
-	Progress func(Totals) // called now and then; nil: never
+	Progress func(Totals) // called regularly; may be nil
 }
 
 // Totals are the sums over a batch.
@@ -52,8 +52,8 @@ type Totals struct {
 	Faults   [faultKinds]int
 	Coverage [coveragePoints]int
 	Phases   map[contract.Phase]int
-	Digest   uint64   // of all runs together
-	Failed   []Result // the first ones, by seed
+	Digest   uint64   // sum of the runs' digests
+	Failed   []Result // the first failed runs, ordered by seed
 	Took     time.Duration
 	// NumFailed is the number of failed runs, including those that are not kept.
 	NumFailed int
@@ -123,8 +123,8 @@ func (t *Totals) add(r *Result) {
 	t.Failed = t.Failed[:min(len(t.Failed), maxFailed)]
 }
 
-// Missing lists the faults and coverage points that came up too rarely for the batch to prove
-// anything; nil if none. It ignores faults that were turned off.
+// Missing returns an error that lists the faults and coverage points that occurred too rarely for
+// the batch to prove anything. It ignores faults that were turned off.
 func (t *Totals) Missing(off []Fault) error {
 	least := t.Sagas / sometimes
 	var problems []error

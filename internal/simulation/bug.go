@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Bug is a bug that is planted into the simulator's ports, to prove that the checker finds it. ""
-// is none.
+// Bug names a bug that is planted into the simulator's ports to prove that the checker finds it.
+// The empty name plants none.
 type Bug string
 
 // The planted bugs in a coordinator's process.
@@ -39,7 +39,7 @@ const (
 	BugRetimedTwice           Bug = "retimed-twice"
 )
 
-// The planted bugs in the store.
+// The planted bugs of the store.
 const (
 	BugNoCAS         Bug = "no-compare-and-swap"
 	BugOutboxApart   Bug = "outbox-not-in-the-commit"
@@ -51,7 +51,7 @@ const (
 	BugOutboxLost    Bug = "outbox-lost-in-a-crash"
 )
 
-// The planted bugs at a participant.
+// The planted bugs of a participant.
 const (
 	BugNoInbox                  Bug = "no-inbox"
 	BugNoTombstone              Bug = "no-tombstone"
@@ -71,7 +71,7 @@ const (
 	BugKeyWithoutStep           Bug = "key-without-step"
 )
 
-// The planted bugs of owners.
+// The planted bugs of ownership.
 const (
 	BugResubscribesBlindly Bug = "subscription-made-without-the-claim"
 	BugLeaseByWallClock    Bug = "lease-by-the-wall-clock"
@@ -82,7 +82,7 @@ const (
 	BugMovesUnlisted       Bug = "moves-not-listed"
 )
 
-// Bugs maps every planted bug to the invariant that must catch it.
+// Bugs lists every planted bug with the invariant that must catch it.
 var Bugs = []struct {
 	Bug       Bug
 	Invariant string
@@ -146,7 +146,7 @@ var Bugs = []struct {
 	{BugMovesUnlisted, "I11"},
 }
 
-// ParseBug finds a planted bug by its name; "" is none.
+// ParseBug returns the planted bug of a name. The empty name is no bug.
 func ParseBug(name string) (Bug, error) {
 	names := make([]string, 0, len(Bugs))
 	for _, planted := range Bugs {

@@ -8,8 +8,8 @@ import (
 // bugSeeds is the number of seeds within which every planted bug must be caught.
 const bugSeeds = 2000
 
-// Every planted bug is caught by the invariant that it breaks (I1 to I11). A checker that finds
-// nothing would prove nothing.
+// TestPlantedBugsAreCaught checks that every planted bug is caught by the invariant that it breaks
+// (I1 to I11). Without this, a checker that finds nothing would prove nothing.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	for _, planted := range Bugs {
 		t.Run(string(planted.Bug), func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // message again.
 const ackWait = 5 * time.Second
 
-// Errors of the bus: it refused a message, it may or may not have accepted it, or it will never
+// Errors of the bus. It refused a message, it may or may not have accepted it, or it will never
 // accept it.
 var (
 	errRefused   = fmt.Errorf("%w: the stream is full", transport.ErrRefused)
@@ -27,9 +27,9 @@ var (
 // or forgets messages.
 type bus struct {
 	w         *world
-	forgotten int        // how often it has lost all messages
-	sequence  uint64     // how many messages have reached it
-	answers   []*message // on the bus, and some already acknowledged
+	forgotten int        // number of times it has lost all messages
+	sequence  uint64     // number of messages that have arrived
+	answers   []*message // on the bus; may include acknowledged ones
 	sender    *node      // the publisher, in runs with claims
 }
 
@@ -41,12 +41,12 @@ type message struct {
 	under    *tenure       // claim of a command, in runs with claims
 	age      int           // bus.forgotten when it was accepted
 	deliver  func()        // bus.deliver of it
-	damaged  bool          // it differs from what was sent
-	sequence uint64        // in its stream; 0: not there yet
+	damaged  bool          // differs from what was sent
+	sequence uint64        // position in its stream; 0 before it arrives
 	arrived  time.Duration // when it reached its stream
 }
 
-// lies reports whether a message is on the bus.
+// lies reports whether a message is still on the bus.
 func (b *bus) lies(m *message) bool { return !m.done && m.age == b.forgotten }
 
 // publish accepts or refuses an envelope.
@@ -67,7 +67,7 @@ func (b *bus) publish(e *transport.Envelope) error {
 	return b.take(e)
 }
 
-// take schedules the delivery of an envelope.
+// take accepts an envelope and schedules its delivery.
 func (b *bus) take(e *transport.Envelope) error {
 	w := b.w
 	stream, err := transport.Subjects{}.StreamOf(e.Subject)
@@ -107,7 +107,7 @@ func (b *bus) take(e *transport.Envelope) error {
 	return nil
 }
 
-// deliver delivers a message to its consumer, and again until it is acknowledged.
+// deliver delivers a message to its consumer, and repeats that until it is acknowledged.
 func (b *bus) deliver(m *message) {
 	if !b.lies(m) {
 		return
@@ -139,7 +139,8 @@ func (b *bus) arrive(m *message) {
 	}
 }
 
-// reachable returns the chosen coordinator, or else the one that is reachable again first.
+// reachable returns the chosen coordinator if it can reach the bus, and otherwise the one that can
+// reach it again first.
 func (b *bus) reachable(chosen *node) *node {
 	if chosen.cutUntil <= b.w.now {
 		return chosen
@@ -152,7 +153,7 @@ func (b *bus) reachable(chosen *node) *node {
 	return chosen
 }
 
-// service returns the participant in a command's subject.
+// service returns the participant named in a command's subject.
 func (b *bus) service(m *message) *service {
 	tokens := strings.Split(m.envelope.Subject, ".")
 	if s := b.w.services[tokens[min(2, len(tokens)-1)]]; s != nil {
@@ -161,7 +162,7 @@ func (b *bus) service(m *message) *service {
 	return b.w.services[serviceName(0)]
 }
 
-// forget loses all messages; coordinators notice a little later.
+// forget loses all messages. Coordinators notice a little later.
 func (b *bus) forget() {
 	b.forgotten++
 	if b.w.claims != nil {
@@ -190,10 +191,10 @@ func (b *bus) corrupt(e *transport.Envelope) {
 		e.Subject = strings.Join(tokens[:len(tokens)-1], ".")
 	case 3:
 		e.Subject += ".x"
-	case 4: // somebody else's saga
+	case 4: // an id of a different saga
 		tokens[3] = "nobody"
 		e.Subject = strings.Join(tokens, ".")
-	default: // somebody else's answer, or to an attempt that was not made
+	default: // an answer of a different participant or to an attempt that was not made
 		if command || tokens[2] != b.w.owner(e, e.Step) {
 			return // damage must not turn a forged answer into a genuine one
 		}

@@ -19,13 +19,13 @@ type caller struct {
 	input string
 	done  bool // the caller knows whether the start was accepted
 	ended bool // the saga was seen to have ended
-	again int  // how often the caller has started the id again after it was free
+	again int  // number of restarts with the same id
 }
 
-// otherInput is the input of a start with the same id but another meaning.
+// otherInput is a different input for a start with the same id.
 const otherInput = `{"n":2}`
 
-// start repeats the request until it is answered.
+// start sends the start request until it is answered.
 func (c *caller) start() {
 	if c.done {
 		return
@@ -36,7 +36,7 @@ func (c *caller) start() {
 	c.w.after(c.w.rng.span(2*time.Second, 10*time.Second), c.start)
 }
 
-// startAgain starts the same id again, perhaps with another input.
+// startAgain starts the same id again, sometimes with a different input.
 func (c *caller) startAgain() {
 	switch {
 	case c.w.faulty(StartsAgain):
@@ -46,7 +46,7 @@ func (c *caller) startAgain() {
 	}
 }
 
-// ask sends one start and records the answer, if there is one.
+// ask sends one start and records the answer, if one arrives.
 func (c *caller) ask(input string, learn func(coordinator.Result)) {
 	w := c.w
 	n := w.anyNode()
@@ -66,7 +66,7 @@ func (c *caller) ask(input string, learn func(coordinator.Result)) {
 	})
 }
 
-// request sends a request to a node; it or its answer may be lost.
+// request sends a request to a node. The request or its answer may be lost.
 func (c *caller) request(n *node, input coordinator.Input, reply func(coordinator.Result)) {
 	w := c.w
 	if w.faulty(RequestsLost) {
@@ -104,7 +104,7 @@ func (c *caller) operate(ev machine.Event) {
 	c.request(c.w.anyNode(), coordinator.Input{Saga: c.id, Event: ev}, func(coordinator.Result) {})
 }
 
-// meddle uses an operation that is legal now.
+// meddle applies a random operation that is currently legal.
 func (c *caller) meddle() {
 	in := c.look()
 	if in == nil {
@@ -125,11 +125,11 @@ func (c *caller) meddle() {
 	c.operate(ev)
 }
 
-// look returns the saga's state; nil if there is none.
+// look returns the saga's state, or nil if there is none.
 func (c *caller) look() *machine.Instance { return c.w.front().look(c.id) }
 
-// repair helps a paused or parked saga on: it resumes, retries what can be retried, and skips the
-// rest. It reports whether the saga still needs attention.
+// repair handles a paused or parked saga: it resumes the saga, retries the steps that can be
+// retried, and skips the rest. It reports whether the saga still needs attention.
 func (c *caller) repair() bool {
 	if c.ended && c.w.claims == nil {
 		return !c.done

@@ -12,78 +12,78 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Violation is a violated invariant.
+// Violation describes a violated invariant.
 type Violation struct {
 	Invariant string // I1 … I11
 	What      string
 }
 
-// String is the violation in a line.
+// String returns the violation as one line.
 func (v Violation) String() string { return v.Invariant + ": " + v.What }
 
 // maxViolations is the maximum number of violations reported per run.
 const maxViolations = 100
 
-// audit reads a history record by record, and knows the state before each record.
+// audit checks a history record by record, and holds the state before the current record.
 type audit struct {
 	w          *world
-	volume     *volume // whose history it is
+	volume     *volume // the volume whose history it checks
 	commits    int
 	violations []Violation
-	phases     map[contract.Phase]int // of the stored sagas, at the end
+	phases     map[contract.Phase]int // number of stored sagas in each phase, at the end
 	sagas      map[identity]*account
-	runs       map[contract.SagaID][]*account // in the order of their starts
+	runs       map[contract.SagaID][]*account // in the order of the starts
 	entries    map[outbox.ID]*entry
-	messages   map[string]*entry // by the message's id
+	messages   map[string]*entry // by message id
 
 	asked identity // the saga that account returned last
 	found *account
 }
 
-// identity distinguishes sagas with the same id by their start. Only the simulator has it: it is in
-// no key, subject or birth.
+// identity distinguishes sagas with the same id by the trace context of their start. It exists only
+// in the simulator: it is in no key, subject or start record.
 type identity struct {
 	id  contract.SagaID
 	run string
 }
 
-// account is what the audit knows about one saga.
+// account holds what the audit knows about one saga.
 type account struct {
 	id       contract.SagaID
 	def      *saga.Definition
 	shape    *shape
-	last     *machine.Instance // nil: not committed
-	events   int               // that were committed
+	last     *machine.Instance // the last committed state; nil if none
+	events   int               // number of committed events
 	steps    []ledger
-	writer   string        // who committed it last
+	writer   string        // the coordinator that committed last
 	accepted string        // the input of the accepted start; "" if none
-	never    []answer      // whose commands the bus will never accept
+	never    []answer      // answers for commands that the bus will never accept
 	removed  bool          // removed by retention
-	shared   bool          // a copy of the store has sent commands for it as well
-	at       time.Duration // of its last commit
-	life     int           // of the process that made it
-	answered []answer      // that were given
-	moved    []moved       // that were committed
+	shared   bool          // a copy of the store has also sent commands for it
+	at       time.Duration // time of the last commit
+	life     int           // life of the process that made the last commit
+	answered []answer      // given by participants
+	moved    []moved       // committed answers
 }
 
-// ledger is what the audit knows about one step at its participant.
+// ledger holds what the audit knows about one step at its participant.
 type ledger struct {
 	effects, undos int
 	tombstone      bool // its undo was answered as completed
 	vouched        bool // an operator has asserted its outcome
-	weak           bool // its participant has no inbox
+	weak           bool // the participant has no inbox
 	due            due
 }
 
-// due is when a step's timer is due, in the run's time.
+// due is when a step's timer is due, in virtual time.
 type due struct {
-	even time.Time // as the saga has it, without what its clock was set by
+	even time.Time // due time of the saga, without the adjustments of its clock
 	at   time.Duration
 }
 
 func (l *ledger) net() int { return l.effects - l.undos }
 
-// trusted reports whether the participant's effects must add up.
+// trusted reports whether the participant's effects must match the phase.
 func (l *ledger) trusted() bool { return !l.vouched && !l.weak }
 
 // entry is an outbox entry of a commit.
@@ -91,11 +91,11 @@ type entry struct {
 	id        outbox.ID
 	of        *account
 	answered  bool // discarded by its answer
-	sent      bool // the bus has accepted it
+	sent      bool // accepted by the bus
 	discarded bool
 }
 
-// answer is an answer to one attempt.
+// answer identifies an answer to one attempt.
 type answer struct {
 	who       string
 	step      contract.StepName
@@ -104,14 +104,15 @@ type answer struct {
 	outcome   contract.Outcome
 }
 
-// moved is an answer that was committed, with its data, which may be damaged.
+// moved is a committed answer with its data, which may be damaged.
 type moved struct {
 	answer
 
 	data string
 }
 
-// gave reports whether an answer was given; without an outcome, whether any was.
+// gave reports whether an answer was given. Without an outcome, it reports whether any answer to
+// the attempt was.
 func (acc *account) gave(a answer) bool {
 	for i := range acc.answered {
 		have := &acc.answered[i]
@@ -126,10 +127,10 @@ func (acc *account) gave(a answer) bool {
 // rule checks one invariant for one record, against the audit's state before it.
 type rule struct {
 	invariant string
-	holds     func(a *audit, r *Record) string // returns the violation; "" if there is none
+	holds     func(a *audit, r *Record) string // returns the violation, or "" if there is none
 }
 
-// rules are the invariants that are checked at every record.
+// rules lists the invariants that are checked for every record.
 var rules = [...]rule{
 	{"I1", onlyCommittedLeaves},
 	{"I1", acknowledgedAfterCommit},
@@ -153,7 +154,7 @@ func newAudit(w *world, v *volume) *audit {
 	}
 }
 
-// take checks the next record and updates the state. It does not keep the record.
+// take checks the next record and updates the state, without keeping the record.
 func (a *audit) take(r *Record) {
 	a.check(r)
 	a.learn(r)
@@ -173,8 +174,8 @@ func (a *audit) violated(invariant, format string, args ...any) {
 	}
 }
 
-// account returns the account of a record's saga, and makes it at the first record. A record that
-// does not say which saga of an id it is about belongs to the latest.
+// account returns the account of a record's saga, and creates it for the first record. A record
+// without Run belongs to the latest saga of its id.
 func (a *audit) account(r *Record) *account {
 	who := identity{r.Saga, r.Run}
 	if a.found != nil && a.asked == who && r.Run != "" {
@@ -192,7 +193,7 @@ func (a *audit) account(r *Record) *account {
 	return acc
 }
 
-// open makes an account.
+// open creates an account.
 func (a *audit) open(id contract.SagaID) *account {
 	acc := &account{id: id}
 	for _, c := range a.w.callers {
@@ -208,7 +209,7 @@ func (a *audit) open(id contract.SagaID) *account {
 	return acc
 }
 
-// step returns a step's ledger; nil if the saga has no such step.
+// step returns a step's index and ledger, or nil if the saga has no such step.
 func (acc *account) step(name contract.StepName) (int, *ledger) {
 	for i := range acc.steps {
 		if acc.shape.steps[i].Name == name {
@@ -289,7 +290,8 @@ func (a *audit) committed(r *Record) {
 		if ev.Type == contract.EventStepAnswered {
 			acc.moved = append(acc.moved, moved{answer{ev.Participant, ev.Step, ev.Direction, ev.Attempt, ev.Outcome}, string(ev.Payload)})
 		}
-		// A retry of what was never sent is that attempt once more, and may be refused again.
+		// A retry of a command that was never sent repeats the same attempt, which may be refused
+		// again.
 		if ev.Type == contract.EventOperationTaken && ev.Operation == contract.OperationRetry {
 			acc.moved = slices.DeleteFunc(acc.moved, func(m moved) bool {
 				return m.answer.outcome == contract.OutcomeNotSent && m.answer.step == ev.Step
@@ -298,7 +300,7 @@ func (a *audit) committed(r *Record) {
 	}
 }
 
-// forgotten records that retention has removed a saga with its pending messages.
+// forgotten records that retention has removed a saga together with its pending messages.
 func (a *audit) forgotten(acc *account) {
 	acc.removed = true
 	for _, d := range a.entries {

@@ -9,22 +9,22 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// In a run with claims each coordinator has a store of its own, and they claim the prefix
-// (I11): copies of a store, restored ones, others; some where the bus refuses what a replaced
-// owner sends, and some where only the inboxes do.
+// In a run with claims (I11), each coordinator has its own store and claims the prefix. The stores
+// include copies, restored stores and unrelated stores. In some runs the bus refuses the messages
+// of a replaced owner; in others only the inboxes do.
 
 // mostNodes bounds the coordinators of a run with claims.
 const mostNodes = 5
 
-// claimed reports whether a run has claims: no kept run of the time before has.
+// claimed reports whether a run has claims. Runs kept before claims existed have none.
 func claimed(seed uint64) bool { return seed%7 == 1 || seed%7 == 4 }
 
-// tenure is one claim, as one process has it.
+// tenure is one claim as one process holds it.
 type tenure struct {
 	volume *volume
 	by     *node
 	number uint64
-	order  int // of the claims, as the bus has taken them
+	order  int // in the order in which the bus accepted the claims
 	at     time.Duration
 }
 
@@ -32,36 +32,36 @@ type tenure struct {
 type claims struct {
 	w      *world
 	rng    rng
-	fences bool // one copy of the stream: the bus holds commands against the fence
+	fences bool // the stream has one copy, so the bus compares commands with the fence
 
 	sequence uint64
 	claim    *ownership.Claim
-	at       uint64 // of the claim
+	at       uint64 // sequence of the claim
 	token    uint64
-	tokenOf  string // the incarnation by which it is known
+	tokenOf  string // the incarnation that wrote the token
 	pulse    uint64
-	fence    string // the incarnation whose commands are taken; "": nobody's who has one
-	consumer string // of the answers; "": none
+	fence    string // the incarnation whose commands are accepted; "" before one raises the fence
+	consumer string // of the answers; "" if none
 
-	holder    *tenure // whose the claim is; nil: nobody's since the bus has lost it
-	last      *tenure // the latest there was
-	sent      *tenure // the latest under which something was sent
+	holder    *tenure // the current owner's claim; nil if released or lost by the bus
+	last      *tenure // the latest claim
+	sent      *tenure // the latest claim under which something was sent
 	tenures   int
-	wiped     time.Duration // when the bus lost everything last
+	wiped     time.Duration // when the bus last lost all data
 	awayUntil time.Duration
 	backup    *volume
-	ownerless time.Duration      // since when there is no owner, after the faults
-	ticks     int                // events that are only looks at the claim
-	frozen    bool               // a coordinator stands still in the middle of a call
-	behind    bool               // participants know of a later claim than the present one
-	seen      map[string]*tenure // the latest that each participant has seen
+	ownerless time.Duration      // since when there has been no owner, after the end of the faults
+	ticks     int                // scheduled events that only check the claim
+	frozen    bool               // a coordinator is paused in the middle of a call
+	behind    bool               // participants know a later claim than the current one
+	seen      map[string]*tenure // the latest claim that each participant has seen
 }
 
 func newClaims(w *world, d rng) *claims {
 	return &claims{w: w, rng: d, fences: d.chance(0.4), wiped: -time.Hour, seen: map[string]*tenure{}}
 }
 
-// draw draws the faults of what happens to claims only.
+// draw draws the settings of the faults that only affect claims.
 func (c *claims) draw(m *Mix, off []Fault) {
 	if c == nil {
 		return
@@ -71,13 +71,14 @@ func (c *claims) draw(m *Mix, off []Fault) {
 	}
 }
 
-// happens draws whether a fault happens now. It always draws.
+// happens draws whether a fault happens now. It draws in any case, to keep the random stream in
+// step.
 func (c *claims) happens(k Fault) bool { return c.w.happens(c.rng, k) }
 
-// strikes is happens for what can happen now only.
+// strikes is happens for a fault that is not always possible.
 func (c *claims) strikes(k Fault, can bool) bool {
 	if !can {
-		c.rng.Float64() // so that the rest stays in step
+		c.rng.Float64() // keeps the random stream in step
 		return false
 	}
 	return c.happens(k)
@@ -86,7 +87,7 @@ func (c *claims) strikes(k Fault, can bool) bool {
 // away reports whether a coordinator cannot reach the bus.
 func (c *claims) away(n *node) bool { return c.w.now < c.awayUntil || c.w.now < n.cutUntil }
 
-// wipe loses everything. The bus counts from the beginning again.
+// wipe deletes all data of the bus. Its sequence numbers start again.
 func (c *claims) wipe() {
 	c.sequence, c.claim, c.at, c.token, c.tokenOf, c.pulse, c.fence, c.consumer = 0, nil, 0, 0, "", 0, "", ""
 	c.holder, c.wiped = nil, c.w.now
@@ -103,7 +104,7 @@ func (c *claims) wipe() {
 	}
 }
 
-// registry is the claim as one coordinator reaches it.
+// registry is the registry of claims as one coordinator reaches it.
 type registry struct{ n *node }
 
 var _ ownership.Registry = registry{}
@@ -114,7 +115,7 @@ func (registry) ConfirmNow() <-chan struct{} { return nil }
 // Fences implements ownership.Registry.
 func (r registry) Fences() bool { return r.n.fence != "" }
 
-// unanswered: the bus is away, or does not answer now.
+// unanswered returns an error if the bus is away or does not answer now.
 func (r registry) unanswered() error {
 	if r.n.w.claims.away(r.n) || r.n.w.claims.happens(ClaimUnanswered) {
 		r.n.hindered = r.n.w.now
@@ -137,8 +138,8 @@ func (r registry) Read(context.Context) (e ownership.Entry, err error) {
 	return e, nil
 }
 
-// Write implements ownership.Registry. It is many steps, after each of which the connection
-// may end.
+// Write implements ownership.Registry. It takes several steps, and the connection may be lost after
+// each.
 func (r registry) Write(_ context.Context, claim *ownership.Claim, over ownership.Position) (at ownership.Position, err error) {
 	n, c := r.n, r.n.w.claims
 	if c.away(n) {
@@ -154,7 +155,7 @@ func (r registry) Write(_ context.Context, claim *ownership.Claim, over ownershi
 	copied := *claim
 	c.claim, c.at = &copied, c.sequence
 	if err := r.unanswered(); err != nil {
-		return at, err // the token of the owner before is still there, and it goes on
+		return at, err // the previous owner's token is still there, and that owner continues
 	}
 	c.change(n, claim)
 	c.token, c.tokenOf = 0, ""
@@ -172,7 +173,7 @@ func (r registry) Write(_ context.Context, claim *ownership.Claim, over ownershi
 	return ownership.Position{Sequence: c.at, Token: c.token}, nil
 }
 
-// note notes what a claim shows.
+// note records coverage points of a new claim.
 func (c *claims) note(n *node, claim *ownership.Claim) {
 	switch {
 	case !claim.Released.IsZero():
@@ -183,7 +184,7 @@ func (c *claims) note(n *node, claim *ownership.Claim) {
 	}
 }
 
-// displace has another store take the prefix over.
+// displace makes another store take over the prefix.
 func (c *claims) displace() {
 	for _, n := range c.w.nodes {
 		if n.ended != nil {
@@ -197,7 +198,7 @@ func (c *claims) displace() {
 	}
 }
 
-// change notes whose the prefix is from now on.
+// change records the new owner of the prefix.
 func (c *claims) change(n *node, claim *ownership.Claim) {
 	c.tenures++
 	c.holder = &tenure{volume: n.volume, by: n, number: claim.Number, order: c.tenures, at: c.w.now}
@@ -208,7 +209,7 @@ func (c *claims) change(n *node, claim *ownership.Claim) {
 	}
 }
 
-// raise puts the fence up, unless the stream of commands does not take it.
+// raise raises the fence, unless the command stream refuses it.
 func (r registry) raise() {
 	n, c := r.n, r.n.w.claims
 	if c.fences && !c.happens(BusRefuses) {
@@ -240,7 +241,7 @@ func (r registry) Confirm(_ context.Context, at ownership.Position) error {
 	return nil
 }
 
-// memory is what the volume remembers of its claim.
+// memory is the claim saved in a volume.
 type memory struct{ n *node }
 
 // LoadClaim implements ownership.ClaimStore.
@@ -262,10 +263,10 @@ func (m memory) SaveClaim(_ context.Context, o ownership.SavedClaim) error {
 	return nil
 }
 
-// errFenced is what the bus says to a replaced owner.
+// errFenced is the bus's answer to a replaced owner.
 var errFenced = fmt.Errorf("%w: another last sequence", transport.ErrFenced)
 
-// take takes what a coordinator sends, if it can be reached and the fence lets it.
+// take accepts a coordinator's message if the coordinator can be reached and the fence permits it.
 func (c *claims) take(n *node, e *transport.Envelope) error {
 	switch {
 	case c.away(n):
@@ -281,7 +282,8 @@ func (c *claims) take(n *node, e *transport.Envelope) error {
 	return c.w.bus.publish(e)
 }
 
-// deliver hands a message on to whom it may go. It reports whether a participant has it.
+// deliver delivers a message to a receiver that may have it. It reports whether a participant has
+// received it.
 func (c *claims) deliver(m *message) bool {
 	if c.w.now < c.awayUntil {
 		return false
@@ -297,11 +299,11 @@ func (c *claims) deliver(m *message) bool {
 	return false
 }
 
-// takes reports whether an acknowledgement of a coordinator's counts: the subscription is
-// still its own.
+// takes reports whether the bus accepts a coordinator's acknowledgement. It does only if the
+// subscription is still that coordinator's own.
 func (c *claims) takes(n *node) bool { return n.subscription() == c.consumer && !c.away(n) }
 
-// weather is what happens to stores and owners at random moments.
+// weather causes random events of stores and owners.
 func (c *claims) weather() {
 	w, d := c.w, c.rng
 	n, room := pick(d, w.nodes), len(w.nodes) < mostNodes
@@ -342,8 +344,8 @@ func (c *claims) weather() {
 	}
 }
 
-// cutOff keeps a coordinator from the bus, the owner as a rule: for so long perhaps that
-// somebody thinks it dead, and nobody sets its clock meanwhile.
+// cutOff disconnects a coordinator from the bus, usually the owner. The outage may be so long that
+// others take the coordinator for dead. Clocks are not set meanwhile.
 func (c *claims) cutOff(n *node) {
 	w, d := c.w, c.rng
 	if c.holder != nil {
@@ -361,7 +363,7 @@ func (c *claims) cutOff(n *node) {
 	}
 }
 
-// add starts a coordinator with another volume, on another machine.
+// add starts a coordinator with a further volume on a further machine.
 func (c *claims) add(v *volume, takeOver bool) {
 	w := c.w
 	v.name = fmt.Sprintf("v%d", len(w.volumes)+1)
@@ -376,14 +378,14 @@ func (c *claims) add(v *volume, takeOver bool) {
 	w.after(c.rng.span(0, wait), n.start)
 }
 
-// repair sees that there is an owner when the faults are over. It reports whether that still
-// has to be looked after.
+// repair ensures that there is an owner after the faults. It reports whether it has to be called
+// again.
 func (c *claims) repair() bool {
 	w := c.w
 	for _, n := range w.nodes {
 		if n.up && n.possesses {
 			c.ownerless = 0
-			if c.behind { // its clock was: it is set, and the claim recreated
+			if c.behind { // the owner's clock was behind: set it, and recreate the claim
 				c.behind, n.offset, n.takeOver = false, 0, true
 				n.stop(time.Second)
 				return true
@@ -407,7 +409,7 @@ func (c *claims) repair() bool {
 	return true
 }
 
-// atRest reports whether nothing is left to happen but looks at the claim.
+// atRest reports whether only checks of the claim are still scheduled.
 func (c *claims) atRest() bool {
 	if !c.w.healed || len(c.w.schedule) > c.ticks {
 		return false
@@ -424,7 +426,7 @@ func (c *claims) atRest() bool {
 	return owners <= 1
 }
 
-// front is the volume that callers and operators look at: the owner's.
+// front returns the volume that callers and operators see, the owner's.
 func (w *world) front() *volume {
 	if w.claims == nil {
 		return w.volumes[0]
@@ -440,7 +442,7 @@ func (w *world) front() *volume {
 	return w.volumes[0]
 }
 
-// anyNode is the coordinator that a request goes to: one that serves, as a rule.
+// anyNode returns the coordinator for a request, usually one that serves.
 func (w *world) anyNode() *node {
 	n := pick(w.rng, w.nodes)
 	if w.claims == nil || n.serves || w.rng.chance(0.1) {

@@ -12,14 +12,14 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// clockStep is the least by which a clock is set.
+// clockStep is the least change of a clock that counts as setting it.
 const clockStep = 5 * time.Second
 
-// setClock reports whether the process does something about a clock that is set: one that
-// shares its store does not.
+// setClock reports whether the process handles a clock that was set. A process that shares its
+// store does not.
 func (n *node) setClock() bool { return !n.disk.Shared() && n.w.bug != BugClockIgnored }
 
-// recallClock reads from the store what was done about the clock before.
+// recallClock reads the saved state of the clock handling from the store.
 func (n *node) recallClock() {
 	n.retiming = 0
 	kept, err := n.disk.Clock(n.w.ctx)
@@ -32,8 +32,7 @@ func (n *node) recallClock() {
 	}
 }
 
-// readClock adopts the clock of the machine as it is: its timers wait until all sagas go by
-// it.
+// readClock adopts the machine's clock. Timers then wait until all open sagas are retimed.
 func (n *node) readClock() {
 	step := n.offset - n.known
 	switch {
@@ -41,7 +40,7 @@ func (n *node) readClock() {
 		return
 	case !n.setClock():
 		n.known = n.offset
-	case step.Abs() < clockStep: // it is slewed, which is no fault of the kind
+	case step.Abs() < clockStep: // slewed, not set
 		return
 	default:
 		n.adopt(step)
@@ -61,7 +60,7 @@ func (n *node) adopt(step time.Duration) {
 	}
 	dies := !w.healed && w.latest.chance(0.2)
 	if n.known = n.offset; !dies || w.bug != BugClockKeptLast {
-		_ = n.disk.SetClock(w.ctx, kept) // a store in memory
+		_ = n.disk.SetClock(w.ctx, kept) // an in-memory store does not fail
 	}
 	if dies {
 		n.crash("behind the marker of a clock that was set")
@@ -74,7 +73,7 @@ func (n *node) adopt(step time.Duration) {
 	n.retimeAll()
 }
 
-// retimeAll has every open saga retimed.
+// retimeAll enqueues a retiming of every open saga.
 func (n *node) retimeAll() {
 	n.retiming++
 	cursor := ""
@@ -103,7 +102,7 @@ func (n *node) retimeAll() {
 	n.retimed()
 }
 
-// retimed counts one saga less that is to be retimed.
+// retimed records that one saga has been retimed.
 func (n *node) retimed() {
 	if n.retiming--; n.retiming == 0 && n.up {
 		_ = n.disk.SetClock(n.w.ctx, store.Clock{Total: n.total})
@@ -113,8 +112,8 @@ func (n *node) retimed() {
 // virtual is the time of the run at which the process's clock shows t.
 func (n *node) virtual(t time.Time) time.Duration { return t.Sub(epoch) - n.known }
 
-// expect has the process look at the store's timers at the given time, if it
-// would not do so earlier.
+// expect schedules a check of the store's timers at the given time, unless one is scheduled
+// earlier.
 func (n *node) expect(at time.Duration) {
 	at = max(at, n.w.now)
 	if n.lookAt >= n.w.now && n.lookAt <= at {
@@ -128,7 +127,7 @@ func (n *node) expect(at time.Duration) {
 	})
 }
 
-// look wakes what is due, once the answers that came before are taken in.
+// look wakes the sagas that are due, once all earlier answers have been taken in.
 func (n *node) look() {
 	n.lookAt = -1
 	if n.retiming > 0 {
@@ -166,7 +165,7 @@ func (n *node) look() {
 	n.expect(at)
 }
 
-// due are the sagas that are due and not woken yet.
+// due returns the sagas that are due and have not been woken yet.
 func (n *node) due(at time.Time) (ids []contract.SagaID, next time.Time) {
 	ids, next, err := n.disk.Due(n.w.ctx, at, 64)
 	if err != nil {
@@ -176,7 +175,7 @@ func (n *node) due(at time.Time) (ids []contract.SagaID, next time.Time) {
 	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return n.timers[id] }), next
 }
 
-// until is up to when timers may run.
+// until returns the time up to which timers may fire.
 func (n *node) until(now time.Time) (time.Time, error) {
 	n.overtook = false
 	if n.w.bug == BugTimersFirst {
@@ -200,7 +199,7 @@ func (n *node) Newest(context.Context) (newest uint64, err error) {
 	return newest, nil
 }
 
-// TakenIn implements transport.Tracker. Nothing is given back.
+// TakenIn implements transport.Tracker. No message is returned to the bus here.
 func (n *node) TakenIn(_ context.Context, newest uint64) (bool, error) {
 	if n.cutOffNow() {
 		return false, errUncertain
@@ -213,5 +212,5 @@ func (n *node) cutOffNow() bool {
 	return n.cutUntil > n.w.now || n.w.claims != nil && n.w.claims.away(n)
 }
 
-// cutOff keeps the process from the bus for a while.
+// cutOff disconnects the process from the bus for a while.
 func (n *node) cutOff() { n.cutUntil = n.w.now + n.w.latest.span(5*time.Second, 3*time.Minute) }

@@ -16,51 +16,51 @@ type CoveragePoint uint8
 
 // The coverage points.
 const (
-	Conflict            CoveragePoint = iota // two coordinators moved the same saga
-	Tombstone                                // an undo overtook its do
-	LateDo                                   // a do came after its undo and was refused
-	RecordedAgain                            // a command came again and was answered with what was recorded
+	Conflict            CoveragePoint = iota // two coordinators changed the same saga concurrently
+	Tombstone                                // an undo arrived before its do
+	LateDo                                   // a do arrived after its undo and was refused
+	RecordedAgain                            // a redelivered command got the recorded answer
 	StaleAnswer                              // an answer to an earlier attempt
-	SecondAnswer                             // an answer that was given before
-	ForeignAnswer                            // an answer from a participant that was not asked
+	SecondAnswer                             // a duplicate answer
+	ForeignAnswer                            // an answer from a participant that did not receive the command
 	AfterTheEnd                              // an answer to a saga that has ended
 	UnknownSaga                              // an answer to a saga that does not exist
-	StartedTwice                             // a start whose saga existed
-	IDTaken                                  // a start whose id belongs to another saga
-	OperationRefused                         // an operation that was not legal any more
+	StartedTwice                             // a repeated start of an existing saga
+	IDTaken                                  // a start whose id belongs to a different saga
+	OperationRefused                         // an operation that was no longer legal
 	ParkedAtAll                              // a saga was parked
 	TurnedByCancel                           // a saga compensated because of a cancel
 	TurnedByTime                             // a saga compensated because of its deadline
 	TurnedByUnknown                          // a saga compensated because of an unknown outcome
-	OperationCancel                          // an operator's operation took effect: cancel
-	OperationRetry                           // …
-	OperationResolve                         // …
-	OperationSkip                            // …
-	OperationCompensate                      // …
-	OperationAbandon                         // …
-	OperationPause                           // …
-	OperationResume                          // …
-	WritersChanged                           // a saga was moved by another coordinator than the last time
-	EffectTwice                              // a step took effect once more, at a participant without inbox
+	OperationCancel                          // an operator's cancel took effect
+	OperationRetry                           // an operator's retry took effect
+	OperationResolve                         // an operator's resolve took effect
+	OperationSkip                            // an operator's skip took effect
+	OperationCompensate                      // an operator's compensate took effect
+	OperationAbandon                         // an operator's abandon took effect
+	OperationPause                           // an operator's pause took effect
+	OperationResume                          // an operator's resume took effect
+	WritersChanged                           // a saga was changed by another coordinator than the last time
+	EffectTwice                              // a step took effect again, at a participant without inbox
 	LongDefinition                           // a saga with the maximum number of steps
 	PivotPassed                              // a saga passed its pivot
-	IDAgain                                  // a start with the id of a saga that retention has removed
+	IDAgain                                  // a start with the id of a removed saga
 	EarlierSaga                              // an answer to an earlier saga with the same id
-	SetAside                                 // an input waited for its saga's mappings
+	SetAside                                 // an input waited for the mappings of its saga
 	ClockSet                                 // a coordinator's clock was set, and its sagas were retimed
 	TimersHeld                               // timers waited for answers
-	Heir                                     // a store became the owner again at once after a kill
+	Heir                                     // a store became the owner again at once after a crash
 	Waited                                   // a store became the owner after two periods of silence
 	Freed                                    // a store became the owner of a released prefix
 	TookOver                                 // a store took the prefix from another one
 	ClaimRefused                             // a store was refused at its start
 	Displaced                                // an owner ended because another store had taken over
-	Listed                                   // and listed what it had accepted or changed since it was last sure
-	ClaimedAgain                             // an owner wrote its claim again after the bus had lost it
-	AcceptedUnsure                           // an owner that was unsure accepted a start
+	Listed                                   // a replaced owner listed its unconfirmed changes
+	ClaimedAgain                             // an owner rewrote its claim after the bus had lost it
+	AcceptedUnsure                           // an owner accepted a start while its ownership was unconfirmed
 	Fenced                                   // the bus refused a command of a replaced owner
-	SentLate                                 // a replaced owner's command got through, after a pause
-	OlderClaim                               // an inbox handed a command of a replaced owner back
+	SentLate                                 // a replaced owner's command was accepted, after a pause
+	OlderClaim                               // an inbox returned a replaced owner's command
 	coveragePoints
 )
 
@@ -75,15 +75,15 @@ var coverageNames = [coveragePoints]string{
 	"claim-made-again", "accepted-unsure", "command-fenced", "sent-late", "handed-back",
 }
 
-// String is the coverage point's name.
+// String returns the name of the coverage point.
 func (s CoveragePoint) String() string { return coverageNames[s] }
 
-// rarity is how many times rarer than others a coverage point may be.
+// rarity returns how many times rarer than others a coverage point may be.
 func (s CoveragePoint) rarity() int {
 	switch s {
-	case OperationCompensate: // one of several operations, and legal only for a parked saga that can still go back
+	case OperationCompensate: // legal only for a parked saga that can still be compensated
 		return 20
-	case SentLate: // a take-over while a process stands still between two lines
+	case SentLate: // needs a take-over while a process is paused between two lines
 		return 5
 	}
 	return 1
@@ -113,7 +113,7 @@ var operationCoverage = map[contract.Operation]CoveragePoint{
 	contract.OperationResume:     OperationResume,
 }
 
-// see records what became of an input.
+// see records the coverage points of an input's result.
 func (n *node) see(w *work, r *coordinator.Result) {
 	seen := &n.w.coverage
 	switch {
@@ -146,7 +146,7 @@ func (n *node) see(w *work, r *coordinator.Result) {
 	}
 }
 
-// see records how an inbox answered.
+// see records the coverage points of an inbox's answer.
 func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 	seen := &s.w.coverage
 	switch {
@@ -160,7 +160,7 @@ func (s *service) see(c *transport.Envelope, entry, next participant.Entry) {
 	}
 }
 
-// see records what a commit shows, before the audit learns it.
+// see records the coverage points of a commit, before the audit learns it.
 func (acc *account) see(r *Record, seen *[coveragePoints]int) {
 	for i := range r.Change.Events {
 		if ev := &r.Change.Events[i]; ev.Type == contract.EventOperationTaken {

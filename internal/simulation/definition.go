@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// Bounds of random definitions. Definitions are numbered, so that runs share
-// them; checking one costs more than running a saga of it.
+// Bounds of random definitions. Definitions are numbered so that runs can share them, because
+// checking a definition takes longer than running a saga of it.
 const (
 	definitionPool = 2048
 	maxSteps       = 12
@@ -23,13 +23,13 @@ var definitions, mappedDefinitions [definitionPool]struct {
 	shape *shape
 }
 
-// mapping is that of every second step of a definition with mappings.
+// mapping is the mapping of every second step, in a definition with mappings.
 const mapping = `{"input": input.n, "before": [1, 2].map(x, x + input.n)}`
 
-// shape is what the rules ask of a definition again and again.
+// shape caches what the rules need to know about a definition.
 type shape struct {
 	steps []saga.Step
-	after [maxSteps][maxSteps]bool // [a][b]: b comes after a in a series that holds both
+	after [maxSteps][maxSteps]bool // [a][b] is true if b comes after a in a sequence that contains both
 }
 
 func newShape(def *saga.Definition) *shape {
@@ -43,8 +43,8 @@ func newShape(def *saga.Definition) *shape {
 	return s
 }
 
-// definition is the random definition with the given number; mapped: with mappings, and
-// otherwise the same.
+// definition returns the random definition with the given number. If mapped is set, it has mappings
+// and is otherwise the same.
 func definition(number int, mapped bool) (*saga.Definition, *shape) {
 	slot := &definitions[number]
 	if mapped {
@@ -55,7 +55,7 @@ func definition(number int, mapped bool) (*saga.Definition, *shape) {
 			a := author{d: newRNG(uint64(number)<<8 | try), mapped: mapped}
 			def, err := saga.New(a.spec(number))
 			if err != nil {
-				panic(fmt.Sprintf("simulation: definition %d: %v", number, err)) // a mistake in this file
+				panic(fmt.Sprintf("simulation: definition %d: %v", number, err)) // a bug in this file
 			}
 			if def.Len() <= maxSteps {
 				slot.def, slot.shape = def, newShape(def)

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// disk is the store as one coordinator's process sees it: what it committed
-// survives the process, and the process may die around every call.
+// disk is the store as one coordinator's process sees it. Commits survive a crash of the process,
+// and the process may crash before and after each call.
 type disk struct {
 	*memstore.Store
 	n *node
@@ -40,7 +40,7 @@ func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, err
 		return nil, errDied
 	case w.faulty(CrashTornCommit):
 		changes = changes[:w.rng.IntN(len(changes))]
-		_, _ = d.commit(ctx, changes) // nobody lives to hear how it went
+		_, _ = d.commit(ctx, changes) // the process has crashed and does not see the result
 		return nil, errDied
 	}
 	results, err := d.commit(ctx, changes)
@@ -50,14 +50,14 @@ func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, err
 	return results, err
 }
 
-// commit is a commit that is not interrupted.
+// commit commits without an interruption.
 func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	w := d.n.w
 	if len(changes) == 0 {
 		return nil, nil
 	}
 	if w.bug == BugCommitForgets && w.rng.chance(0.02) {
-		d.n.doomed = true // the power goes before the pages are on disk
+		d.n.doomed = true // power is lost before the pages are on disk
 		d.noteCommits(changes, nil)
 		return nil, nil
 	}
@@ -75,7 +75,7 @@ func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, err
 // noteCommits records what was committed.
 func (d *disk) noteCommits(changes []store.Change, results []error) {
 	for i := range changes {
-		if c := new(changes[i]); results == nil || results[i] == nil { // the caller uses its list again
+		if c := new(changes[i]); results == nil || results[i] == nil { // the caller reuses its list
 			d.n.moves(c.Instance.ID)
 			d.n.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Run: c.Instance.TraceParent, Revision: c.Instance.Revision, Change: c})
 		} else if errors.Is(results[i], store.ErrConflict) {
@@ -93,7 +93,7 @@ func (d *disk) Due(ctx context.Context, now time.Time, limit int) ([]contract.Sa
 	return d.n.ownTimers(ids), next, err
 }
 
-// Owed implements outbox.Ledger.
+// Pending implements outbox.Ledger.
 func (d *disk) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
 	if d.n.recovering && d.n.w.faulty(CrashInRecovery) {
 		return errDied
@@ -115,8 +115,7 @@ func (d *disk) Discard(ctx context.Context, ids []outbox.ID) error {
 	return d.Store.Discard(ctx, ids)
 }
 
-// Publish implements outbox.Publisher. The process may die between two
-// messages.
+// Publish implements outbox.Publisher. The process may crash between two messages.
 func (d *disk) Publish(_ context.Context, batch []transport.Envelope) []error {
 	n := d.n
 	errs := make([]error, len(batch))

@@ -1,6 +1,6 @@
-// Package simulation runs the whole system from one seed: coordinators, store,
-// bus, participants, callers and operators in one goroutine, in virtual time,
-// under faults; and checks the invariants on the history that comes out.
+// Package simulation runs the whole system from one seed. Coordinators, store, bus, participants,
+// callers and operators run in one goroutine, in virtual time and under faults. The package checks
+// the invariants on the resulting history.
 //
 //	seed ──▶ rng ──▶ mix of faults, definitions, sagas
 //	                     │
@@ -12,27 +12,26 @@
 //	                     ▼
 //	                  history ──▶ rules (I1 … I11) ──▶ violations
 //
-// The Engine, the Relay, the participant's core, Decide and the store are the
-// real ones; what stands between them, and the clock, is simulated. A run has
-// chaos first; then the faults stop, an operator repairs what is parked, and
-// everything has to end and become quiet.
+// The Engine, the Relay, the participant's core, Decide and the store are the real ones; the
+// connections between them and the clock are simulated. A run begins with faults. Then the faults
+// stop, an operator repairs parked sagas, and all sagas must end and the system must come to rest.
 //
-// In some runs each coordinator has a store of its own, and they claim the prefix: copies of
-// a store, restored ones and others come, are refused, take over and are replaced. The Keeper
-// of the claim is the real one; a store's history is checked by itself, and I11 on all of them.
+// In some runs each coordinator has its own store and claims the prefix. Copies of a store,
+// restored stores and unrelated stores start, are refused, take over and are replaced. The Keeper
+// of the claim is the real one. Each store's history is checked separately, and I11 on all
+// histories together.
 //
-// Each seed draws its own mix: a third of the faults do not happen in it, so
-// that they do not hide each other. The same options give the same history, byte
-// for byte: what fails once can be looked at as often as one likes, shrunk
-// (Shrink), and kept (TestKeptRuns).
+// Each seed draws its own mix of faults. A third of the faults are off in it, so that faults do not
+// hide each other. The same options give the same history, byte for byte: a failed run can be
+// repeated, shrunk (Shrink), and kept (TestKeptRuns).
 //
-// The package checks itself: planted bugs (Bugs) must be caught, each by the
-// invariant that it breaks, and a batch in which a kind of fault or a rare
-// situation did not come up often enough fails (Totals.Missing).
+// The package checks itself. Each planted bug (Bugs) must be caught by the invariant that it
+// breaks. A batch fails if a kind of fault or a rare situation did not occur often enough
+// (Totals.Missing).
 //
-// It does not simulate what is inside a process: goroutines, locks, sockets,
-// files. Real processes and power cuts are tried elsewhere.
+// It does not simulate goroutines, locks, sockets or files inside a process. The laboratories test
+// real processes and power cuts.
 //
-// Failure looks like a Violation: the invariant, what happened, when; with the
-// command that shows it again.
+// A failure is a Violation with the invariant, what happened and when, and the command that repeats
+// the run.
 package simulation

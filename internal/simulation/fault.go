@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// Fault is a kind of fault, or of disturbance, that a run may suffer. Its setting
-// is the chance per opportunity.
+// Fault is a kind of fault or disturbance. The setting of a run gives its chance per opportunity.
 type Fault uint8
 
 // The faults.
@@ -60,7 +59,7 @@ const (
 	faultKinds
 )
 
-// faultTable describes each Fault: its name and the highest chance that a run may draw.
+// faultTable holds the name of each Fault and the highest chance that a run may draw.
 var faultTable = [faultKinds]struct {
 	name string
 	most float64
@@ -112,10 +111,10 @@ var faultTable = [faultKinds]struct {
 	TakesOver:               {"takes-over", 0.2},
 }
 
-// String is the fault's name, as on the command line.
+// String returns the name of the fault on the command line.
 func (k Fault) String() string { return faultTable[k].name }
 
-// ParseFault finds a fault by its name.
+// ParseFault returns the fault of a name.
 func ParseFault(name string) (Fault, error) {
 	for k := range faultKinds {
 		if faultTable[k].name == name {
@@ -129,7 +128,7 @@ func ParseFault(name string) (Fault, error) {
 	return 0, fmt.Errorf("there is no fault %q; the faults are %s", name, strings.Join(names, ", "))
 }
 
-// ParseFaults finds faults by their names.
+// ParseFaults returns the faults of some names.
 func ParseFaults(names []string) ([]Fault, error) {
 	found := make([]Fault, 0, len(names))
 	for _, name := range names {
@@ -142,13 +141,13 @@ func ParseFaults(names []string) ([]Fault, error) {
 	return found, nil
 }
 
-// Mix is the setting of every fault in one run.
+// Mix holds the setting of every fault in one run.
 type Mix [faultKinds]float64
 
-// newMix draws a mix: about a third of the faults at zero, so that faults do not
-// hide each other, the rest anywhere up to their most. Those from RetentionForgets on are
-// drawn from later, those from CutsOff on from latest, and those from BusAway on where there are
-// claims, so that kept runs stay what they are.
+// newMix draws a mix. About a third of the faults are zero, so that faults do not hide each other;
+// the others are anywhere up to their maximum. Faults from RetentionForgets on use later, and those
+// from CutsOff on use latest. Those from BusAway on are drawn only in runs with claims. This way,
+// kept runs stay the same.
 func newMix(d, later, latest rng, off []Fault) Mix {
 	var m Mix
 	for k := range BusAway {

@@ -14,8 +14,8 @@ type tx struct{ commits []func() }
 
 func (t *tx) onCommit(f func()) { t.commits = append(t.commits, f) }
 
-// inbox is a participant's database, which survives its crashes. A participant
-// without inbox forgets every entry at once.
+// inbox is a participant's database, which survives crashes. A participant without inbox drops
+// every entry at once.
 type inbox struct {
 	s       *service
 	entries map[participant.StepKey]participant.Entry
@@ -57,7 +57,7 @@ func (in *inbox) commit(t *tx) {
 	}
 }
 
-// store keeps an entry, as far as the planted bug lets it.
+// store saves an entry, unless a planted bug prevents it.
 func (in *inbox) store(key participant.StepKey, entry, next participant.Entry) {
 	switch in.s.w.bug {
 	case BugNoInbox:
@@ -78,7 +78,7 @@ func (in *inbox) store(key participant.StepKey, entry, next participant.Entry) {
 	in.entries[key] = next
 }
 
-// mislead is what the planted bugs do about what is recorded.
+// mislead changes a recorded entry as the planted bugs require.
 func (in *inbox) mislead(ctx context.Context, entry *participant.Entry) {
 	c := participant.Command(ctx)
 	switch {
@@ -90,14 +90,14 @@ func (in *inbox) mislead(ctx context.Context, entry *participant.Entry) {
 	}
 }
 
-// key is the entry's key, as the planted bug sees it.
+// key returns the entry's key, as changed by the planted bug.
 func (in *inbox) key(ctx context.Context, key participant.StepKey) participant.StepKey {
 	switch in.s.w.bug {
 	case BugKeyPerAttempt:
 		key.Step += contract.StepName(strconv.Itoa(participant.Command(ctx).Attempt))
 	case BugKeyWithoutBirth:
 		key.Birth = 0
-	case BugKeyWithoutSaga: // hardly any two sagas are born at once
+	case BugKeyWithoutSaga: // two sagas almost never start at the same time
 		key.Saga, key.Birth = "", 0
 	case BugKeyWithoutStep:
 		key.Step = ""
@@ -105,5 +105,5 @@ func (in *inbox) key(ctx context.Context, key participant.StepKey) participant.S
 	return key
 }
 
-// Prune implements participant.Inbox: nothing is ever removed.
+// Prune implements participant.Inbox. It removes nothing.
 func (*inbox) Prune(context.Context, string, time.Time, int) (int, error) { return 0, nil }

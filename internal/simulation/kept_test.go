@@ -11,28 +11,28 @@ import (
 
 var search = flag.Int("simulation.search", 0, "of TestKeptRuns: how many seeds to look through for a run that shows what the kept one does not show any more")
 
-// keptRuns once showed a bug. What a seed stands for changes with whatever draws from its
-// rng, so each says what it is kept for.
+// keptRuns once showed a bug. A change to the draws from the rng changes what a seed produces, so
+// each entry has a function that checks whether the run still shows the situation.
 var keptRuns = []struct {
 	name    string
 	options Options
 	shows   func(history []Record) bool
 }{
-	// The rejection of an undo parks its step; delivered again it parked the step once
-	// more: another event, another announcement, and "since when" moved.
+	// The rejection of an undo parks its step. A redelivery of it parked the step again, with
+	// another event, another announcement and a later time of parking.
 	{"duplicate of a parking answer", Options{Seed: 58}, duplicateOfAParkingAnswer},
 
-	// A step whose command was never sent was retried, and its command was refused for
-	// good again: the same attempt once more, not the same refusal twice.
+	// A step whose command was never sent was retried, and the new command was permanently refused
+	// too. The second refusal concerns the same attempt, but it is not a duplicate.
 	{"never sent twice", Options{Seed: 665745237324}, neverSentTwice},
 
-	// Two owners whose clocks had been set back counted on from the same number, on a bus
-	// that had forgotten the first of them, and participants took their claims for one.
+	// Two owners whose clocks had been set back used the same claim number, because the bus had
+	// lost the first claim. Participants took the two claims for one.
 	{"counted on alike", Options{Seed: 310424407637}, countedOnAlike},
 }
 
-// TestKeptRuns: runs that once showed a bug keep every invariant, and still show that in
-// which the bug was seen.
+// TestKeptRuns checks that runs that once showed a bug keep every invariant, and that they still
+// show the situation of the bug.
 func TestKeptRuns(t *testing.T) {
 	for _, kept := range keptRuns {
 		t.Run(kept.name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestKeptRuns(t *testing.T) {
 	}
 }
 
-// command is what an answer answers.
+// command identifies the command of an answer.
 type command struct {
 	saga      contract.SagaID
 	step      contract.StepName
@@ -65,7 +65,7 @@ func answers(r *Record, ev *machine.Event) command {
 	return command{r.Saga, ev.Step, ev.Direction, ev.Attempt}
 }
 
-// stepIndex is where a step stands: they are called s1, s2, ...
+// stepIndex returns the index of a step. Steps are named s1, s2 and so on.
 func stepIndex(name contract.StepName) (i int) {
 	if _, err := fmt.Sscanf(string(name), "s%d", &i); err != nil {
 		panic(err)
@@ -73,13 +73,13 @@ func stepIndex(name contract.StepName) (i int) {
 	return i - 1
 }
 
-// stepAfter is a step as a commit has left it.
+// stepAfter returns a step's state after a commit.
 func stepAfter(r *Record, name contract.StepName) *machine.StepState {
 	return &r.Change.Instance.Steps[stepIndex(name)]
 }
 
 func duplicateOfAParkingAnswer(history []Record) bool {
-	parked := map[command]int{} // by which answer; and how often it was acknowledged since
+	parked := map[command]int{} // number of acknowledgements since, by the command of the parking answer
 	for i := range history {
 		switch r := &history[i]; r.Kind {
 		case Committed:
@@ -121,8 +121,8 @@ func neverSentTwice(history []Record) bool {
 	return false
 }
 
-// countedOnAlike: the bus forgets between two claims of two stores that are numbered from the
-// same number on, and not by the time.
+// countedOnAlike reports whether the bus loses its data between the claims of two stores that
+// continue from the same number instead of using the time.
 func countedOnAlike(history []Record) bool {
 	type claim struct {
 		at     int
@@ -137,7 +137,7 @@ func countedOnAlike(history []Record) bool {
 		case r.Kind == Disturbed && r.Note == BusForgets.String():
 			forgot = i
 		case r.Kind == Claimed:
-			if r.Under.number-uint64(epoch.UnixMicro()+r.At.Microseconds())+stride > 2*stride { // its clock was set
+			if r.Under.number-uint64(epoch.UnixMicro()+r.At.Microseconds())+stride > 2*stride { // not from the time
 				for _, c := range claims {
 					if c.at < forgot && c.volume != r.Under.volume && max(c.number, r.Under.number)-min(c.number, r.Under.number) < stride {
 						return true

@@ -4,9 +4,9 @@ package simulation
 
 import "testing"
 
-// TestManySagas is TestSagas, ten times as long.
+// TestManySagas runs ten times as many sagas as TestSagas.
 func TestManySagas(t *testing.T) { faultless(t, 10*(*sagas)) }
 
-// TestManyDigestsRepeat: the same seed gives the same history, without a clock, a map's order
-// or a goroutine having a say.
+// TestManyDigestsRepeat checks that the same seed gives the same history, independent of clocks,
+// map order and goroutines.
 func TestManyDigestsRepeat(t *testing.T) { repeats(t, 1000) }

@@ -13,10 +13,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// This file is what the planted bugs of coordinators and stores do. Without a
-// bug each of these functions does nothing.
+// This file implements the planted bugs of coordinators and stores. Without a planted bug each of
+// these functions does nothing.
 
-// spoil changes what is about to be committed.
+// spoil alters the changes of a commit.
 func (d *disk) spoil(changes []store.Change) []store.Change {
 	w := d.n.w
 	for i := range changes {
@@ -60,7 +60,7 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 	return changes
 }
 
-// unguarded makes changes that fit whatever is stored: the last writer wins.
+// unguarded makes changes match whatever is stored, so that the last writer wins.
 func (d *disk) unguarded(changes []store.Change) []store.Change {
 	if d.n.w.bug != BugNoCAS {
 		return changes
@@ -95,7 +95,7 @@ func (n *node) discardAll(batch []transport.Envelope, errs []error) {
 	_ = n.disk.Discard(n.w.ctx, ids)
 }
 
-// loseOutbox discards everything in a crash.
+// loseOutbox discards the whole outbox in a crash.
 func (n *node) loseOutbox() {
 	if n.w.bug != BugOutboxLost {
 		return
@@ -105,7 +105,7 @@ func (n *node) loseOutbox() {
 	_ = n.volume.store.Discard(n.w.ctx, ids)
 }
 
-// ownTimers are the due sagas that the process sees.
+// ownTimers returns the due sagas that the process sees.
 func (n *node) ownTimers(ids []contract.SagaID) []contract.SagaID {
 	switch n.w.bug {
 	case BugTimersLost:
@@ -117,7 +117,7 @@ func (n *node) ownTimers(ids []contract.SagaID) []contract.SagaID {
 	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return n.life > 1 && !n.moved[id] })
 }
 
-// woken is the input for a saga that is due.
+// woken returns the input for a saga that is due.
 func (n *node) woken(id contract.SagaID, at time.Time) coordinator.Input {
 	input := coordinator.Input{Saga: id, Event: machine.Event{Type: contract.EventTimerFired, At: at}}
 	outcome := contract.OutcomeRejected
@@ -144,7 +144,7 @@ func (n *node) woken(id contract.SagaID, at time.Time) coordinator.Input {
 	return input
 }
 
-// stored is where a saga stands, with its definition; nil: nowhere.
+// stored returns a saga's stored state and definition, or nil if it does not exist.
 func (n *node) stored(id contract.SagaID) (*machine.Instance, *saga.Definition) {
 	in, err := n.volume.store.Load(n.w.ctx, id)
 	if err != nil {
@@ -158,10 +158,10 @@ func (n *node) stored(id contract.SagaID) (*machine.Instance, *saga.Definition) 
 	return nil, nil
 }
 
-// misread reads an answer wrongly.
+// misread alters an answer that is read.
 func (n *node) misread(input *coordinator.Input, _ *message) {
 	if n.w.bug == BugBirthIgnored {
-		input.Birth = 0 // which is whatever saga there is
+		input.Birth = 0 // matches any saga with the id
 	}
 	if n.w.bug != BugStaleAccepted && n.w.bug != BugSenderIgnored {
 		return
@@ -181,7 +181,7 @@ func (n *node) misread(input *coordinator.Input, _ *message) {
 	}
 }
 
-// overreach sends more than is pending.
+// overreach sends commands that are not pending.
 func (n *node) overreach(e *transport.Envelope) {
 	switch n.w.bug {
 	case BugKeepsSending:
@@ -215,7 +215,7 @@ func beyondPivot(def *saga.Definition, name contract.StepName) bool {
 	return false
 }
 
-// undoAll sends the undo of every step that is done, at once.
+// undoAll sends the undo of every completed step at once.
 func (n *node) undoAll(e *transport.Envelope) {
 	in, def := n.stored(e.Saga)
 	if in == nil {
@@ -238,7 +238,7 @@ func (n *node) undoAll(e *transport.Envelope) {
 	}
 }
 
-// answerUnseen answers a do before it is done.
+// answerUnseen answers a do before it is executed.
 func (s *service) answerUnseen(m *message) {
 	c := &m.envelope
 	if c.Type != transport.TypeCommand || c.Direction != contract.DirectionDo || c.ReplyTo == "" {

@@ -12,69 +12,69 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// lookEvery is how often a coordinator that is not alone looks for timers that
-// the other one has set.
+// lookEvery is how often a coordinator that shares its store checks for timers set by the other
+// one.
 const lookEvery = 3 * time.Second
 
-// secret is the key of the messages' ids for deduplication.
+// secret is the key for deduplication ids.
 var secret = []byte("simulation")
 
-// node is a coordinator's process: the real Engine and the real Relay, and what
-// the running Coordinator puts around them, without goroutines.
+// node is a coordinator's process: the real Engine and Relay, with a version of the Coordinator
+// around them that uses no goroutines.
 type node struct {
 	w     *world
 	name  string
-	cache int // of the Engine
-	batch int // inputs decided together
+	cache int // cache size of the Engine
+	batch int // most inputs decided together
 
 	engine *coordinator.Engine
 	relay  *outbox.Relay
 	disk   *disk
 	inbox  []*work
-	free   []*work                     // to be used again
-	inputs []coordinator.Input         // of the step at hand
-	timers map[contract.SagaID]bool    // woken, not committed yet
-	looks  map[contract.SagaID]look    // by which they were last woken
-	aside  map[contract.SagaID][]*work // what waits for a saga's mappings
-	moved  map[contract.SagaID]bool    // by this life; for a planted bug
+	free   []*work                     // for reuse
+	inputs []coordinator.Input         // of the current step
+	timers map[contract.SagaID]bool    // woken but not committed yet
+	looks  map[contract.SagaID]look    // the timer check that last woke each saga
+	aside  map[contract.SagaID][]*work // inputs waiting for a saga's mappings
+	moved  map[contract.SagaID]bool    // sagas changed in this life, for a planted bug
 
-	life                 int // how often it was started; what a former life planned is void
+	life                 int // number of starts; calls scheduled in an earlier life are ignored
 	up                   bool
-	dying                bool // to be found dead as soon as the call at hand returns
+	dying                bool // crashes when the current call returns
 	recovering           bool
-	doomed, overreaching bool // of planted bugs
-	busy                 bool // a step is under way
-	kicked               bool // a step is planned
-	pumping              bool // a round of the relay is planned
+	doomed, overreaching bool // for planted bugs
+	busy                 bool // a step is in progress
+	kicked               bool // a step is scheduled
+	pumping              bool // a round of the relay is scheduled
 	lookAt               time.Duration
-	offset               time.Duration // of the machine's clock
-	known                time.Duration // of it, what the process goes by
-	total                time.Duration // of it, what was adopted as steps
-	retiming             int           // sagas that are to be retimed before timers run
+	offset               time.Duration // error of the machine's clock
+	known                time.Duration // part of offset that the process has adopted
+	total                time.Duration // sum of the steps that were adopted
+	retiming             int           // sagas to be retimed before timers fire
 	pausedUntil          time.Duration
-	cutUntil             time.Duration // from the bus
+	cutUntil             time.Duration // end of the disconnection from the bus
 
 	answered *coordinator.Answered
-	overtook bool          // it does not wait for answers any longer
-	askedAt  time.Duration // when it last asked the bus what lies on it
+	overtook bool          // it has stopped waiting for answers
+	askedAt  time.Duration // when it last asked the bus for its newest answer
 
 	volume *volume
-	serves bool // takes starts and answers
-	frozen bool // stands still in the middle of a call
+	serves bool // accepts starts and answers
+	frozen bool // paused in the middle of a call
 	owner       // its claim
 }
 
-// look is how it was found out that a saga is due.
+// look describes the timer check that found a saga due.
 type look struct {
-	at       time.Duration // the answers that lay on the bus then are to be taken in
+	at       time.Duration // answers that were on the bus at this time must be taken in first
 	overtook bool
 }
 
 // work is one input on its way through a node.
 type work struct {
 	input coordinator.Input
-	from  *message                 // of an answer
-	reply func(coordinator.Result) // of a request
+	from  *message                 // set for an answer
+	reply func(coordinator.Result) // set for a request
 	timer bool
 }
 
@@ -84,10 +84,10 @@ func newNode(w *world, v *volume, cache, batch int) *node {
 	return n
 }
 
-// clock is what the process takes for the time.
+// clock returns the time as the process sees it.
 func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.known) }
 
-// after plans a call of this life of the process; a pause postpones it.
+// after schedules a call in the current life of the process. A pause delays it.
 func (n *node) after(d time.Duration, call func()) {
 	life := n.life
 	n.w.after(d, func() { n.resume(life, call) })
@@ -108,7 +108,7 @@ func (n *node) resume(life int, call func()) {
 	call()
 }
 
-// start brings the process up.
+// start starts the process.
 func (n *node) start() {
 	if n.up {
 		return
@@ -127,7 +127,7 @@ func (n *node) start() {
 	n.begin()
 }
 
-// begin has the process do its work: it reads what is pending and due.
+// begin starts the process's work: it reads the pending messages and the due timers.
 func (n *node) begin() {
 	w := n.w
 	n.serves = true
@@ -146,7 +146,7 @@ func (n *node) begin() {
 	n.engine.AskUnsent(func(to outbox.Destination, id outbox.ID) string { return n.relay.Unsent(to, id) })
 	credit := w.rng.between(1, 64)
 	if n.disk.Shared() {
-		credit = 0 // the answers that the other one takes free none of it; there the bus tells what it holds
+		credit = 0 // answers taken by the other coordinator free no credit here; the real bus reports what it holds
 	}
 	n.relay = outbox.NewRelay(n.disk, n.disk, outbox.Options{
 		Window: w.rng.between(1, 64), Backlog: w.rng.between(4, 256), Credit: credit, Now: n.clock, OnRefused: n.refused,
@@ -165,7 +165,7 @@ func (n *node) begin() {
 	n.recovering = false
 }
 
-// crash ends the process at once.
+// crash ends the process immediately.
 func (n *node) crash(why string) {
 	if !n.up {
 		return
@@ -180,7 +180,7 @@ func (n *node) crash(why string) {
 	n.w.after(n.w.rng.span(10*time.Millisecond, 5*time.Second), n.start)
 }
 
-// jump sets the process's clock.
+// jump changes the machine's clock.
 func (n *node) jump(by time.Duration) {
 	n.offset += by
 	if n.serves {
@@ -188,13 +188,13 @@ func (n *node) jump(by time.Duration) {
 	}
 }
 
-// receive takes an answer from the bus.
+// receive receives an answer from the bus.
 func (n *node) receive(m *message) {
 	if !n.serves {
 		return
 	}
 	input, _, err := coordinator.ReadAnswer(transport.Subjects{}, &m.envelope, n.clock())
-	if err != nil { // to the dead letters
+	if err != nil { // goes to the dead letters
 		m.done = true
 		return
 	}
@@ -205,7 +205,7 @@ func (n *node) receive(m *message) {
 	n.put(work{input: input, from: m})
 }
 
-// put hands work to the process.
+// put enqueues work for the process.
 func (n *node) put(w work) {
 	var mine *work
 	if last := len(n.free) - 1; last >= 0 {
@@ -219,7 +219,7 @@ func (n *node) put(w work) {
 	n.kick()
 }
 
-// kick plans a step, unless there is one.
+// kick schedules a step, unless one is scheduled or in progress.
 func (n *node) kick() {
 	if n.busy || n.kicked || len(n.inbox) == 0 {
 		return
@@ -228,8 +228,7 @@ func (n *node) kick() {
 	n.after(time.Millisecond, n.step)
 }
 
-// step decides and commits what is waiting. The answers go out when the disk
-// says that it is done.
+// step decides and commits the waiting inputs. Answers are sent when the commit is durable.
 func (n *node) step() {
 	n.kicked = false
 	if n.busy || len(n.inbox) == 0 {
@@ -268,7 +267,8 @@ func (n *node) step() {
 	})
 }
 
-// take is the next batch: what waits, but for what has to wait for its saga's mappings.
+// take returns the next batch: the waiting inputs, except those that must wait for their sagas'
+// mappings.
 func (n *node) take() []*work {
 	batch := n.inbox[:min(len(n.inbox), n.batch)]
 	n.inbox = n.inbox[len(batch):]
@@ -286,7 +286,7 @@ func (n *node) take() []*work {
 	return left
 }
 
-// setAside has mappings evaluated, and their sagas go on after a while.
+// setAside evaluates mappings outside the engine; their sagas continue after a delay.
 func (n *node) setAside(batch []*work, costly []coordinator.Costly) {
 	for _, c := range costly {
 		for _, i := range c.Inputs {
@@ -304,7 +304,7 @@ func (n *node) setAside(batch []*work, costly []coordinator.Costly) {
 	}
 }
 
-// speak tells the outside what is durable now.
+// speak reveals what is durable now.
 func (n *node) speak(batch []*work, out *coordinator.Output) {
 	n.relay.Drop(out.Answered)
 	n.relay.Supersede(out.Superseded)
@@ -352,13 +352,13 @@ func (n *node) speak(batch []*work, out *coordinator.Output) {
 	}
 }
 
-// acknowledge tells the bus that an answer is done with.
+// acknowledge acknowledges an answer on the bus.
 func (n *node) acknowledge(m *message, input *coordinator.Input) {
 	m.done = n.w.claims == nil || n.w.claims.takes(n)
 	n.record(Record{Kind: Acknowledged, Who: n.name, Saga: input.Saga, Run: m.envelope.TraceParent, Answer: &input.Event})
 }
 
-// pump plans a round of the relay.
+// pump schedules a round of the relay.
 func (n *node) pump(delay time.Duration) {
 	if n.pumping {
 		return
@@ -367,7 +367,7 @@ func (n *node) pump(delay time.Duration) {
 	n.after(delay, func() { n.pumping = false; n.round() })
 }
 
-// round lets the relay send a window.
+// round makes the relay send a window of messages.
 func (n *node) round() {
 	handed, refused, err := n.relay.Step(n.w.ctx)
 	if err != nil || n.dying {
@@ -383,7 +383,7 @@ func (n *node) round() {
 	}
 }
 
-// refused takes in that the bus will never take a command.
+// refused records that the bus will never accept a command.
 func (n *node) refused(r outbox.Record, sent bool, err error) {
 	if n.w.bug == BugForgetsSent {
 		sent = false
@@ -391,10 +391,10 @@ func (n *node) refused(r outbox.Record, sent bool, err error) {
 	n.put(work{input: coordinator.ReadRefusal(&r, sent, err, n.clock())})
 }
 
-// send hands one envelope to the bus.
+// send publishes one envelope.
 func (n *node) send(e *transport.Envelope) error {
 	err := errUncertain
-	if n.cutUntil <= n.w.now || n.w.claims != nil { // who know it too
+	if n.cutUntil <= n.w.now || n.w.claims != nil { // in runs with claims, the claims check this too
 		err = n.publish(e)
 	}
 	n.record(Record{

@@ -11,34 +11,33 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// owner is what a process knows of its claim: the real Keeper, and what the running
-// coordinator does with it.
+// owner holds what a process knows about its claim: the real Keeper, and the state that the
+// coordinator keeps for it.
 type owner struct {
 	keeper      *ownership.Keeper
 	incarnation string
-	machine     int           // where it runs, since that was started
-	uptime      time.Duration // of the machine, when the run began: hours at least
+	machine     int           // the machine it runs on, and the boot of that machine
+	uptime      time.Duration // uptime of the machine when the run began, at least an hour
 	takeOver    bool
-	possesses   bool   // the claim is its own
-	sure        bool   // as it was last seen
-	hasToken    bool   // it has written one
-	fence       string // that it has raised; "": none
-	ticked      int    // the look at the claim that counts
+	possesses   bool   // it owns the prefix
+	sure        bool   // its ownership was confirmed at the last check
+	hasToken    bool   // it has written a token
+	fence       string // fence that it has raised; "" if none
+	ticked      int    // number of the current check of the claim; older ones are ignored
 	holds       *tenure
-	sends       *tenure // under which it sends now
-	late        bool    // it stood still before it sent
+	sends       *tenure // claim under which it is sending now
+	late        bool    // it was paused before it sent
 	ended       *ownership.NotOwnerError
 
-	held      time.Duration // until when it stood still, or what it had planned does
-	hindered  time.Duration // when it last could not do what it wanted with its claim
-	confirmed time.Duration // when it last was certain to be the owner
+	held      time.Duration // end of its pause, or of the pause of what it had scheduled
+	hindered  time.Duration // last time at which it could not update its claim
+	confirmed time.Duration // last time at which its ownership was confirmed
 }
 
-// errUnsure is what a coordinator says instead of sending.
+// errUnsure is returned instead of sending while ownership is unconfirmed.
 var errUnsure = fmt.Errorf("ownership of the prefix is unconfirmed: %w", transport.ErrFenced)
 
-// lease is the clock by which the keeper measures: it goes on whatever is done to the time
-// of day.
+// lease is the monotonic clock of the keeper. Setting the time of day does not change it.
 func (n *node) lease() time.Duration {
 	if n.w.bug == BugLeaseByWallClock {
 		return n.uptime + n.w.now + n.offset
@@ -46,7 +45,7 @@ func (n *node) lease() time.Duration {
 	return n.uptime + n.w.now
 }
 
-// place is the directory, as the machine tells it from others.
+// place returns the machine's boot and the directory, by which the machine recognizes a store.
 func (n *node) place() (boot, directory string) {
 	if n.w.bug == BugCopyIsOriginal {
 		return "m", n.volume.owned.Store
@@ -55,7 +54,7 @@ func (n *node) place() (boot, directory string) {
 	return boot, boot + "/" + n.volume.name
 }
 
-// seek has the process look for its claim.
+// seek starts the keeper, which looks for the process's claim.
 func (n *node) seek() {
 	c := n.w.claims
 	n.incarnation = fmt.Sprintf("%s-%d", n.name, n.life)
@@ -80,7 +79,7 @@ func (n *node) seek() {
 	}
 }
 
-// tick does what the keeper has to do now.
+// tick runs the next step of the keeper.
 func (n *node) tick() {
 	if n.keeper == nil || n.ended != nil {
 		return
@@ -117,7 +116,7 @@ func (n *node) tick() {
 	n.feel()
 }
 
-// possess begins the process's work: the claim is its own.
+// possess starts the process's work after its claim has succeeded.
 func (n *node) possess(before ownership.Status) {
 	seen, claim := &n.w.coverage, n.keeper.Status().Claim
 	switch {
@@ -136,7 +135,7 @@ func (n *node) possess(before ownership.Status) {
 	}
 }
 
-// feel does what follows from being certain again.
+// feel handles the return from unconfirmed to confirmed ownership.
 func (n *node) feel() {
 	n.w.claims.checkAlone(n)
 	sure := n.possesses && n.keeper.Confirmed()
@@ -147,12 +146,12 @@ func (n *node) feel() {
 	n.sure = sure
 }
 
-// subscription is the name of the subscription to the answers.
+// subscription returns the name of the subscription to the answers.
 func (n *node) subscription() string {
 	return fmt.Sprintf("%s-%d", n.volume.owned.Store, n.keeper.Number())
 }
 
-// resubscribe makes the subscription to the answers if it is not there, now and then.
+// resubscribe occasionally recreates the subscription to the answers if it is missing.
 func (n *node) resubscribe() {
 	c := n.w.claims
 	if n.ended != nil || !n.possesses {
@@ -172,7 +171,8 @@ func (n *node) resubscribe() {
 	n.w.after(c.rng.span(time.Second, 3*time.Second), func() { c.ticks--; n.resume(life, n.resubscribe) })
 }
 
-// owns looks whether the process may send, and may stand still between that and sending.
+// owns checks whether the process may send. The process may be paused between this check and
+// sending.
 func (n *node) owns() error {
 	n.late = false
 	c := n.w.claims
@@ -187,7 +187,7 @@ func (n *node) owns() error {
 	}
 	n.sends = n.holds
 	if c.strikes(PausesBeforeSending, !c.frozen) {
-		if c.rng.chance(0.5) { // the moment at which it matters
+		if c.rng.chance(0.5) { // a pause matters most at this moment
 			c.displace()
 		}
 		n.freeze(c.rng.span(time.Second, time.Minute))
@@ -195,8 +195,8 @@ func (n *node) owns() error {
 	return nil
 }
 
-// freeze has the process stand still in the middle of a call, while all else goes on; one at
-// a time.
+// freeze pauses the process in the middle of a call, while everything else continues. Only one
+// process is paused at a time.
 func (n *node) freeze(d time.Duration) {
 	w := n.w
 	until := w.now + d
@@ -209,7 +209,7 @@ func (n *node) freeze(d time.Duration) {
 	w.now = max(w.now, n.pausedUntil)
 }
 
-// publish hands an envelope to the bus.
+// publish publishes an envelope.
 func (n *node) publish(e *transport.Envelope) error {
 	if n.w.claims != nil {
 		return n.w.claims.take(n, e)
@@ -217,7 +217,7 @@ func (n *node) publish(e *transport.Envelope) error {
 	return n.w.bus.publish(e)
 }
 
-// record adds to the history what the process did with its store.
+// record adds an operation of the process on its store to the history.
 func (n *node) record(r Record) {
 	r.volume, r.life = n.volume, n.life
 	if n.w.claims != nil && r.Kind == Accepted && n.keeper != nil && !n.keeper.Confirmed() {
@@ -226,7 +226,7 @@ func (n *node) record(r Record) {
 	n.w.record(r)
 }
 
-// vanish kills the process, which comes again after a while.
+// vanish kills the process and restarts it after d.
 func (n *node) vanish(d time.Duration) {
 	if !n.up || n.frozen {
 		return
@@ -236,14 +236,14 @@ func (n *node) vanish(d time.Duration) {
 	n.w.after(d, n.restart)
 }
 
-// restart starts the process, unless it has ended for good.
+// restart starts the process, unless it has ended permanently.
 func (n *node) restart() {
 	if n.ended == nil {
 		n.start()
 	}
 }
 
-// stop ends the process in order.
+// stop shuts the process down gracefully and restarts it after d.
 func (n *node) stop(d time.Duration) {
 	if !n.up || n.frozen || n.w.now < n.pausedUntil {
 		return
@@ -252,7 +252,7 @@ func (n *node) stop(d time.Duration) {
 	n.vanish(d)
 }
 
-// end is the process's end because the prefix is another store's.
+// end ends the process because another store owns the prefix.
 func (n *node) end(owned *ownership.NotOwnerError) {
 	w := n.w
 	n.up, n.serves, n.possesses, n.ended = false, false, false, owned
@@ -263,7 +263,7 @@ func (n *node) end(owned *ownership.NotOwnerError) {
 		w.coverage[Displaced]++
 		n.list(n.keeper.UnconfirmedChanges())
 	}
-	if w.claims.rng.chance(0.3) { // somebody's supervisor does not know exit codes
+	if w.claims.rng.chance(0.3) { // as if a supervisor ignored the exit code
 		w.after(w.claims.rng.span(5*time.Second, 30*time.Second), func() {
 			if !w.healed {
 				n.start()
@@ -272,8 +272,8 @@ func (n *node) end(owned *ownership.NotOwnerError) {
 	}
 }
 
-// list checks that whoever is replaced lists what it has accepted or moved since it was last
-// certain to be the owner.
+// list checks that a replaced owner lists the sagas that it has accepted or changed since its
+// ownership was last confirmed.
 func (n *node) list(moved []string) {
 	if len(moved) > 0 {
 		n.w.coverage[Listed]++
@@ -287,8 +287,8 @@ func (n *node) list(moved []string) {
 	}
 }
 
-// older reports whether a command is of an owner that has been replaced, as far as the
-// participant's inbox knows. It remembers the claim of one that is not.
+// older reports whether a command comes from a replaced owner, as far as the participant's inbox
+// knows. The inbox remembers the highest claim number.
 func (s *service) older(m *message) bool {
 	if m.under == nil || s.weak || s.w.bug == BugInboxIgnoresOwner {
 		return false
@@ -298,7 +298,7 @@ func (s *service) older(m *message) bool {
 	return older
 }
 
-// handBack gives a command back and does nothing for it.
+// handBack returns a command to the coordinator without executing it.
 func (s *service) handBack(m *message) {
 	e := &m.envelope
 	m.done = true
@@ -309,7 +309,7 @@ func (s *service) handBack(m *message) {
 	s.record(Record{Kind: HandedBack, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
 }
 
-// moves notes that a saga is moved, as the shards do.
+// moves records that a saga is changed, as the shards do.
 func (n *node) moves(id contract.SagaID) {
 	if n.keeper != nil && n.w.bug != BugMovesUnlisted {
 		n.keeper.RecordChange(string(id))

@@ -19,24 +19,24 @@ type Kind uint8
 // The kinds of records, with the fields that each uses besides At, Kind and Who.
 const (
 	Committed    Kind = iota // a coordinator committed a change of a saga: Saga, Revision, Change
-	Sent                     // a coordinator handed a message to the bus: Saga, Message, Step, Direction, Attempt; Taken: the bus accepted it
+	Sent                     // a coordinator published: Saga, Message, Step, Direction, Attempt, Taken
 	Discarded                // a relay discarded a message because the bus has accepted it: Saga, Entry
 	Acknowledged             // a coordinator acknowledged an answer: Saga, Answer
-	Answered                 // a participant handed its answer to the bus: Saga, Step, Direction, Attempt, Outcome
+	Answered                 // a participant published its answer: Saga, Step, Direction, Attempt, Outcome
 	Served                   // a participant acknowledged a command: Saga, Step, Direction, Attempt
 	Effect                   // a do took effect at a participant: Saga, Step
 	Undone                   // an undo took effect at a participant: Saga, Step
-	Accepted                 // a caller was told that the start is accepted: Saga, Revision, Input
-	Forgotten                // retention removed a saga that has ended: Saga
-	Refused                  // a caller was told that the start is refused: Saga, Note
-	Crashed                  // a process died: Note
-	Restarted                // a process is up again
-	Disturbed                // a fault: Note
-	Healed                   // no more faults from here
+	Accepted                 // a caller was answered that the start is accepted: Saga, Revision, Input
+	Forgotten                // retention removed an ended saga: Saga
+	Refused                  // a caller was answered that the start is refused: Saga, Note
+	Crashed                  // a process crashed: Note
+	Restarted                // a process started again
+	Disturbed                // a fault happened: Note
+	Healed                   // the faults are over
 	Claimed                  // a store became the owner of the prefix: Under, Note
 	Subscribed               // a coordinator made the subscription to the answers: Under
 	HandedBack               // a participant returned a replaced owner's command: Saga, Step, Direction, Attempt, Under
-	Ended                    // a coordinator ended because the prefix is another store's: Note
+	Ended                    // a coordinator ended because another store owns the prefix: Note
 )
 
 var kindNames = [...]string{
@@ -45,23 +45,23 @@ var kindNames = [...]string{
 	"claimed", "subscribed", "handed-back", "ended",
 }
 
-// String is the kind in a word.
+// String returns the name of the kind.
 func (k Kind) String() string { return kindNames[k] }
 
-// Record is one line of a run's history.
+// Record is one record of a run's history.
 type Record struct {
 	At        time.Duration // since the run began
 	Kind      Kind
-	Who       string // the process
+	Who       string // the process or participant
 	Saga      contract.SagaID
-	Run       string // which saga of that id: the trace context of its start, which is on all messages about it
+	Run       string // trace context of the start; distinguishes sagas with the same id
 	Step      contract.StepName
 	Direction contract.Direction
 	Attempt   int
 	Outcome   contract.Outcome
 	Revision  uint64
 	Message   string // id of the message
-	Never     bool   // of Sent: the bus will never accept it
+	Never     bool   // for Sent: the bus will never accept it
 	Taken     bool
 	Entry     outbox.ID
 	Change    *store.Change
@@ -69,13 +69,13 @@ type Record struct {
 	Input     string
 	Note      string
 	Under     *tenure // the claim under which it was done or requested; nil if there are no claims
-	Late      bool    // of Sent: its process was paused between checking its claim and sending
+	Late      bool    // for Sent: its process was paused between checking its claim and sending
 
-	life   int     // of the coordinator's process
-	volume *volume // whose history it belongs to; nil: to all histories
+	life   int     // life of the coordinator's process
+	volume *volume // the volume whose history it belongs to; nil for all
 }
 
-// String is the record for people.
+// String returns the record in readable form.
 func (r *Record) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%12s  %-4s %-12s", r.At.Round(time.Microsecond), r.Who, r.Kind)
@@ -112,7 +112,7 @@ func (r *Record) String() string {
 	return b.String()
 }
 
-// describe returns a change in short: the revision, the event, and the state after it.
+// describe summarizes a change: the revision, the event, and the state after it.
 func describe(c *store.Change) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, " %d→%d", c.Expected, c.Instance.Revision)
@@ -152,10 +152,10 @@ func Print(w io.Writer, history []Record) error {
 }
 
 // digest is a hash of the records: equal runs have equal digests. It hashes indexes instead of
-// words, so that a word can be changed without changing digests. It takes eight bytes at a time.
+// words, so that renaming a word does not change digests. It hashes eight bytes at a time.
 type digest uint64
 
-// What the digest counts by its index here, and what the words of these are.
+// The digest uses the indexes in these tables instead of the words.
 var (
 	digestPhases     = [...]contract.Phase{contract.Running, contract.Compensating, contract.Parked, contract.Completed, contract.Compensated}
 	digestStatuses   = [...]contract.StepStatus{contract.StepPending, contract.StepDoing, contract.StepDone, contract.StepRejected, contract.StepUnknown, contract.StepUndoing, contract.StepUndone, contract.StepSkipped}
@@ -164,7 +164,7 @@ var (
 	digestDirections = [...]contract.Direction{"", contract.DirectionDo, contract.DirectionUndo}
 )
 
-// indexOf returns the index of a word in a table; an unknown word is a bug here.
+// indexOf returns the index of a word in a table. An unknown word is a bug in this package.
 func indexOf[T comparable](table []T, word T) uint64 {
 	i := slices.Index(table, word)
 	if i < 0 {
@@ -204,7 +204,7 @@ func (d *digest) record(r *Record) {
 	d.number(indexOf(digestOutcomes[:], r.Outcome))
 	d.number(uint64(r.Attempt))
 	d.number(r.Revision)
-	if r.Step == "" { // an announcement, whose id has all that tells it from others
+	if r.Step == "" { // an announcement, which its id fully identifies
 		d.text(r.Message)
 	}
 	d.flag(r.Taken)

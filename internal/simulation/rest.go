@@ -13,8 +13,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// atRest checks what must hold when the faults are over and everything is
-// quiet.
+// atRest checks what must hold when the faults are over and the system is at rest.
 func (a *audit) atRest() {
 	for _, c := range a.w.callers {
 		for _, acc := range a.runs[c.id] {
@@ -22,7 +21,7 @@ func (a *audit) atRest() {
 		}
 		acc, stored := a.account(&Record{Saga: c.id}), a.volume.look(c.id)
 		if acc.removed {
-			continue // what there was to check of it was checked when it was removed
+			continue // it was checked when it was removed
 		}
 		a.ended(c, acc, stored)
 		if acc.last == nil || stored == nil {
@@ -34,8 +33,8 @@ func (a *audit) atRest() {
 	a.quiet()
 }
 
-// ended is I2: what was accepted is there, with the input it was accepted with,
-// no older than it was told, and has ended.
+// ended checks that an accepted saga exists with its input, is not older than the caller was told,
+// and has ended (I2).
 func (a *audit) ended(c *caller, acc *account, stored *machine.Instance) {
 	switch {
 	case acc.last == nil && acc.accepted == "" && stored == nil:
@@ -50,7 +49,7 @@ func (a *audit) ended(c *caller, acc *account, stored *machine.Instance) {
 	}
 }
 
-// addsUp is I3 and I4: the participants' effects are what the phase says.
+// addsUp checks that the participants' effects match the phase (I3, I4).
 func (a *audit) addsUp(id contract.SagaID, acc *account) {
 	for i := range acc.steps {
 		l, step := &acc.steps[i], &acc.shape.steps[i]
@@ -70,9 +69,8 @@ func (a *audit) addsUp(id contract.SagaID, acc *account) {
 	}
 }
 
-// folds is I6 and I8: deciding the recorded events once more gives the state that
-// was decided and committed, and the stored one; and every committed event is
-// recorded.
+// folds checks that deciding the recorded events again gives the committed and the stored state
+// (I6, I8), and that every committed event is recorded (I8).
 func (a *audit) folds(id contract.SagaID, acc *account, stored *machine.Instance) {
 	recorded, err := a.recorded(id)
 	if err != nil || len(recorded) != acc.events {
@@ -97,7 +95,7 @@ func (a *audit) folds(id contract.SagaID, acc *account, stored *machine.Instance
 	}
 }
 
-// recorded is a saga's whole history, page by page.
+// recorded returns a saga's whole history, read page by page.
 func (a *audit) recorded(id contract.SagaID) (events []machine.Event, err error) {
 	for {
 		page, err := a.volume.store.History(a.w.ctx, id, uint64(len(events))+1, 0)
@@ -115,7 +113,7 @@ func (a *audit) recorded(id contract.SagaID) (events []machine.Event, err error)
 	}
 }
 
-// quiet is I2 and I10: nothing is pending, due or sent any more.
+// quiet checks that nothing is pending or due (I2, I10).
 func (a *audit) quiet() {
 	pending := 0
 	var first outbox.ID
@@ -134,7 +132,7 @@ func (a *audit) quiet() {
 			left = append(left, d.id.String())
 		}
 	}
-	if len(left) > 0 { // the same one in every run of a seed
+	if len(left) > 0 { // Min makes the message the same in every run of a seed
 		a.violated("I2", "%s was never discarded", slices.Min(left))
 	}
 	ids, next, err := a.volume.store.Due(a.w.ctx, epoch.Add(a.w.now), 0)

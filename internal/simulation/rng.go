@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// rng are the one source of chance of a run.
+// rng is a source of random numbers.
 type rng struct{ *rand.Rand }
 
 func newRNG(seed uint64) rng { return rng{rand.New(rand.NewPCG(seed, 0x616d656e6473))} }
 
-// chance always draws, so that a fault at zero leaves the stream in step.
+// chance reports true with probability p. It draws even if p is zero, to keep the random stream in
+// step.
 func (d rng) chance(p float64) bool { return d.Float64() < p }
 
-// between is a number from lo to hi, both included.
+// between returns a random number from lo to hi, both included.
 func (d rng) between(lo, hi int) int { return lo + d.IntN(hi-lo+1) }
 
-// span is a duration from lo to hi.
+// span returns a random duration from lo to hi.
 func (d rng) span(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(d.Int64N(int64(hi-lo)+1))
 }
 
-// pick is one of the elements.
+// pick returns a random element.
 func pick[T any](d rng, all []T) T { return all[d.IntN(len(all))] }

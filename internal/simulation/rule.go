@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// onlyCommittedLeaves is I1: a message leaves, and a caller is answered, only
-// for what is committed.
+// onlyCommittedLeaves checks that messages are sent and callers are answered only for committed
+// changes (I1).
 func onlyCommittedLeaves(a *audit, r *Record) string {
 	switch r.Kind {
 	case Sent:
@@ -27,13 +27,13 @@ func onlyCommittedLeaves(a *audit, r *Record) string {
 	return ""
 }
 
-// acknowledgedAfterCommit is I1 for messages that come in: an answer is done
-// with when it would change nothing any more, a command when it is answered.
+// acknowledgedAfterCommit checks that an answer is acknowledged only when it would no longer change
+// anything, and a command only after it is answered (I1).
 func acknowledgedAfterCommit(a *audit, r *Record) string {
 	switch r.Kind {
 	case Acknowledged:
 		acc := a.account(r)
-		if acc.last == nil || r.Saga == "" || acc.shared { // to what a copy of the store has asked for, perhaps before this one does
+		if acc.last == nil || r.Saga == "" || acc.shared { // perhaps requested by a copy of the store
 			return ""
 		}
 		if _, eff, err := machine.Decide(acc.def.Plan(), *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
@@ -47,8 +47,8 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 	return ""
 }
 
-// enqueuedInTheCommit is I1: state, the commands that it waits for and the news of
-// its phase are committed together.
+// enqueuedInTheCommit checks that a state is committed together with its commands and the
+// announcement of its phase (I1).
 func enqueuedInTheCommit(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""
@@ -80,8 +80,8 @@ func enqueuedInTheCommit(a *audit, r *Record) string {
 	return ""
 }
 
-// nothingForgotten is I2: a command is discarded by the commit that ends the
-// wait for it, an announcement's by the bus that has it.
+// nothingForgotten checks that a command is discarded by the commit that ends the wait for it, and
+// an announcement only after the bus has accepted it (I2).
 func nothingForgotten(a *audit, r *Record) string {
 	switch r.Kind {
 	case Discarded:
@@ -104,8 +104,8 @@ func nothingForgotten(a *audit, r *Record) string {
 	return ""
 }
 
-// answersBeforeTimers is I2 for answers: no attempt times out whose answer lay on the bus
-// when its coordinator looked at the timers, unless it has waited for long enough.
+// answersBeforeTimers checks that no attempt times out if its answer was on the bus when the
+// coordinator checked the timers, unless the coordinator had waited for long enough (I2).
 func answersBeforeTimers(a *audit, r *Record) string {
 	acc := a.account(r)
 	if r.Kind != Committed || acc.last == nil {
@@ -120,15 +120,15 @@ func answersBeforeTimers(a *audit, r *Record) string {
 		}
 		next, _, err := machine.Decide(acc.def.Plan(), in, ev)
 		if err != nil {
-			return "" // other rules tell
+			return "" // other rules check that
 		}
 		in = next
 	}
 	return ""
 }
 
-// timeoutsAreTrue is I3 for clocks that are set: no attempt times out, and none is sent again,
-// before the time has passed, whatever the clock of the coordinator's machine says.
+// timeoutsAreTrue checks that no attempt times out or is repeated too early, even if the clock of
+// the coordinator's machine was set (I3).
 func timeoutsAreTrue(a *audit, r *Record) string {
 	acc := a.account(r)
 	if r.Kind != Committed || acc.last == nil || len(a.w.nodes) > 1 || a.w.claims != nil {
@@ -157,12 +157,12 @@ func timeoutsAreTrue(a *audit, r *Record) string {
 	return ""
 }
 
-// timedOut reports whether a step went on because its time had come.
+// timedOut reports whether a step continued because its timer fired.
 func timedOut(was, is *machine.Side) bool {
 	return was.Waiting() && !is.Waiting() && is.Attempt() == was.Attempt()+1 || !was.Waiting() && is.Waiting()
 }
 
-// learnDue notes when the steps are due, where that is new.
+// learnDue records when steps are due, if that has changed.
 func (acc *account) learnDue(w *world, in *machine.Instance) {
 	n := w.nodes[0]
 	for i := range in.Steps {
@@ -173,7 +173,8 @@ func (acc *account) learnDue(w *world, in *machine.Instance) {
 	}
 }
 
-// overtaken is the attempt that a timer ends although its answer lies on the bus; "": none.
+// overtaken returns an attempt that a timer ends although its answer is on the bus, or "" if there
+// is none.
 func (a *audit) overtaken(acc *account, in *machine.Instance, ev *machine.Event, who string) string {
 	i := slices.IndexFunc(a.w.nodes, func(n *node) bool { return n.name == who })
 	at := a.w.nodes[i].looks[in.ID]
@@ -200,7 +201,7 @@ func (a *audit) overtaken(acc *account, in *machine.Instance, ev *machine.Event,
 	return ""
 }
 
-// onlyTheEndedIsRemoved is I2 for retention.
+// onlyTheEndedIsRemoved checks that retention removes only ended sagas (I2).
 func onlyTheEndedIsRemoved(a *audit, r *Record) string {
 	if r.Kind != Forgotten {
 		return ""
@@ -211,8 +212,8 @@ func onlyTheEndedIsRemoved(a *audit, r *Record) string {
 	return ""
 }
 
-// undoneInOrder is I4 for undos: asked for when every do has ended, in the
-// reverse order of the do's, before the pivot; and taking effect in this order.
+// undoneInOrder checks the order of undos (I4). They are requested after every do has ended, in the
+// reverse order of the do's and not after the pivot, and they take effect in this order.
 func undoneInOrder(a *audit, r *Record) string {
 	acc := a.account(r)
 	switch r.Kind {
@@ -267,7 +268,7 @@ func (acc *account) askedInOrder(in *machine.Instance, name contract.StepName, d
 	return ""
 }
 
-// doneInOrder is I4 for do's: a step takes effect when everything before it has.
+// doneInOrder checks that a step takes effect only after everything before it has (I4).
 func doneInOrder(a *audit, r *Record) string {
 	if r.Kind != Effect {
 		return ""
@@ -289,7 +290,7 @@ func doneInOrder(a *audit, r *Record) string {
 	return ""
 }
 
-// onceAKey is I5.
+// onceAKey checks that each key takes effect at most once (I5).
 func onceAKey(a *audit, r *Record) string {
 	if r.Kind != Effect && r.Kind != Undone {
 		return ""
@@ -310,8 +311,7 @@ func onceAKey(a *audit, r *Record) string {
 	return ""
 }
 
-// oneWriter is I7: revisions follow each other without a gap, and what has ended
-// stays as it is.
+// oneWriter checks that revisions have no gaps and that an ended saga does not change (I7).
 func oneWriter(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""
@@ -330,8 +330,8 @@ func oneWriter(a *audit, r *Record) string {
 	return ""
 }
 
-// answersAreReal is I9: an answer that moves a saga was given by the participant
-// of the step, to that very attempt; and it moves the saga once.
+// answersAreReal checks that an answer that changes a saga was given by the step's participant to
+// that attempt, and that it changes the saga once (I9).
 func answersAreReal(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""
@@ -356,8 +356,8 @@ func answersAreReal(a *audit, r *Record) string {
 	return ""
 }
 
-// attemptsBounded is I10: no step is attempted more often than its policy and
-// its operators allow.
+// attemptsBounded checks that no step is attempted more often than its policy and its operators
+// allow (I10).
 func attemptsBounded(_ *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""

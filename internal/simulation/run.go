@@ -9,9 +9,9 @@ import (
 // Options configure a run.
 type Options struct {
 	Seed  uint64
-	Sagas int     // maximum; 0: as many as the seed draws
-	Off   []Fault // faults that do not happen
-	Bug   Bug     // planted; "": none
+	Sagas int     // maximum; 0 uses the number that the seed draws
+	Off   []Fault // faults that are turned off
+	Bug   Bug     // planted bug; "" for none
 }
 
 // Result is the result of a run.
@@ -21,16 +21,16 @@ type Result struct {
 	Sagas      int
 	Events     int
 	Commits    int
-	Faults     [faultKinds]int        // how often each happened
-	Coverage   [coveragePoints]int    // how often each was seen
-	Phases     map[contract.Phase]int // of the sagas, at the end; a parked one was abandoned
-	Repairs    int                    // operations that were used after the faults
+	Faults     [faultKinds]int        // number of occurrences of each
+	Coverage   [coveragePoints]int    // number of times each was reached
+	Phases     map[contract.Phase]int // final phases of the sagas; a parked saga was abandoned
+	Repairs    int                    // operations applied after the faults
 	Violations []Violation
-	History    []Record // of Replay only
+	History    []Record // set by Replay only
 }
 
 // Run executes one run, which depends only on the options. It takes milliseconds and does not check
-// ctx in between. Every record is checked when it is made, and not kept.
+// ctx during the run. It checks every record as it is made and does not keep it.
 func Run(ctx context.Context, o Options) Result { return run(ctx, o, false) }
 
 // Replay is Run, but keeps the history.

@@ -2,8 +2,8 @@ package simulation
 
 import "time"
 
-// event is something that will happen. Events are ordered by time, then by when
-// they were planned.
+// event is a scheduled call. Events are ordered by time, then by the order in which they were
+// scheduled.
 type event struct {
 	at   time.Duration
 	seq  uint64

@@ -21,11 +21,10 @@ const (
 
 func serviceName(i int) string { return fmt.Sprintf("p%d", i+1) }
 
-// errDied is what a dead process answers to its own code.
+// errDied is the error that the code of a crashed process sees.
 var errDied = errors.New("the process died")
 
-// service is a process that takes part: the real participant core over a
-// simulated inbox.
+// service is a participant's process: the real participant core on a simulated inbox.
 type service struct {
 	w         *world
 	name      string
@@ -35,7 +34,7 @@ type service struct {
 	downUntil time.Duration
 	dying     bool
 	serving   *message
-	highest   uint64 // claim that the inbox has seen
+	highest   uint64 // highest claim number that the inbox has seen
 }
 
 func newService(w *world, i int, weak bool) *service {
@@ -48,7 +47,7 @@ func newService(w *world, i int, weak bool) *service {
 	return s
 }
 
-// do is the handler of every do. It decides by chance.
+// do is the handler of every do. Its outcome is random.
 func (s *service) do(ctx context.Context, tx *tx, _ json.RawMessage) (json.RawMessage, error) {
 	w, c := s.w, participant.Command(ctx)
 	record := Record{Kind: Effect, Who: s.name, Saga: c.Saga, Run: c.TraceParent, Step: c.Step, Direction: c.Direction, Attempt: c.Attempt}
@@ -82,8 +81,7 @@ func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMess
 	return nil
 }
 
-// step finds a step of the definition that a message is about; zero: there is
-// none.
+// step returns the step that a message is about, or a zero step if there is none.
 func (w *world) step(e *transport.Envelope, name contract.StepName) *saga.Step {
 	for _, def := range w.definitions {
 		if def.Ref() != e.Definition {
@@ -99,18 +97,17 @@ func (w *world) step(e *transport.Envelope, name contract.StepName) *saga.Step {
 	return &saga.Step{}
 }
 
-// retriable reports whether a command is for a step beyond the point of no
-// return: those reject rarely.
+// retriable reports whether a command is for a retriable step. These rarely reject.
 func (w *world) retriable(c *transport.Envelope) bool {
 	return w.step(c, c.Step).Kind == contract.KindRetriable
 }
 
-// owner is the participant of a step; "" when there is no such step.
+// owner returns the participant of a step, or "" if there is no such step.
 func (w *world) owner(e *transport.Envelope, name contract.StepName) string {
 	return w.step(e, name).Do.Participant
 }
 
-// receive serves a command after a while.
+// receive serves a command after a delay.
 func (s *service) receive(m *message) {
 	if s.w.now < s.downUntil {
 		return
@@ -143,7 +140,7 @@ func (s *service) serve(m *message) {
 	case s.dying:
 		s.die("before its commit")
 		return
-	case err != nil: // no command: to the dead letters
+	case err != nil: // not a command: goes to the dead letters
 		m.done = true
 		return
 	case w.faulty(ServiceDiesBeforeAnswer):
@@ -151,7 +148,7 @@ func (s *service) serve(m *message) {
 		return
 	}
 	if s.publish(answer) != nil {
-		return // the command comes again
+		return // the bus redelivers the command
 	}
 	if w.faulty(ServiceDiesBeforeAck) {
 		s.die("before its acknowledgement")
@@ -163,13 +160,13 @@ func (s *service) serve(m *message) {
 	}
 }
 
-// forge answers for a step that is perhaps somebody else's. The bus makes sure
-// that the subject names the true sender.
+// forge sends an answer for a step that may belong to another participant. The bus ensures that the
+// subject names the true sender.
 func (s *service) forge(like *transport.Envelope) {
 	e := *like
 	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: stepName(s.w.rng.between(1, 6)), Direction: pick(s.w.rng, []contract.Direction{contract.DirectionDo, contract.DirectionUndo})}
 	if owner := s.w.owner(&e, key.Step); owner == "" || owner == s.name {
-		return // what it says of its own steps is its own affair
+		return // a participant may send any answer for its own steps
 	}
 	e.Step, e.Direction, e.Type = key.Step, key.Direction, pick(s.w.rng, []string{transport.TypeCompleted, transport.TypeRejected, transport.TypeFailed})
 	e.Subject = transport.Subjects{}.Event(s.name, key, e.Attempt)
@@ -201,7 +198,7 @@ func (s *service) served(m *message) {
 	s.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
 }
 
-// record adds to the history what a command has led to.
+// record adds a command's effect to the history.
 func (s *service) record(r Record) {
 	if r.Under = s.serving.under; r.Under != nil {
 		r.volume = r.Under.volume

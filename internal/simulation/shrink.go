@@ -49,7 +49,7 @@ func (o *Options) Command() string {
 	return "coordinator simulate " + o.Arguments() + " -v"
 }
 
-// Arguments returns the options as on a command line, and as in the files of kept runs.
+// Arguments returns the options in the form used on the command line and in the files of kept runs.
 func (o *Options) Arguments() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "--seed %d", o.Seed)

@@ -16,11 +16,12 @@ var (
 	update = flag.Bool("simulation.update", false, "write the digests of TestDigests instead of comparing them")
 )
 
-// Thousands of random histories keep I1 to I5 and I7 to I11, and reach every kind of fault and
-// every coverage point. (The laboratory runs a hundred thousand, CI a million from a new seed.)
+// TestSagas checks that thousands of random histories keep I1 to I5 and I7 to I11, and reach every
+// kind of fault and every coverage point. The laboratory runs a hundred thousand sagas, and CI a
+// million from a new seed.
 func TestSagas(t *testing.T) { faultless(t, *sagas) }
 
-// faultless runs a batch that must keep every invariant and has met every fault.
+// faultless runs a batch that must keep every invariant and reach every fault.
 func faultless(t *testing.T, sagas int) {
 	t.Helper()
 	defer Memory()()
@@ -46,8 +47,8 @@ func joined(violations []Violation) string {
 	return b.String()
 }
 
-// TestDigests: the same seed gives the same history (I6) on every machine, and after every change
-// that must not change behaviour, independent of clocks, map order and goroutines.
+// TestDigests checks that the same seed gives the same history (I6) on every machine, independent
+// of clocks, map order and goroutines. Changes that do not change behaviour must not change it.
 func TestDigests(t *testing.T) {
 	const file, runs = "testdata/digests.txt", 100
 	var lines strings.Builder
@@ -75,7 +76,7 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// repeats makes the same runs twice.
+// repeats runs the same batch twice and compares the digests.
 func repeats(t *testing.T, runs int) {
 	t.Helper()
 	batch := Batch{Seed: 1, Sagas: runs * 25 / 2} // a run has 1 to 24 sagas
@@ -92,7 +93,8 @@ func repeats(t *testing.T, runs int) {
 	t.Error("two batches gave two digests, and no single run does")
 }
 
-// A replay keeps the history, although a run reuses memory.
+// TestReplayKeepsWhatWas checks that a replay keeps the history unchanged, although a run reuses
+// memory.
 func TestReplayKeepsWhatWas(t *testing.T) {
 	for seed := range uint64(50) {
 		r, again := Replay(t.Context(), Options{Seed: seed}), newDigest()
@@ -114,7 +116,7 @@ func parting(a, b []Record) string {
 	return "the end of the shorter one"
 }
 
-// Shrinking keeps the violation and never enlarges the run.
+// TestShrink checks that shrinking keeps the violation and never enlarges the run.
 func TestShrink(t *testing.T) {
 	var big Result
 	for seed := uint64(1); len(big.Violations) == 0; seed++ {
@@ -129,7 +131,7 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// A batch that saw no fault reports that, because it proves nothing.
+// TestMissing checks that a batch without faults is reported, because it proves nothing.
 func TestMissing(t *testing.T) {
 	totals := Batch{Seed: 1, Sagas: sometimes, Off: []Fault{BusLoses}}.Run(t.Context())
 	if err := totals.Missing(nil); err == nil || !strings.Contains(err.Error(), "bus-loses") {

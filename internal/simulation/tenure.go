@@ -6,10 +6,10 @@ import (
 	"github.com/amends-dev/amends/ownership"
 )
 
-// This file is I11: one owner acts. It is checked on the history of all stores together.
+// This file checks that only one owner acts (I11), on the history of all stores together.
 
-// take gives a record to those whom it concerns. What participants do is checked with what is
-// known of the store that asked for it, and learned by all.
+// take passes a record to the audits that it concerns. What a participant does is checked by the
+// audit of the store that requested it, and learned by the audits of all stores.
 func (w *world) take(r *Record) {
 	if w.claims == nil {
 		w.volumes[0].audit.take(r)
@@ -28,7 +28,7 @@ func (w *world) take(r *Record) {
 	}
 }
 
-// overhear takes in what happened because of another store.
+// overhear learns a record that another store caused.
 func (a *audit) overhear(r *Record) {
 	switch {
 	case r.Kind == Answered, r.Kind == Effect, r.Kind == Undone:
@@ -42,12 +42,12 @@ func (c *claims) violated(format string, args ...any) {
 	c.w.volumes[0].audit.violated("I11", format, args...)
 }
 
-// before reports whether a claim is an earlier one than another store's.
+// before reports whether t is an earlier claim than other and belongs to a different store.
 func (t *tenure) before(other *tenure) bool {
 	return other != nil && t.volume != other.volume && t.order < other.order
 }
 
-// check is I11 for one record.
+// check checks one record (I11).
 func (c *claims) check(r *Record) {
 	switch t := r.Under; r.Kind {
 	case Sent:
@@ -71,12 +71,13 @@ func (c *claims) check(r *Record) {
 	}
 }
 
-// checkSent: nobody sends without a claim, nor after another store has sent under a later one,
-// but for what a process sends that stood still in between; and no two are certain at once.
+// checkSent checks that no process sends without a claim, or after another store has sent under a
+// later claim. A message from a process that was paused before sending is exempt. It also checks
+// that no two owners are confirmed at once.
 func (c *claims) checkSent(r *Record) {
 	t := r.Under
 	switch {
-	case !r.Taken, c.fences && r.Step == "": // the bus holds commands against the fence, and nothing else
+	case !r.Taken, c.fences && r.Step == "": // the bus compares only commands with the fence
 		return
 	case t == nil:
 		c.violated("%s sends, and has no claim (at %s)", r.Who, r.At)
@@ -98,7 +99,7 @@ func (c *claims) checkSent(r *Record) {
 	}
 }
 
-// checkAlone: where the bus fences nobody, no other store is certain to be the owner.
+// checkAlone checks that no other store is confirmed as the owner, if the bus does not fence.
 func (c *claims) checkAlone(owner *node) {
 	if c.fences || c.lostAll() || !owner.keeper.Confirmed() {
 		return
@@ -110,11 +111,11 @@ func (c *claims) checkAlone(owner *node) {
 	}
 }
 
-// lostAll reports whether the bus has lost everything a moment ago: the owner may not know yet
-// that another store's claim was the first one after that.
+// lostAll reports whether the bus lost all data recently. The owner may then not know yet that
+// another store's claim was the first one after the loss.
 func (c *claims) lostAll() bool { return c.w.now-c.wiped <= ownership.DefaultTTL }
 
-// checkStops: an owner that was replaced notices at its next confirmation.
+// checkStops checks that a replaced owner notices at its next confirmation.
 func (c *claims) checkStops(r *Record) {
 	for _, n := range c.w.nodes {
 		if n.name != r.Who || c.holder == nil || c.holder.volume == n.volume {
@@ -127,8 +128,8 @@ func (c *claims) checkStops(r *Record) {
 	}
 }
 
-// atRest checks what must hold when everything is quiet: there is one owner, its sagas have
-// ended, and those who were replaced have kept what they had.
+// atRest checks what must hold when the system is at rest: there is one owner, its sagas have
+// ended, and replaced owners have kept their data.
 func (w *world) atRest() {
 	if w.claims == nil {
 		w.volumes[0].audit.atRest()
@@ -152,7 +153,7 @@ func (w *world) atRest() {
 	}
 }
 
-// kept is I11 for the store of an owner that was replaced: everything is still there.
+// kept checks that the store of a replaced owner still holds everything (I11).
 func (a *audit) kept() {
 	for _, c := range a.w.callers {
 		acc := a.account(&Record{Saga: c.id})

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// volume is a data directory: what survives the processes that have it, what can be copied,
-// and what is known to have been done by them.
+// volume is a data directory. It holds the data that survives its processes and can be copied, and
+// the audit of what they did.
 type volume struct {
 	name  string
 	store *memstore.Store
@@ -21,7 +21,7 @@ type volume struct {
 	audit *audit
 }
 
-// newVolume is an empty one.
+// newVolume returns an empty volume.
 func (w *world) newVolume(name string) *volume {
 	v := &volume{name: name, store: memstore.New(), owned: ownership.SavedClaim{Store: name}}
 	v.audit = newAudit(w, v)
@@ -31,20 +31,20 @@ func (w *world) newVolume(name string) *volume {
 			err = v.store.PutDefinition(w.ctx, stored)
 		}
 		if err != nil {
-			panic(err) // a store in memory that is new
+			panic(err) // a new in-memory store does not fail
 		}
 	}
 	return v
 }
 
-// copyOf is a copy of the directory as it is now, without a name.
+// copyOf returns a copy of the volume as it is now, without a name.
 func (w *world) copyOf(from *volume) *volume {
 	v := &volume{store: from.store.Copy(), owned: from.owned}
 	v.audit = from.audit.copy(v)
 	return v
 }
 
-// copy is what is known of a copy of the directory: all that is known of the original.
+// copy returns the audit of a copy of the volume. It knows all that the original audit knows.
 func (a *audit) copy(v *volume) *audit {
 	b := newAudit(a.w, v)
 	same := map[*account]*account{}
@@ -76,7 +76,7 @@ func (a *audit) copy(v *volume) *audit {
 	return b
 }
 
-// look is where a saga stands; nil: nowhere.
+// look returns a saga's state, or nil if it does not exist.
 func (v *volume) look(id contract.SagaID) *machine.Instance {
 	in, err := v.store.Load(context.Background(), id)
 	if err != nil {
@@ -85,7 +85,7 @@ func (v *volume) look(id contract.SagaID) *machine.Instance {
 	return in
 }
 
-// free reports whether an id can be started: no saga has it, and no tombstone.
+// free reports whether an id can be used for a start: neither a saga nor a tombstone has it.
 func (v *volume) free(id contract.SagaID) bool {
 	_, err := v.store.Load(context.Background(), id)
 	return errors.Is(err, store.ErrNotFound)

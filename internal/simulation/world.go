@@ -15,9 +15,9 @@ import (
 const (
 	chaosLeast = 10 * time.Second
 	chaosMost  = 2 * time.Minute
-	// calm limits the time from the last fault until everything has ended and is quiet. All
-	// timeouts, backoffs and deadlines of definitions are at most about two minutes; a saga has at
-	// most 2 × 12 actions of 4 attempts.
+	// calm limits the time from the last fault until all sagas have ended and the system is at
+	// rest. The timeouts, backoffs and deadlines of definitions are at most about two minutes, and
+	// a saga has at most 2 × 12 actions of 4 attempts.
 	calm = 2 * time.Hour
 	// eventsPerSaga limits the events of a run.
 	eventsPerSaga = 50_000
@@ -30,37 +30,37 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 type world struct {
 	ctx      context.Context
 	rng      rng
-	later    rng // of what was added when there were kept runs already
-	latest   rng // of what was added after that
+	later    rng // draws for features that were added after the first kept runs
+	latest   rng // draws for features that were added after that
 	mix      Mix
 	bug      Bug
 	now      time.Duration
 	seq      uint64
 	schedule schedule
 	events   int
-	line     Record // the last one of the history
+	line     Record // the last record of the history
 	history  []Record
-	keep     bool   // the history
+	keep     bool   // whether to keep the history
 	digest   digest // of the history
 	faults   [faultKinds]int
 	coverage [coveragePoints]int
 	healed   bool
 
-	repairing bool // and an operator repairs parked sagas
+	repairing bool // an operator repairs parked sagas
 
-	volumes     []*volume // data directories: one that all share, or one each where there are claims
-	claims      *claims   // of the stores on the prefix; nil: the run has one store, and no claims
+	volumes     []*volume // data directories: one shared by all nodes, or one for each in runs with claims
+	claims      *claims   // nil in runs without claims, which have one store
 	bus         *bus
 	nodes       []*node
 	services    map[string]*service
 	callers     []*caller
-	mapped      bool // definitions have mappings, and they are evaluated beside the engines
+	mapped      bool // definitions have mappings, which are evaluated outside the engines
 	definitions []*saga.Definition
 	shapes      map[*saga.Definition]*shape
 	repairs     int
-	starts      int // that were asked for
+	starts      int // number of requested starts
 
-	retention, tombstones time.Duration // how long after its end a saga, and its id, are remembered
+	retention, tombstones time.Duration // how long an ended saga is kept, and its tombstone
 }
 
 func newWorld(ctx context.Context, o Options, keep bool) *world {
@@ -90,7 +90,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	}
 	coordinators := d.between(1, 2)
 	if w.claims != nil {
-		coordinators = 1 // the others come with stores of their own
+		coordinators = 1 // others join later with their own stores
 	}
 	for range coordinators {
 		w.nodes = append(w.nodes, newNode(w, shared, d.between(1, 32), d.between(1, 16)))
@@ -113,7 +113,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	return w
 }
 
-// sagasOf returns the number of sagas in a run, the first value drawn from its rng.
+// sagasOf returns the number of sagas in a run. It is the first value drawn from the run's rng.
 func sagasOf(d rng) int { return d.between(1, 24) }
 
 // after schedules a call.
@@ -122,7 +122,8 @@ func (w *world) after(d time.Duration, call func()) {
 	w.schedule.push(event{at: w.now + max(d, 0), seq: w.seq, call: call})
 }
 
-// run executes events until none is scheduled. It returns why it had to stop early, or "".
+// run executes events until none is scheduled. It returns the reason if it had to stop early, and
+// "" otherwise.
 func (w *world) run() string {
 	for _, n := range w.nodes {
 		n.start()
@@ -151,7 +152,7 @@ func (w *world) next() {
 	e.call()
 }
 
-// record adds a record to the history and to the audit.
+// record adds a record to the history and the audit.
 func (w *world) record(r Record) {
 	r.At = w.now
 	w.line = r
@@ -160,14 +161,15 @@ func (w *world) record(r Record) {
 	if !w.keep {
 		return
 	}
-	if r.Answer != nil { // its memory is reused
+	if r.Answer != nil { // the caller reuses the memory of the answer
 		answer := *r.Answer
 		r.Answer = &answer
 	}
 	w.history = append(w.history, r)
 }
 
-// faulty draws whether a fault happens now. It always draws, to keep the random stream in step.
+// faulty draws whether a fault happens now. It draws in any case, to keep the random stream in
+// step.
 func (w *world) faulty(k Fault) bool { return w.happens(w.rng, k) }
 
 func (w *world) happens(d rng, k Fault) bool {
@@ -179,7 +181,7 @@ func (w *world) happens(d rng, k Fault) bool {
 	return true
 }
 
-// weather schedules random disturbances: it draws about once a second whether one happens.
+// weather draws about once a second which random disturbances happen.
 func (w *world) weather() {
 	if w.healed {
 		return
@@ -217,7 +219,7 @@ func (w *world) weather() {
 	w.after(w.rng.span(100*time.Millisecond, 3*time.Second), w.weather)
 }
 
-// heal ends all faults: everything is started, and an operator repairs parked sagas.
+// heal ends all faults, starts all processes, and lets an operator repair parked sagas.
 func (w *world) heal() {
 	w.healed = true
 	w.record(Record{Kind: Healed})
@@ -236,7 +238,7 @@ func (w *world) heal() {
 	w.repair()
 }
 
-// repair repairs parked sagas every few seconds, until none is open.
+// repair repairs parked sagas every few seconds until no saga is open.
 func (w *world) repair() {
 	open := w.claims != nil && w.claims.repair()
 	for _, c := range w.callers {
@@ -247,12 +249,11 @@ func (w *world) repair() {
 	}
 }
 
-// mostAgain bounds how often a caller starts an id once more.
+// mostAgain limits how often a caller starts the same id again.
 const mostAgain = 3
 
-// forget lets retention do its work, by the clock of one process. In a run sagas and
-// their tombstones are forgotten within seconds, while messages about them are still
-// under way.
+// forget runs retention by the clock of one process. In a run, sagas and their tombstones are
+// removed within seconds, while messages about them are still in flight.
 func (w *world) forget(n *node) {
 	if !n.serves || n.frozen {
 		return
@@ -262,7 +263,7 @@ func (w *world) forget(n *node) {
 	free := make([]bool, len(w.callers))
 	for i, c := range w.callers {
 		before[i], free[i] = n.volume.look(c.id), n.volume.free(c.id)
-		if in := before[i]; in != nil && !in.Open() && in.Ended.Before(ended) { // its history goes with it
+		if in := before[i]; in != nil && !in.Open() && in.Ended.Before(ended) { // its history is removed too
 			n.volume.audit.folds(c.id, n.volume.audit.account(&Record{Saga: c.id, Run: in.TraceParent}), in)
 		}
 	}
