@@ -17,7 +17,8 @@ import (
 
 // Bare measures the bare bus. Plain nats.go code publishes, consumes and acknowledges the messages
 // of a saga of the mix, with the same number, sizes and headers, on the same kind of server and
-// streams. Nothing is decided or stored, so this is the limit for a coordinator that costs nothing.
+// streams. It decides and stores nothing. Its rate is therefore what a coordinator without any cost
+// would reach.
 func Bare(ctx context.Context, o Options) (y Baseline, err error) {
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "bare"), Port: -1})
 	if err != nil {
@@ -96,7 +97,7 @@ func (b *bare) consume(ctx context.Context, js jetstream.JetStream, stream, name
 	return err
 }
 
-// service answers commands and does nothing else.
+// service answers commands and does no other work.
 func (b *bare) service(ctx context.Context, k int) error {
 	_, js, err := b.jetStream()
 	if err != nil {
@@ -110,7 +111,7 @@ func (b *bare) service(ctx context.Context, k int) error {
 	})
 }
 
-// legOf returns the last token of a subject.
+// legOf returns the leg, which is the last token of a subject.
 func legOf(subject string) int {
 	at, _ := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:])
 	return at

@@ -15,10 +15,10 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Baseline is the result of another way to carry the same messages in the same run. The ratio to it
-// is independent of the machine's speed.
+// Baseline is the result of a different way to carry the same messages in the same run. The ratio
+// to it is independent of the machine's speed.
 type Baseline struct {
-	PerSecond         float64 // rounds: the messages of one saga each
+	PerSecond         float64 // rounds per second; a round carries the messages of one saga
 	CPUSecondsPer1000 float64
 }
 
@@ -31,7 +31,7 @@ type leg struct {
 // script holds the messages of one saga of a mix.
 type script struct {
 	legs          []leg
-	announcements int // lifecycle messages: one at the start, the others at the end
+	announcements int // number of lifecycle messages: one at the start, the others at the end
 }
 
 // scriptOf returns the messages that the coordinator sends and gets for a saga of a mix: an undo
@@ -48,7 +48,7 @@ func scriptOf(mix Mix) script {
 func mustJSON(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only the bench's own values
+		panic(err) // cannot fail: only the bench's own values
 	}
 	return data
 }
@@ -68,7 +68,8 @@ type hub struct {
 func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[string]chan struct{}{}} }
 
 // serve subscribes to the callers' requests on subjects that begin with prefix. It returns once the
-// server has the subscription, because callers use another connection, which could be faster.
+// server has the subscription, because callers use a different connection and their requests could
+// overtake it.
 func (h *hub) serve(nc *nats.Conn, prefix string) error {
 	for method, handle := range map[string]func(*nats.Msg){"start": h.started, "wait": h.awaited, "run": h.ran} {
 		if _, err := nc.QueueSubscribe(prefix+"."+method, "hub", func(m *nats.Msg) { go handle(m) }); err != nil {
@@ -116,15 +117,15 @@ func (h *hub) end(round string) {
 	close(h.waiting[round])
 }
 
-// caller runs one round from start to end, with as many requests as callers of its kind use. As in
-// the client of sagas, of callers that run, those beyond the first 4,096 start and then wait, and
-// as many start at once. For callers that listen, the answer to the one request stands in for the
-// announcement.
+// caller returns a function that runs one round from start to end, with as many requests as callers
+// of its kind use. It limits the callers as the client of sagas does: of callers that run, those
+// beyond the first 4,096 start and then wait, and at most 4,096 start at once. For callers that
+// listen, the answer to the one request replaces the announcement.
 func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
 	runs := make(chan struct{}, client.RunsPerStart*client.DefaultConcurrency)
 	if callers == CallersWait {
-		runs = nil // no caller does
+		runs = nil // callers of this kind do not run
 	}
 	return func(ctx context.Context, round string) error {
 		select {
@@ -173,9 +174,10 @@ func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 	return []nats.Option{server.InProcess()}
 }
 
-// pace keeps o.InFlight rounds in progress and counts them after a warm-up. Because slow rounds end
-// in waves, each of the two phases lasts until as many rounds have ended as are in flight; at most
-// ten times as long, or until one has ended.
+// pace keeps o.InFlight rounds in flight and counts them after a warm-up. Slow rounds end in waves,
+// so each of the two phases lasts until as many rounds have ended as are in flight, but at most ten
+// times its length. After that it lasts
+// until one round has ended, but at most sixty times its length.
 func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Baseline, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -32,9 +32,9 @@ type Mix string
 
 // The mixes.
 const (
-	// AllWell: every saga completes.
+	// AllWell completes every saga.
 	AllWell Mix = "all-well"
-	// Compensating: the third step is rejected, the first two are undone.
+	// Compensating rejects the third step, so that the first two are undone.
 	Compensating Mix = "compensating"
 )
 
@@ -43,29 +43,29 @@ type Callers string
 
 // The kinds of callers. For all of them, a start is acknowledged after its commit.
 const (
-	// CallersRun: one request, answered when the saga has ended.
+	// CallersRun send one request, which is answered when the saga has ended.
 	CallersRun Callers = "run"
-	// CallersWait: one request that starts the saga and is answered at once, and another that is
-	// answered when it has ended.
+	// CallersWait send a request that starts the saga, which is answered at once, and a second one
+	// that is answered when the saga has ended.
 	CallersWait Callers = "wait"
-	// CallersListen: one request that starts the saga, and the announcement of its end.
+	// CallersListen send a request that starts the saga, and wait for the announcement of its end.
 	CallersListen Callers = "listen"
 )
 
-// Options of a run.
+// Options configure a run.
 type Options struct {
 	Mix      Mix
 	InFlight int           // sagas in progress at the same time
-	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of it
-	Dir      string        // for the files; the caller removes them
+	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of that
+	Dir      string        // for the files, which the caller removes
 	// InProcess makes all connections in-process, without TCP.
 	InProcess bool
 	// Accounts gives the coordinator, each participant and the callers their own accounts on the
-	// server, over TCP, as docs/SECURITY-GUIDE.md recommends. The baselines do without.
+	// server, over TCP, as docs/SECURITY-GUIDE.md recommends. The baselines use no accounts.
 	Accounts bool
-	Callers  Callers   // "": CallersRun
-	Progress io.Writer // one line per second; nil: none
-	Profile  io.Writer // a CPU profile of the measurement; nil: none
+	Callers  Callers   // "" is CallersRun
+	Progress io.Writer // gets one line per second; may be nil
+	Profile  io.Writer // gets a CPU profile of the measurement; may be nil
 }
 
 func (o *Options) carrier() string {
@@ -164,10 +164,10 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 // world is the system under measurement.
 type world struct {
 	inside  bool
-	users   bool // each with its own account
+	users   bool // each component has its own account
 	store   *boltstore.Store
 	caller  *client.Client
-	ends    *ends // nil: callers send requests for the end
+	ends    *ends // nil if callers request the end
 	callers Callers
 	closers []func() error
 }
@@ -262,7 +262,7 @@ func (w *world) connect(ctx context.Context, server *embedded.Server, name strin
 	return bus, nil
 }
 
-// run runs a part until close.
+// run runs a component until close.
 func (w *world) run(ctx context.Context, part func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -280,7 +280,7 @@ func (w *world) close() error {
 	return first
 }
 
-// measure keeps o.InFlight sagas in progress, and counts from the end of the warm-up to the end.
+// measure keeps o.InFlight sagas in flight, and counts those that end after the warm-up.
 func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -360,13 +360,13 @@ func profiled(w io.Writer, do func()) error {
 const longestWave = 2 * time.Minute
 
 // pass waits for a duration, and then until as many sagas have ended as are in flight, but not
-// longer than longestWave: sagas may move in waves, and a measurement needs a full wave. It reports
+// longer than longestWave. Sagas may end in waves, and a measurement needs a full wave. It reports
 // progress.
 func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, what string) {
 	timer, ticker, began := time.NewTimer(d), time.NewTicker(time.Second), time.Now()
 	defer timer.Stop()
 	defer ticker.Stop()
-	check := time.NewTicker(min(d, 100*time.Millisecond)) // whether a wave is complete
+	check := time.NewTicker(min(d, 100*time.Millisecond)) // checks whether a wave is complete
 	defer check.Stop()
 	first, late := ended.Load(), false
 	last := first

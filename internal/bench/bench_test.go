@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/internal/bench"
 )
 
-// The benchmark runs with every kind of caller, and its sagas end as they should.
-// (TestSharedFsyncs, in the laboratory, checks the number of fsyncs.)
+// TestRun runs the benchmark with every kind of caller and checks that its sagas end as they
+// should. (TestSharedFsyncs, in the laboratory, checks the number of fsyncs.)
 func TestRun(t *testing.T) {
 	for callers, mix := range mixes {
 		t.Run(string(callers), func(t *testing.T) {
@@ -17,12 +17,12 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// mixes has each kind of caller, combined with a mix.
+// mixes combines each kind of caller with a mix.
 var mixes = map[bench.Callers]bench.Mix{
 	bench.CallersRun: bench.AllWell, bench.CallersWait: bench.Compensating, bench.CallersListen: bench.Compensating,
 }
 
-// run measures, and checks that the figures are plausible.
+// run measures, and checks that the results are plausible.
 func run(t *testing.T, o bench.Options) bench.Figures {
 	t.Helper()
 	f, err := bench.Run(t.Context(), o)

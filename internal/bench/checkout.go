@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// order is the input, about 200 bytes of JSON; done is each answer, about 100.
+// order is the input, about 200 bytes of JSON. done is the result of each step, about 100 bytes.
 type order struct {
 	OrderID  int64  `json:"order_id"`
 	Customer string `json:"customer"`
@@ -42,7 +42,8 @@ var (
 	ship    = contract.NewCommand[order, done]("shipping", "create-shipment")
 	confirm = contract.NewCommand[order, done]("order", "confirm-order")
 
-	// With a hundred thousand in flight, a step takes longer than the default of 30 seconds.
+	// With a hundred thousand sagas in flight, a step takes longer than the default timeout of 30
+	// seconds.
 	late = saga.Timeout(10 * time.Minute)
 
 	checkout = saga.MustDefine[order]("checkout",

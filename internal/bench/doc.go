@@ -1,18 +1,17 @@
-// Package bench measures a coordinator with everything that belongs to it: an
-// embedded NATS server with file storage, over TCP loopback or in process, the bolt store with
-// every commit on disk, participants on the SDK, clients that start sagas and
-// wait for their end, all in one process.
+// Package bench measures a coordinator as a complete system in one process. The system has an
+// embedded NATS server with file storage, over TCP loopback or in process, and the bolt store with
+// every commit on disk. Participants use the SDK, and clients start sagas and wait for their end.
 //
 //	N callers ─start, wait─▶ coordinator ─▶ boltstore (fsync)
 //	                            │  ▲
 //	                            ▼  │  NATS JetStream
 //	                         4 participants (handlers do nothing, inbox in memory)
 //
-// Right after each run the same messages are carried by plain nats.go code (Bare),
-// and a saga written by hand on Watermill and bbolt does the same (HandWritten): the
-// ratios hold on a noisy machine.
+// Right after each run, plain nats.go code carries the same messages (Bare), and then a
+// hand-written saga on Watermill and bbolt does (HandWritten). The ratios to these baselines are
+// valid even on a noisy machine.
 //
-// It does not compare with other systems and asserts nothing: figures on shared
-// machines are noisy; quote ratios and counts. Failure looks like an error that
-// names the saga that did not end as its mix says.
+// It does not compare with other systems and asserts nothing: figures on shared machines are noisy,
+// so quote ratios and counts. A failure is an error that names the saga that did not end as its mix
+// requires.
 package bench

@@ -17,12 +17,12 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// HandWritten measures the saga that somebody would otherwise write: Watermill's
-// router over JetStream, the state of each saga, what was seen, and what has to be
-// sent in one bbolt transaction for each message, sent after it. It decides by a
-// table of the next step and knows no timeouts, retries, history or operators. Its
-// handlers run concurrently, and its Watermill adapter is natswatermill. At most
-// handWrittenMost sagas are in flight: with more it only gets slower.
+// HandWritten measures the saga that users would otherwise write themselves, on Watermill's router
+// over JetStream. For each message, one bbolt transaction stores the saga's state, the ids of
+// processed messages and the outgoing messages, which are sent afterwards. It decides by a table of
+// the next step and has no timeouts, retries, history or operators. Its handlers run concurrently,
+// and its Watermill adapter is natswatermill. It runs at most handWrittenMost sagas in flight,
+// because more only make it slower.
 func HandWritten(ctx context.Context, o Options) (y Baseline, err error) {
 	o.InFlight = min(o.InFlight, handWrittenMost)
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "handwritten"), Port: -1})
@@ -42,7 +42,7 @@ func HandWritten(ctx context.Context, o Options) (y Baseline, err error) {
 		return y, fmt.Errorf("hand-written saga: %w", err)
 	}
 	defer func() { err = errors.Join(err, router.Close()) }()
-	go func() { _ = router.Run(ctx) }() // Close reports its end
+	go func() { _ = router.Run(ctx) }() // Close reports errors
 	<-router.Running()
 	callers, err := h.connect()
 	if err != nil {
@@ -73,7 +73,7 @@ type handState struct {
 	Input json.RawMessage `json:"input"`
 }
 
-// open makes the table, the services and the hub, all as handlers of one router.
+// open creates the buckets, the services and the hub, all as handlers of one router.
 func (h *handWritten) open(inFlight int) (*message.Router, error) {
 	err := h.db.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{handStates, handSeen, handPending} {

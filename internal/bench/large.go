@@ -13,19 +13,19 @@ import (
 
 // LargeOptions configure a measurement with a full store.
 type LargeOptions struct {
-	Open, Ended int           // sagas in the store: waiting for a timer, and retained after their end
-	InFlight    int           // sagas in progress when throughput is measured
+	Open, Ended int           // open sagas wait for a timer; ended ones are retained
+	InFlight    int           // sagas in flight during the measurement of throughput
 	For         time.Duration // duration of each measurement
 	Dir         string        // for the files; the caller removes them
 	Store       string        // name of the store's file within a data directory
-	Progress    io.Writer     // progress, once a second; nil: none
+	Progress    io.Writer     // gets progress once a second; may be nil
 	// Serve returns the command that runs a coordinator on a data directory until it is
 	// interrupted. It retains ended sagas for the given time, and writes its addresses to the file
 	// ready, as JSON.
 	Serve func(dir, ready string, retention time.Duration) *exec.Cmd
 }
 
-// LargeFigures compare a full store with an empty one in the same run.
+// LargeFigures compares a full store with an empty one in the same run.
 type LargeFigures struct {
 	Open      int   `json:"open"`
 	Ended     int   `json:"ended"`
@@ -33,9 +33,9 @@ type LargeFigures struct {
 	// FillSeconds is how long it took to fill the store.
 	FillSeconds float64 `json:"fill_seconds"`
 
-	// From the start of the process until it accepts work, with nothing of the store in the page
-	// cache; and its resident memory then. Anonymous memory belongs to the process alone; the rest
-	// are pages of files, which the system can reclaim.
+	// The time from the start of the process until it accepts work, with none of the store in the
+	// page cache, and its resident memory then. Anonymous memory belongs to the process alone. The
+	// rest are file pages, which the system can reclaim.
 	ReadySeconds      float64 `json:"ready_seconds"`
 	EmptyReadySeconds float64 `json:"empty_ready_seconds"`
 	RSSBytes          int64   `json:"rss_bytes"`
@@ -43,8 +43,8 @@ type LargeFigures struct {
 	LoadedRSSBytes    int64   `json:"loaded_rss_bytes"` // after the throughput measurement
 	LoadedAnonBytes   int64   `json:"loaded_rss_anon_bytes"`
 
-	// New sagas on the full and on the empty store, measured in alternating slices, and the CPU
-	// time of the coordinators' processes.
+	// The rates of new sagas on the full and the empty store, measured in alternating slices, and
+	// the CPU time of the two coordinators.
 	SagasPerSecond      float64 `json:"sagas_per_second"`
 	EmptySagasPerSecond float64 `json:"empty_sagas_per_second"`
 	ThroughputRatio     float64 `json:"throughput_ratio"`
@@ -53,11 +53,11 @@ type LargeFigures struct {
 
 	Lists []ListFigures `json:"lists"`
 
-	Expiry *ExpiryFigures `json:"expiry,omitempty"` // nil if nothing expired
+	Expiry *ExpiryFigures `json:"expiry,omitempty"` // nil if no saga expired
 }
 
-// ExpiryFigures compare new sagas, at a rate below the system's capacity, while retention removes
-// sagas and while it does not.
+// ExpiryFigures compares the latencies of new sagas while retention removes sagas and while it does
+// not. The rate is below the system's capacity.
 type ExpiryFigures struct {
 	Rate             float64 `json:"rate"` // sagas started per second
 	QuietP50Ms       float64 `json:"quiet_p50_ms"`
@@ -67,7 +67,7 @@ type ExpiryFigures struct {
 	ExpiredPerSecond float64 `json:"expired_per_second"`
 }
 
-// quietRetention retains all sagas of the filled store; half of the ended ones are older than
+// quietRetention retains all sagas of the filled store. Half of its ended sagas are older than
 // shortRetention.
 const (
 	quietRetention = 2 * filledPeriod
@@ -132,7 +132,7 @@ func (l *large) fill(ctx context.Context) error {
 	return forgetCached(path)
 }
 
-// start starts both coordinators, one after the other, each with its participants.
+// start starts the two coordinators one after the other, each with its participants.
 func (l *large) start(ctx context.Context) (err error) {
 	if l.empty, err = l.serve(ctx, "empty", quietRetention); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (l *large) start(ctx context.Context) (err error) {
 	return l.crews(ctx)
 }
 
-// crews connects participants and callers to both.
+// crews connects participants and callers to both coordinators.
 func (l *large) crews(ctx context.Context) error {
 	for _, p := range []*process{l.full, l.empty} {
 		if p.workload != nil {
@@ -163,7 +163,7 @@ func (l *large) crews(ctx context.Context) error {
 	return nil
 }
 
-// turns is how often the two stores alternate in a comparison.
+// turns is the number of alternations between the two stores in a comparison.
 const turns = 4
 
 func (l *large) throughput(ctx context.Context) error {
@@ -202,7 +202,7 @@ func (l *large) throughput(ctx context.Context) error {
 	return nil
 }
 
-// order returns which store goes first; each does equally often.
+// order returns the order of the two stores in a turn. Each goes first equally often.
 func (l *large) order(turn int) []*process {
 	if turn%2 == 0 {
 		return []*process{l.full, l.empty}

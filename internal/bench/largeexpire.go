@@ -12,14 +12,16 @@ import (
 // strollAt is the fraction of the throughput at which sagas are started to compare latencies.
 const strollAt = 0.25
 
-// expiryBegins limits the time until retention removes the first saga: it checks every ten seconds.
+// expiryBegins limits the time until retention removes the first saga. Retention checks every ten
+// seconds.
 const expiryBegins = 30 * time.Second
 
-// expiryRounds is how often the two alternate, so that other load on the machine affects both.
+// expiryRounds is the number of alternations between the two cases, so that other load on the
+// machine affects both.
 const expiryRounds = 3
 
-// expire compares the latency of new sagas with and without retention removing old ones. Each
-// measurement has a freshly started coordinator, and the two alternate.
+// expire compares the latency of new sagas while retention removes old ones and while it does not.
+// Each measurement starts a new coordinator, and the two cases alternate.
 func (l *large) expire(ctx context.Context) (err error) {
 	if l.Ended == 0 {
 		return nil
@@ -79,7 +81,8 @@ func (l *large) restart(ctx context.Context, retention time.Duration) (err error
 	return err
 }
 
-// firstForgotten waits until retention has begun, and returns how many ended sagas are left.
+// firstForgotten waits until retention has begun, and returns the number of ended sagas that are
+// left.
 func (l *large) firstForgotten(ctx context.Context) (kept int, err error) {
 	first, err := l.kept(ctx)
 	if err != nil {
@@ -96,7 +99,7 @@ func (l *large) firstForgotten(ctx context.Context) (kept int, err error) {
 	return kept, nil
 }
 
-// kept returns how many ended sagas the full store holds.
+// kept returns the number of ended sagas in the full store.
 func (l *large) kept(ctx context.Context) (int, error) {
 	reply, err := l.full.api.Count(ctx, connect.NewRequest(&apiv1.CountRequest{}))
 	if err != nil {

@@ -19,24 +19,24 @@ import (
 )
 
 const (
-	// filledPeriod is how long ago the first of the filled in sagas started.
+	// filledPeriod is the age of the oldest saga that fillStore writes.
 	filledPeriod = 60 * 24 * time.Hour
 	// filledAtOnce is the number of sagas in one commit.
 	filledAtOnce = 8192
-	// farOff is how long a filled in saga still has to wait.
+	// farOff is the remaining wait of an open saga that fillStore writes.
 	farOff = 30 * 24 * time.Hour
 )
 
-// later is the checkout with a first step that waits long for its second attempt, so that its saga
-// waits for a timer.
+// later is the checkout with a first step whose second attempt is far off, so that its saga waits
+// for a timer.
 var later = saga.MustDefine[order]("checkout-later",
 	saga.Compensable("reserve-inventory", saga.Do(reserve, saga.Retry(10, farOff, farOff)), saga.Undo(release)),
 	saga.Compensable("charge-payment", saga.Do(charge), saga.Undo(refund)),
 	saga.Pivot("create-shipment", saga.Do(ship)),
 	saga.Retriable("confirm-order", saga.Do(confirm)))
 
-// said is a store for which the bus has accepted every message at once: it stores no outbox
-// entries.
+// said is a store that behaves as if the bus had accepted every message at once: it stores no
+// outbox entries.
 type said struct{ store.Store }
 
 // Commit commits without outbox entries.
@@ -47,8 +47,9 @@ func (s said) Commit(ctx context.Context, changes []store.Change) ([]error, erro
 	return s.Store.Commit(ctx, changes)
 }
 
-// fillStore makes the store at path with ended sagas and with sagas that wait for a timer. Each
-// passes through a coordinator's Engine, one commit per event, but with many sagas in each commit.
+// fillStore creates the store at path with ended sagas and with sagas that wait for a timer. Each
+// saga passes through a coordinator's Engine with one commit per event, but many sagas share a
+// commit.
 func fillStore(ctx context.Context, path string, open, ended int, progress io.Writer) error {
 	s, err := boltstore.Open(path, boltstore.Options{})
 	if err != nil {
@@ -82,7 +83,7 @@ type filler struct {
 	said     time.Time
 }
 
-// endings holds the answers that complete a checkout; delays the one that makes it wait.
+// endings are the answers that complete a checkout; delays is the answer that makes it wait.
 var (
 	endings = []machine.Event{
 		answered("inventory", "reserve-inventory"), answered("payment", "charge-payment"),
@@ -101,7 +102,7 @@ func answered(participant string, step contract.StepName) machine.Event {
 	}
 }
 
-// all starts n sagas, spread over the period before now, and gives them the answers.
+// all starts n sagas, distributed over the period before now, and gives them the answers.
 func (f *filler) all(ctx context.Context, what string, n int, period time.Duration, def *saga.Definition, answers []machine.Event) error {
 	for from := 0; from < n; from += filledAtOnce {
 		to := min(n, from+filledAtOnce)

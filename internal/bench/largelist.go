@@ -13,8 +13,8 @@ import (
 // ListFigures measure the first page of a list.
 type ListFigures struct {
 	Filter  string  `json:"filter"`
-	Sagas   int     `json:"sagas"` // in the page
-	More    bool    `json:"more"`  // it has a cursor
+	Sagas   int     `json:"sagas"` // number of sagas in the page
+	More    bool    `json:"more"`  // whether the page has a cursor
 	FirstMs float64 `json:"first_ms"`
 	P50Ms   float64 `json:"p50_ms"`
 	MaxMs   float64 `json:"max_ms"`
@@ -23,8 +23,8 @@ type ListFigures struct {
 // listRepeats is how often each page is requested.
 const listRepeats = 21
 
-// list requests the first page for every filter of the API: with a value that all sagas match, one
-// that few match, and one that none matches.
+// list requests the first page for every filter of the API, with values that match all sagas, few
+// sagas and none.
 func (l *large) list(ctx context.Context) error {
 	newest, err := l.full.workload.caller.List(ctx, transport.ListQuery{Limit: 1})
 	if err != nil {

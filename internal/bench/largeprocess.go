@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// readyWithin limits the start of a coordinator, restWithin its stop.
+	// readyWithin limits the start of a coordinator, and restWithin its stop.
 	readyWithin = 5 * time.Minute
 	restWithin  = time.Minute
 )
@@ -25,7 +25,7 @@ const (
 type process struct {
 	name       string
 	command    *exec.Cmd
-	log        *bytes.Buffer // its stderr; read it only after the process has ended
+	log        *bytes.Buffer // standard error of the process; read only after it has ended
 	ended      chan error
 	readyAfter time.Duration
 	address    string // of its bus
@@ -33,7 +33,7 @@ type process struct {
 	workload   *workload
 }
 
-// memory is resident memory in bytes; zero where the system does not report it.
+// memory holds resident memory in bytes, zero if the system does not report it.
 type memory struct{ rss, anon int64 }
 
 // serve starts a coordinator and waits until it accepts work.
@@ -73,7 +73,7 @@ func (l *large) serve(ctx context.Context, name string, retention time.Duration)
 	}
 }
 
-// stop stops the participants, then the process cleanly.
+// stop stops the participants, then shuts the process down gracefully.
 func (p *process) stop() error {
 	var errs []error
 	if p.workload != nil {

@@ -18,7 +18,7 @@ import (
 // ends holds the sagas whose callers listen for the announcement of their end.
 type ends struct {
 	mu      sync.Mutex
-	waiting map[string]chan contract.Phase // by saga; each channel gets one phase
+	waiting map[string]chan contract.Phase // by saga; each channel receives one phase
 }
 
 // listen subscribes to all announcements.
@@ -33,7 +33,7 @@ func (w *world) listen(server *embedded.Server) error {
 	if err != nil {
 		return err
 	}
-	return heard.SetPendingLimits(-1, -1) // none may be dropped, because it is sent only once
+	return heard.SetPendingLimits(-1, -1) // no announcement may be dropped, because it is sent only once
 }
 
 func (e *ends) announced(m *nats.Msg) {
@@ -45,7 +45,7 @@ func (e *ends) announced(m *nats.Msg) {
 	defer e.mu.Unlock()
 	id := m.Header.Get(transport.AttrSaga)
 	if end := e.waiting[id]; end != nil {
-		delete(e.waiting, id) // announced twice after a crash
+		delete(e.waiting, id) // a crash can cause a second announcement
 		end <- phase
 	}
 }

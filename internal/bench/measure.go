@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// resources is what the process has used so far.
+// resources holds what the process has used so far.
 type resources struct {
 	cpu         time.Duration
 	allocations uint64
@@ -27,7 +27,7 @@ func usage() resources {
 	}
 }
 
-// recorder records how long each saga took.
+// recorder records the duration of each saga.
 type recorder struct {
 	mu    sync.Mutex
 	times []time.Duration

@@ -35,8 +35,7 @@ func memoryOf(pid int) (m memory) {
 	return m
 }
 
-// ticksPerSecond is the unit of processor time under /proc, the same on every
-// Linux.
+// ticksPerSecond is the unit of processor time under /proc. It is the same on every Linux.
 const ticksPerSecond = 100
 
 // cpuOf returns the CPU time of a process.
@@ -45,8 +44,8 @@ func cpuOf(pid int) time.Duration {
 	if err != nil {
 		return 0
 	}
-	// The fields follow the name, which may contain anything: state is the first, user and system
-	// time are the 12th and 13th.
+	// The fields follow the name, which may contain any character. State is the first field, user
+	// and system time are the 12th and 13th.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) < 13 {
 		return 0

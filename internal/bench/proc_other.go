@@ -4,7 +4,7 @@ package bench
 
 import "time"
 
-// Available only on Linux.
+// These functions have an implementation only on Linux.
 
 func memoryOf(int) memory       { return memory{} }
 func cpuOf(int) time.Duration   { return 0 }

@@ -13,10 +13,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestWaitingTakesLittle: a caller who waits for its saga has a stack of 4 kB, some of
-// them one of 8, and a few kilobytes beside it, the bus's included. With a hundred
-// thousand of them that is the memory of the process. (client.TestShallow counts what
-// is on the stack.)
+// TestWaitingTakesLittle checks the memory of a caller that waits for its saga. It has a stack of 4
+// kB, sometimes 8 kB, and a few kilobytes of heap, including the bus's. A hundred thousand callers
+// make up most of the process's memory. (client.TestShallow measures what is on the stack.)
 func TestWaitingTakesLittle(t *testing.T) {
 	const callers = 1000
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
@@ -55,12 +54,11 @@ func TestWaitingTakesLittle(t *testing.T) {
 	}
 }
 
-// whileWaiting returns how many bytes of stack and of heap a caller takes while all wait
-// for their replies.
+// whileWaiting returns the bytes of stack and heap per caller while all wait for their replies.
 func whileWaiting(callers int, replies <-chan func(*transport.Envelope), call func()) (stack, heap int) {
 	answer := &transport.Envelope{Data: []byte(`{"phase":"completed"}`)}
 	var waiting sync.WaitGroup
-	waiting.Go(call) // what is done once in a process counts for none of them
+	waiting.Go(call) // the first call warms up one-time allocations, which count for no caller
 	(<-replies)(answer)
 	waiting.Wait()
 	defer shallow(8 * callers)()
@@ -81,9 +79,9 @@ func whileWaiting(callers int, replies <-chan func(*transport.Envelope), call fu
 	return int(after.StackInuse-before.StackInuse) / callers, int(after.HeapAlloc-before.HeapAlloc) / callers
 }
 
-// shallow starts goroutines with little on their stacks, until stop. Go begins each
-// goroutine with a stack as large as the average that it has met in the last collection,
-// and so what other tests left would count: these make the average small.
+// shallow starts goroutines with little on their stacks, until stop. The runtime gives a new
+// goroutine a stack of the average size found in the last collection, so goroutines left by other
+// tests would count. These goroutines make the average small.
 func shallow(n int) (stop func()) {
 	end := make(chan struct{})
 	var idle sync.WaitGroup
@@ -93,8 +91,8 @@ func shallow(n int) (stop func()) {
 	return func() { close(end); idle.Wait() }
 }
 
-// parked waits until no goroutine has anything to do: a caller whose request has been sent with
-// that of another one, and who was not on a processor since, is still where it sends.
+// parked waits until no goroutine is runnable. A caller whose request was sent together with that
+// of another caller may otherwise still be in its send call.
 func parked() {
 	runnable := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	for metrics.Read(runnable); runnable[0].Value.Uint64() > 0; metrics.Read(runnable) {
@@ -102,7 +100,7 @@ func parked() {
 	}
 }
 
-// inUse is memory in use once stacks have shrunk to what is needed of them.
+// inUse returns the memory in use after stacks have shrunk to what they need.
 func inUse() (m runtime.MemStats) {
 	for range 3 {
 		runtime.GC()

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// workload is the participants and callers of a coordinator in another process.
+// workload holds the participants and callers of a coordinator in a separate process.
 type workload struct {
 	world
 	started atomic.Int64
@@ -52,11 +52,11 @@ func (c *workload) dial(ctx context.Context, address, name string) (*natsbus.Bus
 	return bus, nil
 }
 
-// leave stops participants and callers.
+// leave stops the participants and callers.
 func (c *workload) leave() error { return c.close() }
 
-// closedLoop keeps n sagas in progress for a while, waits for the last one to end, and returns how
-// many ended in how long.
+// closedLoop keeps n sagas in flight for d and waits for the last one to end. It returns the number
+// of ended sagas and the time they took.
 func (c *workload) closedLoop(ctx context.Context, n int, d time.Duration) (ended int, took time.Duration, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -78,8 +78,8 @@ func (c *workload) closedLoop(ctx context.Context, n int, d time.Duration) (ende
 	return int(count.Load()), time.Since(began), context.Cause(ctx)
 }
 
-// constantRate starts sagas at a constant rate for a while, without waiting for them, and records
-// how long each took.
+// constantRate starts sagas at a constant rate for d, without waiting for them, and records their
+// durations.
 func (c *workload) constantRate(ctx context.Context, rate float64, d time.Duration) (*recorder, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
