@@ -1,6 +1,6 @@
-// Command openapi is a protoc plugin that describes a Connect service in OpenAPI 3.1:
-// the JSON bodies of each RPC's POST, and of its GET if it has no side effects.
-// buf runs it (buf.gen.yaml).
+// Command openapi is a protoc plugin that describes a Connect service in OpenAPI 3.1. It describes
+// the JSON bodies of each RPC's POST, and of its GET if the RPC has no side effects. buf runs it
+// (buf.gen.yaml).
 //
 //	proto file ──▶ buf ──▶ openapi ──▶ internal/api/openapi.yaml ──▶ GET /openapi.yaml
 //

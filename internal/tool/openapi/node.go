@@ -6,7 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// node is a YAML node; a mapping keeps its order.
+// node is a YAML node. A mapping keeps the order of its keys.
 type node yaml.Node
 
 func mapping() *node { return &node{Kind: yaml.MappingNode} }

@@ -116,7 +116,7 @@ func (d *schemas) single(f *protogen.Field) (*node, error) {
 		switch f.Message.Desc.FullName() {
 		case "google.protobuf.Timestamp":
 			return typed("string", "date-time")
-		case "google.protobuf.Duration": // seconds with an s: 1.5s
+		case "google.protobuf.Duration": // seconds with an s, such as 1.5s
 			return mapping().put("type", text("string")).put("pattern", text(`^-?[0-9]+(\.[0-9]+)?s$`)), nil
 		}
 		return reference(string(f.Message.Desc.Name())), d.message(f.Message)
