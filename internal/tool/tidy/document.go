@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// PackageComments reports packages without a doc.go that holds the package
-// comment.
+// PackageComments reports packages whose doc.go has no package comment.
 func PackageComments(t *Tree) []Finding {
 	documented := map[string]bool{}
 	for _, f := range t.Go {
@@ -35,8 +34,8 @@ func generatedOnly(t *Tree, pkg string) bool {
 // library.
 var ordinary = []string{"Error", "Unwrap", "Is", "As", "String", "Len", "Less", "Swap", "Push", "Pop", "Read", "Write", "Close", "ServeHTTP", "LogValue"}
 
-// ExportedNames reports exported names without a comment. In a group, a comment
-// on the group is enough.
+// ExportedNames reports exported names without a comment. In a group, a comment on the group
+// suffices.
 func ExportedNames(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -86,8 +85,7 @@ func undocumentedSpecs(specs []ast.Spec) []*ast.Ident {
 	return found
 }
 
-// exportedReceiver reports whether d is a function, or a method that users can
-// see on its type.
+// exportedReceiver reports whether d is a function, or a method of an exported type.
 func exportedReceiver(d *ast.FuncDecl) bool {
 	if d.Recv == nil || len(d.Recv.List) == 0 {
 		return true
@@ -95,7 +93,7 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	return ast.IsExported(receiver(d))
 }
 
-// receiver is the name of the type a method belongs to, "" for a function.
+// receiver returns the name of the type of a method, or "" for a function.
 func receiver(d *ast.FuncDecl) string {
 	if d.Recv == nil || len(d.Recv.List) == 0 {
 		return ""
@@ -151,8 +149,8 @@ func OnTheMap(t *Tree) []Finding {
 // row matches a line of the table of packages.
 var row = regexp.MustCompile("(?m)^\\| `([a-z0-9/-]+)` \\|")
 
-// place returns the entry of a package: its own, or that of the example or package to which it is
-// private.
+// place returns the entry of a package in ARCHITECTURE.md. A private package has the entry of its
+// example or of the package that it is private to.
 func place(pkg string) string {
 	if owner, _, private := strings.Cut(pkg, "/internal/"); private {
 		return owner

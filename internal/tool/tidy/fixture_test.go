@@ -6,15 +6,15 @@ import (
 	"testing/fstest"
 )
 
-// fixture is a small repository and a finding that a rule reports for it; want "" means no
-// findings.
+// fixture is a small repository and the finding that a rule reports for it. If want is "", the rule
+// must report nothing.
 type fixture struct {
 	rule, name string
 	files      fstest.MapFS
 	want       string
 }
 
-// files makes a repository from alternating paths and contents.
+// files returns a repository made from alternating paths and contents.
 func files(pairs ...string) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -36,8 +36,8 @@ func function(name string, lines int) string {
 	return "func " + name + "() {\n" + strings.Repeat("\t_ = 0\n", lines-2) + "}\n"
 }
 
-// methods is a package in which a type has a method in each of n files, as a value, a pointer
-// or a generic type.
+// methods returns a package with a type that has a method in each of n files, with a value, pointer
+// or generic receiver.
 func methods(in string, n int) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for i := range n {
@@ -189,7 +189,7 @@ var fixtures = []fixture{
 	{"containers", "unreadable", files("docker-compose.yml", "services: [\n"), "cannot be read"},
 }
 
-// confined is a Compose file with a service that has only the privileges that it needs.
+// confined is a Compose file with a service that has only the privileges it needs.
 const confined = `services:
   a: &a {user: "1:1", read_only: true, cap_drop: [ALL], security_opt: ["no-new-privileges:true"], ports: ["127.0.0.1:80:80"]}
 `

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// multipart lists the methods of a request that read a multipart form, which would write unlimited
+// multipart lists the methods of a request that read a multipart form. They would write unlimited
 // data to temporary files.
 var multipart = []string{"FormValue", "PostFormValue", "FormFile", "ParseMultipartForm", "MultipartReader"}
 

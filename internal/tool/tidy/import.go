@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Closure limits what a package may bring into its users' programs.
+// Closure limits which packages a package may bring into its users' programs.
 type Closure struct {
 	Package string
 	// Allowed lists import path prefixes; nil allows everything that is not Denied.
@@ -17,7 +17,7 @@ type Closure struct {
 	Denied []string
 }
 
-// Check compares the packages that a user's program compiles with the allowed ones.
+// Check compares the packages that a user's program would compile with the allowed ones.
 func (c Closure) Check(imports []string) []Finding {
 	const fix = "move what needs it into a package of its own that only those who want it import (go list -deps shows the way in)"
 	var found []Finding
@@ -37,8 +37,8 @@ func under(imported string, prefixes []string) bool {
 	})
 }
 
-// ImportsOf lists all packages outside the standard library that pkg depends on. root is the
-// repository.
+// ImportsOf returns all packages outside the standard library on which pkg depends. root is the
+// path of the repository.
 func ImportsOf(ctx context.Context, root, pkg string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./"+pkg)
 	cmd.Dir = root

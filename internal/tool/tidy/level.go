@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// levels is the order of the repository (ARCHITECTURE.md). A package imports
-// packages of lower levels only. The longest prefix decides; a package that no
-// prefix covers is a finding.
+// levels defines the layers of the repository (ARCHITECTURE.md). A package imports only packages of
+// lower levels. The longest matching prefix applies; a package that no prefix matches is a finding.
 var levels = map[string]int{
 	"compensation": 0,
 	"contract":     0,
 	"proto":        0,
 
-	"internal/crashpoint": 0, // empty functions, except with its build tag
+	"internal/crashpoint": 0, // its functions are empty without the build tag
 	"internal/loglimit":   0,
 	"internal/quota":      0,
 	"internal/masked":     0,
@@ -77,8 +76,7 @@ var levels = map[string]int{
 	"test":     70,
 }
 
-// level returns the level of a package path below Module and the prefix that
-// decided it.
+// level returns the level of a package path below Module, and the prefix that determined it.
 func level(pkg string) (level int, prefix string, known bool) {
 	for p := pkg; ; {
 		if n, ok := levels[p]; ok {
@@ -92,9 +90,8 @@ func level(pkg string) (level int, prefix string, known bool) {
 	}
 }
 
-// Levels reports imports that do not point strictly downward, and packages
-// that have no level. Tests may import their own level and above, but no
-// program.
+// Levels reports imports that do not point strictly downward, and packages without a level. Tests
+// may import packages of their own level and above, but no programs.
 func Levels(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -119,7 +116,7 @@ func Levels(t *Tree) []Finding {
 	return found
 }
 
-// upward returns what is wrong with an import; "" if nothing is.
+// upward returns what is wrong with an import, or "" if nothing is.
 func upward(f *GoFile, from int, area, target string) string {
 	to, toArea, known := level(target)
 	program := toArea == "cmd" || toArea == "examples" || toArea == "test"
@@ -134,8 +131,8 @@ func upward(f *GoFile, from int, area, target string) string {
 	return fmt.Sprintf("package %s (level %d) imports %s (level %d): arrows point strictly downward", f.Package(), from, target, to)
 }
 
-// Outside reports imports of examples that users outside the repository do not have. A folder below
-// this module's path may import internal packages; a copy of it may not.
+// Outside reports imports of examples that users outside the repository cannot use. A folder below
+// this module's path may import internal packages, but a copy of it may not.
 func Outside(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// mostFiles is in how many files a type may have its methods.
+// mostFiles is the number of files over which the methods of a type may be spread.
 const mostFiles = 5
 
-// scattered are types with methods in more files, each with why. The list only shrinks.
+// scattered lists types with methods in more files, with the reason. The list may only shrink.
 var scattered = map[string]string{
 	"coordinator.service":                        "serves every kind of request; a file for each thing that requests are about",
 	"coordinator/internal/projection.Projection": "a file for each thing that it tells of sagas",
@@ -21,13 +21,13 @@ var scattered = map[string]string{
 	"transport/natsbus.Bus":                      "implements the interfaces of a bus; a file for each thing that a bus does",
 }
 
-// listed is a line in the map of files that a doc.go has.
+// listed matches a line of the file map in a doc.go.
 var listed = regexp.MustCompile(`(?m)^//\t(\w+\.go):? +\w`)
 
-// Methods reports types with methods in many files, types that are listed as such without need,
-// and maps of files in doc.go that differ from the files there are.
+// Methods reports types with methods in too many files, types that are needlessly listed as
+// scattered, and file maps in doc.go that differ from the actual files.
 func Methods(t *Tree) []Finding {
-	files := map[string][]string{} // by type, those with its methods
+	files := map[string][]string{} // files with methods of each type
 	for _, f := range t.Go {
 		if f.Test || f.Generated {
 			continue
@@ -59,8 +59,8 @@ func Methods(t *Tree) []Finding {
 	return append(found, fileMaps(t, files)...)
 }
 
-// fileMaps compares the maps of files in doc.go with the files of the package, and with those
-// that have methods of a scattered type.
+// fileMaps compares the file maps in doc.go with the files of the package, and with the files that
+// have methods of a scattered type.
 func fileMaps(t *Tree, files map[string][]string) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -87,5 +87,5 @@ func fileMaps(t *Tree, files map[string][]string) []Finding {
 	return found
 }
 
-// packageOf is the package of package.Type.
+// packageOf returns the package in package.Type.
 func packageOf(name string) string { return name[:strings.LastIndexByte(name, '.')] }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// pure reports whether a file belongs to the core, which has no clock, no
-// randomness, no I/O and no goroutine (I6).
+// pure reports whether a file belongs to the core. The core has no clock, no randomness, no I/O and
+// no goroutines (I6).
 func pure(f *GoFile) bool {
 	if f.Test || f.Generated {
 		return false
@@ -35,7 +35,8 @@ var impureCalls = map[string][]string{
 // impureImports lists packages for randomness or I/O.
 var impureImports = []string{"math/rand", "math/rand/v2", "crypto/rand", "os", "net", "net/http", "io/fs", "log", "log/slog", "os/signal"}
 
-// Purity reports impure code in the core: reading the clock, randomness, I/O, starting goroutines.
+// Purity reports impure code in the core: reading the clock, randomness, I/O, and starting
+// goroutines.
 func Purity(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {

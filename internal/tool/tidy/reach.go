@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Reach reports exported declarations of public packages that name a type of an internal package:
-// an importer could not write such a value. An alias, type Config = internal.Config, can be named.
+// Reach reports exported declarations of public packages that name a type of an internal package,
+// because an importer cannot name that type. It permits an alias such as type Config =
+// internal.Config, which importers can name.
 func Reach(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -48,13 +49,13 @@ func Reach(t *Tree) []Finding {
 	return found
 }
 
-// public reports whether others import a package: no program, example or test is.
+// public reports whether other modules import a package. They import no program, example or test.
 func public(pkg string) bool {
 	first, _, _ := strings.Cut(pkg, "/")
 	return first != "cmd" && first != "examples" && first != "test" && first != "tools"
 }
 
-// exportedTypes are the type expressions that a file's exported declarations consist of.
+// exportedTypes returns the type expressions in a file's exported declarations.
 func exportedTypes(file *ast.File) []ast.Node {
 	var parts []ast.Node
 	for _, decl := range file.Decls {
@@ -81,7 +82,8 @@ func exportedTypes(file *ast.File) []ast.Node {
 	return parts
 }
 
-// exportedFields are the types of a struct's exported fields; of another type, itself.
+// exportedFields returns the types of a struct's exported fields. For any other type it returns the
+// type itself.
 func exportedFields(t ast.Expr) []ast.Node {
 	s, ok := t.(*ast.StructType)
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Sizes limits functions and files. It ignores tests, packages of tests for other packages (such as
+// Sizes limits the lengths of functions and files. It ignores tests, test helper packages (such as
 // storetest), and generated files.
 type Sizes struct {
 	Function int // longest function allowed, in lines
@@ -17,7 +17,7 @@ type Sizes struct {
 	Files map[string]string
 }
 
-// Check reports functions and files beyond the limits, and limits that are looser than necessary.
+// Files lists the exceptions with their reasons. It may only shrink.
 func (s Sizes) Check(t *Tree) []Finding {
 	var found, longer []Finding
 	for _, f := range t.Go {

@@ -13,12 +13,12 @@ var standardStreams = map[string][]string{
 	"log": {"Print", "Printf", "Println", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"},
 }
 
-// ownStreams lists packages that may use them: programs, which pass the streams on, and tools of
-// this repository.
+// ownStreams lists packages that may write to them: programs, which pass the streams on, and tools
+// of this repository.
 var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/openapi"}
 
-// wholeLines lists files of the command line that write text with line breaks, with the reason why
-// that is safe: it contains no text of others, or only as JSON or quoted.
+// wholeLines lists files of the command line that write text with line breaks. The reason says why
+// that is safe: the text has no text of others, or has it only as JSON or quoted.
 var wholeLines = map[string]string{
 	"internal/cli/cli.go":            "the parser's help, and what libraries log",
 	"internal/cli/serve.go":          "the log: a line each, values quoted",
@@ -32,8 +32,8 @@ var wholeLines = map[string]string{
 }
 
 // Streams reports code that writes to stdout or stderr without internal/terminal, which escapes
-// control characters in text of others; and, in the command line, formats that are not constants
-// and whole lines in files that wholeLines does not list.
+// control characters in text of others. In the command line, it also reports formats that are not
+// constants, and whole lines in files that wholeLines does not list.
 func Streams(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -74,7 +74,7 @@ func pastTerminal(n ast.Node) string {
 	return ""
 }
 
-// looseFormat returns what is wrong with a call of a stream's Printf.
+// looseFormat returns what is wrong with a call of a stream's Printf, or "" if nothing is.
 func looseFormat(call *ast.CallExpr) string {
 	if method(call) != "Printf" || len(call.Args) == 0 {
 		return ""
@@ -85,7 +85,7 @@ func looseFormat(call *ast.CallExpr) string {
 	return "a format is made up as it goes"
 }
 
-// method returns the name of the called method; "" if it is no method.
+// method returns the name of the called method, or "" if the call is not one of a method.
 func method(call *ast.CallExpr) string {
 	if s, ok := call.Fun.(*ast.SelectorExpr); ok {
 		return s.Sel.Name

@@ -39,9 +39,9 @@ func Links(t *Tree) []Finding {
 	return found
 }
 
-// Snippets reports Go code in documents that is in no Go file of the repository: only compiled and
-// tested code stays correct. Indentation is ignored. Blocks marked as `text` are sketches and are
-// not checked.
+// Snippets reports Go code in documents that is in no Go file of the repository, because only
+// compiled and tested code stays correct. It ignores indentation. It does not check blocks marked
+// as `text`, which are sketches.
 func Snippets(t *Tree) []Finding {
 	var found []Finding
 	for _, text := range t.Texts {
@@ -58,7 +58,7 @@ func Snippets(t *Tree) []Finding {
 	return found
 }
 
-// goBlocks returns the fenced Go blocks of a document, by their first line.
+// goBlocks returns the fenced Go blocks of a document, keyed by their first line.
 func goBlocks(document string) map[int]string {
 	blocks := map[int]string{}
 	start := -1
@@ -97,9 +97,8 @@ func unindented(code string) string {
 	return b.String()
 }
 
-// Commands reports lines of shell in documents that use a command which the
-// coordinator's command line does not have. Commands are the fields of the
-// grammar in internal/cli/cli.go.
+// Commands reports shell lines in documents that use a command that the coordinator's command line
+// does not have. The commands are the fields of the grammar in internal/cli/cli.go.
 func Commands(t *Tree) []Finding {
 	known := grammar(t)
 	var found []Finding

@@ -37,7 +37,7 @@ var rules = map[string]Rule{
 	"reach":            Reach,
 }
 
-// sizes are the limits of functions and files. Longer and Files may only shrink.
+// sizes holds the limits of functions and files. Longer and Files may only shrink.
 var sizes = Sizes{
 	Function: 100,
 	Usual:    60,
@@ -46,14 +46,14 @@ var sizes = Sizes{
 	Files:    map[string]string{},
 }
 
-// light lists what the SDK may bring into a service: the bus client, and nothing of the
+// light lists what the SDK may bring into a service: the bus client, but nothing of the
 // coordinator.
 var light = []string{
 	Module + "/contract",
 	Module + "/transport",
 	Module + "/ownership", // standard library only
 	Module + "/proto",
-	Module + "/internal/crashpoint", // empty functions
+	Module + "/internal/crashpoint", // its functions are empty
 	Module + "/internal/loglimit",   // standard library only
 	Module + "/internal/masked",     // standard library only
 	Module + "/internal/plural",     // standard library only
@@ -70,7 +70,7 @@ var light = []string{
 	"golang.org/x/text",
 }
 
-// heavy lists what the vocabulary packages must not bring along: servers, consoles and database
+// heavy lists what the vocabulary packages must not depend on: servers, consoles and database
 // drivers.
 var heavy = []string{
 	"github.com/nats-io/nats-server/v2",
@@ -143,8 +143,7 @@ func report(t *testing.T, found []Finding) {
 	}
 }
 
-// TestRulesCanFail runs every rule on a fixture that breaks it and on one that
-// does not.
+// TestRulesCanFail runs every rule on a fixture that violates it and on one that does not.
 func TestRulesCanFail(t *testing.T) {
 	covered := map[string]bool{}
 	for _, f := range fixtures {

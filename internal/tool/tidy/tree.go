@@ -45,11 +45,11 @@ type GoFile struct {
 	Generated bool // marked as generated, as the go command defines it
 }
 
-// Package is the directory of the file, which is also its package path below
-// Module; "." is the root.
+// Package returns the directory of the file, which is also its package path below Module. It is "."
+// for the root.
 func (f *GoFile) Package() string { return path.Dir(f.Path) }
 
-// Lines is the number of lines.
+// Lines returns the number of lines.
 func (f *GoFile) Lines() int { return bytes.Count(f.Source, []byte("\n")) }
 
 // Text is a file that is not Go.
@@ -58,8 +58,8 @@ type Text struct {
 	Source []byte
 }
 
-// Written reports whether the file is prose or configuration written by hand, and not a checksum,
-// lock file or generated image.
+// Written reports whether the file is handwritten prose or configuration, and not a checksum file,
+// a lock file or a generated image.
 func (t *Text) Written() bool {
 	base := path.Base(t.Path)
 	switch {
@@ -74,7 +74,7 @@ func (t *Text) Written() bool {
 // skipped lists directories that are not part of the repository's own text.
 var skipped = []string{".git", "node_modules", "bin", "dist", "data", "vendor"}
 
-// Load reads a repository. Fixtures are an fstest.MapFS.
+// Load reads a repository. For fixtures, root is an fstest.MapFS.
 func Load(root fs.FS) (*Tree, error) {
 	tree := &Tree{set: token.NewFileSet()}
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -87,7 +87,7 @@ func Load(root fs.FS) (*Tree, error) {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() || name == ".git" { // a file in a git worktree
+		if !entry.Type().IsRegular() || name == ".git" { // .git is a file in a git worktree
 			return nil
 		}
 		return tree.add(root, name)
@@ -143,7 +143,7 @@ func (t *Tree) Packages() []string {
 	return packages
 }
 
-// Text returns the file at path, nil when there is none.
+// Text returns the file at path, or nil if there is none.
 func (t *Tree) Text(name string) *Text {
 	for _, text := range t.Texts {
 		if text.Path == name {

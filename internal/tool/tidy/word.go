@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// synonyms maps words that are not used here to the right name: words of other systems for terms of
-// the domain, and private words for standard terms.
+// synonyms maps words that this repository does not use to the right name. They are words of other
+// systems for terms of the domain, and private words for standard terms.
 var synonyms = map[string]string{
 	"workflow":     "saga or definition",
 	"workflows":    "sagas or definitions",
@@ -50,14 +50,15 @@ var synonyms = map[string]string{
 	"restful":   "at rest",
 }
 
-// transactional lists packages that end database transactions, where rolling back is the right
+// transactional lists packages that end database transactions, in which "roll back" is the right
 // term.
 var transactional = []string{"participant/sqlinbox", "participant/boltinbox", "store/boltstore", "participant", "examples/order-checkout"}
 
-// unsorted is the package whose words change together with its layout.
+// unsorted is the package in which identifiers may contain synonyms, because its names change
+// together with its layout.
 const unsorted = "store/boltstore"
 
-// business lists names from the domains of the examples and laboratories.
+// business lists packages in which "settle" is a term of a business domain.
 var business = []string{"internal/lab"}
 
 // Identifiers reports declared names that contain a synonym.
@@ -192,7 +193,8 @@ func OpenEnds(t *Tree) []Finding {
 	})
 }
 
-// leaks matches text that belongs to somebody's machine or account and not in a public repository.
+// leaks matches text that is specific to one person's machine or account and must not be in a
+// public repository.
 var leaks = map[string]*regexp.Regexp{
 	"a path of somebody's machine": regexp.MustCompile(`(?:^|[\s"'=(` + "`" + `])/(?:root|work|home/[a-z]+|Users/[A-Za-z]+|mnt/[a-z]+|tmp/[a-z_]+\d*)/[\w.]`),
 	"a private key":                regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`),
