@@ -12,9 +12,8 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// Saga flips a bit in the state of one saga in the file of a store that nobody has
-// open, and in nothing of another saga. It tries one place after the other until that
-// is what it has done.
+// Saga flips one bit in the state of the saga sick, in the file of a store that no process has
+// open. It tries one position after the other until sick is damaged and the saga well is not.
 func Saga(ctx context.Context, path string, sick, well contract.SagaID) error {
 	sound, err := os.ReadFile(path)
 	if err != nil {
@@ -26,7 +25,7 @@ func Saga(ctx context.Context, path string, sick, well contract.SagaID) error {
 			return fmt.Errorf("the state of saga %s is not found in %s", sick, path)
 		}
 		at += found
-		data, bit := bytes.Clone(sound), at+len(sick)+12 // behind key and checksums
+		data, bit := bytes.Clone(sound), at+len(sick)+12 // after the key and the checksums
 		if bit >= len(data) {
 			continue
 		}
@@ -40,12 +39,12 @@ func Saga(ctx context.Context, path string, sick, well contract.SagaID) error {
 	}
 }
 
-// onlyHit reports whether the one saga is damaged and the other is not.
+// onlyHit reports whether the saga sick is damaged and the saga well is not.
 func onlyHit(ctx context.Context, path string, sick, well contract.SagaID) (bool, error) {
 	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
 	switch {
 	case errors.Is(err, boltstore.ErrDamaged), errors.Is(err, store.ErrCorrupt):
-		return false, nil // what was hit is more than a saga: try another place
+		return false, nil // more than one saga was hit: try the next position
 	case err != nil:
 		return false, err
 	}
