@@ -20,15 +20,15 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// Coordinator answers every request of the API, in Connect's protocol, with Text in each
-// string of the answer, at every depth. New requests and fields are covered automatically.
-// All other requests are refused with Bytes.
+// Coordinator answers every request of the API, in Connect's protocol, with Text in every string of
+// the answer, at every depth. It covers new requests and fields automatically. It refuses all
+// requests outside the API with Bytes.
 type Coordinator struct {
 	Yes    bool   // value of every bool
-	Fails  bool   // answers with errors
-	Source string // source of definitions. Default: Text
-	Key    string // key of orphans. Default: Text
-	Text   string // value of every other string. Default: Text
+	Fails  bool   // answer with errors
+	Source string // source of definitions; default Text
+	Key    string // key of orphans; default Text
+	Text   string // value of every other string; default Text
 
 	mu       sync.Mutex
 	requests int
@@ -36,7 +36,7 @@ type Coordinator struct {
 	sent     map[string]proto.Message // the first answer, by method
 }
 
-// Forget resets the counts and recorded answers.
+// Forget resets the counts and the recorded answers.
 func (c *Coordinator) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +50,7 @@ func (c *Coordinator) Requests() int {
 	return c.requests
 }
 
-// Sent returns the first answer of a method, such as List; nil if it was not called.
+// Sent returns the first answer of a method such as List, or nil if the method was not called.
 func (c *Coordinator) Sent(method string) proto.Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,7 @@ var methods = apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorS
 
 // codec encodes answers in the format of the request.
 type codec struct {
-	content string // type of the answer
+	content string // media type of the answer
 	marshal func(proto.Message) ([]byte, error)
 }
 
@@ -73,7 +73,7 @@ func codecOf(r *http.Request) codec {
 	return codec{as, proto.Marshal}
 }
 
-// ServeHTTP is part of http.Handler.
+// ServeHTTP implements http.Handler.
 func (c *Coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := methods.ByName(protoreflect.Name(path.Base(r.URL.Path)))
 	before := c.count(method)
@@ -83,7 +83,7 @@ func (c *Coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = w.Write([]byte(Bytes))
-	case method.IsStreamingServer() && (c.Fails || before > 0): // ends, because a client would watch forever
+	case method.IsStreamingServer() && (c.Fails || before > 0): // end the stream, because a client would watch forever
 		w.Header().Set("Content-Type", as.content)
 		_, _ = w.Write(envelope(2, must(json.Marshal(map[string]any{"error": c.refusal()}))))
 	case c.Fails:
@@ -107,7 +107,7 @@ func must(data []byte, err error) []byte {
 	return data
 }
 
-// count counts a request, and returns how often the method was called before.
+// count counts a request, and returns the number of earlier requests of the method.
 func (c *Coordinator) count(method protoreflect.MethodDescriptor) (before int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,11 +123,11 @@ func (c *Coordinator) count(method protoreflect.MethodDescriptor) (before int) {
 	return before
 }
 
-// answer returns the answer of a method; only the first one has a next page.
+// answer returns the answer of a method. Only the first answer has a next page.
 func (c *Coordinator) answer(method protoreflect.MethodDescriptor, before int) proto.Message {
 	kind, err := protoregistry.GlobalTypes.FindMessageByName(method.Output().FullName())
 	if err != nil {
-		panic(err) // it is generated
+		panic(err) // cannot happen: the type is generated
 	}
 	m := kind.New()
 	c.Fill(m)
@@ -164,7 +164,7 @@ func (c *Coordinator) fill(m protoreflect.Message, depth int) {
 		proto.Merge(known, durationpb.New(3*time.Second))
 		return
 	}
-	const deepest = 6 // an event contains a saga
+	const deepest = 6 // limits the recursion, because an event contains a saga
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)

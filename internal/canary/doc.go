@@ -1,10 +1,11 @@
-// Package canary provides text that others may write, for tests of what displays it: every
-// kind of character that a terminal or browser interprets, and a coordinator that answers
-// with nothing else.
+// Package canary provides hostile text for tests of programs that display text of others. The text
+// has every kind of character that a terminal or browser interprets, and the Coordinator of this
+// package answers with nothing else.
 //
 //	command line, console ──▶ Coordinator: each string of each answer is Text
 //	      │
 //	      └─ their output ──▶ Obeyed, Forged
 //
-// The rules are repeated here on purpose: the tests compare the escaping code with them.
+// The rules for escaping are deliberately duplicated here, so that tests can compare the escaping
+// code with them.
 package canary

@@ -2,15 +2,15 @@ package canary
 
 import "strings"
 
-// Text is UTF-8 with a character of each kind that is interpreted or invisible: C0, C1,
-// DEL, bidirectional controls, line separators, zero-width characters. It tries to forge a
-// line that begins with "forged", and ends with right-to-left letters.
+// Text is UTF-8 with a character of each kind that is interpreted or invisible: C0 and C1 controls,
+// DEL, bidirectional controls, line separators and zero-width characters. It tries to forge a line
+// that begins with "forged", and ends with right-to-left letters.
 const Text = "canary\a\x00\x1b[31m\x1b]0;title\x07\r\nforged: a line\n\tforged\x7f\u0085\u009b2J\u00ad\u061c\u200b\u200e\u200f\u202a\u202e\u2028\u2029\u2066\u2069\ufeff\U000e0041שלום."
 
-// Bytes is Text followed by invalid UTF-8: a C1 byte, a lone surrogate, half a character.
+// Bytes is Text followed by invalid UTF-8: a C1 byte, a lone surrogate and an incomplete character.
 const Bytes = Text + "\x9b2J\xff\xed\xa0\x80\xe2\x80"
 
-// Obeyed reports whether a character must be escaped. It ignores line feeds, which Forged
+// Obeyed reports whether a character must be escaped. It returns false for line feeds, which Forged
 // checks.
 func Obeyed(r rune) bool {
 	switch {
