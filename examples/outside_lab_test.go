@@ -12,8 +12,8 @@ import (
 
 const module = "github.com/amends-dev/amends"
 
-// TestOutside copies each example into another module and builds it there offline, to prove that it
-// uses only public packages.
+// TestOutside copies each example into a separate module and builds it there offline, to prove that
+// it uses only public packages.
 func TestOutside(t *testing.T) {
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -43,7 +43,7 @@ func TestOutside(t *testing.T) {
 	}
 }
 
-// rename changes imports between the copied packages to the other module's path.
+// rename changes the imports between copied packages to the path of the new module.
 func rename(t *testing.T, dir, from, to string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {

@@ -1,5 +1,5 @@
-// Tutorial is the program of docs/TUTORIAL.md: two services and a saga, which books a room,
-// charges the traveller and sends a voucher, or releases the room.
+// Tutorial is the program of docs/TUTORIAL.md. It has two services and a saga that books a room,
+// charges the traveller and sends a voucher. If the charge is rejected, the saga releases the room.
 //
 //	go run ./cmd/coordinator serve --nats-listen 127.0.0.1:4222   (one terminal)
 //	go run ./examples/tutorial                                    (another)

@@ -29,7 +29,7 @@ func main() {
 }
 
 // run runs both services in one process, each with a database under dir, and books two trips. The
-// databases are in the coordinator's data directory: deleting ./data resets everything.
+// databases are in the coordinator's data directory, so deleting ./data resets everything.
 func run(ctx context.Context, url, dir string, out io.Writer) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// TestTutorial runs the tutorial's program against a coordinator, twice: the
-// second run starts the same sagas again, and nothing happens twice (I2, I5).
+// TestTutorial runs the tutorial's program against a coordinator twice. The second run starts the
+// same sagas again, and no step takes effect twice (I2, I5).
 func TestTutorial(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()

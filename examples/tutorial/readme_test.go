@@ -60,8 +60,8 @@ var Checkout = saga.MustDefine[Order]("checkout",
 		saga.With(`{"order_id": input.order_id, "receipt": result.charge_card.receipt_id}`))),
 )
 
-// TestReadmeSaga checks what the README says about its saga: when the shipment
-// is rejected, money and stock go back together, then the order (I4).
+// TestReadmeSaga checks what the README says about its saga. When the shipment is rejected, money
+// and stock are undone in parallel, and then the order (I4).
 func TestReadmeSaga(t *testing.T) {
 	states := []compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Rejected, compensation.Pending}
 	state := func(step int) compensation.State { return states[step] }

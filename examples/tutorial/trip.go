@@ -14,7 +14,7 @@ type Room struct {
 	Price  int `json:"price"`
 }
 
-// Charge asks the bank to charge a traveller.
+// Charge requests to charge a traveller.
 type Charge struct {
 	Account string `json:"account"`
 	Amount  int    `json:"amount"`
