@@ -19,7 +19,7 @@ func (c auditCmd) Run(ctx context.Context, t *terminal) error {
 	return printAudit(ctx, c.Data, progress.New(t.out, 0), t.out)
 }
 
-// printAudit reads the databases, prints the report, and returns errBooks if they do not balance.
+// printAudit reads the databases and prints the report. It returns errBooks if they do not balance.
 func printAudit(ctx context.Context, dir string, board *progress.Board, out io.Writer) error {
 	books, err := audit.Read(ctx, dir)
 	if err != nil {

@@ -41,7 +41,7 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer log.Close() // only a log
+	defer log.Close() // the log may be incomplete
 	d := &demo{
 		demoCmd: c, dir: dir, out: t.out,
 		logger: slog.New(slog.NewJSONHandler(log, nil)),
@@ -66,8 +66,8 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 	})
 }
 
-// directory returns the data directory and a cleanup, which removes a temporary directory unless
-// something failed.
+// directory returns the data directory and a clean-up function. The clean-up removes a temporary
+// directory unless something failed.
 func (c demoCmd) directory() (dir string, done func(error, io.Writer), err error) {
 	if c.Data != "" {
 		return c.Data, func(error, io.Writer) {}, os.MkdirAll(c.Data, 0o700)
@@ -82,7 +82,7 @@ func (c demoCmd) directory() (dir string, done func(error, io.Writer), err error
 	}, err
 }
 
-// demo runs all parts in one process.
+// demo runs all components in one process.
 type demo struct {
 	demoCmd
 	dir    string
@@ -91,8 +91,8 @@ type demo struct {
 	board  *progress.Board
 }
 
-// run starts the coordinator and the services, calls body once all accept work, and stops the
-// services and then the coordinator.
+// run starts the coordinator and the services, and calls body once all of them accept work. It then
+// stops the services and after them the coordinator.
 func (d *demo) run(ctx context.Context, body func(context.Context, server.Addresses) error) error {
 	coordinator, err := server.New(server.Config{
 		DataDir: filepath.Join(d.dir, "coordinator"), NATS: server.NATS{URL: d.NATSURL},
@@ -151,7 +151,7 @@ func (d *demo) services(ctx, running context.Context, a server.Addresses, body f
 	return g.Wait()
 }
 
-// interrupted returns errInterrupted for an error after ctx has ended.
+// interrupted returns errInterrupted for an error that was caused by the end of ctx.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errInterrupted
@@ -162,7 +162,7 @@ func interrupted(ctx context.Context, err error) error {
 // errInterrupted means that the user pressed Ctrl-C.
 var errInterrupted = errors.New("interrupted")
 
-// invite prints what can be tried while everything is running.
+// invite prints suggestions of what users can try while everything is running.
 func (d *demo) invite(a server.Addresses, order string) {
 	fmt.Fprintf(d.out, `
 Everything stays up until Ctrl-C. In another terminal:

@@ -1,5 +1,5 @@
-// Command order-checkout is a demo of Amends: a checkout saga over four services, orders that
-// complete and orders that compensate, and an audit that compares the services' databases.
+// Command order-checkout is a demo of Amends: a checkout saga over four services. Some orders
+// complete and others compensate, and an audit compares the services' databases.
 //
 //	order-checkout                  everything in one process: NATS, coordinator, services, customers, audit
 //	order-checkout service payment  one service, for a container of its own
@@ -13,6 +13,6 @@
 // To read the code, begin with packages checkout, definition and payment, in this order. It is
 // not a template for a real shop.
 //
-// Exit code 1 means that the databases do not balance or that something could not be started,
-// 2 that the command line or the orders file is wrong.
+// Exit code 1 means that the databases do not balance or that a component could not be started.
+// Exit code 2 means that the command line or the orders file is wrong.
 package main

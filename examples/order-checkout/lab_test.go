@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestDemoOfSeeds is TestDemo with other sequences of orders.
+// TestDemoOfSeeds is TestDemo with different sequences of orders.
 func TestDemoOfSeeds(t *testing.T) {
 	for _, seed := range []int{1, 2} {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// loadCmd places orders at a coordinator in another process.
+// loadCmd places orders at a coordinator in a separate process.
 type loadCmd struct {
 	ordersFlags
 	Data    string `type:"path" default:"/data" env:"DATA" help:"Write down here which orders were accepted, for the audit."`
@@ -58,15 +58,14 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 	return interrupted(ctx, err)
 }
 
-// place places the orders, follows them to their end, and waits until no command is left on the
-// bus.
+// place places the orders, follows them to their ends, and waits until the bus holds no commands.
 func place(ctx context.Context, bus *natsbus.Bus, c *client.Client, orders []checkout.Order, every time.Duration, dir string, board *progress.Board) error {
 	defer board.Close()
 	placed, err := placedFile(dir)
 	if err != nil {
 		return err
 	}
-	defer placed.Close() // every line was synced before it counted
+	defer placed.Close() // every line was synced when it was written
 	if err := load.Run(ctx, load.Config{Client: c, Orders: orders, Every: every, Placed: placed, Viewer: board}); err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func placedFile(dir string) (io.WriteCloser, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
-// quietLimit limits how long to wait for commands that no saga waits for.
+// quietLimit limits the wait for remaining commands that no saga waits for.
 const quietLimit = time.Minute
 
 // quiet waits until the stream of commands is empty.

@@ -26,7 +26,7 @@ type terminal struct {
 	out io.Writer
 }
 
-// errBooks: the audit found violations and has printed them.
+// errBooks means that the audit has found violations and printed them.
 var errBooks = errors.New("the books do not balance")
 
 // usageError is an error of the caller.
@@ -38,7 +38,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// exited carries the parser's exit (after --help) to run.
+// exited carries the exit code of the parser (after --help) to run.
 type exited int
 
 // run runs a command line and returns the exit code.
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.Bind(&terminal{stdout}),
 	)
 	if err != nil {
-		panic(err) // an error in the grammar, which any test finds
+		panic(err) // an error in the grammar, which every test would find
 	}
 	command, err := parser.Parse(args)
 	if err != nil {

@@ -29,7 +29,7 @@ func command(t *testing.T, args ...string) (code int, out string) {
 	return code, stdout.String() + stderr.String()
 }
 
-// TestDemo runs the whole checkout, and checks in the services' databases how each kind of order
+// TestDemo runs the complete demo, and checks in the services' databases how each kind of order
 // ended.
 func TestDemo(t *testing.T) {
 	t.Parallel()
@@ -124,7 +124,7 @@ func execute(t *testing.T, path, sql string) {
 	}
 }
 
-// TestAgain: placing the same orders again on the same data places each only once.
+// TestAgain checks that placing the same orders again on the same data places each only once.
 func TestAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

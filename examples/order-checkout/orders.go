@@ -17,7 +17,8 @@ type ordersFlags struct {
 	Every  time.Duration `default:"120ms" env:"EVERY" help:"Time between two orders."`
 }
 
-// maxOrders is the maximum of one load; the services' initial stock is enough for it.
+// maxOrders is the maximum number of orders in one load. The services' initial stock suffices for
+// it.
 const maxOrders = 10_000
 
 // read generates the orders, or reads them from a file.
@@ -32,7 +33,7 @@ func (f ordersFlags) read() ([]checkout.Order, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	defer file.Close() // opened read-only
+	defer file.Close() // read-only
 	orders, err := script.Read(f.File, file)
 	if err != nil {
 		return nil, usageError{err}

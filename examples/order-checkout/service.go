@@ -24,7 +24,7 @@ import (
 // serviceNames are the services of the demo.
 var serviceNames = []string{"order", "inventory", "payment", "shipping"}
 
-// serviceCmd runs one service, or all.
+// serviceCmd runs one service, or all of them.
 type serviceCmd struct {
 	Name    string `arg:"" enum:"order,inventory,payment,shipping,all" help:"Which one: ${enum}."`
 	Data    string `type:"path" default:"/data" env:"DATA" help:"The database is DIR/NAME/NAME.db."`
@@ -72,7 +72,7 @@ func (c serviceCmd) run(ctx context.Context, t *terminal, name string, bus *atom
 	})
 }
 
-// serveHealth serves /healthz: 200 when the service is connected.
+// serveHealth serves /healthz, which returns 200 while the service is connected.
 func serveHealth(ctx context.Context, address string, bus *atomic.Pointer[natsbus.Bus]) (stop func(), err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -110,7 +110,7 @@ func (c healthCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() // only read
+	defer response.Body.Close() // reading is complete
 	if response.StatusCode != http.StatusOK {
 		reason, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 		return fmt.Errorf("the service takes no commands: %s", reason)

@@ -17,8 +17,9 @@ import (
 // lastSpans limits how long the program waits for the collector when it ends.
 const lastSpans = 2 * time.Second
 
-// traces starts sending spans as the OTEL_* variables say; nil if none is set. A service with its
-// own OpenTelemetry set-up uses its own provider.
+// traces starts the export of spans as configured by the OTEL_* variables. It returns a nil
+// provider if they do not configure an export. A service with its own OpenTelemetry set-up uses its
+// own provider.
 func traces(ctx context.Context, name string, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
 	to := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	if to == "" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/examples/order-checkout/shipping"
 )
 
-// PlacedFile is the name of the file, in the directory load, with one line for each order that was
-// accepted.
+// PlacedFile is the name of the file, in the directory load, that has one line for each accepted
+// order.
 const PlacedFile = "placed.jsonl"
 
 // Books holds everything that the audit knows.
@@ -29,13 +29,13 @@ type Books struct {
 	Inventory  inventory.Books
 	Payment    payment.Books
 	Shipping   shipping.Books
-	Tombstones int // undos in all inboxes that arrived before their do
+	Tombstones int // number of undos in all inboxes that arrived before their do
 }
 
 // Path returns the path of a service's database below the data directory.
 func Path(dir, service string) string { return filepath.Join(dir, service, service+".db") }
 
-// Read reads the databases below a data directory. It writes nothing.
+// Read reads the databases below a data directory. It does not write to them.
 func Read(ctx context.Context, dir string) (b Books, err error) {
 	for _, service := range []struct {
 		name string
@@ -59,7 +59,7 @@ func (b *Books) open(ctx context.Context, path string, read func(*sql.DB) error)
 	if err != nil {
 		return err
 	}
-	defer db.Close() // opened read-only
+	defer db.Close() // read-only
 	var tombstones int
 	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM amends_inbox WHERE do_outcome = 'tombstone'`).Scan(&tombstones); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (b *Books) open(ctx context.Context, path string, read func(*sql.DB) error)
 	return read(db)
 }
 
-// readPlaced reads the accepted orders. The last line may be incomplete if its writer was killed.
+// readPlaced reads the accepted orders. The last line may be incomplete if the writer was killed.
 func readPlaced(path string) (placed []checkout.Order, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -77,7 +77,7 @@ func readPlaced(path string) (placed []checkout.Order, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // opened read-only
+	defer f.Close() // read-only
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		var o checkout.Order

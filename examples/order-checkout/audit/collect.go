@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// collect gathers what the databases hold about each order.
+// collect groups the data of all databases by order.
 func collect(b Books) map[string]*Order {
 	orders := map[string]*Order{}
 	get := func(id string) *Order {
@@ -50,7 +50,7 @@ func collect(b Books) map[string]*Order {
 }
 
 func collectInventory(b Books, get func(string) *Order) {
-	perSKU := map[[2]string]int{} // one key moves each product of an order once
+	perSKU := map[[2]string]int{} // a key moves each product of an order once
 	for _, e := range b.Inventory.Ledger {
 		o := get(e.OrderID)
 		o.moved[e.SKU] -= e.Quantity
@@ -144,7 +144,7 @@ func sum(cents int64) string {
 	return fmt.Sprintf("%s%s.%02d", sign, whole, cents%100)
 }
 
-// outcome returns the saga's phase that matches an order's status.
+// outcome returns the phase of the saga that corresponds to an order's status.
 func outcome(status string) contract.Phase {
 	switch status {
 	case "confirmed":

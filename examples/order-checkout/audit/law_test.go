@@ -65,7 +65,7 @@ func TestBalanced(t *testing.T) {
 	}
 }
 
-// TestLawsBite corrupts the books in one place at a time, and expects the right law to fail.
+// TestLawsBite corrupts the books at one position at a time, and expects the right law to fail.
 func TestLawsBite(t *testing.T) {
 	for want, spoil := range map[string]func(*Books){
 		"c was accepted, and the order service does not know it": func(b *Books) { b.Placed = append(b.Placed, checkout.Order{OrderID: "c"}) },
@@ -98,8 +98,8 @@ func TestLawsBite(t *testing.T) {
 	}
 }
 
-// TestOpenOrder: the goods and money of an open order are accounted for; the only violation is that
-// it is open.
+// TestOpenOrder checks that the goods and money of an open order are accounted for. The only
+// violation is that the order is open.
 func TestOpenOrder(t *testing.T) {
 	b := books()
 	b.Order.Orders[1].Status = "open"

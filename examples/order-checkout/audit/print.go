@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// tableLimit is the maximum number of orders with a row each; above it, each scenario has a row.
+// tableLimit is the largest number of orders for which each order has its own row. With more orders
+// each scenario has a row.
 const tableLimit = 60
 
-// Print writes the report for people. mark highlights a text as good or bad, and may return it
-// unchanged.
+// Print writes the report in readable form. mark highlights a text as good or bad, and may return
+// it unchanged.
 func (r *Report) Print(w io.Writer, mark func(text string, good bool) string) {
 	fmt.Fprintf(w, "AUDIT, from the books of the four services\n\n")
 	if len(r.Orders) <= tableLimit {

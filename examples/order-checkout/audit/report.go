@@ -14,7 +14,7 @@ type Report struct {
 	Tombstones int
 }
 
-// Order is what happened to one order, according to all databases.
+// Order holds what happened to one order, according to all databases.
 type Order struct {
 	ID, Scenario    string
 	Status          string // open, confirmed or cancelled; "" if the order service does not know it
@@ -22,7 +22,7 @@ type Order struct {
 	Out, Back       int64 // pieces taken from the shelf, and put back
 	Taken, Returned int64 // cents
 	Parcels         []string
-	Keys, Most      int // idempotency keys that took effect, and the highest number of effects of one key
+	Keys, Most      int // number of idempotency keys that took effect, and highest number of effects of a key
 
 	receipt, tracking string
 	ordered           map[string]int64 // pieces by product
@@ -33,13 +33,13 @@ type Order struct {
 	effects           map[string]int    // number of effects, by idempotency key
 }
 
-// Stock says where the pieces of a product went.
+// Stock describes where the pieces of a product went.
 type Stock struct {
 	SKU                            string
-	Initial, OnHand, Shipped, Held int64 // Held: set aside for open orders
+	Initial, OnHand, Shipped, Held int64 // Held is reserved for open orders
 }
 
-// Money says where the money of a card went, in cents.
+// Money describes where the money of a card went, in cents.
 type Money struct {
 	Card                              string
 	Initial, Balance, Taken, Returned int64

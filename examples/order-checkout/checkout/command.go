@@ -21,8 +21,8 @@ var (
 	RefundCard = contract.UndoOf(ChargeCard, "refund-card")
 )
 
-// BookShipment is the command of the shipping service. It has no undo: a carrier cannot be called
-// back.
+// BookShipment is the command of the shipping service. It has no undo, because a shipment cannot be
+// recalled.
 var BookShipment = contract.NewCommand[Shipment, Booked]("shipping", "book-shipment")
 
 // Opened is the result of OpenOrder.
@@ -30,7 +30,7 @@ type Opened struct {
 	Number int64 `json:"number"` // on the customer's invoice
 }
 
-// Confirmation asks to close an order that is paid and shipped.
+// Confirmation requests to close an order that is paid and shipped.
 type Confirmation struct {
 	OrderID  string `json:"order_id"`
 	Receipt  string `json:"receipt"`
@@ -42,7 +42,7 @@ type Confirmed struct {
 	Number int64 `json:"number"`
 }
 
-// Reservation asks to reserve stock for all lines or none.
+// Reservation requests stock for all lines of an order or none.
 type Reservation struct {
 	OrderID string `json:"order_id"`
 	Lines   []Line `json:"lines"`
@@ -50,10 +50,10 @@ type Reservation struct {
 
 // Reserved is the result of ReserveStock.
 type Reserved struct {
-	Warehouse string `json:"warehouse"` // that holds the goods
+	Warehouse string `json:"warehouse"` // the warehouse that holds the goods
 }
 
-// Charge asks to charge a card.
+// Charge requests to charge a card.
 type Charge struct {
 	OrderID string `json:"order_id"`
 	Card    string `json:"card"`
@@ -66,7 +66,7 @@ type Receipt struct {
 	ReceiptID string `json:"receipt_id"`
 }
 
-// Shipment asks for a carrier to fetch the goods.
+// Shipment requests that a carrier collects the goods.
 type Shipment struct {
 	OrderID   string `json:"order_id"`
 	Warehouse string `json:"warehouse"`

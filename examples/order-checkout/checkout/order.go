@@ -41,7 +41,7 @@ const (
 	MaxUnitCents = 100_000_000
 )
 
-// Check returns all errors in the order, joined; nil if it can be placed.
+// Check returns all errors in the order, joined, or nil if the order is valid.
 func (o *Order) Check() error {
 	var wrong []error
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }

@@ -15,8 +15,8 @@ import (
 // idempotent.
 //
 // A transaction takes the write lock when it begins (immediate), so that concurrent transactions
-// wait for each other instead of failing. A commit is on disk when it returns (synchronous FULL),
-// because a participant answers after it.
+// wait for each other instead of failing. A commit is durable when it returns (synchronous FULL),
+// because the participant then answers.
 func Open(ctx context.Context, path, schema string) (*sql.DB, error) {
 	db, err := open(path, url.Values{
 		"_txlock": {"immediate"},
@@ -32,8 +32,8 @@ func Open(ctx context.Context, path, schema string) (*sql.DB, error) {
 	return db, nil
 }
 
-// OpenReadOnly opens an existing file for reading, also while a service uses it or in a directory
-// that is read-only.
+// OpenReadOnly opens an existing file for reading. A service may have it open, and its directory
+// may be read-only.
 func OpenReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -41,7 +41,7 @@ func OpenReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) {
 		// No process has the file open. Opening it in WAL mode would create files, which a
-		// read-only directory does not allow.
+		// read-only directory does not permit.
 		query.Set("immutable", "1")
 	}
 	db, err := open(path, query)

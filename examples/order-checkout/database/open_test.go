@@ -26,7 +26,7 @@ func notes(t *testing.T, path string) []string {
 	return all
 }
 
-// TestReadOnly reads while a writer has the file open and its last commit is only in the log, and
+// TestReadOnly reads while a writer has the file open and the last commit is only in the WAL, and
 // later in a read-only directory.
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// All runs a query and returns one T per row; fields returns the destinations of a row's columns.
+// All runs a query and returns one T per row. fields returns the destinations of a row's columns.
 func All[T any](ctx context.Context, db *sql.DB, query string, fields func(*T) []any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {

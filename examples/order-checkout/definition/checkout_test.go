@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite checkout.yaml")
 
-// TestFile: checkout.yaml is the same definition as Checkout, for users of other languages.
+// TestFile checks that checkout.yaml, for users of other languages, is the same definition as
+// Checkout.
 func TestFile(t *testing.T) {
 	const file = "checkout.yaml"
 	if *update {
@@ -86,8 +87,8 @@ func TestNoCarrier(t *testing.T) {
 	}
 }
 
-// TestSilence: if charge-card is never answered, the card may have been charged, so the charge is
-// undone as well.
+// TestSilence checks that an unanswered charge-card is undone as well, because the card may have
+// been charged.
 func TestSilence(t *testing.T) {
 	sagatest.Start(t, Checkout, order).
 		Completed("open-order", checkout.Opened{Number: 7}).

@@ -1,4 +1,4 @@
-// Package definition is the checkout saga: its commands, their order, and their undos.
+// Package definition defines the checkout saga: its commands, their sequence, and their undos.
 //
 //	open-order ▶ reserve-stock ▶ charge-card ▶ book-shipment ▶ confirm-order
 //	    ◀ cancel     ◀ release      ◀ refund   (no way back)

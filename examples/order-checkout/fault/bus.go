@@ -18,16 +18,16 @@ const (
 	Slow  = "test-slow"  // the first attempt is answered after its timeout
 	Crash = "test-crash" // the service crashes between its commit and its answer
 	Twice = "test-twice" // the command is published twice
-	Late  = "test-late"  // the command arrives after its undo
+	Late  = "test-late"  // the command arrives only after its undo
 )
 
 const (
 	// slowness is longer than the timeout of charge-card and the backoff after it.
 	slowness = 3 * time.Second
-	// lookAgain is how often a command that is held back is checked.
+	// lookAgain is the interval between checks of a command that is held back.
 	lookAgain = 250 * time.Millisecond
-	// holdLimit limits how long a command is held back for an undo that may never come, or that
-	// came before a restart.
+	// holdLimit limits how long a command is held back. Its undo may never come, or may have come
+	// before a restart.
 	holdLimit = 20 * time.Second
 	// source marks the copies that this package publishes.
 	source = "/order-checkout/fault"
@@ -44,22 +44,22 @@ type Bus struct {
 	delayed sync.WaitGroup
 
 	mu    sync.Mutex
-	plans map[string]string // the fault planned for an answer, by its subject
+	plans map[string]string // planned fault of each answer, by subject
 	late  map[contract.SagaID]stage
 }
 
-// stage is the progress of a charge that is to arrive after its undo.
+// stage is the progress of a charge that must arrive after its undo.
 type stage int
 
 const (
 	held    stage = iota + 1 // the charge is held back
-	undone                   // its undo was answered: the charge may be delivered
+	undone                   // its undo was answered, so the charge may be delivered
 	refused                  // the charge was delivered and rejected
 )
 
-// New wraps a bus. say is called for each fault. die is called when the service is to crash: it
-// ends the process, or returns; then the bus is dead and passes no message or acknowledgement any
-// more.
+// New wraps a bus. It calls say for each fault, and die when the service must crash. If die returns
+// instead of ending the process, the bus is dead and no longer forwards messages or
+// acknowledgements.
 func New(bus transport.Bus, say func(saga contract.SagaID, what string), die func()) *Bus {
 	b := &Bus{
 		Bus: bus, say: say, die: die,
@@ -143,7 +143,8 @@ func (b *Bus) delay(answer transport.Envelope) {
 	})
 }
 
-// let applies the faults to an incoming command, and reports whether the service gets it now.
+// let applies the faults to an incoming command, and reports whether it is delivered to the service
+// now.
 func (b *Bus) let(ctx context.Context, d transport.Delivery) bool {
 	command := d.Envelope()
 	first := command.Attempt == 1 && d.Redeliveries() <= 0
@@ -168,7 +169,7 @@ func (b *Bus) let(ctx context.Context, d transport.Delivery) bool {
 	return true
 }
 
-// cardOf returns the card of a charge; "" for any other command.
+// cardOf returns the card of a charge, or "" for any other command.
 func cardOf(command *transport.Envelope) string {
 	var charge checkout.Charge
 	if strings.HasSuffix(command.Subject, "."+checkout.ChargeCard.Action()) {

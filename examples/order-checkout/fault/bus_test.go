@@ -182,7 +182,7 @@ func TestLate(t *testing.T) {
 	})
 }
 
-// TestLateWithoutUndo: a charge is not held back forever.
+// TestLateWithoutUndo checks that a charge is not held back forever.
 func TestLateWithoutUndo(t *testing.T) {
 	running(t, func(b *bench) {
 		b.command(Late, "charge-card", contract.DirectionDo, 1)
@@ -191,8 +191,8 @@ func TestLateWithoutUndo(t *testing.T) {
 	})
 }
 
-// TestCrash: the card is charged but no answer is sent; after the restart the service sends the
-// answer that the inbox recorded.
+// TestCrash checks a crash after the card is charged and before the answer is sent. After the
+// restart, the service sends the answer that the inbox recorded.
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

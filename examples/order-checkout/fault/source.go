@@ -7,7 +7,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// faultySource delivers only the commands that Bus.let lets through.
+// faultySource delivers only the commands that Bus.let permits.
 type faultySource struct {
 	transport.Source
 	bus *Bus

@@ -13,7 +13,7 @@ type Stock struct {
 	Initial, OnHand int64
 }
 
-// Entry is a line of the ledger: negative when reserved, positive when released.
+// Entry is a line of the ledger. The quantity is negative when reserved and positive when released.
 type Entry struct {
 	Key, OrderID, SKU, At string
 	Quantity              int64

@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Schema is that of the service's database, with the stock of the first day.
+// Schema is the schema of the service's database, with the initial stock.
 //
 //go:embed schema.sql
 var Schema string
@@ -53,8 +53,8 @@ func release(ctx context.Context, tx *sql.Tx, undo contract.Undo[checkout.Reserv
 	return nil
 }
 
-// move removes goods from the stock (negative) or adds them, with a ledger entry under the
-// idempotency key.
+// move adds goods to the stock, or removes them if quantity is negative. It writes a ledger entry
+// under the idempotency key.
 func move(ctx context.Context, tx *sql.Tx, order, sku string, quantity int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE stock SET on_hand = on_hand + ? WHERE sku = ?`, quantity, sku); err != nil {
 		return fmt.Errorf("move %d %s for order %s: %w", quantity, sku, order, err)

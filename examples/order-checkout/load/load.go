@@ -25,17 +25,17 @@ type Viewer interface {
 	Say(id contract.SagaID, what string)
 }
 
-// Config of a load.
+// Config configures a load.
 type Config struct {
 	Client *client.Client
 	Orders []checkout.Order
-	Every  time.Duration // between two orders
+	Every  time.Duration // interval between two orders
 	Placed io.Writer     // gets a JSON line for every accepted order
 	Viewer Viewer
 }
 
 const (
-	// look is how often an open order is polled.
+	// look is the interval at which an open order is polled.
 	look = 200 * time.Millisecond
 	// most is the maximum number of orders that are followed at once.
 	most = 512
@@ -43,7 +43,7 @@ const (
 	orderTimeout = 10 * time.Minute
 )
 
-// Run registers the definition, places the orders, and returns when all of them have ended or ctx
+// Run registers the definition and places the orders. It returns when all of them have ended or ctx
 // ends.
 func Run(ctx context.Context, c Config) error {
 	if err := c.register(ctx); err != nil {
@@ -84,8 +84,8 @@ func (c Config) register(ctx context.Context) error {
 	}
 }
 
-// place starts the saga of an order, retrying until it is accepted. The order's id is the saga's
-// id, so it is placed only once.
+// place starts the saga of an order, and retries until it is accepted. The order's id is the saga's
+// id, so the order is placed only once.
 func (c Config) place(ctx context.Context, o checkout.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
@@ -115,7 +115,7 @@ func (c Config) follow(ctx context.Context, o checkout.Order) error {
 		switch {
 		case err != nil && ctx.Err() == nil && !errors.Is(err, client.ErrUnavailable):
 			return fmt.Errorf("follow %s: %w", o.OrderID, err)
-		case err != nil: // no coordinator answers at the moment
+		case err != nil: // no coordinator is answering
 		case status.AtRest():
 			c.Viewer.Ended(o, status)
 			return nil

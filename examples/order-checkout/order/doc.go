@@ -1,10 +1,10 @@
-// Package order is the service for the orders: it opens, confirms and cancels them.
+// Package order is the service that opens, confirms and cancels orders.
 //
 //	open-order ─▶ orders(open) ─┬─ confirm-order ─▶ confirmed
 //	                            └─ cancel-order ──▶ cancelled
 //
-// It does not know the other services. Every handler writes in the transaction that it gets;
-// the inbox makes it idempotent (I5).
+// It does not know the other services. Every handler writes in the transaction that it receives,
+// and the inbox makes the handler idempotent (I5).
 //
 // An invalid order is rejected.
 package order

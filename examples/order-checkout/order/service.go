@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Schema is that of the service's database.
+// Schema is the schema of the service's database.
 //
 //go:embed schema.sql
 var Schema string

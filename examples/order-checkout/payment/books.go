@@ -13,14 +13,15 @@ type Account struct {
 	Initial, Balance int64
 }
 
-// Entry is a line of the ledger, in cents: positive when charged, negative when refunded.
+// Entry is a line of the ledger, in cents. The amount is positive when charged and negative when
+// refunded.
 type Entry struct {
 	ID                     int64
 	Key, OrderID, Card, At string
 	Cents                  int64
 }
 
-// Receipt is the receipt of the charge.
+// Receipt returns the receipt number of the charge.
 func (e *Entry) Receipt() string { return receipt(e.ID) }
 
 // Books holds all data of the service, for the audit.

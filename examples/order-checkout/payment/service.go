@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Schema is that of the service's database, with the balances of the first day.
+// Schema is the schema of the service's database, with the initial balances.
 //
 //go:embed schema.sql
 var Schema string
@@ -45,8 +45,8 @@ func refund(ctx context.Context, tx *sql.Tx, undo contract.Undo[checkout.Charge,
 	return err
 }
 
-// book charges cents to the card, or refunds them if negative, with a ledger entry under the
-// idempotency key.
+// book charges cents to the card, or refunds them if cents is negative. It writes a ledger entry
+// under the idempotency key.
 func book(ctx context.Context, tx *sql.Tx, c checkout.Charge, cents int64, text string) (entry int64, err error) {
 	if _, err := tx.ExecContext(ctx, `UPDATE account SET balance = balance - ? WHERE card = ?`, cents, c.Card); err != nil {
 		return 0, fmt.Errorf("book %d cents on card %s: %w", cents, c.Card, err)

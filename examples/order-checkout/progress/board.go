@@ -33,8 +33,8 @@ type Board struct {
 	total int
 	ended map[contract.Phase]int
 	open  []*line
-	last  time.Time // when the terminal was last drawn
-	drawn int       // lines of the live region on the screen
+	last  time.Time // last redraw of the terminal
+	drawn int       // number of lines of the live region
 }
 
 // line is an open order.
@@ -43,7 +43,7 @@ type line struct {
 	story string
 }
 
-// New returns a board that writes to w, for total orders. A terminal gets a live region, and
+// New returns a board for total orders that writes to w. On a terminal it has a live region, and
 // colours unless NO_COLOR is set.
 func New(w io.Writer, total int) *Board {
 	b := &Board{w: w, total: total, started: time.Now(), ended: map[contract.Phase]int{}, width: func() int { return 0 }, closed: make(chan struct{})}
@@ -113,7 +113,7 @@ func (b *Board) Ended(o checkout.Order, s *transport.Status) {
 	b.print(b.sign(s.Phase), o, Story(s))
 }
 
-// Say shows a message about a saga, or about none if the id is "".
+// Say shows a message about a saga, or a general message if id is "".
 func (b *Board) Say(id contract.SagaID, what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -146,8 +146,8 @@ func (b *Board) erasure() string {
 	return fmt.Sprintf("\x1b[%dA\x1b[J", b.drawn)
 }
 
-// draw writes permanent text and, on a terminal, redraws the live region below it. Unless forced,
-// it draws at most about twenty times a second.
+// draw writes permanent text. On a terminal, it redraws the live region below the text, at most
+// about twenty times a second unless must is set.
 func (b *Board) draw(text string, must bool) {
 	width := b.width()
 	if width == 0 {
@@ -196,7 +196,7 @@ func (b *Board) summary() string {
 	return text
 }
 
-// sign returns a phase as one character.
+// sign returns a phase as a single character.
 func (b *Board) sign(p contract.Phase) string {
 	switch p {
 	case contract.Completed:
@@ -232,7 +232,7 @@ func (b *Board) paint(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// cut shortens a text to a width, in characters.
+// cut shortens a text to a number of characters.
 func cut(text string, width int) string {
 	if r := []rune(text); len(r) > width {
 		return string(r[:width-1]) + "…"

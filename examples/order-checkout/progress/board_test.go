@@ -39,7 +39,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// TestPlain: a pipe gets one line per event and no control characters.
+// TestPlain checks that a pipe gets one line per event and no control characters.
 func TestPlain(t *testing.T) {
 	var out strings.Builder
 	b := New(&out, 2)
@@ -56,7 +56,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// TestTerminal: the live region is removed before a permanent line is written.
+// TestTerminal checks that the live region is removed before a permanent line is written.
 func TestTerminal(t *testing.T) {
 	var out strings.Builder
 	b := New(&out, 2)

@@ -1,4 +1,4 @@
-// Package progress shows what happens to the orders while it happens.
+// Package progress displays the progress of the orders.
 //
 //	placed · moved · ended · said ──▶ Board ─┬─▶ a terminal: finished orders scroll by, open ones stay below
 //	                                         └─▶ a pipe or file: one line for each that ended

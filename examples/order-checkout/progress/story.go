@@ -43,7 +43,7 @@ func Story(s *transport.Status) string {
 		case contract.StepParked:
 			forward = append(forward, w.doing+": waits for an operator")
 		case contract.StepUndone:
-			if step.Result == nil { // unknown whether it was done
+			if step.Result == nil { // it is unknown whether the step took effect
 				forward = append(forward, w.doing+": no answer")
 				backward = append(backward, w.calledOff)
 				continue
@@ -60,7 +60,7 @@ func Story(s *transport.Status) string {
 	return story
 }
 
-// again returns the attempt's number as text, "" for the first.
+// again returns the number of the attempt as text, or "" for the first.
 func again(attempt int) string {
 	if attempt < 2 {
 		return ""

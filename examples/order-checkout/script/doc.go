@@ -1,5 +1,5 @@
-// Package script generates the orders of the demo, or reads them from a file. It generates at
-// least one order of every kind and the rest at random; the same seed gives the same orders.
+// Package script generates the orders of the demo, or reads them from a file. It generates at least
+// one order of every kind, and the rest at random. The same seed gives the same orders.
 //
 //	seed, n ──▶ Generate ─┐
 //	                      ├──▶ []checkout.Order

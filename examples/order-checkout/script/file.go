@@ -23,7 +23,7 @@ type LineError struct {
 	Err  error
 }
 
-// Error returns what is wrong with the line; several errors are indented, on a line each.
+// Error returns what is wrong with the line. Several errors are on one line each, indented.
 func (e *LineError) Error() string {
 	return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, strings.ReplaceAll(e.Err.Error(), "\n", "\n  "))
 }
@@ -31,8 +31,8 @@ func (e *LineError) Error() string {
 func (e *LineError) Unwrap() error { return e.Err }
 
 // Read reads orders from a file with one JSON object per line. It ignores empty lines and lines
-// that begin with #. Missing fields are filled in: from an order of the line's scenario, if it has
-// one, and total_cents from the lines of the order.
+// that begin with #. Missing fields are filled in. If the line has a scenario, they come from an
+// order of that scenario, and total_cents is the sum of the order's lines.
 //
 // The error joins one *LineError per invalid line.
 func Read(name string, r io.Reader) (orders []checkout.Order, err error) {

@@ -12,8 +12,8 @@ import (
 type Kind struct {
 	Scenario string
 	Shows    string
-	Outcome  contract.Phase // how the saga ends, unless something else fails as well
-	weight   int            // of a random choice
+	Outcome  contract.Phase // how the saga ends, unless something else fails
+	weight   int            // weight in the random choice
 	bend     func(*checkout.Order)
 }
 
@@ -43,7 +43,7 @@ var Kinds = []Kind{
 	}},
 }
 
-// KindOf returns the kind with a scenario's name.
+// KindOf returns the kind of a scenario.
 func KindOf(scenario string) (Kind, bool) {
 	for _, k := range Kinds {
 		if k.Scenario == scenario {

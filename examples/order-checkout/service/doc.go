@@ -5,8 +5,9 @@
 //	payment            SQLite ◀── inbox + handlers ◀──▶ fault.Bus ◀────────▶ NATS
 //	shipping           SQLite ◀── inbox + handlers ◀──▶ Watermill router ◀─▶ NATS
 //
-// The demo starts it four times in one process; a container starts it once. Your own service
-// needs five lines of it: open the database, make the inbox, connect, make the participant, Run.
+// The demo starts it four times in one process; a container starts it once. Your own service needs
+// only five of its lines: open the database, create the inbox, connect, create the participant, and
+// Run.
 //
 // Run returns an error if the service fails. A crash that an order causes is not an error: Run
 // starts the service again, as an init system would.

@@ -63,7 +63,7 @@ func TestInventory(t *testing.T) {
 		Request: func() checkout.Reservation {
 			return checkout.Reservation{OrderID: uuid.NewString(), Lines: []checkout.Line{{SKU: "lamp", Quantity: 1}}}
 		},
-		Rejected: func() checkout.Reservation { // the lamp is in stock, the globes are not
+		Rejected: func() checkout.Reservation { // the lamp is in stock, but the globes are not
 			return checkout.Reservation{OrderID: uuid.NewString(), Lines: []checkout.Line{{SKU: "lamp", Quantity: 1}, {SKU: "globe", Quantity: 4}}}
 		},
 		Effects: func(t testing.TB, r checkout.Reservation) int {

@@ -15,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// inFlight is the maximum number of commands that the router handles at once.
+// inFlight is the maximum number of commands that the router handles concurrently.
 const inFlight = 16
 
-// route runs a participant as a handler of a Watermill router, on the connection and the streams of
-// bus.
+// route runs a participant as a handler of a Watermill router. It uses the connection and the
+// streams of bus.
 func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, logger *slog.Logger) error {
 	log := watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 	on := func(stream transport.Stream) natswatermill.Config {
@@ -30,7 +30,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	}
 	commands := on(transport.Commands)
 	commands.Group, commands.InFlight, commands.AckWait = "shipping", inFlight, ackWait
-	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator makes it
+	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator creates it
 		return bus.AskConsumer(ctx, name, transport.SubscribeQuery{AckWaitMS: ackWait.Milliseconds(), MaxInFlight: 64 * inFlight})
 	}
 	subscriber, err := natswatermill.NewSubscriber(commands)

@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Names are the four services.
+// Names lists the four services.
 var Names = []string{"order", "inventory", "payment", "shipping"}
 
 // kind holds the differences between the services.
@@ -38,18 +38,18 @@ var kinds = map[string]kind{
 	"shipping":  {shipping.Schema, shipping.New},
 }
 
-// Config of a service. All fields but Options, Die and Ready are required.
+// Config configures a service. All fields except Options, Die and Ready are required.
 type Config struct {
 	Name    string // one of Names
-	DataDir string // the database is DataDir/Name/Name.db
+	DataDir string // its database is DataDir/Name/Name.db
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 	Logger  *slog.Logger
 	// Options are additional options of the participant, for example a tracer.
 	Options []participant.Option
 	// Say is called for each deliberate fault.
 	Say func(saga contract.SagaID, what string)
-	// Die ends the process when an order causes a crash. Default: the service stops as if it had
-	// crashed, and is started again.
+	// Die ends the process when an order causes a crash. By default the service stops as if it had
+	// crashed, and is restarted.
 	Die func()
 	// Ready is called each time the service is about to accept commands.
 	Ready func(*natsbus.Bus)
@@ -85,7 +85,7 @@ func (c Config) once(ctx context.Context) (crashed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer db.Close() // every commit is on disk
+	defer db.Close() // every commit is durable
 	inbox := sqlinbox.New(db, sqlinbox.SQLite)
 	if err := inbox.Migrate(ctx); err != nil {
 		return false, err
@@ -94,23 +94,23 @@ func (c Config) once(ctx context.Context) (crashed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer bus.Close() // nothing unacknowledged matters
+	defer bus.Close() // unacknowledged messages are redelivered
 	options := append([]participant.Option{participant.Logger(c.Logger), participant.AckWait(ackWait)}, c.Options...)
 	p := kinds[c.Name].make(inbox, options...)
 	c.Ready(bus)
 	switch c.Name {
-	case "payment": // wrapped with deliberate faults
+	case "payment": // injects faults
 		faulty := fault.New(bus, c.Say, c.Die)
 		defer faulty.Close()
 		err := p.Run(ctx, faulty)
 		return faulty.Crashed(), err
-	case "shipping": // shows a service that already has a Watermill router
+	case "shipping": // shows a service with an existing Watermill router
 		return false, route(ctx, p, bus, c.Logger)
 	default:
 		return false, p.Run(ctx, bus)
 	}
 }
 
-// ackWait is how long the bus waits before it redelivers a dead service's commands. It is short for
-// the demo; services should keep the default of 30 seconds.
+// ackWait is how long the bus waits before it redelivers the commands of a crashed service. It is
+// short for the demo; services should keep the default of 30 seconds.
 const ackWait = 3 * time.Second

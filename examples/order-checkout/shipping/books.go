@@ -13,7 +13,7 @@ type Parcel struct {
 	Key, OrderID, Carrier, At string
 }
 
-// Tracking returns the parcel's tracking number.
+// Tracking returns the tracking number of the parcel.
 func (p *Parcel) Tracking() string { return tracking(p.Carrier, p.ID) }
 
 // Content is a product and its quantity in a parcel.

@@ -11,7 +11,8 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Schema is that of the service's database, with the carriers we work with.
+// Schema is the schema of the service's database, with the carriers and the countries that they
+// serve.
 //
 //go:embed schema.sql
 var Schema string
