@@ -119,7 +119,7 @@ func (h *hub) end(round string) {
 
 // caller returns a function that runs one round from start to end, with as many requests as callers
 // of its kind use. It limits the callers as the client of sagas does: of callers that run, those
-// beyond the first 4,096 start and then wait, and at most 4,096 start at once. For callers that
+// beyond the first 4,096 start and then wait, and at most 512 start at once. For callers that
 // listen, the answer to the one request replaces the announcement.
 func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
@@ -176,8 +176,8 @@ func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 
 // pace keeps o.InFlight rounds in flight and counts them after a warm-up. Slow rounds end in waves,
 // so each of the two phases lasts until as many rounds have ended as are in flight, but at most ten
-// times its length. After that it lasts
-// until one round has ended, but at most sixty times its length.
+// times its length. After that it
+// lasts until one round has ended, but at most sixty times its length.
 func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Baseline, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
