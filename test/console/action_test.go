@@ -16,7 +16,7 @@ import (
 
 func nothingFails(context.Context, string, purchase) error { return nil }
 
-// holds makes an action wait until the channel is closed.
+// holds makes an action wait until the returned channel is closed.
 func (w *world) holds(t *testing.T, held string) chan struct{} {
 	t.Helper()
 	let := make(chan struct{})
@@ -45,12 +45,12 @@ func (w *world) operate(t *testing.T, id, operation string) {
 
 func focus(selector string) chromedp.Action { return chromedp.Focus(selector, chromedp.ByQuery) }
 
-// clickText clicks the button or link with this text.
+// clickText clicks the button or link with the given text.
 func clickText(text string) chromedp.Action {
 	return chromedp.Click(fmt.Sprintf(`//*[self::button or self::a][normalize-space(.)=%q]`, text), chromedp.BySearch)
 }
 
-// shortened is the start of a path, for the name of a file.
+// shortened returns the beginning of a path, for a file name.
 func shortened(path string) string {
 	if path == "/" {
 		return "-overview"

@@ -24,8 +24,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// tab is a page in a real browser. At the end of the test, the page fails it if it logged
-// to the console, threw, or requested anything from another host.
+// tab is a page in a real browser. When the test ends, it fails if the page has logged to the
+// console, thrown an exception, or requested anything from a different host.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context
@@ -57,7 +57,7 @@ func (w *world) open(t *testing.T, width, height int64) *tab {
 	t.Cleanup(stop)
 	ctx, shut := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {})) // it logs events of newer browsers that it does not know
 	t.Cleanup(shut)
-	if err := chromedp.Run(ctx); err != nil { // the browser runs as long as the context of its first run
+	if err := chromedp.Run(ctx); err != nil { // the browser runs as long as this context
 		t.Fatal(err)
 	}
 	b := &tab{t: t, ctx: ctx, home: w.HTTP}
@@ -69,7 +69,7 @@ func (w *world) open(t *testing.T, width, height int64) *tab {
 	return b
 }
 
-// hear records what a page must not do.
+// hear records events that a page must not cause.
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,7 +104,7 @@ func (b *tab) judge() {
 	}
 }
 
-// forget returns the problems recorded so far and drops them: for tests that provoke some.
+// forget returns the recorded problems and removes them, for tests that cause some on purpose.
 func (b *tab) forget() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +118,7 @@ func (b *tab) run(actions ...chromedp.Action) {
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
 	err := chromedp.Run(ctx, actions...)
-	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Cannot find context") { // the page was just left
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Cannot find context") { // the page changed
 		err = chromedp.Run(ctx, actions...)
 	}
 	if err != nil {
@@ -162,8 +162,7 @@ func (b *tab) write(selector, text string) {
 	b.run(chromedp.SendKeys(selector, text, chromedp.ByQuery, chromedp.NodeVisible))
 }
 
-// press presses keys as a keyboard does: the page can prevent the character from being
-// typed.
+// press presses keys as a keyboard does. The page can prevent the character from being typed.
 func (b *tab) press(keys string) {
 	b.t.Helper()
 	for _, key := range keys {
@@ -178,7 +177,7 @@ func (b *tab) press(keys string) {
 	}
 }
 
-// axe runs axe-core and fails on serious and critical findings.
+// axe runs axe-core and reports serious and critical findings as errors.
 func (b *tab) axe(where string) {
 	b.t.Helper()
 	b.t.Run("axe on "+where, func(t *testing.T) {
@@ -202,7 +201,7 @@ func (b *tab) axe(where string) {
 	})
 }
 
-// fits fails if the page can be scrolled sideways.
+// fits fails if the page can be scrolled horizontally.
 func (b *tab) fits(where string) {
 	b.t.Helper()
 	var over int
@@ -229,7 +228,7 @@ func (b *tab) picture(name string) {
 }
 
 // shot saves screenshots for reviewers, light and dark, wide and narrow, in the directory
-// that AMENDS_CONSOLE_SHOTS names.
+// AMENDS_CONSOLE_SHOTS.
 func (b *tab) shot(name string) {
 	b.t.Helper()
 	dir := os.Getenv("AMENDS_CONSOLE_SHOTS")

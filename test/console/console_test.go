@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// TestAnOperatorUnparksASaga does what an operator does after an alert: open the saga's
-// link, read why it is parked, choose a legal operation, and see the saga end.
+// TestAnOperatorUnparksASaga acts like an operator after an alert: it opens the link of the saga,
+// reads why the saga is parked, chooses a legal operation, and sees the saga end.
 func TestAnOperatorUnparksASaga(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)
@@ -48,8 +48,8 @@ func TestAnOperatorUnparksASaga(t *testing.T) {
 	b.sees("the van is back")
 }
 
-// TestWhatCancelWouldUndo: the dialog lists the steps that cancel would undo, in the order
-// in which they are then undone.
+// TestWhatCancelWouldUndo checks that the dialog lists the steps that cancel would undo, in the
+// order in which they are undone.
 func TestWhatCancelWouldUndo(t *testing.T) {
 	w := newWorld(t)
 	hold := w.holds(t, "book")
@@ -70,9 +70,9 @@ func TestWhatCancelWouldUndo(t *testing.T) {
 	w.rests(t, "order-7")
 }
 
-// TestTheSliderGoesThroughTheHistory: the slider shows the diagram at an earlier revision,
-// and the timeline shows each attempt: one that failed, the wait after it, one that was
-// rejected, and the undos.
+// TestTheSliderGoesThroughTheHistory checks that the slider shows the diagram at an earlier
+// revision. The timeline must show each attempt: a failed one, the wait after it, a rejected one,
+// and the undos.
 func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	w := newWorld(t)
 	var charges atomic.Int32
@@ -99,7 +99,8 @@ func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	for i, bar := range bars {
 		b.until(fmt.Sprintf(`/^%s$/.test(document.querySelectorAll(".bar")[%d].ariaLabel)`, bar, i))
 	}
-	b.until(`document.querySelector('section[aria-label="Facts"] details').open === false`) // large payloads are folded
+	// Large payloads are collapsed.
+	b.until(`document.querySelector('section[aria-label="Facts"] details').open === false`)
 	b.axe("a compensated saga")
 	b.picture("console-history")
 	b.run(focus(`input[type="range"]`))
@@ -111,8 +112,8 @@ func TestTheSliderGoesThroughTheHistory(t *testing.T) {
 	b.until(`document.querySelector('[data-step="reserve-stock"]').dataset.status === "undone"`)
 }
 
-// TestTheListFollowsTheAddress: the filter is read from the URL and written into it, and
-// the list updates live.
+// TestTheListFollowsTheAddress checks that the filter is read from the URL and written to it, and
+// that the list updates live.
 func TestTheListFollowsTheAddress(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -138,8 +139,7 @@ func TestTheListFollowsTheAddress(t *testing.T) {
 	b.sees("No saga matches")
 }
 
-// TestTheKeyboardIsEnough opens a saga from the list, goes back and opens help with keys
-// only.
+// TestTheKeyboardIsEnough opens a saga from the list, goes back and opens the help, with keys only.
 func TestTheKeyboardIsEnough(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
@@ -207,14 +207,14 @@ func TestDeadLetters(t *testing.T) {
 	b.run(clickText("Replay 1"))
 	b.click(`dialog [data-confirm]`)
 	b.sees("1 replayed")
-	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // it cannot be processed this time either
+	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // it fails this time too
 	b.click(`.letter input`)
 	b.run(clickText("Discard 1"))
 	b.click(`dialog [data-confirm]`)
 	b.sees("No dead letters")
 }
 
-// TestOnAPhone: nothing can be scrolled sideways, and no text is missing.
+// TestOnAPhone checks that nothing can be scrolled horizontally and no text is missing.
 func TestOnAPhone(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)

@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestDialogStaysUnderASelection: a dialog is not closed by a drag across its edge, such as
-// a text selection, in either direction. A click outside closes it.
+// TestDialogStaysUnderASelection checks that a drag across the edge of a dialog, such as a text
+// selection, does not close it in either direction. A click outside closes it.
 func TestDialogStaysUnderASelection(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)

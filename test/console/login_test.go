@@ -14,9 +14,9 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// TestLogin: with authentication, a browser without a session is sent to the login page
-// and, after entering a token, to the page it asked for. The console shows who is logged
-// in. Logging out leads to the login page.
+// TestLogin checks that a browser without a session is redirected to the login page, and after a
+// login to the page it requested. The console shows who is logged in. Logging out leads to the
+// login page.
 func TestLogin(t *testing.T) {
 	secret, line, err := access.NewToken("olga", access.Viewer, time.Time{})
 	if err != nil {
@@ -28,14 +28,14 @@ func TestLogin(t *testing.T) {
 	}
 	w := newWorld(t, func(c *server.Config) { c.Access.Tokens = file })
 	b := w.open(t, 1000, 700)
-	const token, out = "#token", `button[aria-label="Log out"]` // each exists on one of the two pages only
+	const token, out = "#token", `button[aria-label="Log out"]` // each exists on only one of the two pages
 	shown := func(selector string) { b.run(chromedp.WaitVisible(selector, chromedp.ByQuery)) }
 	b.goTo("/sagas")
 	shown(token)
 	b.fits("the login page")
 	b.axe("the login page")
 	b.picture("login")
-	// The page is laid out as a grid only if the policy allows its style.
+	// The page has a grid layout only if the policy permits its style.
 	b.until(`getComputedStyle(document.body).display === "grid"`)
 	b.write(token, secret)
 	b.click("button")

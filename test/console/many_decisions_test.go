@@ -43,8 +43,8 @@ func TestManySagasAreDecidedAtOnce(t *testing.T) {
 	}
 }
 
-// TestRowsAreSelected: an operation applies only to the rows that were selected with the
-// keyboard. A paused saga is shown as paused, and continues when it is resumed.
+// TestRowsAreSelected checks that an operation applies only to the rows selected with the keyboard.
+// A paused saga is shown as paused, and continues after a resume.
 func TestRowsAreSelected(t *testing.T) {
 	w := newWorld(t)
 	let := w.holds(t, "charge")

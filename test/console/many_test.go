@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// TestTenThousandSagasDoNotStallTheList scrolls through all of them. Only the rows in view
-// are in the page, and the page is blocked (long tasks beyond 50 ms) for a small part of
-// the time.
+// TestTenThousandSagasDoNotStallTheList scrolls through all sagas. Only the visible rows are in the
+// page, and long tasks (over 50 ms) block the page for a small part of the time.
 func TestTenThousandSagasDoNotStallTheList(t *testing.T) {
 	const sagas = 10_000
 	w := newWorld(t)
@@ -64,8 +63,8 @@ func (w *world) many(t *testing.T, n int) {
 	starting.Wait()
 }
 
-// scroll returns a script that scrolls through the list, one step per frame, and returns
-// how long that took and for how long the page was blocked.
+// scroll returns a script that scrolls through the list by one step per frame. The script returns
+// the time that took and the time for which the page was blocked.
 func scroll(rows int) string {
 	return fmt.Sprintf(`new Promise((resolve, reject) => {
 		let blocked = 0;

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// TestTheOverviewIsLive: parked sagas are shown first and highlighted, and the numbers
-// update.
+// TestTheOverviewIsLive checks that parked sagas are shown first and highlighted, and that the
+// numbers update.
 func TestTheOverviewIsLive(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -51,8 +51,8 @@ func TestTheOverviewIsLive(t *testing.T) {
 	b.axe("the list in the dark")
 }
 
-// mixed answers like a normal day: most steps succeed, some cards are rejected, one
-// shipment in twenty fails.
+// mixed answers as on a normal day: most steps succeed, some cards are rejected, and one shipment
+// in twenty fails.
 func mixed(_ context.Context, action string, p purchase) error {
 	var n int
 	if _, err := fmt.Sscanf(p.Order, "order-%d", &n); err != nil {
@@ -67,8 +67,8 @@ func mixed(_ context.Context, action string, p purchase) error {
 	return nil
 }
 
-// TestBlockedSagasAreAnAlarm: a saga with a damaged record is listed on the overview as
-// soon as the coordinator has read it, with what is damaged.
+// TestBlockedSagasAreAnAlarm checks that the overview lists a saga with a damaged record as soon as
+// the coordinator has read it, and says what is damaged.
 func TestBlockedSagasAreAnAlarm(t *testing.T) {
 	dir := t.TempDir()
 	here := func(config *server.Config) { config.DataDir = dir }

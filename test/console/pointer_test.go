@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestRowsHoldStillUnderAnyPointer: rows do not move while a finger or pen is down on the
+// TestRowsHoldStillUnderAnyPointer checks that rows do not move while a finger or pen is on the
 // list, as with a mouse, so that a click hits its target. Afterwards they update again.
 func TestRowsHoldStillUnderAnyPointer(t *testing.T) {
 	w := newWorld(t)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestThePolicyHolds does what the policy forbids, inline script and style and another
-// host, and checks that it is blocked and reported.
+// TestThePolicyHolds does what the policy forbids (inline script, inline style, requests to other
+// hosts), and checks that each is blocked and reported.
 func TestThePolicyHolds(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1000, 700)
@@ -37,7 +37,7 @@ func TestThePolicyHolds(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotThere: unknown addresses show a message that says where to look.
+// TestWhatIsNotThere checks that unknown addresses show a message that says where to look.
 func TestWhatIsNotThere(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1000, 700)
@@ -46,7 +46,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	b.axe("a saga that is not there")
 	for _, p := range b.forget() {
 		if !strings.Contains(p, "404") || !strings.Contains(p, "/Get") {
-			t.Error(p) // Chromium reports the 404 of the API, and nothing else may be wrong
+			t.Error(p) // Chromium reports the 404 of the API; any other problem is an error
 		}
 	}
 	b.run(clickText("Show the list"))

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// proxy forwards to the coordinator and can hang: it then accepts connections but returns
-// nothing, like a stopped process.
+// proxy forwards to the coordinator and can hang: it then accepts connections but returns no data,
+// like a suspended process.
 type proxy struct {
 	url string
 
@@ -81,8 +81,8 @@ func (p *proxy) hang(yes bool) {
 	p.gate.Broadcast()
 }
 
-// leadTo closes all connections and forwards to another coordinator from now on, as if that
-// was started on the same port.
+// leadTo closes all connections and forwards to a different coordinator from now on, as if that
+// coordinator had been started on the same port.
 func (p *proxy) leadTo(url string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -41,8 +41,8 @@ func (w *world) abandon(t *testing.T, id, by string) {
 	}
 }
 
-// TestRestoredStoreIsShown: after a restore, the store is behind what an open page has
-// received. The page shows the restored state and its history only.
+// TestRestoredStoreIsShown checks a restore that takes the store back to a state older than what an
+// open page has received. The page shows only the restored state and its history.
 func TestRestoredStoreIsShown(t *testing.T) {
 	const row, revision = `document.querySelector('[data-id="order-1"]')`, `document.querySelector('[data-id="order-1"] .k-revision').innerText`
 	w := newWorld(t)
@@ -75,12 +75,12 @@ func TestRestoredStoreIsShown(t *testing.T) {
 	behind.abandon(t, "order-1", "sam")
 	list.until(row + `.innerText.includes("abandoned")`)
 	page.until("document.querySelector(`tr[data-revision='${" + heard + "}']`).innerText.includes('sam')")
-	list.forget() // requests that were aborted
+	list.forget() // aborted requests
 	page.forget()
 }
 
-// TestHistoryIsOfWhatHappened: if a restored saga has reached the revision that a page knew
-// before, the page does not mix the events of before and after the restore.
+// TestHistoryIsOfWhatHappened checks that a page does not mix the events from before and after a
+// restore, even if the restored saga has reached the revision that the page knew.
 func TestHistoryIsOfWhatHappened(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)
@@ -97,5 +97,5 @@ func TestHistoryIsOfWhatHappened(t *testing.T) {
 	behind.abandon(t, "order-1", "sam")
 	p.leadTo(behind.HTTP)
 	page.until(`document.querySelector("tr[data-revision]").innerText.includes("sam") && !document.querySelector("table.history").innerText.includes("ada")`)
-	page.forget() // requests that were aborted
+	page.forget() // aborted requests
 }

@@ -23,10 +23,11 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// rowsOn returns the ids of the rows, in the order of the list.
+// rowsOn evaluates to the ids of the rows, in the order of the list.
 const rowsOn = `JSON.stringify([...document.querySelectorAll(".row[data-id]")].sort((a, b) => a.dataset.index - b.dataset.index).map((r) => r.dataset.id))`
 
-// TestCursorIsASaga: keys act on the saga under the cursor, even if new sagas move its row.
+// TestCursorIsASaga checks that keys act on the saga under the cursor, even if new sagas move its
+// row.
 func TestCursorIsASaga(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
@@ -49,8 +50,8 @@ func TestCursorIsASaga(t *testing.T) {
 	b.until(`document.activeElement.innerText === "order-2"`)
 }
 
-// TestRowsHoldStill: rows do not move while the pointer is on them, the list is scrolled or
-// rows are selected; a button shows the number of new sagas.
+// TestRowsHoldStill checks that rows do not move while the pointer is on them, the list is scrolled
+// or rows are selected. A button shows the number of new sagas.
 func TestRowsHoldStill(t *testing.T) {
 	w := newWorld(t)
 	next := 0
@@ -82,7 +83,8 @@ func TestRowsHoldStill(t *testing.T) {
 	b.until(fmt.Sprintf(`!document.querySelector("[data-news]") && document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1))
 	b.run(input.DispatchMouseEvent(input.MouseMoved, 5, 5))
 	more(1)
-	b.until(fmt.Sprintf(`document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1)) // no pointer: the list is live
+	// The list is live without a pointer.
+	b.until(fmt.Sprintf(`document.querySelector('[data-index="0"]').dataset.id === "order-%03d"`, next-1))
 	b.press("jx")
 	b.until(`document.querySelectorAll(".row input:checked").length === 1`)
 	holds("one is selected")
@@ -94,8 +96,8 @@ func TestRowsHoldStill(t *testing.T) {
 	holds("it is scrolled")
 }
 
-// TestEscapeKeepsTheFilter: Escape returns to the filtered list, also after a reload of the
-// saga's page.
+// TestEscapeKeepsTheFilter checks that Escape returns to the filtered list, also after a reload of
+// the saga's page.
 func TestEscapeKeepsTheFilter(t *testing.T) {
 	w := newWorld(t)
 	w.start(t, "order-1")
@@ -112,9 +114,9 @@ func TestEscapeKeepsTheFilter(t *testing.T) {
 	b.until(`location.pathname + location.search === "/sagas?phase=completed&since=1h"`)
 }
 
-// TestSilenceIsSeen: if the coordinator accepts connections but does not answer, every page
-// says so. Known data stays, with its age; an unknown list is not shown as empty. When the
-// coordinator answers again, the page recovers.
+// TestSilenceIsSeen checks that every page reports a coordinator that accepts connections but does
+// not answer. Known data stays visible with its age, and an unknown list is not shown as empty.
+// When the coordinator answers again, the page recovers.
 func TestSilenceIsSeen(t *testing.T) {
 	w := newWorld(t)
 	w.start(t, "order-1")
@@ -152,11 +154,11 @@ func TestSilenceIsSeen(t *testing.T) {
 			b.sees("No saga matches")
 		}
 	}
-	b.forget() // requests that timed out
+	b.forget() // timed out requests
 }
 
-// TestOwnerIsNamed: the owner of the prefix is shown, and highlighted while it is
-// uncertain.
+// TestOwnerIsNamed checks that the owner of the prefix is shown, and highlighted while its
+// ownership is unconfirmed.
 func TestOwnerIsNamed(t *testing.T) {
 	w := newWorld(t)
 	b := w.open(t, 1280, 900)
@@ -184,8 +186,8 @@ func TestOwnerIsNamed(t *testing.T) {
 	}
 }
 
-// TestColoursOfTrouble: failures never have the colour of success, and the button that
-// confirms an operation cannot be mistaken for the one that closes the dialog.
+// TestColoursOfTrouble checks that failures never have the colour of success, and that the button
+// that confirms an operation cannot be mistaken for the one that closes the dialog.
 func TestColoursOfTrouble(t *testing.T) {
 	w := newWorld(t)
 	hold := w.holds(t, "book")
@@ -206,7 +208,7 @@ func TestColoursOfTrouble(t *testing.T) {
 	w.rests(t, "order-7")
 }
 
-// TestCommandsCanBeRun: the command line accepts the commands that empty pages show.
+// TestCommandsCanBeRun checks that the command line accepts the commands that empty pages show.
 func TestCommandsCanBeRun(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
@@ -249,7 +251,7 @@ func TestCommandsCanBeRun(t *testing.T) {
 	b.sees("order-42")
 }
 
-// TestCursorStaysInView: the saga under the cursor stays visible when new sagas appear
+// TestCursorStaysInView checks that the saga under the cursor stays visible when new sagas appear
 // above it.
 func TestCursorStaysInView(t *testing.T) {
 	w := newWorld(t)
@@ -274,8 +276,8 @@ func TestCursorStaysInView(t *testing.T) {
 	b.until(`document.querySelector(".row.current input").checked`)
 }
 
-// TestDecisionIsAboutWhatWasChosen: an open dialog keeps its step, even if somebody else
-// decides about that step meanwhile.
+// TestDecisionIsAboutWhatWasChosen checks that an open dialog keeps its step, even if another
+// operator decides about that step meanwhile.
 func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
 	absent := func(name contract.StepName) saga.Block {
 		return saga.Retriable(name, saga.Do(contract.NewCommand[purchase, struct{}]("nobody", string(name)), saga.Timeout(100*time.Millisecond), saga.Retry(1, time.Second, time.Second)))
@@ -299,8 +301,8 @@ func TestDecisionIsAboutWhatWasChosen(t *testing.T) {
 	b.until(`document.querySelector("dialog select").value === "ship" && document.querySelector("[data-confirm]").disabled`)
 }
 
-// TestUnknownDecision: if the answer to a decision is lost, the console does not claim that
-// nothing was decided.
+// TestUnknownDecision checks that the console does not claim that nothing was decided when the
+// answer to a decision is lost.
 func TestUnknownDecision(t *testing.T) {
 	w := newWorld(t)
 	w.when(vanBreaks)

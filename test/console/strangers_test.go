@@ -14,11 +14,11 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// hostile is the definition whose diagram is drawn.
+// hostile is the definition in whose diagram hostile text is drawn.
 const hostile = `{"name":"checkout","version":1,"steps":[{"step":{"name":"charge","kind":"pivot","do":{"participant":"payment","action":"charge"}}}]}`
 
-// TestWhatOthersWroteIsShownSafely: no page shows control or invisible characters from an
-// answer, in any element or attribute, and right-to-left text stays in its own element.
+// TestWhatOthersWroteIsShownSafely checks that no page shows control or invisible characters from
+// an answer, in any element or attribute. Right-to-left text stays in its own element.
 func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 	id := "/sagas/" + url.PathEscape(canary.Text)
 	for name, c := range map[string]*canary.Coordinator{"yes": {Yes: true, Source: hostile}, "no": {Source: hostile}, "errors": {Fails: true}} {
@@ -33,7 +33,7 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 				b.goTo(path)
 				b.until(`document.querySelector("main")?.innerText.includes("canary")` + maybe(path == "/definitions/checkout/1" || c.Fails))
 				b.looksSafe(path)
-				var dialogs int // opened by clicks
+				var dialogs int // number of dialogs opened by clicks
 				b.eval(`document.querySelectorAll("main details").forEach((d) => d.open = true), document.querySelectorAll("main button[data-operation]:not(:disabled)").length`, &dialogs)
 				if dialogs > 0 {
 					b.click(`main button[data-operation]:not(:disabled)`)
@@ -50,7 +50,7 @@ func TestWhatOthersWroteIsShownSafely(t *testing.T) {
 	}
 }
 
-// maybe is the check for pages that show no foreign text: it is enough that they exist.
+// maybe returns the check for a page. A page without foreign text need only exist.
 func maybe(nothing bool) string {
 	if nothing {
 		return ` || document.querySelector("main h1, main h2, main .notice")`
@@ -58,7 +58,7 @@ func maybe(nothing bool) string {
 	return ""
 }
 
-// looksSafe checks every text and every attribute that users see or hear.
+// looksSafe checks every text and attribute that users see or hear.
 func (b *tab) looksSafe(where string) {
 	b.t.Helper()
 	var shown struct {

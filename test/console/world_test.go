@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// limit is how long a test waits for anything.
+// limit is the longest that a test waits for something that must happen.
 const limit = 60 * time.Second
 
 type purchase struct {
@@ -45,7 +45,7 @@ var (
 	confirm = contract.NewCommand[purchase, struct{}]("order", "confirm")
 )
 
-// checkout is a definition with a parallel, undos, a pivot, and a step after it.
+// checkout is a definition with a parallel, undos, a pivot, and a step after the pivot.
 func checkout(version int, timeout time.Duration) *saga.Definition {
 	return saga.MustDefine[purchase]("checkout", saga.Version(version), saga.Timeout(timeout), saga.Deadline(time.Hour),
 		saga.Compensable("check-address", saga.Do(check), saga.NothingToUndo()),
