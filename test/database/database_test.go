@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// TestInbox runs the law of the SQL inbox on every server (I5).
+// TestInbox runs the conformance tests of the SQL inbox on every server (I5).
 func TestInbox(t *testing.T) {
 	for variable, d := range map[string]sqltest.Database{
 		"AMENDS_TEST_POSTGRES": {Dialect: sqlinbox.PostgreSQL, Driver: "pgx", Writers: true},

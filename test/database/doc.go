@@ -2,6 +2,6 @@
 //
 //	test/databases.sh start ──▶ servers on loopback ◀── sqlinbox, by sqltest.Run
 //
-// It holds tests only. They skip where the variables AMENDS_TEST_POSTGRES and AMENDS_TEST_MYSQL
-// name no server. Failure looks like a failed test below the name of the database.
+// It holds tests only. A test is skipped if its variable (AMENDS_TEST_POSTGRES or
+// AMENDS_TEST_MYSQL) names no server. A failure is a failed subtest with the name of the database.
 package database
