@@ -27,8 +27,8 @@ const (
 	password  = "not-a-secret"
 )
 
-// TestParticipant plays the coordinator for the participant in JavaScript: I5 and
-// I9 without the SDK.
+// TestParticipant acts as the coordinator for the participant in JavaScript, and checks I5 and I9
+// without the SDK.
 func TestParticipant(t *testing.T) {
 	requireNode(t)
 	c := newCoordinator(t)
@@ -98,13 +98,13 @@ func TestParticipant(t *testing.T) {
 	})
 }
 
-// requireNode skips without Node or the participant's modules.
+// requireNode skips the test if Node or the participant's modules are missing.
 func requireNode(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is not installed; install Node 20 or later")
 	}
-	if _, err := os.ReadFile("participant.mjs"); err != nil { // also tells the test cache what the result depends on
+	if _, err := os.ReadFile("participant.mjs"); err != nil { // also tells the test cache about the dependency
 		t.Fatal(err)
 	}
 	if _, err := os.Stat("node_modules/@nats-io/jetstream"); err != nil {
@@ -112,7 +112,7 @@ func requireNode(t *testing.T) {
 	}
 }
 
-// example is a message of proto/testdata.
+// example returns a message of proto/testdata.
 func example(t *testing.T, name string) *nats.Msg {
 	t.Helper()
 	m, err := wiretest.Read(name)
@@ -127,7 +127,7 @@ func example(t *testing.T, name string) *nats.Msg {
 	return &nats.Msg{Subject: m.Subject, Header: header, Data: []byte(m.Data)}
 }
 
-// attempt is a copy of a command for another saga and attempt.
+// attempt returns a copy of a command for a different saga and attempt.
 func attempt(m *nats.Msg, saga, number string) *nats.Msg {
 	copied := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: m.Data}
 	direction := m.Header.Get("ce-direction")
@@ -141,10 +141,10 @@ func attempt(m *nats.Msg, saga, number string) *nats.Msg {
 	return copied
 }
 
-// born is the birth of the sagas in the examples.
+// born is the birth (start token) of the sagas in the examples.
 const born = "hod85snpc0"
 
-// reborn is a command for a later saga with the same id.
+// reborn returns a command for a later saga with the same id.
 func reborn(m *nats.Msg, birth string) *nats.Msg {
 	m.Header.Set("ce-birth", birth)
 	for _, name := range []string{"ce-id", "ce-replyto"} {
@@ -153,7 +153,7 @@ func reborn(m *nats.Msg, birth string) *nats.Msg {
 	return m
 }
 
-// TestPermissions: docs/WIRE.md shows the accounts with which this test runs.
+// TestPermissions checks that docs/WIRE.md shows the accounts that this test uses.
 func TestPermissions(t *testing.T) {
 	page, err := os.ReadFile("../../docs/WIRE.md")
 	if err != nil {
@@ -164,7 +164,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// accounts are those that coordinator nats-permissions payment prints.
+// accounts returns the accounts that "coordinator nats-permissions payment" prints.
 func accounts(t *testing.T) string {
 	t.Helper()
 	text, err := natsbus.Config{}.Accounts([]natsbus.User{{Name: "payment", Role: natsbus.RoleParticipant, Proof: []string{"user: payment", "password: $PAYMENT_PASSWORD"}}})
@@ -174,8 +174,7 @@ func accounts(t *testing.T) string {
 	return text
 }
 
-// coordinator is a server with the streams that docs/WIRE.md names, and a client
-// that may do everything.
+// coordinator holds a server with the streams of docs/WIRE.md, and a client with all permissions.
 type coordinator struct {
 	url      string
 	js       jetstream.JetStream
@@ -210,7 +209,7 @@ func newCoordinator(t *testing.T) *coordinator {
 	return c
 }
 
-// subscribe answers a participant that asks for its consumer.
+// subscribe answers a participant that requests its consumer.
 func (c *coordinator) subscribe(t *testing.T, m *nats.Msg) {
 	var asked struct {
 		AckWaitMS   int64 `json:"ack_wait_ms"`
@@ -229,8 +228,7 @@ func (c *coordinator) subscribe(t *testing.T, m *nats.Msg) {
 	_ = m.Respond([]byte(`{"stream":"SAGA_COMMANDS","consumer":"payment"}`))
 }
 
-// newServer is a server with a user for the coordinator, and an account for the
-// participant.
+// newServer starts a server with a user for the coordinator and an account for the participant.
 func newServer(t *testing.T) (url string) {
 	t.Helper()
 	t.Setenv("PAYMENT_PASSWORD", password)
@@ -279,8 +277,8 @@ func (c *coordinator) publish(t *testing.T, command *nats.Msg) {
 	}
 }
 
-// ask sends a command and waits for its answer, which has to come on the subject
-// that the command names.
+// ask sends a command and waits for its answer, which must come on the subject that the command
+// names.
 func (c *coordinator) ask(t *testing.T, command *nats.Msg) jetstream.Msg {
 	t.Helper()
 	c.publish(t, command)
@@ -325,7 +323,7 @@ func (c *coordinator) drained(t *testing.T) {
 	}
 }
 
-// startParticipant runs node until the test ends, when it has to stop by itself.
+// startParticipant runs node until the test ends. The process must then stop by itself.
 func startParticipant(t *testing.T, url string) {
 	t.Helper()
 	node := exec.CommandContext(t.Context(), "node", "participant.mjs")
@@ -345,7 +343,7 @@ func startParticipant(t *testing.T, url string) {
 	t.Cleanup(func() {
 		for range ready { // until the output ends
 		}
-		_ = node.Wait() // ended by SIGTERM when t.Context ended
+		_ = node.Wait() // stopped by SIGTERM when t.Context ended
 		if complaints.Len() > 0 {
 			t.Errorf("the participant complained:\n%s", complaints.String())
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// renamed is a copy of a command with another action.
+// renamed returns a copy of a command with a different action.
 func renamed(m *nats.Msg, action, saga string) *nats.Msg {
 	m = attempt(m, saga, "1")
 	m.Subject = "saga.command.payment." + action
@@ -19,8 +19,8 @@ func renamed(m *nats.Msg, action, saga string) *nats.Msg {
 	return m
 }
 
-// deliver makes the participant's consumer as a neighbour would that takes bundles, and has
-// a command delivered to it and handed back n times.
+// deliver creates the participant's consumer as an instance that accepts bundles would. It then
+// receives a command and returns it to the bus n times.
 func (c *coordinator) deliver(t *testing.T, n int, command *nats.Msg) {
 	t.Helper()
 	consumer, err := c.commands.CreateOrUpdateConsumer(t.Context(), jetstream.ConsumerConfig{
@@ -44,7 +44,7 @@ func (c *coordinator) deliver(t *testing.T, n int, command *nats.Msg) {
 	}
 }
 
-// TestUnknownAction: the rule of docs/WIRE.md about actions that a process does not know.
+// TestUnknownAction checks the rule of docs/WIRE.md for actions that a process does not know.
 func TestUnknownAction(t *testing.T) {
 	requireNode(t)
 	for _, last := range []struct{ command, action, reason, final string }{
@@ -80,7 +80,7 @@ func TestUnknownAction(t *testing.T) {
 	})
 }
 
-// TestRejectedUndo: an operator may have it tried again, so it is not recorded.
+// TestRejectedUndo checks that a rejected undo is not recorded, because an operator may retry it.
 func TestRejectedUndo(t *testing.T) {
 	requireNode(t)
 	c := newCoordinator(t)
@@ -92,8 +92,8 @@ func TestRejectedUndo(t *testing.T) {
 	c.want(t, c.ask(t, attempt(undo, "order-48", "2")), "completed", `{"refunded":"r-17"}`)
 }
 
-// TestConsumerIsMadeAgain: somebody deletes the participant's consumer, or the stream
-// with it, which the coordinator then makes again.
+// TestConsumerIsMadeAgain deletes the participant's consumer, and then the whole stream, which the
+// coordinator recreates.
 func TestConsumerIsMadeAgain(t *testing.T) {
 	requireNode(t)
 	c := newCoordinator(t)
@@ -113,12 +113,12 @@ func TestConsumerIsMadeAgain(t *testing.T) {
 	c.want(t, c.ask(t, attempt(do, "order-3", "1")), "completed", `{"receipt":"r-3"}`)
 }
 
-// TestBundlesAreNotForIt: it says so in its consumer, and one that comes nevertheless is
-// handed back to a neighbour who takes them.
+// TestBundlesAreNotForIt checks that the participant's consumer does not announce bundles. A bundle
+// that arrives anyway is returned to the bus for an instance that accepts bundles.
 func TestBundlesAreNotForIt(t *testing.T) {
 	requireNode(t)
 	c := newCoordinator(t)
-	c.deliver(t, 0, nil) // a neighbour has made the consumer
+	c.deliver(t, 0, nil) // an instance that accepts bundles has created the consumer
 	startParticipant(t, c.url)
 	consumer, err := c.commands.Consumer(t.Context(), "payment")
 	if err != nil {
@@ -133,7 +133,7 @@ func TestBundlesAreNotForIt(t *testing.T) {
 	c.redelivered(t)
 }
 
-// next is the next answer, whatever it answers.
+// next returns the next answer to any command.
 func (c *coordinator) next(t *testing.T) jetstream.Msg {
 	t.Helper()
 	answer, err := c.answers.Next(jetstream.FetchMaxWait(waitLimit))
@@ -146,7 +146,7 @@ func (c *coordinator) next(t *testing.T) jetstream.Msg {
 	return answer
 }
 
-// redelivered waits until a command has been handed back and is delivered again.
+// redelivered waits until a command has been returned to the bus and redelivered.
 func (c *coordinator) redelivered(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
@@ -167,7 +167,7 @@ func (c *coordinator) redelivered(t *testing.T) {
 	}
 }
 
-// plain is an answer's reason, decoded.
+// plain returns the decoded reason of an answer.
 func plain(t *testing.T, answer jetstream.Msg) string {
 	t.Helper()
 	reason, err := url.PathUnescape(answer.Headers().Get("ce-reason"))

@@ -28,7 +28,7 @@ type parcel struct {
 	Receipt string `json:"receipt"`
 }
 
-// The payment service is written in JavaScript, the post in Go.
+// The payment service is written in JavaScript, and the post in Go.
 var (
 	charge = contract.NewCommand[card, receipt]("payment", "charge-card")
 	refund = contract.UndoOf(charge, "refund-card")
@@ -39,12 +39,12 @@ var (
 		saga.Pivot("ship", saga.Do(ship, saga.With(`{"order_id": input.order_id, "receipt": result.charge_card.receipt}`))))
 )
 
-// TestSaga runs sagas in which the participant in JavaScript takes part: it
-// completes, it is undone, and it says no.
+// TestSaga runs sagas with the participant in JavaScript. It completes a step, undoes one, and
+// rejects one.
 func TestSaga(t *testing.T) {
 	requireNode(t)
 	url := newServer(t)
-	c := runCoordinator(t, url) // makes the streams
+	c := runCoordinator(t, url) // creates the streams
 	startParticipant(t, url)
 
 	for id, want := range map[contract.SagaID]struct {
