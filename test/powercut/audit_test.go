@@ -21,21 +21,21 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// promise is the newest state of a saga that was acknowledged.
+// promise is the newest acknowledged state of a saga.
 type promise struct {
 	revision uint64
 	digest   string
 }
 
-// ledger is all that was acknowledged on one disk.
+// ledger holds everything that was acknowledged on one disk.
 type ledger struct {
 	promises map[contract.SagaID]promise
-	acks     int // acknowledgements in all
+	acks     int // total number of acknowledgements
 }
 
 func newLedger() *ledger { return &ledger{promises: map[contract.SagaID]promise{}} }
 
-// hear takes note of what a load said.
+// hear records the lines that a load printed.
 func (l *ledger) hear(t *testing.T, lines []string) {
 	t.Helper()
 	for _, line := range lines {
@@ -57,8 +57,7 @@ func (l *ledger) hear(t *testing.T, lines []string) {
 	}
 }
 
-// auditFile opens a store after a cut and compares all that it holds with what
-// was acknowledged.
+// auditFile opens a store after a cut and compares its content with what was acknowledged.
 func (l *ledger) auditFile(ctx context.Context, dir string) (err error) {
 	path := filepath.Join(dir, storeFile)
 	if _, statErr := os.Stat(path); errors.Is(statErr, os.ErrNotExist) && l.acks > 0 {
@@ -142,9 +141,9 @@ func counted(ctx context.Context, s store.Store, sagas int) error {
 	return err
 }
 
-// fold replays a saga's history: it gives the acknowledged state on its way and
-// the stored one at its end, and says what must be pending. It takes what it
-// accounts for out of pending.
+// fold replays a saga's history and compares it with the acknowledged and the stored state. It
+// removes the commands that the history enqueues from pending, and reports any that are missing
+// there.
 func (l *ledger) fold(ctx context.Context, s store.Store, def *saga.Definition, id contract.SagaID, pending map[outbox.ID]bool) error {
 	stored, err := s.Load(ctx, id)
 	if err != nil {

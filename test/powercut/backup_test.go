@@ -16,14 +16,14 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// notes is a ledger that several workers write into.
+// notes is a ledger to which several workers write.
 type notes struct {
 	t  *testing.T
 	mu sync.Mutex
 	*ledger
 }
 
-// WriteString takes note of what a worker says.
+// WriteString records what a worker prints.
 func (n *notes) WriteString(lines string) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -39,8 +39,8 @@ func (n *notes) copy() *ledger {
 	return &ledger{promises: maps.Clone(n.promises), acks: n.acks}
 }
 
-// TestBackupUnderLoad: a backup that is taken while sagas move holds, once it is
-// restored, everything that was acknowledged before it began, each saga whole.
+// TestBackupUnderLoad checks a backup that is taken while sagas change. The restored store holds
+// everything that was acknowledged before the backup began, and each saga is complete.
 func TestBackupUnderLoad(t *testing.T) {
 	s, err := boltstore.Open(filepath.Join(t.TempDir(), storeFile), boltstore.Options{})
 	if err != nil {
@@ -74,7 +74,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		if err := boltstore.Restore(t.Context(), bytes.NewReader(last.Bytes()), filepath.Join(dir, storeFile), boltstore.RestoreOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		// What came between the two looks is in the backup or not.
+		// Changes between the two snapshots may or may not be in the backup.
 		if err := before.auditFile(t.Context(), dir); err != nil {
 			t.Errorf("backup %d: %v", n, err)
 		}
@@ -84,7 +84,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	refuseDamaged(t, last.Bytes())
 }
 
-// refuseDamaged: no part of a backup, and no changed one, becomes a store.
+// refuseDamaged checks that neither a partial nor an altered backup becomes a store.
 func refuseDamaged(t *testing.T, backup []byte) {
 	t.Helper()
 	rng := rngOf(*seed, "damaged backup")
@@ -105,12 +105,12 @@ func refuseDamaged(t *testing.T, backup []byte) {
 	}
 }
 
-// TestBackupOutlivesCut: what the backup and restore commands have reported is on
-// disk, its name included.
+// TestBackupOutlivesCut checks that a backup or restore is on disk once its command has reported
+// success, including the file name.
 func TestBackupOutlivesCut(t *testing.T) {
 	d := newDisk(t)
 	d.mount()
-	for n := range 6 { // half of what is not safe survives a cut by chance
+	for n := range 6 { // half of the data that is not durable survives a cut by chance
 		d.order("seed", n)
 		dir := filepath.Join(d.dir, strconv.Itoa(n))
 		if err := os.Mkdir(dir, 0o700); err != nil {

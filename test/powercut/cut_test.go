@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// cutsPerDisk is how many cuts one disk lives through.
+// cutsPerDisk is the number of cuts on one disk.
 const cutsPerDisk = 12
 
-// tally is what a series of cuts came to.
+// tally counts the results of a series of cuts.
 type tally struct {
 	cuts, disks, acks, sagas, early, lost int
 	began                                 time.Time
@@ -27,14 +27,14 @@ func (s *tally) log(t *testing.T, engine string) {
 		*seed, engine, s.cuts, s.disks, s.early, s.acks, s.sagas, s.lost, time.Since(s.began).Round(time.Millisecond))
 }
 
-// TestPowerCuts cuts the power again and again while sagas move, and looks
-// whether everything acknowledged is there.
+// TestPowerCuts cuts the power repeatedly while sagas change, and checks that everything
+// acknowledged is still there.
 func TestPowerCuts(t *testing.T) {
 	want := form(*cuts, 300, 24)
 	rng := rngOf(*seed, "cuts")
 	sum := tally{began: time.Now()}
 	told := sum.began
-	cutDisk(t, rng, "", 1, func() int { return 1 }, &sum) // one comes while the store opens, whatever the rng say
+	cutDisk(t, rng, "", 1, func() int { return 1 }, &sum) // one cut always comes while the store opens
 	sum.disks++
 	for ; sum.cuts < want; sum.disks++ {
 		if time.Since(told) > 30*time.Second {
@@ -52,7 +52,8 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// anyTime is while the store opens, soon after, or later.
+// anyTime returns a function that draws the change at which to cut: while the store opens, soon
+// after, or later.
 func anyTime(rng *rand.Rand) func() int {
 	return func() int {
 		if rng.IntN(4) == 0 {
@@ -62,8 +63,8 @@ func anyTime(rng *rand.Rand) func() int {
 	}
 }
 
-// TestCutWhileMade cuts the power in place of each of the first changes to a new
-// disk: a store is there and opens, or it is not there.
+// TestCutWhileMade cuts the power at each of the first changes to a new disk. Afterwards the store
+// opens or does not exist.
 func TestCutWhileMade(t *testing.T) {
 	rng := rngOf(*seed, "made")
 	sum := tally{began: time.Now()}
@@ -79,15 +80,15 @@ func TestCutWhileMade(t *testing.T) {
 	}
 }
 
-// TestWithoutFsync: a disk that only pretends to fsync loses what was
-// acknowledged, and the audit sees it.
+// TestWithoutFsync checks that the audit detects a disk that only pretends to fsync and so loses
+// acknowledged data.
 func TestWithoutFsync(t *testing.T) {
 	for _, c := range []struct {
 		lie  string
-		bite int // of 16 disks, how many must be found at the least
+		bite int // how many of 16 disks must be detected at least
 	}{
 		{"data", 12},
-		{"names", 1}, // the store has one name; half the disks keep it by chance
+		{"names", 1}, // the store has one name, which half the disks keep by chance
 	} {
 		t.Run(c.lie, func(t *testing.T) {
 			rng := rngOf(*seed, c.lie)
@@ -103,9 +104,8 @@ func TestWithoutFsync(t *testing.T) {
 	}
 }
 
-// cutDisk makes some cuts on a new disk. A disk that lies is left at the first
-// finding, which is counted; from any other a finding is a failure. when draws in
-// place of which change to the disk the power is cut.
+// cutDisk makes n cuts on a new disk. when draws the change to the disk that a cut replaces. If the
+// disk lies, cutDisk counts the first finding and stops; otherwise a finding fails the test.
 func cutDisk(t *testing.T, rng *rand.Rand, lie string, n int, when func() int, sum *tally) {
 	t.Helper()
 	d := newDisk(t)
@@ -137,7 +137,7 @@ func cutDisk(t *testing.T, rng *rand.Rand, lie string, n int, when func() int, s
 	}
 }
 
-// cutLoad runs a load until the power is cut, and returns what it said.
+// cutLoad runs a load until the power is cut, and returns the lines that it printed.
 func cutLoad(t *testing.T, d *disk, at int, rng *rand.Rand) []string {
 	t.Helper()
 	d.order("arm", at)

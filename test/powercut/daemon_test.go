@@ -17,9 +17,8 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// TestDaemonCuts cuts the power under the whole coordinator process, its NATS
-// server's streams included: every acknowledged saga ends, each effect happens
-// once.
+// TestDaemonCuts cuts the power under the whole coordinator process, including its NATS server's
+// streams. Every acknowledged saga ends, and each effect happens once.
 func TestDaemonCuts(t *testing.T) {
 	s := newSystem(t)
 	rng := rngOf(*seed, "daemon")
@@ -44,7 +43,7 @@ func TestDaemonCuts(t *testing.T) {
 		s.disk.mount()
 		if rng.IntN(3) == 0 {
 			sum.early++
-			s.start() // and the next cut comes while it starts
+			s.start() // the next cut comes while it starts
 			continue
 		}
 		s.start()
@@ -59,8 +58,8 @@ func TestDaemonCuts(t *testing.T) {
 	sum.log(t, "daemon")
 }
 
-// TestSecretOutlivesCut: the power is cut the moment the secret has its name, which
-// the disk keeps. The name stands for the whole of it, or the next start is refused.
+// TestSecretOutlivesCut cuts the power when the secret file gets its name, which the disk keeps.
+// The content of the file must be durable before the name; otherwise the next start is refused.
 func TestSecretOutlivesCut(t *testing.T) {
 	for n := range form(*cuts/1000, 4, 2) {
 		s := newSystem(t)
@@ -84,9 +83,8 @@ func TestSecretOutlivesCut(t *testing.T) {
 	}
 }
 
-// TestFailedFsync: the first fsync that fails ends the process, with the code
-// and the words that say so, and what it had acknowledged is there after a
-// restart.
+// TestFailedFsync checks that the first failed fsync ends the process with the right exit code and
+// message text. What the process had acknowledged is there after a restart.
 func TestFailedFsync(t *testing.T) {
 	s := newSystem(t)
 	rng := rngOf(*seed, "fsync")
@@ -109,8 +107,8 @@ func TestFailedFsync(t *testing.T) {
 	t.Logf("seed %d: %d sagas acknowledged", *seed, s.acked())
 }
 
-// TestFullDisk: a disk that fills up is seen by the readiness probe before, ends
-// the process in order when it is full, and loses nothing.
+// TestFullDisk checks that the readiness probe reports a disk that is filling up. When the disk is
+// full the process ends, with a log message that says why, and loses nothing.
 func TestFullDisk(t *testing.T) {
 	s := newSystem(t)
 	s.start()
@@ -132,7 +130,7 @@ func TestFullDisk(t *testing.T) {
 	s.fell("no space left on device")
 	stop()
 
-	s.start() // without room it must not do harm
+	s.start() // without space it must do no harm
 	s.child.kill()
 
 	s.disk.order("room", -1)
@@ -145,7 +143,7 @@ func TestFullDisk(t *testing.T) {
 	t.Logf("%d sagas acknowledged", s.acked())
 }
 
-// TestSlowDisk: fsyncs of a sixth of a second make sagas slow and nothing else.
+// TestSlowDisk checks that fsyncs of a sixth of a second only slow sagas down.
 func TestSlowDisk(t *testing.T) {
 	s := newSystem(t)
 	s.start()
@@ -153,13 +151,13 @@ func TestSlowDisk(t *testing.T) {
 	s.connect()
 	s.disk.order("slow", 160)
 	stop := s.call("slow", 8)
-	<-time.After(time.Second) // of load
+	<-time.After(time.Second) // let the load run
 	stop()
 	s.finish()
 }
 
-// fell waits for the end of the coordinator's process, which must say that the
-// store failed, why, and what to do.
+// fell waits for the end of the coordinator's process. Its log must say that the store failed, why,
+// and what to do.
 func (s *system) fell(why string) {
 	s.t.Helper()
 	if code := s.child.exit(); code != cli.ExitStoreBroken {

@@ -18,12 +18,12 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// lonely waits for somebody who is not there, attempt after attempt.
+// lonely retries a command to a participant that does not exist.
 var lonely = saga.MustDefine[world.Transfer]("lonely", saga.Timeout(500*time.Millisecond), saga.Retry(10_000, 100*time.Millisecond, 500*time.Millisecond),
 	saga.Retriable("call", saga.Do(contract.NewCommand[world.Transfer, string]("nobody", "call"))))
 
-// TestDamagedSaga: a running coordinator says of a saga whose record is damaged
-// that it is, to whoever asks and in its log, and the others go on.
+// TestDamagedSaga checks that a running coordinator reports a saga with a damaged record, in its
+// answers and in its log, and that the other sagas continue.
 func TestDamagedSaga(t *testing.T) {
 	s := newSystem(t)
 	s.start()
@@ -82,7 +82,7 @@ func TestDamagedSaga(t *testing.T) {
 			alarms++
 		}
 	}
-	if alarms != 1 { // not one for every look at the timers: it is in the table of standstills, and in the metrics
+	if alarms != 1 { // one alarm, not one per check of the timers
 		t.Errorf("%d alarms about the damaged saga, want one: %s", alarms, s.log.String())
 	}
 	s.child.kill()

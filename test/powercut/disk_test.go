@@ -16,18 +16,18 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// disk gives orders to the process of a disk.
+// disk controls the process of a disk.
 type disk struct {
 	t       *testing.T
-	dir     string // where it is mounted
+	dir     string // mount point
 	cmd     *exec.Cmd
 	orders  io.WriteCloser
 	answers chan string
 	cuts    chan struct{}
-	end     func() // takes the disk and its process away; at the end of the test at the latest
+	end     func() // unmounts the disk and ends its process; called at the end of the test at the latest
 }
 
-// newDisk starts an empty disk, and skips the test where there cannot be one.
+// newDisk starts an empty disk. It skips the test if the machine does not support one.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
 	needs(t, "/dev/fuse", "FUSE")
@@ -63,14 +63,14 @@ func newDisk(t *testing.T) *disk {
 		if err := d.cmd.Wait(); err != nil {
 			t.Errorf("the disk's process: %v", err)
 		}
-		_ = syscall.Unmount(d.dir, syscall.MNT_DETACH) // if it died
+		_ = syscall.Unmount(d.dir, syscall.MNT_DETACH) // needed if the process crashed
 		_ = os.RemoveAll(d.dir)
 	})
 	t.Cleanup(d.end)
 	return d
 }
 
-// needs skips a test where root or a device is missing.
+// needs skips a test without root or without a device.
 func needs(t *testing.T, device, what string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -81,7 +81,7 @@ func needs(t *testing.T, device, what string) {
 	}
 }
 
-// order gives an order and waits until it is carried out.
+// order sends a command to the disk and waits until it is done.
 func (d *disk) order(name string, value any) {
 	d.t.Helper()
 	if _, err := fmt.Fprintln(d.orders, name, value); err != nil {
@@ -97,13 +97,13 @@ func (d *disk) order(name string, value any) {
 	}
 }
 
-// mount puts the power on.
+// mount restores the power and mounts the disk.
 func (d *disk) mount() {
 	d.t.Helper()
 	d.order("mount", d.dir)
 }
 
-// unmount cuts the power, if it was not cut before, and takes the mount away.
+// unmount cuts the power, if it is not cut already, and unmounts the disk.
 func (d *disk) unmount() {
 	d.t.Helper()
 	d.order("arm", 0)
@@ -118,10 +118,10 @@ func (d *disk) unmount() {
 // child is a process of the test binary in one of its roles.
 type child struct {
 	*world.Process
-	lines chan string // whole lines of its output; closed at its end
+	lines chan string // complete lines of its output; closed at its end
 }
 
-// start starts a child that is told its role and more by the environment.
+// start starts a child whose role and parameters are in the environment.
 func start(t *testing.T, stderr io.Writer, env ...string) *child {
 	t.Helper()
 	c := &child{lines: make(chan string, 1<<16)}
@@ -138,7 +138,7 @@ func start(t *testing.T, stderr io.Writer, env ...string) *child {
 	return c
 }
 
-// kill ends the child and returns what it said since.
+// kill kills the child and returns the lines that were not read yet.
 func (c *child) kill() (said []string) {
 	_ = c.Signal(syscall.SIGKILL)
 	for line := range c.lines {
@@ -147,11 +147,11 @@ func (c *child) kill() (said []string) {
 	return said
 }
 
-// exit waits for the end that the child finds by itself.
+// exit waits until the child ends by itself.
 func (c *child) exit() (code int) {
 	ended := time.AfterFunc(world.Limit, func() { _ = c.Signal(syscall.SIGKILL) })
 	defer ended.Stop()
-	for range c.lines { // until it has nothing more to say
+	for range c.lines { // drains the output
 	}
 	return c.State().ExitCode()
 }

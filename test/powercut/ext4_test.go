@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// The kernel's own power cut for a mounted file system: it stops where it
-// stands, and nothing that waits reaches the device, the journal included.
+// The kernel's own power cut for a mounted file system. It stops immediately, and no pending data
+// reaches the device, including the journal.
 const (
 	ioctlShutdown     = 0x8004587d
 	shutdownNoLogSync = 2
@@ -70,7 +70,7 @@ func TestExt4Shutdown(t *testing.T) {
 	sum.log(t, "ext4")
 }
 
-// shutdown cuts the power of the file system of a directory.
+// shutdown cuts the power of the file system that holds a directory.
 func shutdown(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -83,7 +83,7 @@ func shutdown(dir string) error {
 	return nil
 }
 
-// listen returns the next lines that the child says.
+// listen returns the next n lines that the child prints.
 func (c *child) listen(t *testing.T, n int, complaints *bytes.Buffer) (said []string) {
 	t.Helper()
 	deadline := time.After(world.Limit)

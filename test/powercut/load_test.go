@@ -32,10 +32,10 @@ import (
 // storeFile is the name of the store on every disk.
 const storeFile = "sagas.db"
 
-// workers of a load; each has an Engine and sagas of its own.
+// workers is the number of workers of a load. Each has its own Engine and sagas.
 const workers = 4
 
-// trip is the definition of the load: every kind of step, and a parallel.
+// trip is the definition of the load. It has every kind of step and a parallel.
 func trip() *saga.Definition {
 	ask := func(action string, attempts int) saga.Action {
 		return saga.Action{Participant: "agency", Action: action, Retry: saga.RetryPolicy{Attempts: attempts}}
@@ -56,7 +56,7 @@ func trip() *saga.Definition {
 	return def
 }
 
-// storedTrip is trip as it is stored.
+// storedTrip returns trip in its stored form.
 func storedTrip() store.Definition {
 	d, err := store.DefinitionOf(trip())
 	if err != nil {
@@ -65,8 +65,7 @@ func storedTrip() store.Definition {
 	return d
 }
 
-// work is the process of the load: it moves sagas and says of each commit, once
-// it is made, what it acknowledges:
+// work runs the load. It advances sagas, and after each commit prints what the commit acknowledges:
 //
 //	open                            the store is open
 //	ack <saga> <revision> <digest>  a state
@@ -77,7 +76,7 @@ func work(dir, seed string) error {
 	}
 	options := boltstore.Options{}
 	if number%4 != 0 {
-		options.MapSize = 1 // the file grows in small steps
+		options.MapSize = 1 // lets the file grow in small steps
 	}
 	s, err := boltstore.Open(filepath.Join(dir, storeFile), options)
 	if err != nil {
@@ -106,7 +105,7 @@ func work(dir, seed string) error {
 	return err
 }
 
-// pendingBy shares the commands that were pending before the cut out to the workers.
+// pendingBy assigns the commands that were pending before the cut to the workers.
 func pendingBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Record, err error) {
 	err = outbox.All(ctx, s, func(_ outbox.Position, r outbox.Record) bool {
 		if r.Answered() {
@@ -120,18 +119,18 @@ func pendingBy(ctx context.Context, s store.Store) (queues [workers][]outbox.Rec
 	return queues, err
 }
 
-// worker plays participants, callers, bus and clock for its sagas.
+// worker simulates participants, callers, bus and clock for its sagas.
 type worker struct {
 	store   store.Store
 	name    string
 	rng     *rand.Rand
-	open    []outbox.Record // commands that may be answered
+	open    []outbox.Record // commands that can be answered
 	say     interface{ WriteString(string) (int, error) }
 	started int
 	steps   atomic.Int64
 }
 
-// run goes on until the store breaks, or for some steps if given.
+// run runs until the store fails, or for the given number of steps if it is not zero.
 func (w *worker) run(ctx context.Context, steps int) error {
 	engine, err := coordinator.NewEngine(ctx, w.store, transport.Subjects{}, []byte("secret"), 64)
 	if err != nil {
@@ -154,7 +153,7 @@ func (w *worker) run(ctx context.Context, steps int) error {
 	return nil
 }
 
-// inputs draws what happens next: starts, answers, answers again, wake-ups.
+// inputs draws the next inputs: starts, answers, repeated answers and timers.
 func (w *worker) inputs() []coordinator.Input {
 	inputs := make([]coordinator.Input, 1+w.rng.IntN(8))
 	for i := range inputs {
@@ -169,7 +168,7 @@ func (w *worker) inputs() []coordinator.Input {
 		}
 		n := w.rng.IntN(len(w.open))
 		record := w.open[n]
-		if w.rng.IntN(8) != 0 { // else it is answered once more
+		if w.rng.IntN(8) != 0 { // otherwise it will be answered again
 			w.open[n] = w.open[len(w.open)-1]
 			w.open = w.open[:len(w.open)-1]
 		}
@@ -178,7 +177,7 @@ func (w *worker) inputs() []coordinator.Input {
 	return inputs
 }
 
-// answer draws what becomes of a command.
+// answer draws the answer to a command, or a timer instead.
 func answer(r *outbox.Record, rng *rand.Rand) coordinator.Input {
 	e := &r.Envelope
 	if rng.IntN(20) == 0 {
@@ -194,7 +193,7 @@ func answer(r *outbox.Record, rng *rand.Rand) coordinator.Input {
 	return coordinator.Input{Saga: e.Saga, Event: ev}
 }
 
-// acknowledge says what is committed, and takes note of what is pending now.
+// acknowledge prints what is committed, and records the pending commands.
 func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output) error {
 	var lines strings.Builder
 	for i := range inputs {
@@ -215,8 +214,8 @@ func (w *worker) acknowledge(inputs []coordinator.Input, out *coordinator.Output
 	return err
 }
 
-// tidy does what relay and retention do: announcements of even revisions are
-// discarded, and some sagas that ended are removed.
+// tidy does the work of the relay and of retention: it discards announcements of even revisions,
+// and removes some ended sagas.
 func (w *worker) tidy(ctx context.Context, out *coordinator.Output) error {
 	var sent []outbox.ID
 	for _, r := range out.Enqueued {
@@ -231,11 +230,11 @@ func (w *worker) tidy(ctx context.Context, out *coordinator.Output) error {
 	return err
 }
 
-// digest tells two states apart.
+// digest returns a hash that distinguishes states.
 func digest(in *machine.Instance) string {
 	data, err := sagapb.MarshalInstance(in)
 	if err != nil {
-		panic(err) // it was stored
+		panic(err) // cannot fail: it was stored
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])

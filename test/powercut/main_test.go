@@ -15,12 +15,12 @@ import (
 	"github.com/amends-dev/amends/internal/lab/world"
 )
 
-// How the test binary is told to be one of the processes.
+// The environment variables that give the test binary its role.
 const (
 	roleEnv = "AMENDS_POWERCUT_ROLE" // disk, load, or coordinator
-	dirEnv  = "AMENDS_POWERCUT_DIR"  // where load keeps its store
-	seedEnv = "AMENDS_POWERCUT_SEED" // of what load does
-	argsEnv = "AMENDS_POWERCUT_ARGS" // the coordinator's command line, by lines
+	dirEnv  = "AMENDS_POWERCUT_DIR"  // directory of the load's store
+	seedEnv = "AMENDS_POWERCUT_SEED" // seed of the load
+	argsEnv = "AMENDS_POWERCUT_ARGS" // arguments of the coordinator, one per line
 )
 
 var (
@@ -59,13 +59,13 @@ func exitOf(err error) int {
 	return 0
 }
 
-// rngOf are rng for one purpose.
+// rngOf returns a random number generator for one purpose.
 func rngOf(seed uint64, purpose string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed, purpose))))
 }
 
-// form is a number of repetitions: what the flag says, else the short form, else
-// with -short a hint of it.
+// form returns a number of repetitions: the value of the flag, or else the number of the short
+// form. With -short it returns hint.
 func form(long, short, hint int) int {
 	switch {
 	case long > 0:

@@ -50,7 +50,7 @@ func (n *node) OnAdd(ctx context.Context) {
 			paths = append(paths, p)
 		}
 	}
-	slices.Sort(paths) // a directory comes before what is in it
+	slices.Sort(paths) // a directory comes before its entries
 	inodes := map[*file]*fs.Inode{names[""]: n.EmbeddedInode()}
 	for _, p := range paths {
 		f := names[p]
@@ -69,7 +69,7 @@ func (n *node) inode(ctx context.Context, f *file) *fs.Inode {
 	return n.NewPersistentInode(ctx, &node{disk: n.disk, file: f}, fs.StableAttr{Mode: mode})
 }
 
-// child is the path of a name in this directory.
+// child returns the path of a name in this directory.
 func (n *node) child(name string) string {
 	if here := n.Path(nil); here != "" {
 		return here + "/" + name
@@ -96,7 +96,7 @@ func (n *node) attr(out *fuse.Attr) {
 	out.Nlink = 1
 }
 
-// Setattr implements fs.NodeSetattrer: sizes and modes.
+// Setattr implements fs.NodeSetattrer, for sizes and modes.
 func (n *node) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()

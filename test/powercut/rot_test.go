@@ -23,28 +23,28 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// sample is a sound file, all that can be read from it, and what comes next.
+// sample holds an undamaged file, all that can be read from it, and the next inputs.
 type sample struct {
 	file    []byte
 	states  map[contract.SagaID]string // digests
 	events  map[contract.SagaID][]byte // histories, as stored
 	pending map[outbox.ID][]byte       // as stored
 	next    []coordinator.Input        // one for every saga that waits for an answer
-	then    map[contract.SagaID]string // digests after next
+	then    map[contract.SagaID]string // digests after the inputs of next
 }
 
-// verdicts count what became of damaged files and of the sagas in them.
+// verdicts counts the results for damaged files and for the sagas in them.
 type verdicts struct {
-	refused  int // by Open
-	broke    int // at the next commit
-	detected int // some sagas said so, the others went on
+	refused  int // refused by Open
+	broke    int // failed at the next commit
+	detected int // some sagas were reported as damaged, and the others continued
 	harmless int
-	sick     int // sagas that said so
-	sound    int // sagas that went on beside a sick one
+	sick     int // sagas reported as damaged
+	sound    int // sagas that continued in a file with a damaged one
 }
 
-// TestRot damages the file: every saga says so or is as it was, and the others
-// go on; never is there a wrong value.
+// TestRot damages the file. Every saga is either reported as damaged or unchanged, the others
+// continue, and no wrong value is ever returned.
 func TestRot(t *testing.T) {
 	began := time.Now()
 	rng := rngOf(*seed, "rot")
@@ -155,7 +155,7 @@ func newSample(t *testing.T) *sample {
 	return f
 }
 
-// goOn gives every saga that waits its answer.
+// goOn answers every saga that waits.
 func (f *sample) goOn(ctx context.Context, s store.Store) ([]coordinator.Result, error) {
 	engine, err := coordinator.NewEngine(ctx, s, transport.Subjects{}, []byte("secret"), 64)
 	if err != nil {
@@ -165,7 +165,7 @@ func (f *sample) goOn(ctx context.Context, s store.Store) ([]coordinator.Result,
 	return out.Results, err
 }
 
-// read returns a saga's state as a digest, and its history as it is stored.
+// read returns a saga's state as a digest, and its history as stored.
 func read(ctx context.Context, s store.Store, id contract.SagaID) (state string, history []byte, err error) {
 	in, err := s.Load(ctx, id)
 	if err != nil {
@@ -188,14 +188,13 @@ func read(ctx context.Context, s store.Store, id contract.SagaID) (state string,
 func recordBytes(r *outbox.Record) []byte {
 	data, err := outboxpb.MarshalRecord(r)
 	if err != nil {
-		panic(err) // it was stored
+		panic(err) // cannot fail: it was stored
 	}
 	return data
 }
 
-// compare opens a damaged file and goes on with it. An error: a wrong value, a
-// saga or an entry that is missing without a word, or a refusal that does not say
-// that the file is damaged.
+// compare opens a damaged file and continues with it. It returns an error for a wrong value, for a
+// saga or an entry that is missing without a report, and for a refusal that does not report damage.
 func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err error) {
 	reports := 0
 	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1, OnCorrupt: func(error) { reports++ }})
@@ -236,7 +235,7 @@ func (f *sample) compare(ctx context.Context, path string, sum *verdicts) (err e
 	return f.compareNext(ctx, s, sick, &reports, sum)
 }
 
-// compareNext gives every saga its answer.
+// compareNext answers every saga.
 func (f *sample) compareNext(ctx context.Context, s store.Store, sick map[contract.SagaID]bool, reports *int, sum *verdicts) error {
 	results, err := f.goOn(ctx, s)
 	if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrCorrupt) {

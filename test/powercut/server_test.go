@@ -15,9 +15,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// serveDisk is the process of the disk: it obeys orders, one a line, and answers
-// each with "ok" or "error …"; "cut" says on its own that the power is gone. It
-// ends, and unmounts, with its input.
+// serveDisk runs the process of the disk. It executes one command per line, and answers each with
+// "ok" or "error …". It prints "cut" when the power is cut. When its input ends, it unmounts the
+// disk and ends.
 func serveDisk() error {
 	d := &mounted{simDisk: newSimDisk()}
 	defer func() { _ = d.unmount() }()
@@ -47,7 +47,7 @@ func (d *mounted) say(line string) {
 	fmt.Println(line)
 }
 
-// obey carries out an order: its name and one value.
+// obey executes a command, which has a name and one value.
 func (d *mounted) obey(order string) error {
 	name, value, _ := strings.Cut(order, " ")
 	var n int64
@@ -67,21 +67,21 @@ func (d *mounted) obey(order string) error {
 	switch name {
 	case "lie":
 		d.lie = value
-	case "snare": // the power is cut as soon as a file has this name, which is kept
+	case "snare": // cut the power as soon as a file gets this name, and keep the name
 		d.snare = value
 	case "seed":
 		d.rng = rngOf(uint64(n), "disk")
-	case "arm": // the power is cut in place of the n-th change from now; 0: at once
+	case "arm": // cut the power instead of the n-th change from now; 0 cuts at once
 		if d.armed = int(n); n == 0 {
 			d.cut()
 		}
-	case "break": // the n-th fsync from now fails, and all after it
+	case "break": // fail the n-th fsync from now and all later ones
 		d.broken = int(n)
-	case "room": // so many bytes are left; below 0: no bound
+	case "room": // limit the free space in bytes; below 0 there is no limit
 		if d.quota = 0; n >= 0 {
 			d.quota = d.used() + n
 		}
-	case "slow": // milliseconds for an fsync
+	case "slow": // duration of an fsync in milliseconds
 		d.slow = time.Duration(n) * time.Millisecond
 	default:
 		return fmt.Errorf("there is no order %q", name)
@@ -89,7 +89,7 @@ func (d *mounted) obey(order string) error {
 	return nil
 }
 
-// mount shows what is on the disk, in a directory.
+// mount mounts the disk at a directory, with the data that is durable.
 func (d *mounted) mount(dir string) error {
 	d.revive()
 	second := time.Second
@@ -110,8 +110,7 @@ func (d *mounted) mount(dir string) error {
 	return nil
 }
 
-// unmount takes the mount away, together with all that the kernel remembers of
-// it.
+// unmount unmounts the disk and drops everything that the kernel has cached.
 func (d *mounted) unmount() error {
 	if d.fuse == nil {
 		return nil

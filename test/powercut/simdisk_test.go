@@ -13,25 +13,25 @@ import (
 	"time"
 )
 
-// sector is what a disk writes whole or not at all, in bytes.
+// sector is the number of bytes that a disk writes atomically.
 const sector = 512
 
-// simDisk is a disk: what is on it for good, and what is only on its way.
+// simDisk is a disk. It distinguishes durable data from data that is not yet durable.
 type simDisk struct {
 	mu      sync.Mutex
-	names   map[string]*file // for good, by path; the root is ""
-	journal []naming         // changes of names on their way, in their order
-	files   []*file          // all that have a name, or had one since the last cut
+	names   map[string]*file // durable names, by path; the root is ""
+	journal []naming         // name changes that are not durable, in order
+	files   []*file          // all files that have a name, or had one since the last cut
 
 	rng    *rand.Rand
 	dead   chan struct{} // closed by a cut
-	armed  int           // changes until the cut; below 1: none is planned
-	snare  string        // a file that gets this name cuts the power, and keeps it; "": none does
-	broken int           // fsyncs until all fail; below 1: none fails
+	armed  int           // changes until the cut; below 1 no cut is planned
+	snare  string        // the name that causes a cut when a file gets it, and that is kept; "" for none
+	broken int           // fsyncs until all fail; below 1 none fails
 	failed bool          // fsyncs fail
-	quota  int64         // bytes that fit; 0: no bound
-	lie    string        // what fsync pretends: "data", "names", or nothing
-	slow   time.Duration // of an fsync
+	quota  int64         // capacity in bytes; 0 is unlimited
+	lie    string        // what fsync only pretends to do: "data", "names" or ""
+	slow   time.Duration // duration of an fsync
 	syncs  int
 }
 
@@ -39,16 +39,16 @@ type simDisk struct {
 type file struct {
 	dir   bool
 	mode  uint32
-	live  []byte             // what a reader sees
-	kept  []byte             // what is on the disk for good
-	dirty map[int64][][]byte // by sector: what was written since the last fsync, oldest first
+	live  []byte             // content that a reader sees
+	kept  []byte             // durable content
+	dirty map[int64][][]byte // by sector: versions written since the last fsync, oldest first
 	sizes []int              // since the last fsync
-	used  map[int64]bool     // sectors that take space
+	used  map[int64]bool     // sectors that take up space
 }
 
-// naming is one change of names.
+// naming is one change of a name.
 type naming struct {
-	from, to string // from alone: removed; to alone: made, of file
+	from, to string // only from: removed; only to: created, with file
 	file     *file
 }
 
@@ -62,7 +62,7 @@ func newFile(dir bool, mode uint32) *file {
 	return &file{dir: dir, mode: mode, dirty: map[int64][][]byte{}, used: map[int64]bool{}}
 }
 
-// isDead reports whether the power is cut. Called with mu held.
+// isDead reports whether the power is cut. The caller must hold mu.
 func (p *simDisk) isDead() bool {
 	select {
 	case <-p.dead:
@@ -72,8 +72,7 @@ func (p *simDisk) isDead() bool {
 	}
 }
 
-// change is called with mu held before anything changes; it may cut the power
-// instead.
+// change must be called before any change, with mu held. It may cut the power instead.
 func (p *simDisk) change() syscall.Errno {
 	if p.isDead() {
 		return syscall.EIO
@@ -111,7 +110,7 @@ func (p *simDisk) write(f *file, data []byte, off int64) syscall.Errno {
 	return 0
 }
 
-// used is the space taken, in bytes.
+// used returns the space in use, in bytes.
 func (p *simDisk) used() (n int64) {
 	for _, f := range p.files {
 		n += int64(len(f.used)) * sector
@@ -119,7 +118,7 @@ func (p *simDisk) used() (n int64) {
 	return n
 }
 
-// resize truncates or extends what a reader sees.
+// resize truncates or extends the content that a reader sees.
 func (f *file) resize(size int) {
 	f.live = stretch(f.live, size)
 	f.sizes = append(f.sizes, size)
@@ -135,7 +134,7 @@ func stretch(b []byte, size int) []byte {
 	return append(b, make([]byte, size-len(b))...)
 }
 
-// sync makes a file, or the names up to the last change in a directory, safe.
+// sync makes a file durable, or all name changes up to the last one in a directory.
 func (p *simDisk) sync(f *file, path string) syscall.Errno {
 	if p.syncs++; p.broken > 0 {
 		p.broken--
@@ -143,8 +142,8 @@ func (p *simDisk) sync(f *file, path string) syscall.Errno {
 	}
 	switch {
 	case p.failed:
-		// What was dirty is taken for clean from now on, as Linux does it: some of it
-		// is on the disk, and no later fsync looks at it again.
+		// As in Linux, dirty pages count as clean after a failed fsync. Some of them are on the
+		// disk, and no later fsync writes the others.
 		f.keepSome(p.rng)
 		return syscall.EIO
 	case f.dir && p.lie != "names":
@@ -155,7 +154,7 @@ func (p *simDisk) sync(f *file, path string) syscall.Errno {
 	return 0
 }
 
-// name notes a change of names on its way, with mu held.
+// name records a name change that is not durable. The caller must hold mu.
 func (p *simDisk) name(n naming) {
 	p.journal = append(p.journal, n)
 	if p.snare != "" && strings.HasSuffix("/"+n.to, "/"+p.snare) {
@@ -175,7 +174,7 @@ func (p *simDisk) syncNames(dir string) {
 	p.keepNames(last + 1)
 }
 
-// keepNames makes the first n changes of names safe.
+// keepNames makes the first n name changes durable.
 func (p *simDisk) keepNames(n int) {
 	for _, change := range p.journal[:n] {
 		switch {
@@ -190,7 +189,7 @@ func (p *simDisk) keepNames(n int) {
 	p.journal = slices.Clone(p.journal[n:])
 }
 
-// move renames a file, or a directory with all that is in it.
+// move renames a file, or a directory with everything in it.
 func (p *simDisk) move(from, to string) {
 	moved := map[string]*file{}
 	for path, f := range p.names {
@@ -204,7 +203,7 @@ func (p *simDisk) move(from, to string) {
 
 func parent(path string) string {
 	if path == "" {
-		return "\x00" // no directory
+		return "\x00" // not a directory
 	}
 	return path[:max(strings.LastIndexByte(path, '/'), 0)]
 }
@@ -218,8 +217,8 @@ func (f *file) keepAll() {
 	f.sizes = nil
 }
 
-// keepSome leaves a random part of what was written since the last fsync: any
-// subset of the sectors, each in any version, and any of the sizes.
+// keepSome keeps a random part of what was written since the last fsync: any subset of the sectors,
+// each in any version, and any of the sizes.
 func (f *file) keepSome(rng *rand.Rand) {
 	if n := rng.IntN(len(f.sizes) + 1); n > 0 {
 		f.kept = stretch(f.kept, f.sizes[n-1])
@@ -235,7 +234,7 @@ func (f *file) keepSome(rng *rand.Rand) {
 	f.sizes = nil
 }
 
-// cut is the power cut. Called with mu held.
+// cut cuts the power. The caller must hold mu.
 func (p *simDisk) cut() {
 	if p.isDead() {
 		return
@@ -248,7 +247,7 @@ func (p *simDisk) cut() {
 	close(p.dead)
 }
 
-// revive puts the power on again: readers see what is on the disk.
+// revive restores the power. Readers then see the durable data.
 func (p *simDisk) revive() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,14 +22,13 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// system is a coordinator process with everything it keeps, the streams of its
-// NATS server included, on a disk whose power may go; around it callers and a
-// participant on other machines.
+// system is a coordinator process whose data, including its NATS server's streams, is on a disk
+// with power cuts. Callers and participants use it as if from other machines.
 type system struct {
 	t      *testing.T
 	disk   *disk
-	books  string // directory of the participants
-	ready  string // file
+	books  string // parent directory of the participants' books
+	ready  string // ready file of the coordinator
 	port   string
 	client *client.Client
 	loads  []*world.Load
@@ -39,10 +38,11 @@ type system struct {
 	http  string
 }
 
-// transferMoney makes outcomes unknown while the coordinator is away.
+// transferMoney has timeouts so short that outcomes become unknown while the coordinator is
+// stopped.
 var transferMoney = world.DefineTransfer(time.Second, 10)
 
-// output is what a process has said so far.
+// output holds what a process has printed so far.
 type output struct {
 	mu   sync.Mutex
 	said bytes.Buffer
@@ -61,7 +61,7 @@ func (o *output) String() string {
 	return o.said.String()
 }
 
-// newSystem makes a system whose coordinator does not run yet.
+// newSystem returns a system whose coordinator is not running yet.
 func newSystem(t *testing.T) *system {
 	t.Helper()
 	s := &system{
@@ -90,7 +90,7 @@ func (s *system) start() {
 	s.child = start(s.t, s.log, roleEnv+"=coordinator", argsEnv+"="+strings.Join(args, "\n"))
 }
 
-// await waits until the coordinator takes work. False: the power went before.
+// await waits until the coordinator takes work. It returns false if the power was cut before.
 func (s *system) await() bool {
 	s.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -99,7 +99,7 @@ func (s *system) await() bool {
 		select {
 		case <-tick.C:
 		case <-s.disk.cuts:
-			s.disk.cuts <- struct{}{} // for whoever waits for it
+			s.disk.cuts <- struct{}{} // for the caller that waits for the cut
 			return false
 		case <-deadline:
 			s.t.Fatalf("the coordinator is not ready within %s; it says: %s", world.Limit, s.log.String())
@@ -119,8 +119,8 @@ func (s *system) await() bool {
 	}
 }
 
-// connect lets the participants in, registers the definition and makes the
-// client, once the coordinator runs for the first time.
+// connect starts the participants, registers the definition and creates the client. It must be
+// called when the coordinator runs for the first time.
 func (s *system) connect() {
 	s.t.Helper()
 	config := natsbus.Config{URL: "nats://127.0.0.1:" + s.port, Name: "callers", Logger: slog.New(slog.DiscardHandler)}
@@ -156,7 +156,7 @@ func (s *system) connect() {
 	}
 }
 
-// call has n callers start sagas until stop.
+// call starts n callers that start sagas until stop is called.
 func (s *system) call(name string, n int) (stop func()) {
 	l := world.NewLoad(transferMoney)
 	s.loads = append(s.loads, l)
@@ -171,7 +171,7 @@ func (s *system) call(name string, n int) (stop func()) {
 	return l.GiveUp
 }
 
-// runs is what all callers know.
+// runs returns the runs of all callers.
 func (s *system) runs() (all []world.Run) {
 	for _, l := range s.loads {
 		all = append(all, l.All()...)
@@ -189,7 +189,7 @@ func (s *system) acked() (n int) {
 	return n
 }
 
-// finish waits until every saga has ended, ends the coordinator, and audits.
+// finish waits until every saga has ended, stops the coordinator, and audits.
 func (s *system) finish() {
 	s.t.Helper()
 	for _, l := range s.loads {
