@@ -19,7 +19,7 @@ import (
 // Command describes a process to start: the test binary, which gets its role from Env.
 type Command struct {
 	Name string
-	Env  []string // in addition to the test's own
+	Env  []string // variables in addition to the test's own
 
 	Log    string                         // file for its output; "" sends it to Stderr
 	Stderr io.Writer                      // used if Log is ""

@@ -18,7 +18,7 @@ type Proxy struct {
 	target string
 	cutOff bool
 	delay  time.Duration
-	gates  [2]chan struct{} // to and from the server; nil if open, closed when it opens
+	gates  [2]chan struct{} // to and from the server: nil if open, closed when it opens
 	conns  map[net.Conn]struct{}
 }
 
