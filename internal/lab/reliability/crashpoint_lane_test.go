@@ -191,7 +191,7 @@ func (n *lane) watch(c *crash, l *life, until <-chan struct{}) error {
 	case <-until:
 		select {
 		case <-l.Exited():
-		case <-time.After(100 * time.Millisecond): // it may end shortly after its last record
+		case <-time.After(100 * time.Millisecond): // the process may end shortly after its last record
 			return nil
 		}
 	}

@@ -73,7 +73,7 @@ func stopping(n *lane, c *crash) error {
 	if err := world.AwaitClosed(l.Exited(), c.owner+" has stopped"); err != nil {
 		return err
 	}
-	if !l.State().Success() { // it did not pass the point while it stopped
+	if !l.State().Success() { // the process did not pass the point while it stopped
 		err = n.watch(c, l, nil)
 	}
 	err = errors.Join(err, n.start(c.owner))

@@ -67,7 +67,7 @@ func (p *process) launch() error {
 // ended restarts the process if it was not meant to end.
 func (p *process) ended(l *life) {
 	if p.current() == l {
-		world.Hold(50 * time.Millisecond) // it may end again at once
+		world.Hold(50 * time.Millisecond) // the process may end again at once
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *process) kill() error {
 		return err
 	}
 	if !l.Killed() {
-		p.took(l) // it ended by itself before the signal
+		p.took(l) // the process ended by itself before the signal
 	}
 	return nil
 }

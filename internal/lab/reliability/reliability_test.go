@@ -157,7 +157,7 @@ func campaign(t *testing.T, bug string, deck []fault, n int) result {
 		}
 	}
 	l.finish()
-	if bug == "" { // with a bug it may not come to rest soon
+	if bug == "" { // a planted bug may keep it from coming to rest
 		stuck = append(stuck, s.comeToRest(t)...)
 	}
 	return conclude(t, s, l, made, stuck)

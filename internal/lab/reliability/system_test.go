@@ -23,7 +23,7 @@ import (
 type system struct {
 	dir       string
 	processes map[string]*process
-	proxies   map[string]*world.Proxy // by the process that uses it; the test uses load
+	proxies   map[string]*world.Proxy // keyed by the process that uses it; the test's key is load
 	server    atomic.Value            // string: its URL, not through a proxy
 	struck    string                  // the process that the current fault hit
 }

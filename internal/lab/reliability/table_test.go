@@ -15,7 +15,7 @@ import (
 
 // cycle describes an injected fault and its effect.
 type cycle struct {
-	number int // from 1
+	number int // counted from 1
 	fault  string
 	struck string    // the process that it hit
 	made   time.Time // when it was made
