@@ -62,7 +62,7 @@ type cycle struct {
 	lasted    time.Duration // duration of the fault
 	dropped   int           // number of packets
 	gap       time.Duration // longest time without the end of a saga, until full recovery
-	recovered time.Duration // from the repair to the end of a saga started after it
+	recovered time.Duration // time from the repair to the end of a saga started after it
 }
 
 func (c cycle) String() string {

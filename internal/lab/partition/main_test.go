@@ -39,9 +39,9 @@ type part struct {
 	Dir      string   // data directory
 	Node     int      // index of the node, 0 to 2
 	URL      string   // URLs of the servers
-	Cgroup   string   // to join, "" for none
+	Cgroup   string   // cgroup to join; "" for none
 	Files    uint64   // limit of open files; 0 sets none
-	Replicas int      // of each stream
+	Replicas int      // replicas of each stream
 }
 
 func TestMain(m *testing.M) {

@@ -23,7 +23,7 @@ import (
 type station struct {
 	dir  string
 	data string // the coordinator's data directory; "" means below dir
-	port int    // of the NATS server
+	port int    // port of the NATS server
 	args []string
 }
 

@@ -38,7 +38,7 @@ const released = "testdata/released"
 // record holds the recorded history of a saga, in the store's protobuf encoding.
 type record struct {
 	ID         contract.SagaID
-	Phase      contract.Phase // for human readers
+	Phase      contract.Phase // informative
 	Definition json.RawMessage
 	Events     [][]byte
 	State      []byte
