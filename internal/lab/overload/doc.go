@@ -11,16 +11,16 @@
 // "make lab-overload" runs them in the short form that CI runs, "make lab-overload MINUTES=1
 // SOAK=60" in the long one:
 //
-//   - ten times the sustainable rate, measured in the same run: memory bounded,
-//     starts refused with a hint when to come back, what was accepted ends (I2, I10);
-//   - the same while participants are away, the disk is slow, or the bus restarts
-//     again and again (I2, I10);
-//   - sagas that are stuck at a dead participant do not delay the others (I10);
-//   - poison costs its own saga only (I9);
-//   - participants that are away, a slow disk, a bus that is restarted: slower,
-//     not wrong (I3, I10);
-//   - a soak with faults: nothing grows that kept sagas do not explain (I10);
-//   - a quiet system does nothing.
+//   - At ten times the sustainable rate, measured in the same run, memory is bounded, excess starts
+//     are refused with a retry hint, and accepted sagas end (I2, I10).
+//   - The same holds while participants are stopped, the disk is slow, or the bus restarts
+//     repeatedly (I2, I10).
+//   - Sagas that wait for a stopped participant do not delay the others (I10).
+//   - Invalid messages affect only their own sagas (I9).
+//   - Stopped participants, a slow disk and a restarted bus make the system slower, but cause no
+//     wrong result (I3, I10).
+//   - In a soak with faults, nothing grows that the kept sagas do not explain (I10).
+//   - A system without open sagas does no work.
 //
 // It does not kill processes (package reliability does) and does not measure absolute speed: bounds
 // are ratios within one run, and generous because test machines are shared.

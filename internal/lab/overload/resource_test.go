@@ -109,11 +109,11 @@ type census struct {
 	memory
 	goroutines int
 	files      int             // open file descriptors
-	streams    int             // on the bus
-	consumers  int             // on the bus
+	streams    int             // streams of the bus
+	consumers  int             // consumers of the bus
 	queued     int             // messages in the work queues
-	full       boltstore.Space // of the store, before the round's sagas are removed
-	quiet      boltstore.Space // of the store, after they are removed
+	full       boltstore.Space // space before the round's sagas are removed
+	quiet      boltstore.Space // space after they are removed
 	slowest    time.Duration   // longest duration of a saga
 }
 
@@ -218,8 +218,8 @@ func (s *system) onBus(ctx context.Context) (c census) {
 
 // doings counts the operations of all components.
 type doings struct {
-	calls, writes               uint64 // of the store
-	published, received, buried int64  // of all bus connections
+	calls, writes               uint64 // store operations
+	published, received, buried int64  // sums over all bus connections
 	last                        uint64 // sum of the sequence numbers of all streams
 	transitions, refused        uint64
 }

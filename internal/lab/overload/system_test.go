@@ -29,7 +29,7 @@ import (
 type system struct {
 	t        *testing.T
 	dir      string
-	port     int // of the NATS server, 0 before its first start
+	port     int // port of the NATS server; 0 before its first start
 	server   *embedded.Server
 	coord    *core
 	delay    atomic.Int64 // delay of every commit, in nanoseconds
