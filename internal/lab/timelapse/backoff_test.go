@@ -20,10 +20,10 @@ import (
 // own interval, because a saga that becomes due during a wake-up waits for the next one.
 const wakeGrain = 10 * time.Millisecond
 
-// A failing step is attempted exactly as often and as late as its definition says. The waits double
-// from the first to the maximum, and jitter leaves between half and all of each. Each attempt comes
-// at the time in the status, at most wakeGrain late and never early. The last failure starts
-// compensation at once.
+// TestBackoffIsAsDeclared checks that a failing step is attempted exactly as often and as late as
+// its definition says. The waits double from the first to the maximum, and jitter leaves between
+// half and all of each. Each attempt comes at the time in the status, at most wakeGrain late and
+// never early. The last failure starts compensation at once.
 func TestBackoffIsAsDeclared(t *testing.T) {
 	t.Parallel()
 	const attempts, first, longest = 9, time.Second, time.Minute
@@ -71,8 +71,8 @@ func TestBackoffIsAsDeclared(t *testing.T) {
 	})
 }
 
-// A saga with a deadline of days is compensated at its deadline, to the millisecond, however late
-// its next attempt would be.
+// TestDeadlineOfDays checks that a saga is compensated at its deadline, to the millisecond, however
+// late its next attempt would be.
 func TestDeadlineOfDays(t *testing.T) {
 	t.Parallel()
 	const deadline = 2*24*time.Hour + 7*time.Minute
@@ -104,8 +104,9 @@ func TestDeadlineOfDays(t *testing.T) {
 	})
 }
 
-// A service that is away for days misses no command, and finds none of the expired attempts: each
-// left the bus at its end (docs/adr/0020-commands-expire.md). It receives the next attempt.
+// TestServiceAwayForDays checks that a service that is away for days misses no command and receives
+// none of the expired attempts. Each attempt left the bus at its end
+// (docs/adr/0020-commands-expire.md). The service receives the next attempt.
 func TestServiceAwayForDays(t *testing.T) {
 	t.Parallel()
 	def := saga.MustDefine[transfer]("daily",

@@ -10,9 +10,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The server's clock for access times is one goroutine per process. It must be started outside the
-// bubbles: a bubble with a ticking clock never comes to rest, and a second bubble would wait on
-// channels of the first.
+// TestMain starts the server's clock for access times, which is one goroutine per process. It must
+// be started outside the bubbles: a bubble with a ticking clock never comes to rest, and a second
+// bubble would wait on channels of the first.
 func TestMain(m *testing.M) {
 	ats.Register()
 	code := m.Run()

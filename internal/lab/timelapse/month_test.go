@@ -26,9 +26,9 @@ const lifecycleAge = 7 * day
 // server checks the ages of its streams about as often.
 const housekeeping = 30 * time.Second
 
-// A month in the life of one store. One saga ends early and is removed in steps; another gets no
-// answer for weeks until it is parked for an operator. The coordinator is stopped most of the time.
-// Work that becomes due meanwhile is done when it restarts.
+// TestMonth runs one store for a month. One saga ends early and is removed in steps. Another saga
+// gets no answer for weeks until it is parked for an operator. The coordinator is stopped most of
+// the time, and does the work that came due when it restarts.
 func TestMonth(t *testing.T) {
 	t.Parallel()
 	early := saga.MustDefine[transfer]("early", saga.Compensable("pay", saga.Do(pay), saga.Undo(payBack)))

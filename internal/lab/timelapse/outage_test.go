@@ -31,9 +31,9 @@ const (
 	back      = reconnect + 8*time.Second
 )
 
-// The bus is away for six hours, with or without loss of its data. Open sagas wait: their steps
-// time out and are retried. A start waits at its caller. When the server is back, all sagas
-// continue within seconds, and each step takes effect once.
+// TestBusAwayForHours stops the bus for six hours, with or without loss of its data. Open sagas
+// wait: their steps time out and are retried. A start waits at its caller. When the server is back,
+// all sagas continue within seconds, and each step takes effect once.
 func TestBusAwayForHours(t *testing.T) {
 	t.Parallel()
 	for name, empty := range map[string]bool{"comes back": false, "comes back empty": true} {
@@ -111,8 +111,8 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	}
 }
 
-// A coordinator that was stopped for a week starts with timers that came due meanwhile. They fire
-// at once, each once, and none early.
+// TestCoordinatorAwayForAWeek starts a coordinator a week after it was stopped, with timers that
+// came due meanwhile. They fire at once, each once, and none early.
 func TestCoordinatorAwayForAWeek(t *testing.T) {
 	t.Parallel()
 	const week = 7 * 24 * time.Hour
@@ -159,9 +159,9 @@ func TestCoordinatorAwayForAWeek(t *testing.T) {
 	})
 }
 
-// Every step was answered in time, but the coordinator was stopped for longer than all timeouts
-// together. It takes in the answers on the bus before it runs timers, so no step is retried and no
-// saga is compensated.
+// TestAnswersOutliveTheirTimeouts stops the coordinator for longer than all timeouts together,
+// while every step is answered in time. The coordinator takes in the answers on the bus before it
+// runs timers, so no step is retried and no saga is compensated.
 func TestAnswersOutliveTheirTimeouts(t *testing.T) {
 	t.Parallel()
 	live(t, quiet, func(s *stack) {

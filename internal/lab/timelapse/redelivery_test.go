@@ -22,8 +22,8 @@ func once(timeout, wait time.Duration) *saga.Definition {
 		saga.Retriable("pay", saga.Do(pay, saga.Timeout(timeout), saga.Retry(20, wait, wait))))
 }
 
-// A handler that takes twelve times AckWait is not disturbed: its command is reported as in
-// progress, so the bus delivers it once.
+// TestHandlerSlowerThanAckWait checks that a handler may take twelve times AckWait. Its command is
+// reported as in progress, so the bus delivers it once.
 func TestHandlerSlowerThanAckWait(t *testing.T) {
 	t.Parallel()
 	const ackWait, takes = 10 * time.Second, 2 * time.Minute
@@ -43,8 +43,8 @@ func TestHandlerSlowerThanAckWait(t *testing.T) {
 	})
 }
 
-// A command that was delivered to a crashed process is redelivered to another one exactly AckWait
-// later, not when its step times out.
+// TestRedeliveryAfterAckWait checks that a command delivered to a crashed process is redelivered to
+// another one exactly AckWait later, and not when its step times out.
 func TestRedeliveryAfterAckWait(t *testing.T) {
 	t.Parallel()
 	const ackWait = 10 * time.Second
@@ -79,9 +79,9 @@ func TestRedeliveryAfterAckWait(t *testing.T) {
 	})
 }
 
-// The bus confirms an answer and loses it. The next attempt comes a minute after the bus's
-// deduplication window (2 min) has closed, so the bus does not drop it. The inbox answers it, and
-// there is one effect.
+// TestLostAnswerAndRetryBeyondTheWindow lets the bus confirm an answer and lose it. The next
+// attempt comes a minute after the bus's deduplication window (2 min) has closed, so the bus does
+// not drop it. The inbox answers it, and there is one effect.
 func TestLostAnswerAndRetryBeyondTheWindow(t *testing.T) {
 	t.Parallel()
 	const timeout = 3 * time.Minute
@@ -105,9 +105,9 @@ func TestLostAnswerAndRetryBeyondTheWindow(t *testing.T) {
 	})
 }
 
-// A restarted coordinator sends pending messages once more, with the same ids. Within the
-// deduplication window the bus drops them; after it the bank receives the same command twice. There
-// is one effect either way.
+// TestSameCommandWithinAndBeyondTheWindow restarts a coordinator, which sends pending messages
+// again with the same ids. Within the deduplication window the bus drops them. After it the bank
+// receives the same command twice. There is one effect either way.
 func TestSameCommandWithinAndBeyondTheWindow(t *testing.T) {
 	t.Parallel()
 	def := once(time.Hour, time.Hour)

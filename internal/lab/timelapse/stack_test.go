@@ -36,7 +36,7 @@ type stack struct {
 	t      *testing.T
 	born   time.Time // virtual
 	dir    string
-	config natsbus.Config // of every bus
+	config natsbus.Config // configuration of every bus connection
 
 	wire   wire
 	server *embedded.Server
