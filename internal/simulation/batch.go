@@ -34,7 +34,7 @@ const maxFailed = 10
 
 // Batch runs consecutive seeds.
 type Batch struct {
-	Seed     uint64 // of the first run
+	Seed     uint64 // seed of the first run
 	Sagas    int    // minimum, over all runs
 	Parallel int    // concurrent runs; 0 is one per processor
 	Off      []Fault

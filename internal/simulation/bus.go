@@ -29,7 +29,7 @@ type bus struct {
 	w         *world
 	forgotten int        // number of times it has lost all messages
 	sequence  uint64     // number of messages that have arrived
-	answers   []*message // on the bus; may include acknowledged ones
+	answers   []*message // messages on the bus; may include acknowledged ones
 	sender    *node      // the publisher, in runs with claims
 }
 
@@ -40,7 +40,7 @@ type message struct {
 	done     bool
 	under    *tenure       // claim of a command, in runs with claims
 	age      int           // bus.forgotten when it was accepted
-	deliver  func()        // bus.deliver of it
+	deliver  func()        // closure that calls bus.deliver for this message
 	damaged  bool          // differs from what was sent
 	sequence uint64        // position in its stream; 0 before it arrives
 	arrived  time.Duration // when it reached its stream
@@ -194,7 +194,7 @@ func (b *bus) corrupt(e *transport.Envelope) {
 	case 4: // an id of a different saga
 		tokens[3] = "nobody"
 		e.Subject = strings.Join(tokens, ".")
-	default: // an answer of a different participant or to an attempt that was not made
+	default: // an answer of a different participant, or to an attempt that was not made
 		if command || tokens[2] != b.w.owner(e, e.Step) {
 			return // damage must not turn a forged answer into a genuine one
 		}

@@ -32,9 +32,9 @@ type audit struct {
 	violations []Violation
 	phases     map[contract.Phase]int // number of stored sagas in each phase, at the end
 	sagas      map[identity]*account
-	runs       map[contract.SagaID][]*account // in the order of the starts
+	runs       map[contract.SagaID][]*account // in the order of their starts
 	entries    map[outbox.ID]*entry
-	messages   map[string]*entry // by message id
+	messages   map[string]*entry // keyed by message id
 
 	asked identity // the saga that account returned last
 	found *account
@@ -69,7 +69,7 @@ type account struct {
 // ledger holds what the audit knows about one step at its participant.
 type ledger struct {
 	effects, undos int
-	tombstone      bool // its undo was answered as completed
+	tombstone      bool // the undo was answered as completed
 	vouched        bool // an operator has asserted its outcome
 	weak           bool // the participant has no inbox
 	due            due

@@ -24,11 +24,11 @@ type tenure struct {
 	volume *volume
 	by     *node
 	number uint64
-	order  int // in the order in which the bus accepted the claims
+	order  int // rank of the claim, in the order in which the bus accepted them
 	at     time.Duration
 }
 
-// claims is the bus's part: the claim, and what depends on it.
+// claims is the bus's part of ownership: the current claim and everything that depends on it.
 type claims struct {
 	w      *world
 	rng    rng
@@ -41,7 +41,7 @@ type claims struct {
 	tokenOf  string // the incarnation that wrote the token
 	pulse    uint64
 	fence    string // the incarnation whose commands are accepted; "" before one raises the fence
-	consumer string // of the answers; "" if none
+	consumer string // consumer of the answers; "" if none
 
 	holder    *tenure // the current owner's claim; nil if released or lost by the bus
 	last      *tenure // the latest claim
@@ -345,7 +345,7 @@ func (c *claims) weather() {
 }
 
 // cutOff disconnects a coordinator from the bus, usually the owner. The outage may be so long that
-// others take the coordinator for dead. Clocks are not set meanwhile.
+// other stores consider the owner lost. Clocks are not set meanwhile.
 func (c *claims) cutOff(n *node) {
 	w, d := c.w, c.rng
 	if c.holder != nil {

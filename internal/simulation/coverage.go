@@ -40,7 +40,7 @@ const (
 	OperationAbandon                         // an operator's abandon took effect
 	OperationPause                           // an operator's pause took effect
 	OperationResume                          // an operator's resume took effect
-	WritersChanged                           // a saga was changed by another coordinator than the last time
+	WritersChanged                           // a saga was changed by a different coordinator than the last time
 	EffectTwice                              // a step took effect again, at a participant without inbox
 	LongDefinition                           // a saga with the maximum number of steps
 	PivotPassed                              // a saga passed its pivot

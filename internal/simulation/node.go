@@ -32,7 +32,7 @@ type node struct {
 	disk   *disk
 	inbox  []*work
 	free   []*work                     // for reuse
-	inputs []coordinator.Input         // of the current step
+	inputs []coordinator.Input         // inputs of the current step
 	timers map[contract.SagaID]bool    // woken but not committed yet
 	looks  map[contract.SagaID]look    // the timer check that last woke each saga
 	aside  map[contract.SagaID][]*work // inputs waiting for a saga's mappings
@@ -55,7 +55,7 @@ type node struct {
 	cutUntil             time.Duration // end of the disconnection from the bus
 
 	answered *coordinator.Answered
-	overtook bool          // it has stopped waiting for answers
+	overtook bool          // the process has stopped waiting for answers
 	askedAt  time.Duration // when it last asked the bus for its newest answer
 
 	volume *volume
@@ -394,7 +394,7 @@ func (n *node) refused(r outbox.Record, sent bool, err error) {
 // send publishes one envelope.
 func (n *node) send(e *transport.Envelope) error {
 	err := errUncertain
-	if n.cutUntil <= n.w.now || n.w.claims != nil { // in runs with claims, the claims check this too
+	if n.cutUntil <= n.w.now || n.w.claims != nil { // in runs with claims, claims.take checks this too
 		err = n.publish(e)
 	}
 	n.record(Record{

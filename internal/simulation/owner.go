@@ -19,17 +19,17 @@ type owner struct {
 	machine     int           // the machine it runs on, and the boot of that machine
 	uptime      time.Duration // uptime of the machine when the run began, at least an hour
 	takeOver    bool
-	possesses   bool   // it owns the prefix
-	sure        bool   // its ownership was confirmed at the last check
-	hasToken    bool   // it has written a token
+	possesses   bool   // the process owns the prefix
+	sure        bool   // the ownership was confirmed at the last check
+	hasToken    bool   // the process has written a token
 	fence       string // fence that it has raised; "" if none
 	ticked      int    // number of the current check of the claim; older ones are ignored
 	holds       *tenure
 	sends       *tenure // claim under which it is sending now
-	late        bool    // it was paused before it sent
+	late        bool    // the process was paused before it sent
 	ended       *ownership.NotOwnerError
 
-	held      time.Duration // end of its pause, or of the pause of what it had scheduled
+	held      time.Duration // end of the pause of the process or of its scheduled calls
 	hindered  time.Duration // last time at which it could not update its claim
 	confirmed time.Duration // last time at which its ownership was confirmed
 }

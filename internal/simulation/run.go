@@ -17,7 +17,7 @@ type Options struct {
 // Result is the result of a run.
 type Result struct {
 	Options    Options
-	Digest     uint64 // of the history, the same for the same options
+	Digest     uint64 // digest of the history, the same for the same options
 	Sagas      int
 	Events     int
 	Commits    int

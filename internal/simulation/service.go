@@ -28,7 +28,7 @@ var errDied = errors.New("the process died")
 type service struct {
 	w         *world
 	name      string
-	weak      bool // it has no inbox
+	weak      bool // the participant has no inbox
 	core      *participant.Participant[*tx]
 	inbox     *inbox
 	downUntil time.Duration

@@ -41,7 +41,7 @@ type world struct {
 	line     Record // the last record of the history
 	history  []Record
 	keep     bool   // whether to keep the history
-	digest   digest // of the history
+	digest   digest // digest of the history
 	faults   [faultKinds]int
 	coverage [coveragePoints]int
 	healed   bool
