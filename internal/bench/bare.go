@@ -38,7 +38,7 @@ func Bare(ctx context.Context, o Options) (y Baseline, err error) {
 type bare struct {
 	*hub
 	connections
-	js jetstream.JetStream // of the hub
+	js jetstream.JetStream // JetStream context of the hub
 }
 
 func (b *bare) jetStream() (*nats.Conn, jetstream.JetStream, error) {

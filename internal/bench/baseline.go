@@ -62,7 +62,7 @@ type hub struct {
 	script  script
 	start   func(round string) error
 	mu      sync.Mutex
-	waiting map[string]chan struct{} // by round: closed when it ends
+	waiting map[string]chan struct{} // keyed by round; closed when the round ends
 }
 
 func newHub(mix Mix) *hub { return &hub{script: scriptOf(mix), waiting: map[string]chan struct{}{}} }

@@ -57,7 +57,7 @@ type Options struct {
 	Mix      Mix
 	InFlight int           // sagas in progress at the same time
 	For      time.Duration // how long sagas are counted, after a warm-up of a fifth of that
-	Dir      string        // for the files, which the caller removes
+	Dir      string        // directory for the files, which the caller removes
 	// InProcess makes all connections in-process, without TCP.
 	InProcess bool
 	// Accounts gives the coordinator, each participant and the callers their own accounts on the
@@ -93,7 +93,7 @@ type Figures struct {
 	CPUSecondsPer1000   float64 `json:"cpu_seconds_per_1000"` // bus, coordinator, participants and callers
 	CommitsPerSaga      float64 `json:"commits_per_saga"`
 	FsyncsPerSaga       float64 `json:"fsyncs_per_saga"`
-	BytesWrittenPerSaga float64 `json:"bytes_written_per_saga"` // by the store
+	BytesWrittenPerSaga float64 `json:"bytes_written_per_saga"` // bytes that the store wrote
 	AllocationsPerSaga  float64 `json:"allocations_per_saga"`
 	TransitionsPerSaga  float64 `json:"transitions_per_saga"`
 	AllocationsPerStep  float64 `json:"allocations_per_transition"`

@@ -58,7 +58,7 @@ type handWritten struct {
 	*hub
 	connections
 	db  *bolt.DB
-	out message.Publisher // of the hub
+	out message.Publisher // publisher of the hub
 }
 
 var (

@@ -16,7 +16,7 @@ type LargeOptions struct {
 	Open, Ended int           // open sagas wait for a timer; ended ones are retained
 	InFlight    int           // sagas in flight during the measurement of throughput
 	For         time.Duration // duration of each measurement
-	Dir         string        // for the files; the caller removes them
+	Dir         string        // directory for the files, which the caller removes
 	Store       string        // name of the store's file within a data directory
 	Progress    io.Writer     // gets progress once a second; may be nil
 	// Serve returns the command that runs a coordinator on a data directory until it is

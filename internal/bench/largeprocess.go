@@ -28,7 +28,7 @@ type process struct {
 	log        *bytes.Buffer // standard error of the process; read only after it has ended
 	ended      chan error
 	readyAfter time.Duration
-	address    string // of its bus
+	address    string // address of its bus
 	api        apiv1connect.CoordinatorServiceClient
 	workload   *workload
 }

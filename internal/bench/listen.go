@@ -18,7 +18,7 @@ import (
 // ends holds the sagas whose callers listen for the announcement of their end.
 type ends struct {
 	mu      sync.Mutex
-	waiting map[string]chan contract.Phase // by saga; each channel receives one phase
+	waiting map[string]chan contract.Phase // keyed by saga; each channel receives one phase
 }
 
 // listen subscribes to all announcements.
