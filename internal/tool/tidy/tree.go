@@ -38,7 +38,7 @@ type Tree struct {
 
 // GoFile is one parsed Go file.
 type GoFile struct {
-	Path      string // from the root, with slashes
+	Path      string // path from the root, with slashes
 	Source    []byte
 	AST       *ast.File
 	Test      bool // _test.go
