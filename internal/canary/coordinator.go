@@ -32,7 +32,7 @@ type Coordinator struct {
 
 	mu       sync.Mutex
 	requests int
-	asked    map[string]int           // by method
+	asked    map[string]int           // number of calls of each method
 	sent     map[string]proto.Message // the first answer, by method
 }
 
