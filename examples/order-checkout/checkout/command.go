@@ -27,7 +27,7 @@ var BookShipment = contract.NewCommand[Shipment, Booked]("shipping", "book-shipm
 
 // Opened is the result of OpenOrder.
 type Opened struct {
-	Number int64 `json:"number"` // on the customer's invoice
+	Number int64 `json:"number"` // printed on the customer's invoice
 }
 
 // Confirmation requests to close an order that is paid and shipped.
@@ -58,7 +58,7 @@ type Charge struct {
 	OrderID string `json:"order_id"`
 	Card    string `json:"card"`
 	Cents   int64  `json:"cents"`
-	Text    string `json:"text"` // on the customer's statement
+	Text    string `json:"text"` // printed on the customer's statement
 }
 
 // Receipt is the result of ChargeCard.

@@ -10,7 +10,7 @@ import (
 // Order is the input of the saga.
 type Order struct {
 	OrderID    string `json:"order_id"`           // also the saga's id, so that an order is placed only once
-	Scenario   string `json:"scenario,omitempty"` // what the order demonstrates; for the audit only
+	Scenario   string `json:"scenario,omitempty"` // what the order demonstrates; only the audit reads it
 	Customer   string `json:"customer"`
 	Country    string `json:"country"`
 	Card       string `json:"card"`

@@ -58,8 +58,7 @@ const (
 )
 
 // New wraps a bus. It calls say for each fault, and die when the service must crash. If die returns
-// instead of ending the process, the bus is dead and no longer forwards messages or
-// acknowledgements.
+// instead of ending the process, the wrapper stops forwarding messages and acknowledgements.
 func New(bus transport.Bus, say func(saga contract.SagaID, what string), die func()) *Bus {
 	b := &Bus{
 		Bus: bus, say: say, die: die,

@@ -18,7 +18,7 @@ const MaxLine = 64 << 10
 
 // LineError holds the errors of one line of an orders file.
 type LineError struct {
-	Name string // of the file
+	Name string // name of the file
 	Line int    // counted from 1
 	Err  error
 }

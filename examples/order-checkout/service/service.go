@@ -41,7 +41,7 @@ var kinds = map[string]kind{
 // Config configures a service. All fields except Options, Die and Ready are required.
 type Config struct {
 	Name    string // one of Names
-	DataDir string // its database is DataDir/Name/Name.db
+	DataDir string // directory of the database DataDir/Name/Name.db
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 	Logger  *slog.Logger
 	// Options are additional options of the participant, for example a tracer.
