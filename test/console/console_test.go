@@ -207,7 +207,7 @@ func TestDeadLetters(t *testing.T) {
 	b.run(clickText("Replay 1"))
 	b.click(`dialog [data-confirm]`)
 	b.sees("1 replayed")
-	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // it fails this time too
+	b.until(`document.querySelector(".letter")?.dataset.sequence === "2"`) // cannot be processed this time either
 	b.click(`.letter input`)
 	b.run(clickText("Discard 1"))
 	b.click(`dialog [data-confirm]`)
