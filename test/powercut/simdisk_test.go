@@ -26,11 +26,11 @@ type simDisk struct {
 	rng    *rand.Rand
 	dead   chan struct{} // closed by a cut
 	armed  int           // changes until the cut; below 1 no cut is planned
-	snare  string        // the name that causes a cut when a file gets it, and that is kept; "" for none
+	snare  string        // a file that gets this name causes a cut and keeps the name; "" for none
 	broken int           // fsyncs until all fail; below 1 none fails
 	failed bool          // fsyncs fail
 	quota  int64         // capacity in bytes; 0 is unlimited
-	lie    string        // what fsync only pretends to do: "data", "names" or ""
+	lie    string        // "data" or "names" if fsync only pretends to make them durable, or ""
 	slow   time.Duration // duration of an fsync
 	syncs  int
 }
@@ -41,7 +41,7 @@ type file struct {
 	mode  uint32
 	live  []byte             // content that a reader sees
 	kept  []byte             // durable content
-	dirty map[int64][][]byte // by sector: versions written since the last fsync, oldest first
+	dirty map[int64][][]byte // keyed by sector: versions written since the last fsync, oldest first
 	sizes []int              // since the last fsync
 	used  map[int64]bool     // sectors that take up space
 }
