@@ -179,9 +179,9 @@ func (l *Load) All() []Run {
 	return all
 }
 
-// Resumed returns when the first saga was acknowledged after since, and when the first saga started
-// after since ended; both are zero if that has not happened yet. Older sagas do not count: they may
-// have ended long ago, even if their start is retried now.
+// Resumed returns the time of the first acknowledgement after since, and that of the first end of a
+// saga started after since. A time is zero if there is none yet. Older sagas do not count for the
+// end, because they may have ended long ago even if their start is retried now.
 func (l *Load) Resumed(since time.Time) (acked, ended time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
