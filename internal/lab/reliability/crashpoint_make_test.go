@@ -73,7 +73,7 @@ func stopping(n *lane, c *crash) error {
 	if err := world.AwaitClosed(l.Exited(), c.owner+" has stopped"); err != nil {
 		return err
 	}
-	if !l.State().Success() { // the process did not pass the point while it stopped
+	if !l.State().Success() { // success means that it did not pass the point
 		err = n.watch(c, l, nil)
 	}
 	err = errors.Join(err, n.start(c.owner))
