@@ -287,8 +287,8 @@ func TestLaterStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The framing of a value: format, checksum of bucket and key, checksum of these and the body,
-	// body.
+	// A value has four fields: the format, a checksum of bucket and key, a checksum of bucket,
+	// key and body, and the body.
 	table := crc32.MakeTable(crc32.Castagnoli)
 	key, body := crc32.Checksum([]byte("metaschema"), table), []byte{99}
 	framed := binary.BigEndian.AppendUint32([]byte{1}, key)
