@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// callers are goroutines that run sagas one after the other, each to its end.
+// callers holds goroutines that run sagas one after the other, each to its end.
 type callers struct {
 	client *client.Client // retries later when the coordinator asks for that
 	def    *saga.Definition

@@ -23,7 +23,7 @@ const (
 )
 
 const (
-	enough        = 1000            // number of refusals that show that a limit is reached and stays reached
+	enough        = 1000            // number of refusals after which a limit counts as reached
 	leastRate     = 50              // the least sustainable rate expected of the slowest machine, in sagas per second
 	answerTimeout = 5 * time.Second // how long a caller waits for one answer
 )

@@ -19,7 +19,7 @@ type parcel struct {
 	Refuse bool  `json:"refuse,omitempty"` // the second step is rejected
 	Panic  bool  `json:"panic,omitempty"`  // the second step's handler panics
 	Hang   bool  `json:"hang,omitempty"`   // the second step's handler waits for the end of the test
-	Huge   int   `json:"huge,omitempty"`   // the second step's handler hangs until the end of the test
+	Huge   int   `json:"huge,omitempty"`   // size of the second step's result, in bytes
 }
 
 // receipt is the result of every step.
