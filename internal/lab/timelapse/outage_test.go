@@ -95,8 +95,8 @@ func busAway(t *testing.T, s *stack, empty bool) {
 		t.Errorf("the start that waited was answered %s after the bus came back, want %s", took, back)
 	}
 	s.serve(office)
-	// The longest wait is that of an attempt sent just before the data was lost: its timeout and
-	// the following backoff.
+	// The longest wait is that of an attempt made just before the server was back: its timeout
+	// and the following backoff.
 	s.sleepUntil(down + outage + back + time.Minute + 5*time.Minute)
 	for n := range sagas + 1 {
 		if status := s.get(id(n)); status.Phase != contract.Completed {
