@@ -19,7 +19,7 @@ type caller struct {
 	input string
 	done  bool // the caller knows whether the start was accepted
 	ended bool // the saga was seen to have ended
-	again int  // number of restarts with the same id
+	again int  // number of starts of the id after it became free again
 }
 
 // otherInput is a different input for a start with the same id.

@@ -40,7 +40,7 @@ type claims struct {
 	token    uint64
 	tokenOf  string // the incarnation that wrote the token
 	pulse    uint64
-	fence    string // the incarnation whose commands are accepted; "" before one raises the fence
+	fence    string // the incarnation whose commands are accepted; "" if none
 	consumer string // consumer of the answers; "" if none
 
 	holder    *tenure // the current owner's claim; nil if released or lost by the bus
@@ -282,8 +282,8 @@ func (c *claims) take(n *node, e *transport.Envelope) error {
 	return c.w.bus.publish(e)
 }
 
-// deliver delivers a message to a receiver that may have it. It reports whether a participant has
-// received it.
+// deliver delivers an answer to the coordinators that may receive it. It returns true for a command
+// that can be delivered, which the caller then passes to its participant.
 func (c *claims) deliver(m *message) bool {
 	if c.w.now < c.awayUntil {
 		return false
