@@ -35,7 +35,7 @@ type script struct {
 }
 
 // scriptOf returns the messages that the coordinator sends and gets for a saga of a mix: an undo
-// carries the request and the result of its do, a rejection carries no data.
+// carries the request and the result of its do, and a rejection carries no data.
 func scriptOf(mix Mix) script {
 	in, out := mustJSON(input(1)), mustJSON(done{1, strings.Repeat("r", 60)})
 	if mix == AllWell {

@@ -38,7 +38,7 @@ const (
 	Compensating Mix = "compensating"
 )
 
-// Callers is the way in which callers start sagas and learn how they end.
+// Callers selects how callers start sagas and learn about their ends.
 type Callers string
 
 // The kinds of callers. For all of them, a start is acknowledged after its commit.
