@@ -17,7 +17,8 @@ type Sizes struct {
 	Files map[string]string
 }
 
-// Files lists the exceptions with their reasons. It may only shrink.
+// Check reports functions and files that exceed the limits, and limits that are looser than
+// necessary.
 func (s Sizes) Check(t *Tree) []Finding {
 	var found, longer []Finding
 	for _, f := range t.Go {
