@@ -19,7 +19,7 @@ type Kind uint8
 // The kinds of records, with the fields that each uses besides At, Kind and Who.
 const (
 	Committed    Kind = iota // a coordinator committed a change of a saga: Saga, Revision, Change
-	Sent                     // a coordinator published: Saga, Message, Step, Direction, Attempt, Taken
+	Sent                     // a coordinator published a message: Saga, Message, Step, Direction, Attempt, Taken
 	Discarded                // a relay discarded a message because the bus has accepted it: Saga, Entry
 	Acknowledged             // a coordinator acknowledged an answer: Saga, Answer
 	Answered                 // a participant published its answer: Saga, Step, Direction, Attempt, Outcome

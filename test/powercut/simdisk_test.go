@@ -26,7 +26,7 @@ type simDisk struct {
 	rng    *rand.Rand
 	dead   chan struct{} // closed by a cut
 	armed  int           // changes until the cut; below 1 no cut is planned
-	snare  string        // a file that gets this name causes a cut and keeps the name; "" for none
+	snare  string        // name that causes a cut when a file gets it; the file keeps it; "" for none
 	broken int           // fsyncs until all fail; below 1 none fails
 	failed bool          // fsyncs fail
 	quota  int64         // capacity in bytes; 0 is unlimited

@@ -104,7 +104,7 @@ func (p *peaks) take() memory {
 	return most
 }
 
-// census holds what exists at a quiet point.
+// census counts the resources in use at a quiet point.
 type census struct {
 	memory
 	goroutines int

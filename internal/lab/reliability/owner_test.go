@@ -141,7 +141,7 @@ func (o *rivals) takeOver(round int) {
 	next.mu.Lock()
 	next.env = env
 	next.mu.Unlock()
-	do(os.Truncate(next.log, 0)) // a take-over has to wait if the bus does not fence
+	do(os.Truncate(next.log, 0)) // drops the log of the take-over, which must wait if the bus does not fence
 	if !paused {
 		o.refuses(oldDir, "older copy")
 		return
