@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Streams lists the four streams, in a fixed order.
+// Streams lists all four streams, in a fixed order.
 var Streams = [...]Stream{Commands, Events, Lifecycle, DeadLetters}
 
-// WorkQueue reports whether each message of the stream goes to one subscription and is removed when
-// it is acknowledged.
+// WorkQueue reports whether each message of the stream is delivered to only one subscription and
+// removed after its acknowledgement.
 func (s Stream) WorkQueue() bool { return s == Commands || s == Events }
 
-// StreamOf returns the stream that a subject belongs to. It is an error if there is none or the
-// subject cannot be published to.
+// StreamOf returns the stream that stores a subject. It returns an error if no stream does, or if
+// it is not possible to publish to the subject.
 func (s Subjects) StreamOf(subject string) (Stream, error) {
 	if err := CheckSubject(subject); err != nil {
 		return "", err
@@ -30,8 +30,9 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", short(subject), s.prefix())
 }
 
-// CheckSubject returns an error unless the subject can be published to: tokens separated by dots,
-// none empty, no wildcards, spaces or control characters, at most MaxSubject bytes.
+// CheckSubject returns an error unless it is possible to publish to the subject. A valid subject
+// has at most MaxSubject bytes and consists of tokens separated by dots, none of which is empty. It
+// contains no wildcards, spaces or control characters.
 func CheckSubject(subject string) error {
 	if len(subject) > MaxSubject {
 		return fmt.Errorf("subject %q %s", short(subject), tooLong(len(subject), MaxSubject))
@@ -54,8 +55,8 @@ func CheckSubject(subject string) error {
 	return nil
 }
 
-// Matches reports whether a filter matches a subject. In a filter, * stands for one token and a
-// final > for one or more.
+// Matches reports whether a filter matches a subject. In a filter, * matches one token, and > at
+// the end matches one or more.
 func Matches(filter, subject string) bool {
 	for {
 		f, restF, moreF := strings.Cut(filter, ".")
@@ -72,7 +73,7 @@ func Matches(filter, subject string) bool {
 	}
 }
 
-// Overlap reports whether some subject matches both filters.
+// Overlap reports whether there is a subject that both filters match.
 func Overlap(a, b string) bool {
 	for {
 		x, restA, moreA := strings.Cut(a, ".")
@@ -89,9 +90,9 @@ func Overlap(a, b string) bool {
 	}
 }
 
-// Admit checks that an envelope received on a stream is valid there, and fills in what its subject
-// says: an answer needs no attribute except its type. Its reason is cut at MaxReason. The error is
-// the reason for dead-lettering the message.
+// Admit checks whether an envelope is valid on the stream from which it was received. It sets the
+// attributes that the subject contains, so an answer needs no other attribute than its type. It
+// cuts the reason at MaxReason. An error is the reason for dead-lettering the message.
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
 	e.Reason = Cut(e.Reason, MaxReason)
 	switch stream {

@@ -81,7 +81,7 @@ func TestStreamOf(t *testing.T) {
 	}
 }
 
-// A command is refused if any required attribute is missing.
+// A command is refused if a required attribute is missing.
 func TestAdmitCommand(t *testing.T) {
 	right := transport.Envelope{
 		Type: transport.TypeCommand, Saga: "order-1", Birth: 36, Step: "reserve", Direction: contract.DirectionDo, Attempt: 2, ReplyTo: "saga.event.inventory.order-1.10.reserve.do.2",

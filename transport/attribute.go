@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Names of an Envelope's attributes on the wire. Buses with headers write them in lower case and
-// read them in any case.
+// Names of an Envelope's attributes on the wire. Buses with headers send them in lower case and
+// accept them in any case.
 const (
 	AttrSpecVersion = "ce-specversion"
 	AttrID          = "ce-id"
@@ -39,13 +39,13 @@ const (
 // SpecVersion is the supported version of CloudEvents.
 const SpecVersion = "1.0"
 
-// Redacted replaces text that must not be shown.
+// Redacted replaces text that must not be displayed.
 const Redacted = "[redacted]"
 
-// AttributeError says which attribute is invalid, and what a valid one looks like.
+// AttributeError describes an invalid attribute and the valid values.
 type AttributeError struct {
 	Name  string // such as ce-attempt
-	Value string // as received, cut to 64 bytes
+	Value string // received value, cut to 64 bytes
 	Why   string
 }
 
@@ -53,8 +53,8 @@ func (e *AttributeError) Error() string {
 	return fmt.Sprintf("attribute %s %q: %s", short(e.Name), e.Value, e.Why)
 }
 
-// BadAttribute returns an *AttributeError with an attribute's received value and what is wrong with
-// it. The value of a reason is redacted, because participants may quote data in it.
+// BadAttribute returns an *AttributeError with the attribute's received value and the problem. It
+// redacts the value of a reason, because participants may quote data in a reason.
 func BadAttribute(name, value, why string) error {
 	if name == AttrReason {
 		value = Redacted
@@ -62,9 +62,9 @@ func BadAttribute(name, value, why string) error {
 	return &AttributeError{Name: name, Value: short(value), Why: why}
 }
 
-// Attributes calls yield with the name and plain value of each attribute that is set, always in the
-// same order. Subject, DedupID and Data are not attributes. A trace context that may not be passed
-// on (see TraceContext) is left out.
+// Attributes calls yield with the name and the unencoded value of each attribute that is set,
+// always in the same order. Subject, DedupID and Data are not attributes. A trace context that must
+// not be forwarded (see TraceContext) is omitted.
 func (e *Envelope) Attributes(yield func(name, value string)) {
 	yield(AttrSpecVersion, SpecVersion)
 	text := func(name, value string) {
@@ -110,11 +110,11 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 	text(AttrTraceState, traceState)
 }
 
-// SetAttribute sets an attribute from its lower-case name and plain value. An invalid or too long
-// value is an *AttributeError. A reason never is, so that the answer it explains counts: it is cut
-// at MaxRefusal, and invalid UTF-8 becomes question marks. An invalid trace context is dropped
-// (TraceDropped), as W3C requires. Unknown names are ignored, because CloudEvents allows
-// extensions.
+// SetAttribute sets an attribute, given its lower-case name and its unencoded value. It returns an
+// *AttributeError if the value is invalid or too long. A reason never causes an error, so that the
+// answer with that reason still counts. It is cut at MaxRefusal, and invalid UTF-8 becomes question
+// marks. An invalid trace context is dropped (TraceDropped), as W3C requires. Unknown names are
+// ignored, because CloudEvents allows extensions.
 func (e *Envelope) SetAttribute(name, value string) error {
 	switch name {
 	case AttrTraceParent:
@@ -193,11 +193,11 @@ func (e *Envelope) set(name, value string) (err error) {
 
 func isContentType(name string) bool { return name == AttrContentType || name == "content-type" }
 
-// noContentType replaces a content type that cannot be decoded. It is not a valid one.
+// noContentType replaces a content type that cannot be decoded. It is not a valid content type.
 const noContentType = "?"
 
-// Unreadable returns the *AttributeError for a value that cannot be decoded; for a content type, a
-// *ContentTypeError.
+// Unreadable returns an *AttributeError for a value that cannot be decoded. For a content type it
+// returns a *ContentTypeError.
 func (e *Envelope) Unreadable(name, value, problem string) error {
 	err := BadAttribute(name, value, problem)
 	if !isContentType(name) {
@@ -207,8 +207,8 @@ func (e *Envelope) Unreadable(name, value, problem string) error {
 	return &ContentTypeError{err}
 }
 
-// setContentType sets the content type, and returns an error if CheckContentType does. It is set
-// even then; see ContentTypeError.
+// setContentType sets the content type, and returns the error of CheckContentType. It sets an
+// invalid content type as well; see ContentTypeError.
 func (e *Envelope) setContentType(name, value string) error {
 	if e.ContentType != noContentType && (name == AttrContentType || e.ContentType == "") {
 		e.ContentType = value // ce-datacontenttype takes precedence over content-type
@@ -216,7 +216,7 @@ func (e *Envelope) setContentType(name, value string) error {
 	return checkMediaType(name, value)
 }
 
-// IsAnswer reports whether the envelope is an answer, by its type.
+// IsAnswer reports whether the envelope's type is that of an answer.
 func (e *Envelope) IsAnswer() bool {
 	return e.Type == TypeCompleted || e.Type == TypeRejected || e.Type == TypeFailed
 }
@@ -245,7 +245,7 @@ func parseMoment(name, value string) (time.Time, error) {
 	return t, nil
 }
 
-// parseDefinition parses name or name/version.
+// parseDefinition parses a reference of the form name or name/version.
 func parseDefinition(value string) (ref contract.DefinitionRef, err error) {
 	name, version, versioned := strings.Cut(value, "/")
 	if err := contract.CheckName("definition", name); err != nil {

@@ -56,7 +56,7 @@ func TestAttributesRoundTrip(t *testing.T) {
 	})
 }
 
-// An AttributeError names the attribute and shows little of its value.
+// An AttributeError contains the attribute's name and only little of its value.
 func TestAttributeError(t *testing.T) {
 	var e transport.Envelope
 	err := e.SetAttribute(transport.AttrAttempt, strings.Repeat("9", 10_000))
@@ -80,8 +80,8 @@ func FuzzSetAttribute(f *testing.F) {
 	})
 }
 
-// TestReasonsThatAreNotUTF8: an answer counts whatever the encoding of its reason (I12). Other
-// attributes must be UTF-8.
+// TestReasonsThatAreNotUTF8: an answer counts even if its reason is not valid UTF-8 (I12). Other
+// attributes must be valid UTF-8.
 func TestReasonsThatAreNotUTF8(t *testing.T) {
 	for value, want := range map[string]string{"caf\xe9": "caf?", "\xff\xfe is cut\xff": "? is cut?", "café": "café", "\xed\xa0\x80": "?"} {
 		var e transport.Envelope

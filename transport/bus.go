@@ -6,39 +6,41 @@ import (
 	"time"
 )
 
-// Bus carries envelopes on the four streams. Implementations: membus (deterministic, in memory,
-// with fault injection), natsbus (NATS JetStream), watermillbus (any Watermill pub/sub). All
-// methods may be called from any goroutine.
+// Bus carries envelopes on the four streams. Implementations are membus (deterministic, in memory,
+// with fault injection), natsbus (NATS JetStream) and watermillbus (any Watermill pub/sub). All
+// methods are safe for concurrent use.
 type Bus interface {
-	// Publish sends a batch and waits until each envelope is accepted or refused. Nil: all were
-	// accepted. Otherwise one error (or nil) per envelope, in order. Envelopes of one batch to, or
-	// from, the same participant stay in order. Accepted does not mean durable. The caller may
-	// reuse the batch afterwards, but must not modify the data that its envelopes refer to.
+	// Publish sends a batch and waits until each envelope is accepted or refused. It returns nil if
+	// all were accepted. Otherwise it returns one error, or nil, for each envelope, in order.
+	// Envelopes of a batch to or from the same participant stay in order. An accepted envelope is
+	// not necessarily durable. The caller may reuse the batch afterwards, but must not modify the
+	// data of its envelopes.
 	Publish(ctx context.Context, batch []Envelope) []error
 
-	// Subscribe opens a source of deliveries. The bus stores a subscription's position under its
-	// name; processes that use the same name share its messages.
+	// Subscribe opens a source of deliveries. The bus stores the subscription's position under its
+	// name. Processes that use the same name share the messages.
 	Subscribe(ctx context.Context, s Subscription) (Source, error)
 
 	// Resets signals that the bus may have lost accepted messages, because a stream was recreated
-	// or went back to an earlier state. Receivers publish their pending messages again.
+	// or has returned to an earlier state. Receivers of the signal publish their pending messages
+	// again.
 	Resets() <-chan struct{}
 }
 
-// Subscription configures what to receive.
+// Subscription describes what to receive.
 type Subscription struct {
 	Stream      Stream
-	Name        string        // durable name, unique within the stream
-	Subjects    []string      // filters within the stream; empty: everything in it
-	AckWait     time.Duration // time until an unacknowledged delivery is repeated; 0: 30 s
-	MaxInFlight int           // limit on unacknowledged deliveries; 0: 4096
-	Prefetch    int           // deliveries buffered ahead of Receive, whose AckWait already runs; 0: the bus's default
-	Bundle      int           // deliveries per message, if the bus supports that; all of a message are redelivered together; 0: one
+	Name        string        // durable name; unique within the stream
+	Subjects    []string      // filters within the stream; empty means all subjects
+	AckWait     time.Duration // time after which an unacknowledged message is redelivered; 0 means 30 s
+	MaxInFlight int           // limit on unacknowledged deliveries; 0 means 4096
+	Prefetch    int           // deliveries buffered before Receive, while AckWait runs; 0 means the bus's default
+	Bundle      int           // maximum deliveries per message, redelivered together, if supported; 0 means one
 	// Claim, if not nil, makes this the only subscription to its stream, for the owner of the
-	// prefix: others are removed. It is called before that, and before a lost subscription is
-	// recreated; an error means that another store is the owner.
+	// prefix; the bus removes all others. The bus calls Claim before that, and before it recreates
+	// a lost subscription. Claim returns an error if another store is the owner.
 	Claim     func(context.Context) error
-	Ephemeral bool // begin with new messages, and discard the position when the source is closed
+	Ephemeral bool // start with new messages, and delete the position when the source is closed
 }
 
 // Stream is one of the four streams.
@@ -46,101 +48,102 @@ type Stream string
 
 // The four streams.
 const (
-	Commands    Stream = "commands"     // work queue: one participant takes each command
-	Events      Stream = "events"       // work queue: one coordinator takes each answer
-	Lifecycle   Stream = "lifecycle"    // kept for a while, for any number of subscribers
-	DeadLetters Stream = "dead-letters" // kept until replayed or expired
+	Commands    Stream = "commands"     // work queue; each command goes to one participant
+	Events      Stream = "events"       // work queue; each answer goes to one coordinator
+	Lifecycle   Stream = "lifecycle"    // kept for a limited time, for any number of subscribers
+	DeadLetters Stream = "dead-letters" // kept until they are replayed or expire
 )
 
 // Source delivers messages in batches.
 type Source interface {
-	// Receive waits for at least one delivery and returns all that are available, at most max.
-	// Messages that cannot be decoded are dead-lettered. It returns ctx.Err() when ctx ends, and
+	// Receive waits for at least one delivery, and returns all that are available, up to max. It
+	// dead-letters messages that cannot be decoded. It returns ctx.Err() when ctx ends, and
 	// ErrClosed after Close.
 	Receive(ctx context.Context, max int) ([]Delivery, error)
-	// Close stops the deliveries. Unacknowledged ones are redelivered, here or to another process.
+	// Close stops the deliveries. Unacknowledged messages are redelivered to this or another
+	// process.
 	Close() error
 }
 
-// Tracker is implemented by sources that can report when everything on the bus at a given moment
-// has been received.
+// Tracker is implemented by sources that can report when all messages that are on the bus at a
+// given time have been received.
 type Tracker interface {
-	// Newest returns the stream sequence of the newest unacknowledged message of the subscription;
-	// 0: there is none. An error: the bus does not answer.
+	// Newest returns the stream sequence of the subscription's newest unacknowledged message, or 0
+	// if there is none. It returns an error if the bus does not answer.
 	Newest(ctx context.Context) (uint64, error)
-	// TakenIn reports whether every message up to the sequence that Newest returned has since been
-	// acknowledged, by any process of the subscription, or handed back through this source.
+	// TakenIn reports whether every message up to the given sequence has been acknowledged by any
+	// process of the subscription, or returned by this source. The sequence is one that Newest has
+	// returned.
 	TakenIn(ctx context.Context, newest uint64) (bool, error)
 }
 
-// Delivery is a received message with the ways to acknowledge it. Acknowledgements are asynchronous
-// and best effort: if one is lost, the message is delivered again.
+// Delivery is a received message with methods to acknowledge it. Acknowledgements are asynchronous
+// and best effort. If one is lost, the message is delivered again.
 type Delivery interface {
 	Envelope() *Envelope
-	Ack()                    // done; do not deliver again
+	Ack()                    // acknowledge; do not deliver again
 	Nak(delay time.Duration) // deliver again after delay
-	InProgress()             // still at work: restart AckWait
-	Redeliveries() int       // previous deliveries; 0: this is the first; -1: the bus does not count
-	// DeadLetter moves the message to the dead-letter stream, perhaps after the call has returned,
-	// and acknowledges it even if that fails: a bus that cannot keep it logs and counts that,
-	// rather than redeliver it for ever. An error: nothing was done, and the message is
-	// unacknowledged.
+	InProgress()             // restart AckWait, because processing continues
+	Redeliveries() int       // number of previous deliveries; -1 if the bus does not count them
+	// DeadLetter moves the message to the dead-letter stream, possibly after the call has returned.
+	// The message is acknowledged even if the move fails: the bus then logs and counts the loss,
+	// instead of redelivering the message for ever. If DeadLetter returns an error, it has done
+	// nothing and the message is not acknowledged.
 	DeadLetter(ctx context.Context, reason string) error
 }
 
 // Requester sends requests to a coordinator.
 type Requester interface {
-	// Request sends a request and returns the reply. ErrNoResponders: nobody serves the subject
-	// now.
+	// Request sends a request and returns the reply. It returns ErrNoResponders if currently nobody
+	// serves the subject.
 	Request(ctx context.Context, request *Envelope) (*Envelope, error)
 }
 
 // Responder serves requests.
 type Responder interface {
-	// Respond calls handle for every request on subject until stop is called. handle must not
-	// block; it may call reply later, from any goroutine, once. Processes with the same queue share
-	// the requests.
+	// Respond calls handle for every request on the subject until stop is called. handle must not
+	// block. It may call reply once, also later and from another goroutine. Processes with the same
+	// queue share the requests.
 	Respond(subject, queue string, handle func(request *Envelope, reply func(*Envelope))) (stop func(), err error)
 }
 
 // Provisioner is implemented by buses on which the coordinator creates the participants'
-// subscriptions. Participants then need no permission to create one; with it they could have their
-// commands delivered to subjects on which only the coordinator may publish.
+// subscriptions. Participants then do not need that permission, which they could abuse: a
+// subscription can deliver commands to subjects on which only the coordinator may publish.
 type Provisioner interface {
-	// Provide creates a participant's subscription to its commands, or updates it.
+	// Provide creates or updates a participant's subscription to its commands.
 	Provide(ctx context.Context, participant string, q SubscribeQuery) (SubscribeReply, error)
-	// Expect sets the participants: those without a subscription get one soon, and again if it is
-	// lost. It replaces the previous list, and does not wait.
+	// Expect sets the list of participants, which replaces the previous list, and returns at once.
+	// A participant without a subscription soon gets one, and gets a new one after a loss.
 	Expect(participants []string)
 }
 
 // Errors of buses.
 var (
-	// ErrClosed: the source or the bus is closed.
+	// ErrClosed is returned if the source or the bus is closed.
 	ErrClosed = errors.New("transport: closed")
-	// ErrNoResponders: nobody serves the subject of a request now.
+	// ErrNoResponders is returned if currently nobody serves the subject of a request.
 	ErrNoResponders = errors.New("transport: no coordinator answers")
-	// ErrRefused: the bus has refused the envelope and certainly does not have it. A retry may
-	// succeed. After other errors of Publish, the bus may have the envelope.
+	// ErrRefused is returned if the bus has refused the envelope and does not have it. A retry may
+	// succeed. After any other error of Publish, the bus may have the envelope.
 	ErrRefused = errors.New("transport: refused by the bus")
-	// ErrRefusedForGood: the bus will never take the envelope, however often it is sent.
-	// errors.Is(err, ErrRefused) holds as well.
+	// ErrRefusedForGood is returned if the bus would refuse the envelope at every retry. It wraps
+	// ErrRefused.
 	ErrRefusedForGood error = &refusal{"transport: refused by the bus for good", ErrRefused}
-	// ErrTooLarge: the envelope exceeds the bus's limit. errors.Is(err, ErrRefusedForGood) holds as
-	// well.
+	// ErrTooLarge is returned if the envelope exceeds the bus's limit. It wraps ErrRefusedForGood.
 	ErrTooLarge error = &refusal{"transport: message too large for the bus", ErrRefusedForGood}
-	// ErrFull: the stream is full. errors.Is(err, ErrRefused) holds as well.
+	// ErrFull is returned if the stream is full. It wraps ErrRefused.
 	ErrFull error = &refusal{"transport: the stream is full", ErrRefused}
-	// ErrFenced: the bus holds the claim of another store, or none. errors.Is(err, ErrRefused)
-	// holds as well.
+	// ErrFenced is returned if the claim on the bus is missing or belongs to another store. It
+	// wraps ErrRefused.
 	ErrFenced error = &refusal{"transport: the claim of this store does not hold on the bus", ErrRefused}
-	// ErrNotPermitted: the publisher lacks permission for the subject, which an operator may grant.
-	// The error concerns the subject, so the bus may still have this envelope from an earlier
-	// attempt.
+	// ErrNotPermitted is returned if the publisher lacks the permission for the subject, which an
+	// operator may grant later. The error concerns only the subject: the bus may have the envelope
+	// from an earlier attempt.
 	ErrNotPermitted = errors.New("transport: not permitted by the bus")
 )
 
-// refusal is an error that is a special case of another one.
+// refusal is an error that wraps a more general one.
 type refusal struct {
 	text string
 	kind error
@@ -151,6 +154,6 @@ func (e *refusal) Error() string { return e.text }
 // Unwrap returns the more general error.
 func (e *refusal) Unwrap() error { return e.kind }
 
-// MinLife is the minimum time for which a bus that expires commands keeps the first attempt's, so
-// that a participant that was briefly away still receives it.
+// MinLife is how long a bus with expiring commands keeps the command of a first attempt, at the
+// minimum. A participant that is away briefly then still receives the command.
 const MinLife = time.Minute

@@ -6,33 +6,34 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// DefinitionReply answers APIDefine.
+// DefinitionReply is the reply to APIDefine, and describes one definition in other replies.
 type DefinitionReply struct {
 	Definition  contract.DefinitionRef `json:"definition"`
 	Fingerprint string                 `json:"fingerprint"`
-	Existed     bool                   `json:"existed,omitempty"` // of APIDefine: it was already registered with the same content
-	Newest      bool                   `json:"newest,omitempty"`  // the newest version of its name
-	Counts      []Count                `json:"counts,omitempty"`  // of its sagas, by phase; not of APIDefine
+	Existed     bool                   `json:"existed,omitempty"` // of APIDefine: this content was already registered
+	Newest      bool                   `json:"newest,omitempty"`  // whether this is the newest version of its name
+	Counts      []Count                `json:"counts,omitempty"`  // number of its sagas by phase; not set by APIDefine
 
-	// How long its sagas took, of those that ended since the coordinator started.
+	// Duration is how long its sagas took. It covers those that ended since the coordinator
+	// started.
 	Duration *Latency `json:"duration,omitempty"`
 
-	// Of APIDefinition only.
-	Source  json.RawMessage `json:"source,omitempty"`  // its canonical JSON
+	// Only set by APIDefinition:
+	Source  json.RawMessage `json:"source,omitempty"`  // the definition as canonical JSON
 	Mermaid string          `json:"mermaid,omitempty"` // a diagram in Mermaid's language
-	Steps   []StepFigures   `json:"steps,omitempty"`   // in order; since the coordinator started
+	Steps   []StepFigures   `json:"steps,omitempty"`   // in order; counted since the coordinator started
 }
 
-// DefinitionsReply answers APIDefinitions.
+// DefinitionsReply is the reply to APIDefinitions.
 type DefinitionsReply struct {
 	Definitions []DefinitionReply `json:"definitions"`
 }
 
 // CompareQuery selects two definitions.
 type CompareQuery struct {
-	From     contract.DefinitionRef `json:"from"`                // the old one
-	To       contract.DefinitionRef `json:"to,omitzero"`         // the new one, or
-	ToSource string                 `json:"to_source,omitempty"` // a new one that is not registered, as JSON or YAML
+	From     contract.DefinitionRef `json:"from"`                // the old definition
+	To       contract.DefinitionRef `json:"to,omitzero"`         // the new definition, if ToSource is empty
+	ToSource string                 `json:"to_source,omitempty"` // a new, unregistered definition, as JSON or YAML
 }
 
 // CompareReply lists the differences, in the order of the definition.

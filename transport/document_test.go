@@ -19,7 +19,7 @@ func grouped(n int) string {
 	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
-// TestLimitsDocument: docs/WIRE.md states the enforced limits.
+// TestLimitsDocument: docs/WIRE.md contains the enforced limits.
 func TestLimitsDocument(t *testing.T) {
 	page, err := os.ReadFile("../docs/WIRE.md")
 	if err != nil {

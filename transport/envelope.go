@@ -7,18 +7,19 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Envelope is one message: its CloudEvents 1.0 attributes, the saga's attributes and the data, as
-// unchanged bytes. Each bus has its own encoding; for NATS see docs/WIRE.md.
+// Envelope is a message. It has CloudEvents 1.0 attributes, attributes of the saga, and data as
+// unchanged bytes. Each bus encodes it differently; docs/WIRE.md describes the encoding for NATS.
 type Envelope struct {
-	Subject string // where it is sent to, or was received on
+	Subject string // subject to which it is sent, or on which it was received
 
-	// DedupID is the id by which the bus deduplicates within its window: an optimisation, never a
-	// guarantee. It must be unguessable (a keyed hash or random), because deduplication is per
-	// stream and a guessed id would suppress another client's message. Empty: no deduplication.
+	// DedupID is the id by which the bus deduplicates within a time window, which is an
+	// optimisation and not a guarantee. It must be unguessable (a keyed hash or random):
+	// deduplication is per stream, and a guessed id would suppress another client's message. ""
+	// disables deduplication.
 	DedupID string
 
-	ID          string    // CloudEvents id: saga/birth/step/direction/attempt for commands
-	Source      string    // CloudEvents source, a URI reference such as /amends/coordinator
+	ID          string    // CloudEvents id; a command's is saga/birth/step/direction/attempt
+	Source      string    // CloudEvents source, a URI reference, such as /amends/coordinator
 	Type        string    // CloudEvents type, one of the Type constants
 	Time        time.Time // CloudEvents time
 	ContentType string    // CloudEvents datacontenttype; "" means application/json
@@ -26,29 +27,29 @@ type Envelope struct {
 	TraceParent string // W3C traceparent
 	TraceState  string // W3C tracestate
 
-	// TraceDropped: a part of the message's trace context was dropped because it may not be passed
-	// on; see TraceContext. Not sent.
+	// TraceDropped reports whether a part of the message's trace context was dropped because it
+	// must not be forwarded; see TraceContext. It is not sent.
 	TraceDropped bool
 
-	// Caller identifies who made a request, as far as the carrier knows. It is used for limits, and
-	// is not authenticated. "": unknown. Not sent.
+	// Caller identifies the sender of a request as far as the bus knows. It is used for limits and
+	// is not authenticated. "" means unknown. It is not sent.
 	Caller string
 
 	Saga       contract.SagaID
-	Birth      contract.Birth // of a command, an answer and an announcement: identifies the saga together with Saga
+	Birth      contract.Birth // of commands, answers and announcements; identifies the saga together with Saga
 	Definition contract.DefinitionRef
 	Step       contract.StepName
 	Direction  contract.Direction
-	Attempt    int       // from 1
+	Attempt    int       // number of the attempt, from 1
 	ReplyTo    string    // subject for the answer
-	Expires    time.Time // when the sender stops waiting; zero: never
-	Owner      Owner     // of a command and an announcement: the claim under which it was sent; zero: unknown
-	Reason     string    // of a rejection, a failure, a parking, a dead letter
-	Final      bool      // of a failure: retrying cannot help
-	Code       string    // of a refused request: see Code
+	Expires    time.Time // when the sender stops waiting; zero means never
+	Owner      Owner     // of commands and announcements: the claim under which they were sent; zero means unknown
+	Reason     string    // of a rejection, a failure, a parked saga or a dead letter
+	Final      bool      // of a failure: whether retries are useless
+	Code       string    // of a refused request; see Code
 
-	// RetryAfter is the suggested wait before a refused request is repeated, in whole milliseconds
-	// up to MaxRetryAfter; 0: none.
+	// RetryAfter is how long to wait before a refused request is sent again, in whole milliseconds
+	// up to MaxRetryAfter. 0 means no suggestion.
 	RetryAfter time.Duration
 
 	Data []byte
@@ -62,26 +63,28 @@ const (
 	TypeFailed    = "dev.amends.failed.v1"
 	TypeLifecycle = "dev.amends.lifecycle.v1"
 	TypeDead      = "dev.amends.dead.v1"
-	TypeRequest   = "dev.amends.request.v1" // to the coordinator's API
-	TypeReply     = "dev.amends.reply.v1"   // from it
-	TypeBundle    = "dev.amends.bundle.v1"  // several commands or answers in one message of the bus; no envelope has it
+	TypeRequest   = "dev.amends.request.v1" // request to the coordinator's API
+	TypeReply     = "dev.amends.reply.v1"   // reply of the coordinator's API
+	TypeBundle    = "dev.amends.bundle.v1"  // several commands or answers in one bus message; never in an envelope
 )
 
 // CoordinatorSource is the CloudEvents source of a coordinator's messages.
 const CoordinatorSource = "/amends/coordinator"
 
-// usualLength is the usual maximum length of an id or subject; a longer one costs one more
+// usualLength is the capacity reserved for an id or subject. A longer one costs an additional
 // allocation.
 const usualLength = 192
 
-// CommandID returns the CloudEvents id of one attempt's command: saga/birth/step/direction/attempt.
-// It is key.String() and the attempt in a single allocation.
+// CommandID returns the CloudEvents id of the command for an attempt:
+// saga/birth/step/direction/attempt. It joins key.String() and the attempt with a single
+// allocation.
 func CommandID(key contract.Key, attempt int) string {
 	var room [usualLength]byte
 	return string(appendCommandID(room[:0], key, attempt))
 }
 
-// AnswerID returns the CloudEvents id of an answer: its command's id and the outcome.
+// AnswerID returns the CloudEvents id of an answer. It consists of the id of the command and the
+// outcome.
 func AnswerID(key contract.Key, attempt int, outcome contract.Outcome) string {
 	var room [usualLength]byte
 	return string(append(append(appendCommandID(room[:0], key, attempt), '/'), outcome...))
@@ -95,18 +98,19 @@ func appendCommandID(b []byte, key contract.Key, attempt int) []byte {
 	return strconv.AppendInt(append(b, '/'), int64(attempt), 10)
 }
 
-// Key returns the idempotency key of the command that the envelope is or answers.
+// Key returns the idempotency key of the command. For an answer, it returns that of the answered
+// command.
 func (e *Envelope) Key() contract.Key {
 	return contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: e.Direction}
 }
 
-// MaxRetryAfter bounds Envelope.RetryAfter.
+// MaxRetryAfter is the maximum of Envelope.RetryAfter.
 const MaxRetryAfter = 24 * time.Hour
 
-// TraceID returns the trace id in the envelope's W3C traceparent, "" if there is none.
+// TraceID returns the trace id of the envelope's W3C traceparent, or "" if there is none.
 func (e *Envelope) TraceID() string { return TraceID(e.TraceParent) }
 
-// TraceID returns the trace id in a W3C traceparent, "" if there is none.
+// TraceID returns the trace id of a W3C traceparent, or "" if there is none.
 func TraceID(traceParent string) string {
 	if len(traceParent) < MaxTraceParent || traceParent[2] != '-' || traceParent[35] != '-' {
 		return ""

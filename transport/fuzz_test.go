@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// FuzzParseEvent: a subject accepted as an answer's names a valid participant, saga, step and
-// attempt, and parsing the subject built from them gives the same.
+// FuzzParseEvent: if ParseEvent accepts a subject, the subject contains a valid participant, saga,
+// step and attempt. Event builds a subject from them that parses to the same values.
 func FuzzParseEvent(f *testing.F) {
 	f.Add("saga.event.inventory.order-1.hod85snpc0.reserve.do.1")
 	f.Add("saga.event.a.b.1.c.undo.01")

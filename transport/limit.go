@@ -9,12 +9,12 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Limits on an envelope's attributes, in bytes of their plain values (I10). They are enforced when
-// a message is received (SetAttribute) and when one is created, so that all attributes of a message
-// fit MaxAttributes and a coordinator can send whatever it has accepted. Limits on names and saga
-// ids are in package contract.
+// Limits on an envelope's attributes, in bytes of their unencoded values (I10). They are enforced
+// on received messages (SetAttribute) and on created ones. Therefore the attributes of a message
+// together never exceed MaxAttributes, and a coordinator can send everything that it has accepted.
+// Package contract defines the limits on names and saga ids.
 const (
-	// MaxID bounds the CloudEvents id. Amends's own have at most 252 bytes.
+	// MaxID bounds the CloudEvents id. The ids of Amends have at most 252 bytes.
 	MaxID = 512
 	// MaxSource bounds the CloudEvents source.
 	MaxSource = 256
@@ -22,41 +22,43 @@ const (
 	MaxType = 128
 	// MaxContentType bounds the media type of data.
 	MaxContentType = 255
-	// MaxReason bounds the reason of a message on a stream: the participant's or operator's
-	// (contract.MaxReason) plus what a coordinator adds. Longer ones are cut.
+	// MaxReason bounds the reason of a message on a stream. It covers the reason of a participant
+	// or operator (contract.MaxReason) and what a coordinator adds. A longer reason is cut.
 	MaxReason = 2 << 10
-	// MaxRefusal bounds the reason of a reply, which may list everything wrong with a definition
-	// and is not stored. Longer ones are cut.
+	// MaxRefusal bounds the reason of a reply, which is not stored and may list all problems of a
+	// definition. A longer reason is cut.
 	MaxRefusal = 16 << 10
 	// MaxCode bounds the code of a refused request.
 	MaxCode = 64
-	// MaxMoment bounds a time as text.
+	// MaxMoment bounds the text of a time.
 	MaxMoment = 64
-	// MaxDedupID bounds the deduplication id. A longer one is not used.
+	// MaxDedupID bounds the deduplication id. A longer id is not used.
 	MaxDedupID = 128
-	// MaxTraceParent is the length of a W3C traceparent of version 00, the only version sent.
+	// MaxTraceParent is the length of a W3C traceparent of version 00, the only version that is
+	// sent.
 	MaxTraceParent = 55
-	// MaxTraceState bounds a W3C tracestate. A longer one is dropped.
+	// MaxTraceState bounds a W3C tracestate. A longer tracestate is dropped.
 	MaxTraceState = 512
 	// MaxPrefix bounds Subjects.Prefix.
 	MaxPrefix = 64
-	// MaxSubject bounds a subject; with the longest prefix and names it has at most 368 bytes. A
-	// NATS server allows 4,096 for subject and reply subject together (max_control_line).
+	// MaxSubject bounds a subject. With the longest prefix and names, a subject has at most 368
+	// bytes. A NATS server allows 4,096 for subject and reply subject together (max_control_line).
 	MaxSubject = 512
 
 	// MaxAttributes bounds all attributes of a message together, including names and encoding.
-	// JetStream allows 65,535 bytes of headers, and a dead letter carries its message's headers
-	// besides its own.
+	// JetStream allows 65,535 bytes of headers, and a dead letter carries the headers of its
+	// message in addition to its own.
 	MaxAttributes = 16 << 10
-	// MaxData bounds the data of a message on a stream. The largest is an undo's: {"request": …,
-	// "result": …}, with the request in base64 if it is not JSON.
+	// MaxData bounds the data of a message on a stream. The data of an undo are the largest:
+	// {"request": …, "result": …}, with the request in base64 if it is not JSON.
 	MaxData = contract.MaxPayload*4/3 + contract.MaxPayload + 64
-	// MaxMessage bounds a message on a stream: data, attributes, subject and framing.
+	// MaxMessage bounds a message on a stream, with data, attributes, subject and framing.
 	MaxMessage = MaxData + MaxAttributes + MaxSubject + 64
 )
 
-// bounds are the limits that SetAttribute enforces with an error, by attribute. Other attributes
-// are bounded by their format (names, numbers, words), cut (AttrReason) or dropped (trace context).
+// bounds holds the limits that SetAttribute enforces with an error, by attribute. Some other
+// attributes are bounded by their format (names, numbers, words). A longer AttrReason is cut, and a
+// longer trace context is dropped.
 var bounds = map[string]int{
 	AttrID:          MaxID,
 	AttrSource:      MaxSource,
@@ -69,7 +71,7 @@ var bounds = map[string]int{
 	AttrCode:        MaxCode,
 }
 
-// leastBound is the smallest of bounds: nearly all values are shorter.
+// leastBound is the smallest limit in bounds. Nearly all values are shorter.
 const leastBound = min(MaxID, MaxSource, MaxType, MaxMoment, MaxContentType, MaxSubject, MaxCode)
 
 // checkLength returns an error if a value exceeds its attribute's limit.
@@ -83,13 +85,13 @@ func checkLength(name, value string) error {
 	return nil
 }
 
-// tooLong describes what is wrong with a value that exceeds its limit.
+// tooLong returns the problem of a value that exceeds its limit.
 func tooLong(have, most int) string {
 	return fmt.Sprintf("is %d bytes long, at most %d are allowed", have, most)
 }
 
-// CheckLength returns an error that names the field, its length and its limit if value has more
-// than most bytes. It does not quote the value.
+// CheckLength returns an error if value has more than most bytes. The error contains the field, the
+// length and the limit, but not the value.
 func CheckLength(field, value string, most int) error {
 	if len(value) > most {
 		return fmt.Errorf("%s %s", field, tooLong(len(value), most))
@@ -97,17 +99,16 @@ func CheckLength(field, value string, most int) error {
 	return nil
 }
 
-// ContentTypeError is the *AttributeError of an invalid or too long content type. If a message has
-// no other fault and is an answer (Envelope.IsAnswer), its outcome still counts; only its data
-// cannot be used.
+// ContentTypeError wraps the *AttributeError of an invalid or too long content type. If an answer
+// (Envelope.IsAnswer) has no other problem, its outcome still counts. Only its data cannot be used.
 type ContentTypeError struct{ error }
 
 // Unwrap returns the *AttributeError.
 func (e *ContentTypeError) Unwrap() error { return e.error }
 
-// CheckContentType returns an error unless value is a media type for data in binary mode with at
-// most MaxContentType bytes, or empty, which means JSON. The error is a *ContentTypeError, or an
-// *AttributeError for CloudEvents' structured mode.
+// CheckContentType returns an error unless value is valid. A valid value is empty, which means
+// JSON, or a media type of at most MaxContentType bytes for data in binary mode. The error is a
+// *ContentTypeError, or an *AttributeError for the structured mode of CloudEvents.
 func CheckContentType(value string) error {
 	if value == "" {
 		return nil
@@ -116,7 +117,7 @@ func CheckContentType(value string) error {
 }
 
 func checkMediaType(name, value string) error {
-	if value == JSON { // the usual case
+	if value == JSON { // the most frequent value
 		return nil
 	}
 	if err := checkLength(name, value); err != nil {
@@ -132,14 +133,14 @@ func checkMediaType(name, value string) error {
 	return nil
 }
 
-// Cut shortens text to most bytes, on a rune boundary and with an ellipsis, and makes it valid
-// UTF-8.
+// Cut shortens text to at most most bytes, on a rune boundary and with an ellipsis. It also makes
+// the text valid UTF-8.
 func Cut(text string, most int) string {
 	if len(text) <= most && utf8.ValidString(text) {
 		return text
 	}
 	if len(text) > most {
-		text = text[:most] // the rest need not be scanned
+		text = text[:most] // avoids scanning the rest
 		end := len(text) - len("…")
 		for end > 0 && !utf8.RuneStart(text[end]) {
 			end--
@@ -149,8 +150,8 @@ func Cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "?")
 }
 
-// CheckPrefix returns an error unless prefix is a valid prefix of subjects: printable ASCII, at
-// most MaxPrefix bytes; "" means the default.
+// CheckPrefix returns an error unless prefix is a valid prefix of subjects. A valid prefix is
+// printable ASCII of at most MaxPrefix bytes, or "" for the default.
 func CheckPrefix(prefix string) error {
 	if prefix == "" {
 		return nil

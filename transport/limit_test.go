@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// largest returns an envelope with every attribute at its limit, with bytes that must be escaped
-// where an attribute allows them.
+// largest returns an envelope in which every attribute has its maximum length. Attributes contain
+// bytes that must be escaped, where such bytes are allowed.
 func largest() transport.Envelope {
 	text := func(n int) string { return strings.Repeat("\x01", n) }
 	name := strings.Repeat("n", contract.MaxNameLength)
@@ -30,13 +30,13 @@ func largest() transport.Envelope {
 	}
 }
 
-// encoded returns a header's maximum length: percent-encoding turns one byte into three.
+// encoded returns the maximum length of a header. Percent-encoding turns one byte into three.
 func encoded(name, value string) int {
 	return len(name) + len(": ") + 3*len(value) + len("\r\n")
 }
 
-// All attributes together fit in the worst case (I10). Without this sum, a larger limit could make
-// messages that no bus accepts.
+// All attributes together fit in the worst case (I10). Without this check, raising a limit could
+// allow messages that no bus accepts.
 func TestLargestAttributesFit(t *testing.T) {
 	e, sum, count := largest(), 0, 0
 	e.Attributes(func(name, value string) {
@@ -47,7 +47,7 @@ func TestLargestAttributesFit(t *testing.T) {
 			sum += len(name) + len(": ") + len(value) + len("\r\n")
 		}
 	})
-	const attributes = 21 // a new one needs a limit, a line in largest, and this number
+	const attributes = 21 // for a new attribute, add a limit and a line in largest, and increase this number
 	if count != attributes {
 		t.Errorf("%d attributes are written, %d are bounded here", count, attributes)
 	}
@@ -63,7 +63,7 @@ func TestLargestAttributesFit(t *testing.T) {
 	t.Logf("attributes %d, dead letter %d, data %d, message %d bytes", sum, dead, transport.MaxData, transport.MaxMessage)
 }
 
-// With the longest prefix and names every subject has at most MaxSubject bytes, and two of them fit
+// With the longest prefix and names, every subject has at most MaxSubject bytes. Two of them fit
 // into one line of the NATS protocol.
 func TestLongestSubjectsFit(t *testing.T) {
 	e := largest()
@@ -84,7 +84,7 @@ func TestLongestSubjectsFit(t *testing.T) {
 	if id := transport.CommandID(key, contract.MaxNumber) + "/completed/too-large"; len(id) > transport.MaxID {
 		t.Errorf("id %s has %d bytes, more than MaxID", id, len(id))
 	}
-	const maxControlLine = 4096 // of a NATS server
+	const maxControlLine = 4096 // default of a NATS server
 	if 2*transport.MaxSubject+256 > maxControlLine {
 		t.Errorf("subject and reply subject do not fit %d", maxControlLine)
 	}
@@ -95,8 +95,8 @@ func TestLongestSubjectsFit(t *testing.T) {
 	}
 }
 
-// Each attribute is accepted at its limit. One byte more is cut, dropped, or refused with its name,
-// length and limit.
+// Each attribute is accepted at its limit. One byte more is cut, is dropped, or causes an error
+// with name, length and limit.
 func TestBounds(t *testing.T) {
 	e := largest()
 	e.ContentType = "text/plain; a=" + strings.Repeat("x", transport.MaxContentType-len("text/plain; a="))

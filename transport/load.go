@@ -5,46 +5,46 @@ import (
 	"time"
 )
 
-// Load reports what a bus holds.
+// Load describes the messages on a bus.
 type Load struct {
-	Streams   map[Stream]StreamLoad // without streams that did not answer
+	Streams   map[Stream]StreamLoad // excludes streams that did not answer
 	Commands  map[string]uint64     // unacknowledged commands on the bus, by participant
-	Consumers []ConsumerLoad        // of commands and events: the participants' and the coordinator's
-	// Dropped counts the dead letters that this process could not keep since the bus was opened,
-	// because they exceeded their participant's rate or share, or the stream refused them.
+	Consumers []ConsumerLoad        // consumers of commands and events, for participants and the coordinator
+	// Dropped is the number of dead letters that this process has lost since the bus was opened.
+	// They exceeded their participant's rate or share, or the stream refused them.
 	Dropped int64
 }
 
-// StreamLoad reports what a stream holds. Each message of a bundle counts.
+// StreamLoad describes the messages in a stream. Each message of a bundle counts.
 type StreamLoad struct {
 	Messages, Bytes uint64
-	Limit           uint64 // maximum of Bytes; 0: none
-	Cut             bool   // the stream has more subscriptions than Load.Consumers lists
+	Limit           uint64 // maximum of Bytes; 0 means no limit
+	Cut             bool   // whether Load.Consumers omits subscriptions of the stream
 }
 
-// ConsumerLoad reports what waits for one subscription. If bundles are both waiting and in flight,
-// all are assumed to be of equal size.
+// ConsumerLoad describes the messages of one subscription. If bundles are both pending and in
+// flight, all are assumed to have the same size.
 type ConsumerLoad struct {
 	Stream      Stream
 	StreamName  string    // of the stream at the server, such as SAGA_COMMANDS
-	Name        string    // of the subscription; for commands, the participant's
+	Name        string    // name of the subscription; for commands, the participant
 	Pending     uint64    // messages not delivered yet
 	InFlight    int       // messages delivered but not acknowledged
 	Redelivered int       // messages in flight that had been delivered before
-	MaxInFlight int       // limit on stream messages in flight; see RawInFlight
-	Paused      bool      // an operator has paused it; nothing is delivered
-	Asking      int       // pull requests waiting at the server; also 0 while each is answered at once
-	Delivered   time.Time // when the last message was delivered; zero: never
+	MaxInFlight int       // limit on stream messages in flight; compare RawInFlight
+	Paused      bool      // whether an operator has paused it, so that nothing is delivered
+	Asking      int       // pull requests waiting at the server; also 0 if each is answered at once
+	Delivered   time.Time // when a message was last delivered; zero means never
 
-	// Positions in stream messages, of which a bundle is one.
-	Last        uint64 // sequence of the newest message delivered, redeliveries aside
-	AckFloor    uint64 // sequence up to which all messages are acknowledged
+	// Positions count stream messages; a bundle is one stream message.
+	Last        uint64 // sequence of the newest delivered message, without redeliveries
+	AckFloor    uint64 // sequence up to which every message is acknowledged
 	RawInFlight int    // stream messages delivered but not acknowledged, limited by MaxInFlight
 }
 
-// Scale is implemented by buses that can report what they hold.
+// Scale is implemented by buses that can report their load.
 type Scale interface {
-	// Load asks the bus, which may take a while; it is for operators and metrics. An error: the
-	// stream of commands or of events did not answer.
+	// Load returns the load. It is for operators and metrics, because the query may take a while.
+	// It returns an error if the stream of commands or that of events did not answer.
 	Load(ctx context.Context) (Load, error)
 }

@@ -7,8 +7,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// numbers holds, for each place in subjects and attributes with a number, a function that parses
-// it.
+// numbers holds a parser for each number in subjects and attributes.
 var numbers = map[string]func(text string) bool{
 	"attempt of a subject": func(text string) bool {
 		_, _, attempt, err := transport.Subjects{}.ParseEvent("saga.event.payment.order-42.hod85snpc0.charge-card.do." + text)
@@ -48,8 +47,8 @@ var numbers = map[string]func(text string) bool{
 	},
 }
 
-// TestOneSpelling: an attempt has one subject, one message id and one attribute, as has every
-// number on the wire, because a second spelling would be a second key for the same thing.
+// TestOneSpelling: every number on the wire has only one valid representation. A second one would
+// give the same attempt a second subject, message id or key.
 func TestOneSpelling(t *testing.T) {
 	for where, reads := range numbers {
 		if !reads("7") {

@@ -7,17 +7,17 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Owner is a store's claim on the prefix. The claim with the highest number owns the prefix
-// (docs/adr/0025); a message under a lower number was sent by a coordinator that has been replaced.
+// Owner identifies a store's claim on the prefix. The claim with the highest number owns the prefix
+// (docs/adr/0025). A message with a lower number was sent by a coordinator that has been replaced.
 type Owner struct {
 	Store string // the store's id: letters, digits and -, at most MaxStore
-	Claim uint64 // grows with each claim on the prefix by any store; 0: none
+	Claim uint64 // increases with each claim on the prefix, whichever store makes it; 0 means none
 }
 
 // MaxStore bounds the id of a store, in bytes.
 const MaxStore = 64
 
-// String returns store/claim, as in the attribute.
+// String returns store/claim, the format of the attribute.
 func (o Owner) String() string { return o.Store + "/" + strconv.FormatUint(o.Claim, 10) }
 
 func parseOwner(value string) (o Owner, err error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 )
 
-// Subjects builds and parses subjects under one prefix. The zero value uses DefaultPrefix.
+// Subjects builds and parses the subjects under one prefix. The zero value uses DefaultPrefix.
 type Subjects struct {
 	// Prefix is the first token, or tokens, of every subject; "" means "saga".
 	Prefix string
@@ -36,9 +36,9 @@ func (s Subjects) Commands(participant string) string {
 	return s.prefix() + ".command." + participant + ".>"
 }
 
-// Event returns the subject of the answer to one attempt. It identifies the command, so that an
-// answer needs no header except its type. Its third token is the sender, which the bus's
-// permissions can bind to the participant's credentials.
+// Event returns the subject of the answer to an attempt. It identifies the command, so that an
+// answer needs no other attribute than its type. The token after "event" is the sender, so that
+// permissions of the bus can bind it to the participant's credentials.
 func (s Subjects) Event(participant string, key contract.Key, attempt int) string {
 	var room [usualLength]byte
 	b := append(room[:0], s.prefix()...)
@@ -50,8 +50,8 @@ func (s Subjects) Event(participant string, key contract.Key, attempt int) strin
 	return string(strconv.AppendInt(append(b, '.'), int64(attempt), 10))
 }
 
-// ParseEvent parses the subject of an answer. An error quotes little of the subject, because it
-// becomes the reason of a dead letter.
+// ParseEvent parses the subject of an answer. An error quotes only little of the subject, because
+// it becomes the reason of a dead letter.
 func (s Subjects) ParseEvent(subject string) (participant string, key contract.Key, attempt int, err error) {
 	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<birth>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
 	rest, ok := strings.CutPrefix(subject, s.prefix()+".event.")
@@ -79,8 +79,8 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	return tokens[0], key, attempt, nil
 }
 
-// Bundle returns the subject of n commands to, or n answers from, one participant in one message.
-// No single command or answer has such a subject.
+// Bundle returns the subject of a message that contains n commands to, or n answers from, one
+// participant. A single command or answer never has such a subject.
 func (s Subjects) Bundle(stream Stream, participant string, n int) string {
 	return s.prefix() + "." + streamWords[stream] + "." + participant + bundleToken + strconv.Itoa(n)
 }
@@ -92,7 +92,7 @@ func (s Subjects) Bundles(stream Stream) string {
 	return s.prefix() + "." + streamWords[stream] + ".*" + bundleToken + "*"
 }
 
-// ParseBundle parses the subject of a bundle; false: it is that of a single message.
+// ParseBundle parses the subject of a bundle. ok is false for the subject of a single message.
 func (s Subjects) ParseBundle(subject string) (participant string, n int, ok bool) {
 	before, count, ok := strings.Cut(subject, bundleToken)
 	if !ok {
@@ -106,8 +106,8 @@ func (s Subjects) ParseBundle(subject string) (participant string, n int, ok boo
 	return participant, n, ok
 }
 
-// Participant returns the token that names the participant in the subject of a command, an answer
-// or a bundle; "" if there is none.
+// Participant returns the participant in the subject of a command, an answer or a bundle, or "" if
+// there is none.
 func (s Subjects) Participant(subject string) string {
 	rest, ok := strings.CutPrefix(subject, s.prefix())
 	if !ok || !strings.HasPrefix(rest, ".") {
@@ -126,13 +126,13 @@ func (s Subjects) Lifecycle(definition string, phase contract.Phase) string {
 	return s.prefix() + ".lifecycle." + definition + "." + string(phase)
 }
 
-// UnknownParticipant is the token for dead letters of messages whose subject names no valid
+// UnknownParticipant is the token for dead letters whose original subject names no valid
 // participant.
 const UnknownParticipant = "unknown"
 
-// DeadLetter returns the subject for a dead letter that was received on origin for a participant.
-// An invalid or empty name becomes UnknownParticipant, so that senders of garbage cannot create any
-// number of subjects.
+// DeadLetter returns the subject of a dead letter for a message that was received on origin for a
+// participant. An invalid or empty name becomes UnknownParticipant. Otherwise, senders of invalid
+// messages could create any number of subjects.
 func (s Subjects) DeadLetter(origin Stream, participant string) string {
 	if contract.CheckName("participant", participant) != nil {
 		participant = UnknownParticipant
@@ -148,22 +148,22 @@ func (s Subjects) DeadLetters(origin Stream, participant string) string {
 	return s.prefix() + ".dead." + cmp.Or(string(origin), "*") + "." + cmp.Or(participant, "*")
 }
 
-// All returns the filter for everything in a stream.
+// All returns the filter for all subjects of a stream.
 func (s Subjects) All(stream Stream) string {
 	return s.prefix() + "." + streamWords[stream] + ".>"
 }
 
-// streamWords holds the token after the prefix for each stream.
+// streamWords holds, for each stream, the token that follows the prefix.
 var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}
 
 // API returns the subject of one of the coordinator's requests, such as "start".
 func (s Subjects) API(operation string) string { return s.prefix() + ".api." + operation }
 
-// Owner returns a subject of the prefix's claim.
+// Owner returns a subject for the prefix's claim.
 func (s Subjects) Owner(what string) string { return s.prefix() + ".owner." + what }
 
-// Subscribe returns the subject of a participant's APISubscribe. The bus's permissions can bind its
-// last token to the participant's credentials.
+// Subscribe returns the subject of a participant's APISubscribe. The last token is the participant,
+// so that permissions of the bus can bind it to the participant's credentials.
 func (s Subjects) Subscribe(participant string) string {
 	return s.API(APISubscribe) + "." + participant
 }

@@ -2,14 +2,14 @@ package transport
 
 import "strings"
 
-// TraceContext returns a W3C trace context in the form that is passed on; an invalid one is
-// dropped. A traceparent of a later version is read like version 00, and sent as version 00
-// (https://www.w3.org/TR/trace-context/#versioning-of-traceparent). A tracestate is dropped
-// together with its traceparent, and alone if it has more than MaxTraceState bytes or anything but
-// printable ASCII. dropped reports whether something was dropped.
+// TraceContext returns a W3C trace context in the form to forward, without invalid parts. A
+// traceparent of a later version is parsed like version 00, and sent as version 00
+// (https://www.w3.org/TR/trace-context/#versioning-of-traceparent). A tracestate is dropped if its
+// traceparent is dropped, if it has more than MaxTraceState bytes, or if it contains anything but
+// printable ASCII. dropped reports whether a part was dropped.
 func TraceContext(traceParent, traceState string) (parent, state string, dropped bool) {
 	if traceParent == "" {
-		return "", "", false // a tracestate is meaningless without a traceparent
+		return "", "", false // a tracestate has no meaning without a traceparent
 	}
 	parent, ok := readTraceParent(traceParent)
 	if !ok {
@@ -21,20 +21,20 @@ func TraceContext(traceParent, traceState string) (parent, state string, dropped
 	return parent, traceState, false
 }
 
-// CleanTrace drops what TraceContext does not pass on, and reports whether anything of the
-// message's trace context was dropped, now or when it was decoded.
+// CleanTrace drops the parts of the trace context that TraceContext does not forward. It reports
+// whether any part was dropped, by this call or during decoding.
 func (e *Envelope) CleanTrace() (dropped bool) {
 	e.TraceParent, e.TraceState, dropped = TraceContext(e.TraceParent, e.TraceState)
 	e.TraceDropped = e.TraceDropped || dropped
 	return e.TraceDropped
 }
 
-// DropTrace drops an invalid trace context.
+// DropTrace removes the trace context and marks it as dropped.
 func (e *Envelope) DropTrace() {
 	e.TraceParent, e.TraceState, e.TraceDropped = "", "", true
 }
 
-// setTraceParent sets the traceparent; the tracestate may have come before it.
+// setTraceParent sets the traceparent. The tracestate may have been set before.
 func (e *Envelope) setTraceParent(value string) {
 	parent, ok := readTraceParent(value)
 	if !ok {
@@ -44,7 +44,7 @@ func (e *Envelope) setTraceParent(value string) {
 	e.TraceParent = parent
 }
 
-// setTraceState sets the tracestate; the traceparent may come after it.
+// setTraceState sets the tracestate. The traceparent may be set afterwards.
 func (e *Envelope) setTraceState(value string) {
 	switch {
 	case !fineTraceState(value):
@@ -55,7 +55,7 @@ func (e *Envelope) setTraceState(value string) {
 	}
 }
 
-// readTraceParent returns a traceparent as version 00: 00-<32 hex>-<16 hex>-<2 hex>.
+// readTraceParent converts a traceparent to version 00: 00-<32 hex>-<16 hex>-<2 hex>.
 func readTraceParent(s string) (string, bool) {
 	const version00 = MaxTraceParent
 	switch {
@@ -72,7 +72,7 @@ func readTraceParent(s string) (string, bool) {
 	}
 	flags := "-00"
 	if strings.IndexByte("13579bdf", s[54]) >= 0 {
-		flags = "-01" // sampled, the only flag that all versions define alike
+		flags = "-01" // sampled, the only flag with the same meaning in all versions
 	}
 	return "00" + s[2:52] + flags, true
 }
@@ -88,7 +88,7 @@ func hexadecimal(s string) bool {
 
 func zeros(s string) bool { return strings.Trim(s, "0") == "" }
 
-// fineTraceState reports whether a tracestate may be passed on.
+// fineTraceState reports whether a tracestate may be forwarded.
 func fineTraceState(s string) bool {
 	if len(s) > MaxTraceState {
 		return false

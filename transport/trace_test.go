@@ -13,7 +13,7 @@ const (
 	traceParent = "00-" + traceID + "-" + spanID + "-01"
 )
 
-// What is passed on follows https://www.w3.org/TR/trace-context/.
+// The forwarded context conforms to https://www.w3.org/TR/trace-context/.
 func TestTraceContext(t *testing.T) {
 	ids := "-" + traceID + "-" + spanID
 	passed := map[string]string{
@@ -50,8 +50,8 @@ func TestTraceContext(t *testing.T) {
 	}
 }
 
-// The order of attributes does not matter, none is an error, and what may not be passed on is not
-// written.
+// Trace attributes may come in any order and never cause an error. A context that must not be
+// forwarded is not encoded.
 func TestTraceAttributes(t *testing.T) {
 	for name, c := range map[string]struct {
 		parent, state string

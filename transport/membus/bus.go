@@ -20,35 +20,35 @@ var (
 	_ transport.Tracker          = (*Source)(nil)
 )
 
-// Options configure a Bus. The zero value is a bus without faults.
+// Options describe a Bus. The zero value is a bus without faults.
 type Options struct {
-	Prefix string // first token of every subject; "": transport.DefaultPrefix
+	Prefix string // first token of every subject; "" means transport.DefaultPrefix
 
-	// Fault, if set, decides what happens to each accepted envelope. It is called under the bus's
-	// lock, in the order of publishing, and must not call the bus.
+	// Fault, if not nil, decides what happens to each accepted envelope. It is called under the
+	// bus's lock, in the order of publishing. It must not call the bus.
 	Fault func(stream transport.Stream, e *transport.Envelope) Fate
 
-	// Now is the clock; nil: time.Now. With a clock that the program itself advances, use
-	// TryReceive, because Receive waits by real timers.
+	// Now is the clock; nil means time.Now. A program that advances the clock itself uses
+	// TryReceive, because Receive waits with real timers.
 	Now func() time.Time
 
-	Duplicates time.Duration // window of deduplication; 0: 2 min; negative: none
-	MaxPayload int           // bytes of data per envelope; 0: 1 MiB
-	MaxPending int           // messages a work queue holds before Publish returns ErrFull; 0: unlimited
-	Retain     int           // messages that lifecycle and dead-letters keep, dropping the oldest; 0: 100,000
+	Duplicates time.Duration // deduplication window; 0 means 2 min; negative means none
+	MaxPayload int           // bytes of data per envelope; 0 means 1 MiB
+	MaxPending int           // messages in a work queue above which Publish returns ErrFull; 0 means no limit
+	Retain     int           // messages that lifecycle and dead-letters keep, removing the oldest; 0 means 100,000
 }
 
-// Fate is what happens to an accepted envelope. The zero value delivers it once, in order and at
-// once.
+// Fate describes what happens to an accepted envelope. With the zero value, it is delivered once,
+// in order, and without delay.
 type Fate struct {
-	Refuse    error         // Publish returns this error; nothing else happens
-	Drop      bool          // it is lost after it was accepted; its DedupID is remembered
+	Refuse    error         // Publish returns this error, and nothing else happens
+	Drop      bool          // the envelope is lost after acceptance, but its DedupID is remembered
 	Duplicate int           // number of additional copies
-	Delay     time.Duration // it arrives this much later
-	Reorder   bool          // it overtakes everything that waits
+	Delay     time.Duration // the envelope arrives after this delay
+	Reorder   bool          // the envelope overtakes all waiting ones
 }
 
-// Bus is a transport.Bus in memory. Make one with New.
+// Bus is a transport.Bus in memory, created by New.
 type Bus struct {
 	options  Options
 	subjects transport.Subjects
@@ -57,10 +57,10 @@ type Bus struct {
 	mu         sync.Mutex
 	closed     bool
 	streams    map[transport.Stream]*stream
-	order      int64 // of arrivals; increases
-	ahead      int64 // of arrivals that overtake; decreases
+	order      int64 // order of arrival; increases
+	ahead      int64 // order of arrivals that overtake; decreases
 	responders []*responder
-	turn       int // index of the next responder of a queue
+	turn       int // index of the next responder in a queue
 }
 
 // New returns an empty bus.
@@ -137,7 +137,7 @@ func (b *Bus) accept(e *transport.Envelope) error {
 	}
 	due := now.Add(fate.Delay)
 	if fate.Reorder && fate.Delay == 0 {
-		due = time.Time{} // before all waiting messages
+		due = time.Time{} // sorts before all waiting messages
 	}
 	for range 1 + fate.Duplicate {
 		b.store(s, *e, due, fate.Reorder)
@@ -145,7 +145,7 @@ func (b *Bus) accept(e *transport.Envelope) error {
 	return nil
 }
 
-// store appends a message and queues it for every consumer that wants it.
+// store appends a message and queues it for every consumer that receives it.
 func (b *Bus) store(s *stream, e transport.Envelope, due time.Time, overtakes bool) *message {
 	e.Data = slices.Clone(e.Data)
 	if overtakes {
@@ -191,8 +191,8 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (transp
 // Resets implements transport.Bus.
 func (b *Bus) Resets() <-chan struct{} { return b.resets }
 
-// Forget drops everything that the bus has accepted, including messages in flight and the
-// deduplication window, and signals Resets. Subscriptions stay.
+// Forget drops all accepted messages, including those in flight, and the deduplication window. It
+// signals Resets. Subscriptions stay.
 func (b *Bus) Forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -205,8 +205,8 @@ func (b *Bus) Forget() {
 	}
 }
 
-// NextDue returns when the next message can be received because a delay or an AckWait ends. It is
-// false if no message is waiting.
+// NextDue returns when the next message will become available because a delay or an AckWait ends.
+// It returns false if no message is waiting.
 func (b *Bus) NextDue() (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -222,15 +222,15 @@ func (b *Bus) NextDue() (time.Time, bool) {
 	return next, found
 }
 
-// Pending returns the number of messages stored in a stream: in a work queue, those not
-// acknowledged.
+// Pending returns the number of messages in a stream. For a work queue, these are the
+// unacknowledged messages.
 func (b *Bus) Pending(stream transport.Stream) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.streams[stream].messages)
 }
 
-// Close ends all sources. All later calls fail.
+// Close closes all sources. All later calls fail.
 func (b *Bus) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

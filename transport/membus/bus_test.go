@@ -52,7 +52,7 @@ func ids(batch []transport.Delivery) (list []string) {
 	return list
 }
 
-// Under synctest, AckWait and the delay of Nak pass in virtual time, and exactly.
+// Under synctest, AckWait and the delay of Nak take exactly their time, in virtual time.
 func TestVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := membus.New(membus.Options{})
@@ -76,7 +76,7 @@ func TestVirtualTime(t *testing.T) {
 				t.Errorf("%s came after %s, want %s after %s", id, after, want.id, want.after)
 			}
 		}
-		first[0].Ack() // too late: it has been redelivered
+		first[0].Ack() // has no effect after the redelivery
 		if bus.Pending(transport.Events) != 2 {
 			t.Errorf("%d pending, want 2: a late answer counts for nothing", bus.Pending(transport.Events))
 		}
@@ -84,7 +84,7 @@ func TestVirtualTime(t *testing.T) {
 	})
 }
 
-// Each fate has its effect, in a program that advances the clock itself.
+// Each fate has its effect in a program that advances the clock itself.
 func TestFates(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	refused := errors.New("no")
@@ -121,7 +121,7 @@ func TestFates(t *testing.T) {
 	}
 }
 
-// A redelivery is possible although MaxInFlight messages are in flight and more are waiting.
+// A message can be redelivered even if MaxInFlight messages are in flight and more are waiting.
 func TestExpiryAtTheBound(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	bus := membus.New(membus.Options{Now: func() time.Time { return now }})
@@ -138,7 +138,7 @@ func TestExpiryAtTheBound(t *testing.T) {
 	}
 }
 
-// A full work queue refuses messages instead of dropping them.
+// A full work queue refuses messages instead of removing old ones.
 func TestFull(t *testing.T) {
 	bus := membus.New(membus.Options{MaxPending: 2})
 	errs := bus.Publish(t.Context(), []transport.Envelope{event("a"), event("b"), event("c")})
@@ -165,7 +165,8 @@ func TestRetain(t *testing.T) {
 	}
 }
 
-// Two subscriptions to one work queue would take each other's messages.
+// Two subscriptions to one work queue are refused if their filters overlap, because they would take
+// each other's messages.
 func TestOverlappingSubscriptions(t *testing.T) {
 	bus := membus.New(membus.Options{})
 	open(t, bus)

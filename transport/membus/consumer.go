@@ -13,15 +13,15 @@ const (
 	defaultMaxInFlight = 4096
 )
 
-// consumer is the state of a subscription: the messages it has not acknowledged. Guarded by
+// consumer is the state of a subscription, including its unacknowledged messages. It is guarded by
 // Bus.mu.
 type consumer struct {
 	stream       *stream
 	subscription transport.Subscription
-	items        map[uint64]*item // by sequence, all that are not acknowledged
-	waiting      queue            // to be delivered, by due time
-	flying       queue            // delivered and not answered, by the end of AckWait
-	changed      chan struct{}    // closed on the next change; nil: nobody waits
+	items        map[uint64]*item // all unacknowledged messages, by sequence
+	waiting      queue            // messages to deliver, by due time
+	flying       queue            // messages in flight, by the end of AckWait
+	changed      chan struct{}    // closed on the next change; nil if nobody waits
 }
 
 func newConsumer(s *stream, sub transport.Subscription) *consumer {
@@ -63,7 +63,7 @@ func (c *consumer) overlaps(other *consumer) bool {
 	return false
 }
 
-// offer queues a message if the subscription wants it.
+// offer queues a message if its subject matches the subscription.
 func (c *consumer) offer(m *message) {
 	if !c.wants(m.envelope.Subject) {
 		return
@@ -95,14 +95,14 @@ func (c *consumer) again(it *item, due time.Time) {
 	c.wake()
 }
 
-// expire queues items that were not answered within AckWait, before all waiting ones.
+// expire queues items that were not acknowledged within AckWait, ahead of all waiting items.
 func (c *consumer) expire(now time.Time) {
 	for len(c.flying) > 0 && !c.flying[0].due.After(now) {
 		c.again(c.flying[0], time.Time{})
 	}
 }
 
-// next returns the item to deliver now, or nil.
+// next returns the item to deliver now, or nil if there is none.
 func (c *consumer) next(now time.Time) *item {
 	c.expire(now)
 	if len(c.waiting) == 0 || len(c.flying) >= c.subscription.MaxInFlight || c.waiting[0].due.After(now) {
@@ -111,7 +111,7 @@ func (c *consumer) next(now time.Time) *item {
 	return c.waiting[0]
 }
 
-// deliver puts an item in flight.
+// deliver marks an item as in flight.
 func (c *consumer) deliver(it *item, d *delivery, now time.Time) {
 	it.leave()
 	it.delivered++
@@ -120,7 +120,7 @@ func (c *consumer) deliver(it *item, d *delivery, now time.Time) {
 	c.flying.put(it)
 }
 
-// acknowledge marks a message as done. In a work queue that removes it.
+// acknowledge completes a message. In a work queue, the message is removed.
 func (c *consumer) acknowledge(m *message) {
 	if c.stream.name.WorkQueue() {
 		c.stream.remove(m)
@@ -136,7 +136,7 @@ func (c *consumer) extend(it *item, now time.Time) {
 	c.wake()
 }
 
-// nextDue returns when the result of next may change.
+// nextDue returns the time at which the result of next may change.
 func (c *consumer) nextDue() (due time.Time, ok bool) {
 	if len(c.waiting) > 0 && len(c.flying) < c.subscription.MaxInFlight {
 		due, ok = c.waiting[0].due, true
@@ -149,13 +149,13 @@ func (c *consumer) nextDue() (due time.Time, ok bool) {
 
 func (c *consumer) forget() {
 	for _, it := range c.items {
-		it.delivery = nil // its answers have no effect any more
+		it.delivery = nil // its acknowledgements have no further effect
 	}
 	c.items, c.waiting, c.flying = map[uint64]*item{}, nil, nil
 	c.wake()
 }
 
-// wake makes waiting sources check again.
+// wake makes waiting sources check for messages again.
 func (c *consumer) wake() {
 	if c.changed != nil {
 		close(c.changed)
@@ -163,7 +163,7 @@ func (c *consumer) wake() {
 	}
 }
 
-// watch returns a channel that the next wake closes.
+// watch returns a channel that the next call of wake closes.
 func (c *consumer) watch() <-chan struct{} {
 	if c.changed == nil {
 		c.changed = make(chan struct{})
@@ -174,11 +174,11 @@ func (c *consumer) watch() <-chan struct{} {
 // item is a message in one of a consumer's queues.
 type item struct {
 	message   *message
-	due       time.Time // when it may be delivered or redelivered
+	due       time.Time // earliest time of delivery or redelivery
 	order     int64
 	delivered int       // number of deliveries
-	back      bool      // returned since Newest was called
-	delivery  *delivery // the delivery that may be answered; nil: not in flight
+	back      bool      // whether it was returned since the last call of Newest
+	delivery  *delivery // the current delivery; nil if the item is not in flight
 	home      *queue
 	index     int // index in home
 }

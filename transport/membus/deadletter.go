@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// bury moves a message to the dead letters and acknowledges it.
+// bury moves a message to the dead letters and acknowledges the message.
 func (b *Bus) bury(c *consumer, m *message, reason string) {
 	dead := m.envelope
 	dead.Subject = b.subjects.DeadLetter(c.stream.name, b.subjects.Participant(m.envelope.Subject))
@@ -46,7 +46,7 @@ func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]t
 func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	return b.takeDeadLetter(ctx, sequence, func(m *message) error {
 		again := m.original
-		again.DedupID = "" // its DedupID was accepted before
+		again.DedupID = "" // the bus has already accepted this DedupID
 		return b.accept(&again)
 	})
 }
@@ -56,7 +56,8 @@ func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
 	return b.takeDeadLetter(ctx, sequence, func(*message) error { return nil })
 }
 
-// PurgeDeadLetters implements transport.DeadLetterOffice. One call purges everything.
+// PurgeDeadLetters implements transport.DeadLetterOffice. A single call purges all matching dead
+// letters.
 func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFilter, dry bool) (matched int, next uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err

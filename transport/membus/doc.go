@@ -1,18 +1,18 @@
-// Package membus is a transport.Bus in memory: for tests, for simulation, and for
-// a coordinator and participants that live in one process and need no durability.
+// Package membus is a transport.Bus in memory. It is for tests, for simulations, and for a
+// coordinator and participants in one process that need no durability.
 //
 //	Publish ──▶ Fault (drop, duplicate, delay, reorder) ──▶ streams ──▶ consumers ──▶ Receive
 //	                                                          ▲                         │
 //	                                                          └── Nak, AckWait passed ──┘
 //
-// It behaves like the JetStream bus in what matters to coordinator and participants: work queues,
-// durable names that several sources share, AckWait, delayed Nak, a deduplication window, a bound
-// on messages in flight, dead letters.
+// For coordinator and participants, it behaves like the JetStream bus. It has work queues, durable
+// names shared by several sources, AckWait, delayed Nak, a deduplication window, a limit on
+// messages in flight, and dead letters.
 //
-// It has one lock and no goroutine of its own. Time comes from Options.Now or from the time
-// package, so it works inside testing/synctest. A program that runs every step in one goroutine
-// uses Source.TryReceive and Bus.NextDue and never blocks.
+// It has a single lock and no goroutines. Time comes from Options.Now or from the time package, so
+// it works in testing/synctest. A program that runs every step in one goroutine uses
+// Source.TryReceive and Bus.NextDue, which never block.
 //
-// Nothing outlives the process. Failures look as on a real bus: an error per envelope, a
-// redelivery, or a loss that Resets signals.
+// Nothing survives the process. Failures look as on a real bus: Publish returns an error per
+// envelope, a message is redelivered, or Resets signals a loss.
 package membus

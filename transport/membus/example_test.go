@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// A coordinator, a service and a caller in one process without durability: no NATS, no files.
+// A coordinator, a service and a caller run in one process without durability, NATS or files.
 func Example() {
 	greet := contract.NewCommand[string, string]("greeter", "greet")
 	greeting := saga.MustDefine[string]("greeting", saga.Pivot("greet", saga.Do(greet)))

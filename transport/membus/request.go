@@ -13,8 +13,7 @@ type responder struct {
 	handle         func(*transport.Envelope, func(*transport.Envelope))
 }
 
-// Request implements transport.Requester. The handler runs in the caller's
-// goroutine.
+// Request implements transport.Requester. The handler runs in the goroutine of the caller.
 func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -43,7 +42,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	}
 }
 
-// pick chooses among the responders of a subject, round robin.
+// pick selects a responder of a subject, round robin.
 func (b *Bus) pick(subject string) *responder {
 	var serving []*responder
 	for _, r := range b.responders {

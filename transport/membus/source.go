@@ -9,13 +9,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Source is a transport.Source: one open end of a subscription.
+// Source is a transport.Source, which receives messages of a subscription.
 type Source struct {
 	bus      *Bus
 	consumer *consumer
 	once     sync.Once
 	done     chan struct{}
-	taken    map[*item]*delivery // delivered through this source and not answered; guarded by bus.mu
+	taken    map[*item]*delivery // unacknowledged deliveries of this source; guarded by bus.mu
 }
 
 // Receive implements transport.Source.
@@ -52,7 +52,8 @@ func (s *Source) Receive(ctx context.Context, max int) ([]transport.Delivery, er
 	}
 }
 
-// TryReceive returns at most max deliveries that are available now, perhaps none. It never blocks.
+// TryReceive returns up to max deliveries that are available now, which may be none. It never
+// blocks.
 func (s *Source) TryReceive(max int) []transport.Delivery {
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
@@ -71,8 +72,7 @@ func (s *Source) closed() bool {
 	}
 }
 
-// take delivers messages that are due. It moves messages that are invalid on their stream to the
-// dead letters instead.
+// take delivers messages that are due. It dead-letters messages that are invalid on their stream.
 func (s *Source) take(max int) (batch []transport.Delivery) {
 	if s.closed() {
 		return nil
@@ -131,7 +131,7 @@ func (s *Source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 	return true, nil
 }
 
-// Close implements transport.Source. Unanswered deliveries are redelivered at once.
+// Close implements transport.Source. Unacknowledged messages are redelivered at once.
 func (s *Source) Close() error {
 	s.once.Do(func() {
 		s.bus.mu.Lock()
@@ -156,7 +156,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// delivery is one delivered message. Only its first answer counts, and none after AckWait.
+// delivery is a delivered message. Only its first acknowledgement within AckWait has an effect.
 type delivery struct {
 	source       *Source
 	item         *item
@@ -167,7 +167,7 @@ type delivery struct {
 func (d *delivery) Envelope() *transport.Envelope { return &d.envelope }
 func (d *delivery) Redeliveries() int             { return d.redeliveries }
 
-// answer calls f with the bus locked, if this delivery may still be answered.
+// answer calls f with the bus locked, if this delivery can still be acknowledged.
 func (d *delivery) answer(f func(c *consumer)) {
 	bus := d.source.bus
 	bus.mu.Lock()
@@ -187,7 +187,7 @@ func (d *delivery) Ack() {
 func (d *delivery) Nak(delay time.Duration) {
 	d.answer(func(c *consumer) {
 		delete(d.source.taken, d.item)
-		due := time.Time{} // at once, before all waiting messages
+		due := time.Time{} // at once, ahead of all waiting messages
 		if delay > 0 {
 			due = d.source.bus.options.Now().Add(delay)
 		}

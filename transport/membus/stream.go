@@ -9,26 +9,26 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// message is an envelope that a stream holds.
+// message is an envelope in a stream.
 type message struct {
 	sequence uint64
 	envelope transport.Envelope
-	due      time.Time // not delivered before
-	order    int64     // among messages due at the same time
+	due      time.Time // earliest time of delivery
+	order    int64     // order among messages that are due at the same time
 
-	origin   *transport.DeadLetter // only for a dead letter
-	original transport.Envelope    // only for a dead letter: the original message
+	origin   *transport.DeadLetter // only set for a dead letter
+	original transport.Envelope    // the original message, only set for a dead letter
 }
 
-// stream holds messages until they are acknowledged (work queues) or displaced by newer ones (the
-// others). Guarded by Bus.mu.
+// stream holds messages. A work queue removes a message after its acknowledgement; the other
+// streams remove the oldest when new ones arrive. It is guarded by Bus.mu.
 type stream struct {
 	name      transport.Stream
 	sequence  uint64
 	messages  map[uint64]*message
-	oldest    uint64 // no message has a lower sequence
+	oldest    uint64 // lower bound on the sequences of the messages
 	consumers []*consumer
-	seen      map[string]time.Time // by DedupID
+	seen      map[string]time.Time // acceptance times by DedupID
 	seenOrder []sighting
 }
 
@@ -43,7 +43,7 @@ func newStream(name transport.Stream) *stream {
 
 func (s *stream) add(m *message) { s.messages[m.sequence] = m }
 
-// trim drops the oldest messages beyond max.
+// trim removes the oldest messages above max.
 func (s *stream) trim(max int) {
 	for len(s.messages) > max {
 		if m := s.messages[s.oldest]; m != nil {
@@ -53,7 +53,7 @@ func (s *stream) trim(max int) {
 	}
 }
 
-// remove takes a message out of the stream and of every consumer's queue.
+// remove removes a message from the stream and from the queues of all consumers.
 func (s *stream) remove(m *message) {
 	delete(s.messages, m.sequence)
 	for _, c := range s.consumers {
@@ -61,7 +61,7 @@ func (s *stream) remove(m *message) {
 	}
 }
 
-// seenBefore reports whether an id was accepted within the window, and remembers it.
+// seenBefore reports whether an id was accepted within the window. It records the id.
 func (s *stream) seenBefore(id string, now time.Time, window time.Duration) bool {
 	if id == "" || window <= 0 {
 		return false
@@ -97,7 +97,7 @@ func (s *stream) sorted() []*message {
 	return list
 }
 
-// consumer returns the durable consumer of a subscription, and creates it if necessary.
+// consumer returns the durable consumer of a subscription. It creates a missing one.
 func (s *stream) consumer(sub transport.Subscription) (*consumer, error) {
 	if sub.Name == "" && !sub.Ephemeral {
 		return nil, errors.New("a subscription that is not ephemeral has a name")

@@ -9,17 +9,18 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A participant in the coordinator's account can name any subject as the reply subject of an
-// acknowledgement or a pull request, and the server publishes there with its own permissions
-// (docs/adr/0024-accounts.md). The bus cannot prevent that, so it logs a warning.
+// A participant in the coordinator's account can set any subject as the reply subject of an
+// acknowledgement or a pull request. The server publishes to that subject with the server's own
+// permissions (docs/adr/0024-accounts.md). The bus cannot prevent that, so it logs a warning.
 
 // globalAccount is the account of users without one of their own.
 const globalAccount = "$G"
 
-// imported is the prefix of reply subjects from another account. Clients cannot use it themselves.
+// imported is the prefix of reply subjects of requests from another account. Clients cannot use it
+// themselves.
 const imported = "_R_."
 
-// Metadata of a participant's consumer: whether the participant has an account of its own.
+// The metadata of a participant's consumer records whether the participant has its own account.
 const (
 	metaAccount   = "amends-account"
 	accountOwn    = "own"
@@ -27,7 +28,7 @@ const (
 )
 
 // InCoordinatorsAccount reports whether the metadata of a commands consumer says that its
-// participant is in the coordinator's account.
+// participant shares the coordinator's account.
 func InCoordinatorsAccount(metadata map[string]string) bool {
 	return metadata[metaAccount] == accountShared
 }
@@ -51,8 +52,8 @@ func AccountOf(ctx context.Context, nc *nats.Conn) (string, error) {
 	return info.Data.Account, nil
 }
 
-// SharedAccount says what is wrong if other users are in the coordinator's account.
+// SharedAccount describes the risk of other users in the coordinator's account.
 const SharedAccount = "a participant in the coordinator's account can purge and delete streams, by the reply subject of an acknowledgement, which the server does not check"
 
-// SharedAccountFix says what to do about it.
+// SharedAccountFix says how to remove that risk.
 const SharedAccountFix = "give each user an account of their own, as coordinator nats-permissions prints it"

@@ -53,7 +53,7 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
-// BenchmarkReceive receives the same in batches and acknowledges one by one.
+// BenchmarkReceive receives such commands in batches and acknowledges them one by one.
 func BenchmarkReceive(b *testing.B) {
 	bus := benchBus(b)
 	benchPublish(b, bus, b.N)

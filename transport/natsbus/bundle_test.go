@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// Messages in bundles pass the same conformance suite as single messages.
+// Bundled messages pass the same conformance suite as single messages.
 func TestConformanceInBundles(t *testing.T) {
 	t.Parallel()
 	transporttest.Run(t, transporttest.Factory{
@@ -48,7 +48,7 @@ func commands(n int) (batch []transport.Envelope, ids []string) {
 	return batch, ids
 }
 
-// lie returns the subjects of the messages on a stream.
+// lie returns the subjects of the messages in a stream.
 func lie(t *testing.T, bus *natsbus.Bus, s transport.Stream) (subjects []string) {
 	t.Helper()
 	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(s))
@@ -68,7 +68,7 @@ func lie(t *testing.T, bus *natsbus.Bus, s transport.Stream) (subjects []string)
 	return subjects
 }
 
-// until publishes batches until one lies on the bus as want requires.
+// until publishes batches until want accepts the subjects of the messages in the stream.
 func until(t *testing.T, bus *natsbus.Bus, batch []transport.Envelope, want func(subjects []string) bool) {
 	t.Helper()
 	ctx := within(t)
@@ -89,8 +89,9 @@ func until(t *testing.T, bus *natsbus.Bus, batch []transport.Envelope, want func
 	}
 }
 
-// Commands are bundled once the bus knows that their participant accepts bundles, up to the size
-// it accepts, and sent one by one again when it no longer does.
+// Commands are bundled once the bus knows that their participant accepts bundles. A bundle has at
+// most the size that the participant accepts. When the participant no longer accepts bundles,
+// commands are sent one by one again.
 func TestBundlesForWhoTakesThem(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
@@ -107,13 +108,13 @@ func TestBundlesForWhoTakesThem(t *testing.T) {
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	subscribe(t, bus, inventory()) // an older process
+	subscribe(t, bus, inventory()) // an older process, which does not accept bundles
 	until(t, bus, batch, func(subjects []string) bool {
 		return slices.Equal(slices.Compact(subjects), []string{"saga.command.inventory.reserve-stock"})
 	})
 }
 
-// A participant that has not said that it accepts bundles, or that is unknown, never gets one.
+// A participant that is unknown, or has not declared that it accepts bundles, never receives one.
 func TestNoBundlesUnasked(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	subscribe(t, bus, inventory())
@@ -130,8 +131,9 @@ func TestNoBundlesUnasked(t *testing.T) {
 	}
 }
 
-// Answers are bundled if the stream says that bundles are read, also by a bus that may not create
-// streams. A bus that may create streams marks an existing one.
+// Answers are bundled if the metadata of the stream says that the reader accepts bundles. This also
+// holds for a bus that may not create streams. A bus that may create streams adds the metadata to
+// an existing stream.
 func TestBundlesOfAnswers(t *testing.T) {
 	server := start(t, embedded.Config{})
 	coordinator := connect(t, server, nil)
@@ -174,7 +176,8 @@ func TestBundlesOfAnswers(t *testing.T) {
 	await(t, subscribe(t, coordinator, transport.Subscription{Stream: transport.Events, Name: "coordinator"}), "a", "b", "c")
 }
 
-// bundled returns a bus that bundles, and a source that accepts bundles, with n commands.
+// bundled returns a bus that sends bundles, a source that accepts them, and the ids of n published
+// commands.
 func bundled(t *testing.T, n int, change func(*transport.Subscription)) (*natsbus.Bus, transport.Source, []string) {
 	t.Helper()
 	bus := connect(t, start(t, embedded.Config{}), nil)
@@ -192,7 +195,7 @@ func bundled(t *testing.T, n int, change func(*transport.Subscription)) (*natsbu
 	return bus, source, ids
 }
 
-// receive receives n deliveries, at most n in one call.
+// receive receives n deliveries.
 func receive(t *testing.T, source transport.Source, n int) (list []transport.Delivery) {
 	t.Helper()
 	for len(list) < n {
@@ -215,8 +218,8 @@ func idsOf(list []transport.Delivery) (ids []string) {
 	return ids
 }
 
-// A bundle is delivered in pieces of the requested size, and removed when the last of its messages
-// is acknowledged, not before.
+// A bundle is delivered in parts of the requested size. It is removed only when all of its messages
+// are acknowledged.
 func TestBundleIsAcknowledgedWhole(t *testing.T) {
 	bus, source, ids := bundled(t, 7, nil)
 	first := receive(t, source, 3)
@@ -226,7 +229,7 @@ func TestBundleIsAcknowledgedWhole(t *testing.T) {
 	}
 	for _, d := range append(first, rest[1:]...) {
 		d.Ack()
-		d.Ack() // once is enough
+		d.Ack() // a second acknowledgement has no effect
 	}
 	if got := lie(t, bus, transport.Commands); len(got) != 1 {
 		t.Errorf("it is gone although one is not acknowledged: %q", got)
@@ -235,7 +238,7 @@ func TestBundleIsAcknowledgedWhole(t *testing.T) {
 	awaitEmpty(t, bus, transport.Commands)
 }
 
-// Returning one message redelivers its whole bundle, once the others are answered.
+// If one message is returned, its whole bundle is redelivered once the others are acknowledged.
 func TestBundleComesAgain(t *testing.T) {
 	bus, source, ids := bundled(t, 3, nil)
 	list := receive(t, source, 3)
@@ -255,7 +258,8 @@ func TestBundleComesAgain(t *testing.T) {
 	awaitEmpty(t, bus, transport.Commands)
 }
 
-// InProgress on one message keeps the bundle; a bundle that nobody answers is redelivered.
+// InProgress on one message extends the time of the whole bundle. A bundle without any
+// acknowledgement is redelivered.
 func TestBundleInProgress(t *testing.T) {
 	t.Parallel()
 	// A busy machine may be too slow for a short AckWait, so retry with a longer one.
@@ -267,8 +271,8 @@ func TestBundleInProgress(t *testing.T) {
 	}
 }
 
-// heldBack reports whether a bundle with one message in progress is redelivered only after its
-// InProgress calls stop.
+// heldBack reports whether a bundle is not redelivered while InProgress is called for one of its
+// messages, and is redelivered afterwards.
 func heldBack(t *testing.T, ackWait time.Duration) bool {
 	t.Helper()
 	_, source, ids := bundled(t, 2, func(s *transport.Subscription) { s.AckWait = ackWait })
@@ -291,7 +295,7 @@ func heldBack(t *testing.T, ackWait time.Duration) bool {
 	return again[0].Redeliveries() == 1
 }
 
-// A closed source returns what it did not deliver.
+// A closed source returns messages that it did not deliver.
 func TestBundleOfAClosedSource(t *testing.T) {
 	bus, source, ids := bundled(t, 5, func(s *transport.Subscription) { s.AckWait = time.Hour })
 	for _, d := range receive(t, source, 2) {
@@ -305,8 +309,8 @@ func TestBundleOfAClosedSource(t *testing.T) {
 	await(t, subscribe(t, bus, sub), ids...)
 }
 
-// One message of a bundle can go to the dead letters, and is replayed as a single message; one
-// that cannot be decoded goes there by itself.
+// A message of a bundle can be dead-lettered, and is replayed as a single message. A message that
+// cannot be decoded is dead-lettered alone.
 func TestDeadLetterOfABundle(t *testing.T) {
 	bus, source, _ := bundled(t, 3, nil)
 	list := receive(t, source, 3)
@@ -333,7 +337,7 @@ func TestDeadLetterOfABundle(t *testing.T) {
 	await(t, source, list[2].Envelope().ID)
 }
 
-// raw publishes a bundle of frames as any client could.
+// raw publishes a bundle with arbitrary frames, as any client could.
 func raw(t *testing.T, bus *natsbus.Bus, subject string, frames ...string) {
 	t.Helper()
 	m := nats.NewMsg(subject)
@@ -348,9 +352,9 @@ func hpub(subject, header, data string) string {
 	return fmt.Sprintf("HPUB %s %d %d\r\n%s%s\r\n", subject, len(block), len(block)+len(data), block, data)
 }
 
-// The subject of a bundle of answers determines whose they are. A bundle with another
-// participant's answer goes to the dead letters as a whole, and so does its replay. A malformed
-// answer in a valid bundle does not affect the others.
+// The subject of a bundle of answers names their participant. A bundle that contains an answer of
+// another participant is dead-lettered as a whole, and again after a replay. A malformed answer in
+// a valid bundle does not affect the others.
 func TestBundleOfOthers(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	const completed = "ce-type: " + transport.TypeCompleted + "\r\n"
@@ -399,7 +403,7 @@ func TestBundleOfOthers(t *testing.T) {
 	}
 }
 
-// The load is counted in delivered messages, not in bundles.
+// The load counts messages to deliver instead of bundles.
 func TestLoadOfBundles(t *testing.T) {
 	bus, source, _ := bundled(t, 5, func(s *transport.Subscription) { s.MaxInFlight, s.Prefetch = 1, 1 })
 	receive(t, source, 5)
@@ -414,8 +418,8 @@ func TestLoadOfBundles(t *testing.T) {
 	}
 }
 
-// A bundle that the server refuses because of its size is sent in single messages; only a message
-// that is itself too large is refused.
+// If the server refuses a bundle because of its size, its messages are sent one by one. Only a
+// message that is too large by itself is refused.
 func TestBundleTooLarge(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, bus)

@@ -27,21 +27,21 @@ var (
 )
 
 const (
-	pullExpiry = 5 * time.Second  // of a pull request
-	apiTimeout = 5 * time.Second  // of a request to the server
+	pullExpiry = 5 * time.Second  // timeout of a pull request
+	apiTimeout = 5 * time.Second  // timeout of a request to the server
 	drainLimit = 10 * time.Second // how long Close waits for the connection
 	deadDrain  = 2 * time.Second  // how long Close waits for the dead letters
 )
 
-// Bus is a transport.Bus on JetStream, created by Connect or New. It has two goroutines of its own:
-// one checks the streams, one moves dead letters.
+// Bus is a transport.Bus on JetStream, created by Connect or New. It runs two goroutines: one
+// checks the streams, the other moves dead letters.
 type Bus struct {
 	config   Config
 	subjects transport.Subjects
-	names    map[transport.Stream]string // of the streams on the server
+	names    map[transport.Stream]string // names of the streams on the server
 	nc       *nats.Conn
-	owned    bool       // Close closes nc
-	answers  *nats.Conn // for answering requests: nc, or a connection of its own
+	owned    bool       // whether Close closes nc
+	answers  *nats.Conn // the connection for answering requests: nc or a separate one
 	js       jetstream.JetStream
 
 	broken chan string // reply subjects of deliveries that broke the connection
@@ -54,20 +54,20 @@ type Bus struct {
 	streams map[transport.Stream]*kept
 
 	readers *readers
-	most    func(transport.Stream, string) int // maximum size of a bundle; see readers
+	most    func(transport.Stream, string) int // returns the maximum size of a bundle; see readers
 
 	dead     *deadQueue
 	rings    *rings
 	provided provided
 
-	token      atomic.Pointer[string] // identifies our claim; nil: no claim
-	fence      atomic.Pointer[fence]  // of the claim; nil: none
+	token      atomic.Pointer[string] // identifies our claim; nil if there is none
+	fence      atomic.Pointer[fence]  // the fence of our claim; nil if there is none
 	fallen     atomic.Bool            // the server seems to have lost the fence
-	moved      chan struct{}          // the claim should be confirmed now
-	claimsSeen atomic.Bool            // the stream of claims existed
+	moved      chan struct{}          // signals that the claim should be confirmed now
+	claimsSeen atomic.Bool            // whether the stream of claims has ever existed
 
-	expiring atomic.Bool  // the stream of commands supports expiry
-	copies   atomic.Int32 // replicas of the stream of commands on the server; 0: unknown
+	expiring atomic.Bool  // whether the stream of commands supports expiry
+	copies   atomic.Int32 // replicas of the stream of commands on the server; 0 if unknown
 
 	mu      sync.Mutex
 	closed  bool
@@ -78,14 +78,14 @@ type Bus struct {
 	odd        sync.Map // unknown refusal codes that have been logged
 
 	failed      atomic.Int32 // consecutive publishes without a reply
-	unreachable time.Time    // since when streams may be unreachable; used by watch only
+	unreachable time.Time    // when the streams became unreachable; used by watch only
 	stats       counters
 }
 
-// Connect connects to a server and creates the bus, including streams. It waits for the server
-// until ctx ends, Config.ConnectWait at most, and logs that: services may start before the server.
-// Later it reconnects without limit. A server whose max_payload is less than MinPayload is refused
-// with ErrPayload.
+// Connect connects to a server and creates the bus, including its streams. It waits for the server
+// until ctx ends or Config.ConnectWait is over, and logs that it waits, because services may start
+// before the server. After that, the connection reconnects without limit. Connect returns
+// ErrPayload if the server's max_payload is less than MinPayload.
 func Connect(ctx context.Context, config Config) (*Bus, error) {
 	if err := errors.Join(config.Validate(), config.CheckFiles()); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
@@ -136,8 +136,8 @@ func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn
 	return answers, nil
 }
 
-// New creates a bus on a connection that the caller has opened, and closes after the bus. It should
-// reconnect without limit: nats.MaxReconnects(-1).
+// New creates a bus on an existing connection. The caller closes the connection after the bus. It
+// should reconnect without limit: nats.MaxReconnects(-1).
 func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("make NATS bus: %w", err)
@@ -196,7 +196,7 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 	return b, nil
 }
 
-// limit bounds a wait by ConnectWait; the context's error says how long it waited.
+// limit bounds a wait by ConnectWait. The context's error says how long it waited.
 func (c Config) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.ConnectWait < 0 {
 		return context.WithCancel(ctx)
@@ -204,7 +204,7 @@ func (c Config) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeoutCause(ctx, c.ConnectWait, fmt.Errorf("gave up after %s: %w", c.ConnectWait, context.DeadlineExceeded))
 }
 
-// awaitConnected waits for the first connection, and logs that it waits.
+// awaitConnected waits for the first connection and logs that it waits.
 func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
 	line := waiting.On(c.told, "NATS; is the server running there, and are the credentials right?", c.ConnectWait, "nats", masked.URLs(c.URL))
 	tick := time.NewTicker(waiting.Every)
@@ -233,8 +233,8 @@ func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// checkVersion returns an error for servers before 2.10, which lack several filters per consumer. A
-// version that cannot be parsed is accepted.
+// checkVersion returns an error for servers before 2.10, which do not support several filters per
+// consumer. It accepts a version that it cannot parse.
 func checkVersion(version string) error {
 	var major, minor int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n == 2 && (major < 2 || major == 2 && minor < 10) {
@@ -243,7 +243,7 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// Conn returns the connection, for uses beyond the bus.
+// Conn returns the underlying connection.
 func (b *Bus) Conn() *nats.Conn { return b.nc }
 
 // StreamName returns a stream's name on the server, such as SAGA_COMMANDS.
@@ -252,8 +252,8 @@ func (b *Bus) StreamName(s transport.Stream) string { return b.names[s] }
 // Resets implements transport.Bus.
 func (b *Bus) Resets() <-chan struct{} { return b.resets }
 
-// Close closes all sources and responders and, if the bus opened the connection, drains it: pending
-// publishes and acknowledgements are still sent. It waits at most 10 s.
+// Close closes all sources and responders. If the bus opened the connection, Close also drains it,
+// so that pending publishes and acknowledgements are still sent. It waits at most 10 s.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	if b.closed {
@@ -293,7 +293,7 @@ func drain(nc *nats.Conn) error {
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)
 	if !nc.IsConnected() || nc.Drain() != nil {
-		nc.Close() // not connected: nothing can be drained
+		nc.Close() // without a connection, there is nothing to drain
 		return nil
 	}
 	limit := time.NewTimer(drainLimit)
@@ -316,16 +316,17 @@ func (b *Bus) isClosed() bool {
 }
 
 // A message whose subject breaks the client's connection (see internal/strict) is redelivered after
-// each reconnect. If the client reads the server's lines directly, because the connection is the
-// caller's or uses TLS, the message is terminated by the reply subject in the client's error.
+// each reconnect. Package strict cannot filter the message if the connection is the caller's or
+// uses TLS. In that case the bus terminates the message, using the reply subject in the client's
+// error.
 
-// handlers guards the connections' handlers, so that two buses created on one connection at the
-// same time do not overwrite each other's.
+// handlers serializes changes to the connections' handlers. Otherwise two buses that are created on
+// one connection at the same time could overwrite each other's handlers.
 var handlers sync.Mutex
 
 // watchDisconnects adds a handler for lost connections in front of the existing one. A handler is
-// never removed, since others may have been added before it; after stop it only forwards, and does
-// not reference the bus.
+// never removed, because others may have been added in front of it. After stop, the handler only
+// forwards and does not reference the bus.
 func (b *Bus) watchDisconnects() (stop func()) {
 	handlers.Lock()
 	defer handlers.Unlock()
@@ -352,11 +353,11 @@ func (b *Bus) disconnected(err error) {
 	select {
 	case b.broken <- reply:
 		b.lookSoon()
-	default: // full: the message is redelivered, and handled then
+	default: // the channel is full; the next redelivery is handled
 	}
 }
 
-// brokenBy returns the reply subject of the delivery that the client could not parse; "" if the
+// brokenBy returns the reply subject of the delivery that the client could not parse, or "" if the
 // connection was lost for another reason. The message's subject contains no space, because the
 // server has parsed it.
 func brokenBy(err error) string {
@@ -371,7 +372,7 @@ func brokenBy(err error) string {
 	return words[2]
 }
 
-// terminateBroken terminates deliveries that broke connections. Called by watch only.
+// terminateBroken terminates deliveries that broke connections. Only watch calls it.
 func (b *Bus) terminateBroken() {
 	for {
 		select {
@@ -386,7 +387,7 @@ func (b *Bus) terminateBroken() {
 }
 
 // watchViolations adds a handler that records permission errors, in front of the existing one.
-// After stop it only forwards, like watchDisconnects's.
+// After stop, the handler only forwards, as in watchDisconnects.
 func (b *Bus) watchViolations() (stop func()) {
 	handlers.Lock()
 	defer handlers.Unlock()
@@ -414,7 +415,7 @@ func (b *Bus) warnOfAccount(ctx context.Context) {
 	}
 }
 
-// cut shortens received text for a message.
+// cut shortens received text for use in a message.
 func cut(s string) string {
 	if len(s) > 64 {
 		s = s[:64] + "…"

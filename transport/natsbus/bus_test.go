@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-const waitLimit = 2 * time.Minute // for events that must happen
+const waitLimit = 2 * time.Minute // limit for events that must happen
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -120,7 +120,7 @@ func subscribe(t *testing.T, bus *natsbus.Bus, sub transport.Subscription) trans
 	return source
 }
 
-// insist publishes until the bus accepts, as a relay would.
+// insist publishes until the bus accepts the messages, as a relay does.
 func insist(t *testing.T, bus *natsbus.Bus, batch ...transport.Envelope) {
 	t.Helper()
 	ctx := within(t)
@@ -166,13 +166,13 @@ func awaitReset(t *testing.T, bus *natsbus.Bus) {
 	}
 }
 
-// A server that restarts with its files keeps everything; source and publisher continue by
-// themselves, and Resets does not signal.
+// A server that restarts with its files loses nothing. The source and the publisher continue, and
+// Resets does not signal.
 func TestServerRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir, Port: -1})
-	bus := connect(t, server, func(c *natsbus.Config) { c.PublishTimeout = time.Second }) // the server goes down
+	bus := connect(t, server, func(c *natsbus.Config) { c.PublishTimeout = time.Second }) // the server stops
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"), command("b"))
 	await(t, source, "a")
@@ -198,7 +198,7 @@ func TestServerRestart(t *testing.T) {
 	eventually(t, "the reconnect is counted", func() bool { return bus.Stats().Reconnects > 0 })
 }
 
-// A server that restarts without its files has lost everything: streams and consumers are
+// A server that restarts without its files has lost everything. Streams and consumers are
 // recreated, Resets signals, and the source continues.
 func TestServerLosesItsFiles(t *testing.T) {
 	t.Parallel()
@@ -218,7 +218,7 @@ func TestServerLosesItsFiles(t *testing.T) {
 	await(t, source, "b")
 }
 
-// The files are deleted under a running server, as by a careless rm -rf; then it is restarted.
+// The server's files are deleted while it is running, and then it restarts.
 func TestFilesDeletedUnderTheServer(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -268,8 +268,8 @@ func TestStreamDeleted(t *testing.T) {
 	await(t, source, "b")
 }
 
-// A stream that is purged by hand continues its sequence, so the bus cannot notice it. Timers send
-// the pending messages again, and later messages arrive.
+// A purged stream continues its sequence, so the bus cannot notice the purge. Timers send the
+// pending messages again, and later messages arrive.
 func TestStreamPurged(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, inventory())
@@ -285,7 +285,7 @@ func TestStreamPurged(t *testing.T) {
 	await(t, source, "b")
 }
 
-// A bus over the caller's connection leaves it open.
+// A bus on the caller's connection does not close it.
 func TestForeignConnection(t *testing.T) {
 	server := start(t, embedded.Config{})
 	nc, err := natstest.Connect("", server.InProcess())

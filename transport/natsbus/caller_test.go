@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestCallersAreToldApart: callers are distinguished by what they cannot choose, or at least do
-// not: connections, users with their own inbox, accounts (I13).
+// TestCallersAreToldApart: callers are distinguished by what they cannot choose, or normally do not
+// choose: connections, users with their own inbox, and accounts (I13).
 func TestCallersAreToldApart(t *testing.T) {
 	s := start(t, embedded.Config{})
 	bus := connect(t, s, nil)
@@ -55,8 +55,8 @@ func TestCallersAreToldApart(t *testing.T) {
 	}
 }
 
-// TestCallersOfAccounts: all replies through an import look alike. The server says whose request
-// it is, whatever the request itself says.
+// TestCallersOfAccounts: the reply subjects of all requests from other accounts look alike. A
+// header set by the server names the account, whatever headers the request has.
 func TestCallersOfAccounts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, []byte(`listen: "127.0.0.1:-1"
@@ -106,8 +106,8 @@ func TestCallersOfAccounts(t *testing.T) {
 		}
 	}
 
-	// After a bare line feed the client library sees a header, but the server does not, so it does
-	// not remove it.
+	// The client library parses a header after a bare line feed. The server does not see that
+	// header, and therefore does not remove it.
 	for _, end := range []string{"\r\n", "\n"} {
 		for _, begin := range []string{"", "x: y" + end, "x: y\n"} {
 			wire, err := net.Dial("tcp", s.Addr().String())

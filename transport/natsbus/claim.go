@@ -17,22 +17,22 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The claim is in a stream of its own, so that full, stuck or purged streams do not affect it. The
-// stream keeps the last message of each subject.
+// The claim has its own stream, so that a full, stuck or purged stream of messages does not affect
+// it. The stream keeps the last message of each subject.
 //
 //	saga.owner.claim         the claim, changed by compare-and-set
 //	saga.owner.token.<inc>   identifies the owner; removed when another store takes the claim
 //	saga.owner.pulse         the newest confirmation
 //
-// Each process has a token on a subject of its own. A publish that expects the token's sequence
-// fails once another owner has removed the token, or after the stream was recreated. The fence is
-// such a token in the stream of commands: the server checks every command against it. An owner that
-// raises its fence reads the latch, confirms its claim, and then moves the latch by
-// compare-and-set, which fails if another owner has moved it in between.
+// Each process has a token on its own subject. A publish that expects the token's sequence fails
+// after another owner has removed the token, or after the stream was recreated. The fence is such a
+// token in the stream of commands; the server checks every command against it. An owner raises its
+// fence in three steps: it reads the latch, confirms its claim, and then updates the latch by
+// compare-and-set. The update fails if another owner has updated the latch in between.
 //
 //	saga.command._owner.fence.<inc>
 //	saga.command._owner.latch
-const fenceToken = "_owner" // not a participant, whose name begins with a letter
+const fenceToken = "_owner" // not a valid participant, whose name begins with a letter
 
 const errWrongLast jetstream.ErrorCode = 10071 // "wrong last sequence"
 
@@ -42,7 +42,7 @@ type fence struct{ subject, sequence []string }
 // claims is the ownership.Registry of a bus.
 type claims struct{ bus *Bus }
 
-// Claims returns the registry of the claim on the bus's prefix.
+// Claims returns the registry of claims on the bus's prefix.
 func (b *Bus) Claims() ownership.Registry { return claims{b} }
 
 func (c claims) subject(rest string) string { return c.bus.subjects.Owner(rest) }
@@ -52,19 +52,18 @@ func (c claims) name() string { return c.bus.config.ownerStream() }
 // ConfirmNow implements ownership.Registry.
 func (c claims) ConfirmNow() <-chan struct{} { return c.bus.moved }
 
-// Fences implements ownership.Registry. A stream with one replica processes messages in order and
-// checks each one's expectation. With more replicas, the server refuses a second message that
-// expects something of a subject while the first is in progress, so that commands could not be
-// pipelined.
+// Fences implements ownership.Registry. A stream with one replica checks the expectation of each
+// message in order. With more replicas, the server refuses a message that expects something of a
+// subject while another such message is in progress. Commands could not be pipelined then.
 func (c claims) Fences() bool { return c.bus.fenced() && c.bus.fence.Load() != nil }
 
-// fenced reports whether the server can check commands against a fence. It depends on the stream's
-// actual number of replicas and not on the configured one, because an administrator may have
-// changed it and coordinators may be configured differently.
+// fenced reports whether the server can check commands against a fence. It uses the stream's actual
+// number of replicas instead of the configured one: an administrator may have changed it, and
+// coordinators may be configured differently.
 func (b *Bus) fenced() bool { return b.copies.Load() == 1 }
 
-// stream returns the stream of claims, and creates it if it is missing and the bus may. A stream
-// that could lose claims is an error.
+// stream returns the stream of claims. It creates a missing stream if the bus may do so, and
+// returns an error if the stream's configuration could lose claims.
 func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := c.bus.js.Stream(ctx, c.name())
 	if err == nil {
@@ -75,7 +74,7 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 		return stream, err
 	}
 	if c.bus.claimsSeen.Load() {
-		if err := pause(ctx, afterDeletion); err != nil { // as with the other streams
+		if err := pause(ctx, afterDeletion); err != nil { // the server may still be deleting the stream
 			return nil, err
 		}
 	}
@@ -97,8 +96,7 @@ func (c claims) wanted() jetstream.StreamConfig {
 	return config
 }
 
-// drift returns the settings of the stream of claims that could evict a claim or prevent one from
-// being written.
+// drift reports the settings of the stream of claims that could evict a claim or prevent a write.
 func (c claims) drift(have jetstream.StreamConfig) error {
 	want := c.wanted()
 	var errs []error
@@ -138,14 +136,14 @@ func (c claims) drift(have jetstream.StreamConfig) error {
 // maxClaim bounds a claim with its headers, in bytes.
 const maxClaim = 16 << 10
 
-// check returns what is wrong with the stream of claims, if we have a claim.
+// check reports what is wrong with the stream of claims. It returns nil if we have no claim.
 func (c claims) check(ctx context.Context) error {
 	if c.bus.token.Load() == nil {
 		return nil
 	}
 	stream, err := c.bus.js.Stream(ctx, c.name())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // it is recreated when the claim is confirmed
+		return nil // the stream is recreated when the claim is confirmed
 	}
 	if err != nil {
 		return fmt.Errorf("NATS stream %s: %w%s", c.name(), err, hint(err))
@@ -214,15 +212,15 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 	if latched {
 		c.raise(ctx, latch)
 	}
-	c.bus.lookSoon() // consumers may have waited for the claim
+	c.bus.lookSoon() // consumers may be waiting for the claim
 	return at, nil
 }
 
-// latch returns the sequence of the latch; false: unknown.
+// latch returns the sequence of the latch; ok is false if the sequence is unknown.
 func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
 	if err != nil {
-		return 0, false // the stream is recreated, with the fence
+		return 0, false // the stream is recreated together with the fence
 	}
 	if c.bus.copies.Store(int32(stream.CachedInfo().Config.Replicas)); !c.bus.fenced() {
 		return 0, false
@@ -237,9 +235,9 @@ func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	return m.Sequence, true
 }
 
-// raise publishes our fence in the stream of commands and removes those of others, unless the latch
-// has moved since our claim was last confirmed. Without a fence, for example because the stream is
-// full, no command is sent.
+// raise publishes our fence in the stream of commands and removes the fences of other owners. It
+// does nothing if the latch has changed since our claim was last confirmed. Without a fence, for
+// example because the stream is full, the bus sends no command.
 func (c claims) raise(ctx context.Context, latch uint64) {
 	c.bus.fence.Store(nil)
 	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.Commands]
@@ -286,7 +284,7 @@ func (c claims) Confirm(ctx context.Context, at ownership.Position) error {
 	return nil
 }
 
-// publish stores a message if a subject's last message has the expected sequence.
+// publish stores a message if the last message of the given subject has the expected sequence.
 func (c claims) publish(ctx context.Context, subject string, data []byte, expected string, last uint64) (uint64, error) {
 	m := nats.NewMsg(subject)
 	m.Data = data
@@ -305,9 +303,9 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	return ack.Sequence, nil
 }
 
-// hold adds headers to commands with which the server checks that the claim is still ours. Without
-// a raised fence it refuses to send them, because a new owner relies on the server to refuse our
-// commands.
+// hold adds headers to commands, with which the server checks that the claim is still ours. If no
+// fence is raised, hold refuses the commands, because a new owner relies on the server to refuse
+// them.
 func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	f := b.fence.Load()
 	if b.token.Load() == nil || !b.fenced() {
@@ -325,8 +323,8 @@ func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	}
 }
 
-// refusedByFence notes that the server has refused a command because another store owns the prefix,
-// or because the stream has lost our fence.
+// refusedByFence records that the server has refused a command. Either another store owns the
+// prefix, or the stream has lost our fence.
 func (b *Bus) refusedByFence() {
 	b.fallen.Store(true)
 	b.confirmSoon()
@@ -340,7 +338,7 @@ func (b *Bus) confirmSoon() {
 	}
 }
 
-// isFence reports whether a subject is that of a fence or latch.
+// isFence reports whether a subject belongs to a fence or the latch.
 func (b *Bus) isFence(subject string) bool {
 	return strings.HasPrefix(subject, b.subjects.Command(fenceToken, ""))
 }

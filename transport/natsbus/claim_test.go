@@ -22,7 +22,7 @@ func claimOf(store, incarnation string, number uint64) *ownership.Claim {
 }
 
 // A claim changes only by compare-and-set. Its former owner can neither confirm it nor send
-// commands, because the server refuses them.
+// commands, because the server refuses the former owner's commands.
 func TestClaims(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
@@ -78,8 +78,8 @@ func TestClaims(t *testing.T) {
 	refused("the old owner")
 	insist(t, two, command("e"))
 
-	// The recreated stream of commands counts from one again. Its sequences repeat, but the old
-	// owner's fence does not.
+	// The sequences of the recreated stream of commands start at one and repeat earlier ones. The
+	// fence of the old owner is not accepted again.
 	js := jetStream(t, one)
 	if err := js.DeleteStream(within(t), "SAGA_COMMANDS"); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestClaims(t *testing.T) {
 	insist(t, two, command("f"))
 	refused("the old owner, beside the new one")
 
-	// Everything is lost.
+	// Both streams are lost.
 	for _, stream := range []string{"SAGA_OWNER", "SAGA_COMMANDS"} {
 		if err := js.DeleteStream(within(t), stream); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReset(t, two)
-	for !b.Fences() { // the stream of commands is recreated soon
+	for !b.Fences() { // until the stream of commands is recreated
 		if err := b.Confirm(within(t), taken); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestClaimOnAFullBus(t *testing.T) {
 	if claims.Fences() {
 		t.Error("it fences without a fence")
 	}
-	// Commands that the server could not refuse after a takeover are not sent.
+	// A command is not sent if the server could not refuse it after a takeover.
 	event := transport.Envelope{Subject: "saga.lifecycle.checkout.completed", Type: transport.TypeLifecycle, ID: "e"}
 	if errs := bus.Publish(within(t), []transport.Envelope{command("a"), event}); len(errs) != 2 || !errors.Is(errs[0], transport.ErrFenced) || errs[1] != nil {
 		t.Errorf("without a fence: %v", errs)
@@ -158,7 +158,7 @@ func TestClaimOnAFullBus(t *testing.T) {
 	insist(t, bus, command("a"))
 }
 
-// An owner that is replaced while it raises its fence does not raise it.
+// An owner does not raise its fence if it is replaced while doing so.
 func TestLatch(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
@@ -180,7 +180,7 @@ func TestLatch(t *testing.T) {
 	insist(t, two, command("a"))
 }
 
-// Only the owner has the subscription to the answers, and it is not recreated for a former owner.
+// Only the owner has a consumer of the answers. The consumer is not recreated for a former owner.
 func TestAnswersGoToTheOwner(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
@@ -220,8 +220,8 @@ func TestAnswersGoToTheOwner(t *testing.T) {
 	}
 }
 
-// TestStreamOfClaimsDrifts: an administrator may edit the stream of claims too. Settings that
-// would lose the claim are reported by name, and nobody claims in it meanwhile.
+// TestStreamOfClaimsDrifts: an administrator may edit the stream of claims. Settings that could
+// lose the claim are reported by name, and no claim is written as long as they remain.
 func TestStreamOfClaimsDrifts(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus, other := connect(t, server, nil), connect(t, server, nil)

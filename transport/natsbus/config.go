@@ -19,60 +19,60 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
-// Config configures the server's address and the streams. The zero value connects to a server on
-// this machine with all defaults.
+// Config describes the connection to the server and the streams. The zero value connects to a
+// server on this machine with all defaults.
 type Config struct {
-	// The connection. Not used by New.
-	URL             string        // one or more, separated by commas; "": nats://127.0.0.1:4222
-	Name            string        // name of the connection on the server; "": amends
-	User, Password  string        // credentials: at most one kind
+	// Settings of the connection. New does not use them.
+	URL             string        // one or more, separated by commas; "" means nats://127.0.0.1:4222
+	Name            string        // name of the connection on the server; "" means amends
+	User, Password  string        // credentials; at most one kind may be set
 	Token           string        //
 	CredentialsFile string        // a .creds file (JWT and seed)
 	NKeyFile        string        // a file with an nkey seed
-	InboxPrefix     string        // prefix of reply subjects; see InboxPrefix; "": _INBOX, which all clients share
-	TLS             *tls.Config   // nil: as given by the URL
-	ConnectTimeout  time.Duration // of one attempt; 0: 5 s
-	ConnectWait     time.Duration // limit on waiting for the server or the coordinator; 0: 10 min; negative: none
+	InboxPrefix     string        // prefix of reply subjects, see InboxPrefix; "" means _INBOX, which all clients share
+	TLS             *tls.Config   // if nil, the URL decides
+	ConnectTimeout  time.Duration // timeout of one attempt to connect; 0 means 5 s
+	ConnectWait     time.Duration // limit on waiting for server or coordinator; 0 means 10 min, negative no limit
 	Options         []nats.Option // additional options, applied last
-	// Responder holds the options of a second connection for answering requests: the credentials of
-	// a user who may do only that (ResponderGrant). The credentials, InboxPrefix and Options above
-	// do not apply to it. nil: requests are answered on the main connection.
+	// Responder holds the options of a second connection for answering requests. Its user may do
+	// nothing else (ResponderGrant). The credentials, InboxPrefix and Options above do not apply to
+	// it. If nil, requests are answered on the main connection.
 	Responder []nats.Option
-	// ReplyPrefixes are first tokens of subjects on which replies may be sent, besides inboxes:
-	// _INBOX.>, _INBOX_<user>.>, and _R_.>, which the server uses for other accounts.
+	// ReplyPrefixes lists first tokens of additional subjects to which replies may be sent. Always
+	// allowed are _INBOX.>, _INBOX_<user>.>, and _R_.>, which the server uses for other accounts.
 	ReplyPrefixes []string
 
-	// HideData keeps message data out of the log; otherwise the line about a message that is
-	// dropped without a dead letter contains its first 256 bytes.
+	// HideData keeps message data out of the log. Otherwise, the log line about a message that is
+	// dropped without a dead letter contains the first 256 bytes of its data.
 	HideData bool
 
-	Prefix    string       // first token of every subject and stream; "": transport.DefaultPrefix
-	Provision Provisioning // who creates streams and consumers; default: the coordinator
+	Prefix    string       // first token of every subject and stream; "" means transport.DefaultPrefix
+	Provision Provisioning // who creates streams and consumers; by default the coordinator
 
-	// Configuration of new streams; existing ones are checked against it. Bytes and ages that are
-	// set are also applied to existing streams.
-	Replicas        int           // of each stream; 0: 1
+	// Configuration of new streams. Existing streams are checked against it; limits of bytes and
+	// age that are set here are also applied to them.
+	Replicas        int           // number of replicas of each stream; 0 means 1
 	Memory          bool          // keep streams in memory instead of files
-	QueueBytes      int64         // limit of commands and of events, each; when full, publishing is refused; 0: 512 MiB
-	LifecycleBytes  int64         // limit of lifecycle; when full, the oldest are removed; 0: 256 MiB
-	DeadBytes       int64         // limit of dead-letters; when full, the oldest are removed; 0: 256 MiB
-	LifecycleAge    time.Duration // 0: 7 days
-	DeadAge         time.Duration // 0: 30 days
-	Duplicates      time.Duration // deduplication window; 0: 2 min
-	MaxMessageBytes int           // limit of a command or event with headers; 0: the server's less 32 KiB
+	QueueBytes      int64         // limit of commands and of events, each; a full one refuses; 0 means 512 MiB
+	LifecycleBytes  int64         // limit of lifecycle; when full, the oldest messages are removed; 0 means 256 MiB
+	DeadBytes       int64         // limit of dead-letters; when full, the oldest messages are removed; 0 means 256 MiB
+	LifecycleAge    time.Duration // 0 means 7 days
+	DeadAge         time.Duration // 0 means 30 days
+	Duplicates      time.Duration // deduplication window; 0 means 2 min
+	MaxMessageBytes int           // limit of a command or event with headers; 0 means the server's limit less 32 KiB
 
-	PublishTimeout time.Duration // how long a publish waits for the server's acknowledgement; 0: 5 s
-	MaxPublishing  int           // publishes that wait for one at the same time; 0: 4096
-	Prefetch       int           // deliveries buffered for a source; 0: 1024, at most Subscription.MaxInFlight
-	Heartbeat      time.Duration // a silent server is noticed within it; 0: 500 ms
-	CheckInterval  time.Duration // between checks of the streams; 0: 3 s
+	PublishTimeout time.Duration // how long a publish waits for the server's acknowledgement; 0 means 5 s
+	MaxPublishing  int           // maximum publishes in flight; 0 means 4096
+	Prefetch       int           // deliveries buffered for a source, at most Subscription.MaxInFlight; 0 means 1024
+	Heartbeat      time.Duration // within this time a silent server is noticed; 0 means 500 ms
+	CheckInterval  time.Duration // time between checks of the streams; 0 means 3 s
 
-	Logger *slog.Logger              // for background errors, rate-limited, and waits; nil: slog.Default()
+	Logger *slog.Logger              // for background errors, rate-limited, and for waits; if nil, slog.Default()
 	told   *slog.Logger              // logs waits, each line
 	given  map[transport.Stream]bool // streams with a configured limit
 
-	// OnMalformed is called for every message that cannot be decoded and is dead-lettered. It must
-	// not block. May be nil.
+	// OnMalformed, if not nil, is called for every message that cannot be decoded and is
+	// dead-lettered. It must not block.
 	OnMalformed func(stream transport.Stream, reason string)
 }
 
@@ -81,22 +81,23 @@ type Provisioning int
 
 // Kinds of Provisioning.
 const (
-	// Ask leaves streams to the coordinator and asks it for a participant's consumer. It is for
-	// participants and callers, whose only JetStream permissions are to pull, acknowledge and
-	// publish their own messages. Resets never signals. Other consumers are created by the bus.
+	// Ask leaves streams to the coordinator and asks it to create the participant's consumer. It is
+	// for participants and callers: their JetStream permissions only allow them to pull,
+	// acknowledge, and publish their own messages. Resets never signals. The bus creates other
+	// consumers itself.
 	Ask Provisioning = iota
-	// Create creates what is missing and checks what exists. It is for the coordinator, and for use
-	// without one.
+	// Create creates missing streams and consumers and checks existing ones. It is for the
+	// coordinator, and for use without a coordinator.
 	Create
-	// Verify checks streams and reports missing ones; it creates consumers.
+	// Verify checks streams and reports missing ones. It creates consumers.
 	Verify
 )
 
-// maxInboxPrefix bounds the prefix of reply subjects, so that one fits into a protocol line
-// together with the longest subject.
+// maxInboxPrefix bounds the prefix of reply subjects, so that a reply subject and the longest other
+// subject fit into one protocol line.
 const maxInboxPrefix = 256
 
-// Validate returns everything that is wrong with the configuration, joined.
+// Validate returns all problems of the configuration, joined.
 func (c Config) Validate() error {
 	var errs []error
 	if err := transport.CheckPrefix(c.Prefix); err != nil {
@@ -131,8 +132,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// CheckFiles returns what is wrong with CredentialsFile and NKeyFile; nil if they are valid or not
-// set. Connect also reads them.
+// CheckFiles returns the problems of CredentialsFile and NKeyFile. It returns nil if they are valid
+// or not set. Connect also reads these files.
 func (c Config) CheckFiles() error { return c.credentials().CheckFiles() }
 
 func (c Config) credentials() Credentials {
@@ -210,7 +211,7 @@ func (c Config) basic() []nats.Option {
 	return options
 }
 
-// Credentials authenticate a client: at most one kind is needed.
+// Credentials authenticate a client. At most one kind may be set.
 type Credentials struct {
 	User, Password  string
 	Token           string
@@ -218,7 +219,7 @@ type Credentials struct {
 	NKeyFile        string // a file with an nkey seed
 }
 
-// Options returns connection options with the credentials, if there are any.
+// Options returns connection options with the credentials that are set.
 func (c Credentials) Options() (options []nats.Option, err error) {
 	if c.User != "" {
 		options = append(options, nats.UserInfo(c.User, c.Password))
@@ -239,7 +240,7 @@ func (c Credentials) Options() (options []nats.Option, err error) {
 	return options, nil
 }
 
-// CheckFiles returns what is wrong with the files; nil if they are valid or not set.
+// CheckFiles returns the problems of the files. It returns nil if they are valid or not set.
 func (c Credentials) CheckFiles() error {
 	var errs []error
 	if c.CredentialsFile != "" {
@@ -255,8 +256,8 @@ func (c Credentials) CheckFiles() error {
 	return errors.Join(errs...)
 }
 
-// holdsSeed returns an error unless a file contains the seed of an nkey. The error quotes nothing
-// of the file.
+// holdsSeed returns an error unless the file contains the seed of an nkey. The error does not quote
+// the file.
 func holdsSeed(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {

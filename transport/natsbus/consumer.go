@@ -23,8 +23,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
-// Subscribe implements transport.Bus. It waits until ctx ends for a server that is away or not
-// ready, and for a coordinator that has to create the consumer.
+// Subscribe implements transport.Bus. It waits until ctx ends for an unreachable or unready server,
+// and for a coordinator that has to create the consumer.
 func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s transport.Source, err error) {
 	err = b.whenReady(ctx, sub.Name, func() error {
 		opened, err := b.subscribe(ctx, sub)
@@ -39,8 +39,8 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s tran
 	return s, err
 }
 
-// whenReady retries something that needs the server, and perhaps a coordinator, until it succeeds,
-// ctx ends, or ConnectWait is over. It logs that it waits.
+// whenReady retries a function that needs the server, and perhaps a coordinator. It stops when the
+// function succeeds, ctx ends, or ConnectWait is over. It logs that it waits.
 func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
 	ctx, cancel := b.config.limit(ctx)
 	defer cancel()
@@ -107,7 +107,7 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 	}
 	b.sources[s] = struct{}{}
 	if sub.Stream == transport.Events && b.config.Provision == Create {
-		b.rings.kept.Store(true) // a coordinator
+		b.rings.kept.Store(true) // only a coordinator receives answers
 		b.lookSoon()
 	}
 	return s, nil
@@ -143,7 +143,7 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
-		err = nats.ErrDisconnected // the reason why ctx ended
+		err = nats.ErrDisconnected // the reason for the end of ctx
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
@@ -151,22 +151,24 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 	return nil
 }
 
-// overlaps reports whether an error says that another consumer of a work queue has the same
-// messages.
+// overlaps reports whether the server refused a consumer because its filter overlaps with that of
+// another consumer of a work queue.
 func overlaps(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
 }
 
 // consumerCorrupt reports whether the server cannot create a consumer because of an unreadable file
-// of an earlier consumer with that name, as left by a power failure (nats-server 2.15.2).
+// of an earlier consumer with the same name. A power failure can leave such a file (nats-server
+// 2.15.2).
 func consumerCorrupt(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
 }
 
-// recreateStream recreates the stream, which is the only way to remove such a file, and then the
-// consumer. The stream's messages are lost, but still pending in the outbox.
+// recreateStream recreates the stream, which is the only way to remove the unreadable file, and
+// then the consumer. The stream's messages are lost on the server, but they are still pending in
+// the outbox.
 func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
@@ -181,14 +183,14 @@ func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jet
 }
 
 // consumerFilesMissing reports whether the server cannot update a consumer because its files are
-// gone: a server still deleting an earlier consumer with that name (nats-server 2.15.2) removes the
-// files of its successor, which works until the next subscription.
+// gone. A server that is still deleting an earlier consumer with the same name also removes the
+// files of the new one (nats-server 2.15.2). The new consumer works until the next subscription.
 func consumerFilesMissing(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
 }
 
-// recreateConsumer deletes the consumer, waits until that is done, and creates it again.
+// recreateConsumer deletes the consumer, waits for the deletion, and creates the consumer again.
 // Unacknowledged messages are redelivered.
 func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
@@ -205,14 +207,14 @@ func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c j
 
 var _ transport.Provisioner = (*Bus)(nil)
 
-// provided tracks the participants for whom this bus creates consumers.
+// provided tracks the participants whose consumers this bus creates.
 type provided struct {
 	mu       sync.Mutex
 	expected []string // sorted
 	looked   time.Time
-	fresh    bool // expected has changed since the consumers were checked
+	fresh    bool // whether expected has changed since the last check of the consumers
 	said     map[string]string
-	accounts map[string]string // accountOwn or accountShared, by participant that has asked for its consumer
+	accounts map[string]string // accountOwn or accountShared, by participants that have asked for their consumer
 }
 
 // commandsConsumer returns the configuration of a participant's consumer.
@@ -223,7 +225,7 @@ func (b *Bus) commandsConsumer(participant string, q transport.SubscribeQuery) j
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       time.Duration(q.AckWaitMS) * time.Millisecond,
 		MaxAckPending: q.MaxInFlight,
-		MaxDeliver:    -1, // coordinator and participant limit deliveries
+		MaxDeliver:    -1, // coordinator and participant limit deliveries themselves
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	}
 	def(&c.AckWait, defaultAckWait)
@@ -264,9 +266,8 @@ func (b *Bus) Expect(participants []string) {
 	}
 }
 
-// keepConsumers creates, at every other check, the missing consumers of expected participants, and
-// repairs those that would deliver other messages than the participant's commands, or not all of
-// them.
+// keepConsumers creates missing consumers of expected participants, at every other check. It also
+// repairs consumers that would miss some of the participant's commands or deliver other messages.
 func (b *Bus) keepConsumers(ctx context.Context) error {
 	p := &b.provided
 	p.mu.Lock()
@@ -281,7 +282,7 @@ func (b *Bus) keepConsumers(ctx context.Context) error {
 	err := b.checkConsumers(ctx, expected)
 	if err != nil {
 		p.mu.Lock()
-		p.fresh = true // at the next check
+		p.fresh = true // repeat the check next time
 		p.mu.Unlock()
 	}
 	return err
@@ -307,12 +308,12 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return errors.Join(append(errs, fmt.Errorf("list the consumers of %s: %w", b.names[transport.Commands], err))...)
 	}
-	if len(missing) > 0 && pause(ctx, afterDeletion) != nil { // as in fix
+	if len(missing) > 0 && pause(ctx, afterDeletion) != nil { // the server may still be deleting them
 		return ctx.Err()
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		err := b.makeMissing(ctx, name)
-		if overlaps(err) { // a consumer with another name receives its commands
+		if overlaps(err) { // a consumer with another name receives the participant's commands
 			b.sayOnce(name, "a consumer with another name receives a participant's commands; it is not maintained", err)
 			err = nil
 		}
@@ -321,19 +322,19 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	return errors.Join(errs...)
 }
 
-// makeMissing creates the consumer of a participant that has not asked for it. A participant that
-// asks in the meantime gets one with its own settings.
+// makeMissing creates the consumer of a participant that has not asked for it. If the participant
+// asks in the meantime, its consumer gets the settings that it asked for.
 func (b *Bus) makeMissing(ctx context.Context, participant string) error {
 	c := b.commandsConsumer(participant, transport.SubscribeQuery{})
 	if _, err := b.js.CreateConsumer(ctx, b.names[transport.Commands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
 		return nil
 	}
-	return b.makeConsumer(ctx, transport.Commands, c) // which also handles repairs
+	return b.makeConsumer(ctx, transport.Commands, c) // also repairs missing or corrupt files
 }
 
-// checkConsumer repairs an unsafe consumer of commands. A push consumer delivers with the server's
-// permissions to any subject, such as one that purges a stream. A consumer with another filter, or
-// without acknowledgements, takes other participants' commands or loses its own.
+// checkConsumer repairs an unsafe consumer of commands. A push consumer can deliver to any subject
+// with the server's permissions, for example to one that purges a stream. A consumer with a wrong
+// filter takes other participants' commands; one without acknowledgements loses its own.
 func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) error {
 	name, c := info.Name, info.Config
 	push := c.DeliverSubject != ""
@@ -373,7 +374,7 @@ func (b *Bus) isExpected(participant string) bool {
 	return found
 }
 
-// sayOnce logs a problem with a participant's consumer once, until it changes.
+// sayOnce logs a problem of a participant's consumer once, and again only after it has changed.
 func (b *Bus) sayOnce(participant, what string, err error) {
 	b.provided.mu.Lock()
 	defer b.provided.mu.Unlock()
@@ -386,13 +387,13 @@ func (b *Bus) sayOnce(participant, what string, err error) {
 	}
 }
 
-// askAgain is how often a participant asks for its consumer although it seems to exist: one that
-// was lost with the bus is recreated with default settings.
+// askAgain is the interval at which a participant asks for its consumer even if the consumer seems
+// to exist. A consumer that the bus recreates after a loss has only default settings.
 const askAgain = 30 * time.Second
 
 // AskConsumer asks the coordinator to create a participant's consumer, and waits for a coordinator
-// until ctx ends. It is for carriers that pull from the consumer themselves; Subscribe calls it on
-// its own.
+// until ctx ends. It is for carriers that pull from the consumer themselves; Subscribe calls it
+// automatically.
 func (b *Bus) AskConsumer(ctx context.Context, participant string, q transport.SubscribeQuery) error {
 	if err := b.whenReady(ctx, participant, func() error { return b.askConsumer(ctx, participant, q) }); err != nil {
 		return fmt.Errorf("have the consumer of %s made: %w", participant, err)
@@ -429,7 +430,7 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 	return nil
 }
 
-// errNoCoordinator is returned if no coordinator creates the consumer now.
+// errNoCoordinator is returned if currently no coordinator creates the consumer.
 var errNoCoordinator = errors.New("no coordinator that makes its consumer answers")
 
 // noteAccount records the account of a participant that asks for its consumer.

@@ -20,7 +20,7 @@ func cluster(t *testing.T) (url string) {
 	t.Helper()
 	var routes string
 	var listeners []net.Listener
-	for range 3 { // free ports
+	for range 3 { // find free ports
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -53,8 +53,8 @@ func cluster(t *testing.T) (url string) {
 	return servers[0].ClientURL()
 }
 
-// The errors of a replicated stream while a cluster starts, or has just lost a server, are waited
-// out, as is a missing leader. Errors that stay until somebody acts are not.
+// A bus waits while a cluster starts, has just lost a server, or has no leader for a stream. It
+// does not wait after errors that only an operator can fix.
 func TestWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -73,9 +73,9 @@ func TestWaitedFor(t *testing.T) {
 	}
 }
 
-// Fencing uses the real number of copies of the stream of commands, because an administrator may
-// add copies and coordinators may be configured differently. With copies, the server would refuse
-// nearly all messages sent one behind the other.
+// Fencing depends on the actual number of replicas of the stream of commands. An administrator may
+// add replicas, and coordinators may be configured differently. With replicas, the server would
+// refuse nearly all pipelined messages.
 func TestStreamHasMoreCopies(t *testing.T) {
 	t.Parallel()
 	bus, err := natsbus.Connect(within(t), natsbus.Config{

@@ -20,35 +20,35 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// Headers of a dead letter besides an envelope's. The original message's headers are kept as one
-// block, because a client may have sent names that are not valid in a header of ours.
+// Headers of a dead letter in addition to an envelope's. All headers of the original message are
+// kept as one block, because a client may have sent names that are invalid as header names.
 const (
-	headerOrigin   = "dead-stream"         // commands, events or lifecycle
+	headerOrigin   = "dead-stream"         // the original's stream: commands, events or lifecycle
 	headerSubject  = "dead-subject"        // the original's subject, percent-encoded
 	headerSequence = "dead-sequence"       // the original's sequence in its stream
-	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; absent if there were none
-	headerBlockCut = "dead-header-cut"     // original size of the block in bytes, if it was truncated
-	headerCut      = "dead-data-bytes"     // original size of the data in bytes, if it was truncated
+	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; not set if there were none
+	headerBlockCut = "dead-header-cut"     // original size of the block in bytes; only set if it was truncated
+	headerCut      = "dead-data-bytes"     // original size of the data in bytes; only set if it was truncated
 
 	maxReason = 2048                    // maximum bytes of a reason
 	maxBlock  = transport.MaxAttributes // maximum bytes of a header block before encoding
 )
 
-// deadEntry is a message that is being dead-lettered.
+// deadEntry is a message in the process of being dead-lettered.
 type deadEntry struct {
 	delivery *delivery
-	msg      *nats.Msg // the message; for one in a bundle, as if it had come alone
-	index    int       // in the bundle, from 1; 0: not in a bundle
-	block    string    // its headers, if they cannot be parsed
+	msg      *nats.Msg // the message; a message of a bundle looks as if it had been sent alone
+	index    int       // position in the bundle, from 1; 0 if the message was sent alone
+	block    string    // the message's header block, if it cannot be parsed
 	reason   string
-	word     string // acknowledgement to send once it is stored
+	word     string // acknowledgement to send after the entry is stored
 
-	tries    int       // remaining tries
-	due      time.Time // of the next try
-	deadline time.Time // of the last try
+	tries    int       // remaining number of tries
+	due      time.Time // time of the next try
+	deadline time.Time // time after which there is no further try
 }
 
-// deadEntry returns the delivery's entry for the dead letters.
+// deadEntry returns an entry for the delivery's message.
 func (d *delivery) deadEntry(reason string) *deadEntry {
 	l := &deadEntry{delivery: d, msg: d.msg, reason: reason, word: term}
 	if d.group != nil {
@@ -60,19 +60,19 @@ func (d *delivery) deadEntry(reason string) *deadEntry {
 
 func (l *deadEntry) stream() transport.Stream { return l.delivery.source.sub.Stream }
 
-// participant returns the sender or recipient according to the subject, which the server has
-// checked.
+// participant returns the sender or recipient that the subject names. The server has checked the
+// subject.
 func (l *deadEntry) participant() string {
 	subjects := l.delivery.source.bus.subjects
 	return lastToken(subjects.DeadLetter(l.stream(), subjects.Participant(l.delivery.msg.Subject)))
 }
 
-// size returns about how many bytes the entry takes in memory and in the stream.
+// size returns the approximate number of bytes that the entry takes in memory and in the stream.
 func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
 
 // deadLetter returns the dead letter of a message: an envelope with the reason, the origin, and the
-// original's bytes and headers. If asks is set, it asks the server for headers that the client has
-// dropped; it is cleared if the server does not answer.
+// original's bytes and headers. If asks is true, it asks the server for headers that the client
+// library has dropped. It sets asks to false if the server does not reply.
 func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()
 	reason := l.reason
@@ -86,7 +86,7 @@ func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Ms
 	}
 	m := wire.Encode(&transport.Envelope{
 		Subject: b.subjects.DeadLetter(stream, l.participant()),
-		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // stable: a retry is deduplicated
+		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // stable for retries
 		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, index),
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
@@ -104,14 +104,15 @@ func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Ms
 		}
 	}
 	if limit := int(b.nc.MaxPayload()); limit > 0 && m.Size() > limit {
-		// Only if the stream's message size is unlimited; see headroom.
+		// Reached only if the stream's message size is unlimited; see headroom.
 		m.Header.Set(headerCut, strconv.Itoa(len(m.Data)))
 		m.Data = m.Data[:max(len(m.Data)-(m.Size()-limit), 0)]
 	}
 	return m
 }
 
-// blockOf returns a message's header block; "" if it has none or it is unknown.
+// blockOf returns a message's header block. It returns "" if the message has none or the block is
+// unknown.
 func (b *Bus) blockOf(ctx context.Context, l *deadEntry, asks *bool) string {
 	switch {
 	case len(l.msg.Header) > 0:
@@ -120,11 +121,11 @@ func (b *Bus) blockOf(ctx context.Context, l *deadEntry, asks *bool) string {
 		return l.block
 	}
 	block, err := b.storedBlock(ctx, l)
-	*asks = err == nil // if the server does not answer, later entries do not ask it
+	*asks = err == nil // if the server does not reply, do not ask it about later entries
 	return block
 }
 
-// writeBlock returns a header block as a client would send it, with sorted names.
+// writeBlock returns a header block in the form that a client sends, with sorted names.
 func writeBlock(header nats.Header) string {
 	var b strings.Builder
 	b.WriteString(wire.Prefix)
@@ -140,8 +141,8 @@ func writeBlock(header nats.Header) string {
 	return b.String()
 }
 
-// storedBlock asks the server for the headers of a message that arrived without any, because the
-// client drops a block that it cannot parse.
+// storedBlock asks the server for the headers of a message that arrived without any. The client
+// library drops a header block that it cannot parse.
 func (b *Bus) storedBlock(ctx context.Context, l *deadEntry) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -156,22 +157,22 @@ func (b *Bus) storedBlock(ctx context.Context, l *deadEntry) (string, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &stored); err != nil {
-		return "", nil // the message is gone, or the reply is unknown
+		return "", nil // the message was removed, or the reply is not understood
 	}
 	return string(stored.Message.Headers), nil
 }
 
-// readBlock parses a header block as far as possible, and reports whether it is complete.
+// readBlock parses a header block as far as possible. whole reports whether the block is complete.
 func readBlock(block string) (header map[string][]string, whole bool) {
 	header = map[string][]string{}
 	rest, whole := strings.CutPrefix(block, wire.Prefix)
 	if !whole {
-		_, rest, _ = strings.Cut(block, "\r\n") // a status line with additional text, or none
+		_, rest, _ = strings.Cut(block, "\r\n") // drop the status line and any text on it
 	}
 	for {
 		line, more, ended := strings.Cut(rest, "\r\n")
 		if !ended {
-			return header, false // cut, or without the empty line
+			return header, false // truncated, or without the final empty line
 		}
 		if line == "" {
 			return header, whole && more == ""
@@ -186,7 +187,7 @@ func readBlock(block string) (header map[string][]string, whole bool) {
 	}
 }
 
-// excerpt returns the beginning of data for the log.
+// excerpt returns the beginning of the data for the log.
 func excerpt(data []byte) string {
 	const most = 256
 	var b strings.Builder
@@ -199,13 +200,13 @@ func excerpt(data []byte) string {
 	return b.String()
 }
 
-// storeLetters publishes entries and returns an error, or nil, for each. Unlike Publish it draws no
-// conclusions about the connection: without the permission to write dead letters, a publish is
-// never answered although the connection works.
+// storeLetters publishes entries and returns one error, or nil, for each. Unlike Publish, it does
+// not evaluate the connection: the server never answers a publish for which the bus has no
+// permission, although the connection works.
 func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 	futures := make([]jetstream.PubAckFuture, len(letters))
 	errs := make([]error, len(letters))
-	asks := b.config.Provision == Create // others lack the permission
+	asks := b.config.Provision == Create // only a coordinator has the permission
 	bytes := 0
 	for i, l := range letters {
 		m := b.deadLetter(ctx, l, &asks)
@@ -228,13 +229,13 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 		}
 	}
 	if missing && b.config.Provision != Ask {
-		_ = b.look(ctx) // recreates the stream for the next try
+		_ = b.look(ctx) // recreate the stream for the next try
 	}
 	b.rings.stored(ctx, bytes)
 	return errs
 }
 
-// ListDeadLetters implements transport.DeadLetterOffice. It makes one request per dead letter.
+// ListDeadLetters implements transport.DeadLetterOffice. It sends one request for each dead letter.
 func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]transport.DeadLetter, error) {
 	stream, err := b.deadStream(ctx)
 	if err != nil {
@@ -272,7 +273,7 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	if err != nil {
 		return fmt.Errorf("replay dead letter %d: %w", sequence, err)
 	}
-	id := fmt.Sprintf("replay-%d-%d", sequence, raw.Time.UnixNano()) // stable: a retry is deduplicated
+	id := fmt.Sprintf("replay-%d-%d", sequence, raw.Time.UnixNano()) // stable, so that a retry is deduplicated
 	if _, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("replay dead letter %d on %s: %w", sequence, letter.Subject, b.translate(err))
 	}
@@ -283,8 +284,8 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
-// originalOf returns the message that a dead letter contains, without headers for the server and of
-// dead letters. An error says why it cannot be replayed.
+// originalOf returns the message that a dead letter contains, without the headers for the server
+// and those of dead letters. It returns an error if the message cannot be replayed.
 func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nats.Msg, error) {
 	if size := raw.Header.Get(headerCut); size != "" {
 		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long", len(letter.Data), size)
@@ -311,24 +312,24 @@ func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nat
 	return m, nil
 }
 
-// control reports whether a header is addressed to or set by the server, such as a deduplication
-// id, or belongs to dead letters.
+// control reports whether a header belongs to dead letters, or is set by or addressed to the
+// server, such as a deduplication id.
 func control(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "nats-") || strings.HasPrefix(name, "dead-") || name == "status" || name == "description"
 }
 
-// sendable reports whether a header name is an HTTP token, which clients can send. Other names are
-// never read; those of the contract are all tokens.
+// sendable reports whether a header name is an HTTP token. Clients can send only tokens. Other
+// headers are never read, since all names of the contract are tokens.
 func sendable(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 	})
 }
 
-// admitLetter checks a dead letter's stated origin against its own subject, which the server has
-// checked. Otherwise a client that may write dead letters of commands could have answers sent in
-// another service's name.
+// admitLetter returns an error unless a dead letter's headers agree with its subject, which the
+// server has checked. Otherwise a client that may only write dead letters of commands could forge
+// one of an answer, and the replay would publish that answer in the name of another service.
 func (b *Bus) admitLetter(subject string, letter *transport.DeadLetter) error {
 	origin, err := b.subjects.StreamOf(letter.Subject)
 	if err != nil {
@@ -352,11 +353,11 @@ func (b *Bus) DiscardDeadLetter(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
-// purgePage bounds the dead letters examined by one call of PurgeDeadLetters.
+// purgePage bounds the number of dead letters that one call of PurgeDeadLetters examines.
 const purgePage = 2000
 
-// PurgeDeadLetters implements transport.DeadLetterOffice. If the subject suffices as a filter, the
-// server purges in one request; otherwise each dead letter is examined.
+// PurgeDeadLetters implements transport.DeadLetterOffice. If the subject suffices as the filter,
+// the server purges in one request. Otherwise each dead letter is examined.
 func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFilter, dry bool) (matched int, next uint64, err error) {
 	subject := b.subjects.DeadLetters(which.Stream, which.Participant)
 	if !dry && which.Reason == "" && which.Before.IsZero() && which.After == 0 {
@@ -371,7 +372,7 @@ func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFi
 	seen := 0
 	err = b.scan(ctx, subject, which.After+1, func(l *scanned) bool {
 		letter := openLetter(&jetstream.RawStreamMsg{Sequence: l.sequence, Header: l.header, Time: l.stored})
-		late := !which.Before.IsZero() && !letter.Time.Before(which.Before) // and so are all after it
+		late := !which.Before.IsZero() && !letter.Time.Before(which.Before) // and so are all later ones
 		if !late && strings.Contains(letter.Reason, which.Reason) {
 			found = append(found, l.sequence)
 		}
@@ -398,8 +399,8 @@ func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFi
 	return matched, next, nil
 }
 
-// purge deletes the messages of a subject from the dead-letter stream up to a sequence, and returns
-// how many there were.
+// purge deletes the messages of a subject from the dead-letter stream up to a sequence. It returns
+// the number of deleted messages.
 func (b *Bus) purge(ctx context.Context, subject string, upTo uint64) (int, error) {
 	request := map[string]any{"filter": subject}
 	if upTo > 0 {
@@ -450,7 +451,7 @@ func (b *Bus) findLetter(ctx context.Context, sequence uint64) (jetstream.Stream
 	return stream, raw, err
 }
 
-// openLetter decodes what deadLetter encoded.
+// openLetter decodes a dead letter that deadLetter has encoded.
 func openLetter(raw *jetstream.RawStreamMsg) transport.DeadLetter {
 	letter := transport.DeadLetter{
 		Sequence: raw.Sequence,

@@ -21,7 +21,7 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// answers returns the subscription of a coordinator.
+// answers returns a coordinator's subscription.
 func answers() transport.Subscription {
 	return transport.Subscription{Stream: transport.Events, Name: "coordinator"}
 }
@@ -37,7 +37,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// unsaid waits until the coordinator's consumer has no unacknowledged message.
+// unsaid waits until no message of the coordinator's consumer is unacknowledged.
 func unsaid(t *testing.T, bus *natsbus.Bus) {
 	t.Helper()
 	awaitEmpty(t, bus, transport.Events)
@@ -47,7 +47,7 @@ func unsaid(t *testing.T, bus *natsbus.Bus) {
 	})
 }
 
-// closeDeadLetters makes the stream of dead letters refuse everything until open is called.
+// closeDeadLetters makes the stream of dead letters refuse all messages until open is called.
 func closeDeadLetters(t *testing.T, bus *natsbus.Bus) (open func()) {
 	t.Helper()
 	js := jetStream(t, bus)
@@ -68,9 +68,9 @@ func closeDeadLetters(t *testing.T, bus *natsbus.Bus) (open func()) {
 	}
 }
 
-// A message with a header that no dead letter could have still becomes a dead letter. A valid
-// answer behind thousands of them is received, and their participant has no more dead letters than
-// allowed (I9, I10).
+// A message is dead-lettered even if its header is not valid in a dead letter. A valid answer
+// behind thousands of such messages is received. Their participant has no more dead letters than it
+// may have (I9, I10).
 func TestPoisonOfOneParticipant(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
@@ -106,9 +106,9 @@ func TestPoisonOfOneParticipant(t *testing.T) {
 	}
 }
 
-// While dead letters cannot be written, a message gets three tries; then it is terminated,
-// counted, and reported with its first bytes. Valid messages are received meanwhile, and none is
-// redelivered forever (I9, I10).
+// While dead letters cannot be stored, each message gets three tries. After that it is terminated,
+// counted, and logged with its first bytes. In the meantime valid messages are received, and no
+// message is redelivered for ever (I9, I10).
 func TestDeadLettersUnavailable(t *testing.T) {
 	defer natsbus.SetLetterPause(50 * time.Millisecond)()
 	server := start(t, embedded.Config{})
@@ -137,7 +137,7 @@ func TestDeadLettersUnavailable(t *testing.T) {
 	if _, err := jetStream(t, owner).Publish(within(t), answer, []byte("more nonsense")); err != nil {
 		t.Fatal(err)
 	}
-	for ctx := within(t); verify.Stats().DeadLettered == 0; { // a process must receive the messages
+	for ctx := within(t); verify.Stats().DeadLettered == 0; { // a process must receive the messages meanwhile
 		if _, err := source.Receive(first(ctx, 20*time.Millisecond), 10); ctx.Err() != nil {
 			t.Fatal(err)
 		}
@@ -145,14 +145,14 @@ func TestDeadLettersUnavailable(t *testing.T) {
 	unsaid(t, verify)
 }
 
-// first bounds one of several calls.
+// first returns a context that bounds one of several calls.
 func first(ctx context.Context, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	context.AfterFunc(ctx, cancel)
 	return ctx
 }
 
-// notes is a log that can be read while it is written.
+// notes is a log that can be read concurrently.
 type notes struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -170,8 +170,8 @@ func (n *notes) String() string {
 	return n.text.String()
 }
 
-// Earlier deliveries count as tries: a message delivered to a coordinator that died has fewer
-// left, and the third delivery is the last (I10).
+// Earlier deliveries count as tries. A message that was delivered to a crashed coordinator has
+// fewer tries left, and the third delivery is the last (I10).
 func TestTriesAcrossRestarts(t *testing.T) {
 	defer natsbus.SetLetterPause(20 * time.Millisecond)()
 	server := start(t, embedded.Config{})
@@ -189,7 +189,7 @@ func TestTriesAcrossRestarts(t *testing.T) {
 	if err := d.DeadLetter(within(t), "no such saga"); err != nil {
 		t.Fatal(err)
 	}
-	d.Ack() // without effect: it is being moved
+	d.Ack() // has no effect, because the message is being dead-lettered
 	d.Nak(0)
 	unsaid(t, bus)
 	if s := bus.Stats(); s.DeadUnstored != 1 || s.DeadLetterFailed != 1 {
@@ -197,8 +197,8 @@ func TestTriesAcrossRestarts(t *testing.T) {
 	}
 }
 
-// A participant whose dead letters exceed their share of the stream loses its own oldest ones,
-// which is counted; no other participant loses any (I10).
+// If a participant's dead letters exceed their share of the stream, its own oldest ones are deleted
+// and counted. No other participant loses any (I10).
 func TestRings(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, func(c *natsbus.Config) { c.DeadBytes, c.CheckInterval = 8<<20, 50*time.Millisecond })
@@ -206,10 +206,10 @@ func TestRings(t *testing.T) {
 	pump(t, source)
 	wire := connected(t, server)
 	wire.pub("saga.event.stock.order-1.7.reserve.do.1", "", "the neighbour's")
-	const n, size = 300, 32 << 10 // more than the whole stream
+	const n, size = 300, 32 << 10 // together more than the stream may hold
 	for i := range n {
 		wire.pub("saga.event.payment.order-1.7.charge.do.1", "", fmt.Sprintf("%04d", i)+strings.Repeat("x", size))
-		if i%20 == 19 { // as many as may wait
+		if i%20 == 19 { // publish at most as many as may wait
 			wire.flush(t)
 			awaitEmpty(t, bus, transport.Events)
 		}
@@ -242,8 +242,8 @@ func TestRings(t *testing.T) {
 	}
 }
 
-// The share is measured by the content of the stream: discarded dead letters do not count, and a
-// restarted coordinator knows the rest.
+// The share is measured by the content of the stream. Discarded dead letters do not count, and a
+// restarted coordinator counts the existing ones.
 func TestRingsAreReadAnew(t *testing.T) {
 	server := start(t, embedded.Config{})
 	config := func(c *natsbus.Config) { c.DeadBytes, c.CheckInterval = 8<<20, 50*time.Millisecond }
@@ -270,12 +270,12 @@ func TestRingsAreReadAnew(t *testing.T) {
 	if err != nil || len(list) != 20 {
 		t.Fatalf("%d dead letters, %v", len(list), err)
 	}
-	for _, l := range list[5:] { // the newest, so that no old one must be removed
+	for _, l := range list[5:] { // the newest ones, so that no old one must be deleted
 		if err := bus.DiscardDeadLetter(within(t), l.Sequence); err != nil {
 			t.Fatal(err)
 		}
 	}
-	fill(bus, 20) // with the discarded ones they would be too many
+	fill(bus, 20) // would exceed the share if discarded dead letters counted
 	eventually(t, "they were looked at", func() bool { return bus.Looked() })
 	again := connect(t, server, config)
 	pump(t, subscribe(t, again, answers()))
@@ -314,8 +314,8 @@ func pump(t *testing.T, source transport.Source) {
 	}()
 }
 
-// A replay restores a message's headers, except those that control the server and those that only
-// dead letters have, however they are spelled (I9).
+// A replay restores a message's headers. It omits headers that control the server and those of dead
+// letters, in any spelling (I9).
 func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
@@ -344,7 +344,7 @@ func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := m.Header.Get("Nats-Msg-Id") // of the replay
+	id := m.Header.Get("Nats-Msg-Id") // the deduplication id of the replay
 	delete(m.Header, "Nats-Msg-Id")
 	if len(m.Header) != 2 || m.Header.Get("ce-type") != transport.TypeCompleted || strings.Join(m.Header["X-Trace"], "") != "ab" || !strings.HasPrefix(id, "replay-") {
 		t.Errorf("replayed with %v and the id %s", m.Header, id)
@@ -352,10 +352,10 @@ func TestReplayRestoresNoControlHeaders(t *testing.T) {
 	await(t, source, "order-1/7/reserve/do/1")
 }
 
-// A subject with a carriage return is one token to the server and two to the client, which drops
-// the connection. On our connections, with and without network, such a message becomes a dead
-// letter. On a caller's connection it is terminated after one reconnect, instead of causing one at
-// every redelivery (I9).
+// A subject with a carriage return is one token for the server and two tokens for the client, which
+// closes the connection. On connections of the bus, with and without a network, such a message is
+// dead-lettered. On a caller's connection it is terminated after one reconnect, instead of causing
+// a reconnect at every redelivery (I9).
 func TestSubjectThatBreaksConnections(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -391,7 +391,7 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 			wire.flush(t)
 			insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 			sub := answers()
-			sub.AckWait = time.Second // messages in transit when the connection was lost are redelivered
+			sub.AckWait = time.Second // messages in flight on the lost connection are redelivered
 			await(t, subscribe(t, bus, sub), "order-1/7/reserve/do/1")
 			unsaid(t, bus)
 			if s := bus.Stats(); s.DeadLettered != c.stored || s.DeadUnstored != 3-c.stored || c.stored > 0 && s.Reconnects > 0 {
@@ -401,7 +401,7 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 	}
 }
 
-// Invalid participant names do not become subjects (I10).
+// An invalid participant name is not used in a subject (I10).
 func TestOriginsAreBounded(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
@@ -430,7 +430,7 @@ func TestOriginsAreBounded(t *testing.T) {
 	}
 }
 
-// A poisoned command ends too: its participant, which may not write dead letters, terminates it.
+// A poisoned command is terminated by its participant, which may not write dead letters.
 func TestPoisonedCommand(t *testing.T) {
 	defer natsbus.SetLetterPause(20 * time.Millisecond)()
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
@@ -438,7 +438,7 @@ func TestPoisonedCommand(t *testing.T) {
 	transporttest.ServeSubscriptions(t, owner)
 	participant := connect(t, users, func(c *natsbus.Config) {
 		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
-		c.PublishTimeout = 100 * time.Millisecond // a publish without permission gets no answer
+		c.PublishTimeout = 100 * time.Millisecond // the server does not answer a publish without permission
 	})
 	source := subscribe(t, participant, inventory())
 	if _, err := jetStream(t, owner).Publish(within(t), "saga.command.inventory.reserve-stock", []byte("poison")); err != nil {
@@ -452,7 +452,7 @@ func TestPoisonedCommand(t *testing.T) {
 	}
 }
 
-// A bus that is being closed waits until pending dead letters are moved.
+// Close waits until pending dead letters are stored.
 func TestCloseMovesDeadLetters(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
@@ -476,7 +476,7 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 	if err != nil || len(letters) != len(batch) {
 		t.Errorf("%d dead letters, %v; want %d", len(letters), err, len(batch))
 	}
-	if err := list[0].DeadLetter(within(t), "again"); err != nil { // it was answered already
+	if err := list[0].DeadLetter(within(t), "again"); err != nil { // the message is already acknowledged
 		t.Error(err)
 	}
 	late := natsbus.Late(source)
@@ -485,8 +485,8 @@ func TestCloseMovesDeadLetters(t *testing.T) {
 	}
 }
 
-// A bus without permission to write dead letters can be closed while one is being written,
-// although the server never answers that. The message is redelivered.
+// A bus without permission to write dead letters can be closed during a write, although the server
+// never answers that write. The message is redelivered.
 func TestCloseDespiteALetter(t *testing.T) {
 	t.Parallel()
 	users := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
@@ -528,7 +528,7 @@ func TestCloseDespiteALetter(t *testing.T) {
 	}
 }
 
-// A message whose subject looks like a bundle's, but is none, is kept unchanged.
+// A message is kept unchanged if only its subject looks like that of a bundle.
 func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, answers())
@@ -547,7 +547,7 @@ func TestDeadLetterOfWhatIsNoBundle(t *testing.T) {
 	}
 }
 
-// A purge of many dead letters works page by page, and removes matches on all pages.
+// A purge of many dead letters works page by page. It removes matches on all pages.
 func TestPurgeGoesOn(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	const n = 2*natsbus.PurgePage + 100

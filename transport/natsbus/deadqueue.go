@@ -14,35 +14,36 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Limits on dead-lettering: no delivery is held for ever, whatever fails (I10).
+// Limits on dead-lettering. They ensure that no delivery is in flight for ever, whatever fails
+// (I10).
 const (
-	// letterTries and letterTime bound how often, and for how long after its delivery, the bus
-	// tries to dead-letter a message; then it is terminated. Earlier deliveries count as tries.
+	// letterTries and letterTime limit the tries to dead-letter a message, in number and in time
+	// since its delivery. After that the message is terminated. Earlier deliveries count as tries.
 	letterTries = 3
 	letterTime  = 15 * time.Second
-	letterTry   = 6 * time.Second // per try; longer than Config.PublishTimeout's default
+	letterTry   = 6 * time.Second // timeout of one try; longer than Config.PublishTimeout's default
 
-	// maxLetters and maxLetterBytes bound the waiting entries. One participant may take half of
-	// what is left of each.
+	// maxLetters and maxLetterBytes bound the waiting entries. One participant may use half of the
+	// remaining capacity.
 	maxLetters     = 1024
 	maxLetterBytes = 64 << 20
 	letterBatch    = 128 // entries per batch
 
-	// LetterRate and LetterBurst limit the dead letters of one participant, per second and at once.
-	// Further ones are terminated and counted.
+	// LetterRate is the number of dead letters per second that one participant may cause;
+	// LetterBurst is the number at once. Further messages are terminated and counted.
 	LetterRate  = 100
 	LetterBurst = 1000
-	maxBuckets  = 1024 // participants with a bucket of their own
+	maxBuckets  = 1024 // maximum number of participants with their own bucket
 )
 
 // letterPause is the time between two tries.
 var letterPause = 1500 * time.Millisecond
 
-// deadQueue moves entries to the dead-letter stream, and then acknowledges their deliveries. Its
-// goroutine is run.
+// deadQueue moves entries to the dead-letter stream, and then acknowledges their deliveries. The
+// method run is its goroutine.
 type deadQueue struct {
 	bus  *Bus
-	work chan struct{} // capacity 1: a new entry, or closed
+	work chan struct{} // capacity 1; signals a new entry, or is closed
 
 	mu      sync.Mutex
 	waiting []*deadEntry // in order of arrival
@@ -56,13 +57,14 @@ func newDeadQueue(b *Bus) *deadQueue {
 	return &deadQueue{bus: b, work: make(chan struct{}, 1), shares: map[string]int{}, buckets: map[string]bucket{}}
 }
 
-// bucket is the remaining LetterBurst of a participant.
+// bucket is a participant's token bucket for dead letters, with LetterBurst as its capacity.
 type bucket struct {
 	level float64
 	at    time.Time
 }
 
-// put adds an entry, or terminates its delivery at once if there are too many. It never blocks.
+// put adds an entry. If there are too many, it terminates the entry's delivery at once. It never
+// blocks.
 func (q *deadQueue) put(l *deadEntry) error {
 	now := time.Now()
 	l.tries = max(letterTries+1-max(l.delivery.delivered, 1), 1)
@@ -104,19 +106,19 @@ func (q *deadQueue) signal() {
 	}
 }
 
-// spend takes one token from a participant's bucket, and reports whether there was one. Called with
-// the lock held.
+// spend takes one token from a participant's bucket, and reports whether there was one. The caller
+// holds the lock.
 func (q *deadQueue) spend(participant string, now time.Time) bool {
 	b, known := q.buckets[participant]
 	if !known && len(q.buckets) >= maxBuckets {
 		for name, b := range q.buckets {
-			if b.refill(now).level >= LetterBurst { // full, so it holds no information
+			if b.refill(now).level >= LetterBurst { // a full bucket can be forgotten
 				delete(q.buckets, name)
 			}
 		}
 	}
 	if !known && len(q.buckets) >= maxBuckets {
-		participant = transport.UnknownParticipant // participants beyond the limit share a bucket
+		participant = transport.UnknownParticipant // participants above the limit share one bucket
 		b, known = q.buckets[participant]
 	}
 	if !known {
@@ -137,7 +139,7 @@ func (b bucket) refill(now time.Time) bucket {
 	return b
 }
 
-// drop terminates a delivery that is not kept, and logs it.
+// drop terminates and logs a delivery that is not dead-lettered.
 func (q *deadQueue) drop(l *deadEntry, why string, err error) {
 	attrs := []any{"stream", string(l.stream()), "participant", l.participant(), "subject", cut(l.msg.Subject),
 		"reason", l.reason, "why", why}
@@ -153,7 +155,7 @@ func (q *deadQueue) drop(l *deadEntry, why string, err error) {
 	l.delivery.end(term)
 }
 
-// run moves entries until ctx ends.
+// run stores queued entries until ctx ends.
 func (q *deadQueue) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -161,7 +163,7 @@ func (q *deadQueue) run(ctx context.Context) {
 		batch, next := q.take(time.Now())
 		if len(batch) > 0 {
 			if q.move(ctx, batch) != nil {
-				return // the entries stay due
+				return // the entries remain due
 			}
 			continue
 		}
@@ -177,7 +179,8 @@ func (q *deadQueue) run(ctx context.Context) {
 	}
 }
 
-// take returns the entries that are due, which stay in the queue, or when the next one is.
+// take returns the entries that are due, which stay in the queue. If none is due, it returns when
+// the next one is.
 func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -194,8 +197,8 @@ func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 	return batch, next
 }
 
-// move tries to store a batch, and finishes the entries that are stored or have no tries left. If
-// ctx ends first, it returns that error and changes nothing.
+// move tries to store a batch. It removes the entries that are stored or have no tries left. If ctx
+// ends first, move returns that error and changes nothing.
 func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	now := time.Now()
 	end := now.Add(letterTry)
@@ -211,7 +214,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	defer cancel()
 	errs := q.bus.storeLetters(try, batch)
 	if err := ctx.Err(); err != nil {
-		return err // closing: entries that are not stored are redelivered
+		return err // closing; the server redelivers entries that are not stored
 	}
 	var done []*deadEntry
 	for i, l := range batch {
@@ -223,7 +226,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	return nil
 }
 
-// ended finishes an entry after a try, or schedules the next try.
+// ended removes an entry after a try, or schedules the next try.
 func (q *deadQueue) ended(l *deadEntry, err error) bool {
 	now := time.Now()
 	l.tries--
@@ -263,8 +266,8 @@ func (q *deadQueue) remove(done []*deadEntry) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(l *deadEntry) bool { return gone[l] })
 }
 
-// close refuses further entries and waits until the queue is empty or ctx ends. The remaining ones
-// are unacknowledged and are redelivered.
+// close refuses new entries and waits until the queue is empty or ctx ends. The deliveries of the
+// remaining entries are not acknowledged, so the server redelivers them.
 func (q *deadQueue) close(ctx context.Context) {
 	q.mu.Lock()
 	q.closed = true
@@ -279,7 +282,7 @@ func (q *deadQueue) close(ctx context.Context) {
 	}
 }
 
-// forGood reports whether a publish would fail with the same error again.
+// forGood reports whether a publish that failed with err would always fail.
 func forGood(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadHeaderMsg) || errors.Is(err, nats.ErrBadSubject) ||

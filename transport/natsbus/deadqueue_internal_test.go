@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// still returns a queue whose letters stay queued.
+// still returns a queue whose entries are not stored, and a function that creates entries.
 func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEntry) {
 	t.Helper()
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir()})
@@ -36,13 +36,13 @@ func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEn
 	}
 }
 
-// While nothing can be stored, one participant's letters leave room for others: each may use at
-// most half of what is free, in number and in bytes (I10).
+// While nothing can be stored, the entries of one participant leave room for others. A participant
+// may use at most half of the remaining capacity, in number and in bytes (I10).
 func TestLettersThatWaitAreShared(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		size int
-		most int // for a single participant
+		most int // maximum for a single participant
 	}{{"many", 10, maxLetters/2 + 1}, {"large", 1 << 20, maxLetterBytes/(1<<20)/2 + 1}} {
 		t.Run(c.name, func(t *testing.T) {
 			q, write := still(t)
@@ -69,8 +69,8 @@ func TestLettersThatWaitAreShared(t *testing.T) {
 	}
 }
 
-// The rate limit is per participant, recovers with time, and is kept for a bounded number of
-// participants (I10).
+// The rate limit is per participant and recovers over time. The bus keeps buckets for a bounded
+// number of participants (I10).
 func TestLetterRate(t *testing.T) {
 	q, _ := still(t)
 	now := time.Now()
@@ -102,7 +102,7 @@ func TestLetterRate(t *testing.T) {
 	}
 }
 
-// The log line about a message that is lost describes it, but without its data if that must be
+// The log line about a lost message describes the message. It omits the data if data must be
 // hidden.
 func TestDroppedDataIsHidden(t *testing.T) {
 	const data = `{"card":"4111-1111"}`

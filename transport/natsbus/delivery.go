@@ -14,14 +14,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// delivery is a received message. It is acknowledged by messages to its reply subject, which are
-// sent asynchronously.
+// delivery is a received message. Its acknowledgements are messages to its reply subject, sent
+// asynchronously.
 type delivery struct {
 	source    *source
 	msg       *nats.Msg
-	group     *bundle.Group   // the bundle that contained it; nil: it came alone, as msg
-	message   *bundle.Message // in the bundle
-	index     int             // in the bundle, from 1
+	group     *bundle.Group   // the bundle that contained the message; nil if it came alone, as msg
+	message   *bundle.Message // the message in the bundle
+	index     int             // index in the bundle, from 1
 	envelope  transport.Envelope
 	arrived   time.Time
 	delivered int // number of deliveries, including this one
@@ -55,14 +55,14 @@ func (d *delivery) InProgress() {
 
 func (s *source) inProgress(m *nats.Msg) { _ = s.bus.nc.Publish(m.Reply, []byte("+WPI")) }
 
-// answer acknowledges the delivery for the receiver; only the first call counts.
+// answer acknowledges the delivery for the receiver. Only the first call has an effect.
 func (d *delivery) answer(word string) {
 	if !d.answered.Swap(true) {
 		d.end(word)
 	}
 }
 
-// end sends the delivery's acknowledgement; for a bundle, once each of its messages has one.
+// end sends the delivery's acknowledgement. A bundle is acknowledged once each of its messages is.
 func (d *delivery) end(word string) {
 	if d.group != nil {
 		if word = d.group.Answer(word); word == "" {
@@ -73,8 +73,8 @@ func (d *delivery) end(word string) {
 	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // if lost, the message is redelivered
 }
 
-// DeadLetter adds the message to the queue of dead letters, which acknowledges it within 3 tries or
-// 15 s.
+// DeadLetter adds the message to the queue of dead letters. The queue acknowledges the message
+// after at most 3 tries or 15 s.
 func (d *delivery) DeadLetter(_ context.Context, reason string) error {
 	if d.answered.Swap(true) {
 		return nil
@@ -88,19 +88,18 @@ func (d *delivery) DeadLetter(_ context.Context, reason string) error {
 	return nil
 }
 
-// The server's reply subject is
-// $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>,
-// with <domain>.<account> behind ACK, and a random token at the end, when there
-// are 11 tokens or more.
+// The server's reply subject is $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer
+// sequence>.<time>.<pending>. If it has 11 tokens or more, <domain>.<account> follows ACK and a
+// random token follows at the end.
 
 func timesDelivered(reply string) int { return int(replyNumber(reply, 0)) }
 
 func streamSequence(reply string) uint64 { return replyNumber(reply, 1) }
 
-// storedAt returns when the stream stored the message, in nanoseconds.
+// storedAt returns the time at which the stream stored the message, in nanoseconds.
 func storedAt(reply string) uint64 { return replyNumber(reply, 3) }
 
-// replyNumber returns the nth number in a reply subject; 0 if there is none.
+// replyNumber returns the nth number in a reply subject, or 0 if there is none.
 func replyNumber(reply string, n int) uint64 {
 	first := 4
 	if strings.Count(reply, ".") >= 10 {

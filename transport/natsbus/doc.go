@@ -6,15 +6,15 @@
 //	Receive ◀══ durable pull consumers, batches  SAGA_DEAD       kept 30 days
 //	Request, Respond ══ core NATS, queue groups
 //
-// Streams are created or checked when the bus is created; a critical difference is a *DriftError.
-// Subscribe creates consumers. If somebody deletes a stream, a consumer or the server's files while
-// the bus runs, it recreates them: sources continue, and Resets signals a possible loss.
+// Streams are created or checked when the bus is created; a critical difference is reported as a
+// *DriftError. Subscribe creates consumers. The bus recreates streams, consumers and files that are
+// deleted while it runs: sources continue, and Resets signals that messages may be lost.
 //
-// Messages are CloudEvents 1.0 in binary mode of the NATS binding; docs/WIRE.md shows the bytes. A
-// message that cannot be decoded is moved to SAGA_DEAD with its bytes, headers, reason and origin
-// (I9), and can be replayed. No delivery is held for that: after 3 tries or 15 s it is terminated.
-// Each participant has its own rate limit and its own ring of dead letters (I10,
-// docs/adr/0021-dead-letter-rings.md).
+// Messages are CloudEvents 1.0 in binary mode of the NATS binding; docs/WIRE.md shows the bytes.
+// The bus moves a message that it cannot decode to SAGA_DEAD with its bytes, headers, reason and
+// origin (I9). Such a dead letter can be replayed. A delivery that cannot be dead-lettered is
+// terminated after 3 tries or 15 s. Each participant has its own rate limit and its own ring of
+// dead letters (I10, docs/adr/0021-dead-letter-rings.md).
 //
 // Bus has its methods in eight files, one for each thing that a bus does, so that what uses one
 // stream or one kind of message is read in one place:
@@ -42,9 +42,9 @@
 //	account.go     the account of a connection
 //	payload.go     the size of messages that the server has to accept
 //
-// It imports neither a server (see embedded) nor Watermill (see natswatermill). It relies neither
-// on the broker's storage (I2) nor on its deduplication.
+// The package imports neither a server (see embedded) nor Watermill (see natswatermill). It relies
+// neither on the broker's storage (I2) nor on its deduplication.
 //
-// A failure shows as an error per envelope from Publish, as no deliveries from Receive while the
-// server is away, and as counts in Stats. Check reports what is wrong.
+// If something fails, Publish returns an error per envelope, Receive returns no deliveries while
+// the server is unreachable, and Stats counts the failure. Check reports current problems.
 package natsbus

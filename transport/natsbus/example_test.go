@@ -23,7 +23,7 @@ var (
 	Delivery   = saga.MustDefine[Parcel]("delivery", saga.Pivot("send", saga.Do(SendParcel)))
 )
 
-// A service that is also a caller, over one connection to a NATS server.
+// A service answers commands and also starts sagas, over one connection to a NATS server.
 func Example() {
 	url, stop := coordinator()
 	defer stop()
@@ -32,7 +32,7 @@ func Example() {
 	check(err)
 	defer bus.Close()
 
-	p := participant.New("post", &participant.MemoryInbox{}) // sqlinbox or boltinbox, in a service with a database
+	p := participant.New("post", &participant.MemoryInbox{}) // a service with a database uses sqlinbox or boltinbox
 	participant.Handle(p, SendParcel, func(_ context.Context, _ *participant.MemoryTx, parcel Parcel) (string, error) {
 		fmt.Println("sent to", parcel.To)
 		return "tracking-1", nil

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// attempt returns a command whose attempt ends after d.
+// attempt returns a command whose attempt ends after the duration d.
 func attempt(id string, number int, d time.Duration) transport.Envelope {
 	e := command(id)
 	e.Attempt, e.Expires, e.DedupID = number, time.Now().Add(d), fmt.Sprintf("dedup-%s-%d", id, number)
@@ -22,8 +22,8 @@ func attempt(id string, number int, d time.Duration) transport.Envelope {
 	return e
 }
 
-// Commands that nobody receives leave the stream when their attempt ends, single ones and bundles.
-// A first attempt stays for a minute at least, longer than this test runs. Messages without an
+// Commands that nobody receives leave the stream when their attempt ends, whether they are bundled
+// or not. A first attempt stays for at least a minute, longer than this test runs. Messages without
 // expiry stay.
 func TestCommandsExpire(t *testing.T) {
 	t.Parallel()
@@ -44,7 +44,7 @@ func TestCommandsExpire(t *testing.T) {
 			ids := []string{"c0-1", "c1-1", "c2-1", "late-2", "unbounded-2"}
 			want := len(ids)
 			if most > 1 {
-				want = 2 // those without expiry, and the late one, which keeps the short one in its bundle
+				want = 2 // the commands without expiry, and a bundle that is kept for its longest command
 				ids = slices.Insert(ids, 4, "short-2")
 			}
 			for ctx := within(t); len(lie(t, bus, transport.Commands)) != want; {
@@ -72,7 +72,7 @@ func TestCommandsExpire(t *testing.T) {
 	}
 }
 
-// handMade creates the stream of commands without expiry, as an earlier release did.
+// handMade creates the stream of commands without TTL support, as an earlier release did.
 func handMade(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	if _, err := js.CreateStream(within(t), jetstream.StreamConfig{
@@ -82,7 +82,8 @@ func handMade(t *testing.T, js jetstream.JetStream) {
 	}
 }
 
-// A bus that may change streams upgrades one of an earlier release; others use it as it is.
+// A bus that may change streams upgrades a stream of an earlier release. Other buses use it
+// unchanged.
 func TestExpiryOfAnEarlierStream(t *testing.T) {
 	for name, provision := range map[string]natsbus.Provisioning{"ours": natsbus.Create, "another's": natsbus.Verify} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if provision == natsbus.Verify { // the other streams exist
+			if provision == natsbus.Verify { // Verify needs the other streams
 				if err := connect(t, server, nil).Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -121,7 +122,8 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 	}
 }
 
-// A stream that was replaced by one without expiry still accepts commands, from the second try on.
+// If a stream without TTL support replaces the stream, commands are accepted from the second try
+// on.
 func TestExpiryIsGivenUp(t *testing.T) {
 	server := start(t, embedded.Config{})
 	connect(t, server, nil)

@@ -11,9 +11,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// FuzzDecode decodes arbitrary header blocks, as parsed by the client library, on any stream. An
-// admitted message can be encoded and decodes to the same; any other has a reason that quotes
-// little of it (I9).
+// FuzzDecode decodes arbitrary header blocks on any stream, as parsed by the client library. A
+// valid message can be encoded and decodes to the same envelope. An invalid message has a reason
+// that quotes little of it (I9).
 func FuzzDecode(f *testing.F) {
 	const event = "saga.event.inventory.order-1.7.reserve.do.1"
 	f.Add(event, "ce-type: "+transport.TypeCompleted+"\r\n", []byte(`{}`))
@@ -23,7 +23,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("saga.lifecycle.checkout.completed", "ce-type: "+transport.TypeLifecycle+"\r\nContent-Type: text/plain; charset=\"utf-8\"\r\n", []byte{})
 	f.Add(event, "ce-type: "+transport.TypeCompleted+"\r\nce-datacontenttype: text/plain;%0d%0acharset=utf-8\r\ntraceparent: 0\r0\r\n", []byte("x"))
 	for _, long := range []string{"ce-" + strings.Repeat("a", 3000), "ce-" + strings.Repeat("%ff", 1000)} {
-		f.Add(event, long+": 1\r\n"+long+": 2\r\n", []byte("{}")) // repeated
+		f.Add(event, long+": 1\r\n"+long+": 2\r\n", []byte("{}")) // the same long header twice
 		f.Add(event, long+": %\r\n", []byte("{}"))
 	}
 	f.Fuzz(func(t *testing.T, subject, headers string, data []byte) {
@@ -44,7 +44,7 @@ func FuzzDecode(f *testing.F) {
 				}
 				continue
 			}
-			e.TraceDropped = false // only for the receiver, not sent
+			e.TraceDropped = false // set for the receiver, but not sent
 			m := wire.Encode(&e)
 			for name, values := range m.Header {
 				if strings.ContainsAny(name+strings.Join(values, ""), "\r\n") {

@@ -10,43 +10,43 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Role is the role of a NATS server's user.
+// Role is the role of a user of the NATS server.
 type Role string
 
 // The roles.
 const (
-	RoleParticipant Role = "participant" // the service that answers for the participant of that name
-	RoleCaller      Role = "caller"      // a program that starts sagas and reads them
-	RoleOperator    Role = "operator"    // a program that may make every request to the coordinator
-	RoleListener    Role = "listener"    // a program that receives announcements; it misses those sent while it is away
+	RoleParticipant Role = "participant" // the service that answers for the participant with the user's name
+	RoleCaller      Role = "caller"      // a program that starts and reads sagas
+	RoleOperator    Role = "operator"    // a program that may send every request to the coordinator
+	RoleListener    Role = "listener"    // a program that receives announcements while it is connected
 	RoleCoordinator Role = "coordinator" // the coordinator
-	RoleResponder   Role = "responder"   // the coordinator's second connection: Config.Responder
+	RoleResponder   Role = "responder"   // the coordinator's second connection; see Config.Responder
 )
 
 // Roles lists all roles.
 var Roles = []Role{RoleParticipant, RoleCaller, RoleOperator, RoleListener, RoleCoordinator, RoleResponder}
 
-// Account is the account of the coordinator and its streams in the configuration that Accounts
-// generates.
+// Account is the name of the coordinator's account, which contains its streams, in the
+// configuration that Accounts generates.
 const Account = "AMENDS"
 
-// APIPrefix replaces $JS.API in a participant's own account, for client libraries that look up a
-// consumer before they pull from it. There, $JS.API.CONSUMER.INFO is answered by the account
-// itself, which has no JetStream.
+// APIPrefix replaces $JS.API in a participant's own account. Client libraries that look up a
+// consumer before they pull from it need it: in that account, the account itself answers
+// $JS.API.CONSUMER.INFO, and it has no JetStream.
 const APIPrefix = "amends.js"
 
-// Grant holds the subjects that a user of the NATS server must be allowed, and no others.
-// docs/SECURITY-GUIDE.md explains each.
+// Grant lists all subjects that a user of the NATS server must be allowed. docs/SECURITY-GUIDE.md
+// explains each.
 type Grant struct {
 	Publish, Subscribe []string
 }
 
-// InboxPrefix returns the Config.InboxPrefix for a user, which prevents other users from receiving
-// the user's replies.
+// InboxPrefix returns the Config.InboxPrefix for a user. It prevents other users from receiving the
+// user's replies.
 func InboxPrefix(user string) string { return "_INBOX_" + user }
 
-// Grant returns a user's permissions. Only c.Prefix is used. others are users of the same account
-// whose requests a responder answers.
+// Grant returns a user's permissions. It uses only c.Prefix. The parameter others lists the users
+// of the same account whose requests a responder answers.
 func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 	if err := contract.CheckName("user", user); err != nil {
 		return Grant{}, err
@@ -84,7 +84,7 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 	return g, nil
 }
 
-// Prefixes of subjects for requests about a consumer.
+// Prefixes of subjects of requests about a consumer.
 const (
 	pulls = "$JS.API.CONSUMER.MSG.NEXT."
 	looks = "$JS.API.CONSUMER.INFO."
@@ -98,7 +98,7 @@ func joinRoles(roles []Role) string {
 	return strings.Join(words, ", ")
 }
 
-// coordinating returns the subjects that a coordinator publishes to on a server that is not
+// coordinating returns the subjects to which a coordinator publishes on a server that is not
 // embedded.
 func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 	publish = append(publish, "$SYS.REQ.USER.INFO")
@@ -126,18 +126,18 @@ func (c Config) coordinating(subjects transport.Subjects) (publish []string) {
 type User struct {
 	Name string
 	Role Role
-	// Proof holds the lines that authenticate the user: `user: payment` and `password: "$2a$…"`, or
-	// only `nkey: U…`.
+	// Proof holds the configuration lines that authenticate the user: `user: payment` and
+	// `password: "$2a$…"`, or only `nkey: U…`.
 	Proof []string
 }
 
-// Accounts returns a block for a NATS server's configuration with one account for each user, and a
-// common one for coordinators and responders. The server checks the subject of a publish but not
-// its reply subject; in an account of its own, a user's reply subject cannot reach more than the
-// user could publish to anyway. See docs/adr/0024-accounts.md.
+// Accounts returns a block for a NATS server's configuration. It has one account for each user, and
+// a common account for coordinators and responders. The server checks the subject of a publish but
+// not its reply subject. In a separate account, a user's reply subject cannot reach more than the
+// user may publish to anyway. See docs/adr/0024-accounts.md.
 func (c Config) Accounts(users []User) (string, error) {
 	subjects := transport.Subjects{Prefix: c.withDefaults().Prefix}
-	services, streams := map[string][]string{}, map[string][]string{} // accounts by exported subject
+	services, streams := map[string][]string{}, map[string][]string{} // accounts, by exported subject
 	var inside, others []string
 	for _, u := range users {
 		grant, err := c.Grant(u.Role, u.Name)
@@ -185,7 +185,7 @@ func (c Config) Accounts(users []User) (string, error) {
 	for _, subject := range slices.Sorted(maps.Keys(services)) {
 		more := ""
 		if strings.HasPrefix(subject, pulls) {
-			more = "response_type: stream, " // one request, many messages
+			more = "response_type: stream, " // one request has many replies
 		}
 		fmt.Fprintf(&b, "      { service: %q, %saccounts: [%s] }\n", subject, more, quoted(services[subject]))
 	}
@@ -196,10 +196,10 @@ func (c Config) Accounts(users []User) (string, error) {
 	return b.String(), nil
 }
 
-// Authorization returns a block for a NATS server's configuration with all users in one account,
-// for a server on which they cannot have accounts of their own. There a participant or caller can,
-// by the reply subject of a request or an acknowledgement, act with the permissions of the server
-// and the coordinator: purge and delete streams.
+// Authorization returns a block for a NATS server's configuration with all users in one account. It
+// is for servers on which users cannot have separate accounts. There, a participant or caller can
+// purge and delete streams: the reply subject of a request or an acknowledgement acts with the
+// permissions of the server and the coordinator.
 func (c Config) Authorization(users []User) (string, error) {
 	var names []string
 	for _, u := range users {
@@ -238,7 +238,7 @@ func (g Grant) entry(proof []string) string {
 	}
 	b.WriteString("  permissions: {\n")
 	list := func(what string, subjects []string) {
-		if len(subjects) == 0 { // an empty list would allow everything
+		if len(subjects) == 0 { // an empty list would allow every subject
 			fmt.Fprintf(&b, "    %s: { deny: [\">\"] }\n", what)
 			return
 		}

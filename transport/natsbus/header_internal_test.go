@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// TestReasonsAreNotQuoted: an error about a malformed reason becomes a reason itself, which more
-// people see, so it must not quote the original.
+// TestReasonsAreNotQuoted: an error about a malformed reason becomes a reason itself. More people
+// see that reason, so it must not quote the original.
 func TestReasonsAreNotQuoted(t *testing.T) {
 	const theirs = "card 4111-1111"
 	for name, header := range map[string]nats.Header{

@@ -27,7 +27,7 @@ func with(header nats.Header, more map[string][]string) nats.Header {
 	return header
 }
 
-// malformed returns messages that become dead letters, each with a word that the reason must
+// malformed returns messages that must be dead-lettered. Each has a word that the reason must
 // contain.
 func malformed() map[string]struct {
 	subject string
@@ -98,7 +98,7 @@ func malformed() map[string]struct {
 	}
 }
 
-// Every malformed message becomes a dead letter with its bytes, headers, reason and origin; valid
+// Every malformed message is dead-lettered with its bytes, headers, reason and origin. The valid
 // messages between them arrive, and none is stuck.
 func TestMalformedMessages(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
@@ -107,7 +107,7 @@ func TestMalformedMessages(t *testing.T) {
 	sent := map[string]nats.Header{}
 	for name, c := range cases {
 		header := with(nats.Header{"x-case": {name}}, c.header)
-		var data []byte // status messages have none
+		var data []byte // empty, because a status message has no data
 		if header["Status"] == nil {
 			data = []byte("data of " + name)
 		}
@@ -127,7 +127,7 @@ func TestMalformedMessages(t *testing.T) {
 	}
 	for _, letter := range list {
 		name := strings.Join(letter.Header["x-case"], "")
-		if size := letter.Header["dead-header-cut"]; size != nil { // its headers were cut, so it is not replayed
+		if size := letter.Header["dead-header-cut"]; size != nil { // truncated headers prevent a replay
 			err := bus.ReplayDeadLetter(within(t), letter.Sequence)
 			if string(letter.Data) != "data of a saga id of 10 kB" || size[0] != "10327" || err == nil || !strings.Contains(err.Error(), "10327 bytes of headers") {
 				t.Errorf("the headers of %q are cut, %s bytes; replay says %v", letter.Data, size, err)
@@ -165,7 +165,8 @@ func awaitEmpty(t *testing.T, bus *natsbus.Bus, s transport.Stream) {
 	}
 }
 
-// Decoding is lenient: any case, other headers repeated, no specversion, lists.
+// Decoding accepts header names in any case, repeated unknown headers, a missing specversion, and
+// lists.
 func TestLenientHeaders(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -190,8 +191,8 @@ func TestLenientHeaders(t *testing.T) {
 	}
 }
 
-// An answer with an unusable content type is an answer; an invalid trace context is dropped, and
-// never a reason to refuse a message.
+// An answer with an invalid content type is still an answer. An invalid trace context is dropped,
+// and a message is never refused because of it.
 func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -226,7 +227,8 @@ func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 	}
 }
 
-// Header blocks that no client library would write, sent over a raw connection.
+// The header blocks of this test are sent over a raw connection, because no client library would
+// write them.
 func TestBrokenHeaderBlocks(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)

@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// A stream changed so that messages would be lost gives an error that says what to do; harmless
-// changes do not.
+// A change of a stream that could lose messages causes an error with advice. Harmless changes do
+// not.
 func TestDrift(t *testing.T) {
 	subjects := []string{"saga.command.>"}
 	right := jetstream.StreamConfig{Name: "SAGA_COMMANDS", Subjects: subjects, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew}
@@ -27,7 +27,7 @@ func TestDrift(t *testing.T) {
 	cases := []struct {
 		name   string
 		config jetstream.StreamConfig
-		field  string // "": accepted
+		field  string // "" if the change is accepted
 	}{
 		{"right", right, ""},
 		{"described, larger, compressed", change(func(c *jetstream.StreamConfig) {
@@ -79,7 +79,7 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// A full work queue refuses messages and keeps those it has; acknowledging some makes room.
+// A full work queue refuses new messages and keeps stored ones. Acknowledgements make room.
 func TestFullQueue(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.QueueBytes = 64 << 10 })
 	batch := make([]transport.Envelope, 100)
@@ -110,7 +110,8 @@ func TestFullQueue(t *testing.T) {
 	await(t, source, batch[accepted].ID)
 }
 
-// The largest accepted message still fits into the dead letters; a larger one is refused at once.
+// The largest accepted message fits into the dead letters with its overhead. A larger message is
+// refused at once.
 func TestLargestMessage(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
@@ -124,13 +125,13 @@ func TestLargestMessage(t *testing.T) {
 	if err != nil || len(list) != 1 || len(list[0].Data) != size {
 		t.Fatalf("%d dead letters, %v", len(list), err)
 	}
-	e.Data = make([]byte, 1<<20-31<<10) // the server would accept it, the stream does not
+	e.Data = make([]byte, 1<<20-31<<10) // within the server's limit, but not within the stream's
 	if errs := bus.Publish(within(t), []transport.Envelope{e}); len(errs) != 1 || !errors.Is(errs[0], transport.ErrTooLarge) {
 		t.Errorf("%v, want ErrTooLarge", errs)
 	}
 }
 
-// With Verify a missing stream is an error.
+// With Verify, a missing stream is an error.
 func TestVerify(t *testing.T) {
 	server := start(t, embedded.Config{})
 	nc, err := natstest.Connect("", server.InProcess())
@@ -143,11 +144,11 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// A server that accepts publishes but never answers is abandoned after some time.
+// The bus reconnects if a server accepts publishes but never answers.
 func TestForcedReconnect(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.Ask, 20*time.Millisecond })
-	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // a subscriber that is not a stream
+	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // receives publishes like a stream, but never acknowledges
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// The load on the bus, by stream and by waiting consumer.
+// Load returns the load by stream and by waiting consumer.
 func TestLoad(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source, err := bus.Subscribe(t.Context(), transport.Subscription{
@@ -48,8 +48,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// counted waits until the only subscription has so many pending commands and deliveries in flight,
-// because the server counts a stored message with a delay.
+// counted waits until the only consumer has the given numbers of pending commands and deliveries in
+// flight. The server counts a stored message with a delay.
 func counted(t *testing.T, bus *natsbus.Bus, pending uint64, inFlight int) natsbus.Load {
 	t.Helper()
 	ctx, c := within(t), transport.ConsumerLoad{}
@@ -64,8 +64,8 @@ func counted(t *testing.T, bus *natsbus.Bus, pending uint64, inFlight int) natsb
 	}
 }
 
-// TestLoadSaysHowFarTheyAre: the load counts deliveries and acknowledgements in stream messages,
-// so that a busy participant is told from one that is stuck.
+// TestLoadSaysHowFarTheyAre: the load contains the positions of deliveries and acknowledgements in
+// the stream. They distinguish a busy participant from one that is stuck.
 func TestLoadSaysHowFarTheyAre(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	s := inventory()
@@ -102,8 +102,8 @@ func TestLoadSaysHowFarTheyAre(t *testing.T) {
 	far(3, 1, 2)
 }
 
-// TestCheckNamesTheStream: an error of one stream is reported for that stream, and the load of the
-// others is still reported.
+// TestCheckNamesTheStream: an error of one stream names that stream. The load of the others is
+// still reported.
 func TestCheckNamesTheStream(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js, err := jetstream.New(bus.Conn())
@@ -140,13 +140,13 @@ func TestCheckNamesTheStream(t *testing.T) {
 	}
 }
 
-// TestLoadWithoutAStream: a stream that nobody reads may be missing; the load of the others is
-// reported.
+// TestLoadWithoutAStream: a stream that nobody reads may be missing. The load of the others is
+// still reported.
 func TestLoadWithoutAStream(t *testing.T) {
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, nil)
 	subscribe(t, owner, inventory())
-	if err := owner.Close(); err != nil { // it would recreate the stream
+	if err := owner.Close(); err != nil { // otherwise the bus would recreate the stream
 		t.Fatal(err)
 	}
 	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask })

@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// The deduplication id identifies the messages of a bundle, and their boundaries.
+// The deduplication id of a bundle depends on the ids of its messages and on their boundaries.
 func TestBundleID(t *testing.T) {
 	id := func(ids ...string) string {
 		var batch []transport.Envelope
@@ -28,7 +28,7 @@ func TestBundleID(t *testing.T) {
 	}
 }
 
-// The metadata of a consumer has one spelling for the size of bundles.
+// The bundle size in a consumer's metadata has one valid representation.
 func TestOneSpellingOfABundle(t *testing.T) {
 	if n := bundleOf(map[string]string{metaBundle: "12"}); n != 12 {
 		t.Fatalf("12 is read as %d", n)

@@ -7,20 +7,21 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// headroom is what a dead letter may need beyond the original message: its own attributes, the
-// original's names with a prefix, and headers that cannot be parsed.
+// headroom is the number of bytes that a dead letter may need in addition to the original message.
+// It covers its own attributes, the prefix of each original name, and headers that cannot be
+// parsed.
 const headroom = 32 << 10
 
-// MinPayload is the minimum for a server's max_payload, in bytes: the largest message of a saga, an
-// undo with its request and result, plus the overhead of its dead letter. NATS's default of 1 MiB
-// exceeds it.
+// MinPayload is the minimum for a server's max_payload, in bytes. It covers the largest message of
+// a saga, an undo with its request and result, plus the overhead of that message's dead letter.
+// NATS's default of 1 MiB is larger.
 const MinPayload = transport.MaxMessage + headroom
 
 // ErrPayload is returned if a server's max_payload is less than MinPayload.
 var ErrPayload = errors.New("the NATS server's max_payload is too small")
 
-// checkPayload returns an error for a server that would refuse large messages of accepted sagas;
-// otherwise that would only show when a saga cannot be undone.
+// checkPayload returns an error for a server that would refuse large messages of accepted sagas.
+// Without the check, the problem would appear only when a saga cannot be undone.
 func checkPayload(most int64) error {
 	if most <= 0 || most >= MinPayload { // unknown, or enough
 		return nil

@@ -23,8 +23,9 @@ import (
 // longPrefix is the longest first token of a subject.
 var longPrefix = strings.Repeat("p", transport.MaxPrefix)
 
-// largestCommand has the longest names under the longest prefix, every attribute at its bound
-// (with bytes that must be encoded where allowed), and the data of the largest undo.
+// largestCommand returns a command with the longest names and prefix. Every attribute has its
+// maximum length, with bytes that must be encoded where they are allowed, and the data are those of
+// the largest undo.
 func largestCommand() transport.Envelope {
 	text := func(n int) string { return strings.Repeat("\x01", n) }
 	name := strings.Repeat("n", contract.MaxNameLength)
@@ -45,8 +46,8 @@ func largestCommand() transport.Envelope {
 	}
 }
 
-// The largest possible message is published, received, moved to the dead letters, replayed and
-// received again, by a server with the smallest accepted limit (I9, I10).
+// With the smallest accepted server limit, the largest message can be published, received,
+// dead-lettered, replayed and received again (I9, I10).
 func TestLargestMessageLives(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{MaxPayload: natsbus.MinPayload}), func(c *natsbus.Config) { c.Prefix = longPrefix })
 	want := largestCommand()
@@ -83,7 +84,8 @@ func TestLargestMessageLives(t *testing.T) {
 	receive().Ack()
 }
 
-// A server whose limit is too small for a saga is refused, and the error says what to set.
+// Connect refuses a server whose limit is too small for a saga. The error contains the setting to
+// change.
 func TestSmallPayloadIsRefused(t *testing.T) {
 	server := start(t, embedded.Config{MaxPayload: natsbus.MinPayload - 1})
 	nc, err := natstest.Connect("", server.InProcess())

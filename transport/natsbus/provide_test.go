@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// A participant without permission to create a consumer gets the one that it needs from the
-// coordinator, and again when it is lost.
+// The coordinator creates the consumer of a participant that lacks the permission to create one,
+// and recreates it after a loss.
 func TestAsk(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1, UsersFile: usersFile(t), Account: natsbus.Account})
 	owner := connect(t, server, asOwner)
@@ -60,7 +60,7 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// A participant without a coordinator waits, and says what for.
+// A participant waits for a coordinator, and logs that it does.
 func TestAskWaitsForACoordinator(t *testing.T) {
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, nil)
@@ -94,8 +94,8 @@ func TestAskWaitsForACoordinator(t *testing.T) {
 	}
 }
 
-// Consumers of expected participants are created, kept and corrected. Those that deliver with the
-// server's permissions are removed, for whomever they are.
+// Consumers of expected participants are created, kept and repaired. Consumers that deliver with
+// the server's permissions are removed, even those of unexpected participants.
 func TestConsumersArePutRight(t *testing.T) {
 	t.Parallel()
 	server := start(t, embedded.Config{})
@@ -134,11 +134,11 @@ func TestConsumersArePutRight(t *testing.T) {
 		if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "inventory"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, name, func() bool { // but not during the correction
+		eventually(t, name, func() bool { // retry, because a consumer may be missing during its repair
 			_, err := js.CreateOrUpdateConsumer(within(t), "SAGA_COMMANDS", wrong)
 			return err == nil
 		})
-		are(name, "inventory", "payment") // corrected, or recreated while it was missing
+		are(name, "inventory", "payment") // repaired, or recreated if it was missing
 	}
 	if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "payment"); err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestConsumersArePutRight(t *testing.T) {
 	}
 }
 
-// Replies are published to inboxes only; a request with another reply subject is not served.
+// Replies are published only to inboxes. A request with any other reply subject is not served.
 func TestRepliesGoToInboxes(t *testing.T) {
 	server := start(t, embedded.Config{})
 	owner := connect(t, server, func(c *natsbus.Config) { c.ReplyPrefixes = []string{"answers.here"} })
@@ -198,8 +198,8 @@ func TestRepliesGoToInboxes(t *testing.T) {
 	}
 }
 
-// TestWhoAsksHasItsOwn: participants that ask for their consumers, while the coordinator creates
-// the missing ones, get them as they asked.
+// TestWhoAsksHasItsOwn: participants ask for their consumers while the coordinator creates missing
+// ones. They get the settings that they asked for.
 func TestWhoAsksHasItsOwn(t *testing.T) {
 	owner := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, owner)
@@ -208,7 +208,7 @@ func TestWhoAsksHasItsOwn(t *testing.T) {
 	for i := range 20 {
 		asking = append(asking, fmt.Sprint("asking-", i))
 	}
-	owner.Expect(append(slices.Clone(asking), "silent")) // which is created last
+	owner.Expect(append(slices.Clone(asking), "silent")) // the coordinator creates the last one last
 	for _, name := range asking {
 		if _, err := owner.Provide(within(t), name, want); err != nil {
 			t.Fatal(err)

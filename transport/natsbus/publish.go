@@ -21,12 +21,12 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// forceAfter is the number of consecutive batches without a reply after which the bus reconnects.
+// forceAfter is the number of consecutive batches without any reply after which the bus reconnects.
 const forceAfter = 3
 
-// Publish implements transport.Bus. It sends all envelopes at once, then waits for their
-// acknowledgements. To keep messages in order, call it from one goroutine at a time. Commands to a
-// participant, and answers from one, are bundled if their reader supports that.
+// Publish implements transport.Bus. It sends all envelopes at once, and then waits for their
+// acknowledgements. To keep messages in order, call it from one goroutine at a time. It bundles the
+// commands to a participant, and the answers from a participant, if their reader supports bundles.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	errs := make([]error, len(batch))
 	list := b.pack(batch, errs)
@@ -51,7 +51,7 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	return errs
 }
 
-// deliver sends messages and stores the result of each for its envelopes.
+// deliver sends messages and stores the result of each message for its envelopes.
 func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 	messages := make([]*nats.Msg, len(list))
 	said := make([]error, len(list))
@@ -66,12 +66,12 @@ func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 			errs[at] = said[i]
 		}
 		if said[i] == nil {
-			list[i].release() // acknowledged, so the client no longer uses it
+			list[i].release() // after the acknowledgement, the client no longer uses the buffers
 		}
 	}
 }
 
-// send publishes the messages that have no error yet and waits for all acknowledgements.
+// send publishes the messages without an error and waits for all acknowledgements.
 func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	began := time.Now()
 	futures := make([]jetstream.PubAckFuture, len(messages))
@@ -83,8 +83,8 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 			continue
 		}
 		crashpoint.Here(crashpoint.BetweenSends)
-		// No retries by the client: they would reorder messages. The stall wait is as long as an
-		// acknowledgement may take on a slow disk.
+		// The client must not retry, because that would reorder messages. The stall wait is as long
+		// as an acknowledgement may take on a slow disk.
 		futures[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(b.config.PublishTimeout))
 		errs[i] = b.translate(errs[i])
 	}
@@ -99,8 +99,8 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	b.evaluateConnection(answered, silent)
 }
 
-// await waits for one message's acknowledgement. answered: the server replied; silent: it did not
-// reply in time.
+// await waits for one message's acknowledgement. It returns answered if the server replied, and
+// silent if the server did not reply in time.
 func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFuture, began time.Time) (answered, silent bool, err error) {
 	refused := func(err error) (bool, bool, error) {
 		b.refusedLife(err)
@@ -108,8 +108,8 @@ func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFut
 		return errors.As(err, &api), errors.Is(err, jetstream.ErrAsyncPublishTimeout), b.translate(err)
 	}
 	for {
-		violated := b.violations.changed() // get the channel before checking, so that no later violation is missed
-		select {                           // an error of the message takes precedence over one of its subject
+		violated := b.violations.changed() // get the channel before the check, so that no later violation is missed
+		select {                           // the message's own error takes precedence over an error of its subject
 		case ack := <-future.Ok():
 			b.accepted(m.Subject, ack)
 			return true, false, nil
@@ -133,7 +133,8 @@ func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFut
 	}
 }
 
-// accepted records a stream's last sequence, so that a stream that goes backwards is noticed.
+// accepted records a stream's last sequence. It allows the bus to notice a stream that goes
+// backwards.
 func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	if ack.Duplicate {
 		b.stats.duplicates.Add(1)
@@ -144,8 +145,8 @@ func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	}
 }
 
-// evaluateConnection reconnects if the server no longer answers on an open connection. A caller's
-// connection is left alone.
+// evaluateConnection reconnects if the server no longer answers on an open connection. It leaves a
+// connection that the caller has opened alone.
 func (b *Bus) evaluateConnection(answered, silent bool) {
 	if answered || !silent {
 		b.failed.Store(0)
@@ -159,7 +160,8 @@ func (b *Bus) evaluateConnection(answered, silent bool) {
 	}
 }
 
-// missingStreams returns the streams that some messages did not reach, if the bus may create them.
+// missingStreams returns the streams that some messages did not reach, if the bus may create
+// streams.
 func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []transport.Stream) {
 	if b.config.Provision == Ask {
 		return nil
@@ -175,7 +177,7 @@ func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []tran
 	return missing
 }
 
-// retryMissing recreates missing streams and sends the messages for them again.
+// retryMissing recreates missing streams and sends their messages again.
 func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []error) {
 	missing := b.missingStreams(messages, errs)
 	if len(missing) == 0 || ctx.Err() != nil || b.look(ctx, missing...) != nil {
@@ -200,13 +202,13 @@ func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []err
 
 var errSent = errors.New("sent before")
 
-// errNoStream is returned if no stream stores a subject.
+// errNoStream is returned if no stream stores the message's subject.
 var errNoStream = fmt.Errorf("no stream takes this subject; it is missing or its server is away: try again (%w)", transport.ErrRefused)
 
 // refusals maps JetStream's error codes for publishes to kinds of refusal. Unknown codes count as
-// temporary. Codes caused only by headers that a bus never sends (expectations, batches, counters,
-// schedules) are permanent, because sending the same message again changes nothing. TestRefusals
-// provokes them on a real server.
+// temporary. Some codes are caused only by headers that a bus never sends (expectations, batches,
+// counters, schedules). They are permanent, because sending the same message again changes nothing.
+// TestRefusals provokes them on a real server.
 var refusals = map[jetstream.ErrorCode]error{
 	10054: transport.ErrTooLarge,       // message size exceeds maximum allowed
 	10097: transport.ErrTooLarge,       // header size exceeds maximum allowed of 64k
@@ -229,8 +231,8 @@ var refusals = map[jetstream.ErrorCode]error{
 	10023: transport.ErrFull,    // insufficient resources
 	10047: transport.ErrFull,    // insufficient storage resources available
 	10077: transport.ErrFull,    // maximum messages, messages per subject or bytes exceeded; see storeFailed
-	10071: transport.ErrFenced,  // wrong last sequence: of the claim; see claim.go
-	10164: transport.ErrFenced,  // the same, while another publish is in progress
+	10071: transport.ErrFenced,  // wrong last sequence, of the claim; see claim.go
+	10164: transport.ErrFenced,  // as 10071, while another publish is in progress
 	10008: transport.ErrRefused, // JetStream system temporarily unavailable
 	10009: transport.ErrRefused, // not leader
 	10109: transport.ErrRefused, // sealed stream
@@ -239,8 +241,8 @@ var refusals = map[jetstream.ErrorCode]error{
 	10194: transport.ErrRefused, // stream is offline
 }
 
-// translate turns an error of publishing into one of package transport, from which callers see if the
-// server has the message and whether a retry makes sense.
+// translate converts a publish error into one of package transport. Those errors tell callers
+// whether the server has the message and whether a retry makes sense.
 func (b *Bus) translate(err error) error {
 	var api *jetstream.APIError
 	switch {
@@ -264,7 +266,7 @@ func (b *Bus) translate(err error) error {
 		}
 		return err
 	case api.ErrorCode == storeFailed && !strings.HasPrefix(api.Description, "maximum "):
-		return err // a disk error: the message may have been written
+		return err // on a disk error, the message may have been written
 	}
 	if errors.Is(kind, transport.ErrFenced) {
 		b.refusedByFence()
@@ -272,10 +274,10 @@ func (b *Bus) translate(err error) error {
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// storeFailed is the code for a stream's limit as well as for a disk error.
+// storeFailed is the code both for a stream's limit and for a disk error.
 const storeFailed jetstream.ErrorCode = 10077
 
-// outgoing is a message to publish, for one envelope or a bundle.
+// outgoing is a message to publish. It contains one envelope, or a bundle of envelopes.
 type outgoing struct {
 	items   []int // indexes in the batch
 	message *nats.Msg
@@ -283,13 +285,14 @@ type outgoing struct {
 	release func() // returns its buffers to the pool
 }
 
-// open is a bundle being filled with envelopes of one participant that all expire or all do not.
+// open is a bundle under construction. Its envelopes have the same participant, and either all or
+// none of them expire.
 type open struct {
 	stream      transport.Stream
 	participant string
 	items       []int
 	bytes       int
-	life        time.Duration // the longest of its envelopes; 0: no expiry
+	life        time.Duration // the longest life of its envelopes; 0 if they do not expire
 }
 
 // pack builds the messages of a batch, and stores an error for each envelope that cannot be sent.
@@ -349,16 +352,16 @@ func (b *Bus) pack(batch []transport.Envelope, errs []error) []outgoing {
 	return list
 }
 
-// bundleBytes returns the maximum of data in a bundle.
+// bundleBytes returns the maximum number of data bytes in a bundle.
 func (b *Bus) bundleBytes() int {
 	bytes := bundle.MaxBytes
 	if most := b.config.MaxMessageBytes; most > 0 {
-		bytes = min(bytes, most/4) // headers may take three times as much
+		bytes = min(bytes, most/4) // headers may take three times as much as data
 	}
 	return bytes
 }
 
-// admit returns an error if an envelope cannot be published.
+// admit returns an error if an envelope must not be published.
 func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
 	if b.isClosed() {
 		return "", transport.ErrClosed
@@ -366,7 +369,7 @@ func (b *Bus) admit(e *transport.Envelope) (transport.Stream, error) {
 	return b.subjects.StreamOf(e.Subject)
 }
 
-// wrap encodes the message for some envelopes: a bundle if there are several.
+// wrap encodes some envelopes as one message, which is a bundle if there are several.
 func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing, error) {
 	limit := int(b.nc.MaxPayload())
 	if len(items) == 1 {
@@ -401,8 +404,8 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing,
 	return outgoing{items: items, message: m, bundle: true, release: w.Release}, nil
 }
 
-// bundleID returns an id derived from the messages' ids: equal for the same messages, and as hard
-// to guess; "" if one has no id.
+// bundleID returns an id derived from the ids of the messages. It is the same for the same messages
+// and as hard to guess as their ids. It returns "" if a message has no id.
 func bundleID(batch []transport.Envelope, items []int) string {
 	text := make([]byte, 0, len(items)*40)
 	for _, i := range items {
@@ -416,8 +419,8 @@ func bundleID(batch []transport.Envelope, items []int) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// split sends the messages of permanently refused bundles one by one, since the server may accept
-// each.
+// split sends the messages of permanently refused bundles one by one, because the server may accept
+// single messages.
 func (b *Bus) split(batch []transport.Envelope, list []outgoing, errs []error) []outgoing {
 	var singles []outgoing
 	for _, p := range list {
@@ -435,13 +438,13 @@ func (b *Bus) split(batch []transport.Envelope, list []outgoing, errs []error) [
 	return singles
 }
 
-// Commands that nobody fetched expire from the stream when their attempt is over
-// (docs/adr/0020-commands-expire.md): the outbox keeps them, and an absent participant must not
-// fill the stream that all share.
+// A command that nobody has fetched expires from the stream at the end of its attempt
+// (docs/adr/0020-commands-expire.md). The outbox still holds it, and the commands of an absent
+// participant must not fill the shared stream.
 
-// life returns how long the stream of commands keeps a message, in whole seconds; 0: until it is
-// acknowledged. A first attempt is kept for a minute at least, so that a participant that was
-// briefly away still receives it.
+// life returns how long the stream of commands keeps a message, in whole seconds. It returns 0 if
+// the message is kept until it is acknowledged. A first attempt is kept for at least a minute, so
+// that a participant that is away briefly still receives it.
 func (b *Bus) life(e *transport.Envelope) time.Duration {
 	if e.Expires.IsZero() || e.Type != transport.TypeCommand || !b.expiring.Load() {
 		return 0
@@ -453,14 +456,15 @@ func (b *Bus) life(e *transport.Envelope) time.Duration {
 	return max(time.Second, (left + time.Second - 1).Truncate(time.Second))
 }
 
-// ttl formats a life as a header value.
+// ttl formats a life as the value of the TTL header.
 func ttl(life time.Duration) string { return strconv.Itoa(int(life/time.Second)) + "s" }
 
-// errNoTTL is the server's error for a message with a TTL in a stream without TTLs.
+// errNoTTL is the server's error code for a message with a TTL in a stream that does not support
+// TTLs.
 const errNoTTL jetstream.ErrorCode = 10166
 
-// refusedLife notes that the stream no longer supports TTLs; the refused messages are sent again
-// without one.
+// refusedLife records that the stream no longer supports TTLs. The refused messages are sent again
+// without a TTL.
 func (b *Bus) refusedLife(err error) {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == errNoTTL {

@@ -9,19 +9,19 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// metaBundle is the metadata key, of consumers of commands and of the stream of events, for the
-// number of messages that their readers accept in a bundle.
+// metaBundle is a metadata key of consumers of commands and of the stream of events. Its value is
+// the number of messages that their readers accept in a bundle.
 const metaBundle = "amends-bundle"
 
-// readers knows how many messages per bundle the readers of commands and answers accept. The
-// default is single messages.
+// readers holds the maximum number of messages per bundle that each reader of commands or answers
+// accepts. By default, messages are sent one by one.
 type readers struct {
 	events atomic.Int32 // from the metadata of the stream of events
 
 	mu       sync.Mutex
-	asks     bool            // the bus may ask the server about participants
-	commands map[string]int  // from the consumers' metadata
-	sent     map[string]bool // participants that were sent something since the last query
+	asks     bool            // whether the bus may ask the server about participants
+	commands map[string]int  // maximum by participant, from the metadata of their consumers
+	sent     map[string]bool // participants to which messages were sent since the last query
 	lookSoon func()
 }
 
@@ -29,8 +29,8 @@ func newReaders(asks bool, lookSoon func()) *readers {
 	return &readers{asks: asks, lookSoon: lookSoon, commands: map[string]int{}, sent: map[string]bool{}}
 }
 
-// most returns the maximum number of messages in a bundle of a participant's commands or answers; 0
-// or 1: no bundles.
+// most returns the maximum number of messages in a bundle of a participant's commands or answers.
+// It returns 0 or 1 if they must not be bundled.
 func (r *readers) most(stream transport.Stream, participant string) int {
 	switch stream {
 	case transport.Events:
@@ -51,7 +51,7 @@ func (r *readers) most(stream transport.Stream, participant string) int {
 	return 0
 }
 
-// bundleOf returns the size of bundles given by metadata; 0: none, or invalid.
+// bundleOf returns the bundle size in the metadata, or 0 if there is none or it is invalid.
 func bundleOf(metadata map[string]string) int {
 	n, ok := contract.ParseNumber(metadata[metaBundle], 2)
 	if !ok {

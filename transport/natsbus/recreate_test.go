@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// If a stream is deleted and recreated by others and is already ahead of the old one, only its
-// creation time shows that.
+// If another client replaces a stream, and the new stream is already ahead of the old one, only the
+// creation time shows the replacement.
 func TestStreamReplaced(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
@@ -32,8 +32,8 @@ func TestStreamReplaced(t *testing.T) {
 	awaitReset(t, bus)
 }
 
-// After a power cut the server cannot read a consumer's files. It cannot create the consumer
-// again, neither for a new subscription nor for a waiting one, so the stream is recreated.
+// After a power failure, the server cannot read a consumer's files. It can create the consumer
+// neither for a new subscription nor for an existing one, so the stream is recreated.
 func TestConsumerFilesDamaged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -59,8 +59,8 @@ func TestConsumerFilesDamaged(t *testing.T) {
 	await(t, source, "c")
 }
 
-// A server that was still deleting a consumer has removed the files of its successor. The
-// successor works, but a new subscription to it would be refused forever.
+// A server that was still deleting a consumer has removed the files of the new one. The new
+// consumer works, but without a repair, a new subscription to it would be refused for ever.
 func TestConsumerFilesGone(t *testing.T) {
 	dir := t.TempDir()
 	server := start(t, embedded.Config{StoreDir: dir})
@@ -75,7 +75,7 @@ func TestConsumerFilesGone(t *testing.T) {
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for try := 1; ; try++ { // the server may write its state into what is being removed
+	for try := 1; ; try++ { // the server may write its state into the directory that is being removed
 		if err = os.RemoveAll(consumers[0]); err == nil {
 			break
 		}

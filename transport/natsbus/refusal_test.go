@@ -19,14 +19,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// The error codes with which a real server refuses a publish, caused one by one, and their class:
-// whether sending the same message again makes sense.
+// TestRefusals provokes each error code with which a real server refuses a publish, and checks its
+// class. The class determines whether sending the same message again makes sense.
 func TestRefusals(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, bus)
 	stream := func(config jetstream.StreamConfig) {
 		config.Name, config.Subjects, config.Storage = "ODD", []string{"odd.>"}, jetstream.MemoryStorage
-		_ = js.DeleteStream(within(t), config.Name) // the first time there is none
+		_ = js.DeleteStream(within(t), config.Name) // it does not exist in the first round
 		if _, err := js.CreateStream(within(t), config); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config jetstream.StreamConfig
-		header []string // name, value …
+		header []string // alternating names and values
 		bytes  int
 		code   jetstream.ErrorCode
 		want   error
@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// If the server will never accept one message of a bundle, the others are sent alone and accepted.
+// If one message of a bundle is permanently refused, the others are sent alone and accepted.
 func TestRefusedBundleIsSplit(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	bus.ForceBundles(16)
@@ -133,8 +133,8 @@ func TestRefusedBundleIsSplit(t *testing.T) {
 	}
 }
 
-// A publish without permission is noticed at once, not when its acknowledgement is overdue, and
-// does not delay other messages.
+// The bus notices a publish without permission at once, instead of when the acknowledgement times
+// out. Other messages are not delayed.
 func TestNotPermitted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.conf")
 	if err := os.WriteFile(file, []byte(`accounts { AMENDS: { jetstream: enabled, users: [
@@ -152,7 +152,7 @@ func TestNotPermitted(t *testing.T) {
 	if len(errs) != 3 || errs[1] != nil || errs[2] != nil || !errors.Is(errs[0], transport.ErrNotPermitted) || errors.Is(errs[0], transport.ErrRefused) {
 		t.Errorf("%v, want that the first one is not permitted for now, and that it is not certain that it was not stored", errs)
 	}
-	// An operator has a minute to grant the permission; then the refusal is final.
+	// An operator has a minute to grant the permission. After that, the refusal is permanent.
 	now := time.Now()
 	violation := fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, forbidden.Subject)
 	bus.NoteViolation(violation, now.Add(30*time.Second))
@@ -168,11 +168,11 @@ func TestNotPermitted(t *testing.T) {
 	if err := bus.Violation(forbidden.Subject, now.Add(2*time.Minute)); err != nil {
 		t.Errorf("published since: %v", err)
 	}
-	bus.NoteViolation(violation, now.Add(time.Hour)) // after a long time without one: another minute
+	bus.NoteViolation(violation, now.Add(time.Hour)) // after a long time without a violation, there is another minute
 	if err := bus.Violation(forbidden.Subject, now.Add(time.Hour)); !errors.Is(err, transport.ErrNotPermitted) || errors.Is(err, transport.ErrRefusedForGood) {
 		t.Errorf("an hour later: %v, want: for now", err)
 	}
-	for n := range 3000 { // a scan fills no table, nor do answers to it
+	for n := range 3000 { // the table is bounded, and keeps the newest violation
 		bus.NoteViolation(fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprintf("_INBOX.%d", n)), now.Add(time.Hour))
 		bus.NoteViolation(fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, fmt.Sprintf("saga.command.x.a%d", n)), now.Add(2*time.Hour))
 	}
@@ -181,7 +181,7 @@ func TestNotPermitted(t *testing.T) {
 	}
 }
 
-// A long check of one stream does not delay that of another.
+// A long check of one stream does not delay the check of another.
 func TestLooksAreApart(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	free := bus.BusyWith(transport.Lifecycle)

@@ -17,7 +17,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// Headers of an error reply that the NATS command line and micro clients understand.
+// Headers of an error reply that the NATS command line and clients of NATS micro services
+// understand.
 const (
 	headerErrorCode = "Nats-Service-Error-Code"
 	headerError     = "Nats-Service-Error"
@@ -32,7 +33,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 		return nil, fmt.Errorf("request: %w", err)
 	}
 	f := wire.Borrow(request)
-	m, err := b.nc.RequestMsgWithContext(ctx, &f.Msg) // copies what it sends
+	m, err := b.nc.RequestMsgWithContext(ctx, &f.Msg) // the client copies the message
 	f.Release()
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
@@ -43,7 +44,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	return answered(request, m)
 }
 
-// answered decodes a reply. It is separate from Request so that waiting callers need less stack.
+// answered decodes a reply. It is a separate function so that waiting callers need less stack.
 //
 //go:noinline
 func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, error) {
@@ -51,22 +52,22 @@ func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, er
 	if err != nil {
 		return nil, fmt.Errorf("read the reply to %s: %w", request.Subject, err)
 	}
-	if reply.Code == "" && m.Header.Get(headerErrorCode) != "" { // from a plain NATS micro service
+	if reply.Code == "" && m.Header.Get(headerErrorCode) != "" { // the reply of a plain NATS micro service
 		reply.Code, reply.Reason = m.Header.Get(headerErrorCode), m.Header.Get(headerError)
 	}
 	return &reply, nil
 }
 
-// Respond implements transport.Responder with a queue subscription. (The micro framework of nats.go
-// cannot stop a single endpoint; its error headers are sent, so that its clients understand them.)
-// A request that cannot be decoded is answered with the code invalid_argument.
+// Respond implements transport.Responder with a queue subscription. It answers a request that
+// cannot be decoded with the code invalid_argument. It does not use the micro framework of nats.go,
+// which cannot stop a single endpoint, but it sends the framework's error headers for its clients.
 func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, func(*transport.Envelope))) (func(), error) {
 	if b.isClosed() {
 		return nil, transport.ErrClosed
 	}
 	sub, err := b.answers.QueueSubscribe(subject, queue, func(m *nats.Msg) {
 		if m.Reply == "" {
-			return // no reply is wanted
+			return // the sender wants no reply
 		}
 		if !b.inbox(m.Reply) {
 			b.stats.repliesRefused.Add(1)
@@ -76,7 +77,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		}
 		b.noteAccount(m)
 		to, replied := m.Reply, new(atomic.Bool)
-		reply := func(e *transport.Envelope) { // does not keep the request, since the reply may be held for long
+		reply := func(e *transport.Envelope) { // must not reference the request, since it may be kept for long
 			if !replied.Swap(true) {
 				b.reply(to, e)
 			}
@@ -95,7 +96,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 	if err != nil {
 		return nil, fmt.Errorf("respond on %s: %w", subject, err)
 	}
-	// Flush, so that requests from now on arrive if the server is up.
+	// Flush, so that requests from now on arrive if the server is reachable.
 	if flushed := b.answers.FlushTimeout(apiTimeout); flushed == nil && forbids(b.answers.LastError(), subject) {
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user who may, of the role %s (coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
@@ -120,10 +121,10 @@ func forbids(err error, subject string) bool {
 	return err != nil && errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "Subscription to \""+subject+"\"")
 }
 
-// inbox reports whether a reply may be sent to a subject. The server delivers a publish to all
-// subscribers, including itself, and checks only the publisher's permissions: a request with one of
-// the server's own subjects as its reply subject would be executed with the coordinator's
-// permissions.
+// inbox reports whether a reply may be sent to a subject. The server delivers a published message
+// to all subscribers, including internal ones of the server, and checks only the publisher's
+// permissions. If a request's reply subject were a subject of the server, the server would execute
+// the reply with the coordinator's permissions.
 func (b *Bus) inbox(subject string) bool {
 	first, rest, _ := strings.Cut(subject, ".")
 	if rest == "" || transport.CheckSubject(subject) != nil {
@@ -133,7 +134,7 @@ func (b *Bus) inbox(subject string) bool {
 		slices.ContainsFunc(b.config.ReplyPrefixes, func(prefix string) bool { return strings.HasPrefix(subject, prefix+".") })
 }
 
-// reply sends a reply. One that is too large is replaced by an error.
+// reply sends a reply. A reply that is too large is replaced by an error.
 func (b *Bus) reply(to string, e *transport.Envelope) {
 	full := *e
 	full.Subject = to
@@ -147,7 +148,7 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		full.Time = time.Now()
 	}
 	f := wire.Borrow(&full)
-	defer f.Release() // PublishMsg copies what it sends
+	defer f.Release() // PublishMsg copies the message
 	m := &f.Msg
 	if full.Code != "" {
 		m.Header.Set(headerErrorCode, full.Code)
@@ -170,27 +171,28 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 	}
 }
 
-// headerRequestInfo contains the account of a request that was imported from another account.
+// headerRequestInfo is the header with the account of a request that was imported from another
+// account.
 const headerRequestInfo = "Nats-Request-Info"
 
-// callerOf returns who made a request, as far as it can be known: the account that it was imported
-// from, the user named by its inbox (InboxPrefix), or else the connection. A client that may use
-// any reply subject can pretend to be any number of callers.
+// callerOf returns the sender of a request as far as it is known. It is the account from which the
+// request was imported, else the user that the inbox names (InboxPrefix), else the connection. A
+// client that may use any reply subject can pretend to be any number of callers.
 func callerOf(m *nats.Msg) string {
-	if strings.HasPrefix(m.Reply, imported) { // set by the server, and so is the header
+	if strings.HasPrefix(m.Reply, imported) { // the server sets this prefix and the header
 		var info struct {
 			Account string `json:"acc"`
 		}
-		// The server replaces a header of this name and adds its own at the end. It does not see
-		// one that follows a bare line feed, but the client library does, so the last value is the
-		// server's.
+		// The server replaces an existing header of this name and adds its own at the end. It does
+		// not detect a header after a bare line feed, but the client library does. Therefore only
+		// the last value is the server's.
 		if values := m.Header[headerRequestInfo]; len(values) > 0 {
-			_ = json.Unmarshal([]byte(values[len(values)-1]), &info) // "": such callers are counted together
+			_ = json.Unmarshal([]byte(values[len(values)-1]), &info) // callers without an account count as one caller
 		}
 		return "account/" + info.Account
 	}
 	first, rest, _ := strings.Cut(m.Reply, ".")
-	if first == "_INBOX" { // the client library's default, followed by a name for the connection
+	if first == "_INBOX" { // the client library's default prefix; the next token names the connection
 		connection, _, _ := strings.Cut(rest, ".")
 		return m.Reply[:len(first)+1+len(connection)]
 	}

@@ -20,7 +20,7 @@ func serve(t *testing.T, bus *natsbus.Bus, handle func(*transport.Envelope, func
 	t.Cleanup(stop)
 }
 
-// Malformed requests are refused with a code and a reason, and do not reach the handler.
+// Malformed requests are refused with a code and a reason. They do not reach the handler.
 func TestMalformedRequests(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	serve(t, bus, func(request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -42,14 +42,14 @@ func TestMalformedRequests(t *testing.T) {
 			t.Errorf("%s: answered %v", name, m.Header)
 		}
 	}
-	// From a command line, without headers.
+	// A request from the command line has no headers.
 	m, err := bus.Conn().RequestWithContext(within(t), "saga.api.get", []byte("{}"))
 	if err != nil || m.Header.Get("ce-code") != "" || m.Header.Get("ce-type") != transport.TypeReply {
 		t.Errorf("a plain request was answered %v, %v", m, err)
 	}
 }
 
-// A reply that is too large for the bus is replaced by one that says so.
+// A reply that is too large for the bus is replaced by an error reply.
 func TestReplyTooLarge(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	serve(t, bus, func(_ *transport.Envelope, reply func(*transport.Envelope)) {
@@ -61,7 +61,7 @@ func TestReplyTooLarge(t *testing.T) {
 	}
 }
 
-// Two processes share a queue: each request is answered once.
+// Two processes share a queue. Each request is answered once.
 func TestQueue(t *testing.T) {
 	server := start(t, embedded.Config{})
 	answered := make(chan int, 100)

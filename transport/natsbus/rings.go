@@ -13,36 +13,37 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Each participant has a ring of its own in the dead-letter stream: when its dead letters exceed a
-// share of the stream's bytes, its oldest ones are deleted, and no other participant's
-// (docs/adr/0021-dead-letter-rings.md).
+// Each participant has its own ring in the dead-letter stream. When a participant's dead letters
+// exceed a share of the stream's bytes, its oldest ones are deleted, and those of other
+// participants are kept (docs/adr/0021-dead-letter-rings.md).
 const (
 	ringShare = 8 // a ring may use 1/8 of the stream's bytes
-	// allShare bounds all rings together, in eighths. Beyond it the largest ring is shortened,
-	// before the stream itself would delete the oldest messages of any participant.
+	// allShare bounds all rings together, in eighths of the stream's bytes. Above this limit the
+	// largest ring is shortened. Otherwise the stream itself would delete the oldest messages of
+	// any participant.
 	allShare     = 7
-	ringSegments = 32 // parts of a ring that are deleted one at a time
+	ringSegments = 32 // number of parts of a ring; a part is deleted as a whole
 	maxRings     = 1024
 	ringTime     = 2 * time.Second // time limit of one update
 )
 
-// rings is an index of the dead-letter stream, built from its messages' headers. Only a
+// rings is an index of the dead-letter stream, built from the headers of its messages. Only a
 // coordinator, which receives answers, maintains it.
 type rings struct {
 	bus  *Bus
-	kept atomic.Bool   // this bus receives answers
-	last atomic.Uint64 // the stream's last sequence, as far as known
-	room atomic.Int64  // the stream's limit in bytes, as far as known
-	some atomic.Int64  // bytes stored here since the last update
+	kept atomic.Bool   // whether this bus receives answers
+	last atomic.Uint64 // the stream's last known sequence
+	room atomic.Int64  // the stream's last known limit in bytes
+	some atomic.Int64  // bytes stored by this bus since the last update
 
-	looking chan struct{} // capacity 1: one update at a time; guards the fields below
+	looking chan struct{} // capacity 1; allows one update at a time; guards the fields below
 
 	created time.Time
 	seen    uint64
-	rings   map[string]*ring // by subject
+	rings   map[string]*ring // rings by their subject
 }
 
-// ring is a subject's part of the stream, in order of sequence.
+// ring lists the dead letters of one subject, in order of sequence.
 type ring struct {
 	segments []segment
 	bytes    int64
@@ -62,19 +63,19 @@ func newRings(b *Bus) *rings {
 	return r
 }
 
-// batch returns how many bytes of dead letters may be stored at once: few enough that those stored
-// between two updates cannot fill what the rings leave free.
+// batch returns how many bytes of dead letters may be stored at once. The limit ensures that dead
+// letters stored between two updates fit into the bytes that the rings leave unused.
 func (r *rings) batch() int { return int(r.room.Load()) / ringShare / 4 }
 
-// stored adds to the bytes stored, and updates the index when they are many.
+// stored adds to the number of stored bytes. It updates the index after a certain number of bytes.
 func (r *rings) stored(ctx context.Context, bytes int) {
 	if r.some.Add(int64(bytes)) >= r.room.Load()/ringShare/2 {
 		r.look(ctx)
 	}
 }
 
-// look indexes new dead letters and deletes excess ones. It takes about ringTime at most; the rest
-// is left for the next call.
+// look indexes new dead letters and deletes excess ones. It takes at most about ringTime; the next
+// call continues.
 func (r *rings) look(ctx context.Context) {
 	b := r.bus
 	if !r.kept.Load() || !b.nc.IsConnected() {
@@ -87,7 +88,7 @@ func (r *rings) look(ctx context.Context) {
 		return
 	}
 	if r.last.Load() <= r.seen && r.some.Load() == 0 && !r.created.IsZero() {
-		return // nothing new
+		return // there is nothing new
 	}
 	ctx, cancel := context.WithTimeout(ctx, ringTime)
 	defer cancel()
@@ -96,7 +97,7 @@ func (r *rings) look(ctx context.Context) {
 	}
 }
 
-// update indexes new dead letters, and evicts.
+// update indexes new dead letters, and evicts old ones.
 func (r *rings) update(ctx context.Context) error {
 	stream, err := r.bus.deadStream(ctx)
 	if err != nil {
@@ -132,7 +133,7 @@ func (r *rings) add(l *scanned, room int64) {
 	one := r.rings[l.subject]
 	if one == nil {
 		if len(r.rings) >= maxRings {
-			return // only the stream's own limit applies to further ones
+			return // further participants are limited only by the stream itself
 		}
 		one = &ring{}
 		r.rings[l.subject] = one
@@ -148,9 +149,9 @@ func (r *rings) add(l *scanned, room int64) {
 	s.last, s.bytes, s.letters = l.sequence, s.bytes+l.bytes, s.letters+1
 }
 
-// evict deletes the oldest dead letters of each ring that is too large, and of the largest if all
-// together are. The index may overestimate, because dead letters are replayed, discarded and
-// expire: a ring is reindexed before anything is deleted needlessly.
+// evict deletes the oldest dead letters of each ring that is too large. If all rings together are
+// too large, it shortens the largest. The index may overestimate, because dead letters are replayed
+// or discarded, or expire. Therefore a ring is reindexed before its dead letters are deleted.
 func (r *rings) evict(ctx context.Context, stream jetstream.Stream, room int64) error {
 	for subject, one := range r.rings {
 		if one.bytes <= room/ringShare {
@@ -199,7 +200,7 @@ func (r *rings) largest() (subject string) {
 	return subject
 }
 
-// confirm reindexes a ring if the stream holds less of it than the index says.
+// confirm reindexes a ring if the stream holds fewer of its dead letters than the index.
 func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject string, room int64) error {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subject))
 	if err != nil {
@@ -212,7 +213,7 @@ func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject st
 	delete(r.rings, subject)
 	err = r.bus.scan(ctx, subject, 1, func(l *scanned) bool {
 		if l.sequence > seen {
-			return false // found by the next update
+			return false // the next update finds it
 		}
 		r.add(l, room)
 		return true
@@ -220,13 +221,13 @@ func (r *rings) confirm(ctx context.Context, stream jetstream.Stream, subject st
 	r.seen = seen
 	if err != nil {
 		delete(r.rings, subject)
-		r.created = time.Time{} // reindex everything rather than keep half a ring
+		r.created = time.Time{} // reindex everything instead of keeping an incomplete ring
 	}
 	return err
 }
 
-// shrink deletes the oldest dead letters of a ring until it has no more than that many bytes,
-// except for the last segment.
+// shrink deletes the oldest dead letters of a ring until the ring has at most the given number of
+// bytes. It never deletes the last segment.
 func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
 	one := r.rings[subject]
 	if one == nil {
@@ -254,7 +255,7 @@ func (r *rings) shrink(ctx context.Context, subject string, bytes int64) error {
 	return nil
 }
 
-// scanned is a dead letter without its data.
+// scanned holds the metadata of a dead letter, without its data.
 type scanned struct {
 	sequence uint64
 	subject  string
@@ -263,13 +264,13 @@ type scanned struct {
 	header   nats.Header
 }
 
-// headersOf decodes a delivery without data.
+// headersOf decodes a delivery that has headers only.
 func headersOf(m *nats.Msg) *scanned {
 	l := &scanned{
 		sequence: streamSequence(m.Reply), subject: m.Subject, stored: time.Unix(0, int64(storedAt(m.Reply))).UTC(),
 		bytes: int64(m.Size()), header: m.Header,
 	}
-	for _, size := range m.Header["Nats-Msg-Size"] { // the server's is the last; the sender may have added others
+	for _, size := range m.Header["Nats-Msg-Size"] { // the server's value is last; the sender may have added others
 		if n, err := strconv.ParseInt(size, 10, 32); err == nil && n >= 0 {
 			l.bytes = int64(m.Size()) + n
 		}

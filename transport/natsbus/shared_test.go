@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Of two buses on one connection of the caller's the first is closed: it receives nothing more,
-// while the second and the caller receive what they did before.
+// Two buses share one connection of the caller, and the first is closed. The first then receives
+// nothing more; the second bus and the caller continue to receive everything.
 func TestTwoBusesOnOneConnection(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "users.conf")
@@ -26,7 +26,7 @@ func TestTwoBusesOnOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := start(t, embedded.Config{Port: -1, UsersFile: file, Account: natsbus.Account})
-	var disconnects, violations atomic.Int64 // reported to the caller
+	var disconnects, violations atomic.Int64 // events reported to the caller
 	nc, err := natstest.Connect(server.ClientURL(),
 		nats.UserInfo("some", "some"), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { disconnects.Add(1) }),
@@ -72,11 +72,11 @@ func TestTwoBusesOnOneConnection(t *testing.T) {
 	wire.flush(t)
 	insist(t, open, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 	sub := answers()
-	sub.AckWait = time.Second // messages in transit when the connection was lost are redelivered
+	sub.AckWait = time.Second // messages in flight on the lost connection are redelivered
 	await(t, subscribe(t, open, sub), "order-1/7/reserve/do/1")
 	eventually(t, "the caller is told too", func() bool { return disconnects.Load() > 0 && violations.Load() > 0 })
-	// Each lost connection causes one termination: a message redelivered before its termination
-	// arrives breaks the connection once more.
+	// Each lost connection causes one termination. If a message is redelivered before its
+	// termination arrives, it breaks the connection once more.
 	was, is := closed.Stats().DeadUnstored, open.Stats().DeadUnstored
 	if lost := disconnects.Load(); was != 0 || is < 1 || is > lost {
 		t.Errorf("the closed bus has terminated %d, the other %d, and the connection was lost %d times; want 0, and one for each loss", was, is, lost)

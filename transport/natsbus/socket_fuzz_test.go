@@ -16,9 +16,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// FuzzSocket publishes answers as a raw client can: any subject under saga.event, any header
-// block, any reply subject, any data, up to 8 times. A valid answer behind them is received, and
-// none of them is left for redelivery (I9, I10).
+// FuzzSocket publishes answers as a raw client can: any subject under saga.event, any header block,
+// any reply subject, any data, up to 8 times. A valid answer behind them is received, and no
+// invalid one stays for redelivery (I9, I10).
 func FuzzSocket(f *testing.F) {
 	harbour := newHarbour(f)
 	const event = "order-1.7.reserve.do.1"
@@ -94,7 +94,7 @@ func newHarbour(f *testing.F) *harbour {
 	}()
 	f.Cleanup(func() {
 		go func() {
-			for range h.taken { // whatever the pump still delivers
+			for range h.taken { // discard what the pump still sends
 			}
 		}()
 		_ = bus.Close()
@@ -104,8 +104,8 @@ func newHarbour(f *testing.F) *harbour {
 	return h
 }
 
-// publish sends poison, then a valid answer, and waits until that is received and no poison is
-// left. Few messages come from each participant, so most poison becomes dead letters.
+// publish sends poison, followed by a valid answer. It waits until the answer is received and no
+// poison is left. Each participant sends few messages, so that most poison is dead-lettered.
 func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byte, times int) {
 	n := h.count.Add(1)
 	participant := fmt.Sprintf("p%d", n%997)
@@ -120,7 +120,7 @@ func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byt
 			h.wire.hpub("saga.event."+participant+"."+subject, fill(reply), block, fill(string(data)))
 		}
 	}
-	if _, err := h.wire.tryFlush(); err != nil { // the server has closed the connection, as it should
+	if _, err := h.wire.tryFlush(); err != nil { // the server has closed the connection, as expected
 		_ = h.wire.conn.Close()
 		h.wire = nil
 	}
@@ -139,7 +139,7 @@ func (h *harbour) publish(t *testing.T, subject, reply, block string, data []byt
 	h.rest(t)
 }
 
-// rest waits until the stream of answers is empty and nothing waits for an acknowledgement.
+// rest waits until the stream of answers is empty and no message is unacknowledged.
 func (h *harbour) rest(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()

@@ -16,14 +16,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// socket is a raw client that sends what no library would.
+// socket is a raw client that can send input that no library sends.
 type socket struct {
 	conn net.Conn
 	out  strings.Builder
 }
 
-// usersFile configures a coordinator and a participant with their permissions. The passwords are
-// their names.
+// usersFile returns a file that configures a coordinator and a participant with their permissions.
+// Each password is the user's name.
 func usersFile(t testing.TB) string {
 	t.Helper()
 	user := func(name string, role natsbus.Role) natsbus.User {
@@ -40,13 +40,13 @@ func usersFile(t testing.TB) string {
 	return file
 }
 
-// asOwner configures a coordinator with its own permissions.
+// asOwner configures the user of the coordinator.
 func asOwner(c *natsbus.Config) {
 	c.User, c.Password, c.InboxPrefix = "amends", "amends", natsbus.InboxPrefix("amends")
 	c.Responder = []nats.Option{nats.UserInfo("requests", "requests")}
 }
 
-// dial connects to a server; if it does not listen, every write fails.
+// dial connects to a server. If the server does not listen, every write fails.
 func dial(server *embedded.Server) *socket {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(server.ClientURL(), "nats://"))
 	if err != nil {
@@ -58,7 +58,7 @@ func dial(server *embedded.Server) *socket {
 	return s
 }
 
-// connected dials for one test.
+// connected dials the server and closes the connection at the end of the test.
 func connected(t *testing.T, server *embedded.Server) *socket {
 	t.Helper()
 	s := dial(server)
@@ -74,7 +74,7 @@ func (s *socket) hpub(subject, reply, block, data string) {
 	fmt.Fprintf(&s.out, "HPUB %s %s %d %d\r\n%s%s\r\n", subject, reply, len(block), len(block)+len(data), block, data)
 }
 
-// flush sends what was written and waits until the server has read it. It returns the server's
+// flush sends buffered bytes and waits until the server has read them. It returns the server's
 // output.
 func (s *socket) flush(t *testing.T) string {
 	t.Helper()

@@ -24,25 +24,25 @@ import (
 const (
 	defaultAckWait     = 30 * time.Second
 	defaultMaxInFlight = 4096
-	inactive           = time.Minute // then the server removes an ephemeral consumer
+	inactive           = time.Minute // time without a receiver after which the server removes an ephemeral consumer
 	prefetchBytes      = 32 << 20
 )
 
-// source is an open subscription: a durable consumer on the server and a local buffer of its
-// messages.
+// source is an open subscription. It has a durable consumer on the server and a local buffer of the
+// consumer's messages.
 type source struct {
 	bus     *Bus
 	sub     transport.Subscription
-	name    string // of the consumer
+	name    string // name of the consumer
 	puller  *pull.Puller
-	suspect atomic.Bool   // the consumer may be gone
+	suspect atomic.Bool   // whether the consumer may be gone
 	asked   atomic.Int64  // when the coordinator last created the consumer, in Unix nanoseconds
-	head    atomic.Uint64 // the stream's first message, if it was the same at the last check; 0: it was not
+	head    atomic.Uint64 // the stream's first sequence if it was the same at the last two checks, else 0
 	once    sync.Once
 	tracked tracked
 
 	mu    sync.Mutex
-	ready []*delivery // opened and not returned by Receive yet
+	ready []*delivery // opened deliveries that Receive has not returned yet
 }
 
 // asks reports whether the coordinator creates the consumer.
@@ -50,7 +50,7 @@ func (s *source) asks() bool {
 	return s.bus.config.Provision == Ask && s.sub.Stream == transport.Commands && !s.sub.Ephemeral
 }
 
-// provision creates the consumer, or updates it for the subscription.
+// provision creates the consumer, or updates it to match the subscription.
 func (s *source) provision(ctx context.Context) error {
 	if s.asks() {
 		return s.ask(ctx)
@@ -67,11 +67,11 @@ func (s *source) provision(ctx context.Context) error {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       s.sub.AckWait,
 		MaxAckPending: s.sub.MaxInFlight,
-		MaxDeliver:    -1, // coordinator and participant limit deliveries
+		MaxDeliver:    -1, // coordinator and participant limit deliveries themselves
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	}
 	if len(s.sub.Subjects) == 1 {
-		// A single filter becomes a token of the API's subject, so that permissions can limit a
+		// A single filter becomes a token of the API's subject. Permissions can then limit a
 		// service to its own commands.
 		c.FilterSubject = s.sub.Subjects[0]
 	} else {
@@ -108,7 +108,7 @@ func (s *source) ask(ctx context.Context) error {
 	return err
 }
 
-// exclude removes other subscriptions to a work queue, which belong to earlier owners.
+// exclude removes other consumers of a work queue, which belong to earlier owners.
 func (s *source) exclude(ctx context.Context) error {
 	stream, err := s.bus.js.Stream(ctx, s.bus.names[s.sub.Stream])
 	if err != nil {
@@ -131,13 +131,13 @@ func (s *source) exclude(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// lost is called by the puller when the consumer may be gone. It must not block.
+// lost is called by the puller if the consumer may be gone. It must not block.
 func (s *source) lost(string) {
 	s.suspect.Store(true)
 	s.bus.lookSoon()
 }
 
-// fix recreates the consumer if it is gone. An error means that its state is unknown.
+// fix recreates a missing consumer. If it returns an error, the consumer's state is unknown.
 func (s *source) fix(ctx context.Context) error {
 	if s.asks() {
 		return s.askOnce(ctx)
@@ -154,8 +154,8 @@ func (s *source) fix(ctx context.Context) error {
 	crashpoint.Here(crashpoint.ConsumerGone)
 	gone := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 	if gone {
-		// A server that is still deleting it would remove the files of its successor, and refuse
-		// the next process that subscribes (see consumerFilesMissing).
+		// A server that is still deleting the consumer would remove the files of the new one, and
+		// refuse the next process that subscribes (see consumerFilesMissing).
 		if err = pause(ctx, afterDeletion); err == nil {
 			err = s.provision(ctx)
 		}
@@ -172,7 +172,7 @@ func (s *source) fix(ctx context.Context) error {
 	return nil
 }
 
-// askOnce asks the coordinator for the consumer again if it may be gone, or after askAgain.
+// askOnce asks the coordinator for the consumer again, if it may be gone or after askAgain.
 func (s *source) askOnce(ctx context.Context) error {
 	suspect := s.suspect.Swap(false)
 	if !suspect && time.Since(time.Unix(0, s.asked.Load())) < askAgain {
@@ -180,7 +180,7 @@ func (s *source) askOnce(ctx context.Context) error {
 	}
 	var err error
 	if suspect {
-		err = pause(ctx, afterDeletion) // as in fix
+		err = pause(ctx, afterDeletion) // wait until the server has deleted the old one, as fix does
 	}
 	if err == nil {
 		err = s.ask(ctx)
@@ -191,7 +191,7 @@ func (s *source) askOnce(ctx context.Context) error {
 			s.bus.config.Logger.Warn("a NATS consumer seems to be missing, and no coordinator creates it; retrying", "consumer", s.name, "error", err)
 		}
 	}
-	return nil // a missing coordinator is not the server's fault
+	return nil // a missing coordinator says nothing about the server
 }
 
 // Close implements transport.Source.
@@ -214,7 +214,7 @@ func (s *source) close(forget bool) {
 		if s.sub.Ephemeral && s.bus.nc.IsConnected() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_ = s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], s.name) // otherwise the server does so later
+			_ = s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], s.name) // otherwise the server deletes it later
 		}
 	})
 }
@@ -236,7 +236,7 @@ func (s *source) Receive(ctx context.Context, max int) ([]transport.Delivery, er
 	}
 }
 
-// takeReady takes up to n opened deliveries.
+// takeReady takes up to n deliveries from ready.
 func (s *source) takeReady(n int) []*delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,16 +266,16 @@ func (s *source) handOut(ready []*delivery) []transport.Delivery {
 	return list
 }
 
-// open decodes a batch, including bundles, and makes it ready. Messages that cannot be decoded are
-// dead-lettered.
+// open decodes a batch, including bundles, and adds its deliveries to ready. It dead-letters
+// messages that cannot be decoded.
 func (s *source) open(batch []pull.Message) {
 	ready := make([]*delivery, 0, len(batch))
-	list := make([]delivery, len(batch)) // one allocation for all
+	list := make([]delivery, len(batch)) // one allocation for all deliveries
 	var bad []*deadEntry
 	now := time.Now()
 	for i, m := range batch {
 		if now.Sub(m.Arrived) >= s.sub.AckWait {
-			s.bus.stats.stale.Add(1) // AckWait has passed, so it is redelivered
+			s.bus.stats.stale.Add(1) // AckWait has passed, so the server redelivers the message
 			continue
 		}
 		d := &list[i]
@@ -301,7 +301,7 @@ func (s *source) open(batch []pull.Message) {
 	for _, l := range bad {
 		l.delivery.answered.Store(true)
 		if s.bus.dead.put(l) != nil {
-			return // closed: redelivered
+			return // closed, so the server redelivers the messages
 		}
 		if s.bus.config.OnMalformed != nil {
 			s.bus.config.OnMalformed(s.sub.Stream, l.reason)
@@ -309,9 +309,9 @@ func (s *source) open(batch []pull.Message) {
 	}
 }
 
-// openBundle returns deliveries for a bundle's messages. A malformed bundle, or one with a message
-// of another participant, is dead-lettered as a whole: the sender is named by the bundle's subject,
-// which the server has checked.
+// openBundle returns deliveries for a bundle's messages. It dead-letters a bundle as a whole if it
+// is malformed or contains a message of another participant. The bundle's subject names the sender,
+// and the server has checked the subject.
 func (s *source) openBundle(whole *delivery, participant string, n int) (good []*delivery, bad []*deadEntry) {
 	messages, err := bundle.Decode(whole.msg.Data, n)
 	for i := range messages {
@@ -341,7 +341,7 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 	return good, bad
 }
 
-// weigh returns how many deliveries a message contains.
+// weigh returns the number of deliveries in a message.
 func (s *source) weigh(m *nats.Msg) int {
 	if _, n, ok := s.bus.subjects.ParseBundle(m.Subject); ok {
 		return min(n, bundle.Most)
@@ -349,13 +349,13 @@ func (s *source) weigh(m *nats.Msg) int {
 	return 1
 }
 
-// sweep removes messages that the source has acknowledged but the stream has kept. A server that is
-// killed or stopped in between (nats-server 2.15.2, one node) has stored the acknowledgement and
-// the message, which it neither redelivers nor removes. Such messages would use up the stream's
-// bytes for good and look like a backlog.
+// sweep removes messages that are acknowledged but still in the stream. A server that is killed or
+// stopped in between has stored both the acknowledgement and the message, and neither redelivers
+// nor removes the message (nats-server 2.15.2, one node). Such messages would use the stream's
+// bytes for ever and look like a backlog.
 //
-// It runs when the stream's first message is the same at two consecutive checks. Consumers of a
-// work queue do not overlap, so an acknowledged message belongs to no other consumer.
+// sweep runs if the stream's first message is the same at two consecutive checks. Consumers of a
+// work queue do not overlap, so no other consumer needs an acknowledged message.
 func (s *source) sweep(ctx context.Context) error {
 	head := s.head.Swap(0)
 	if head == 0 || !s.sub.Stream.WorkQueue() || s.bus.config.Provision != Create {
@@ -366,14 +366,14 @@ func (s *source) sweep(ctx context.Context) error {
 	name := s.bus.names[s.sub.Stream]
 	consumer, err := s.bus.js.Consumer(ctx, name, s.name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // handled by fix
+		return nil // fix handles this
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", s.name, err)
 	}
 	floor := consumer.CachedInfo().AckFloor.Stream
 	if floor < head {
-		return nil // it is waiting, which is normal
+		return nil // the first message waits for delivery or acknowledgement
 	}
 	stream, err := s.bus.js.Stream(ctx, name)
 	if err != nil {
@@ -392,7 +392,7 @@ func (s *source) sweep(ctx context.Context) error {
 	return nil
 }
 
-// unmoved notes that a stream has had the same first message at two checks.
+// unmoved records that a stream's first message was the same at two checks.
 func (s *source) unmoved(stream transport.Stream, head uint64) {
 	if s.sub.Stream == stream {
 		s.head.Store(head)

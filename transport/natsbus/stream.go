@@ -21,10 +21,10 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
-// DriftError reports a stream whose configuration could lose messages or does not work, and how to
-// fix it.
+// DriftError describes a stream whose configuration does not work or could lose messages. It
+// includes a fix.
 type DriftError struct {
-	Stream string // on the server, such as SAGA_COMMANDS
+	Stream string // name on the server, such as SAGA_COMMANDS
 	Field  string
 	Want   string
 	Have   string
@@ -54,7 +54,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 	case transport.Commands, transport.Events:
 		c.Description = "Amends: " + string(s) + " that wait to be taken"
 		c.Retention = jetstream.WorkQueuePolicy
-		c.Discard = jetstream.DiscardNew // refuse new messages instead of dropping old ones
+		c.Discard = jetstream.DiscardNew // refuse new messages instead of removing old ones
 		c.MaxBytes = b.config.QueueBytes
 		c.MaxMsgSize = int32(b.config.MaxMessageBytes)
 		if c.MaxMsgSize == 0 {
@@ -73,13 +73,12 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		c.MaxAge, c.MaxBytes = b.config.DeadAge, b.config.DeadBytes
 	}
 	if c.MaxAge > 0 {
-		c.Duplicates = min(c.Duplicates, c.MaxAge) // the server's maximum
+		c.Duplicates = min(c.Duplicates, c.MaxAge) // the server allows at most MaxAge
 	}
 	return c
 }
 
-// provision creates or checks all streams, and retries until ctx ends while the server is not
-// ready.
+// provision creates or checks all streams. If the server is not ready, it retries until ctx ends.
 func (b *Bus) provision(ctx context.Context) error {
 	if b.config.Provision == Ask {
 		return nil
@@ -100,7 +99,7 @@ func (b *Bus) provision(ctx context.Context) error {
 	}
 }
 
-// pause waits for d, or until ctx ends.
+// pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -112,11 +111,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errNoPeers is "no suitable peers for placement", with the reason for each peer.
+// errNoPeers is the server's error "no suitable peers for placement", which includes a reason for
+// each peer.
 const errNoPeers jetstream.ErrorCode = 10005
 
-// notReady reports whether an error may be temporary: the server is starting, electing a leader, or
-// does not know its peers yet.
+// notReady reports whether an error may be temporary. This is the case if the server is starting,
+// electing a leader, or does not know its peers yet.
 func notReady(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == errNoPeers {
@@ -127,12 +127,12 @@ func notReady(err error) bool {
 		api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabledForAccount
 }
 
-// afterDeletion is how long to wait before a deleted stream is created again. A server that is
-// still deleting it (nats-server 2.15.2, one node) would give the new stream the old one's files
-// and never answer a publish.
+// afterDeletion is the wait before a deleted stream is recreated. A server that is still deleting
+// the stream (nats-server 2.15.2, one node) would give the new stream the files of the old one, and
+// then never acknowledge a publish.
 const afterDeletion = 500 * time.Millisecond
 
-// ensure returns the state of a stream. It creates a missing one, if the bus may, after
+// ensure returns the state of a stream. If the bus may, it creates a missing stream after
 // awaitDeletion has returned.
 func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func(context.Context) error) (info *jetstream.StreamInfo, created bool, err error) {
 	ctx, cancel := b.question(ctx)
@@ -148,7 +148,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 		}
 		crashpoint.Here(crashpoint.StreamMissing)
 		handle, err = b.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another client was faster
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another client has created it in the meantime
 			handle, err = b.js.Stream(ctx, want.Name)
 		} else {
 			created = err == nil
@@ -156,7 +156,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
-			err = nats.ErrDisconnected // the reason why ctx ended
+			err = nats.ErrDisconnected // the reason for the end of ctx
 		}
 		return nil, false, fmt.Errorf("stream %s: %w%s", want.Name, err, hint(err))
 	}
@@ -181,10 +181,10 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	return info, created, nil
 }
 
-// relimit applies the configured limits to an existing stream, if the bus may; nil: they are
-// unchanged.
+// relimit applies the configured limits to an existing stream, if the bus may do so. It returns nil
+// if the limits are unchanged.
 func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
-	if want.MaxMsgSize == 0 { // not configured
+	if want.MaxMsgSize == 0 { // MaxMessageBytes is not configured
 		want.MaxMsgSize = have.MaxMsgSize
 	}
 	same := have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.MaxMsgSize == want.MaxMsgSize
@@ -203,7 +203,7 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 	return changed.CachedInfo(), nil
 }
 
-// expire enables per-message TTLs on the stream of commands, if the bus may change streams, and
+// expire enables per-message TTLs on the stream of commands, if the bus may change streams. It
 // reports whether they are enabled. Servers before 2.11 do not support them.
 func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	if have.AllowMsgTTL || b.config.Provision != Create {
@@ -218,8 +218,8 @@ func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	return info.CachedInfo().Config.AllowMsgTTL
 }
 
-// offer marks an existing stream as accepting bundles, if the bus may, and returns their maximum
-// size.
+// offer marks an existing stream as accepting bundles, if the bus may do so. It returns the maximum
+// size of bundles.
 func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int {
 	n := bundleOf(have.Metadata)
 	if n > 0 || b.config.Provision != Create {
@@ -237,9 +237,9 @@ func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int 
 	return bundleOf(want.Metadata)
 }
 
-// question bounds a request to the server by apiTimeout and by the life of the connection: a
-// request on a lost connection is never answered, and publishers would wait for it after a restart
-// of the server.
+// question bounds a request to the server by apiTimeout and by the lifetime of the connection. A
+// request on a lost connection is never answered, and publishers would wait for its timeout after a
+// restart of the server.
 func (b *Bus) question(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, expire := context.WithTimeout(ctx, apiTimeout)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -258,7 +258,7 @@ func (b *Bus) question(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
-// hint returns what to do about an error of the server.
+// hint returns advice about an error of the server.
 func hint(err error) string {
 	var api *jetstream.APIError
 	switch {
@@ -274,8 +274,8 @@ func hint(err error) string {
 	return ""
 }
 
-// drift compares the settings that matter. Descriptions, placement, larger limits and more replicas
-// are left to the operator.
+// drift compares the settings that are critical for correctness. Operators are free to choose
+// descriptions, placement, larger limits and more replicas.
 func drift(want, have jetstream.StreamConfig) error {
 	var errs []error
 	name := have.Name
@@ -321,8 +321,8 @@ func word(d jetstream.DiscardPolicy) string {
 	return "old"
 }
 
-// scan yields the headers of the dead letters on a subject, which may contain wildcards, from a
-// sequence on until there are no more or yield returns false.
+// scan yields the headers of the dead letters on a subject, which may contain wildcards. It starts
+// at the given sequence, and ends after the last dead letter or when yield returns false.
 func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(*scanned) bool) error {
 	name := b.names[transport.DeadLetters]
 	consumer, err := b.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
@@ -337,7 +337,7 @@ func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = b.js.DeleteConsumer(ctx, name, info.Name) // otherwise the server does so later
+		_ = b.js.DeleteConsumer(ctx, name, info.Name) // otherwise the server deletes it later
 	}()
 	if info.NumPending == 0 {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// cutAt forwards connections to a server, and cuts the first one on which a client sends the word,
-// before the server receives it.
+// cutAt forwards connections to a server. It closes the first connection on which a client sends
+// the word, before the server receives the word.
 func cutAt(t *testing.T, server, word string) (url string, cut *atomic.Bool) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,8 +56,8 @@ func cutAt(t *testing.T, server, word string) (url string, cut *atomic.Bool) {
 	return "nats://" + listener.Addr().String(), cut
 }
 
-// A connection lost while a subscription is created is not an error, because the participant would
-// be gone until somebody restarts it.
+// Subscribe does not fail if the connection is lost meanwhile. Otherwise the participant would be
+// missing until somebody restarts it.
 func TestSubscribeAcrossALostConnection(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	u, err := url.Parse(server.ClientURL())

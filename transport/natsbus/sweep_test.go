@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// I10: a server killed between receiving an acknowledgement and removing the message keeps the
-// message forever, and delivers it to nobody. Old files of the stream with new files of the
+// I10: a server is killed between receiving an acknowledgement and removing the message. It keeps
+// the message for ever and does not deliver it. Old files of the stream with new files of the
 // consumer reproduce that. Messages for other consumers stay.
 func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	dir := t.TempDir()
@@ -27,9 +27,9 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	copyDir(t, messages, before)
 	server = start(t, embedded.Config{StoreDir: dir, Port: port})
 	awaitMessages(t, bus, 3)
-	source := subscribe(t, bus, inventory()) // only now: a starting server may forget an earlier acknowledgement
+	source := subscribe(t, bus, inventory()) // a starting server may forget an earlier ack
 	await(t, source, "a", "b")
-	awaitMessages(t, bus, 1) // the other participant's
+	awaitMessages(t, bus, 1) // the other participant's message
 	server.Shutdown()
 	if err := os.RemoveAll(messages); err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	awaitMessages(t, bus, 0)
 }
 
-// foreign returns a command for a participant that does not listen.
+// foreign returns a command for a participant that has no subscription.
 func foreign(i string) transport.Envelope {
 	e := command(i)
 	e.Subject = transport.Subjects{}.Command("post", "ship")
@@ -59,7 +59,7 @@ func copyDir(t *testing.T, from, to string) {
 	}
 }
 
-// awaitMessages waits until the stream of commands holds a number of messages.
+// awaitMessages waits until the stream of commands contains the given number of messages.
 func awaitMessages(t *testing.T, bus *natsbus.Bus, want uint64) {
 	t.Helper()
 	ctx := within(t)

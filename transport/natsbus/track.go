@@ -10,15 +10,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// tracked records which messages up to a sequence were handed back. A work queue removes
-// acknowledged messages, so those it still holds are either not received yet or handed back.
+// tracked records which messages up to a sequence were returned with a negative acknowledgement. A
+// work queue removes acknowledged messages. Each remaining message is therefore either not received
+// yet or returned.
 type tracked struct {
 	mu     sync.Mutex
 	newest uint64
 	back   map[uint64]struct{}
 }
 
-// maxBack bounds tracked.back; further messages count as not received.
+// maxBack bounds tracked.back. Messages above the limit count as not received.
 const maxBack = 4096
 
 func (t *tracked) begin(newest uint64) {
@@ -27,7 +28,7 @@ func (t *tracked) begin(newest uint64) {
 	t.newest, t.back = newest, nil
 }
 
-// ended notes the acknowledgement of a delivery.
+// ended records the acknowledgement of a delivery.
 func (t *tracked) ended(reply, word string) {
 	if !strings.HasPrefix(word, "-NAK") {
 		return
@@ -77,7 +78,7 @@ func (s *source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 		return false, err
 	}
 	state := stream.CachedInfo().State
-	if state.Msgs == 0 || state.LastSeq < newest { // empty, or recreated
+	if state.Msgs == 0 || state.LastSeq < newest { // the stream is empty or was recreated
 		return true, nil
 	}
 	for first := state.FirstSeq; first <= newest; {

@@ -13,14 +13,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// violations tracks the subjects that the server does not let us publish to. The server reports
-// those on the connection and not in reply to the message, which it drops silently.
+// violations tracks the subjects to which the server does not let us publish. The server drops such
+// a message silently; it reports the violation on the connection instead of in reply to the
+// message.
 type violations struct {
 	subjects transport.Subjects
 	some     atomic.Bool
 
 	mu   sync.Mutex
-	seen map[string]violation // by subject; at most maxViolations
+	seen map[string]violation // violations by subject; at most maxViolations
 	next chan struct{}        // closed on the next violation
 }
 
@@ -28,8 +29,8 @@ type violation struct{ first, last time.Time }
 
 const (
 	maxViolations = 1024
-	// forbiddenAfter is how long a violation must last before it counts as permanent, which gives
-	// an operator time to grant the permission.
+	// forbiddenAfter is how long a violation must last before it counts as permanent. An operator
+	// can grant the permission within this time.
 	forbiddenAfter = time.Minute
 )
 
@@ -39,7 +40,7 @@ func newViolations(subjects transport.Subjects) *violations {
 
 var publishViolation = regexp.MustCompile(`(?i)permissions violation for publish to "([^"]+)"`)
 
-// note records an error of the connection.
+// note records a permission error of the connection.
 func (v *violations) note(err error, now time.Time) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return
@@ -50,7 +51,7 @@ func (v *violations) note(err error, now time.Time) {
 	}
 	key, ours := v.key(match[1])
 	if !ours {
-		return // not a publish of the bus: acknowledgements, requests
+		return // not a message of the bus but an acknowledgement or request
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -68,7 +69,7 @@ func (v *violations) note(err error, now time.Time) {
 	v.next = make(chan struct{})
 }
 
-// evict drops the oldest violation. Called with the lock held.
+// evict drops the oldest violation. The caller holds the lock.
 func (v *violations) evict() {
 	oldest, at := "", time.Time{}
 	for key, one := range v.seen {
@@ -79,8 +80,9 @@ func (v *violations) evict() {
 	delete(v.seen, oldest)
 }
 
-// key returns what a permission is granted for: a command's subject, or all answers of a
-// participant; false: the subject belongs to no stream.
+// key returns the name under which violations of a subject are recorded. It is a command's subject,
+// or a common key for all answers of a participant. ours is false if the subject belongs to no
+// stream.
 func (v *violations) key(subject string) (key string, ours bool) {
 	stream, err := v.subjects.StreamOf(subject)
 	if err != nil {
@@ -103,7 +105,8 @@ func (v *violations) changed() <-chan struct{} {
 	return v.next
 }
 
-// of returns the error of a message published at or after a time; nil: no violation since.
+// of returns the error for a message published at or after a time. It returns nil if there has been
+// no violation since then.
 func (v *violations) of(subject string, published time.Time) error {
 	if !v.some.Load() {
 		return nil
@@ -124,7 +127,7 @@ func (v *violations) of(subject string, published time.Time) error {
 	return fmt.Errorf("%w: allow it in the NATS server's permissions", transport.ErrNotPermitted)
 }
 
-// forget notes that a message was accepted.
+// forget records that the server has accepted a message.
 func (v *violations) forget(subject string) {
 	if !v.some.Load() {
 		return

@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestSaysWhatItWaitsFor: a program without a server or coordinator reports that at once, even
-// without a logger, and gives up in the end.
+// TestSaysWhatItWaitsFor: a program without a server or coordinator reports that immediately, even
+// without a logger. In the end it stops waiting.
 func TestSaysWhatItWaitsFor(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,7 +57,7 @@ func TestSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// TestWaitsHaveALimit: the limit is the documented one.
+// TestWaitsHaveALimit: the limit is the one in the documentation.
 func TestWaitsHaveALimit(t *testing.T) {
 	if waiting.Limit != 10*time.Minute {
 		t.Errorf("the documents say 10 min, not %s", waiting.Limit)

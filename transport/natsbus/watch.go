@@ -20,15 +20,15 @@ import (
 // mark is the state of a stream at the last check.
 type mark struct {
 	created time.Time
-	first   uint64 // 0: it is empty
+	first   uint64 // first sequence; 0 if the stream is empty
 	last    uint64
 }
 
-// kept is what the bus knows of a stream between checks.
+// kept is what the bus remembers about a stream between checks.
 type kept struct {
-	repair  chan struct{} // capacity 1: one check at a time
+	repair  chan struct{} // capacity 1; allows one check at a time
 	mark    mark          // guarded by repair
-	known   bool          // it has been checked; guarded by repair
+	known   bool          // whether the stream has been checked; guarded by repair
 	highest atomic.Uint64 // highest sequence acknowledged by the server
 }
 
@@ -37,7 +37,7 @@ type kept struct {
 func (b *Bus) watch(ctx context.Context) {
 	ticker := time.NewTicker(b.config.CheckInterval)
 	defer ticker.Stop()
-	said := "" // the last error logged, so that each is logged once
+	said := "" // the last logged error; a repeated error is not logged again
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,7 +61,7 @@ func (b *Bus) watch(ctx context.Context) {
 		if b.config.Provision != Ask {
 			err := b.check(ctx)
 			reached = append(reached, err)
-			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // the server may be another one
+			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // the bus may be connected to another server now
 			if err != nil && ctx.Err() == nil && err.Error() != said {
 				b.config.Logger.Warn("the check of the NATS streams failed; retrying", "error", err)
 				said = err.Error()
@@ -77,21 +77,22 @@ func (b *Bus) watch(ctx context.Context) {
 	}
 }
 
-// check runs look for apiTimeout at most, however many streams are unreachable.
+// check runs look for at most apiTimeout, even if several streams are unreachable.
 func (b *Bus) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	return b.look(ctx)
 }
 
-// unreachableAfter is how long streams or consumers may be unreachable before the bus tries another
-// server. It exceeds the time of an election (4 to 9 s), during which another server is no better.
+// unreachableAfter is how long streams or consumers may be unreachable before the bus connects to
+// another server. It is longer than an election (4 to 9 s), because another server would not help
+// during one.
 const unreachableAfter = 10 * time.Second
 
-// judgeServer moves to another server of the cluster if this one could not reach streams or
-// consumers for unreachableAfter: it may be partitioned, and would keep the connection all the
-// while. err is the result of a check of all of them. A caller's connection is left alone. Called
-// by watch only.
+// judgeServer connects to another server of the cluster if this one could not reach streams or
+// consumers for unreachableAfter. This server may be partitioned, which does not close the
+// connection. err is the result of a check of all streams and consumers. judgeServer leaves a
+// connection that the caller has opened alone. Only watch calls it.
 func (b *Bus) judgeServer(err error) {
 	now := time.Now()
 	if err == nil || !notReady(err) || b.unreachable.IsZero() {
@@ -116,8 +117,8 @@ func (b *Bus) lookSoon() {
 	}
 }
 
-// look checks the given streams (none: all) and creates missing ones. If one may have lost
-// messages, it signals Resets and has all sources recreate their consumers.
+// look checks the given streams, or all if none are given, and creates missing ones. If a stream
+// may have lost messages, look signals Resets and makes all sources recreate their consumers.
 func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 	if len(streams) == 0 {
 		streams = transport.Streams[:]
@@ -127,7 +128,7 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 		if waited {
 			return nil
 		}
-		waited = true // one wait for all streams
+		waited = true // wait only once for all streams
 		return pause(ctx, afterDeletion)
 	}
 	var errs []error
@@ -150,23 +151,23 @@ func (b *Bus) look(ctx context.Context, streams ...transport.Stream) error {
 	return errors.Join(errs...)
 }
 
-// lookAt checks one stream, and reports whether it has lost messages. Checks of other streams do
-// not wait for this one.
+// lookAt checks one stream and reports whether it has lost messages. Checks of other streams do not
+// wait for this check.
 func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion func(context.Context) error) (lost bool, err error) {
 	kept := b.streams[stream]
-	select { // not a mutex, because the check may wait for the server and ctx may end
+	select { // not a mutex, because ctx may end while another check waits for the server
 	case kept.repair <- struct{}{}:
 		defer func() { <-kept.repair }()
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 	if !kept.known {
-		awaitDeletion = func(context.Context) error { return nil } // it did not exist before
+		awaitDeletion = func(context.Context) error { return nil } // there is no deletion to wait for
 	}
-	highest := kept.highest.Load() // read before the request: later acknowledgements are not in its reply
+	highest := kept.highest.Load() // read before the request, whose reply does not cover later acknowledgements
 	info, created, err := b.ensure(ctx, stream, awaitDeletion)
 	if err != nil && (info == nil || !kept.known) {
-		return false, err // later drift is reported but does not stop the bus
+		return false, err // the bus reports later drift but continues
 	}
 	was, now := kept.mark, mark{created: info.Created, last: info.State.LastSeq}
 	if info.State.Msgs > 0 {
@@ -208,8 +209,8 @@ func raise(a *atomic.Uint64, to uint64) {
 	}
 }
 
-// learn asks the server about the participants that were sent something since the last query.
-// Without a reply, values stay unchanged.
+// learn asks the server for the bundle sizes of participants to which messages were sent since the
+// last query. If the server does not reply, the known values stay.
 func (b *Bus) learn(ctx context.Context) {
 	r := b.readers
 	r.mu.Lock()
@@ -253,22 +254,22 @@ type counters struct {
 // Stats holds counts since the bus was created.
 type Stats struct {
 	Published          int64 // accepted by the server
-	Bundles            int64 // messages with several commands or answers
-	PublishFailed      int64 // refused, or without a reply
-	Duplicates         int64 // accepted as a duplicate
+	Bundles            int64 // messages that contain several commands or answers
+	PublishFailed      int64 // refused by the server, or not acknowledged in time
+	Duplicates         int64 // acknowledged as a duplicate
 	Received           int64 // returned by Receive, including redeliveries
-	Redelivered        int64 // of those, redeliveries
-	Stale              int64 // buffered for longer than AckWait, and therefore redelivered instead
+	Redelivered        int64 // the redeliveries among Received
+	Stale              int64 // messages that were buffered for longer than AckWait, so that the server redelivers them
 	DeadLettered       int64 // moved to the dead letters
-	DeadLetterFailed   int64 // failed tries to move one
-	DeadOverRate       int64 // terminated without a dead letter, because of LetterRate and LetterBurst
-	DeadUnstored       int64 // terminated without a dead letter, because the stream refused it or too many were waiting
+	DeadLetterFailed   int64 // failed tries to move a message to the dead letters
+	DeadOverRate       int64 // terminated without a dead letter because of LetterRate and LetterBurst
+	DeadUnstored       int64 // terminated without a dead letter because the stream refused it or too many were waiting
 	DeadEvicted        int64 // dead letters deleted by this bus because their ring was full
 	RepliesLost        int64 // replies that could not be sent
-	Resets             int64 // a stream may have lost messages
+	Resets             int64 // signals that a stream may have lost messages
 	Reconnects         int64 // connections after the first
-	ForcedReconnects   int64 // of those, because the server did not answer
-	ConsumersRecreated int64 // recreated because they were missing
+	ForcedReconnects   int64 // the reconnects among Reconnects because the server did not answer
+	ConsumersRecreated int64 // missing consumers that were recreated
 	ConsumersRighted   int64 // consumers of commands deleted or recreated because of an unexpected configuration
 	RepliesRefused     int64 // requests whose reply subject is not an inbox
 }
@@ -301,9 +302,9 @@ func (b *Bus) Stats() Stats {
 // dropped returns the number of dead letters that were not kept.
 func (s Stats) dropped() int64 { return s.DeadOverRate + s.DeadUnstored + s.DeadEvicted }
 
-// Check returns what is wrong now, or nil: the bus is connected, the server answers, and the
-// streams exist with the expected configuration. An error about one stream is a
-// *transport.StreamError. It changes nothing. With Ask, only the connection is checked.
+// Check returns what is currently wrong. It returns nil if the bus is connected, the server
+// answers, and the streams exist with the expected configuration. An error of a single stream is a
+// *transport.StreamError. Check changes nothing. With Ask, it checks only the connection.
 func (b *Bus) Check(ctx context.Context) error {
 	if err := b.connected(); err != nil {
 		return err
@@ -313,7 +314,7 @@ func (b *Bus) Check(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	// Concurrently, so that a stream that does not answer does not delay the others.
+	// Check concurrently, so that a stream that does not answer does not delay the others.
 	var errs [len(transport.Streams) + 1]error
 	var asked sync.WaitGroup
 	asked.Go(func() { errs[len(transport.Streams)] = claims{b}.check(ctx) })
@@ -351,7 +352,7 @@ func (b *Bus) checkStream(ctx context.Context, stream transport.Stream) error {
 	return drift(b.wanted(stream), handle.CachedInfo().Config)
 }
 
-// Aliases of what Load returns.
+// Aliases of the types that Load returns.
 type (
 	Load         = transport.Load
 	StreamLoad   = transport.StreamLoad
@@ -361,7 +362,7 @@ type (
 // MaxConsumers bounds Load.Consumers for each stream.
 const MaxConsumers = 1024
 
-// Load implements transport.Scale. It makes a request for each stream and one for every 256
+// Load implements transport.Scale. It sends one request for each stream and one for every 256
 // subscriptions.
 func (b *Bus) Load(ctx context.Context) (Load, error) {
 	if err := b.connected(); err != nil {
@@ -414,8 +415,8 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 	return load, nil
 }
 
-// bundled returns how many more commands or answers than messages a stream holds, by participant,
-// and in total under "".
+// bundled returns how many commands or answers a stream holds beyond its number of messages. The
+// counts are by participant; the total has the key "".
 func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.Stream) (map[string]uint64, error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.Bundles(s)))
 	if err != nil {
@@ -432,8 +433,8 @@ func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.
 	return further, nil
 }
 
-// commands returns the number of commands on the bus by participant, and the number of fences
-// (claim.go).
+// commands returns the number of commands on the bus by participant. It also returns the number of
+// fences (claim.go).
 func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, fences uint64, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
 	if err != nil {
@@ -456,7 +457,7 @@ func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map
 
 func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Stream) ([]ConsumerLoad, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // stops the list when there are too many
+	defer cancel() // ends the list early if there are too many
 	var found []ConsumerLoad
 	list := stream.ListConsumers(ctx)
 	for info := range list.Info() {
@@ -479,8 +480,8 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 	return found, nil
 }
 
-// spread adds the further commands or answers in bundles to the waiting ones and those in flight,
-// in proportion.
+// spread distributes the additional commands or answers of bundles over the pending messages and
+// those in flight, in proportion to their numbers.
 func spread(c *ConsumerLoad, further uint64) {
 	all := c.Pending + uint64(c.InFlight)
 	if all == 0 {

@@ -12,11 +12,11 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// A request on a lost connection is never answered, so callers, publishers among them, do not wait
-// for its timeout.
+// A request on a lost connection is never answered. Callers, such as publishers, do not wait for
+// its timeout.
 func TestQuestionEndsWithTheConnection(t *testing.T) {
 	cause := lostQuestion(t)
-	for range 5 { // a server that shuts down slowly is no lost connection
+	for range 5 { // retry, because a slow shutdown is not a lost connection
 		if errors.Is(cause, context.DeadlineExceeded) {
 			cause = lostQuestion(t)
 		}
@@ -26,7 +26,7 @@ func TestQuestionEndsWithTheConnection(t *testing.T) {
 	}
 }
 
-// lostQuestion stops the server during a request, and returns why the request ended.
+// lostQuestion stops the server during a request. It returns the reason for the end of the request.
 func lostQuestion(t *testing.T) error {
 	t.Helper()
 	server := start(t, embedded.Config{Port: -1})
@@ -38,7 +38,7 @@ func lostQuestion(t *testing.T) error {
 	return context.Cause(ctx)
 }
 
-// A caller that waits for another's check of the streams waits no longer than its own context.
+// A caller that waits for the end of another caller's check waits no longer than its own context.
 func TestLookEndsWithItsContext(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), func(c *natsbus.Config) { c.CheckInterval = time.Hour })
 	defer bus.Busy()()
@@ -56,8 +56,8 @@ func TestLookEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A server that cannot reach the streams for long is left for another of the cluster; one that
-// recently could, or that answers, is not.
+// The bus leaves a server that cannot reach the streams for long and connects to another one of the
+// cluster. It stays with a server that answers, or that has recently reached the streams.
 func TestUnreachableServerIsLeft(t *testing.T) {
 	first, second := start(t, embedded.Config{Port: -1, Name: "first"}), start(t, embedded.Config{Port: -1, Name: "second"})
 	bus := connect(t, first, func(c *natsbus.Config) {

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// TestWire: wire.Encode writes the bytes shown in docs/WIRE.md, and wire.Decode reads them.
+// TestWire: wire.Encode writes the bytes that docs/WIRE.md shows, and wire.Decode reads them.
 func TestWire(t *testing.T) {
 	for _, example := range wiretest.Examples() {
 		t.Run(example.Name, func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			if example.Bundle != nil {
-				example.Envelope.Data = []byte(message.Data) // TestBundleWire covers that
+				example.Envelope.Data = []byte(message.Data) // covered by TestBundleWire
 			}
 			header, err := nats.DecodeHeadersMsg([]byte(message.Header))
 			if err != nil {
@@ -57,8 +57,8 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// TestBundleWire: a bus encodes its answers as the bundle shown in docs/WIRE.md, and decodes it to
-// the same answers.
+// TestBundleWire: a bus encodes its answers as the bundle that docs/WIRE.md shows, and decodes that
+// bundle to the same answers.
 func TestBundleWire(t *testing.T) {
 	message, err := wiretest.Read("bundle")
 	if err != nil {

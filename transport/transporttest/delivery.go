@@ -32,7 +32,7 @@ func everyAttribute(t *testing.T, b *bench) {
 	source := b.subscribe(inventory())
 	b.publish(want)
 	got := *b.receive(source, 1)[0].Envelope()
-	got.DedupID = want.DedupID // for internal use of the bus
+	got.DedupID = want.DedupID // internal to the bus
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the envelope changed on its way (-sent +received):\n%s", diff)
 	}
@@ -192,8 +192,8 @@ func nakDelay(_ *testing.T, b *bench) {
 	})
 }
 
-// takenIn: messages that were acknowledged, returned or moved to the dead letters are taken in,
-// and later messages do not matter.
+// takenIn: messages that were acknowledged, returned or dead-lettered are taken in. Later messages
+// have no influence.
 func takenIn(t *testing.T, b *bench) {
 	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator", AckWait: wait})
 	tracker, ok := source.(transport.Tracker)
@@ -242,7 +242,7 @@ func takenIn(t *testing.T, b *bench) {
 	if err := got[1].DeadLetter(b.ctx(), "not wanted"); err != nil {
 		t.Fatal(err)
 	}
-	for ctx := b.ctx(); !ask(place); { // the bus learns of it asynchronously
+	for ctx := b.ctx(); !ask(place); { // the bus learns about the acknowledgements asynchronously
 		if ctx.Err() != nil {
 			t.Fatal("two were given back, one is acknowledged and one a dead letter, and they are never said to be taken in")
 		}
@@ -297,10 +297,10 @@ func continuing(t *testing.T, b *bench) {
 	for _, id := range b.take(source, 8) {
 		seen[id] = true
 	}
-	b.receive(source, 1) // not answered, so it is redelivered
+	b.receive(source, 1) // not acknowledged, so that it is redelivered
 	source.Close()
 	second := b.subscribe(impatientIf(b, quiet))
-	for len(seen) < len(ids) { // unanswered messages are delivered twice
+	for len(seen) < len(ids) { // unacknowledged messages are delivered twice
 		for _, id := range b.take(second, 1) {
 			seen[id] = true
 		}
@@ -310,8 +310,8 @@ func continuing(t *testing.T, b *bench) {
 	}
 }
 
-// impatientIf shortens AckWait if the bus has one, for deliveries that a closed source left
-// unanswered.
+// impatientIf returns a subscription with a short AckWait if the bus supports one, so that messages
+// that a closed source has not acknowledged are soon redelivered.
 func impatientIf(b *bench, ackWait time.Duration) transport.Subscription {
 	if _, lacks := b.f.Lacks[AckWait]; lacks {
 		return inventory()

@@ -1,8 +1,8 @@
-// Package transporttest is the conformance suite for buses: Run tests an implementation of
-// transport.Bus for everything that coordinator and participants rely on.
+// Package transporttest is the conformance suite for buses. Run checks that an implementation of
+// transport.Bus has every property on which coordinator and participants rely.
 //
 //	transporttest.Run(t, transporttest.Factory{New: …, Lose: …})
 //
-// It tests neither speed nor server failures; each bus has its own tests for those. Factory.Lacks
-// lists what a bus cannot do, with the reason; those tests are not run.
+// It tests neither performance nor server failures; each bus has separate tests for those.
+// Factory.Lacks lists features that a bus does not have, with the reasons. Their tests are not run.
 package transporttest

@@ -53,7 +53,7 @@ func nonsense(t *testing.T, b *bench) {
 		delete(reasons, name)
 		letter.Ack()
 	}
-	for range cases { // the valid ones arrived
+	for range cases { // the valid messages have arrived
 		select {
 		case e := <-delivered:
 			if e.Subject != right || len(e.Data) > 0 {
@@ -70,7 +70,7 @@ func nonsense(t *testing.T, b *bench) {
 	}
 }
 
-// pump receives and acknowledges in the background until the source is closed.
+// pump receives and acknowledges messages in the background until the source is closed.
 func (b *bench) pump(source transport.Source) <-chan transport.Envelope {
 	all := make(chan transport.Envelope, 1000)
 	ctx := b.ctx()
@@ -97,7 +97,7 @@ func deadLetter(t *testing.T, b *bench) {
 		if err := d.DeadLetter(b.ctx(), "no such action: reserve-stock"); err != nil {
 			t.Fatal(err)
 		}
-		d.Ack() // without effect
+		d.Ack() // has no effect
 		got := b.receive(b.deadLetters(), 1)[0].Envelope()
 		if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands, "inventory") || string(got.Data) != `{"n":1}` {
 			t.Errorf("dead letter is %+v", got)
@@ -143,7 +143,7 @@ func replay(t *testing.T, b *bench) {
 	b.nothing(source)
 }
 
-// letters waits until there are n dead letters, and returns them.
+// letters waits until there are n dead letters and returns them.
 func (b *bench) letters(office transport.DeadLetterOffice, n int) []transport.DeadLetter {
 	for ctx := b.ctx(); ; {
 		list, err := office.ListDeadLetters(ctx, 0, 1000)
@@ -156,7 +156,8 @@ func (b *bench) letters(office transport.DeadLetterOffice, n int) []transport.De
 	}
 }
 
-// purge: PurgeDeadLetters removes what matches the whole filter. A dry run only counts.
+// purge: PurgeDeadLetters removes the dead letters that match all fields of the filter. A dry run
+// only counts them.
 func purge(t *testing.T, b *bench) {
 	office := b.bus.(transport.DeadLetterOffice)
 	source := b.subscribe(transport.Subscription{Stream: transport.Commands, Name: "everybody"})
@@ -191,7 +192,7 @@ func purge(t *testing.T, b *bench) {
 			t.Errorf("%+v matches %d (next %d, %v), want %d", c.which, n, next, err, c.want)
 		}
 	}
-	b.letters(office, 4) // nothing was removed
+	b.letters(office, 4) // the dry run has removed nothing
 	for _, c := range []struct {
 		which transport.DeadLetterFilter
 		left  int
@@ -220,7 +221,7 @@ func requests(t *testing.T, b *bench) {
 		if request.Saga == "unknown" {
 			answer = &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeNotFound), Reason: "no saga \"unknown\"\n"}
 		}
-		go func() { // later, from another goroutine; the second call does nothing
+		go func() { // reply later and from another goroutine; the second call has no effect
 			reply(answer)
 			reply(&transport.Envelope{Type: transport.TypeReply, Reason: "twice"})
 		}()
@@ -343,9 +344,9 @@ func loss(t *testing.T, b *bench) {
 	case <-time.After(wait):
 		t.Fatal("Resets does not signal")
 	}
-	held[0].Ack() // an answer to a forgotten delivery has no effect
+	held[0].Ack() // has no effect after the loss
 	third := b.command("inventory", 3)
-	b.publish(first, third) // the same dedup id: forgotten too
+	b.publish(first, third) // the bus has forgotten the deduplication id as well
 	seen := map[string]bool{}
 	for !seen[first.ID] || !seen[third.ID] {
 		for _, id := range b.take(source, 1) {

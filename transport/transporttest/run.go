@@ -16,10 +16,10 @@ import (
 
 // Factory creates the bus under test.
 type Factory struct {
-	// New creates an empty bus with the default prefix. t.Cleanup closes it.
+	// New creates an empty bus with the default prefix, and registers its end with t.Cleanup.
 	New func(t *testing.T) transport.Bus
-	// Lose makes the bus forget everything it accepted, as a crash or an operator would. It may be
-	// nil for a bus that lacks Losing.
+	// Lose makes the bus lose all accepted messages, as after a crash or a mistake of an operator.
+	// It may be nil if Lacks contains Losing.
 	Lose func(t *testing.T, bus transport.Bus)
 	// Close closes the bus.
 	Close func(t *testing.T, bus transport.Bus)
@@ -27,7 +27,7 @@ type Factory struct {
 	Lacks map[Feature]string
 }
 
-// Feature is something that not every bus has.
+// Feature is a capability that some buses lack.
 type Feature string
 
 // The features.
@@ -50,8 +50,8 @@ const (
 )
 
 const (
-	wait  = 2 * time.Minute        // for events that must happen
-	quiet = 150 * time.Millisecond // for events that must not
+	wait  = 2 * time.Minute        // limit for events that must happen
+	quiet = 150 * time.Millisecond // wait for events that must not happen
 )
 
 // Run runs the whole suite.
@@ -95,7 +95,7 @@ func Run(t *testing.T, f Factory) {
 	}
 	for _, test := range tests {
 		if why := f.lacks(test.needs); why != "" {
-			t.Logf("not run: %s, %s", test.name, why) // logged, not skipped, because it does not apply
+			t.Logf("not run: %s, %s", test.name, why) // not t.Skip, because the test does not apply to the bus
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func Run(t *testing.T, f Factory) {
 	}
 }
 
-// lacks returns why a test does not apply, or "".
+// lacks returns the reason why a test does not apply, or "" if it applies.
 func (f Factory) lacks(needs []Feature) string {
 	for _, need := range needs {
 		if why, lacks := f.Lacks[need]; lacks {
@@ -114,7 +114,7 @@ func (f Factory) lacks(needs []Feature) string {
 	return ""
 }
 
-// bench is a bus with helpers that fail the test.
+// bench is a bus under test with helper methods, which fail the test on errors.
 type bench struct {
 	t        *testing.T
 	f        Factory
@@ -122,8 +122,8 @@ type bench struct {
 	subjects transport.Subjects
 }
 
-// inTime runs a test that must answer within an AckWait, each time on a new bus. It retries with a
-// longer AckWait, because a busy machine may be too slow for a short one.
+// inTime runs a test whose calls must happen within an AckWait. A busy machine may be too slow, so
+// inTime retries with a longer AckWait and a new bus.
 func (b *bench) inTime(try func(b *bench, ackWait time.Duration) error) {
 	b.t.Helper()
 	for ackWait := quiet; ; ackWait *= 4 {
@@ -181,7 +181,7 @@ func (b *bench) receive(source transport.Source, n int) []transport.Delivery {
 	return all
 }
 
-// take receives and acknowledges n deliveries one by one, and returns their ids.
+// take receives and acknowledges n deliveries one by one. It returns their ids.
 func (b *bench) take(source transport.Source, n int) []string {
 	b.t.Helper()
 	var ids []string
@@ -202,7 +202,7 @@ func (b *bench) nothing(source transport.Source) {
 	}
 }
 
-// silent returns an error if a delivery arrives meanwhile.
+// silent returns an error if a delivery arrives within the given time.
 func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), meanwhile)
 	defer cancel()
@@ -216,7 +216,7 @@ func (b *bench) silent(source transport.Source, meanwhile time.Duration) error {
 	return fmt.Errorf("received %d deliveries, want nothing", len(batch))
 }
 
-// command returns a valid command, number i.
+// command returns a valid command with number i.
 func (b *bench) command(participant string, i int) transport.Envelope {
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
 	return transport.Envelope{
@@ -234,7 +234,7 @@ func (b *bench) command(participant string, i int) transport.Envelope {
 	}
 }
 
-// same compares ids, and their order if the bus has one.
+// same compares ids. It also compares their order if the bus keeps one.
 func (b *bench) same(what string, want, got []string) {
 	b.t.Helper()
 	if _, unordered := b.f.Lacks[Order]; unordered {

@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ServeSubscriptions responds to participants' requests for their consumer, as a coordinator does,
-// until the test ends. bus is the coordinator's.
+// ServeSubscriptions replies to participants' requests for their consumers until the test ends, as
+// a coordinator does. bus is the coordinator's bus.
 func ServeSubscriptions(t *testing.T, bus interface {
 	transport.Responder
 	transport.Provisioner

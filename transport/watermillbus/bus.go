@@ -15,25 +15,24 @@ import (
 
 var _ transport.Bus = (*Bus)(nil)
 
-// Config configures a Bus. Publisher and Subscriber are required.
+// Config describes a Bus. Publisher and Subscriber are required.
 type Config struct {
-	// Publisher belongs to the caller; Close does not close it.
+	// Publisher is owned by the caller. Close does not close it.
 	Publisher message.Publisher
-	// Subscriber creates the subscriber of one subscription. Its consumer group is
-	// Subscription.Name; an ephemeral subscription needs a new group that starts with new
-	// messages. The source closes it.
+	// Subscriber creates the subscriber for a subscription. Its consumer group must be
+	// Subscription.Name. For an ephemeral subscription, it must be a new group that starts with new
+	// messages. The source closes the subscriber.
 	Subscriber func(transport.Subscription) (message.Subscriber, error)
-	// Topic returns the topic of a subject or of a filter. Nil: Topic with Prefix.
+	// Topic returns the topic for a subject or filter. Nil means Bus.Topic with Prefix.
 	Topic func(stream transport.Stream, subject string) (string, error)
-	// Prefix is the first token of every subject; "": transport.DefaultPrefix.
+	// Prefix is the first token of every subject; "" means transport.DefaultPrefix.
 	Prefix string
-	// OnDropped is called for every message that belongs in the dead letters but could not be
-	// published there in three tries. It is acknowledged and lost. OnDropped must not block; it
-	// may be nil.
+	// OnDropped, if not nil, is called for every message that could not be dead-lettered in three
+	// tries. The message is acknowledged and therefore lost. OnDropped must not block.
 	OnDropped func(subject string, err error)
 }
 
-// Bus is a transport.Bus over Watermill. Make one with New.
+// Bus is a transport.Bus on Watermill, created by New.
 type Bus struct {
 	config   Config
 	subjects transport.Subjects
@@ -44,7 +43,7 @@ type Bus struct {
 	sources map[*source]struct{}
 }
 
-// New makes a bus.
+// New creates a bus.
 func New(config Config) (*Bus, error) {
 	if config.Publisher == nil || config.Subscriber == nil {
 		return nil, errors.New("watermillbus: Config.Publisher and Config.Subscriber are both needed")
@@ -61,9 +60,9 @@ func New(config Config) (*Bus, error) {
 	return b, nil
 }
 
-// Topic is the default for Config.Topic: one topic for each participant's commands
-// (saga.command.inventory), one for all answers (saga.event), one for all announcements
-// (saga.lifecycle), one for all dead letters (saga.dead).
+// Topic is the default of Config.Topic. Each participant has one topic for its commands
+// (saga.command.inventory). All answers share a topic (saga.event), as do all announcements
+// (saga.lifecycle) and all dead letters (saga.dead).
 func (b *Bus) Topic(stream transport.Stream, subject string) (string, error) {
 	root := strings.TrimSuffix(b.subjects.All(stream), ".>")
 	if stream != transport.Commands {
@@ -76,8 +75,8 @@ func (b *Bus) Topic(stream transport.Stream, subject string) (string, error) {
 	return root + "." + participant, nil
 }
 
-// Publish implements transport.Bus. Consecutive envelopes of one topic are published in one call.
-// If that fails they are published one by one, so that each has its own error.
+// Publish implements transport.Bus. It publishes consecutive envelopes of the same topic in one
+// call. If that call fails, it publishes them one by one, so that each gets its own error.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	errs := make([]error, len(batch))
 	topics := make([]string, len(batch))
@@ -158,12 +157,12 @@ func (b *Bus) isClosed() bool {
 // attrSubject is the metadata key of the subject.
 const attrSubject = "ce-subject"
 
-// Metadata that a dead letter has beyond an envelope's. The first two are those of natsbus.
+// Metadata of a dead letter in addition to an envelope's. The first two are the same as in natsbus.
 const (
 	keyOrigin      = "dead-stream"
 	keySubject     = "dead-subject"      // percent-encoded
-	keyMetadata    = "dead-metadata"     // the message's own metadata, as JSON, percent-encoded
-	keyMetadataCut = "dead-metadata-cut" // original size in bytes, if the metadata was too long and was cut
+	keyMetadata    = "dead-metadata"     // metadata of the original message, as JSON, percent-encoded
+	keyMetadataCut = "dead-metadata-cut" // original size in bytes; only set if the metadata was truncated
 )
 
 func marshal(ctx context.Context, e *transport.Envelope) *message.Message {
@@ -178,8 +177,8 @@ func marshal(ctx context.Context, e *transport.Envelope) *message.Message {
 	return m
 }
 
-// unmarshal decodes a message from a topic. It returns what it could decode even with an error. An
-// answer with an unusable content type is still decoded as an answer.
+// unmarshal decodes a message of a topic. With an error, it also returns the valid parts. It
+// decodes an answer even if the content type is invalid.
 func unmarshal(topic string, m *message.Message) (e transport.Envelope, err error) {
 	e.Subject, e.Data = topic, m.Payload
 	var unusable error

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// always returns the features that no bus over Watermill has, and more.
+// always returns the features that every bus on Watermill lacks, together with the given ones.
 func always(more map[transporttest.Feature]string) map[transporttest.Feature]string {
 	lacks := map[transporttest.Feature]string{
 		transporttest.Batches:      "a subscriber hands out the next message after the answer to the one before",
@@ -52,7 +52,8 @@ func closeBus(t *testing.T, bus transport.Bus) {
 	}
 }
 
-// shared keeps the in-memory pub/sub open when a source closes its subscriber.
+// shared is a subscriber that ignores Close, so that the in-memory pub/sub stays open for other
+// sources.
 type shared struct{ message.Subscriber }
 
 func (shared) Close() error { return nil }

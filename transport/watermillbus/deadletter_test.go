@@ -30,8 +30,8 @@ func (c *closedLetters) Publish(topic string, m ...*message.Message) error {
 	return c.Publisher.Publish(topic, m...)
 }
 
-// A message that cannot be published to the dead letters is not redelivered forever: after three
-// tries it is acknowledged, and OnDropped is called (I9, I10).
+// A message that cannot be dead-lettered is not redelivered for ever. After three tries it is
+// acknowledged, and OnDropped is called (I9, I10).
 func TestPoisonEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pubsub := gochannel.NewGoChannel(gochannel.Config{}, watermill.NopLogger{})
@@ -68,7 +68,7 @@ func TestPoisonEnds(t *testing.T) {
 	})
 }
 
-// Metadata keys that another publisher could not use are preserved in a value.
+// Metadata keys that another publisher may refuse are kept in a value.
 func TestDeadLetterKeepsMetadata(t *testing.T) {
 	pubsub := gochannel.NewGoChannel(gochannel.Config{Persistent: true}, watermill.NopLogger{})
 	defer pubsub.Close()

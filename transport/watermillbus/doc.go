@@ -1,19 +1,19 @@
-// Package watermillbus is transport.Bus over any Watermill publisher and
-// subscriber: Kafka, AMQP, Redis Streams and whatever else Watermill carries.
+// Package watermillbus is a transport.Bus on any Watermill publisher and subscriber, such as those
+// for Kafka, AMQP and Redis Streams.
 //
 //	Envelope ── attributes as metadata, data as payload ──▶ message.Publisher
 //	Envelope ◀── ack, nack ── message.Subscriber, one per subscription
 //
-// Several subjects share a topic (see Topic); the subject is sent as ce-subject. Metadata have the
-// names that docs/WIRE.md gives to headers, with plain values.
+// Several subjects share a topic (see Topic); the metadata ce-subject contains the subject. The
+// keys of metadata are the header names in docs/WIRE.md, with unencoded values.
 //
-// It imports no bus. NATS alone is better served by natsbus; the two interoperate over
+// It imports no bus. For NATS alone, natsbus is the better choice; the two interoperate through
 // natswatermill.
 //
-// Features that Watermill does not have are missing: AckWait and InProgress (a delivery stays with
-// its source until it is answered), the number of redeliveries, requests, and Resets, which never
-// signals: after a bus has lost messages, timers of coordinator and participants send them again
-// (I2). The subscriber determines how many messages are in flight and whether they are ordered.
+// Watermill lacks some features. There is no AckWait and no InProgress, so a delivery stays with
+// its source until it is acknowledged. There are no requests and no number of redeliveries. Resets
+// never signals; after the broker has lost messages, timers of coordinator and participants send
+// them again (I2). The subscriber determines the order and the number of messages in flight.
 //
-// Failures are errors from Publish and redelivered messages.
+// If something fails, Publish returns errors, or messages are redelivered.
 package watermillbus

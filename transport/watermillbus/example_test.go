@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/watermillbus"
 )
 
-// A bus over any broker that Watermill supports; here, one in memory.
+// The bus runs on any broker that Watermill supports. This example uses one in memory.
 func Example() {
 	ctx := context.Background()
 	broker := gochannel.NewGoChannel(gochannel.Config{Persistent: true}, watermill.NopLogger{})

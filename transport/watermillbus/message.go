@@ -11,15 +11,15 @@ import (
 // AttrSubject is the metadata key of an envelope's subject.
 const AttrSubject = attrSubject
 
-// ToMessage encodes an envelope as a message: attributes and subject as metadata, DedupID as UUID.
-// It is for handlers in your own router.
+// ToMessage encodes an envelope as a message. Attributes and subject become metadata, and DedupID
+// becomes the UUID. Use it in handlers of your own router.
 func ToMessage(ctx context.Context, e *transport.Envelope) *message.Message {
 	return marshal(ctx, e)
 }
 
-// FromMessage decodes an envelope from a message. The topic is its subject unless the metadata
-// have one. The error names the attributes that cannot be decoded; Subjects.Admit validates the
-// envelope.
+// FromMessage decodes a message to an envelope. If the metadata contain no subject, the subject is
+// the topic. An error names the attributes that cannot be decoded. Call Subjects.Admit to validate
+// the envelope.
 func FromMessage(topic string, m *message.Message) (transport.Envelope, error) {
 	return unmarshal(topic, m)
 }

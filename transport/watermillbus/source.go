@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// source is an open subscription: its own subscriber, and one goroutine per topic that merges the
-// messages.
+// source is an open subscription. It has its own subscriber, and one goroutine per topic that
+// merges the messages.
 type source struct {
 	bus        *Bus
 	sub        transport.Subscription
@@ -28,7 +28,7 @@ type source struct {
 	closeErr   error
 
 	mu   sync.Mutex
-	held map[*message.Message]*time.Timer // delayed nacks
+	held map[*message.Message]*time.Timer // timers of delayed nacks
 }
 
 type incoming struct {
@@ -149,8 +149,8 @@ func (s *source) Receive(ctx context.Context, max int) ([]transport.Delivery, er
 	}
 }
 
-// open decodes a message and appends it. An invalid message goes to the dead letters; one that the
-// subscription does not want is acknowledged.
+// open decodes a message and appends its delivery to the batch. It dead-letters an invalid message,
+// and acknowledges a message that the filters of the subscription do not match.
 func (s *source) open(ctx context.Context, batch []transport.Delivery, in incoming) []transport.Delivery {
 	envelope, err := unmarshal(in.topic, in.m)
 	if !s.wants(envelope.Subject) {
@@ -202,7 +202,7 @@ func (s *source) Close() error {
 	return s.closeErr
 }
 
-// nackLater nacks after a delay, or when the source is closed.
+// nackLater nacks after a delay, or earlier if the source is closed.
 func (s *source) nackLater(m *message.Message, delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,8 +231,8 @@ func (d *delivery) Nak(delay time.Duration)       { d.source.nackLater(d.m, dela
 func (d *delivery) InProgress()                   {}
 func (d *delivery) Redeliveries() int             { return -1 }
 
-// DeadLetter publishes the dead letter in at most letterTries tries. It acknowledges the message
-// even if they fail, because a message redelivered forever would block those behind it.
+// DeadLetter publishes the dead letter in up to letterTries tries. It acknowledges the message even
+// if all tries fail, because a message that is redelivered for ever would block later ones.
 func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
 	var err error
 	for try := range letterTries {
@@ -250,14 +250,14 @@ func (d *delivery) DeadLetter(ctx context.Context, reason string) error {
 	return nil
 }
 
-// Bounds of publishing a dead letter.
+// Limits on publishing a dead letter.
 const (
 	letterTries = 3
 	letterPause = 500 * time.Millisecond
-	maxMetadata = 4 << 10 // bytes of a message's metadata that are kept, as JSON
+	maxMetadata = 4 << 10 // maximum bytes of the original's metadata, as JSON
 )
 
-// pause sleeps and reports true, or reports false if ctx ends first.
+// pause sleeps for d and returns true. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -288,7 +288,7 @@ func (d *delivery) publishLetter(ctx context.Context, reason string) error {
 	m.Metadata.Set(keyOrigin, string(stream))
 	m.Metadata.Set(keySubject, url.PathEscape(d.envelope.Subject))
 	if len(d.m.Metadata) > 0 {
-		text, err := json.Marshal(d.m.Metadata) // its keys may be invalid for another publisher
+		text, err := json.Marshal(d.m.Metadata) // another publisher may refuse its keys
 		if err != nil {
 			return err
 		}

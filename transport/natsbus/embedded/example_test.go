@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// A NATS server in this process: other programs connect to its address, clients of this process
-// connect without a network.
+// A NATS server runs in this process. Other programs connect to its address; clients of this
+// process connect without a network.
 func Example() {
 	dir, err := os.MkdirTemp("", "nats")
 	check(err)

@@ -13,34 +13,34 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/strict"
 )
 
-// Config configures the server. StoreDir is required, all else has defaults.
+// Config configures the server. Only StoreDir is required.
 type Config struct {
-	StoreDir     string              // where JetStream keeps its files; created if missing
-	Name         string              // of the server; "": amends
-	Host         string              // to listen on; "": 127.0.0.1
-	Port         int                 // 0: no port, only clients of this process (InProcess); -1: a free one
-	SyncInterval time.Duration       // how often files are fsynced; 0: 200 ms; negative: after every message (slow)
-	MaxStore     int64               // bytes on disk; 0: three quarters of the free space
-	MaxPayload   int32               // bytes per message, headers included; 0: 1 MiB
-	User         string              // with Password: what clients must give; "": no login
-	UsersFile    string              // instead: file with the accounts block of a NATS server's configuration; "": none
-	Account      string              // with UsersFile: the account with JetStream, for clients of this process
-	Responder    *server.Permissions // with UsersFile: the permissions of clients that connect with Responder
-	TLS          *tls.Config         // for clients outside this process; nil: none
+	StoreDir     string              // directory of JetStream's files; created if missing
+	Name         string              // name of the server; "" means amends
+	Host         string              // address to listen on; "" means 127.0.0.1
+	Port         int                 // 0 means no port, only InProcess; -1 means any free port
+	SyncInterval time.Duration       // interval between fsyncs; 0 means 200 ms; negative means every message (slow)
+	MaxStore     int64               // bytes on disk; 0 means three quarters of the free space
+	MaxPayload   int32               // bytes per message, including headers; 0 means 1 MiB
+	User         string              // name that clients need, with Password; "" means no authentication
+	UsersFile    string              // alternative to User: file with the accounts block of a server configuration
+	Account      string              // with UsersFile: the account with JetStream, used by clients of this process
+	Responder    *server.Permissions // with UsersFile: permissions of clients that connect with Responder
+	TLS          *tls.Config         // for clients outside this process; nil means no TLS
 	Password     string
-	Keys         []string      // secrets that encrypt the stream files: current first, at most one more; none: plain
-	Logger       server.Logger // nil: silent
-	Debug        bool          // with Logger: also debug output
-	ReadyTimeout time.Duration // how long Start waits for the server; 0: 10 s
+	Keys         []string      // secrets that encrypt the stream files: the current and at most one old; nil means none
+	Logger       server.Logger // nil means no logging
+	Debug        bool          // whether Logger also receives debug output
+	ReadyTimeout time.Duration // how long Start waits for the server; 0 means 10 s
 }
 
 // Server is a running NATS server.
 type Server struct {
 	server            *server.Server
-	inside, responder *server.User // the users for clients of this process; nil: no login
+	inside, responder *server.User // users for clients of this process; nil without authentication
 }
 
-// Start runs a server and returns when it accepts connections.
+// Start runs a server. It returns when the server accepts connections.
 func Start(config Config) (*Server, error) {
 	if config.StoreDir == "" {
 		return nil, errors.New("start embedded NATS server: Config.StoreDir is empty; name a directory for its files")
@@ -71,8 +71,8 @@ func Start(config Config) (*Server, error) {
 	return &Server{server: s, inside: inside, responder: responder}, nil
 }
 
-// handshake is the timeout of a client's TLS handshake. The server's default of two seconds is too
-// short for a busy machine.
+// handshake is the timeout of a client's TLS handshake. The server's default of 2 s is too short on
+// a busy machine.
 const handshake = 10 * time.Second
 
 func (config Config) options() *server.Options {
@@ -116,7 +116,7 @@ func (config Config) options() *server.Options {
 	return options
 }
 
-// ClientURL returns the address for clients outside this process, "" without a port.
+// ClientURL returns the address for clients outside this process, or "" if there is no port.
 func (s *Server) ClientURL() string {
 	if s.server.Addr() == nil {
 		return ""
@@ -124,11 +124,11 @@ func (s *Server) ClientURL() string {
 	return s.server.ClientURL()
 }
 
-// InProcess returns the option to connect a client of this process without a network:
+// InProcess returns an option that connects a client of this process without a network:
 // nats.Connect("", server.InProcess()).
 func (s *Server) InProcess() nats.Option { return s.as(s.inside) }
 
-// Responder is InProcess for a client with the permissions of Config.Responder.
+// Responder is like InProcess, for a client with the permissions of Config.Responder.
 func (s *Server) Responder() nats.Option { return s.as(s.responder) }
 
 func (s *Server) as(u *server.User) nats.Option {
@@ -152,7 +152,7 @@ func (i inside) InProcessConn() (net.Conn, error) {
 	return strict.New(conn), nil
 }
 
-// Healthy returns nil while the server runs.
+// Healthy returns an error if the server does not run.
 func (s *Server) Healthy() error {
 	if !s.server.Running() {
 		return errors.New("embedded NATS server: it has been shut down")
@@ -163,8 +163,8 @@ func (s *Server) Healthy() error {
 	return nil
 }
 
-// Shutdown stops the server, and returns when everything is written and closed. Close the clients
-// first.
+// Shutdown stops the server. It returns when all data is written and all files are closed. Close
+// the clients first.
 func (s *Server) Shutdown() {
 	s.server.Shutdown()
 	s.server.WaitForShutdown()

@@ -37,7 +37,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// With a port and a password, clients must give the password.
+// If a port and a password are set, clients need the password.
 func TestPassword(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, User: "amends", Password: "secret", SyncInterval: -1})
 	if err != nil {
@@ -54,7 +54,7 @@ func TestPassword(t *testing.T) {
 	nc.Close()
 }
 
-// Invalid configurations fail at once.
+// Start fails immediately if the configuration is invalid.
 func TestStartFails(t *testing.T) {
 	if _, err := embedded.Start(embedded.Config{}); err == nil {
 		t.Error("started without a directory")

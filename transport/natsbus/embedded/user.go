@@ -13,12 +13,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// printed tells operators where to get the users file.
+// printed is the part of an error that says how operators get a users file.
 const printed = "as coordinator nats-permissions prints it"
 
-// admit reads a users file into the server's options, and adds two clients of this process with
-// passwords that nobody else learns: one with all rights in the account that has the streams, and
-// one with those of Config.Responder. Both are nil if there is no file.
+// admit reads a users file into the server's options. It adds two clients of this process, with
+// passwords that nobody else learns: inside has all permissions in the account with the streams,
+// responder has those of Config.Responder. Both are nil if there is no file.
 func (config Config) admit(options *server.Options) (inside, responder *server.User, err error) {
 	if config.UsersFile == "" {
 		return nil, nil, nil
@@ -37,14 +37,14 @@ func (config Config) admit(options *server.Options) (inside, responder *server.U
 	return inside, responder, nil
 }
 
-// CheckUsers reports what is wrong with a file for Config.UsersFile and Config.Account, nil if it
-// is valid.
+// CheckUsers reports what is wrong with a file for Config.UsersFile and Config.Account. It returns
+// nil if the file is valid.
 func CheckUsers(path, account string) error {
 	_, _, err := readUsers(path, account)
 	return err
 }
 
-// readUsers reads a users file, and returns the account that has the streams too.
+// readUsers reads a users file. It also returns the account with the streams.
 func readUsers(path, account string) (file *server.Options, home *server.Account, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, nil, fmt.Errorf("read the NATS users: %w", err)
@@ -69,11 +69,11 @@ func readUsers(path, account string) (file *server.Options, home *server.Account
 	return file, file.Accounts[at], nil
 }
 
-// lineOf finds the line number in an error of NATS about a configuration.
+// lineOf matches the line number in NATS's error about a configuration.
 var lineOf = regexp.MustCompile(`(?:line |:)(\d+)`)
 
-// unreadable reports the line at which a users file is wrong. It omits the error of NATS, which
-// quotes the file, and with it passwords.
+// unreadable returns an error with the line at which a users file is invalid. It omits the error of
+// NATS, which quotes the file and therefore passwords.
 func unreadable(path string, err error) error {
 	where := ""
 	if line := lineOf.FindStringSubmatch(strings.ReplaceAll(err.Error(), path, "")); line != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestUsersAreNotQuoted: errors about a users file name the line and quote no password.
+// TestUsersAreNotQuoted: errors about a users file contain the line number and no password.
 func TestUsersAreNotQuoted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.conf")
 	for text, line := range map[string]string{

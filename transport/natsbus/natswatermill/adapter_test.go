@@ -48,8 +48,8 @@ func next(t *testing.T, in <-chan *message.Message) *message.Message {
 	return nil
 }
 
-// Messages with headers that break other clients arrive: repeated, not percent-encoded, or
-// invented status headers.
+// Messages arrive even if they have headers that break other clients: repeated headers, values that
+// are not percent-encoded, or forged status headers.
 func TestForeignHeaders(t *testing.T) {
 	_, sub, js := pair(t, newBroker(t).connect(), nil)
 	in, err := sub.Subscribe(t.Context(), "topic")
@@ -81,7 +81,7 @@ func TestForeignHeaders(t *testing.T) {
 	}
 }
 
-// Metadata of any content arrive unchanged; a key that cannot be a header is refused.
+// Metadata with any content arrive unchanged. A key that is invalid as a header name is refused.
 func TestMetadata(t *testing.T) {
 	pub, sub, _ := pair(t, newBroker(t).connect(), nil)
 	in, err := sub.Subscribe(t.Context(), "topic")
@@ -103,7 +103,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// Within the window, the same UUID is stored once.
+// A UUID is stored only once within the deduplication window.
 func TestDeduplication(t *testing.T) {
 	pub, _, js := pair(t, newBroker(t).connect(), nil)
 	for range 3 {
@@ -117,7 +117,7 @@ func TestDeduplication(t *testing.T) {
 	}
 }
 
-// If the stream or the consumer is deleted by hand, both are recreated and the subscription
+// If an operator deletes the stream or the consumer, it is recreated and the subscription
 // continues.
 func TestDeletedByHand(t *testing.T) {
 	pub, sub, js := pair(t, newBroker(t).connect(), nil)
@@ -140,7 +140,7 @@ func TestDeletedByHand(t *testing.T) {
 		if err := pub.Publish("topic", message.NewMessage(step.id, nil)); err != nil {
 			t.Fatal(err)
 		}
-		for got := ""; got != step.id; { // a new consumer starts with the oldest
+		for got := ""; got != step.id; { // a new consumer starts with the oldest message
 			m := next(t, in)
 			got = m.UUID
 			m.Ack()
@@ -148,7 +148,7 @@ func TestDeletedByHand(t *testing.T) {
 	}
 }
 
-// The broker restarts under load: every accepted message arrives, and first deliveries keep the
+// The broker restarts under load. Every accepted message arrives, and first deliveries keep the
 // order of a single publisher.
 func TestRestarts(t *testing.T) {
 	b := newBroker(t)
@@ -185,7 +185,7 @@ func TestRestarts(t *testing.T) {
 	<-done
 }
 
-// A handler that takes longer than AckWait keeps its message.
+// A message is not redelivered while its handler runs, even for longer than AckWait.
 func TestSlowHandler(t *testing.T) {
 	// A busy machine may be too slow for a short AckWait, so retry with a longer one.
 	ackWait := 100 * time.Millisecond
@@ -196,7 +196,8 @@ func TestSlowHandler(t *testing.T) {
 	}
 }
 
-// keepsItsMessage reports whether a message stays with a handler for four times AckWait.
+// keepsItsMessage reports whether a message is not redelivered while its handler runs for four
+// times AckWait.
 func keepsItsMessage(t *testing.T, ackWait time.Duration) bool {
 	t.Helper()
 	pub, sub, _ := pair(t, newBroker(t).connect(), func(c *natswatermill.Config) { c.AckWait = ackWait })
@@ -217,7 +218,7 @@ func keepsItsMessage(t *testing.T, ackWait time.Duration) bool {
 	return next(t, in).UUID == "2"
 }
 
-// Close lets a handler finish, and returns undelivered messages to the server.
+// Close waits for a running handler, and returns undelivered messages to the server.
 func TestCloseWaitsForHandlers(t *testing.T) {
 	nc := newBroker(t).connect()
 	pub, sub, _ := pair(t, nc, func(c *natswatermill.Config) { c.CloseTimeout = waitLimit })
@@ -279,7 +280,7 @@ func TestPublishContext(t *testing.T) {
 	}
 }
 
-// A Watermill service receives a command from natsbus, and natsbus understands its answer.
+// A Watermill service receives a command from natsbus and sends an answer that natsbus decodes.
 func TestTogetherWithNatsbus(t *testing.T) {
 	nc := newBroker(t).connect()
 	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{Provision: natsbus.Create})

@@ -14,56 +14,59 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Config configures publishers and subscribers. Conn is required, all else has defaults.
+// Config configures publishers and subscribers. Only Conn is required.
 type Config struct {
-	Conn *nats.Conn // belongs to the caller; should reconnect forever: nats.MaxReconnects(-1)
+	Conn *nats.Conn // owned by the caller; should reconnect without limit: nats.MaxReconnects(-1)
 
-	// Stream returns the name of a topic's stream. Nil: the topic, with characters that a name
-	// must not have replaced by _. With existing streams, such as SAGA_COMMANDS, set NoProvision.
+	// Stream returns the name of a topic's stream. Nil means the topic, with _ in place of
+	// characters that are invalid in a stream name. For existing streams, such as SAGA_COMMANDS,
+	// set NoProvision as well.
 	Stream func(topic string) string
-	// StreamConfig changes the configuration with which a topic's stream is created. Nil: files,
-	// one replica, seven days, no other limit.
+	// StreamConfig modifies the configuration with which a topic's stream is created. Nil means
+	// file storage, one replica, seven days, and no other limit.
 	StreamConfig func(topic string, config *jetstream.StreamConfig)
-	// NoProvision makes a missing stream an error instead of creating it.
+	// NoProvision returns an error for a missing stream instead of creating it.
 	NoProvision bool
 
-	PublishTimeout time.Duration // how long a publish waits for the server's acknowledgement; 0: 5 s
+	PublishTimeout time.Duration // how long a publish waits for the server's acknowledgement; 0 means 5 s
 
-	// Of subscribers:
+	// Options of subscribers:
 
-	// Group names the subscribers that share the messages of a topic, and the durable consumer.
-	// "": every Subscribe gets all messages, and forgets its position when it ends.
+	// Group is the name of subscribers that share the messages of a topic, and of their durable
+	// consumer. "" means that every Subscribe receives all messages, and does not keep its
+	// position.
 	Group string
-	// Consumer returns the name of a topic's durable consumer, for a group that reads several
-	// topics of one stream, which must not share a consumer. Nil: Group.
+	// Consumer returns the name of a topic's durable consumer. It is for a group that reads several
+	// topics of one stream, because each topic needs its own consumer. Nil means Group.
 	Consumer func(topic string) string
 	// MakeConsumer asks another service, such as the coordinator (natsbus.Bus.AskConsumer), to
-	// create the durable consumer of a topic. It is called again when the consumer seems to be
-	// gone. Nil: the subscriber creates it.
+	// create the durable consumer of a topic. It is called again if the consumer seems to be
+	// missing. Nil means that the subscriber creates the consumer.
 	MakeConsumer func(ctx context.Context, topic, consumer string) error
-	// FromNew makes a new group start with messages published from now on, instead of the oldest
-	// that is stored.
+	// FromNew makes a new group start with messages published from now on. Otherwise, it starts
+	// with the oldest stored message.
 	FromNew bool
-	// Ordered keeps the order across nacks, by delivering one message of the group at a time.
+	// Ordered keeps the order even if messages are nacked. The group then has one message in flight
+	// at a time.
 	Ordered bool
-	// InFlight is the number of messages that a subscription delivers before the first is
-	// acknowledged; 0: 1. More than 1 gives up the order.
+	// InFlight is the maximum number of unacknowledged messages of a subscription; 0 means 1. More
+	// than 1 does not keep the order.
 	InFlight int
-	// Prefetch is the number of messages that a subscription buffers; 0: 16.
+	// Prefetch is the number of messages that a subscription buffers; 0 means 16.
 	Prefetch int
-	// AckWait is how long the server waits for an answer from a subscriber that died; a live, busy
-	// one keeps its message. 0: 30 s.
+	// AckWait is how long the server waits for an acknowledgement before it redelivers a message; 0
+	// means 30 s. A subscriber extends the time while it handles the message, but not if it crashes.
 	AckWait time.Duration
-	// NackDelay returns the delay before a nacked message is redelivered, by its number of
-	// deliveries. Nil: 100 ms, doubled each time, at most 30 s.
+	// NackDelay returns the delay before a nacked message is redelivered, given its number of
+	// deliveries. Nil means 100 ms, doubled for each delivery, up to 30 s.
 	NackDelay func(deliveries int) time.Duration
-	// CloseTimeout is how long Close, and the end of Subscribe's context, wait for answers to
-	// delivered messages. 0: 5 s; negative: not at all.
+	// CloseTimeout is how long Close, and the end of Subscribe's context, wait until delivered
+	// messages are acked or nacked. 0 means 5 s; negative means no wait.
 	CloseTimeout time.Duration
-	// Heartbeat is the time within which a silent server is noticed; 0: 500 ms.
+	// Heartbeat is the time within which a silent server is noticed; 0 means 500 ms.
 	Heartbeat time.Duration
 
-	Logger watermill.LoggerAdapter // nil: silent
+	Logger watermill.LoggerAdapter // nil means no logging
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -112,7 +115,7 @@ func nackDelay(deliveries int) time.Duration {
 	return min(first<<max(deliveries-1, 0), most)
 }
 
-// streamName replaces the characters that a stream's name must not have.
+// streamName replaces characters that are invalid in a stream name.
 func streamName(topic string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || strings.ContainsRune(`.*>/\`, r) {
@@ -122,8 +125,8 @@ func streamName(topic string) string {
 	}, topic)
 }
 
-// checkTopic refuses topics that are not subjects. Wildcards are allowed for subscribing to
-// existing streams only.
+// checkTopic returns an error for a topic that is not a valid subject. Wildcards are only valid for
+// subscriptions to existing streams.
 func checkTopic(topic string, wildcards bool) error {
 	plain := topic
 	if wildcards {

@@ -3,18 +3,17 @@
 //	Publish(topic) ══ asynchronous, all futures waited for ══▶ stream of the topic
 //	Subscribe(topic) ◀══ durable pull consumer per group ══ ack, nak with delay
 //
-// A topic is a subject, and has its own stream unless Config.Stream says otherwise. A message's
-// UUID is its Nats-Msg-Id, so the server deduplicates. Metadata are headers, percent-encoded as in
-// CloudEvents' NATS binding: natsbus understands a message whose metadata are the attributes of
-// docs/WIRE.md, and the reverse.
+// A topic is a subject. Each topic has its own stream, unless Config.Stream returns another one. A
+// message's UUID is its Nats-Msg-Id, so the server deduplicates. Metadata are headers,
+// percent-encoded as in CloudEvents' NATS binding. A message whose metadata are the attributes of
+// docs/WIRE.md can be exchanged with natsbus in both directions.
 //
-// It is its own package so that users of natsbus do not compile Watermill, and users of Watermill
-// over another bus do not compile NATS.
+// It is a separate package so that users of natsbus do not compile Watermill, and users of
+// Watermill with another bus do not compile NATS.
 //
-// Delivery is at least once. Order holds within one subscription while nothing is nacked;
-// Config.Ordered keeps the order across nacks too, by delivering one message of the group at a
-// time.
+// Delivery is at least once. A subscription keeps the order as long as no message is nacked.
+// Config.Ordered keeps the order even then, with one message of the group in flight at a time.
 //
-// Failures are errors from Publish and redelivered messages; the logger reports when a stream or
-// consumer is recreated. The connection belongs to the caller and is never closed here.
+// Publish returns errors; failed deliveries are redelivered. The logger reports when a stream or
+// consumer is recreated. The caller owns the connection; this package never closes it.
 package natswatermill

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// Watermill's universal suite. It does not run under the race detector, because its TestReconnect
-// reads its list of messages while one of its goroutines appends to it.
+// TestPubSub runs Watermill's universal suite, except under the race detector: the suite's
+// TestReconnect reads its list of messages while one of its goroutines appends to the list.
 func TestPubSub(t *testing.T) {
 	b := newBroker(t)
 	construct := byTest(b.connect())
@@ -44,12 +44,12 @@ func (b *broker) restartCommand() []string {
 	return []string{self, "restart"}
 }
 
-// pause is longer than a goroutine needs to append to a list.
+// pause is longer than a goroutine takes to append to a list.
 const pause = 50 * time.Millisecond
 
-// late delays every message a little. The suite's TestReconnect compares the received messages
-// with a list to which one of its goroutines may still be appending, and a subscriber faster than
-// that goroutine would fail it.
+// late delays every message briefly. The suite's TestReconnect compares the received messages with
+// a list to which one of its goroutines may still be appending. A subscriber that is faster than
+// the goroutine would fail the test.
 type late struct{ message.Subscriber }
 
 func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -81,9 +81,9 @@ func (l late) Subscribe(ctx context.Context, topic string) (<-chan *message.Mess
 	return out, nil
 }
 
-// byTest gives two tests of the suite special subscribers: TestReconnect late ones with enough
-// messages in flight, and the test about old messages ones without a group, because only those
-// receive them.
+// byTest gives two tests of the suite special subscribers. TestReconnect gets delayed subscribers
+// with enough messages in flight. The test of old messages gets subscribers without a group,
+// because only those receive old messages.
 func byTest(nc *nats.Conn) tests.ConsumerGroupPubSubConstructor {
 	usual := pubSub(nc, nil)
 	many := pubSub(nc, func(c *natswatermill.Config) { c.InFlight = 1000 })

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
 
-// marshal encodes a message: UUID as Nats-Msg-Id, metadata as headers.
+// marshal encodes a message. The UUID becomes the Nats-Msg-Id, and the metadata become headers.
 func marshal(topic string, m *message.Message) (*nats.Msg, error) {
 	out := &nats.Msg{Subject: topic, Header: nats.Header{}, Data: m.Payload}
 	for key, value := range m.Metadata {
@@ -21,7 +21,7 @@ func marshal(topic string, m *message.Message) (*nats.Msg, error) {
 			return nil, fmt.Errorf("metadata key %q cannot be a header: use printable ASCII without spaces and colons", key)
 		}
 		if reserved(key) {
-			continue // status headers are not forwarded with the message
+			continue // do not forward status headers with the message
 		}
 		if !verbatim(key) {
 			value = percent.Encode(value)
@@ -34,8 +34,8 @@ func marshal(topic string, m *message.Message) (*nats.Msg, error) {
 	return out, nil
 }
 
-// unmarshal decodes any message of a stream; it cannot fail. Repeated headers are joined by
-// commas.
+// unmarshal decodes any message of a stream. It cannot fail. The values of a repeated header are
+// joined by commas.
 func unmarshal(m *nats.Msg) *message.Message {
 	uuid := m.Header.Get(jetstream.MsgIDHeader)
 	if uuid == "" {
@@ -56,7 +56,7 @@ func unmarshal(m *nats.Msg) *message.Message {
 		}
 		value := strings.Join(values, ",")
 		if !verbatim(key) {
-			if plain, ok := percent.Decode(value); ok { // otherwise it is not percent-encoded: keep it as it is
+			if plain, ok := percent.Decode(value); ok { // keep a value that is not percent-encoded
 				value = plain
 			}
 		}
@@ -67,7 +67,7 @@ func unmarshal(m *nats.Msg) *message.Message {
 
 func reserved(key string) bool { return len(key) > 5 && strings.EqualFold(key[:5], "nats-") }
 
-// verbatim reports whether a header belongs to another standard and is sent as it is.
+// verbatim reports whether a header belongs to another standard and is sent unchanged.
 func verbatim(key string) bool {
 	return strings.EqualFold(key, transport.AttrTraceParent) || strings.EqualFold(key, transport.AttrTraceState)
 }

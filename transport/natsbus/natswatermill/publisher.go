@@ -15,17 +15,17 @@ import (
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// Publisher publishes to JetStream. It may be used from any goroutine.
+// Publisher publishes to JetStream. It is safe for concurrent use.
 type Publisher struct {
 	config Config
 	js     jetstream.JetStream
 
-	mu     sync.RWMutex // held for reading while publishing
+	mu     sync.RWMutex // read-locked while publishing
 	closed bool
-	ready  sync.Map // topics whose stream exists
+	ready  sync.Map // topics whose streams exist
 }
 
-// NewPublisher makes a Publisher.
+// NewPublisher returns a Publisher.
 func NewPublisher(config Config) (*Publisher, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -38,10 +38,10 @@ func NewPublisher(config Config) (*Publisher, error) {
 	return &Publisher{config: config, js: js}, nil
 }
 
-// Publish sends all messages at once, in order, and waits until the stream has stored all of them.
-// After an error some may be stored: if the same messages are published again within the
-// deduplication window, none is stored twice. If a message's context ends, Publish returns its
-// error.
+// Publish sends all messages at once and in order, and waits until the stream has stored all of
+// them. After an error, some may be stored. If the caller publishes the same messages again within
+// the deduplication window, none is stored twice. If a message's context ends, Publish returns the
+// context's error.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -110,7 +110,7 @@ func (p *Publisher) send(topic string, m *message.Message) (jetstream.PubAckFutu
 	return future, nil
 }
 
-// Close waits for publishes in progress and refuses new ones. The connection stays open.
+// Close waits for publishes in flight and refuses new ones. The connection stays open.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -15,11 +15,12 @@ const (
 	keep       = 7 * 24 * time.Hour
 )
 
-// afterDeletion is the delay before a deleted stream is created again: a server still busy
-// deleting it would create one that never answers.
+// afterDeletion is the wait before a deleted stream is recreated. A server that is still deleting
+// the old stream would create a stream that never acknowledges a publish.
 const afterDeletion = 500 * time.Millisecond
 
-// provision creates the stream of a topic if it is missing. known says that it existed before.
+// provision creates the stream of a topic if it is missing. known reports whether the stream
+// existed before.
 func (c Config) provision(ctx context.Context, js jetstream.JetStream, topic string, known bool) error {
 	if c.NoProvision {
 		return nil
@@ -48,7 +49,7 @@ func (c Config) provision(ctx context.Context, js jetstream.JetStream, topic str
 			}
 		}
 		stream, err = js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was quicker
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process has created it in the meantime
 			stream, err = js.Stream(ctx, want.Name)
 		}
 	}

@@ -16,7 +16,7 @@ var (
 	_ message.SubscribeInitializer = (*Subscriber)(nil)
 )
 
-// Subscriber receives from JetStream. It may be used from any goroutine.
+// Subscriber receives from JetStream. It is safe for concurrent use.
 type Subscriber struct {
 	config Config
 	js     jetstream.JetStream
@@ -24,10 +24,10 @@ type Subscriber struct {
 	mu      sync.Mutex
 	closed  bool
 	closing chan struct{}
-	running sync.WaitGroup // one per subscription
+	running sync.WaitGroup // counts subscriptions
 }
 
-// NewSubscriber makes a Subscriber.
+// NewSubscriber returns a Subscriber.
 func NewSubscriber(config Config) (*Subscriber, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -40,8 +40,8 @@ func NewSubscriber(config Config) (*Subscriber, error) {
 	return &Subscriber{config: config, js: js, closing: make(chan struct{})}, nil
 }
 
-// SubscribeInitialize creates the topic's stream and the group's consumer, so that the group
-// receives all messages published from now on.
+// SubscribeInitialize creates the topic's stream and the group's consumer. The group then receives
+// all messages that are published from now on.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	return s.initialize(context.Background(), topic)
 }
@@ -62,9 +62,9 @@ func (s *Subscriber) initialize(ctx context.Context, topic string) error {
 	return nil
 }
 
-// Subscribe delivers the messages of a topic until ctx ends or the subscriber is closed; then it
-// closes the channel. A message's context has the values of ctx, and ends when the message is
-// acked or nacked, or can no longer be.
+// Subscribe delivers the messages of a topic until ctx ends or the subscriber is closed, and then
+// closes the channel. A message's context has the values of ctx. It ends when the message is acked
+// or nacked, or when it is too late for either.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// Close ends all subscriptions. Delivered messages may still be answered within CloseTimeout; the
+// Close ends all subscriptions. Delivered messages can be acked or nacked within CloseTimeout; all
 // others are returned to the server at once. Close returns when all channels are closed. The
 // connection stays open.
 func (s *Subscriber) Close() error {

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	inactive      = time.Minute // after which the server removes a consumer without a group
+	inactive      = time.Minute // after this time, the server removes a consumer without a group
 	maxAckPending = 1024
 	prefetchBytes = 32 << 20
 )
 
-// subscription is one call of Subscribe: InFlight workers that deliver messages, and one goroutine
-// that maintains the consumer.
+// subscription is the state of one Subscribe call. It has InFlight workers that deliver messages,
+// and one goroutine that maintains the consumer.
 type subscription struct {
 	subscriber *Subscriber
 	config     Config
@@ -31,9 +31,9 @@ type subscription struct {
 	consumer   string
 	puller     *pull.Puller
 	out        chan *message.Message
-	lost       chan struct{} // the consumer seems to be gone
-	ended      chan struct{} // deliver no further message
-	expired    chan struct{} // the time to answer is over
+	lost       chan struct{} // signals that the consumer may be missing
+	ended      chan struct{} // closed to stop further deliveries
+	expired    chan struct{} // closed when it is too late to ack or nack
 }
 
 func (s *Subscriber) open(ctx context.Context, topic string) (*subscription, error) {
@@ -109,8 +109,8 @@ func (s *Subscriber) provisionConsumer(ctx context.Context, topic, name string) 
 	return nil
 }
 
-// run works until ctx ends or the subscriber is closed. It returns when all its goroutines have
-// ended and the channel is closed.
+// run works until ctx ends or the subscriber is closed. It returns when its goroutines have ended
+// and the channel is closed.
 func (sub *subscription) run(ctx context.Context) {
 	var workers, tender sync.WaitGroup
 	for range sub.config.InFlight {
@@ -131,32 +131,32 @@ func (sub *subscription) run(ctx context.Context) {
 	if sub.config.Group == "" && sub.config.Conn.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = sub.subscriber.js.DeleteConsumer(ctx, sub.config.Stream(sub.topic), sub.consumer) // else the server does
+		_ = sub.subscriber.js.DeleteConsumer(ctx, sub.config.Stream(sub.topic), sub.consumer) // or the server does
 	}
 }
 
-// work delivers one message after the other.
+// work delivers one message at a time.
 func (sub *subscription) work(ctx context.Context) {
 	for {
 		batch, err := sub.puller.Take(context.WithoutCancel(ctx), 1) // ends with puller.Close
 		if err != nil {
 			return
 		}
-		if m := batch[0]; time.Since(m.Arrived) < sub.config.AckWait { // otherwise it is redelivered
+		if m := batch[0]; time.Since(m.Arrived) < sub.config.AckWait { // an older message is redelivered
 			sub.handle(ctx, m.Msg)
 		}
 	}
 }
 
-// watermillSubject is the metadata key of the subject of a message received through a filter with
-// wildcards. watermillbus reads it.
+// watermillSubject is the metadata key of the subject of a message that was received with a
+// wildcard filter. Package watermillbus reads it.
 const watermillSubject = "ce-subject"
 
-// handle delivers a message and sends its answer to the server.
+// handle delivers a message and sends the receiver's ack or nack to the server.
 func (sub *subscription) handle(ctx context.Context, in *nats.Msg) {
 	m := unmarshal(in)
 	if in.Subject != sub.topic {
-		m.Metadata.Set(watermillSubject, in.Subject) // the topic is a filter and does not say the subject
+		m.Metadata.Set(watermillSubject, in.Subject) // the topic is only a filter
 	}
 	mctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -164,7 +164,7 @@ func (sub *subscription) handle(ctx context.Context, in *nats.Msg) {
 	busy := time.NewTicker(max(sub.config.AckWait/3, time.Millisecond))
 	defer busy.Stop()
 	out := sub.out
-	ended := sub.ended // no further deliveries; earlier ones may still be answered
+	ended := sub.ended // closed when deliveries stop; earlier ones can still be acked
 	for {
 		select {
 		case out <- m:
@@ -196,12 +196,12 @@ func delivered(in *nats.Msg) int {
 	return int(meta.NumDelivered)
 }
 
-// answer sends an answer to the server. If it is lost, the message is redelivered.
+// answer sends an acknowledgement to the server. If it is lost, the message is redelivered.
 func (sub *subscription) answer(in *nats.Msg, word string) {
 	_ = sub.config.Conn.Publish(in.Reply, []byte(word))
 }
 
-// tend pulls again after a reconnect and recreates a missing consumer.
+// tend sends new pull requests after a reconnect, and recreates a missing consumer.
 func (sub *subscription) tend() {
 	nc := sub.config.Conn
 	status := nc.StatusChanged(nats.CONNECTED)
@@ -212,7 +212,7 @@ func (sub *subscription) tend() {
 			return
 		case _, open := <-status:
 			if !open {
-				return // the connection is closed for good
+				return // the connection is closed permanently
 			}
 			sub.puller.Reset()
 		case <-sub.lost:
@@ -224,14 +224,14 @@ func (sub *subscription) tend() {
 	}
 }
 
-// fix recreates the stream and the consumer if the consumer is gone. The puller keeps reporting
-// the loss while it lasts.
+// fix recreates the stream and the consumer if the consumer is missing. The puller repeats its
+// report until the consumer exists.
 func (sub *subscription) fix() error {
 	s := sub.subscriber
 	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 	defer cancel()
 	if sub.config.MakeConsumer != nil && sub.config.Group != "" {
-		return s.provisionConsumer(ctx, sub.topic, sub.consumer) // the puller keeps asking
+		return s.provisionConsumer(ctx, sub.topic, sub.consumer) // the puller reports the loss again
 	}
 	_, err := s.js.Consumer(ctx, sub.config.Stream(sub.topic), sub.consumer)
 	if err == nil || !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -22,8 +22,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// restartURL is an environment variable that turns the test binary into the command that restarts
-// the broker, because the suite can only run a command.
+// restartURL is an environment variable. The suite restarts a broker by running a command, which is
+// the test binary with the argument restart. It then only asks this URL for the restart, and exits.
 const restartURL = "AMENDS_TEST_RESTART_URL"
 
 func TestMain(m *testing.M) {
@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 		os.Exit(askForRestart(url))
 	}
 	log.SetOutput(io.Discard) // the suite logs every message
-	// The suite leaks goroutines (TestReconnect's list), so only those that this package starts
-	// are checked; see TestNothingIsLeft.
+	// The suite leaks goroutines (the list of TestReconnect). Therefore only goroutines of this
+	// package are checked; see TestNothingIsLeft.
 	os.Exit(m.Run())
 }
 
@@ -127,20 +127,20 @@ func inGroup(c tests.ConsumerGroupPubSubConstructor, group string) tests.PubSubC
 	return func(t *testing.T) (message.Publisher, message.Subscriber) { return c(t, group) }
 }
 
-// usual are the features of a service that uses the adapter with defaults.
+// usual describes a service that uses the adapter with defaults.
 var usual = tests.Features{
 	ConsumerGroups:                      true,
-	ExactlyOnceDelivery:                 false, // impossible; it would also leave out three tests
-	GuaranteedOrder:                     true,  // within one subscription, if nothing is nacked
+	ExactlyOnceDelivery:                 false, // impossible; true would also skip three tests
+	GuaranteedOrder:                     true,  // within one subscription, if no message is nacked
 	GuaranteedOrderWithSingleSubscriber: true,
 	Persistent:                          true,
 	RequireSingleInstance:               false,
-	NewSubscriberReceivesOldMessages:    true,  // without a group; a group receives a message once
+	NewSubscriberReceivesOldMessages:    true,  // only without a group; a group receives each message once
 	ContextPreserved:                    false, // a context is not sent over a network
 }
 
-// The short form of Watermill's universal suite, without tests that take seconds or end the
-// server. The laboratory runs all of it; TestRestarts covers restarts here.
+// TestPubSubShort runs Watermill's universal suite without tests that take seconds or stop the
+// server. The laboratory runs the full suite; here, TestRestarts covers restarts.
 func TestPubSubShort(t *testing.T) {
 	features := usual
 	features.ForceShort = true
@@ -155,7 +155,7 @@ func TestPubSubShort(t *testing.T) {
 
 type suiteTest = func(*testing.T, tests.TestContext, tests.PubSubConstructor)
 
-// one runs single tests of the suite with other settings.
+// one runs some tests of the suite with different settings.
 func one(t *testing.T, features tests.Features, construct tests.ConsumerGroupPubSubConstructor, list map[string]suiteTest) {
 	for name, test := range list {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func one(t *testing.T, features tests.Features, construct tests.ConsumerGroupPub
 	}
 }
 
-// With one message of a group at a time, the order holds for several subscribers too.
+// With one message of a group in flight at a time, the order holds across several subscribers.
 func TestOrdered(t *testing.T) {
 	b := newBroker(t)
 	one(t, tests.Features{GuaranteedOrder: true, Persistent: true, ConsumerGroups: true, ForceShort: true},
@@ -184,7 +184,7 @@ func TestOrdered(t *testing.T) {
 		})
 }
 
-// Many messages in flight give up the order and nothing else.
+// With many messages in flight, only the order is lost.
 func TestManyInFlight(t *testing.T) {
 	b := newBroker(t)
 	one(t, tests.Features{Persistent: true, ConsumerGroups: true, ForceShort: true},
@@ -201,7 +201,7 @@ func TestManyInFlight(t *testing.T) {
 		})
 }
 
-// No goroutine of this package runs after Close.
+// After Close, no goroutine of this package is running.
 func TestNothingIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("use", func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 const (
 	// Most is the maximum number of commands or answers in a bundle.
 	Most = 64
-	// MaxBytes is the number of bytes of data from which a bundle takes no further message.
+	// MaxBytes is the size of data from which no further message is added to a bundle.
 	MaxBytes = 256 << 10
 )
 
@@ -30,17 +30,17 @@ const ContentType = "application/vnd.amends.bundle"
 // Message is one message in a bundle.
 type Message struct {
 	Subject string
-	Header  string // with the status line and the final empty line
+	Header  string // including the status line and the final empty line
 	Data    []byte
 }
 
-// Envelope decodes the message like one that was sent alone.
+// Envelope decodes the message in the same way as a single message.
 func (m *Message) Envelope() (transport.Envelope, error) {
 	return wire.DecodeBlock(m.Subject, m.Header, m.Data)
 }
 
-// Alone returns the message as if it had been sent alone. If its headers cannot be parsed, it
-// returns them as block.
+// Alone returns the message in the form of a single message. If the message's headers cannot be
+// parsed, it returns them as block.
 func (m *Message) Alone(reply string) (alone *nats.Msg, block string) {
 	alone = &nats.Msg{Subject: m.Subject, Reply: reply, Data: m.Data}
 	header, err := nats.DecodeHeadersMsg([]byte(m.Header))
@@ -62,7 +62,7 @@ var writers = sync.Pool{New: func() any { return new(Writer) }}
 // NewWriter returns an empty Writer. The caller must release it.
 func NewWriter() *Writer { return writers.Get().(*Writer) }
 
-// Release returns the Writer to the pool. Its bytes must not be used any more.
+// Release returns the Writer to the pool. Neither the Writer nor its bytes may be used afterwards.
 func (w *Writer) Release() {
 	w.bytes = w.bytes[:0]
 	writers.Put(w)
@@ -81,7 +81,7 @@ func (w *Writer) Add(e *transport.Envelope) {
 	wire.Headers(e, func(name, value string) {
 		h = append(h, name...)
 		h = append(h, ": "...)
-		if !strings.HasPrefix(name, "ce-") { // the others are percent-encoded
+		if !strings.HasPrefix(name, "ce-") { // other headers are not percent-encoded
 			value = oneLine.Replace(value)
 		}
 		h = append(h, value...)
@@ -104,9 +104,9 @@ func (w *Writer) Add(e *transport.Envelope) {
 	w.bytes = b
 }
 
-// Decode decodes a bundle of n messages. The messages share no memory with data, because a result
-// may be kept for months and would keep the whole bundle. The error says where the bundle is
-// invalid.
+// Decode decodes a bundle of n messages. The messages share no memory with data: a result may be
+// kept for months and would keep the whole bundle in memory. An error contains the position of the
+// invalid input.
 func Decode(data []byte, n int) ([]Message, error) {
 	if n < 1 || n > Most {
 		return nil, fmt.Errorf("a bundle has 1 to %d messages, and this one says %d in its subject", Most, n)
@@ -144,7 +144,7 @@ func decodeOne(data []byte) (m Message, rest []byte, err error) {
 	if !ok1 || !ok2 || header > total || total > len(rest)-2 || string(rest[total:total+2]) != "\r\n" {
 		return m, nil, errMessage
 	}
-	text := string(data[:len(data)-len(rest)+header]) // one string that all attributes share
+	text := string(data[:len(data)-len(rest)+header]) // one string shared by all attributes
 	m.Subject = text[len("HPUB ") : len("HPUB ")+len(subject)]
 	m.Header = text[len(text)-header:]
 	m.Data = bytes.Clone(rest[header:total])

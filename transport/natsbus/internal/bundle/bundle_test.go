@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// A bundle decodes to the envelopes that single messages would have carried.
+// A bundle decodes to the same envelopes as single messages.
 func TestBundleRoundTrip(t *testing.T) {
 	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -66,7 +66,7 @@ func TestBundleRoundTrip(t *testing.T) {
 	})
 }
 
-// Keeping one message of a bundle does not keep the others in memory.
+// A reference to one message of a bundle does not keep the rest of the bundle in memory.
 func TestDecodeKeepsNothingOfTheBundle(t *testing.T) {
 	p := bundle.NewWriter()
 	p.Add(&transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, Data: []byte(`{"receipt":1}`)})
@@ -81,7 +81,7 @@ func TestDecodeKeepsNothingOfTheBundle(t *testing.T) {
 	}
 }
 
-// A value with a line break cannot end its header.
+// A line break in a value cannot end its header.
 func TestBundleHeaderIsOneLine(t *testing.T) {
 	e := transport.Envelope{Subject: "saga.event.a.s.7.t.do.1", Type: transport.TypeCompleted, TraceState: "a=1\r\nce-final: true", DedupID: "x\ny"}
 	p := bundle.NewWriter()
@@ -96,7 +96,7 @@ func TestBundleHeaderIsOneLine(t *testing.T) {
 	}
 }
 
-// An invalid bundle is refused with an error that says where and what is wrong.
+// Decode refuses an invalid bundle with an error that contains the position and the problem.
 func TestDecodeRefuses(t *testing.T) {
 	const one = "HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"
 	cases := map[string]struct {
@@ -136,8 +136,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzDecode decodes arbitrary bundles: nothing panics, errors are short, and decoded messages
-// consist of bytes of the input.
+// FuzzDecode decodes arbitrary bundles. Decode must not panic, errors must be short, and decoded
+// messages must consist of bytes of the input.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("HPUB saga.event.a.s.7.t.do.1 12 14\r\nNATS/1.0\r\n\r\n{}\r\n"), 1)
 	f.Add([]byte("HPUB saga.command.a.b 40 40\r\nNATS/1.0\r\nce-type: x\r\nTraceState: a\r\n\r\n\r\nHPUB a 0 0\r\n\r\n"), 2)
@@ -172,7 +172,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// A number has only one valid spelling in a bundle.
+// A number in a bundle has only one valid representation.
 func TestOneSpellingInBundles(t *testing.T) {
 	one := func(header, total string) []byte {
 		return []byte("HPUB s " + header + " " + total + "\r\nNATS/1.0\r\n\r\n{}\r\n")

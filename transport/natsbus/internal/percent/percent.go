@@ -4,8 +4,8 @@ import "strings"
 
 const hex = "0123456789ABCDEF"
 
-// plain reports whether a byte is not encoded: printable ASCII except space, double quote and
-// percent (CloudEvents HTTP binding 3.1.3.2, which the NATS binding uses).
+// plain reports whether a byte is not encoded. Plain bytes are printable ASCII except space, double
+// quote and percent (CloudEvents HTTP binding 3.1.3.2, which the NATS binding uses).
 func plain(c byte) bool { return isPlain[c] }
 
 var isPlain = func() (is [256]bool) {
@@ -15,7 +15,7 @@ var isPlain = func() (is [256]bool) {
 	return is
 }()
 
-// Encode returns s with every byte that is not plain as %XX.
+// Encode replaces every byte of s that is not plain by %XX.
 func Encode(s string) string {
 	n := 0
 	for i := range len(s) {
@@ -40,7 +40,7 @@ func Encode(s string) string {
 	return b.String()
 }
 
-// Decode reverses Encode. It returns false if a % is not followed by two hexadecimal digits.
+// Decode reverses Encode. It returns false if two hexadecimal digits do not follow a %.
 func Decode(s string) (string, bool) {
 	if !strings.Contains(s, "%") {
 		return s, true

@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
 
-// TestWhatStandsForItself: printable ASCII except space, double quote and percent is not encoded;
-// every other byte becomes % and two digits.
+// TestWhatStandsForItself: printable ASCII except space, double quote and percent is not encoded.
+// Every other byte becomes % and two digits.
 func TestWhatStandsForItself(t *testing.T) {
 	const itself = "!#$&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
 	for c := range 256 {

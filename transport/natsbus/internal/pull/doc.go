@@ -3,11 +3,11 @@
 //	consumer ══ pull requests ══▶ Puller's buffer ──▶ Take (batches)
 //	   status: expired, gone, no heartbeat ──▶ ask again, or OnLost
 //
-// It replaces jetstream.Consumer.Consume for one reason: Consume takes an empty message with a
-// forged Status header for a status message of the server, which can end the consumption or make
-// it skip the message forever. Here the reply subject, which only the server sets, tells the two
-// apart (I9). This package also adds batches, exact bounds and returning buffered messages.
+// It replaces jetstream.Consumer.Consume for one reason. Consume treats an empty message with a
+// forged Status header as a status message of the server, which can end the consumption or skip the
+// message for ever. This package distinguishes the two by the reply subject, which only the server
+// sets (I9). It also adds batches, exact bounds, and the return of buffered messages.
 //
-// It does not create consumers and does not decode messages. A failure is reported through OnLost,
-// repeatedly until the owner has fixed the consumer.
+// It does not create consumers and does not decode messages. It reports a failure through OnLost,
+// repeatedly until the owner has recreated the consumer.
 package pull

@@ -19,16 +19,16 @@ type Config struct {
 	Conn      *nats.Conn
 	Stream    string
 	Consumer  string
-	Prefetch  int           // deliveries buffered at most; at least 1
-	MaxBytes  int           // bytes buffered at most, roughly; more than the largest message
-	Expiry    time.Duration // longest lifetime of a pull request, at least half of it is used; 0: 5 s
-	Heartbeat time.Duration // interval of the server's heartbeats; at most Expiry/2; 0: 500 ms
+	Prefetch  int           // maximum number of buffered deliveries; at least 1
+	MaxBytes  int           // approximate maximum of buffered bytes; more than the largest message
+	Expiry    time.Duration // maximum lifetime of a pull request, of which at least half is used; 0 means 5 s
+	Heartbeat time.Duration // interval of the server's heartbeats, at most Expiry/2; 0 means 500 ms
 
-	// Weigh returns the number of deliveries in a message. nil: one.
+	// Weigh returns the number of deliveries in a message. Nil means one.
 	Weigh func(*nats.Msg) int
 
-	// OnLost, if set, is called when the consumer or its stream seems to be gone. It must not
-	// block and may be called many times.
+	// OnLost, if not nil, is called when the consumer or its stream may be missing. It must not
+	// block, and may be called many times.
 	OnLost func(reason string)
 }
 
@@ -38,7 +38,7 @@ type Message struct {
 	Arrived time.Time
 }
 
-// Puller buffers messages that have arrived and were not taken.
+// Puller buffers messages that have arrived but have not been taken.
 type Puller struct {
 	config Config
 	sub    *nats.Subscription
@@ -47,18 +47,18 @@ type Puller struct {
 
 	mu       sync.Mutex
 	buffer   []Message
-	bytes    int     // in buffer
+	bytes    int     // bytes in buffer
 	weight   int     // deliveries in buffer
-	mean     float64 // recent average of deliveries in a message
-	asked    int     // messages asked for that have not arrived yet
+	mean     float64 // moving average of deliveries per message
+	asked    int     // requested messages that have not arrived yet
 	missed   int     // consecutive missed heartbeats
 	closed   bool
-	watchdog *time.Timer // fires when the server is silent although messages were asked for
+	watchdog *time.Timer // fires if the server is silent during an open request
 	arrived  chan struct{}
 	done     chan struct{}
 }
 
-// New subscribes and asks for the first messages.
+// New subscribes and requests the first messages.
 func New(config Config) (*Puller, error) {
 	if config.Expiry == 0 {
 		config.Expiry = 5 * time.Second
@@ -90,8 +90,8 @@ func New(config Config) (*Puller, error) {
 	return p, nil
 }
 
-// Take waits until messages are available and returns at most max. It returns transport.ErrClosed
-// after Close.
+// Take waits until messages are available and returns up to max of them. After Close, it returns
+// transport.ErrClosed.
 func (p *Puller) Take(ctx context.Context, max int) ([]Message, error) {
 	for {
 		p.mu.Lock()
@@ -126,7 +126,7 @@ func (p *Puller) cut(n int) []Message {
 		p.weight -= p.config.Weigh(m.Msg)
 	}
 	if len(p.buffer) > 0 {
-		p.signal() // wake the next caller of Take
+		p.signal() // wakes the next caller of Take
 	}
 	return batch
 }
@@ -138,8 +138,8 @@ func (p *Puller) signal() {
 	}
 }
 
-// Reset forgets earlier requests and asks again. It is called after a reconnect, or when the
-// consumer was recreated.
+// Reset drops the state of earlier requests and sends a new one. Call it after a reconnect, or
+// after the consumer was recreated.
 func (p *Puller) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,8 +147,8 @@ func (p *Puller) Reset() {
 	p.ask()
 }
 
-// Close stops the deliveries and returns buffered messages to the server, so that they are
-// redelivered at once, not after AckWait.
+// Close stops deliveries. It returns buffered messages to the server, so that they are redelivered
+// at once instead of after AckWait.
 func (p *Puller) Close() {
 	p.mu.Lock()
 	if p.closed {
@@ -161,13 +161,13 @@ func (p *Puller) Close() {
 	left := p.buffer
 	p.buffer = nil
 	p.mu.Unlock()
-	_ = p.sub.Drain() // messages in transit still reach receive, which returns them
+	_ = p.sub.Drain() // messages in flight still reach receive, which returns them
 	for _, m := range left {
 		giveBack(p.config.Conn, m.Msg)
 	}
 }
 
-// ackPrefix begins the reply subjects of all deliveries.
+// ackPrefix is the prefix of the reply subjects of all deliveries.
 const ackPrefix = "$JS.ACK."
 
 func giveBack(nc *nats.Conn, m *nats.Msg) { _ = nc.Publish(m.Reply, []byte("-NAK")) }
@@ -177,7 +177,7 @@ func (p *Puller) receive(m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m.Reply != "" && !strings.HasPrefix(m.Reply, ackPrefix) {
-		return // not a delivery: an answer to it must not go anywhere else
+		return // not a delivery; acknowledging it would publish to a foreign subject
 	}
 	if p.closed {
 		if m.Reply != "" {
@@ -209,17 +209,17 @@ type request struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// expiry returns the expiry of the next request. It is random, because the server serves the
-// request that has waited longest: if all were renewed at the same time, one process would always
-// be first, and a message that it returns would always come back to it. The server refuses an
+// expiry returns the random expiry of the next request. The server serves the request that has
+// waited longest. If all processes renewed their requests at the same time, one process would
+// always be first, and a message that it returns would always go back to it. The server refuses an
 // expiry of less than two heartbeats.
 func (p *Puller) expiry() time.Duration {
 	least := max(p.config.Expiry/2, 2*p.config.Heartbeat)
 	return p.config.Expiry - rand.N(max(p.config.Expiry-least, 1))
 }
 
-// ask asks for as many messages as there is room for, once half of the buffer is free. It is
-// called with the lock held.
+// ask requests as many messages as the buffer has room for, if at least half of the buffer is
+// empty. The caller holds the lock.
 func (p *Puller) ask() {
 	room := p.config.Prefetch - p.weight - int(float64(p.asked)*p.mean)
 	if p.closed || room < (p.config.Prefetch+1)/2 || p.config.MaxBytes > 0 && p.bytes >= p.config.MaxBytes {
@@ -233,5 +233,5 @@ func (p *Puller) ask() {
 	if err == nil {
 		p.asked += room
 	}
-	p.watchdog.Reset(2 * p.config.Heartbeat) // also on error: it asks again
+	p.watchdog.Reset(2 * p.config.Heartbeat) // even after an error, because the watchdog asks again
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
-// TestRequestsAreNotInStep: if several processes renewed their requests at the same time, the
-// server would serve them in the same order each time, and a message that one of them returns
-// would always come back to it.
+// TestRequestsAreNotInStep: the server serves pull requests in the order of their arrival. If
+// several processes renewed their requests at the same time, that order would never change, and a
+// message that one process returns would always go back to that process.
 func TestRequestsAreNotInStep(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
@@ -28,7 +28,7 @@ func TestRequestsAreNotInStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const expiry, heartbeat = time.Hour, 25 * time.Minute // the server refuses less than two heartbeats
+	const expiry, heartbeat = time.Hour, 25 * time.Minute // the server refuses an expiry below two heartbeats
 	seen := map[time.Duration]bool{}
 	for range 10 {
 		p, err := pull.New(pull.Config{Conn: nc, Stream: "STREAM", Consumer: "process", Prefetch: 1, Expiry: expiry, Heartbeat: heartbeat})

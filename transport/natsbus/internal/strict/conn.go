@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Dialer connects as net.Dialer does. It is a nats.CustomDialer.
+// Dialer connects like net.Dialer. It implements nats.CustomDialer.
 type Dialer struct{ Timeout time.Duration }
 
 // Dial connects to an address.
@@ -19,17 +19,17 @@ func (d Dialer) Dial(network, address string) (net.Conn, error) {
 	return New(conn), nil
 }
 
-// New wraps a connection to a NATS server so that its client never reads a carriage return inside
-// a protocol line. Only one goroutine may call Read at a time, as nats.go does.
+// New wraps a connection to a NATS server. Its client never reads a carriage return within a
+// protocol line. Only one goroutine may call Read at a time, which nats.go observes.
 func New(conn net.Conn) net.Conn { return &Conn{Conn: conn} }
 
-// Conn filters what a NATS server sends to its client.
+// Conn is a connection that filters the bytes from a NATS server to its client.
 type Conn struct {
 	net.Conn
 	cleaner cleaner
-	held    bool    // the last byte read was a carriage return, not returned yet
-	two     [2]byte // for callers that read one byte
-	rest    []byte  // part of two: read, not returned yet
+	held    bool    // whether a carriage return was read but not returned yet
+	two     [2]byte // buffer for callers that read one byte
+	rest    []byte  // part of two that was read but not returned yet
 }
 
 // Read reads from the server.
@@ -38,7 +38,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.read(p)
 	}
 	var err error
-	if len(c.rest) == 0 && len(p) > 0 { // no room for a carriage return and the byte behind it
+	if len(c.rest) == 0 && len(p) > 0 { // a carriage return and the next byte do not fit
 		var n int
 		n, err = c.read(c.two[:])
 		c.rest = c.two[:n]
@@ -46,12 +46,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
 	if n > 0 {
-		err = nil // the next call returns it again
+		err = nil // the next call returns the error again
 	}
 	return n, err
 }
 
-// read is Read for a p of at least two bytes.
+// read is Read for at least two bytes.
 func (c *Conn) read(p []byte) (int, error) {
 	for {
 		from := 0
@@ -69,24 +69,24 @@ func (c *Conn) read(p []byte) (int, error) {
 	}
 }
 
-// cleaner follows the protocol across the chunks in which it arrives.
+// cleaner parses the protocol, independently of how it is split into chunks.
 type cleaner struct {
-	begun bool   // the first line has been seen
-	alien bool   // not the NATS protocol, or not any more
+	begun bool   // whether the first line has been parsed
+	alien bool   // whether the stream is not, or no longer, the NATS protocol
 	skip  int    // remaining bytes of a message's headers and data
 	line  []byte // the beginning of an incomplete line
 }
 
-// maxLine bounds the stored beginning of a line. A message's line is shorter (max_control_line is
-// 4,096 bytes).
+// maxLine bounds the buffered beginning of a line. The line of a valid message is shorter
+// (max_control_line is 4,096 bytes).
 const maxLine = 64 << 10
 
 // tls is the first byte of a TLS record.
 const tls = 0x16
 
-// clean replaces carriage returns in the protocol lines of b. It reports whether b ends with a
-// carriage return that may end a line. The next byte decides that, so the caller passes the
-// carriage return again in front of it.
+// clean replaces carriage returns in the protocol lines of b. It returns undecided if b ends with a
+// carriage return that may be the end of a line. In that case the next byte decides, so the caller
+// passes the carriage return again in front of that byte.
 func (c *cleaner) clean(b []byte) (undecided bool) {
 	for len(b) > 0 && !c.alien {
 		if c.skip > 0 {
@@ -134,7 +134,7 @@ func (c *cleaner) ended(rest []byte) {
 	if bytes.HasPrefix(line, []byte("MSG ")) || bytes.HasPrefix(line, []byte("HMSG ")) {
 		size, err := strconv.Atoi(string(line[bytes.LastIndexByte(line, ' ')+1:]))
 		if err != nil || size < 0 {
-			c.alien = true // the client reports what is wrong
+			c.alien = true // the client reports the problem
 			return
 		}
 		c.skip = size + len("\r\n")

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// pieces is a connection that delivers bytes in chunks of given lengths.
+// pieces is a connection that delivers bytes in chunks of the given lengths.
 type pieces struct {
 	net.Conn
 	text []byte
@@ -44,15 +44,15 @@ func through(t interface{ Fatal(...any) }, text string, cuts ...int) string {
 
 const info = "INFO {\"server_id\":\"A\"}\r\n"
 
-// Only carriage returns within lines are replaced; headers and data pass unchanged, whatever they
-// contain.
+// Only carriage returns within protocol lines are replaced. Headers and data pass unchanged,
+// whatever they contain.
 func TestClean(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{info + "PING\r\n", info + "PING\r\n"},
 		{info + "MSG a\rb 1 $JS.ACK.x 4\r\n\r\r\n\r\r\nMSG a 1 2\r\nab\r\n", info + "MSG a\x01b 1 $JS.ACK.x 4\r\n\r\r\n\r\r\nMSG a 1 2\r\nab\r\n"},
 		{info + "HMSG \r\ra\r 1 r 12 14\r\nNATS/1.0\r\n\r\n\ra\r\nPONG\r\n", info + "HMSG \x01\x01a\x01 1 r 12 14\r\nNATS/1.0\r\n\r\n\ra\r\nPONG\r\n"},
 		{info + "MSG a 1 13\r\nMSG a\rb 1 1\r\n\r\nMSG c\rd 1 0\r\n\r\n", info + "MSG a 1 13\r\nMSG a\rb 1 1\r\n\r\nMSG c\x01d 1 0\r\n\r\n"},
-		{info + "\x16\x03\x01\r\ra", info + "\x16\x03\x01\r\ra"}, // TLS begins
+		{info + "\x16\x03\x01\r\ra", info + "\x16\x03\x01\r\ra"}, // the connection switches to TLS
 		{"\x16\x03\x01\r\ra", "\x16\x03\x01\r\ra"}, // TLS from the first byte
 		{"HTTP/1.1 101 Switching\r\n\r\ra", "HTTP/1.1 101 Switching\r\n\r\ra"},
 		{info + "MSG a 1 x\r\nb\rc", info + "MSG a 1 x\r\nb\rc"}, // not a known protocol
@@ -68,8 +68,8 @@ func TestClean(t *testing.T) {
 	}
 }
 
-// Bytes of other protocols are passed on at once, whatever they end with, because the server may
-// wait for an answer before it sends more, as in a TLS handshake.
+// Bytes of other protocols are passed on at once, whatever the last byte is. The server may wait
+// for a reply before it sends more, as in a TLS handshake.
 func TestNothingIsHeldOfOtherProtocols(t *testing.T) {
 	for name, parts := range map[string][]string{
 		"TLS from the first byte":   {"\x16\x03\x03\x00\x02\x02\r"},
@@ -78,7 +78,7 @@ func TestNothingIsHeldOfOtherProtocols(t *testing.T) {
 		"data of a message":         {info + "MSG a 1 2\r\n\r"},
 	} {
 		client, server := net.Pipe()
-		_ = client.SetReadDeadline(time.Now().Add(time.Minute)) // bounds a hang
+		_ = client.SetReadDeadline(time.Now().Add(time.Minute)) // so that an error ends the test instead of a hang
 		conn := New(client)
 		for _, part := range parts {
 			go func() { _, _ = io.WriteString(server, part) }()
@@ -92,7 +92,7 @@ func TestNothingIsHeldOfOtherProtocols(t *testing.T) {
 	}
 }
 
-// interrupted fails one read before the rest arrives.
+// interrupted is a connection on which one read fails before the rest arrives.
 type interrupted struct {
 	pieces
 	failed bool
@@ -106,7 +106,7 @@ func (i *interrupted) Read(b []byte) (int, error) {
 	return i.pieces.Read(b)
 }
 
-// A failed read does not decide whether the carriage return before it ends a line.
+// After a failed read, a carriage return before it may still be the end of a line.
 func TestHeldOverAnError(t *testing.T) {
 	text := info + "PING\r\n"
 	conn := New(&interrupted{pieces: pieces{text: []byte(text), cuts: []int{len(text) - 1}}})
@@ -120,8 +120,8 @@ func TestHeldOverAnError(t *testing.T) {
 	}
 }
 
-// The chunks in which bytes arrive and are read do not matter, and lines without a carriage return
-// are not changed.
+// The result does not depend on the chunks in which bytes arrive and are read. Lines without a
+// carriage return are not changed.
 func TestPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var text, want bytes.Buffer

@@ -1,8 +1,8 @@
-// Package wire converts envelopes to NATS messages and back: attributes are headers,
+// Package wire converts between envelopes and NATS messages. Attributes are headers,
 // percent-encoded as in the CloudEvents NATS binding, and the data stays unchanged (docs/WIRE.md).
 //
 //	transport.Envelope ◀── Encode, Borrow │ Decode, DecodeBlock ──▶ nats.Msg
 //
-// It sends nothing and knows no streams. Failures are errors that name the header, its value and
-// what is valid; what could be decoded is returned too.
+// It sends nothing and does not depend on streams. An error contains the header, its value and what
+// is valid; the valid parts are returned too.
 package wire

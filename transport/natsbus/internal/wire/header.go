@@ -17,19 +17,19 @@ import (
 // Prefix is the status line at the beginning of a header block.
 const Prefix = "NATS/1.0\r\n"
 
-// Encode encodes an envelope as a NATS message: CloudEvents attributes become percent-encoded
-// headers, trace context and data stay unchanged.
+// Encode encodes an envelope as a NATS message. CloudEvents attributes become percent-encoded
+// headers; trace context and data stay unchanged.
 func Encode(e *transport.Envelope) *nats.Msg {
 	m := newMessage()
 	m.write(e)
 	return &m.Msg
 }
 
-// Message is a reusable message with room for its headers, because most of the cost of encoding is
-// the map.
+// Message is a reusable message that keeps its map of headers. Most of the cost of encoding is that
+// map.
 type Message struct {
 	Msg    nats.Msg
-	values []string // one array for all headers
+	values []string // one array for the values of all headers
 	size   int
 }
 
@@ -39,15 +39,15 @@ func newMessage() *Message {
 
 var messages = sync.Pool{New: func() any { return newMessage() }}
 
-// Borrow is Encode into a pooled message. The caller must release it.
+// Borrow is like Encode, but uses a pooled message. The caller must release it.
 func Borrow(e *transport.Envelope) *Message {
 	m := messages.Get().(*Message)
 	m.write(e)
 	return m
 }
 
-// Release returns the message to the pool. It must not be used any more, not even by the NATS
-// client.
+// Release returns the message to the pool. Neither the caller nor the NATS client may use the
+// message afterwards.
 func (m *Message) Release() {
 	header := m.Msg.Header
 	clear(header)
@@ -56,7 +56,7 @@ func (m *Message) Release() {
 	messages.Put(m)
 }
 
-// Size returns the bytes on the wire, as nats.Msg.Size counts them without the reply subject.
+// Size returns the number of bytes on the wire, as nats.Msg.Size does without the reply subject.
 func (m *Message) Size() int { return m.size }
 
 // Set sets a header.
@@ -86,8 +86,8 @@ func Headers(e *transport.Envelope, yield func(name, value string)) {
 	}
 }
 
-// Decode decodes a NATS message. The error names invalid headers; the envelope holds what could be
-// decoded.
+// Decode decodes a NATS message. An error names the invalid headers; the envelope then contains the
+// valid parts.
 func Decode(m *nats.Msg) (transport.Envelope, error) {
 	l := lists.Get().(*pairs)
 	defer l.release()
@@ -101,8 +101,8 @@ func Decode(m *nats.Msg) (transport.Envelope, error) {
 	return read(m.Subject, list, m.Data)
 }
 
-// DecodeBlock is Decode for a message whose headers are a text block: Prefix, one line each, and
-// an empty line.
+// DecodeBlock is like Decode, for a message whose headers are a text block: Prefix, one line for
+// each header, and an empty line.
 func DecodeBlock(subject, block string, data []byte) (transport.Envelope, error) {
 	l := lists.Get().(*pairs)
 	defer l.release()
@@ -134,7 +134,7 @@ func readBlock(list []pair, block string) ([]pair, error) {
 	}
 }
 
-// Trim removes the white space around a header's value, nearly always one leading space.
+// Trim removes the white space around a header's value, which is nearly always one leading space.
 func Trim(value string) string {
 	value = strings.TrimPrefix(value, " ")
 	if n := len(value); n == 0 || value[0] > ' ' && value[n-1] > ' ' {
@@ -145,8 +145,8 @@ func Trim(value string) string {
 
 // pair is a header that Decode uses.
 type pair struct {
-	name, value string // the name in lower case
-	again       string // the error if the header must not be repeated and is
+	name, value string // name is in lower case
+	again       string // the error about an invalid repetition; "" if there is none
 }
 
 // pairs is a reusable list of headers.
@@ -160,7 +160,7 @@ func (p *pairs) release() {
 	lists.Put(p)
 }
 
-// join adds a header to the list if Decode uses it.
+// join adds a header to the list if Decode uses that header.
 func join(list []pair, key, value string) []pair {
 	name := strings.ToLower(key)
 	if !known(name) {
@@ -171,7 +171,7 @@ func join(list []pair, key, value string) []pair {
 		switch {
 		case p.name != name:
 			continue
-		case name == transport.AttrTraceState: // its value is a list
+		case name == transport.AttrTraceState: // the value is a list
 			p.value += "," + value
 		default:
 			p.again = "is there more than once, perhaps in different cases; give it once"
@@ -181,8 +181,8 @@ func join(list []pair, key, value string) []pair {
 	return append(list, pair{name: name, value: value})
 }
 
-// read builds an envelope from headers and data. An answer with an unusable content type is still
-// decoded as an answer.
+// read builds an envelope from headers and data. It decodes an answer even if the content type is
+// invalid.
 func read(subject string, list []pair, data []byte) (e transport.Envelope, err error) {
 	e.Subject, e.Data = subject, data
 	var unusable error
@@ -195,7 +195,7 @@ func read(subject string, list []pair, data []byte) (e transport.Envelope, err e
 		}
 	}
 	if e.TraceParent == "" {
-		e.TraceState = "" // meaningless without traceparent
+		e.TraceState = "" // tracestate has no meaning without traceparent
 	}
 	if err == nil && !e.IsAnswer() {
 		err = unusable
@@ -203,7 +203,7 @@ func read(subject string, list []pair, data []byte) (e transport.Envelope, err e
 	return e, err
 }
 
-// setOn sets the attribute that the header holds.
+// setOn sets the attribute that corresponds to the header.
 func (p *pair) setOn(e *transport.Envelope) error {
 	name, value := p.name, p.value
 	switch {
@@ -228,7 +228,8 @@ func (p *pair) setOn(e *transport.Envelope) error {
 	return e.SetAttribute(name, value)
 }
 
-// known reports whether Decode uses a header. Others may be repeated and have any value.
+// known reports whether Decode uses a header. Unknown headers may be repeated and may have any
+// value.
 func known(name string) bool {
 	switch name {
 	case transport.AttrTraceParent, transport.AttrTraceState, "content-type", "nats-msg-id":
