@@ -16,26 +16,27 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Answer serves one command: it looks into the inbox, calls the handler if necessary, commits, and
-// returns the answer, to be published on its Subject. Run calls it, and so can other carriers: a
-// Watermill handler, an HTTP function, a simulator.
+// Answer serves one command. It reads the inbox, calls the handler if necessary, commits, and
+// returns the answer, which is to be published on its Subject. Run calls Answer. Other carriers can
+// call it too, such as a Watermill handler, an HTTP function, or a simulator.
 //
-// Publish the answer first, then acknowledge the command. If either is lost, the command comes
-// again and is answered from the inbox. Failures of the handler and of the database are answers,
-// too. The error is a *CommandError if the message cannot be answered, ctx's error if ctx ended
-// before the command was answered (it should then be redelivered), or the error of Check.
+// Publish the answer first, then acknowledge the command. If either is lost, the command is
+// redelivered and answered from the inbox. Failures of the handler and of the database are answers,
+// too. Answer returns a *CommandError if the message cannot be answered, and the error of Check if
+// the participant is invalid. If ctx ends before the command is answered, it returns the error of
+// ctx, and the command should be redelivered.
 //
-// A command whose action has no handler here is answered as failed but not final, since the next
-// attempt may reach a process that has one. A command from a replaced coordinator is not answered:
-// the error is a *CommandError. Run first hands such commands back to the bus.
+// If no handler is registered for the command's action, the answer is a failure that is not final:
+// the next attempt may reach a process with a handler. For a command from a replaced coordinator,
+// Answer returns a *CommandError. Run hands such commands back to the bus before it gives up.
 //
-// Answer may be called from any goroutine, concurrently.
+// Answer is safe for concurrent use.
 func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
 	return p.answer(ctx, command, notHandedBack)
 }
 
-// answer implements Answer. decide chooses what happens to a command that is not served here; the
-// error may also be a *handedBack.
+// answer implements Answer. decide returns the fate of a command that is not served here. The error
+// may also be a *handedBack.
 func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, decide func(*transport.Envelope, error) fate) (*transport.Envelope, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 		return nil, ctx.Err()
 	}
 	final := false
-	if err != nil { // rare; the variables for errors.AsType would be allocated on every call
+	if err != nil { // rare; declaring the variables outside would allocate them on every call
 		if u, strange := errors.AsType[*unknownAction](err); strange {
 			f := decide(&c, err)
 			if err = inv.strange(u, f); f.delay > 0 {
@@ -75,19 +76,19 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 	return inv.envelope(answer, final), nil
 }
 
-// invocation is one command being answered.
+// invocation is the state of answering one command.
 type invocation[Tx any] struct {
 	p       *Participant[Tx]
 	command *transport.Envelope
 	action  string
 	handler handler[Tx]
 	started time.Time
-	called  bool // the handler ran
-	span    Span // nil: no tracing
+	called  bool // whether the handler ran
+	span    Span // nil without a tracer
 }
 
-// validate checks that the message is a command that can be answered, and finds its handler or a
-// stand-in for it.
+// validate checks that the message is a command that can be answered. It finds the handler, or a
+// stand-in if there is none.
 func (v *invocation[Tx]) validate() error {
 	c, subjects := v.command, v.p.options.subjects
 	if err := subjects.Admit(transport.Commands, c); err != nil {
@@ -121,8 +122,8 @@ func (v *invocation[Tx]) validate() error {
 	return nil
 }
 
-// strange logs a command with an unknown action and reports it if it is handed back. It returns the
-// reason for the failed answer, or a *handedBack.
+// strange logs a command with an unknown action, and reports it if it is handed back. It returns
+// the error for the failed answer, or a *handedBack.
 func (v *invocation[Tx]) strange(u *unknownAction, f fate) error {
 	u.note += f.note
 	if commands, say := v.p.unknown.due(u, v.started); say {
@@ -134,7 +135,7 @@ func (v *invocation[Tx]) strange(u *unknownAction, f fate) error {
 	return v.handBack(u, f)
 }
 
-// handBack reports a command that goes back to the bus to the observer and the tracer.
+// handBack tells the observer and the tracer that a command is handed back to the bus.
 func (v *invocation[Tx]) handBack(why error, f fate) error {
 	r := v.reportOf(Answer{Reason: cleanReason(why.Error())}, false)
 	r.HandedBack = true
@@ -143,7 +144,7 @@ func (v *invocation[Tx]) handBack(why error, f fate) error {
 	return &handedBack{why, f.delay}
 }
 
-// stale logs or reports a command from a replaced coordinator, and returns its error.
+// stale logs or reports a command from a replaced coordinator. It returns the resulting error.
 func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	old.note = f.note
 	if f.delay > 0 {
@@ -155,8 +156,8 @@ func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	return err
 }
 
-// answer finds the answer while the step's entry is locked. An error is a failure, or a rejection
-// that is not recorded.
+// answer determines the answer while the step's entry is locked. An error is a failure, or a
+// rejection that is not recorded.
 func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) {
 	c := v.command
 	if err := v.p.admit(ctx, c.Owner); err != nil {
@@ -182,8 +183,8 @@ func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) 
 	return answer, err
 }
 
-// sent reports whether an answer needs no record: it is already recorded, or it rejects a do that
-// was undone.
+// sent reports whether an answer needs no new record. It is already recorded, or it rejects a do
+// that was undone.
 func (a Answer) sent(e Entry, d contract.Direction) bool {
 	if d == contract.DirectionDo {
 		return !e.Do.None()
@@ -191,13 +192,13 @@ func (a Answer) sent(e Entry, d contract.Direction) bool {
 	return !e.Undo.None()
 }
 
-// decided executes the verdict on one command. keep is false if the handler's writes must be rolled
-// back.
+// decided executes the verdict on a command. It returns keep as false if the handler's writes must
+// be rolled back.
 func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in input) (answer Answer, keep bool, err error) {
 	happened := v.handler.unrecorded || in.resultKnown()
 	verdict, answer := decide(entry, v.command.Direction, happened)
 	if u := v.handler.stranger; u != nil && len(answer.Data) > 0 {
-		return Answer{}, false, u // only the handler knows the content type of the recorded data
+		return Answer{}, false, u // only the real handler knows the content type of the recorded data
 	}
 	if verdict != invoke {
 		answer.Data = bytes.Clone(answer.Data)
@@ -217,7 +218,7 @@ func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in inp
 	return answer, err == nil, err
 }
 
-// call runs the handler. A panic is turned into a failure.
+// call runs the handler. It converts a panic to a failure.
 func (v *invocation[Tx]) call(ctx context.Context, tx Tx, in input) (answer Answer, err error) {
 	if limit := v.p.options.handlerTimeout; limit > 0 {
 		var cancel context.CancelFunc
@@ -239,7 +240,7 @@ var types = map[contract.Outcome]string{
 	contract.OutcomeFailed:    transport.TypeFailed,
 }
 
-// envelope returns the answer as a message.
+// envelope returns the message for an answer.
 func (v *invocation[Tx]) envelope(a Answer, final bool) *transport.Envelope {
 	c := v.command
 	traceParent, traceState, _ := transport.TraceContext(v.traceContext())
@@ -280,7 +281,7 @@ func (v *invocation[Tx]) report(a Answer, final bool) {
 	r := v.reportOf(a, final)
 	v.end(r)
 	level := slog.LevelDebug
-	if (a.Outcome == contract.OutcomeFailed || a.Outcome == "") && v.handler.stranger == nil { // logged by strange
+	if (a.Outcome == contract.OutcomeFailed || a.Outcome == "") && v.handler.stranger == nil { // strange logs its own
 		level = slog.LevelWarn
 	}
 	if v.p.options.logger.Enabled(context.Background(), level) {

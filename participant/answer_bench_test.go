@@ -22,7 +22,7 @@ func stockroom() *participant.Participant[*participant.MemoryTx] {
 	return p
 }
 
-// BenchmarkAnswer measures what a command costs a service, without bus and handler.
+// BenchmarkAnswer measures the cost of a command without bus and handler.
 func BenchmarkAnswer(b *testing.B) {
 	p, next := stockroom(), commands()
 	b.ReportAllocs()
@@ -33,7 +33,7 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// A command allocates its answer, its entry and the JSON of its data, and little else.
+// A command allocates its answer, its entry, the JSON of its data, and little else.
 func TestAnswerAllocates(t *testing.T) {
 	p, next := stockroom(), commands()
 	each := testing.AllocsPerRun(1000, func() {
@@ -47,7 +47,7 @@ func TestAnswerAllocates(t *testing.T) {
 	}
 }
 
-// commands returns a function that yields the same command for one saga after the other.
+// commands returns a function that returns the same command for a new saga each time.
 func commands() func() *transport.Envelope {
 	command, n := doCommand(), 0
 	return func() *transport.Envelope {

@@ -27,7 +27,7 @@ var (
 	releaseStock = contract.UndoOf(reserveStock, "release-stock")
 )
 
-// service is an in-memory participant whose handlers a test controls.
+// service is an in-memory participant. Its handlers are controlled by a test.
 type service struct {
 	*participant.Participant[*participant.MemoryTx]
 	inbox   *participant.MemoryInbox
@@ -127,7 +127,7 @@ func TestAnswerEnvelope(t *testing.T) {
 	}
 }
 
-// TestErrors: how a handler's error becomes an answer, and what is recorded.
+// TestErrors checks how the error of a handler becomes an answer, and what is recorded.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -151,7 +151,7 @@ func TestErrors(t *testing.T) {
 			}
 			s.wantEffects(t, 0)
 			s.do = func(context.Context, reserve) (reserved, error) { return reserved{}, nil }
-			want := transport.TypeCompleted // a failure is not recorded
+			want := transport.TypeCompleted // a failure is not recorded, so the next attempt completes
 			if c.outcome == transport.TypeRejected {
 				want = transport.TypeRejected
 			}
@@ -186,7 +186,7 @@ func TestHandlerTimeout(t *testing.T) {
 	}
 }
 
-// TestExpiredIsServed: the result of an expired attempt answers the next one.
+// TestExpiredIsServed: the result of an expired attempt is the answer to the next attempt.
 func TestExpiredIsServed(t *testing.T) {
 	s, late := newService(nil), doCommand()
 	late.Expires = time.Now().Add(-time.Hour)
@@ -194,7 +194,7 @@ func TestExpiredIsServed(t *testing.T) {
 	s.wantEffects(t, 1)
 }
 
-// TestEndedContext: a command whose handling was interrupted is not answered.
+// TestEndedContext: a command is not answered if its context ended while it was handled.
 func TestEndedContext(t *testing.T) {
 	s := newService(nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -222,8 +222,8 @@ func TestBadRequest(t *testing.T) {
 	s.answer(t, doCommand(), transport.TypeCompleted)
 }
 
-// TestUnanswerable: messages that are no command for this participant are errors for the dead
-// letters, and change nothing (I9).
+// TestUnanswerable: a message that is not a command for this participant causes an error for
+// dead-lettering, and changes nothing (I9).
 func TestUnanswerable(t *testing.T) {
 	for want, spoil := range map[string]func(*transport.Envelope){
 		"type":                          func(c *transport.Envelope) { c.Type = transport.TypeCompleted },
@@ -273,8 +273,8 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// TestUndoInput: the undo handler gets the request and the recorded result, whatever the
-// coordinator knows.
+// TestUndoInput: the undo handler gets the request and the recorded result, whatever result the
+// coordinator sends.
 func TestUndoInput(t *testing.T) {
 	for _, known := range []string{"null", `{"shelf":7}`, `{"shelf":8}`} {
 		s := newService(nil)
@@ -293,8 +293,8 @@ func TestUndoInput(t *testing.T) {
 	}
 }
 
-// TestUndoOfForgottenDo: the coordinator confirms a do that the inbox does not know (any more).
-// The undo handler gets the coordinator's result.
+// TestUndoOfForgottenDo: the coordinator confirms a do for which the inbox has no entry. The undo
+// handler gets the coordinator's result.
 func TestUndoOfForgottenDo(t *testing.T) {
 	s := newService(nil)
 	s.undo = func(_ context.Context, u contract.Undo[reserve, reserved]) error {
@@ -310,7 +310,8 @@ func TestUndoOfForgottenDo(t *testing.T) {
 	s.answer(t, doCommand(), transport.TypeRejected)
 }
 
-// TestUndoUnrecorded: a failed do may have had effects outside the transaction.
+// TestUndoUnrecorded: the undo handler is called after a failed do, which may have had effects
+// outside the transaction.
 func TestUndoUnrecorded(t *testing.T) {
 	s := newService([]participant.UndoOption{participant.UndoUnrecorded()})
 	s.do = func(context.Context, reserve) (reserved, error) {
@@ -333,7 +334,7 @@ func TestUndoUnrecorded(t *testing.T) {
 	s.answer(t, doCommand(), transport.TypeRejected)
 }
 
-// TestRejectedUndo: an operator who has fixed the cause can retry the undo.
+// TestRejectedUndo: after an operator has removed the cause, the undo can be retried.
 func TestRejectedUndo(t *testing.T) {
 	s := newService(nil)
 	s.answer(t, doCommand(), transport.TypeCompleted)
@@ -349,7 +350,7 @@ func TestRejectedUndo(t *testing.T) {
 	s.wantEffects(t, 0)
 }
 
-// TestRecordedOutlivesCode: a recorded answer does not need a handler that can still decode the
+// TestRecordedOutlivesCode: a recorded answer is sent even if the handler can no longer decode the
 // request.
 func TestRecordedOutlivesCode(t *testing.T) {
 	s := newService(nil)
@@ -399,7 +400,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestCheck: all problems are reported together.
+// TestCheck: Check reports all problems together.
 func TestCheck(t *testing.T) {
 	p := participant.New[*participant.MemoryTx]("In ventory", nil)
 	for _, want := range []string{`"In ventory"`, "no inbox", "no handlers"} {

@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Neither a handler nor a command can make an answer that the bus refuses: a reason is cut, an
-// invalid trace context is dropped.
+// Neither a handler nor a command can cause an answer that the bus refuses. A long reason is cut,
+// and an invalid trace context is dropped.
 func TestAnswersAreBounded(t *testing.T) {
 	long := strings.Repeat("é", 35_000)
 	p := New("stock", &MemoryInbox{})

@@ -12,19 +12,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Claimed is the outcome of the inbox entry that stores the newest claim under which the participant
-// has received a command. That entry has no saga. The outcome is never sent.
+// Claimed is the outcome of a special inbox entry. The entry stores the newest claim under which
+// the participant has received a command, and has no saga. This outcome is never sent.
 const Claimed contract.Outcome = "claimed"
 
-// claimFor is how long the cached claim is trusted. After that it is read again, because another
-// process of the participant may have seen a newer one.
+// claimFor is how long the cached claim is used without reading the inbox. After that, another
+// process of the participant may have stored a newer claim.
 const claimFor = time.Second
 
-// replaced is the error for a command from a coordinator that has been replaced.
+// replaced is the error for a command from a replaced coordinator.
 type replaced struct {
 	owner  transport.Owner
 	newest uint64
-	note   string // what happens to the command
+	note   string // describes what happens to the command
 }
 
 func (r *replaced) Error() string {
@@ -32,10 +32,10 @@ func (r *replaced) Error() string {
 		r.owner.Claim, r.owner.Store, r.newest, r.note)
 }
 
-// claims caches the newest claim seen in a participant's commands.
+// claims caches the newest claim in a participant's commands.
 type claims struct {
 	newest atomic.Uint64
-	mu     sync.Mutex // held while the inbox is read
+	mu     sync.Mutex // held while reading the inbox
 	looked time.Time
 }
 
@@ -47,8 +47,8 @@ func (c *claims) check(o transport.Owner) error {
 	return nil
 }
 
-// admit stores the claim under which a command was sent in the inbox, and returns an error if the
-// inbox knows a newer one. Commands without a claim are admitted.
+// admit stores the claim of a command in the inbox. It returns an error if the inbox contains a
+// newer claim. Commands without a claim are admitted.
 func (p *Participant[Tx]) admit(ctx context.Context, o transport.Owner) error {
 	c := &p.claims
 	if o.Claim == 0 {

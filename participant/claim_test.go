@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// under returns the command to count n, sent under a claim; 0 means without one.
+// under returns the command to count n with the given claim; 0 means no claim.
 func under(claim uint64, n int) *transport.Envelope {
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.DirectionDo}
 	e := &transport.Envelope{
@@ -30,8 +30,8 @@ func under(claim uint64, n int) *transport.Envelope {
 	return e
 }
 
-// TestReplacedOwner: a command of a replaced coordinator is not done. It is returned for at most
-// twelve deliveries, and then becomes a dead letter that names the coordinator. No other command
+// TestReplacedOwner: a command of a replaced coordinator is not executed. It is handed back for up
+// to twelve deliveries, and then dead-lettered with the coordinator in the reason. No other command
 // waits for it (I11).
 func TestReplacedOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestReplacedOwner(t *testing.T) {
 	})
 }
 
-// TestClaimIsRemembered: the inbox stores the claim, so a new process knows it at once, and
-// another running process after a second at most (I11).
+// TestClaimIsRemembered: the inbox stores the claim. A new process knows it at once, and another
+// running process after at most a second (I11).
 func TestClaimIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := new(participant.MemoryInbox)
@@ -136,7 +136,7 @@ func TestClaimIsRemembered(t *testing.T) {
 	})
 }
 
-// behind is an inbox in which updates of a step wait until the test lets them continue.
+// behind is an inbox whose updates of a step wait for a signal of the test.
 type behind struct {
 	participant.MemoryInbox
 	at, on chan struct{}
@@ -150,8 +150,8 @@ func (b *behind) Update(ctx context.Context, key participant.StepKey, work parti
 	return b.MemoryInbox.Update(ctx, key, work)
 }
 
-// TestReplacedWhileItWaits: a command that waited for the lock of its entry is not done if its
-// claim was replaced meanwhile (I11).
+// TestReplacedWhileItWaits: a command waits for the lock of its entry, and in the meantime its
+// owner is replaced. The command is not executed (I11).
 func TestReplacedWhileItWaits(t *testing.T) {
 	inbox := &behind{at: make(chan struct{}), on: make(chan struct{})}
 	p := participant.New("counter", participant.Inbox[*participant.MemoryTx](inbox))

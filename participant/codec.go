@@ -22,14 +22,14 @@ type body struct {
 	data        []byte
 }
 
-// input is a command's data before decoding.
+// input is the data of a command before it is decoded.
 type input struct {
 	request  body
-	result   body // of an undo: the do's result; empty or null if unknown
-	recorded bool // the result is from the inbox, not from the coordinator
+	result   body // for an undo, the do's result; empty or null if unknown
+	recorded bool // whether the result comes from the inbox instead of the coordinator
 }
 
-// resultKnown reports whether an undo has its do's result.
+// resultKnown reports whether the do's result is available to an undo.
 func (in input) resultKnown() bool {
 	return in.recorded || !blank(in.result.data)
 }
@@ -47,9 +47,10 @@ func parseUndo(data []byte) (in input, err error) {
 	return in, nil
 }
 
-// decode reads data as a T. A []byte takes the data as it is, except that a JSON string is decoded
-// as base64, the way encoding/json writes bytes. A json.RawMessage takes any JSON. Every other type
-// is decoded from JSON; unknown fields are ignored, so that a sender may add some.
+// decode decodes data as a T. For a []byte, it returns the data unchanged, except that it decodes a
+// JSON string as base64, the encoding of bytes in encoding/json. A json.RawMessage accepts any
+// JSON. Every other type is decoded from JSON. Unknown fields are ignored, so that a sender may add
+// fields.
 func decode[T any](what string, b body) (v T, err error) {
 	t := reflect.TypeFor[T]()
 	if isBytes(t) && (!contract.IsJSON(b.contentType) || !quoted(b.data)) {
@@ -74,8 +75,8 @@ func decode[T any](what string, b body) (v T, err error) {
 	return v, nil
 }
 
-// wrong describes what is wrong with data without quoting it, as the error would: the text becomes
-// the reason of a failure, which more people read than the data.
+// wrong returns the problem with data. Unlike the error, it does not quote the data: the text
+// becomes the reason of a failure, which is visible to more people than the data.
 func wrong(data []byte, err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		if int(syntax.Offset) >= len(data) {
@@ -84,7 +85,7 @@ func wrong(data []byte, err error) string {
 		return fmt.Sprintf("unexpected byte at offset %d", syntax.Offset)
 	}
 	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		kind, _, _ := strings.Cut(mistyped.Value, " ") // the value of a number follows its kind
+		kind, _, _ := strings.Cut(mistyped.Value, " ") // for a number, the kind is followed by the value
 		if mistyped.Field == "" {
 			return fmt.Sprintf("a JSON %s does not fit %s", kind, mistyped.Type)
 		}
@@ -93,8 +94,8 @@ func wrong(data []byte, err error) string {
 	return "a value in it cannot be read"
 }
 
-// encode returns the data of a completed answer, and an error if the coordinator would refuse it as
-// a bad result.
+// encode returns the data of a completed answer. It returns an error if the coordinator would
+// refuse the data as a bad result.
 func encode[T any](v T) ([]byte, error) {
 	if isBytes(reflect.TypeFor[T]()) {
 		data := reflect.ValueOf(&v).Elem().Bytes()
@@ -135,7 +136,7 @@ func contentTypeOf[T any]() string {
 	return transport.JSON
 }
 
-// isBytes reports whether a type carries bytes rather than JSON.
+// isBytes reports whether values of a type are bytes rather than JSON.
 func isBytes(t reflect.Type) bool {
 	unmarshals := reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
 	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && !unmarshals
@@ -152,7 +153,7 @@ func blank(data []byte) bool {
 	return len(data) == 0 || string(data) == "null"
 }
 
-// optional reports whether a type can represent an absent value.
+// optional reports whether a type can represent a missing value.
 func optional(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
@@ -163,13 +164,13 @@ func optional(t reflect.Type) bool {
 	return false
 }
 
-// shape describes a type's JSON for an error message.
+// shape returns the JSON form of a type for an error message.
 func shape(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if t == reflect.TypeFor[json.RawMessage]() {
-		return "json.RawMessage" // Go 1.27 and later call it jsontext.Value
+		return "json.RawMessage" // renamed to jsontext.Value in Go 1.27
 	}
 	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return t.String()

@@ -32,7 +32,7 @@ func TestDecode(t *testing.T) {
 	decodes(t, json42, json.RawMessage(strings.TrimSpace(string(json42.data))))
 	decodes(t, body{"text/plain", []byte("any\xff")}, []byte("any\xff"))
 	decodes(t, body{"text/plain", []byte("any")}, json.RawMessage("any"))
-	decodes(t, body{data: []byte(`"YW55/w=="`)}, []byte("any\xff")) // as an undo carries bytes
+	decodes(t, body{data: []byte(`"YW55/w=="`)}, []byte("any\xff")) // the encoding of bytes in an undo
 	decodes(t, body{}, struct{}{})
 	decodes(t, body{data: []byte("null")}, struct{}{})
 	decodes(t, body{}, (*order)(nil))
@@ -70,8 +70,8 @@ func refuses[T any](t *testing.T, b body, wants ...string) {
 	}
 }
 
-// TestUndecodableDataIsNotQuoted: the error for undecodable data becomes a reason, which more
-// people read than the data.
+// TestUndecodableDataIsNotQuoted: the error for undecodable data becomes a reason. More people see
+// the reason than the data, so it must not quote the data.
 func TestUndecodableDataIsNotQuoted(t *testing.T) {
 	type inner struct {
 		Small int8           `json:"small"`
@@ -122,9 +122,9 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// TestResultsThatAreKept: a result is accepted here only if the coordinator will keep it, because
-// here the error still comes in time. The coordinator counts JSON as sent, and bytes as base64
-// with two quotes (I12).
+// TestResultsThatAreKept: the participant refuses a result that the coordinator would refuse,
+// because before the commit the handler's writes can still be rolled back. The coordinator measures
+// JSON as sent, and bytes as base64 with two quotes (I12).
 func TestResultsThatAreKept(t *testing.T) {
 	const most = 256 << 10
 	deep := func(n int) json.RawMessage { return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n)) }
@@ -160,14 +160,14 @@ func TestResultsThatAreKept(t *testing.T) {
 	}
 }
 
-// latin encodes itself in Latin-1.
+// latin is a type whose encoding is Latin-1 instead of UTF-8.
 type latin struct{}
 
 func (latin) MarshalJSON() ([]byte, error) { return []byte("\"caf\xe9\""), nil }
 
 func second[T any](_ T, err error) error { return err }
 
-// TestParseUndo: the parts of an undo survive encoding and decoding.
+// TestParseUndo: the parts of an undo do not change by encoding and decoding.
 func TestParseUndo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := order{ID: rapid.String().Draw(t, "id"), Quantity: rapid.Int().Draw(t, "quantity")}

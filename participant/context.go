@@ -9,21 +9,22 @@ import (
 
 type commandKey struct{}
 
-// Command returns the command that the handler was called for, with its attempt, traceparent and
-// expiry; nil outside a handler. It must not be modified.
+// Command returns the command for which the handler was called, with its attempt, traceparent and
+// expiry. It returns nil outside a handler. The command must not be modified.
 func Command(ctx context.Context) *transport.Envelope {
 	command, _ := ctx.Value(commandKey{}).(*transport.Envelope)
 	return command
 }
 
-// WithCommand returns a context as a handler gets it, for tests that call the handler itself.
+// WithCommand returns a context like that of a handler, for tests that call the handler directly.
 func WithCommand(ctx context.Context, command *transport.Envelope) context.Context {
 	return context.WithValue(ctx, commandKey{}, command)
 }
 
-// KeyFrom returns the idempotency key of the command that the handler was called for; the zero key
-// outside a handler. It is the same for all attempts, and different for a later saga with the same
-// id. Pass its String to the services that the handler calls, so that they too execute once.
+// KeyFrom returns the idempotency key of the command for which the handler was called, or the zero
+// key outside a handler. The key is the same for all attempts, and different for a later saga with
+// the same id. Pass its String to services that the handler calls, so that they can deduplicate
+// too.
 func KeyFrom(ctx context.Context) contract.Key {
 	command := Command(ctx)
 	if command == nil {

@@ -2,14 +2,14 @@ package participant
 
 import "github.com/amends-dev/amends/contract"
 
-// verdict is what to do with a command, given the recorded entry of its step.
+// verdict is the decision about a command, based on the recorded entry of its step.
 type verdict int
 
 const (
-	invoke      verdict = iota // call the handler and record its answer
+	invoke      verdict = iota // call the handler, and record its answer
 	replay                     // send the recorded answer
-	acknowledge                // an undo without a do: record and answer completed without calling the handler
-	reject                     // a do that was undone: answer rejected, record nothing
+	acknowledge                // for an undo without a do: record and send completed, without calling the handler
+	reject                     // for a do that was undone: send rejected, and record nothing
 )
 
 // String returns the verdict's name, for tests and logs.
@@ -17,18 +17,18 @@ func (v verdict) String() string {
 	return [...]string{"invoke", "replay", "acknowledge", "reject"}[v]
 }
 
-// Reasons for rejecting a do that comes after its undo.
+// Reasons for rejecting a do that arrives after its undo.
 const (
 	reasonOvertaken = "the undo of this step came before its do"
 	reasonUndone    = "this step has already been undone"
 )
 
-// decide implements I5. It is a pure function, and used with every inbox.
+// decide implements I5. It is a pure function used with every inbox.
 //
-// happened says that the do may have had effects that the entry does not record: the coordinator
-// knows the do's result but the inbox does not (it was pruned, or an operator resolved the step),
-// or the handler's effects are outside the transaction (UndoUnrecorded). The undo then calls its
-// handler.
+// happened reports that the do may have had effects that the entry does not record. Either the
+// coordinator knows the do's result and the inbox does not, because the entry was pruned or an
+// operator resolved the step. Or the handler has effects outside the transaction (UndoUnrecorded).
+// In both cases the undo calls its handler.
 //
 //	recorded of do │ recorded of undo │ do comes │ undo comes
 //	───────────────┼──────────────────┼──────────┼────────────────────────────
@@ -59,8 +59,8 @@ func decide(e Entry, d contract.Direction, happened bool) (verdict, Answer) {
 	return acknowledge, Answer{Outcome: contract.OutcomeCompleted}
 }
 
-// record returns the entry with the answer of a direction. An undo without a do leaves a tombstone
-// in the do's place.
+// record returns the entry with the answer of a direction added. For an undo without a do, it sets
+// Do to a tombstone.
 func record(e Entry, d contract.Direction, a Answer) Entry {
 	if d == contract.DirectionDo {
 		e.Do = a

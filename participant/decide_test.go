@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestDecide checks the table of decide, line by line.
+// TestDecide checks each line of the table of decide.
 func TestDecide(t *testing.T) {
 	completed := Answer{Outcome: contract.OutcomeCompleted, Data: []byte("1")}
 	rejected := Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
@@ -41,10 +41,10 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// world is what a participant did, apart from its inbox: the model for the laws.
+// world is the model of a participant: its inbox entry and the effects of its handlers.
 type world struct {
 	entry      Entry
-	effects    int // of the do, currently in place
+	effects    int // effects of the do that are currently in place
 	doCalls    int // calls of the do handler that took effect
 	undoCalls  int // calls of the undo handler that took effect
 	firstDo    *Answer
@@ -52,7 +52,8 @@ type world struct {
 	undoneSeen bool
 }
 
-// deliver models one delivery, as in invocation.decided. outcome is what the handler would return.
+// deliver models one delivery, like invocation.decided. outcome is the outcome that the handler
+// would return.
 func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Outcome, n int) (verdict, Answer) {
 	v, answer := decide(w.entry, d, happened)
 	switch {
@@ -62,7 +63,7 @@ func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Ou
 		w.entry = record(w.entry, d, answer)
 		return v, answer
 	case outcome == contract.OutcomeFailed, d == contract.DirectionUndo && outcome == contract.OutcomeRejected:
-		return v, Answer{Outcome: outcome} // nothing took effect, nothing is recorded
+		return v, Answer{Outcome: outcome} // nothing took effect and nothing is recorded
 	}
 	answer = Answer{Outcome: outcome, Data: fmt.Append(nil, n)}
 	if outcome == contract.OutcomeCompleted && d == contract.DirectionDo {
@@ -77,7 +78,7 @@ func (w *world) deliver(d contract.Direction, happened bool, outcome contract.Ou
 	return v, answer
 }
 
-// TestLaws checks I5 for any deliveries in any order.
+// TestLaws checks I5 for arbitrary deliveries in arbitrary order.
 func TestLaws(t *testing.T) {
 	outcomes := []contract.Outcome{contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed}
 	rapid.Check(t, func(t *rapid.T) {
@@ -121,7 +122,7 @@ func (w *world) check(t *rapid.T, d contract.Direction, answer Answer) {
 	}
 }
 
-// same keeps the first answer, and fails if a later one differs.
+// same returns the first answer, and fails the test if a later one differs.
 func same(t *rapid.T, first *Answer, answer Answer) *Answer {
 	if first == nil {
 		return &answer
@@ -132,8 +133,8 @@ func same(t *rapid.T, first *Answer, answer Answer) *Answer {
 	return first
 }
 
-// TestLawsWhenItHappened: an undo of a confirmed do calls its handler until it succeeds, unless
-// the do was rejected or the undo is recorded. It leaves a tombstone if no do is recorded.
+// TestLawsWhenItHappened: the undo of a confirmed do calls its handler until it succeeds. It does
+// not if the do was rejected or the undo is recorded. If no do is recorded, it leaves a tombstone.
 func TestLawsWhenItHappened(t *testing.T) {
 	var w world
 	if v, _ := w.deliver(contract.DirectionUndo, true, contract.OutcomeFailed, 1); v != invoke {

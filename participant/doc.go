@@ -1,6 +1,6 @@
-// Package participant is the SDK for services that take part in sagas: typed handlers for commands
-// that run in the service's own database transaction, so that each command takes effect at most
-// once, however often it is delivered.
+// Package participant is the SDK for services that take part in sagas. It calls typed handlers for
+// commands in the service's own database transaction. Each command takes effect at most once,
+// however often it is delivered.
 //
 //	bus ──command──▶ Run ──▶ Inbox.Update ─┬─ lock entry (saga, birth, step)
 //	                                       ├─ decide: invoke · replay · acknowledge · reject
@@ -8,15 +8,15 @@
 //	                                       └─ store entry, commit
 //	bus ◀──answer─── publish, then acknowledge
 //
-// A service declares its commands in a package shared with the saga's definition (see contract),
-// then:
+// A service declares its commands in a package that it shares with the saga's definition (see
+// contract). Then it registers its handlers:
 //
 //	p := participant.New("inventory", sqlinbox.New(db, sqlinbox.SQLite))
 //	participant.Handle(p, ReserveStock, reserve)     // func(ctx, *sql.Tx, Reserve) (Reserved, error)
 //	participant.HandleUndo(p, ReleaseStock, release) // func(ctx, *sql.Tx, contract.Undo[Reserve, Reserved]) error
 //	err := p.Run(ctx, bus)
 //
-// What it keeps:
+// Guarantees:
 //
 //   - I5: one effect per idempotency key. A redelivery is answered with what was recorded. A
 //     rejection is kept although its writes are rolled back. An undo that overtakes its do leaves
@@ -28,12 +28,12 @@
 //     here is handed back for a while, because another process may have one.
 //   - I10: concurrent handlers, held and handed-back commands, results and reasons are bounded.
 //
-// It does not retry: a failure is answered at once, and the definition determines the next attempt.
-// It does not order commands: the inbox locks one step, and different steps run concurrently. It
-// does not distinguish older and newer processes: docs/WIRE.md says what may differ during a
-// rolling deployment. It does not make effects outside the transaction happen once; see KeyFrom and
+// It does not retry: a failure is sent at once, and the definition determines the next attempt. It
+// does not order commands: the inbox locks one step, and different steps run concurrently. It does
+// not distinguish old and new processes: docs/WIRE.md lists the differences that are allowed during
+// a rolling deployment. It does not deduplicate effects outside the transaction; see KeyFrom and
 // UndoUnrecorded for those.
 //
-// A failure shows as an answer of type failed with its reason, as an error from Run if it cannot
-// run at all, and as a log line if an answer cannot be published yet.
+// If a handler fails, the answer has type failed and a reason. If the participant cannot run, Run
+// returns an error. If an answer cannot be published yet, a line is logged.
 package participant

@@ -30,7 +30,7 @@ var (
 )
 
 // A handler returns the result of its step. A service with a database uses the inbox of package
-// sqlinbox or boltinbox, so that the handler's transaction and the answer are committed together.
+// sqlinbox or boltinbox. The handler's writes and the answer are then committed together.
 func ExampleHandle() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(_ context.Context, tx *participant.MemoryTx, c Charge) (Receipt, error) {
@@ -39,7 +39,7 @@ func ExampleHandle() {
 	})
 	command := participanttest.NewCommand(ChargeCard, Charge{"4111", 500})
 	ask(p, command)
-	ask(p, command) // redelivered: answered, not charged again
+	ask(p, command) // redelivered: answered, but not charged again
 	// Output:
 	// charged 500
 	// completed {"number":"r-1"}
@@ -92,8 +92,8 @@ func ExampleNoUndo() {
 	// completed
 }
 
-// A do with effects elsewhere may fail after they happened. Its undo is called nevertheless, and
-// must find out.
+// A do with effects outside the transaction may fail after they have happened. Its undo is called
+// nevertheless, and must find out whether they have.
 func ExampleUndoUnrecorded() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(context.Context, *participant.MemoryTx, Charge) (Receipt, error) {
@@ -122,8 +122,8 @@ func ExampleReject() {
 	// rejected the card is expired
 }
 
-// Any other error is a failure: the step is retried as its definition says, unless that cannot
-// help.
+// Any other error is a failure. The step is retried as its definition specifies, unless retries are
+// useless.
 func ExampleFatal() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, func(_ context.Context, _ *participant.MemoryTx, c Charge) (Receipt, error) {
@@ -139,7 +139,7 @@ func ExampleFatal() {
 	// failed for good there is no card
 }
 
-// The idempotency key is the same for all attempts of a step. Pass it to other systems.
+// The idempotency key is the same for all attempts of a step. Pass it to external systems.
 func ExampleKeyFrom() {
 	p := participant.New("payment", &participant.MemoryInbox{})
 	participant.Handle(p, ChargeCard, charge)
@@ -168,7 +168,7 @@ func charge(ctx context.Context, _ *participant.MemoryTx, _ Charge) (Receipt, er
 	return Receipt{"r-1"}, nil
 }
 
-// ask answers a command as a carrier does, and prints the answer.
+// ask answers a command, and prints the answer.
 func ask(p *participant.Participant[*participant.MemoryTx], command *transport.Envelope) *transport.Envelope {
 	answer, err := p.Answer(context.Background(), command)
 	if err != nil {

@@ -17,8 +17,8 @@ type fuzzRequest struct {
 }
 
 // FuzzAnswer sends arbitrary data to a do and to an undo. A command with a reply subject is
-// answered there. Data that does not fit the handler's types is a final failure and never reaches
-// it.
+// answered on that subject. Data that does not match the handler's types is a final failure and
+// does not reach the handler.
 func FuzzAnswer(f *testing.F) {
 	f.Add(false, "order-1", 1, "application/json", []byte(`{"sku":"A","count":2}`))
 	f.Add(true, "order-1", 2, "", []byte(`{"request":{"sku":"A"},"result":null}`))

@@ -6,14 +6,15 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Handle registers the handler of a command. It runs in the transaction tx: what it writes there is
-// committed together with the record of its answer, or not at all. It must not commit or roll back,
-// and must not wait for another step of the same participant.
+// Handle registers the handler of a command. The handler runs in the transaction tx. Its writes in
+// tx are committed together with the record of its answer, or not at all. The handler must not
+// commit or roll back tx, and must not wait for another step of the same participant.
 //
-// The error decides the outcome. nil: completed with the result. Reject: rejected for a business
-// reason. Fatal, or a request that does not decode as Req: a final failure. Any other error, or a
-// panic: a failure that may be retried; the handler is then called again, and should pass the same
-// KeyFrom(ctx) to services it calls.
+// The handler's error determines the outcome. If it is nil, the command is completed with the
+// result. With Reject, it is rejected for a business reason. With Fatal, or if the request cannot
+// be decoded as Req, it is a final failure. Any other error, and a panic, is a failure that may be
+// retried. The handler is then called again. It should pass the same KeyFrom(ctx) to the services
+// that it calls.
 func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], f func(ctx context.Context, tx Tx, request Req) (Res, error)) {
 	p.register(c.Participant(), c.Action(), handler[Tx]{
 		direction:   contract.DirectionDo,
@@ -36,8 +37,7 @@ func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], 
 	})
 }
 
-// NoResult makes a handler of a function without a result, for a command whose Res is
-// struct{}:
+// NoResult converts a function without a result to a handler, for a command whose Res is struct{}:
 //
 //	participant.Handle(p, SendVoucher, participant.NoResult(sendVoucher)) // func(ctx, tx, Voucher) error
 func NoResult[Tx, Req any](f func(ctx context.Context, tx Tx, request Req) error) func(ctx context.Context, tx Tx, request Req) (struct{}, error) {
@@ -46,17 +46,18 @@ func NoResult[Tx, Req any](f func(ctx context.Context, tx Tx, request Req) error
 	}
 }
 
-// NoUndo is the handler of an undo that has nothing to do, because its do has no effect that
-// would need one:
+// NoUndo is the handler of an undo that has nothing to do, because its do has no effect that must
+// be undone:
 //
 //	participant.HandleUndo(p, CancelQuote, participant.NoUndo)
 func NoUndo[Tx, Req, Res any](context.Context, Tx, contract.Undo[Req, Res]) error { return nil }
 
-// HandleUndo registers the handler that compensates a do. It succeeds at most once per step, and is
-// called only for a do that was completed here; the inbox answers all others. The result is the
-// recorded one, whether or not the coordinator ever received it. Errors are those of Handle; see
-// Reject for the difference in an undo. If this process cannot decode the request or the result,
-// the failure is not final, because a newer process may have written them.
+// HandleUndo registers the handler that compensates a do. The handler succeeds at most once per
+// step. It is called only if the do was completed by this participant; the inbox answers all other
+// undos. It gets the recorded result, even if the coordinator never received that result. Its error
+// is interpreted as in Handle; Reject describes the difference for an undo. If this process cannot
+// decode the request or the result, the failure is not final, because a newer process may have
+// written them.
 func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req, Res], f func(ctx context.Context, tx Tx, undo contract.Undo[Req, Res]) error, opts ...UndoOption) {
 	h := handler[Tx]{
 		direction: contract.DirectionUndo,
@@ -64,7 +65,7 @@ func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req
 			var undo contract.Undo[Req, Res]
 			var err error
 			if undo.Request, err = decode[Req]("request", in.request); err != nil {
-				return Answer{}, err // not final: a newer process may have written it, and can undo it
+				return Answer{}, err // not final; the newer process that has written it can undo it
 			}
 			if in.resultKnown() {
 				if in.recorded {
@@ -95,10 +96,10 @@ type UndoOption func(*undoOptions)
 
 type undoOptions struct{ unrecorded bool }
 
-// UndoUnrecorded also calls the undo handler if no do is recorded, with the result unknown. It is
-// for steps whose do has effects outside the transaction: a do that called a payment provider and
-// then failed has recorded nothing, but may have moved money. The handler must find out by the do's
-// idempotency key whether there is something to undo.
+// UndoUnrecorded also calls the undo handler if no do is recorded. The result is then unknown. Use
+// it for steps whose do has effects outside the transaction. For example, a do that called a
+// payment provider and then failed has recorded nothing, but may have transferred money. The
+// handler must use the do's idempotency key to find out whether there is something to undo.
 func UndoUnrecorded() UndoOption {
 	return func(o *undoOptions) { o.unrecorded = true }
 }

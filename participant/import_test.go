@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// TestImports: the SDK adds little to a program: the standard library, uuid, backoff, and five
-// small packages of this module (one of empty functions, one of a single function).
+// TestImports: the SDK adds only few packages to a program: the standard library, uuid, backoff,
+// and five small packages of this module. One of these five has only empty functions, and one has a
+// single function.
 func TestImports(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {

@@ -7,14 +7,14 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// flight is a command that was received and not yet acknowledged.
+// flight is a received command that is not acknowledged yet.
 type flight struct {
 	delivery transport.Delivery
 	answer   *transport.Envelope
-	refused  int // how often the bus refused the answer
+	refused  int // number of times that the bus has refused the answer
 }
 
-// inFlight holds the commands of one Run, up to a bound.
+// inFlight holds the commands in flight of one Run, up to a limit.
 type inFlight struct {
 	room chan struct{} // one element per free slot
 	mu   sync.Mutex
@@ -27,7 +27,7 @@ func newInFlight(bound int) *inFlight {
 	return s
 }
 
-// reserve waits for a free slot, and takes all free slots.
+// reserve waits for a free slot, and then takes all free slots.
 func (s *inFlight) reserve(ctx context.Context) (slots int, err error) {
 	select {
 	case <-s.room:
@@ -51,7 +51,7 @@ func (s *inFlight) giveBack(slots int) {
 	}
 }
 
-// add stores a delivery in a reserved slot.
+// add stores a delivery in a slot that was reserved.
 func (s *inFlight) add(d transport.Delivery) *flight {
 	h := &flight{delivery: d}
 	s.mu.Lock()

@@ -17,12 +17,12 @@ const (
 	LogOutcome     = "outcome"
 	LogReason      = "reason"
 	LogFinal       = "final"
-	LogCalled      = "called" // the handler ran; false: answered from the inbox
+	LogCalled      = "called" // whether the handler ran; otherwise the inbox has answered
 	LogTook        = "took"
 	LogStack       = "stack"
 	LogError       = "error"
 	LogCount       = "count"
-	LogTrace       = "trace_id" // W3C trace id of the command, when it carries one
+	LogTrace       = "trace_id" // W3C trace id of the command, if it has one
 )
 
 // log returns a logger with the attributes of one message.

@@ -10,14 +10,14 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MemoryInbox is an inbox in memory, for tests and examples. It forgets everything when the process
-// ends, so it cannot keep I5 across restarts. The zero value is ready.
+// MemoryInbox is an inbox in memory, for tests and examples. It loses all entries when the process
+// ends, so it cannot keep I5 across restarts. The zero value is ready to use.
 type MemoryInbox struct {
 	mu sync.Mutex
-	// Keys and entries are encoded: as structs they have thirteen pointers each, which the garbage
-	// collector would have to follow for every entry.
+	// Keys and entries are encoded. As structs, they would have thirteen pointers each, which the
+	// garbage collector would have to follow.
 	entries map[string][]byte
-	busy    map[string]chan struct{} // closed when the key is free again; nil while nobody waits
+	busy    map[string]chan struct{} // closed when the key is unlocked; nil while nobody waits
 }
 
 // MemoryTx is a transaction of a MemoryInbox.
@@ -25,8 +25,8 @@ type MemoryTx struct {
 	commits []func()
 }
 
-// OnCommit calls f when the transaction commits, after the entry is stored. Without a commit f is
-// not called. A handler makes its writes in f.
+// OnCommit registers f, which is called when the transaction commits, after the entry is stored. If
+// the transaction does not commit, f is not called. A handler makes its writes in f.
 func (tx *MemoryTx) OnCommit(f func()) { tx.commits = append(tx.commits, f) }
 
 // Update implements Inbox.
@@ -80,7 +80,7 @@ func (m *MemoryInbox) Prune(_ context.Context, participant string, before time.T
 	return removed, nil
 }
 
-// pack returns the key as one string. No name contains a zero byte.
+// pack encodes the key as one string. No name contains a zero byte.
 func (k StepKey) pack() string {
 	return k.Participant + "\x00" + string(k.Saga) + "\x00" + k.Birth.String() + "\x00" + string(k.Step)
 }
@@ -101,7 +101,8 @@ func appendField[T ~string | ~[]byte](b []byte, field T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(field))), field...)
 }
 
-// unpack decodes what pack wrote; nothing is a zero Entry. The entry's data shares memory with b.
+// unpack decodes the result of pack. Empty input gives the zero Entry. The entry's data shares
+// memory with b.
 func unpack(b []byte) (e Entry) {
 	if len(b) == 0 {
 		return e
@@ -121,7 +122,7 @@ func unpack(b []byte) (e Entry) {
 	return e
 }
 
-// lock waits until the key is free, and returns its entry.
+// lock waits until the key is unlocked, locks it, and returns its entry.
 func (m *MemoryInbox) lock(ctx context.Context, key string) ([]byte, error) {
 	for {
 		m.mu.Lock()

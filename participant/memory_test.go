@@ -37,8 +37,8 @@ func TestMemoryInbox(t *testing.T) {
 	})
 }
 
-// TestMemoryInboxWaits: commands of one step are handled one after the other, and each that waits
-// is woken (I5).
+// TestMemoryInboxWaits: the commands of a step are handled one after the other, and each waiting
+// command gets its turn (I5).
 func TestMemoryInboxWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var inbox participant.MemoryInbox
@@ -72,8 +72,8 @@ func TestMemoryInboxWaits(t *testing.T) {
 	})
 }
 
-// TestMemoryInboxKeepsOnlyItsOwn: an entry does not keep the headers of the message from which its
-// key was parsed in memory (I10).
+// TestMemoryInboxKeepsOnlyItsOwn: an entry's key may have been parsed from a message. The entry
+// does not keep the headers of that message in memory (I10).
 func TestMemoryInboxKeepsOnlyItsOwn(t *testing.T) {
 	const entries, header = 1000, 64 << 10
 	var inbox participant.MemoryInbox

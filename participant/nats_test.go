@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestRunOnNATS runs three instances of a participant on a real server, two of which stop in the
-// middle. Every command is answered and takes effect once.
+// TestRunOnNATS runs three instances of a participant on a real server. Two of them stop during the
+// test. Every command is answered and takes effect once.
 func TestRunOnNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -89,7 +89,7 @@ func TestRunOnNATS(t *testing.T) {
 }
 
 // TestUnknownActionInABundle: one command of a bundle has an unknown action. The others are
-// answered at once, and take effect once although all are redelivered (I5, I9).
+// answered at once, and take effect once, although the whole bundle is redelivered (I5, I9).
 func TestUnknownActionInABundle(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -141,7 +141,7 @@ func TestUnknownActionInABundle(t *testing.T) {
 		}
 		return bus.Stats().Bundles - before
 	}
-	for send() == 0 { // until the bus knows that bundles are accepted
+	for send() == 0 { // repeat until the bus knows that bundles are accepted
 	}
 	if n := send(*command(contract.DirectionDo, 1, "reserve-stock-v2", `{}`)); n != 1 {
 		t.Fatalf("the commands were sent in %d bundles, want 1", n)

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Option changes how a participant works. Each has a default that suits an average service.
+// Option sets an option of a participant. Every option has a default.
 type Option func(*options)
 
 type options struct {
@@ -22,7 +22,7 @@ type options struct {
 	retention      time.Duration
 	logger         *slog.Logger
 	onAnswer       func(Report)
-	tracer         Tracer // nil: no tracing
+	tracer         Tracer // nil means no tracing
 }
 
 func defaults() options {
@@ -35,33 +35,33 @@ func defaults() options {
 	}
 }
 
-// Concurrency is how many handlers run at once; default 16, at least 1. Run holds as many commands
-// again that have not begun, and the bus's buffer as many once more. The number is small because no
-// other process can serve what waits here. Where the bus supports it, up to n commands come in one
-// message, so that they begin and are acknowledged together.
+// Concurrency sets how many handlers run concurrently. The default is 16, the minimum 1. In
+// addition, Run holds up to n commands that wait for a handler, and the bus buffers up to n more.
+// The default is small because no other process can serve the waiting commands. If the bus supports
+// it, up to n commands arrive in one message; they start and are acknowledged together.
 func Concurrency(n int) Option {
 	return func(o *options) { o.concurrency = max(n, 1) }
 }
 
-// AckWait is how long the bus waits for an acknowledgement before it redelivers a command; default
-// 30 s, at least 1 ms. Run reports the commands it holds as in progress every third of it, so
-// AckWait bounds how late the death of a process is noticed, not how long a handler may take. It
-// should exceed twice the time of a slow handler, because a command can wait that long in the bus's
-// buffer before Run holds it. Otherwise commands are delivered twice, which the inbox makes
-// harmless.
+// AckWait sets how long the bus waits for an acknowledgement before it redelivers a command. The
+// default is 30 s, the minimum 1 ms. Run reports its commands as in progress every third of
+// AckWait. Therefore AckWait limits how late a crash of the process is detected, but not how long a
+// handler may take. AckWait should exceed twice the time of a slow handler, because a command can
+// wait that long in the bus's buffer before Run receives it. With a lower value, commands are
+// delivered twice, which the inbox makes harmless.
 func AckWait(d time.Duration) Option {
 	return func(o *options) { o.ackWait = max(d, time.Millisecond) }
 }
 
-// MaxInFlight bounds the delivered and unanswered commands over all processes of this participant;
-// default 0: the bus's own limit. With a bound each command comes as a message of its own, so that
-// the bus can count it, which costs the bus more. Commands handed back because their action is
-// unknown here use at most a quarter of the bound.
+// MaxInFlight limits the unanswered commands in flight, over all processes of this participant. The
+// default 0 means the bus's own limit. With a limit, each command is a separate message so that the
+// bus can count it, which costs the bus more. Commands that are handed back because of an unknown
+// action use at most a quarter of the limit.
 func MaxInFlight(n int) Option {
 	return func(o *options) { o.maxInFlight = max(n, 0) }
 }
 
-// bundle returns how many commands may come in one message.
+// bundle returns the maximum number of commands in one message.
 func (o *options) bundle() int {
 	if o.maxInFlight > 0 {
 		return 1
@@ -69,7 +69,7 @@ func (o *options) bundle() int {
 	return o.concurrency
 }
 
-// returns returns how many commands may be handed back at a time.
+// returns returns the maximum number of commands that are handed back at the same time.
 func (o *options) returns() int {
 	if o.maxInFlight > 0 {
 		return o.maxInFlight / 4
@@ -77,40 +77,40 @@ func (o *options) returns() int {
 	return busInFlight / 4
 }
 
-// GracePeriod is how long handlers may finish and their answers be published after Run's context
-// has ended; default 20 s. Then the handlers' contexts are cancelled. Unanswered commands are
-// delivered again.
+// GracePeriod sets how long handlers may continue, and answers may be published, after Run's
+// context has ended. The default is 20 s. After that, the handlers' contexts are cancelled.
+// Unanswered commands are redelivered.
 func GracePeriod(d time.Duration) Option {
 	return func(o *options) { o.gracePeriod = max(d, 0) }
 }
 
-// HandlerTimeout bounds one call of a handler by its context; default 0: no bound. A handler that
-// times out has failed and may be retried.
+// HandlerTimeout sets the timeout of a handler's context. The default 0 means no timeout. A handler
+// that times out has failed and may be retried.
 //
-// A command's Expires does not cancel its handler, and an expired command is still served: nobody
-// waits for that attempt's answer, but the next attempt is answered with what this one records.
-// Cancelling would discard work just when the participant is too slow already.
+// A command's Expires does not cancel its handler, and an expired command is still served. Nobody
+// waits for the answer of that attempt, but the next attempt gets the answer that this one records.
+// Cancelling would discard work exactly when the participant is too slow.
 func HandlerTimeout(d time.Duration) Option {
 	return func(o *options) { o.handlerTimeout = max(d, 0) }
 }
 
-// Retention makes Run remove older inbox entries once an hour, whatever saga they belong to;
-// default 0: never. It is safe if it exceeds both the life of the longest saga and the time the bus
-// keeps a command: after an entry is removed, a late duplicate would take effect again. If a
-// coordinator is restored from a backup older than Retention, coordinator orphans cannot find the
-// removed entries.
+// Retention makes Run remove inbox entries older than d, once an hour. The default 0 means that
+// entries are never removed. After an entry is removed, a late duplicate of its command would take
+// effect again. Therefore d must exceed the life of the longest saga and the time for which the bus
+// keeps a command. If a coordinator is restored from a backup older than d, the command coordinator
+// orphans cannot find the removed entries.
 func Retention(d time.Duration) Option {
 	return func(o *options) { o.retention = max(d, 0) }
 }
 
-// SubjectPrefix is the first token, or tokens, of every subject; default "saga".
+// SubjectPrefix sets the first token, or tokens, of every subject. The default is "saga".
 func SubjectPrefix(prefix string) Option {
 	return func(o *options) { o.subjects.Prefix = prefix }
 }
 
-// Logger receives warnings and errors (at most one line of a kind in ten seconds) and, at debug
-// level, every answer; default: slog.Default(). The keys are saga, step, direction, attempt, action,
-// participant, outcome, reason.
+// Logger sets the logger. It receives warnings and errors (at most one line of a kind in ten
+// seconds) and, at debug level, every answer. The default is slog.Default(). The keys are saga,
+// step, direction, attempt, action, participant, outcome, reason.
 func Logger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
@@ -119,8 +119,8 @@ func Logger(l *slog.Logger) Option {
 	}
 }
 
-// OnAnswer is called after every command, for metrics and traces; it must not
-// block. Several calls may run at once.
+// OnAnswer sets a function that is called after every command, for metrics and traces. It must not
+// block, and may be called concurrently.
 func OnAnswer(f func(Report)) Option {
 	return func(o *options) {
 		if f != nil {
@@ -129,16 +129,16 @@ func OnAnswer(f func(Report)) Option {
 	}
 }
 
-// Report describes how a command was answered.
+// Report describes the result of a command.
 type Report struct {
 	Participant string
 	Action      string
 	Key         contract.Key
 	Attempt     int
-	Outcome     contract.Outcome // "": no answer; the command is dead-lettered unless HandedBack
-	Reason      string           // of a rejection, a failure or a missing answer
-	HandedBack  bool             // its action is unknown here, or its sender was replaced; the bus delivers it again
-	Final       bool             // of failed: retrying cannot help
-	Called      bool             // the handler ran; false: answered from the inbox
-	Took        time.Duration    // from receiving the command to the commit
+	Outcome     contract.Outcome // "" means no answer; the command is then dead-lettered unless HandedBack
+	Reason      string           // reason of a rejection, a failure, or a missing answer
+	HandedBack  bool             // the action is unknown or the sender was replaced; the bus redelivers the command
+	Final       bool             // of a failure: whether retries are useless
+	Called      bool             // whether the handler ran; otherwise the inbox has answered
+	Took        time.Duration    // time from receiving the command to the commit
 }

@@ -11,30 +11,32 @@ import (
 
 // Limits on results and reasons (I10).
 const (
-	// MaxResult bounds the encoded result of a handler, in bytes: JSON, or a []byte as quoted
-	// base64. A larger result, or JSON that contract.CheckJSON refuses, is a final failure
-	// (contract.ClassBadResult), and the handler's writes are rolled back.
+	// MaxResult limits the encoded result of a handler, in bytes. The encoding is JSON, or quoted
+	// base64 for a []byte. A larger result, or JSON that contract.CheckJSON refuses, is a final
+	// failure (contract.ClassBadResult). The handler's writes are then rolled back.
 	MaxResult = contract.MaxPayload
-	// MaxReason bounds the reason of a rejection or failure, in bytes. Longer ones are truncated.
+	// MaxReason limits the reason of a rejection or failure, in bytes. A longer reason is
+	// truncated.
 	MaxReason = contract.MaxReason
 )
 
-// Reject returns the error with which a do handler rejects its command for a business reason: card
-// declined, out of stock. It is final: the handler's writes are rolled back, the rejection is
-// recorded, and later attempts are answered with it. The saga compensates.
+// Reject returns an error with which a do handler rejects its command for a business reason, such
+// as a declined card or an item out of stock. The rejection is final. The handler's writes are
+// rolled back, the rejection is recorded, and later attempts get the same answer. The saga
+// compensates.
 //
-// An undo handler's rejection is answered but not recorded, so that an operator can retry the undo
-// after removing the cause.
+// A rejection by an undo handler is sent but not recorded. After an operator has removed the cause,
+// the undo can be retried.
 func Reject(reason string) error { return &rejection{reason} }
 
-// Rejectf is Reject with a format.
+// Rejectf is like Reject, with a format.
 func Rejectf(format string, args ...any) error {
 	return &rejection{fmt.Sprintf(format, args...)}
 }
 
-// Fatal marks an error as final: retrying cannot help (an unknown product, an invalid request). The
-// handler's writes are rolled back and nothing is recorded; the coordinator makes no further
-// attempt. Fatal(nil) is nil.
+// Fatal marks an error as final, because retries are useless, as for an unknown product or an
+// invalid request. The handler's writes are rolled back and nothing is recorded. The coordinator
+// makes no further attempt. Fatal(nil) returns nil.
 //
 // Any other error is a failure that may be retried.
 func Fatal(err error) error {
@@ -44,17 +46,16 @@ func Fatal(err error) error {
 	return &fatal{err}
 }
 
-// Rejected reports whether err, or an error it wraps, was made by Reject or
-// Rejectf.
+// Rejected reports whether err wraps an error of Reject or Rejectf.
 func Rejected(err error) bool {
 	if err == nil {
-		return false // the usual case; avoids allocating r
+		return false // the most frequent case; avoids allocating r
 	}
 	var r *rejection
 	return errors.As(err, &r)
 }
 
-// IsFatal reports whether err, or an error it wraps, was made by Fatal.
+// IsFatal reports whether err wraps an error of Fatal.
 func IsFatal(err error) bool {
 	var f *fatal
 	return errors.As(err, &f)
@@ -69,16 +70,16 @@ type fatal struct{ err error }
 func (f *fatal) Error() string { return f.err.Error() }
 func (f *fatal) Unwrap() error { return f.err }
 
-// CommandError says why a message cannot be answered: it is not a command, or not for this
-// participant. Put such messages into the dead-letter stream.
+// CommandError describes why a message cannot be answered: it is not a command, or not for this
+// participant. Such messages should be dead-lettered.
 type CommandError struct {
 	Reason string
 }
 
 func (e *CommandError) Error() string { return "command cannot be answered: " + e.Reason }
 
-// cleanReason makes a reason fit for a text column and a message header: valid UTF-8 without NUL,
-// at most MaxReason bytes.
+// cleanReason makes a reason valid for a text column and a message header. The result is valid
+// UTF-8 without NUL and has at most MaxReason bytes.
 func cleanReason(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
 	if len(s) <= MaxReason {

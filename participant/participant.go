@@ -10,26 +10,26 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Participant answers the commands of one service. Tx is the transaction that its handlers write
-// in. Create it with New, register handlers with Handle and HandleUndo, then call Run, or Answer
-// from another carrier.
+// Participant answers the commands of one service. Tx is the type of the transaction in which its
+// handlers write. Create a Participant with New, register handlers with Handle and HandleUndo, and
+// call Run. Another carrier calls Answer instead of Run.
 type Participant[Tx any] struct {
 	name     string
-	source   string // of its answers
-	address  string // of its commands, without the action
+	source   string // source of its answers
+	address  string // subject of its commands, without the action
 	inbox    Inbox[Tx]
 	options  options
-	handlers map[string]handler[Tx] // by action; fixed once commands come
+	handlers map[string]handler[Tx] // by action; not modified after the first command
 	problems []error
-	unknown  notices // for logging unknown actions
+	unknown  notices // limits the log about unknown actions
 	claims   claims
 }
 
-// handler is a registered function with its types erased.
+// handler is a registered function without its type parameters.
 type handler[Tx any] struct {
 	direction  contract.Direction
-	unrecorded bool           // an undo that is called even when no do is recorded
-	stranger   *unknownAction // set if this stands in for a handler that this process does not have
+	unrecorded bool           // whether an undo is called even if no do is recorded
+	stranger   *unknownAction // set if this is the stand-in for a handler that this process lacks
 	// serve decodes the request, calls the function and encodes its result. It returns a completed
 	// answer or an error.
 	serve func(ctx context.Context, tx Tx, in input) (Answer, error)
@@ -37,8 +37,8 @@ type handler[Tx any] struct {
 	contentType string
 }
 
-// New returns a participant. Commands are addressed to its name; an invalid name is reported by
-// Run, Answer and Check.
+// New returns a participant. Commands are addressed to its name. If the name is invalid, Run,
+// Answer and Check return an error.
 func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] {
 	p := &Participant[Tx]{
 		name:     name,
@@ -62,8 +62,8 @@ func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] 
 // Name returns the participant's name.
 func (p *Participant[Tx]) Name() string { return p.name }
 
-// Check returns everything that is wrong with the participant and its handlers, joined; nil if it
-// can run.
+// Check returns all problems of the participant and its handlers, joined. It returns nil if the
+// participant can run.
 func (p *Participant[Tx]) Check() error {
 	problems := p.problems
 	if len(p.handlers) == 0 {
@@ -78,7 +78,7 @@ func (p *Participant[Tx]) problem(err error) {
 	}
 }
 
-// register adds a handler, or a problem for Check to report.
+// register adds a handler. If it is invalid, register adds a problem that Check reports.
 func (p *Participant[Tx]) register(participant, action string, h handler[Tx]) {
 	if participant != p.name {
 		p.problem(fmt.Errorf("action %q belongs to participant %q but is handled by %q: register it there", action, participant, p.name))

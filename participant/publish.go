@@ -11,16 +11,16 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// publishTries is how often an answer is published before its command is handed back, so that an
-// answer the bus never accepts does not occupy a slot for ever.
+// publishTries is the maximum number of tries to publish an answer. After that its command is
+// handed back, so that an answer that the bus never accepts does not occupy a slot for ever.
 const publishTries = 10
 
-// publish sends answers in batches, each with what has accumulated during the last one, and
-// acknowledges their commands. An answer that the bus refuses is retried, publishTries times at
-// most and until ctx ends; then its command is redelivered.
+// publish sends answers in batches and acknowledges their commands. Each batch contains the answers
+// that have arrived during the previous one. A refused answer is retried up to publishTries times
+// and until ctx ends. After that, its command is redelivered.
 func (r *runner[Tx]) publish(ctx context.Context) {
 	pause := newBackoff()
-	pause.MaxInterval = time.Second // waiting answers occupy slots, so fewer commands are served
+	pause.MaxInterval = time.Second // waiting answers occupy slots, which reduces the throughput
 	var batch []*flight
 	for {
 		var more bool
@@ -45,8 +45,8 @@ func (r *runner[Tx]) publish(ctx context.Context) {
 	}
 }
 
-// linger waits before a refused batch is retried, or until there is a new answer, since the bus may
-// refuse only this batch.
+// linger waits before a refused batch is retried. It returns early if there is a new answer,
+// because the bus may refuse only this batch.
 func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*flight) []*flight {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -66,8 +66,8 @@ func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*fligh
 	}
 }
 
-// gather appends all waiting answers to the batch, and waits for one if the batch is empty. more is
-// false once the batch is empty and the channel closed.
+// gather appends all waiting answers to the batch. If the batch is empty, it waits for an answer.
+// It returns more as false once the batch is empty and the channel is closed.
 func (r *runner[Tx]) gather(batch []*flight) (_ []*flight, more bool) {
 	if len(batch) == 0 {
 		h, open := <-r.answers
@@ -89,8 +89,8 @@ func (r *runner[Tx]) gather(batch []*flight) (_ []*flight, more bool) {
 	}
 }
 
-// send publishes a batch, acknowledges the commands whose answers were accepted, and returns the
-// rest.
+// send publishes a batch and acknowledges the commands whose answers were accepted. It returns the
+// remaining ones.
 func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight) {
 	envelopes := make([]transport.Envelope, len(batch))
 	for i, h := range batch {
@@ -128,8 +128,8 @@ func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight)
 	return rest
 }
 
-// tooLarge returns a final failure in place of an answer that exceeds the bus's limit. The step is
-// done and recorded; its undo finds the result in the inbox.
+// tooLarge returns a final failure that replaces an answer that exceeds the bus's limit. The step
+// is done and recorded, so its undo finds the result in the inbox.
 func tooLarge(answer *transport.Envelope) *transport.Envelope {
 	e := *answer
 	e.DedupID = uuid.NewString()

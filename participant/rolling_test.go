@@ -35,7 +35,7 @@ func (r *reports) all() []participant.Report {
 	return r.list
 }
 
-// ask publishes a command with an action that the counter does not know.
+// ask publishes a command with an action that has no handler.
 func (c *counting) ask(t *testing.T, n int, direction contract.Direction, action string, expires time.Time) {
 	t.Helper()
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: direction}
@@ -48,9 +48,9 @@ func (c *counting) ask(t *testing.T, n int, direction contract.Direction, action
 	}
 }
 
-// TestUnknownAction: a command with an unknown action is returned for at most twelve deliveries,
-// and then answered as failed: finally for a do, never finally for an undo. Nothing becomes a dead
-// letter, and known commands are not delayed (I9).
+// TestUnknownAction: a command with an unknown action is handed back for up to twelve deliveries.
+// Then it is answered as failed, which is final for a do and not final for an undo. Nothing is
+// dead-lettered, and known commands are not delayed (I9).
 func TestUnknownAction(t *testing.T) {
 	for _, direction := range []contract.Direction{contract.DirectionDo, contract.DirectionUndo} {
 		synctest.Test(t, func(t *testing.T) {
@@ -114,8 +114,8 @@ func (c *counting) wantUnknown(t *testing.T, all []participant.Report, log strin
 	}
 }
 
-// TestUnknownActionInAShortAttempt: an attempt shorter than the delays is answered before it ends,
-// but not finally, so that the saga gets the reason.
+// TestUnknownActionInAShortAttempt: an attempt that is shorter than the delays is answered before
+// it ends, so that the saga gets the reason. The failure is not final.
 func TestUnknownActionInAShortAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{})
@@ -133,8 +133,8 @@ func TestUnknownActionInAShortAttempt(t *testing.T) {
 	})
 }
 
-// TestHandedBackAreBounded: at most a quarter of the messages in flight are returned at a time;
-// the others are answered at once, but not finally (I10).
+// TestHandedBackAreBounded: at most a quarter of the messages in flight are handed back at the same
+// time. The others are answered at once with a failure that is not final (I10).
 func TestHandedBackAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.MaxInFlight(40))
@@ -162,8 +162,8 @@ func TestHandedBackAreBounded(t *testing.T) {
 	})
 }
 
-// TestNeighbourKnows: if one of two processes that share the commands does not know an action, the
-// other serves all of them, each once (I5).
+// TestNeighbourKnows: two processes share the commands, and only one of them knows an action. That
+// process serves all commands, each once (I5).
 func TestNeighbourKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{})
@@ -185,8 +185,9 @@ func TestNeighbourKnows(t *testing.T) {
 	})
 }
 
-// TestUnknownActionFromTheInbox: an answer recorded by a process with the handler is repeated by
-// one without it, unless it takes the handler to interpret the command (I5).
+// TestUnknownActionFromTheInbox: a process with the handler has recorded an answer. A process
+// without the handler sends the recorded answer, unless only the handler can interpret the command
+// (I5).
 func TestUnknownActionFromTheInbox(t *testing.T) {
 	undoOf := func(do, result string) *transport.Envelope {
 		e := undoCommand(result)
@@ -237,12 +238,12 @@ func TestUnknownActionFromTheInbox(t *testing.T) {
 			t.Errorf("%s of %s: answered %s %q, final %t, want %s %q", c.command.Direction, c.command.Step, got.Type, got.Reason, got.Final, c.want, c.reason)
 		}
 	}
-	// Nothing was recorded for the unknown action, so the newer process serves it now.
+	// Nothing was recorded for the unknown action, so the newer process serves the command.
 	newer.answer(t, doOf("never", done), transport.TypeCompleted)
 	newer.answer(t, undoOf("done", "null"), transport.TypeCompleted)
 }
 
-// TestOtherDirection: an action is unknown if only its other direction is handled here.
+// TestOtherDirection: an action is unknown if there is only a handler for its other direction.
 func TestOtherDirection(t *testing.T) {
 	s := newService(nil)
 	got := s.answer(t, command(contract.DirectionUndo, 1, "reserve-stock", `{"request":null,"result":{"shelf":7}}`), transport.TypeFailed)
@@ -252,8 +253,8 @@ func TestOtherDirection(t *testing.T) {
 	s.wantEffects(t, 0)
 }
 
-// TestUndoOfANewerProcess: what this process cannot decode may come from a newer one. So the undo
-// fails, but not finally, and the next attempt may reach the newer process.
+// TestUndoOfANewerProcess: data that this process cannot decode may come from a newer process. The
+// failure of the undo is therefore not final, and the next attempt may reach the newer process.
 func TestUndoOfANewerProcess(t *testing.T) {
 	older := newService(nil)
 	newer := participant.New("inventory", older.inbox)

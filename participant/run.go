@@ -14,16 +14,16 @@ import (
 )
 
 // Run receives the participant's commands from the bus and answers them until ctx ends. Then it
-// finishes the commands it has begun, within GracePeriod, and returns nil. It returns an error if
-// the participant is not valid, if the subscription is refused, or if the bus is closed.
+// finishes the commands that it has begun, within GracePeriod, and returns nil. It returns an error
+// if the participant is invalid, if the subscription is refused, or if the bus is closed.
 //
 //	receive ──▶ serve (up to Concurrency goroutines, started on demand)
 //	                └──▶ publish (one goroutine: batch, then Ack each)
 //	heartbeat (one goroutine: InProgress for every command held)
 //	prune     (one goroutine, with Retention)
 //
-// All goroutines have ended when Run returns. A handler that ignores its cancelled context keeps
-// Run waiting; killing the process then does no harm.
+// When Run returns, all its goroutines have ended. A handler that ignores its cancelled context
+// delays the return of Run. In that case it is safe to kill the process.
 func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 	if err := p.Check(); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 		Bundle:      o.bundle(),
 	})
 	if err != nil && ctx.Err() != nil {
-		return nil // stopped during start
+		return nil // stopped during the start
 	}
 	if err != nil {
 		return fmt.Errorf("participant %s: subscribe to its commands: %w", p.name, err)
@@ -58,8 +58,8 @@ type runner[Tx any] struct {
 	source  transport.Source
 	held    *inFlight
 	back    returns
-	begun   chan *flight // received, not yet served; never full
-	answers chan *flight // answered, not yet published; never full
+	begun   chan *flight // received commands that are not served yet; never full
+	answers chan *flight // answers that are not published yet; never full
 }
 
 func newRunner[Tx any](p *Participant[Tx], bus transport.Bus, source transport.Source) *runner[Tx] {
@@ -82,7 +82,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	ticking.Go(func() { r.heartbeat(ticks) })
 	ticking.Go(func() { r.prune(ticks) })
 
-	var servers atomic.Int32 // a handler that calls runtime.Goexit, as t.Fatal does, ends its server
+	var servers atomic.Int32 // runtime.Goexit in a handler, as in t.Fatal, ends its server
 	err := r.receive(ctx, func(h *flight) {
 		r.begun <- h
 		if int(servers.Load()) < r.p.options.concurrency {
@@ -98,7 +98,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	defer grace.Stop()
 	close(r.begun)
 	if ctx.Err() != nil {
-		r.serve(ctx, work) // hands back what waits behind slow handlers
+		r.serve(ctx, work) // hands back the commands that wait for slow handlers
 	}
 	serving.Wait()
 	close(r.answers)
@@ -108,7 +108,8 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	return errors.Join(err, r.source.Close())
 }
 
-// receive passes deliveries to begin until ctx ends (nil) or the bus is closed.
+// receive passes deliveries to begin. It returns nil when ctx ends, and an error if the bus is
+// closed.
 func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 	pause := newBackoff()
 	for {
@@ -137,13 +138,13 @@ func (r *runner[Tx]) receive(ctx context.Context, begin func(*flight)) error {
 	}
 }
 
-// serve answers deliveries until begun is closed. It is a loop because a new goroutine for each
-// delivery would have to grow its stack each time. Deliveries are no longer begun once ctx ends;
-// work cancels those under way.
+// serve answers deliveries until begun is closed. It is a loop because a goroutine per delivery
+// would have to grow its stack each time. When ctx ends, serve begins no further delivery. When
+// work ends, the running handlers are cancelled.
 func (r *runner[Tx]) serve(ctx, work context.Context) {
 	for h := range r.begun {
 		if ctx.Err() != nil {
-			h.delivery.Nak(0) // another process can begin it at once
+			h.delivery.Nak(0) // another process can serve it at once
 			r.held.remove(h)
 			continue
 		}
@@ -175,7 +176,7 @@ func (r *runner[Tx]) answer(work context.Context, h *flight) {
 	}
 }
 
-// fate decides what to do with a command that is not served here.
+// fate returns what happens to a command that is not served here.
 func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery) fate {
 	now := time.Now()
 	f := fateOf(c, d.Redeliveries(), now)
@@ -188,7 +189,7 @@ func (r *runner[Tx]) fate(c *transport.Envelope, why error, d transport.Delivery
 	return f
 }
 
-// deadLetter moves a message that cannot be answered to the dead-letter stream.
+// deadLetter dead-letters a message that cannot be answered.
 func (r *runner[Tx]) deadLetter(ctx context.Context, h *flight, reason string) {
 	if err := h.delivery.DeadLetter(ctx, reason); err != nil {
 		r.p.log(h.delivery.Envelope()).Warn("cannot write the dead letter; the message will be redelivered", LogReason, reason, LogError, err)
@@ -196,7 +197,7 @@ func (r *runner[Tx]) deadLetter(ctx context.Context, h *flight, reason string) {
 	}
 }
 
-// heartbeat tells the bus that the held commands are in progress.
+// heartbeat reports to the bus that the commands in flight are in progress.
 func (r *runner[Tx]) heartbeat(ctx context.Context) {
 	every(ctx, max(r.p.options.ackWait/3, time.Millisecond), func() {
 		for _, h := range r.held.all() {
@@ -205,10 +206,10 @@ func (r *runner[Tx]) heartbeat(ctx context.Context) {
 	})
 }
 
-// pruneSlice bounds the entries removed in one transaction.
+// pruneSlice limits the entries that one transaction removes.
 const pruneSlice = 1000
 
-// prune removes entries older than Retention, at once and then every hour.
+// prune removes entries older than Retention, immediately and then every hour.
 func (r *runner[Tx]) prune(ctx context.Context) {
 	keep := r.p.options.retention
 	if keep == 0 {
@@ -229,7 +230,7 @@ func (r *runner[Tx]) prune(ctx context.Context) {
 	every(ctx, time.Hour, slice)
 }
 
-// newBackoff returns the backoff for retries on the bus: from 50 ms to 5 s.
+// newBackoff returns the backoff for retries on the bus, from 50 ms to 5 s.
 func newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 5*time.Second
@@ -237,7 +238,7 @@ func newBackoff() *backoff.ExponentialBackOff {
 	return b
 }
 
-// wait reports whether d passed before ctx ended.
+// wait sleeps for d and returns true. It returns false if ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -23,12 +23,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// counting is a participant on an in-memory bus. The test provides its handler.
+// counting is a participant on an in-memory bus. Its handler is set by the test.
 type counting struct {
 	*participant.Participant[*participant.MemoryTx]
 	bus     *membus.Bus
 	handler func(ctx context.Context, n int) (string, error)
-	effects sync.Map // by n: *atomic.Int64
+	effects sync.Map // *atomic.Int64 by n
 }
 
 var count = contract.NewCommand[int, string]("counter", "count")
@@ -68,7 +68,7 @@ func (c *counting) send(t *testing.T, n, attempt int) {
 	}
 }
 
-// start runs the participant; stop ends it and returns the result of Run.
+// start runs the participant. stop ends it and returns the result of Run.
 func (c *counting) start(t *testing.T) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.wantAnswers(t, 500, transport.TypeCompleted)
-		// Everything was acknowledged: nothing is redelivered.
+		// Everything was acknowledged, so nothing is redelivered.
 		stop = c.start(t)
 		time.Sleep(time.Hour)
 		if err := stop(); err != nil {
@@ -130,9 +130,9 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestFaults: on a bus that loses, repeats, delays and reorders messages, with failing handlers
-// and a process that is restarted again and again, each number is counted once (I5), and in the
-// end all commands are answered (I2).
+// TestFaults: the bus loses, repeats, delays and reorders messages, handlers fail, and the process
+// is restarted repeatedly. Each number is counted once (I5), and in the end all commands are
+// answered (I2).
 func TestFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seed := 0
@@ -189,8 +189,7 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-// TestHeartbeat: a handler may take longer than AckWait, and its command is not delivered
-// elsewhere.
+// TestHeartbeat: a handler may take longer than AckWait. Its command is not redelivered meanwhile.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.AckWait(10*time.Second), participant.Concurrency(1))
@@ -202,7 +201,7 @@ func TestHeartbeat(t *testing.T) {
 		}
 		stop := c.start(t)
 		c.send(t, 1, 1)
-		c.send(t, 2, 1) // held, waiting for the first
+		c.send(t, 2, 1) // received, but waits for the first one
 		time.Sleep(11 * time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
@@ -239,8 +238,8 @@ func TestConcurrencyBound(t *testing.T) {
 	})
 }
 
-// TestShutdown: handlers that are running finish and are answered; commands not started go back to
-// the bus at once.
+// TestShutdown: running handlers finish, and their answers are sent. Commands that have not begun
+// are returned to the bus at once.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.Concurrency(2), participant.GracePeriod(10*time.Second))
@@ -270,8 +269,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestStoppingGivesBack: commands waiting behind a handler are returned as soon as the process is
-// told to stop, not when that handler finishes (I9).
+// TestStoppingGivesBack: commands that wait for a handler are returned as soon as the process is
+// told to stop. They do not wait until that handler finishes (I9).
 func TestStoppingGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.Concurrency(2), participant.GracePeriod(10*time.Second))
@@ -302,7 +301,7 @@ func TestStoppingGivesBack(t *testing.T) {
 }
 
 // TestHandlerEndsItsGoroutine: a handler that ends its goroutine, as t.Fatal does, does not occupy
-// a slot forever.
+// a slot for ever.
 func TestHandlerEndsItsGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{}, participant.Concurrency(1), participant.AckWait(time.Second))
@@ -326,7 +325,7 @@ func TestHandlerEndsItsGoroutine(t *testing.T) {
 	})
 }
 
-// TestGracePeriod: a handler that takes too long is cancelled; its command is not answered and is
+// TestGracePeriod: a handler that takes too long is cancelled. Its command is not answered and is
 // redelivered.
 func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -356,7 +355,7 @@ func TestGracePeriod(t *testing.T) {
 	})
 }
 
-// TestBusRefuses: answers wait while the bus accepts none, and a single refused answer does not
+// TestBusRefuses: answers wait while the bus refuses all of them. A single refused answer does not
 // delay the others.
 func TestBusRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -378,7 +377,7 @@ func TestBusRefuses(t *testing.T) {
 		time.Sleep(time.Minute)
 		c.wantAnswers(t, 39, transport.TypeCompleted)
 		c.send(t, 60, 1)
-		synctest.Wait() // no time passes
+		synctest.Wait() // without any delay
 		c.wantAnswers(t, 1, transport.TypeCompleted)
 		c.send(t, 61, 1)
 		synctest.Wait()
@@ -389,7 +388,7 @@ func TestBusRefuses(t *testing.T) {
 		away.Store(true)
 		c.send(t, 50, 1)
 		time.Sleep(time.Minute)
-		if err := stop(); err != nil { // gives up after the grace period
+		if err := stop(); err != nil { // Run returns after the grace period
 			t.Fatal(err)
 		}
 		for n := range 40 {
@@ -400,8 +399,8 @@ func TestBusRefuses(t *testing.T) {
 	})
 }
 
-// TestBusComesBack: however long the bus was unreachable, two seconds after its return the waiting
-// answers are published and commands are served again.
+// TestBusComesBack: two seconds after an unreachable bus has returned, however long it was
+// unreachable, waiting answers are published and commands are served again.
 func TestBusComesBack(t *testing.T) {
 	for away := time.Second; away < 200*time.Second; away += 7 * time.Second {
 		synctest.Test(t, func(t *testing.T) {
@@ -417,7 +416,7 @@ func TestBusComesBack(t *testing.T) {
 				c.send(t, n, 1)
 			}
 			time.Sleep(away + 2*time.Second)   // virtual: the bus returns, and two seconds pass
-			if n := len(c.answers(t)); n < 3 { // more than there are slots
+			if n := len(c.answers(t)); n < 3 { // more than the number of slots
 				t.Errorf("%d answers are out two seconds after %s", n, away)
 			}
 			if err := stop(); err != nil {
@@ -427,7 +426,7 @@ func TestBusComesBack(t *testing.T) {
 	}
 }
 
-// TestNeverTaken: answers that the bus never accepts do not use up the slots of others.
+// TestNeverTaken: answers that the bus never accepts do not occupy slots for ever.
 func TestNeverTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{Fault: func(stream transport.Stream, e *transport.Envelope) (fate membus.Fate) {
@@ -448,7 +447,7 @@ func TestNeverTaken(t *testing.T) {
 	})
 }
 
-// TestTooLargeForTheBus: if an answer is too large for the bus, the sender gets the reason
+// TestTooLargeForTheBus: if an answer is too large for the bus, a failure with that reason is sent
 // instead.
 func TestTooLargeForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -467,8 +466,8 @@ func TestTooLargeForTheBus(t *testing.T) {
 	})
 }
 
-// TestDeadLetters: a message that cannot be answered becomes a dead letter with the reason, and
-// the next one is served (I9).
+// TestDeadLetters: a message that cannot be answered is dead-lettered with the reason, and the next
+// one is served (I9).
 func TestDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{})
@@ -529,7 +528,7 @@ func TestRunEnds(t *testing.T) {
 	})
 }
 
-// TestRetention: every hour, Run removes entries that are too old.
+// TestRetention: every hour, Run removes entries older than Retention.
 func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{Duplicates: -1}, participant.Retention(24*time.Hour))

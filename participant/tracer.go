@@ -6,29 +6,29 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Tracer records commands in a tracing system; observe/tracing provides one for OpenTelemetry. Its
-// methods are called from many goroutines and must not block.
+// Tracer records commands in a tracing system. Package observe/tracing provides a Tracer for
+// OpenTelemetry. The methods are called concurrently and must not block.
 type Tracer interface {
-	// Command starts the span of a command that is about to be answered. The returned context is
-	// passed to the handler, so that its calls join the trace.
+	// Command starts the span of a command before it is answered. The handler gets the returned
+	// context, so that its calls become part of the trace.
 	Command(ctx context.Context, command *transport.Envelope) (context.Context, Span)
 }
 
-// Span covers one command until its answer.
+// Span covers the time from a command to its answer.
 type Span interface {
 	// Context returns the W3C trace context for the answer.
 	Context() (traceParent, traceState string)
-	// End is called once, with the outcome.
+	// End is called once, with the result of the command.
 	End(Report)
 }
 
-// Trace records every command with t; default: none, and answers carry the trace context of their
-// command.
+// Trace records every command with t. By default nothing is recorded, and an answer has the trace
+// context of its command.
 func Trace(t Tracer) Option {
 	return func(o *options) { o.tracer = t }
 }
 
-// begin starts the command's span if there is a tracer.
+// begin starts the command's span, if there is a tracer.
 func (v *invocation[Tx]) begin(ctx context.Context) context.Context {
 	if v.p.options.tracer != nil {
 		ctx, v.span = v.p.options.tracer.Command(ctx, v.command)
@@ -36,7 +36,7 @@ func (v *invocation[Tx]) begin(ctx context.Context) context.Context {
 	return ctx
 }
 
-// end ends the command's span if there is one.
+// end ends the command's span, if there is one.
 func (v *invocation[Tx]) end(r Report) {
 	if v.span != nil {
 		v.span.End(r)

@@ -8,7 +8,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Without a tracer a command costs nothing extra, and its answer has the command's trace context.
+// Without a tracer, a command does not allocate more, and its answer has the command's trace
+// context.
 func TestNobodyFollows(t *testing.T) {
 	p := New("stock", &MemoryInbox{})
 	v := &invocation[*MemoryTx]{p: p, command: &transport.Envelope{TraceParent: "00-a", TraceState: "b=1"}}
@@ -44,8 +45,8 @@ func (f *follower) Command(ctx context.Context, _ *transport.Envelope) (context.
 func (f *follower) Context() (traceParent, traceState string) { return own, "own=1" }
 func (f *follower) End(r Report)                              { f.ended++; f.last = r }
 
-// Every command that can be answered has one span. It is the parent of the handler's spans, and
-// the answer carries its context.
+// Every command that can be answered has one span. The span is the parent of the handler's spans,
+// and the answer carries its context.
 func TestFollowed(t *testing.T) {
 	f := &follower{}
 	p := New("stock", &MemoryInbox{}, Trace(f))

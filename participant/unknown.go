@@ -12,15 +12,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds for commands whose action has no handler here (I10). During a rolling deployment another
-// process of the participant may have one.
+// Limits on commands whose action has no handler in this process (I10). During a rolling
+// deployment, another process of the participant may have a handler.
 const (
-	// MaxUnknownDeliveries is how often the bus delivers such a command, over all processes of the
-	// participant, before it is answered as failed.
+	// MaxUnknownDeliveries is the maximum number of deliveries of such a command, over all
+	// processes of the participant. After that, it is answered as failed.
 	MaxUnknownDeliveries = 12
 
-	firstHandBack = time.Second            // doubled with each delivery,
-	maxHandBack   = 10 * time.Second       // up to this
+	firstHandBack = time.Second            // doubled with each delivery
+	maxHandBack   = 10 * time.Second       // upper limit of the doubling
 	minHandBack   = 250 * time.Millisecond // leaves time for an answer within the attempt
 
 	// busInFlight is the default of transport.Subscription.MaxInFlight.
@@ -31,16 +31,16 @@ const (
 type unknownAction struct {
 	name string // participant.action
 	dir  contract.Direction
-	note string // additional information; "": none
+	note string // additional information, or ""
 }
 
 func (u *unknownAction) Error() string {
 	return fmt.Sprintf("unknown action: %s (%s%s): deploy a process that handles it", u.name, u.dir, u.note)
 }
 
-// stranger returns a stand-in for a missing handler. The inbox still answers commands that need no
-// handler; unrecorded prevents it from acknowledging an undo that the real handler might have to
-// carry out.
+// stranger returns a stand-in for a missing handler. The inbox can then answer commands that need
+// no handler. The field unrecorded prevents the inbox from acknowledging an undo that the real
+// handler might have to execute.
 func stranger[Tx any](u *unknownAction) handler[Tx] {
 	return handler[Tx]{
 		direction:  u.dir,
@@ -50,21 +50,21 @@ func stranger[Tx any](u *unknownAction) handler[Tx] {
 	}
 }
 
-// fate is what happens to a command that is not served here: it is handed back to the bus for a
-// while, or answered as failed.
+// fate describes what happens to a command that is not served here. It is handed back to the bus
+// for a while, or answered as failed.
 type fate struct {
-	delay time.Duration // above 0: handed back, and redelivered after it
+	delay time.Duration // if above 0, the command is handed back and redelivered after this delay
 	final bool          // whether the failure is final
 	note  string        // appended to the reason
 }
 
-// fateOf decides the fate of a command with an unknown action. redeliveries is the bus's count;
-// negative: the bus neither counts nor delays. A command is handed back up to MaxUnknownDeliveries
-// times, but not beyond the end of its attempt: it is answered before that, so that the attempt
-// does not time out without a reason. An already expired command is handed back all the same,
+// fateOf decides the fate of a command with an unknown action. redeliveries is the bus's count; it
+// is negative if the bus neither counts nor delays. A command is handed back until it has been
+// delivered MaxUnknownDeliveries times. It is answered before its attempt ends, so that the attempt
+// does not time out without a reason. A command that has already expired is handed back too,
 // because after an outage the whole backlog has expired.
 //
-// An undo has to succeed eventually, so its failure is never final.
+// The failure of an undo is never final, because an undo has to succeed in the end.
 func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	deliveries := redeliveries + 1
 	switch {
@@ -82,8 +82,9 @@ func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 	return fate{delay: delay}
 }
 
-// staleFate decides the fate of a command from a replaced coordinator. It is handed back equally
-// often before it is dead-lettered, because the newer claim may be the wrong one.
+// staleFate decides the fate of a command from a replaced coordinator. The command is handed back
+// equally often, and then dead-lettered. It is not dead-lettered at once, because the newer claim
+// may be the wrong one.
 func staleFate(redeliveries int) fate {
 	if redeliveries < 0 || redeliveries+1 >= MaxUnknownDeliveries {
 		return fate{}
@@ -91,7 +92,7 @@ func staleFate(redeliveries int) fate {
 	return fate{delay: min(firstHandBack<<min(redeliveries, 10), maxHandBack), note: "; the command is handed back"}
 }
 
-// notHandedBack decides the fate of a command passed to Answer, which cannot hand back.
+// notHandedBack decides the fate of a command that was passed to Answer, which cannot hand it back.
 func notHandedBack(c *transport.Envelope, why error) fate {
 	if _, stale := errors.AsType[*replaced](why); stale {
 		return staleFate(-1)
@@ -99,21 +100,21 @@ func notHandedBack(c *transport.Envelope, why error) fate {
 	return fateOf(c, -1, time.Time{})
 }
 
-// handedBack is the error for a command that goes back to the bus.
+// handedBack is the error for a command that is handed back to the bus.
 type handedBack struct {
 	error
 	delay time.Duration
 }
 
-// returns tracks the commands of one Run that were handed back and are not due again. The bus
-// counts them as in flight, so without a bound they would block all other deliveries.
+// returns tracks the commands of one Run that were handed back and are not due yet. The bus counts
+// them as in flight. Without a limit, they would block all other deliveries.
 type returns struct {
 	bound int
 	mu    sync.Mutex
 	due   []time.Time
 }
 
-// take adds a command that will be redelivered after delay; false: there are too many.
+// take adds a command that will be redelivered after delay. It returns false if there are too many.
 func (r *returns) take(now time.Time, delay time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,14 +134,14 @@ func (r *returns) take(now time.Time, delay time.Duration) bool {
 	return true
 }
 
-// unknownEvery is how often an unknown action is logged.
+// unknownEvery is the interval at which an unknown action is logged.
 const unknownEvery = 10 * time.Minute
 
 // maxUnknownNames bounds the unknown actions that are logged separately.
 const maxUnknownNames = 64
 
-// notices limits log lines about unknown actions to one per action and interval, rather than one
-// per command.
+// notices limits the log about unknown actions to one line per action and interval, instead of one
+// line per command.
 type notices struct {
 	mu   sync.Mutex
 	said map[string]*notice
@@ -148,10 +149,10 @@ type notices struct {
 
 type notice struct {
 	at    time.Time
-	since int // commands since then
+	since int // number of commands since then
 }
 
-// due counts a command and reports whether to log now, and for how many commands.
+// due counts a command. It reports whether to log now, and the number of commands to log.
 func (n *notices) due(u *unknownAction, now time.Time) (commands int, say bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -161,7 +162,7 @@ func (n *notices) due(u *unknownAction, now time.Time) (commands int, say bool) 
 	}
 	last := n.said[name]
 	if last == nil && len(n.said) >= maxUnknownNames {
-		name = "" // further names share one entry
+		name = "" // all further names share one entry
 		last = n.said[name]
 	}
 	if last == nil {

@@ -10,19 +10,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestFateOf checks the rule of docs/WIRE.md about unknown actions, line by line.
+// TestFateOf checks each line of the rule in docs/WIRE.md about unknown actions.
 func TestFateOf(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	const hour = time.Hour
 	type is struct {
 		delay  time.Duration
-		failed string // in the reason, if it is answered
+		failed string // part of the reason, if the command is answered
 		final  bool
 	}
 	for _, c := range []struct {
 		direction    contract.Direction
 		redeliveries int
-		left         time.Duration // of the attempt; 0: not given
+		left         time.Duration // remaining time of the attempt; 0 if it has no end
 		want         is
 	}{
 		{contract.DirectionDo, 0, hour, is{delay: time.Second}},
@@ -36,14 +36,15 @@ func TestFateOf(t *testing.T) {
 		{contract.DirectionUndo, 10, hour, is{delay: 10 * time.Second}},
 		{contract.DirectionUndo, 11, hour, is{failed: "delivered 12 times"}},
 
-		// It must be redelivered within its attempt, or nobody learns why there was no answer.
+		// The command must be redelivered within its attempt. Otherwise the attempt times out
+		// without a reason.
 		{contract.DirectionDo, 0, 1500 * time.Millisecond, is{delay: time.Second}},
 		{contract.DirectionDo, 0, time.Second, is{delay: 500 * time.Millisecond}},
 		{contract.DirectionDo, 5, 8 * time.Second, is{delay: 4 * time.Second}},
 		{contract.DirectionDo, 5, 499 * time.Millisecond, is{failed: "delivered 6 times in this attempt"}},
 		{contract.DirectionDo, 11, 499 * time.Millisecond, is{failed: "delivered 12 times", final: true}},
 
-		// A command from a backlog is old when it is first seen.
+		// A command of a backlog may have expired before its first delivery.
 		{contract.DirectionDo, 0, -hour, is{delay: time.Second}},
 		{contract.DirectionDo, 10, -hour, is{delay: 10 * time.Second}},
 		{contract.DirectionDo, 11, -hour, is{failed: "delivered 12 times", final: true}},
@@ -64,8 +65,8 @@ func TestFateOf(t *testing.T) {
 	}
 }
 
-// TestReturns: no more than the bound are returned at a time, and those due again leave room for
-// others (I10).
+// TestReturns: the number of commands that are handed back at the same time is limited. Commands
+// that are due again do not count (I10).
 func TestReturns(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	r := returns{bound: 2}
@@ -91,8 +92,8 @@ func TestReturns(t *testing.T) {
 	}
 }
 
-// TestNotices: the log has one line per action, repeated after a while, however many commands and
-// names arrive (I10).
+// TestNotices: the log has one line per action and interval, however many commands and names arrive
+// (I10).
 func TestNotices(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	var n notices

@@ -20,14 +20,14 @@ import (
 	"github.com/amends-dev/amends/transport/transporttest"
 )
 
-// tap receives everything on a server.
+// tap receives all messages on a server.
 type tap struct {
 	t    *testing.T
 	sub  *nats.Subscription
-	seen []string // what the participant sent and received, in the form of docs/WIRE.md
+	seen []string // messages that the participant has sent and received, in the form of docs/WIRE.md
 }
 
-// The parts of a message that differ from run to run, and their placeholders in docs/WIRE.md.
+// Parts of messages that differ between runs, with their placeholders in docs/WIRE.md.
 var variable = []struct {
 	pattern *regexp.Regexp
 	name    string
@@ -38,7 +38,7 @@ var variable = []struct {
 	{regexp.MustCompile(`"stream":"SAGA_EVENTS","seq":\d+`), `"stream":"SAGA_EVENTS","seq":<number>`},
 }
 
-// form returns a message as docs/WIRE.md shows it: subject, reply subject, body.
+// form returns a message as in docs/WIRE.md, with subject, reply subject and body.
 func form(m *nats.Msg) string {
 	text := m.Subject
 	if m.Reply != "" {
@@ -53,7 +53,7 @@ func form(m *nats.Msg) string {
 	return text + "\n"
 }
 
-// until reads until a message of this form has arrived.
+// until waits for a message of the given form.
 func (w *tap) until(want string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
@@ -74,7 +74,7 @@ func (w *tap) until(want string) {
 	}
 }
 
-// shown returns the requests in docs/WIRE.md, by name.
+// shown returns the requests in docs/WIRE.md by name.
 func shown(t *testing.T) map[string]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/WIRE.md")
@@ -88,7 +88,7 @@ func shown(t *testing.T) map[string]string {
 	return blocks
 }
 
-// charging returns the participant of the wire contract's examples.
+// charging returns the participant of the examples in docs/WIRE.md.
 func charging(opts ...participant.Option) (p *participant.Participant[*participant.MemoryTx], slow chan struct{}) {
 	slow = make(chan struct{})
 	p = participant.New("payment", new(participant.MemoryInbox), opts...)
@@ -102,8 +102,8 @@ func charging(opts ...participant.Option) (p *participant.Participant[*participa
 	return p, slow
 }
 
-// TestRequests: docs/WIRE.md shows each JetStream request that a participant sends, exactly as our
-// SDK sends it to a real server, and the SDK sends no others.
+// TestRequests: docs/WIRE.md shows each JetStream request of a participant exactly as the SDK sends
+// it to a real server. The SDK sends no other requests.
 func TestRequests(t *testing.T) {
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
@@ -119,7 +119,7 @@ func TestRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := coordinator.Conn().Flush(); err != nil { // or messages of another connection may be first
+	if err := coordinator.Conn().Flush(); err != nil { // otherwise messages of another connection may arrive earlier
 		t.Fatal(err)
 	}
 	w, blocks := &tap{t: t, sub: sub}, shown(t)
@@ -129,7 +129,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	defer func() { _ = sub.Unsubscribe() }() // or closing its connection waits for what it has received
+	defer func() { _ = sub.Unsubscribe() }() // otherwise closing the connection waits for received messages
 	p, _ := charging()
 	stop := background(t, p, bus)
 	w.until(blocks["subscribe"])
@@ -160,8 +160,8 @@ func TestRequests(t *testing.T) {
 	w.onlyShown(blocks)
 }
 
-// onlyShown checks that the participant sent only what is shown, except for the settings of the
-// second participant.
+// onlyShown checks that the participant has sent only requests that are shown, except for the
+// settings of the second participant.
 func (w *tap) onlyShown(blocks map[string]string) {
 	w.t.Helper()
 	known := map[string]bool{}
@@ -177,7 +177,7 @@ func (w *tap) onlyShown(blocks map[string]string) {
 	}
 }
 
-// publish sends the command of docs/WIRE.md with another action, for another saga.
+// publish sends the command in docs/WIRE.md with a different action and saga.
 func publish(t *testing.T, bus *natsbus.Bus, action, saga string) {
 	t.Helper()
 	for _, example := range wiretest.Examples() {
@@ -203,7 +203,7 @@ func background(t *testing.T, p *participant.Participant[*participant.MemoryTx],
 	go func() {
 		defer close(done)
 		if err := p.Run(ctx, bus); err != nil {
-			t.Error(err) // at once, because whoever waits for its messages would wait in vain
+			t.Error(err) // report it at once, because the test may wait for messages for ever
 		}
 	}()
 	return func() {

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Contracts are shared with the saga's definition, in their own package.
+// In a real service, these types are in a package that is shared with the saga's definition.
 type (
 	Deposit struct {
 		Account string `json:"account"`
@@ -32,8 +32,8 @@ var (
 	WithdrawMoney = contract.UndoOf(DepositMoney, "withdraw-money")
 )
 
-// newBank returns a participant that keeps its accounts and answers in one file. A handler's
-// writes through tx are committed together with its answer.
+// newBank returns a participant that stores its accounts and answers in one file. A handler's
+// writes in tx are committed together with its answer.
 func newBank(db *bbolt.DB) *participant.Participant[*bbolt.Tx] {
 	p := participant.New("bank", boltinbox.New(db))
 	participant.Handle(p, DepositMoney, func(_ context.Context, tx *bbolt.Tx, d Deposit) (Balance, error) {
@@ -64,8 +64,8 @@ func setBalance(tx *bbolt.Tx, account string, cents uint64) error {
 	return b.Put([]byte(account), binary.BigEndian.AppendUint64(nil, cents))
 }
 
-// Every command is delivered twice, with a restart of the bank in between: the second delivery is
-// answered from the file. Here the commands are built by hand; in a program, p.Run(ctx, bus)
+// Every command is delivered twice, and the bank restarts in between. The second delivery is
+// answered from the file. This example creates the commands itself; in a program, p.Run(ctx, bus)
 // receives them.
 func Example() {
 	dir, err := os.MkdirTemp("", "bank")
@@ -84,7 +84,7 @@ func Example() {
 	// transfer-1/hod85snpc0/deposit/undo/1/completed and ada has 0
 }
 
-// deliver opens the bank's file, answers one command as a carrier does, and closes the file.
+// deliver opens the bank's file, answers one command, and closes the file.
 func deliver(file string, direction contract.Direction, data string) {
 	db, err := bbolt.Open(file, 0o600, nil)
 	check(err)
@@ -94,7 +94,7 @@ func deliver(file string, direction contract.Direction, data string) {
 	if direction == contract.DirectionUndo {
 		action = WithdrawMoney.Action()
 	}
-	started := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) // when a coordinator started the saga
+	started := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) // when a coordinator has started the saga
 	key := contract.Key{Saga: "transfer-1", Birth: contract.BirthOf(started), Step: "deposit", Direction: direction}
 	answer, err := newBank(db).Answer(context.Background(), &transport.Envelope{
 		Subject: transport.Subjects{}.Command("bank", action), Type: transport.TypeCommand,

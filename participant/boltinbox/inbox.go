@@ -13,19 +13,19 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Buckets: entries by key, and keys by participant and time.
+// Buckets for entries by key, and for keys by participant and time.
 var (
 	rootBucket    = []byte("amends_inbox")
 	entryBucket   = []byte("entry")
 	updatedBucket = []byte("updated")
 )
 
-// Inbox stores entries in a bucket of a bbolt database. Any number of participants may share it.
+// Inbox stores entries in a bucket of a bbolt database. Several participants may share it.
 type Inbox struct {
 	db *bbolt.DB
 }
 
-// New returns an inbox on an open, writable database. Its bucket is created on first use.
+// New returns an inbox in an open, writable database. The bucket is created on first use.
 func New(db *bbolt.DB) *Inbox { return &Inbox{db: db} }
 
 // Update implements participant.Inbox.
@@ -41,7 +41,7 @@ func (i *Inbox) Update(ctx context.Context, key participant.StepKey, work partic
 	}
 }
 
-// errDiscard rolls back a transaction whose entry is then stored by another one.
+// errDiscard rolls back a transaction. Another transaction then stores the entry.
 var errDiscard = errors.New("discard what the handler wrote")
 
 func (i *Inbox) update(ctx context.Context, key participant.StepKey, work participant.Work[*bbolt.Tx]) (again bool, err error) {
@@ -116,7 +116,7 @@ func (i *Inbox) Prune(_ context.Context, participant string, before time.Time, l
 	return removed, nil
 }
 
-// tables holds the buckets in one transaction.
+// tables holds the buckets of one transaction.
 type tables struct {
 	entries, updated *bbolt.Bucket
 }
@@ -143,7 +143,7 @@ func (t tables) get(key participant.StepKey) (e participant.Entry, err error) {
 	return e, nil
 }
 
-// put replaces entry by next, unless they are equal.
+// put replaces entry by next, unless both are equal.
 func (t tables) put(key participant.StepKey, entry, next participant.Entry) error {
 	if next.Equal(entry) {
 		return nil
@@ -161,7 +161,7 @@ func (t tables) put(key participant.StepKey, entry, next participant.Entry) erro
 	return nil
 }
 
-// entryKey returns participant/saga/birth/step; none of them contains a slash.
+// entryKey returns participant/saga/birth/step. None of the parts contains a slash.
 func entryKey(key participant.StepKey) []byte {
 	return []byte(key.Participant + "/" + string(key.Saga) + "/" + key.Birth.String() + "/" + string(key.Step))
 }

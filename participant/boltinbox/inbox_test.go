@@ -65,8 +65,8 @@ func number(b []byte) uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
-// TestDamage flips each bit of a stored entry. Every flip must be detected: an entry that seems
-// absent or different would let an effect happen twice.
+// TestDamage flips each bit of a stored entry. Every flip must be detected. If an entry seemed to
+// be missing or different, its effect could happen twice.
 func TestDamage(t *testing.T) {
 	db := open(t)
 	db.NoSync = true
@@ -112,7 +112,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// between is a context that lets a test act between two transactions.
+// between is a context that allows a test to act between two transactions.
 type between struct {
 	context.Context
 	calls int
@@ -125,9 +125,9 @@ func (b *between) Err() error {
 	return b.Context.Err()
 }
 
-// TestOvertakenRejection: between the transaction that a rejection rolls back and the one that
-// stores it, another update completes. The completion stands, and the rejecting handler is called
-// again and sees it.
+// TestOvertakenRejection: a rejection uses two transactions, one that is rolled back and one that
+// stores the rejection. If another update completes the step between the two, the completion
+// remains, and the rejecting handler is called again with the completed entry.
 func TestOvertakenRejection(t *testing.T) {
 	inbox := boltinbox.New(open(t))
 	key := participant.StepKey{Participant: "service", Saga: "order-42", Step: "reserve"}
@@ -157,8 +157,8 @@ func TestOvertakenRejection(t *testing.T) {
 	}
 }
 
-// TestKeys: Keys returns the keys of what took effect and of what was undone, and no others. A
-// damaged entry hides no other one.
+// TestKeys: Keys returns only the keys of steps that took effect or were undone. A damaged entry
+// does not hide other entries.
 func TestKeys(t *testing.T) {
 	db := open(t)
 	inbox := boltinbox.New(db)
@@ -192,7 +192,7 @@ func TestKeys(t *testing.T) {
 	}
 	newest := participant.Entry{Do: participant.Answer{Outcome: participant.Claimed, Data: []byte("7")}, Updated: noon}
 	if err := inbox.Update(t.Context(), participant.StepKey{Participant: "service-0"}, func(context.Context, *bbolt.Tx, participant.Entry) (participant.Entry, bool, error) {
-		return newest, true, nil // no saga's key
+		return newest, true, nil // not a key of a saga
 	}); err != nil {
 		t.Fatal(err)
 	}

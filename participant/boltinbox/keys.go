@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Keys calls yield with the idempotency key of every step that took effect, whatever the
-// participant, and the time at which that was recorded: the key of the do or, after compensation,
-// of the undo. coordinator orphans uses it. An error of yield ends the iteration; a damaged entry
-// is skipped and returned as a *DamageError at the end.
+// Keys calls yield for every step that took effect, whatever the participant. It passes the
+// idempotency key of the do or, after compensation, that of the undo, and the time of its record.
+// The command coordinator orphans uses it. An error of yield ends the iteration. Keys skips damaged
+// entries and returns them as *DamageError at the end.
 func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) error {
 	var damaged error
 	err := i.db.View(func(tx *bbolt.Tx) error {

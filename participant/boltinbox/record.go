@@ -12,9 +12,9 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// DamageError reports that a stored entry cannot be decoded, because the file was damaged or
-// written by something else. Restore the file from a backup, or find out from the service's own
-// data whether the step was done, and remove the entry.
+// DamageError reports a stored entry that cannot be decoded, because the file is damaged or another
+// program has written it. Restore the file from a backup. Alternatively, determine from the
+// service's own data whether the step was done, and remove the entry.
 type DamageError struct {
 	Key participant.StepKey
 	Err error
@@ -26,7 +26,8 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// record is a stored entry. Its JSON follows the CRC-32C of that JSON in four bytes.
+// record is a stored entry. It is stored as four bytes with the CRC-32C of its JSON, followed by
+// the JSON.
 type record struct {
 	Version   int                `json:"v"`
 	Do        participant.Answer `json:"do"`
@@ -41,7 +42,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func encode(e participant.Entry) []byte {
 	data, err := json.Marshal(record{Version: version, Do: e.Do, Undo: e.Undo, UpdatedMs: e.Updated.UnixMilli()})
 	if err != nil {
-		panic(err) // strings, bytes and numbers always encode
+		panic(err) // strings, bytes and numbers can always be encoded
 	}
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(data)), crc32.Checksum(data, castagnoli))
 	return append(b, data...)

@@ -11,9 +11,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// NewCommand returns a command as a coordinator sends it, for Participant.Answer: the first
-// attempt of a step of a saga of its own. The same Envelope again is the same message,
-// delivered twice. It panics if the request cannot be written as JSON.
+// NewCommand returns a command as a coordinator sends it, for Participant.Answer. It is the first
+// attempt of a step in a new saga. Passing the same Envelope again simulates a redelivery.
+// NewCommand panics if the request cannot be encoded as JSON.
 func NewCommand[Req, Res any](c contract.Command[Req, Res], request Req) *transport.Envelope {
 	data, contentType, err := encode(request)
 	if err != nil {
@@ -25,8 +25,8 @@ func NewCommand[Req, Res any](c contract.Command[Req, Res], request Req) *transp
 	return e
 }
 
-// NewUndo returns the command that undoes what a do asked for. answer is what the do was
-// answered; nil: the coordinator does not know.
+// NewUndo returns the command that undoes a do. answer is the answer to the do, or nil if the
+// coordinator does not know it.
 func NewUndo[Req, Res any](c contract.UndoCommand[Req, Res], do, answer *transport.Envelope) *transport.Envelope {
 	key := do.Key()
 	key.Direction = contract.DirectionUndo
@@ -43,7 +43,7 @@ func NewUndo[Req, Res any](c contract.UndoCommand[Req, Res], do, answer *transpo
 	return e
 }
 
-// command is a command without data.
+// command returns a command without data.
 func command(prefix, participant, action string, key contract.Key, attempt int) *transport.Envelope {
 	subjects := transport.Subjects{Prefix: prefix}
 	return &transport.Envelope{
@@ -74,8 +74,8 @@ func encode(v any) (data []byte, contentType string, err error) {
 	return data, transport.JSON, nil
 }
 
-// undoData is what the coordinator sends to an undo: bytes that are not JSON
-// travel as a string of their base64.
+// undoData returns the data that the coordinator sends to an undo. Bytes that are not JSON are sent
+// as a base64 string.
 func undoData(do, answer *transport.Envelope) ([]byte, error) {
 	within := func(e *transport.Envelope) any {
 		switch {

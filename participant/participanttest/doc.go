@@ -1,12 +1,12 @@
 // Package participanttest tests participants. Run calls a service's handlers with the duplicates,
-// losses and reorderings that a bus may cause; RunInbox is the conformance suite for inboxes.
+// losses and reorderings that a bus may cause. RunInbox is the conformance suite for inboxes.
 //
 //	Run ──command──▶ p.Answer ──▶ inbox ──▶ handler ──▶ the service's database
 //	 └──────────────── Effects: how often is the effect in place now? ──┘
 //
-// The cases are: delivered twice or concurrently, the answer lost after the commit, the undo before
-// its do, the do after its undo, the undo twice or without a result, and a rejected command
-// delivered again. After each of them the effect is in place once or not at all.
+// A command is delivered twice, concurrently, or again after its answer was lost or was a
+// rejection. The undo arrives before its do, the do arrives after its undo, or the undo arrives
+// twice or without a result. After each case the effect is in place once or not at all.
 //
 //	func TestReserve(t *testing.T) {
 //		p := newInventory(t)
@@ -20,9 +20,9 @@
 //		})
 //	}
 //
-// It needs no bus, because what participant.Run adds to Answer is tested in the SDK. It does not
-// test what the handler does, only how often.
+// It needs no bus, because tests of the SDK cover what participant.Run adds to Answer. It does not
+// test what the handler does, only how often it takes effect.
 //
-// A failure shows as a failed subtest that says what was received, what was expected, and which
-// mistake in a handler usually causes it.
+// A failed subtest reports the received and the expected value, and the usual mistake in a handler
+// that causes the difference.
 package participanttest

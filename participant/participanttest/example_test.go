@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	_ "modernc.org/sqlite" // the driver
+	_ "modernc.org/sqlite" // SQLite driver
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// A service's package: a command, its undo, and their handlers.
+// In a real service, the command, its undo and their handlers are in the service's package.
 type Booking struct {
 	Guest  string `json:"guest"`
 	Nights int    `json:"nights"`
@@ -57,7 +57,7 @@ func newDatabase(ctx context.Context, dir string) (*sql.DB, *sqlinbox.Inbox, err
 	return db, inbox, inbox.Migrate(ctx)
 }
 
-// One command by hand: a booking, delivered twice, and its undo.
+// A booking is delivered twice, and then undone.
 func ExampleNewCommand() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "hotel")
@@ -104,7 +104,7 @@ func TestBookRoom(t *testing.T) {
 		Answer:   NewHotel(inbox).Answer,
 		Do:       BookRoom,
 		Undo:     CancelRoom,
-		Request:  func() Booking { return Booking{Guest: rand.Text(), Nights: 2} }, // no two are equal
+		Request:  func() Booking { return Booking{Guest: rand.Text(), Nights: 2} }, // each request is different
 		Rejected: func() Booking { return Booking{Guest: rand.Text(), Nights: 31} },
 		Effects: func(t testing.TB, b Booking) (n int) {
 			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM booking WHERE guest = ?", b.Guest).Scan(&n); err != nil {
@@ -115,7 +115,7 @@ func TestBookRoom(t *testing.T) {
 	})
 }
 
-// TestBookRoom delivers the step twice, concurrently, with the undo before the do, and so on: each
+// TestBookRoom delivers the step twice, concurrently, with the undo before the do, and so on. Each
 // time the booking exists once or not at all.
 func ExampleRun() {
 	_ = TestBookRoom // go test runs it

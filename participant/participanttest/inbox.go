@@ -16,19 +16,19 @@ import (
 	"github.com/amends-dev/amends/participant"
 )
 
-// Inbox is an inbox under test, with functions that write and read as a handler would.
+// Inbox is an inbox under test, with functions that write and read like a handler.
 type Inbox[Tx any] struct {
 	Inbox participant.Inbox[Tx]
-	// Add adds one to a counter, in the transaction.
+	// Add increments a counter in the transaction.
 	Add func(ctx context.Context, tx Tx, counter string) error
-	// Count reads a counter, outside of any transaction.
+	// Count reads a counter outside any transaction.
 	Count func(t testing.TB, counter string) int
-	// Open returns a second inbox on the same database, as another process would have; nil: the
-	// same inbox is used.
+	// Open returns a second inbox on the same database, as another process would use it. If nil,
+	// the tests use the same inbox.
 	Open func(t testing.TB) participant.Inbox[Tx]
 }
 
-// RunInbox tests that an inbox conforms to participant.Inbox.
+// RunInbox tests whether an inbox conforms to participant.Inbox.
 func RunInbox[Tx any](t *testing.T, i Inbox[Tx]) {
 	t.Helper()
 	t.Run("keeps the entry", i.keeps)
@@ -53,7 +53,7 @@ func newKey() participant.StepKey {
 
 var now = time.Date(2026, 11, 21, 9, 30, 0, 123e6, time.UTC)
 
-// done returns an entry with every field of Do and Updated set.
+// done returns the entry with every field of Do and with Updated set.
 func done(e participant.Entry, data string) participant.Entry {
 	e.Do = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte(data)}
 	e.Updated = now
@@ -68,7 +68,7 @@ func (i Inbox[Tx]) update(t testing.TB, key participant.StepKey, work participan
 	return i.Inbox.Update(ctx, key, work)
 }
 
-// entry reads an entry without changing it.
+// entry reads an entry without modifying it.
 func (i Inbox[Tx]) entry(t testing.TB, key participant.StepKey) (entry participant.Entry) {
 	t.Helper()
 	err := i.update(t, key, func(_ context.Context, _ Tx, e participant.Entry) (participant.Entry, bool, error) {
@@ -191,8 +191,8 @@ func (i Inbox[Tx]) survivesCancel(t *testing.T) {
 	i.wantCount(t, counter, 0)
 }
 
-// locks runs several concurrent updates of one key, each of which reads and then writes. Without the
-// lock, some of them would be lost.
+// locks runs concurrent updates of one key, each of which reads and then writes. Without the lock,
+// some of the writes would be lost.
 func (i Inbox[Tx]) locks(t *testing.T) {
 	key, counter := newKey(), uuid.NewString()
 	const writers = 12
@@ -218,8 +218,9 @@ func (i Inbox[Tx]) locks(t *testing.T) {
 	i.wantCount(t, counter, writers)
 }
 
-// races runs concurrent updates of which some complete and others reject the same step. The first
-// decides, and the work has taken effect exactly if the entry is completed.
+// races runs concurrent updates of the same step, some of which complete it and others reject it.
+// The first one determines the entry. The work has taken effect if and only if the entry is
+// completed.
 func (i Inbox[Tx]) races(t *testing.T) {
 	no := participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}
 	for range 10 {
@@ -258,11 +259,11 @@ func (i Inbox[Tx]) distinguishes(t *testing.T) {
 	keys[1].Participant += "-other"
 	keys[2].Saga = contract.SagaID(bytes.ToUpper([]byte(base.Saga)))
 	keys[3].Step += "-other"
-	// The same letters, split elsewhere.
+	// The same letters, split at other positions.
 	keys[4].Saga, keys[4].Step = base.Saga+"x", "y"
 	keys[5].Saga, keys[5].Step = base.Saga, "xy"
 	keys[6].Participant, keys[6].Saga = base.Participant+"x", "y"+base.Saga
-	// A later saga with the same id, and ids that resemble an id with a birth.
+	// A later saga with the same id, and ids that look like an id with a birth.
 	keys[7].Birth = base.Birth + 1
 	keys[8].Saga, keys[8].Birth = base.Saga+"-1", base.Birth
 	keys[9].Saga, keys[9].Birth = base.Saga+"-", base.Birth+36*36
@@ -343,7 +344,7 @@ func (i Inbox[Tx]) prunes(t *testing.T) {
 	i.wantEntry(t, touched, done(participant.Entry{}, "touched"))
 }
 
-// handlers runs the conformance suite for handlers on the inbox.
+// handlers runs the conformance suite for handlers with the inbox.
 func (i Inbox[Tx]) handlers(t *testing.T) {
 	type request struct {
 		Counter string `json:"counter"`

@@ -22,15 +22,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// charge is the command during which the process dies.
+// charge is the command during which the process is killed.
 var charge = contract.NewCommand[string, string]("payment", "charge")
 
-// The environment of the child, and the moments at which it kills itself.
+// Environment variable of the child process, and the points at which it kills itself.
 const (
-	killEnv      = "AMENDS_TEST_KILL" // moment and inbox
+	killEnv      = "AMENDS_TEST_KILL" // its value is the point and the inbox
 	fileEnv      = "AMENDS_TEST_FILE"
 	beforeCommit = "before-commit" // in the handler
-	afterCommit  = "after-commit"  // before anybody has received the answer
+	afterCommit  = "after-commit"  // before the answer is received
 )
 
 func TestMain(m *testing.M) {
@@ -40,18 +40,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ledger is a participant on a file, and the number of its charges.
+// ledger is a participant with its data in a file, and the number of its charges.
 type ledger struct {
 	answer  func(context.Context, *transport.Envelope) (*transport.Envelope, error)
 	charged func() int
 	close   func() error
 }
 
-// ledgers are functions that open a ledger on a file. The handler calls hook.
+// ledgers holds functions that open a ledger in a file. Its handler calls hook.
 var ledgers = map[string]func(file string, hook func()) (ledger, error){"sqlite": sqliteLedger, "bolt": boltLedger}
 
-// TestKilled kills a process in the middle of an answer, and lets another one answer the command
-// on the same file (I5): a committed answer is repeated, an uncommitted one is computed now.
+// TestKilled kills a process while it answers a command. Another process then answers the command
+// with the same file (I5). It repeats a committed answer, and computes an uncommitted one.
 func TestKilled(t *testing.T) {
 	for kind, open := range ledgers {
 		for moment, before := range map[string]int{beforeCommit: 0, afterCommit: 1} {
@@ -87,7 +87,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// die runs in the child: it answers the command and kills itself at a given moment.
+// die runs in the child process. It answers the command, and kills itself at the given point.
 func die(instruction, file string) {
 	var moment, kind string
 	_, _ = fmt.Sscan(instruction, &moment, &kind)

@@ -8,8 +8,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Run calls the handlers of one step in every order that a bus may produce. Each subtest is named
-// after what happens, and uses a saga and a request of its own.
+// Run calls the handlers of one step in every order that a bus may produce. The name of each
+// subtest describes the order. Each subtest has its own saga and request.
 func Run[Req, Res any](t *testing.T, s Step[Req, Res]) {
 	t.Helper()
 	if s.Answer == nil || s.Request == nil || s.Effects == nil {
@@ -57,15 +57,15 @@ func (s Step[Req, Res]) concurrently(t *testing.T) {
 	answered := g.do()
 	g.want(answered, transport.TypeCompleted, "after concurrent deliveries")
 	for _, answer := range answers {
-		if answer.Type != transport.TypeFailed { // a failure may be retried: the database was too busy
+		if answer.Type != transport.TypeFailed { // a failure may be retried; the database may have been too busy
 			g.wantSame(answered, answer, "concurrent deliveries")
 		}
 	}
 	g.wantEffects(1, "after concurrent deliveries")
 }
 
-// answerLost simulates a crash between the commit and the answer: the answer is lost, and the
-// command is delivered again.
+// answerLost simulates a crash between the commit and the answer. The answer is lost, and the
+// command is redelivered.
 func (s Step[Req, Res]) answerLost(t *testing.T) {
 	g := s.begin(t, s.Request())
 	lost := g.do()
@@ -74,15 +74,15 @@ func (s Step[Req, Res]) answerLost(t *testing.T) {
 	g.wantEffects(1, "after the answer was lost")
 }
 
-// later returns a saga started with the id of an earlier, removed one.
+// later returns a saga with the id of an earlier saga that was removed.
 func (s Step[Req, Res]) later(t testing.TB, than *saga[Req, Res]) *saga[Req, Res] {
 	g := s.begin(t, s.Request())
 	g.id, g.birth = than.id, than.birth+1
 	return g
 }
 
-// sameID: an id may be started again after its saga was removed. The later saga must not get the
-// earlier one's answers.
+// sameID: an id may be reused after its saga was removed. The later saga must not get the answers
+// of the earlier one.
 func (s Step[Req, Res]) sameID(t *testing.T) {
 	g := s.begin(t, s.Request())
 	first := g.do()
@@ -158,8 +158,8 @@ func (s Step[Req, Res]) undoUnknown(t *testing.T) {
 	g.wantEffects(0, "after the undo")
 }
 
-// doAndUndo delivers both directions concurrently. Whatever the order, no effect may be left once
-// the undo has been answered.
+// doAndUndo delivers both directions concurrently. Whatever the order, no effect may remain after
+// the undo was answered.
 func (s Step[Req, Res]) doAndUndo(t *testing.T) {
 	g := s.begin(t, s.Request())
 	g.atOnce(func(i int) *transport.Envelope {
@@ -183,8 +183,8 @@ func (s Step[Req, Res]) undoRejected(t *testing.T) {
 	g.wantSame(first, g.do(), "a rejected do after its undo")
 }
 
-// rejectedUndo: the rejection of an undo is not recorded, so that an operator can retry the undo
-// after removing the cause.
+// rejectedUndo: the rejection of an undo is not recorded. After an operator has removed the cause,
+// the undo can be retried.
 func (s Step[Req, Res]) rejectedUndo(t *testing.T) {
 	request, allow := s.RejectedUndo()
 	g := s.begin(t, request)

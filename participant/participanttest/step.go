@@ -12,35 +12,35 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Step tells Run how to request one step and how to see its effects.
+// Step describes the step under test: its commands, its requests, and how to count its effects.
 type Step[Req, Res any] struct {
 	// Answer is the participant's method Answer.
 	Answer func(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error)
 	// Do is the command under test.
 	Do contract.Command[Req, Res]
-	// Undo compensates Do; the zero value skips the tests that need an undo.
+	// Undo compensates Do. The zero value skips the tests that need an undo.
 	Undo contract.UndoCommand[Req, Res]
-	// Request returns a request that will be completed. Each is different, so that its effects can
-	// be told from those of others.
+	// Request returns a new request that will be completed. Each request is different, so that its
+	// effects can be distinguished from those of others.
 	Request func() Req
-	// Rejected returns a request that will be rejected; nil skips rejections.
+	// Rejected returns a request that will be rejected. Nil skips tests of rejections.
 	Rejected func() Req
-	// RejectedUndo returns a request that will be completed but whose undo is rejected until allow
-	// is called; nil skips rejected undos.
+	// RejectedUndo returns a request that will be completed. Its undo is rejected until allow is
+	// called. Nil skips tests of rejected undos.
 	RejectedUndo func() (request Req, allow func())
-	// Effects returns how often the effect of a request is in place now: 0 before it was done and
-	// after it was undone, 1 in between. Count what a second effect would change (rows, stock), in
-	// the service's own database.
+	// Effects returns how often the effect of a request is currently in place: 0 before the do and
+	// after the undo, 1 in between. It should count what a duplicate effect would change in the
+	// service's own database, such as rows or stock.
 	Effects func(t testing.TB, request Req) int
-	// SubjectPrefix is the participant's subject prefix; "": the default.
+	// SubjectPrefix is the participant's subject prefix; "" means the default.
 	SubjectPrefix string
-	// Concurrency is the number of concurrent deliveries; 0: 8.
+	// Concurrency is the number of concurrent deliveries; 0 means 8.
 	Concurrency int
-	// Timeout bounds each test; 0: 30 s.
+	// Timeout limits each test; 0 means 30 s.
 	Timeout time.Duration
 }
 
-// saga is the step under test of one saga.
+// saga is a saga with the step under test.
 type saga[Req, Res any] struct {
 	t       testing.TB
 	ctx     context.Context
@@ -61,8 +61,8 @@ func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
 	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), birth: contract.BirthOf(time.Now()), request: request}
 }
 
-// command returns the next attempt of a direction. answer is what the coordinator knows of the do;
-// nil: nothing.
+// command returns the next attempt of a direction. answer is the do's answer as far as the
+// coordinator knows it, or nil.
 func (s *saga[Req, Res]) command(direction contract.Direction, answer *transport.Envelope) *transport.Envelope {
 	s.t.Helper()
 	s.attempt++
@@ -103,7 +103,7 @@ func (s *saga[Req, Res]) undo(answer *transport.Envelope) *transport.Envelope {
 	return s.send(s.command(contract.DirectionUndo, answer))
 }
 
-// want fails the test unless an answer has a type.
+// want fails the test unless the answer has the given type.
 func (s *saga[Req, Res]) want(answer *transport.Envelope, answerType, when string) {
 	s.t.Helper()
 	if answer.Type != answerType {
@@ -111,7 +111,7 @@ func (s *saga[Req, Res]) want(answer *transport.Envelope, answerType, when strin
 	}
 }
 
-// wantSame fails the test unless two answers are equal, byte for byte.
+// wantSame fails the test unless both answers are equal byte by byte.
 func (s *saga[Req, Res]) wantSame(first, second *transport.Envelope, when string) {
 	s.t.Helper()
 	if first.Type != second.Type || first.Reason != second.Reason || !bytes.Equal(first.Data, second.Data) {
@@ -120,7 +120,7 @@ func (s *saga[Req, Res]) wantSame(first, second *transport.Envelope, when string
 	}
 }
 
-// wantEffects fails the test unless the effect is in place that many times.
+// wantEffects fails the test unless the effect is in place the given number of times.
 func (s *saga[Req, Res]) wantEffects(want int, when string) {
 	s.t.Helper()
 	if got := s.step.Effects(s.t, s.request); got != want {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Dialect is a database's SQL dialect.
+// Dialect is the SQL dialect of a database.
 type Dialect int
 
 // The supported dialects.
@@ -54,12 +54,12 @@ func statementsFor(d Dialect, table string) statements {
 	case PostgreSQL:
 		s.insert = insert + "ON CONFLICT DO NOTHING"
 		s.lock += " FOR UPDATE"
-		// A locked entry is being answered right now, so it is not old.
+		// A locked entry is in use, so it is not old.
 		s.prune = "DELETE FROM " + table + " WHERE (participant, saga, birth, step) IN" +
 			" (SELECT participant, saga, birth, step FROM " + table + old + " FOR UPDATE SKIP LOCKED)"
 	case MySQL:
-		// INSERT IGNORE would take a shared lock on an existing row, and two transactions that then
-		// upgrade it with FOR UPDATE deadlock. This takes an exclusive lock.
+		// INSERT IGNORE would take a shared lock on an existing row. Two transactions that then
+		// upgrade the lock with FOR UPDATE would deadlock. This statement takes an exclusive lock.
 		s.insert = insert + "ON DUPLICATE KEY UPDATE step = step"
 		s.lock += " FOR UPDATE"
 		s.prune = "DELETE FROM " + table + old
@@ -84,15 +84,15 @@ func numbered(query string) string {
 	return b.String()
 }
 
-// DDL returns the statements that create an inbox's table in a dialect. They are idempotent;
-// Migrate runs them.
+// DDL returns the statements that create an inbox's table in a dialect. They are idempotent.
+// Migrate executes them.
 func DDL(d Dialect, table string) []string {
 	name, text, blob, index := "TEXT", "TEXT", "BLOB", ""
 	switch d {
 	case PostgreSQL:
 		name, blob = `TEXT COLLATE "C"`, "BYTEA"
 	case MySQL:
-		// Saga ids are case-sensitive, which the usual collations are not.
+		// Saga ids are case-sensitive, unlike the default collations.
 		name, blob = "VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin", "LONGBLOB"
 		text = "TEXT CHARACTER SET utf8mb4"
 		index = ",\n\tKEY updated (participant, updated_ms)"

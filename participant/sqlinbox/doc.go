@@ -1,5 +1,5 @@
-// Package sqlinbox stores a participant's inbox in the service's own SQL database, in the
-// transaction of the handler's writes. It supports SQLite, PostgreSQL, MySQL and MariaDB through
+// Package sqlinbox stores a participant's inbox in the service's own SQL database, in the same
+// transaction as the handler's writes. It supports SQLite, PostgreSQL, MySQL and MariaDB through
 // database/sql.
 //
 //	BEGIN ─ insert the entry if it is absent ─ lock and read it ─ SAVEPOINT
@@ -7,30 +7,30 @@
 //	                                   └─ else: ROLLBACK TO SAVEPOINT
 //	      ─ UPDATE the entry ─ COMMIT
 //
-// The inserted row is the lock: other transactions for the same entry, in any process, wait until
-// this one has ended. That keeps I5 at the database's default isolation level and at every higher
-// one.
+// The inserted row is the lock. Transactions for the same entry, in any process, wait until the
+// current one has ended. This keeps I5 at the database's default isolation level and at all higher
+// levels.
 //
-// One table, amends_inbox, serves any number of participants in a database. Migrate creates it; DDL
-// returns the statements for services that manage their schema otherwise.
+// The table amends_inbox serves several participants in a database. Migrate creates it. DDL returns
+// its statements for services that manage their schema themselves.
 //
 // # Databases
 //
-// SQLite has one writer at a time. The inbox serialises the updates of its own process, so that
+// SQLite allows one writer at a time. The inbox serializes the updates of its own process, so that
 // they do not conflict. For other writers, set a busy timeout and write-ahead logging:
 //
 //	sql.Open("sqlite", "file:service.db?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 //
 // With synchronous(NORMAL) in WAL mode, a power failure may undo a commit whose answer was already
-// sent. That breaks I5; use FULL.
+// sent. That violates I5, so use FULL.
 //
 // MySQL and MariaDB need InnoDB tables. Names in the table are compared byte by byte, whatever the
-// collation of the database.
+// collation of the database is.
 //
-// It imports no driver; the service brings its own. It does not open, close or configure the
-// database; it needs one connection for each concurrent handler.
+// The package imports no driver; the service imports one. It does not open, close or configure the
+// database. It needs one connection for each concurrent handler.
 //
-// A failure shows as an error that names the operation. Deadlocks, serialization failures and busy
-// databases are retried first (Tries), with the handler called again each time. A handler that
-// commits or rolls back the transaction itself is detected and reported.
+// Errors name the operation. Deadlocks, serialization failures and busy databases are retried first
+// (Tries), and each try calls the handler again. A handler that commits or rolls back the
+// transaction itself is detected and reported.
 package sqlinbox

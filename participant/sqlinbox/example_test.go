@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Contracts are shared with the saga's definition, in their own package.
+// In a real service, these types are in a package that is shared with the saga's definition.
 type (
 	Reserve struct {
 		SKU      string `json:"sku"`
@@ -35,7 +35,7 @@ func reserve(ctx context.Context, tx *sql.Tx, r Reserve) (Reserved, error) {
 	var left int
 	err := tx.QueryRowContext(ctx, "UPDATE stock SET quantity = quantity - ? WHERE sku = ? RETURNING quantity", r.Quantity, r.SKU).Scan(&left)
 	if err != nil {
-		return Reserved{}, err // failed: may be retried
+		return Reserved{}, err // a failure, which may be retried
 	}
 	if left < 0 {
 		return Reserved{}, participant.Rejectf("out of stock: %s", r.SKU) // the update is rolled back
@@ -48,8 +48,8 @@ func release(ctx context.Context, tx *sql.Tx, u contract.Undo[Reserve, Reserved]
 	return err
 }
 
-// A service that reserves stock. Here the commands are built by hand; in a program, p.Run(ctx,
-// bus) receives them.
+// A service reserves stock. This example creates its commands itself; in a program, p.Run(ctx, bus)
+// receives them.
 func Example() {
 	dir, err := os.MkdirTemp("", "inventory")
 	check(err)
@@ -66,7 +66,7 @@ func Example() {
 	participant.Handle(p, ReserveStock, reserve)
 	participant.HandleUndo(p, ReleaseStock, release)
 
-	started := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) // when a coordinator started the sagas
+	started := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) // when a coordinator has started the sagas
 	say := func(saga contract.SagaID, direction contract.Direction, action, data string) {
 		key := contract.Key{Saga: saga, Birth: contract.BirthOf(started), Step: "reserve", Direction: direction}
 		answer, err := p.Answer(context.Background(), &transport.Envelope{
@@ -78,7 +78,7 @@ func Example() {
 		fmt.Println(strings.TrimSpace(answer.ID + " " + string(answer.Data) + answer.Reason))
 	}
 	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
-	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`) // again: only answered
+	say("order-1", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`) // redelivered
 	say("order-2", contract.DirectionDo, "reserve-stock", `{"sku":"chair","quantity":4}`)
 	say("order-1", contract.DirectionUndo, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":{"left":1}}`)
 	say("order-3", contract.DirectionUndo, "release-stock", `{"request":{"sku":"chair","quantity":4},"result":null}`) // before its do

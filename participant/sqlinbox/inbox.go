@@ -15,8 +15,8 @@ import (
 // DefaultTable is the default table name.
 const DefaultTable = "amends_inbox"
 
-// Inbox stores entries in a table of a SQL database. Any number of participants and processes may
-// share it.
+// Inbox stores entries in a table of a SQL database. Several participants and processes may share
+// it.
 type Inbox struct {
 	db         *sql.DB
 	dialect    Dialect
@@ -24,28 +24,28 @@ type Inbox struct {
 	tries      uint
 	txOptions  *sql.TxOptions
 	statements statements
-	writer     chan struct{} // SQLite: holds one element during an update
+	writer     chan struct{} // only for SQLite; holds one element during an update
 	problem    error
 }
 
-// Option changes how an inbox works.
+// Option sets an option of an inbox.
 type Option func(*Inbox)
 
-// Table sets the table name, in PostgreSQL and MySQL optionally with a schema; default
-// DefaultTable. Letters, digits and underscores.
+// Table sets the table name, which consists of letters, digits and underscores. In PostgreSQL and
+// MySQL it may include a schema. The default is DefaultTable.
 func Table(name string) Option { return func(i *Inbox) { i.table = name } }
 
-// Isolation sets the isolation level of transactions; default: the database's.
+// Isolation sets the isolation level of transactions. The default is the database's.
 func Isolation(level sql.IsolationLevel) Option {
 	return func(i *Inbox) { i.txOptions = &sql.TxOptions{Isolation: level} }
 }
 
-// Tries sets how often a transaction is tried if it conflicts with another one (deadlock,
-// serialization failure, busy); default 8. The waits between tries grow from a few milliseconds to
-// 250 ms.
+// Tries sets the maximum number of tries of a transaction that conflicts with another one
+// (deadlock, serialization failure, busy). The default is 8. The waits between tries increase from
+// a few milliseconds to 250 ms.
 func Tries(n int) Option { return func(i *Inbox) { i.tries = uint(max(n, 1)) } }
 
-// New returns an inbox on a database. Before using it, call Migrate, or create the table with the
+// New returns an inbox in a database. Before use, call Migrate, or create the table with the
 // statements of DDL.
 func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	i := &Inbox{db: db, dialect: dialect, table: DefaultTable, tries: 8}
@@ -69,7 +69,8 @@ func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 
 var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Migrate creates the table and its index unless they exist. Several processes may call it at once.
+// Migrate creates the table and its index if they do not exist. Several processes may call it
+// concurrently.
 func (i *Inbox) Migrate(ctx context.Context) error {
 	if i.problem != nil {
 		return i.problem
@@ -104,7 +105,7 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 	if err != nil {
 		return fmt.Errorf("begin the transaction: %w", err)
 	}
-	defer tx.Rollback() // no effect after a commit; otherwise the original error is more useful than this one
+	defer tx.Rollback() // without effect after a commit; the original error is more useful than its error
 	entry, err := i.lock(ctx, tx, key)
 	if err != nil {
 		return err
@@ -118,7 +119,7 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 	return nil
 }
 
-// takeTurn serialises this process's SQLite updates.
+// takeTurn serializes the SQLite updates of this process.
 func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
 	if i.writer == nil {
 		return func() {}, nil
@@ -131,7 +132,7 @@ func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// lock inserts the entry if it is missing, locks it and reads it.
+// lock inserts the entry if it is missing, and then locks and reads it.
 func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (e participant.Entry, err error) {
 	if _, err := tx.ExecContext(ctx, i.statements.insert, key.Participant, string(key.Saga), key.Birth.String(), string(key.Step)); err != nil {
 		return e, fmt.Errorf("lock the entry in table %s (Migrate creates it): %w", i.table, err)
@@ -151,7 +152,7 @@ func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (
 
 const savepoint = "amends_work"
 
-// work runs the work within a savepoint and stores the entry.
+// work runs the work in a savepoint and stores the entry.
 func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, entry participant.Entry, work participant.Work[*sql.Tx]) error {
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return fmt.Errorf("set the savepoint: %w", err)
@@ -160,8 +161,8 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 	if err != nil {
 		return err
 	}
-	// The savepoint no longer exists if the handler ended the transaction, or if the database did
-	// so and the handler ignored the error.
+	// The savepoint is gone if the handler has ended the transaction. It is also gone if the
+	// database has ended the transaction and the handler has ignored the error.
 	end := "RELEASE SAVEPOINT "
 	if !keep {
 		end = "ROLLBACK TO SAVEPOINT "

@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// TestSQLite runs the conformance suite on SQLite (I5). Package test/database runs it on the
-// others.
+// TestSQLite runs the conformance suite on SQLite (I5). Package test/database runs it on the other
+// databases.
 func TestSQLite(t *testing.T) {
 	sqltest.Run(t, sqltest.Database{
 		Dialect: sqlinbox.SQLite, Driver: "sqlite", DSN: "file:" + filepath.Join(t.TempDir(), "service.db") +
@@ -24,7 +24,7 @@ func TestSQLite(t *testing.T) {
 	})
 }
 
-// TestPlainSQLite runs the suite on a database opened without the recommended settings.
+// TestPlainSQLite runs the suite on a database without the recommended settings.
 func TestPlainSQLite(t *testing.T) {
 	plain := sqltest.Database{Dialect: sqlinbox.SQLite, Driver: "sqlite", DSN: "file:" + filepath.Join(t.TempDir(), "plain.db")}
 	participanttest.RunInbox(t, plain.Inbox(t, sqlinbox.Tries(100)))

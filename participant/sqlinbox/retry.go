@@ -9,7 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// retry calls f until its error is nil or not worth retrying, at most tries times.
+// retry calls f up to tries times, until its error is nil or a retry is useless.
 func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 4*time.Millisecond, 250*time.Millisecond
@@ -29,7 +29,8 @@ func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() erro
 }
 
 // conflict reports whether a transaction was rolled back as a whole because of another one and can
-// be retried. It recognises drivers by the methods of their errors, so that none is imported.
+// be retried. It recognizes the errors of drivers by their methods and texts, so that it imports no
+// driver.
 func conflict(err error) bool {
 	var state interface{ SQLState() string } // pgx, lib/pq
 	if errors.As(err, &state) {
@@ -59,8 +60,8 @@ func conflict(err error) bool {
 	return false
 }
 
-// raced reports whether another process is creating the same table at this moment; in PostgreSQL,
-// IF NOT EXISTS does not prevent that error.
+// raced reports whether another process is currently creating the same table. In PostgreSQL, IF NOT
+// EXISTS does not prevent that error.
 func raced(err error) bool {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {

@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/transport/watermillbus"
 )
 
-// A participant in a service's own router. Here the broker is in memory and the command built by
-// hand; elsewhere a coordinator sends it, on a watermillbus.
+// A participant runs in a service's own router. In this example, the broker is in memory, and the
+// command is created by the example. In production, a coordinator sends it on a watermillbus.
 func Example() {
 	sendMail := contract.NewCommand[string, int]("mail", "send")
 	mail := participant.New("mail", &participant.MemoryInbox{})

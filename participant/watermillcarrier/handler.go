@@ -13,16 +13,16 @@ import (
 	"github.com/amends-dev/amends/transport/watermillbus"
 )
 
-// Answerer is a participant with any transaction type.
+// Answerer is a participant, independent of its transaction type.
 type Answerer interface {
 	Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error)
 }
 
-// Handler returns a router's handler that passes each command to a participant, and returns the
-// answer for the router to publish.
+// Handler returns a handler for a router. It passes each command to a participant, and returns the
+// answer, which the router publishes.
 //
-// A command that has begun is finished even if the router is closing and has cancelled the
-// message's context. participant.HandlerTimeout bounds how long that takes.
+// A command that has begun is finished, even if the router is closing and has cancelled the
+// message's context. participant.HandlerTimeout limits how long that takes.
 func Handler(p Answerer) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		ctx := context.WithoutCancel(m.Context())
@@ -38,10 +38,10 @@ func Handler(p Answerer) message.HandlerFunc {
 	}
 }
 
-// Unanswerable reports whether a handler's error says that the message can never be answered,
+// Unanswerable reports whether a handler's error means that the message can never be answered,
 // because it is not a command or not for this participant. After any other error, redelivery may
-// help. An unknown action is not an error: it is answered as failed but not final, since Watermill
-// cannot redeliver after a delay.
+// succeed. An unknown action is not an error; the command is answered as failed but not final,
+// since Watermill cannot redeliver after a delay.
 //
 //	aside, err := middleware.PoisonQueueWithFilter(publisher, "saga.dead.commands", watermillcarrier.Unanswerable)
 //	router.AddMiddleware(aside)
@@ -50,8 +50,8 @@ func Unanswerable(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// BySubject wraps a publisher so that each answer is published to its own subject as the topic,
-// whatever topic the router names. It is for buses whose topics are subjects, such as NATS. Close
+// BySubject wraps a publisher. It publishes each answer with the answer's subject as the topic,
+// instead of the router's topic. It is for buses whose topics are subjects, such as NATS. Close
 // does not close the wrapped publisher.
 func BySubject(publisher message.Publisher) message.Publisher { return bySubject{publisher} }
 

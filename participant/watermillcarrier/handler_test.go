@@ -46,13 +46,13 @@ func command(action string) transport.Envelope {
 	}
 }
 
-// shared keeps the channel open when a bus or a router closes its end.
+// shared is a channel that ignores Close, so that it stays open for other buses and routers.
 type shared struct{ *gochannel.GoChannel }
 
 func (shared) Close() error { return nil }
 
-// TestRouter runs a participant in a user's router that answers a bus on the same broker: a
-// command, its duplicate, one with an unknown action, and one that cannot be answered.
+// TestRouter runs a participant in a service's router. A watermillbus on the same broker sends it a
+// command, its duplicate, a command with an unknown action, and a message that cannot be answered.
 func TestRouter(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -143,7 +143,7 @@ func TestUnreadableMetadata(t *testing.T) {
 	}
 }
 
-// TestClosingRouter: a message whose context the router has cancelled is finished.
+// TestClosingRouter: a command is finished even if the router has cancelled its message's context.
 func TestClosingRouter(t *testing.T) {
 	effects := 0
 	ctx, cancel := context.WithCancel(t.Context())

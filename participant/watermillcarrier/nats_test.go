@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/natswatermill"
 )
 
-// TestNATS runs a participant in a router that answers the native bus on a real server.
+// TestNATS runs a participant in a router. It answers commands of natsbus on a real server.
 func TestNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
