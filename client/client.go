@@ -17,22 +17,22 @@ import (
 )
 
 // Client sends requests to a coordinator over the bus. It is safe for concurrent use, even by a
-// hundred thousand goroutines (see Concurrency), and needs no Close.
+// hundred thousand goroutines (see Concurrency). It need not be closed.
 type Client struct {
 	bus             transport.Requester
 	subjects        transport.Subjects
 	timeout         time.Duration
 	poll            time.Duration
-	tracer          Tracer        // nil: no tracing
+	tracer          Tracer        // nil means no tracing
 	starts          chan struct{} // one element for each start in flight
-	runs            chan struct{} // one for each run that uses a single request
-	others          chan struct{} // one for each other request that the coordinator does not hold
+	runs            chan struct{} // one element for each run that uses a single request
+	others          chan struct{} // one element for each other request, except requests that the coordinator holds
 	retryOverloaded bool
-	giveUp          time.Duration // on unanswered requests
-	logger          *slog.Logger  // limits repeated lines
+	giveUp          time.Duration // how long requests are repeated without an answer
+	logger          *slog.Logger  // limits repeated log lines
 }
 
-// New returns a client of the coordinators on bus.
+// New returns a client for the coordinators on bus.
 func New(bus transport.Requester, options ...Option) *Client {
 	c := &Client{bus: bus, timeout: DefaultTimeout, poll: DefaultPoll, giveUp: waiting.Limit}
 	Concurrency(DefaultConcurrency).configure(c)
@@ -42,27 +42,30 @@ func New(bus transport.Requester, options ...Option) *Client {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
-	c.logger = loglimit.Logger(c.logger) // many callers may wait at once
+	c.logger = loglimit.Logger(c.logger) // many callers may wait at the same time
 	return c
 }
 
-// Definition is anything with a definition's reference: a *saga.Definition, or a
+// Definition is a value with a definition's reference. It is a *saga.Definition, or a
 // contract.DefinitionRef if the caller knows only the name.
 type Definition interface{ Ref() contract.DefinitionRef }
 
-// Start starts a saga and returns when the coordinator has written it to disk. The request is
-// repeated with the same id until it is answered, ctx ends, or GiveUp has passed. If the saga was started before with
+// Start starts a saga. It returns when the coordinator has written the saga to disk. The request is
+// repeated with the same id until it is answered, ctx ends or GiveUp has passed. If the saga was
+// already started with
 // the same input, Status.Existed is set. A reference with version 0 means the newest version.
 //
-// input is encoded as JSON; a []byte or json.RawMessage is sent unchanged. Two inputs are the same
-// if they are JSON with the same value (members in any order, numbers by their exact decimal
-// value), or otherwise if their bytes and content types are equal.
+// The input is encoded as JSON; a []byte or json.RawMessage is sent unchanged. Two JSON inputs are
+// the same if they have the same value. The order of members does not matter, and numbers are
+// compared by their exact decimal value. Other inputs are the same if their bytes and content types
+// are equal.
 //
-// Errors: ErrInvalid (id, definition or input), ErrNotFound (no such definition), ErrConflict (a
-// saga with this id has another input or definition), ErrOverloaded (a limit is reached;
-// Error.RetryAfter says when to retry; with RetryWhenOverloaded only if ctx ended meanwhile),
-// ErrUnavailable (ctx ended first: the saga may have been started; start it again with the id in
-// Error.ID).
+// Start returns ErrInvalid for an invalid id, definition or input, ErrNotFound for an unknown
+// definition, and ErrConflict if the saga with this id has a different input or definition. It
+// returns ErrOverloaded if a limit is reached; Error.RetryAfter is the suggested wait. With
+// RetryWhenOverloaded, it returns ErrOverloaded only if ctx ends meanwhile. It returns
+// ErrUnavailable if ctx ends first. In that case the saga may have been started, so start it again
+// with the id in Error.ID.
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
 	q, err := c.starting(transport.APIStart, d, input, options)
 	if err != nil {
@@ -71,7 +74,7 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 	return c.status(ctx, q)
 }
 
-// starting returns the call that starts a saga.
+// starting returns the call for starting a saga.
 func (c *Client) starting(method string, d Definition, input any, options []StartOption) (*call, error) {
 	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, retryOverloaded: c.retryOverloaded}
 	e := &q.envelope
@@ -100,20 +103,20 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 	return q, nil
 }
 
-// Get returns a saga's status. For a saga that ended and was removed, that has Removed and the
-// phase only.
+// Get returns a saga's status. For a saga that has ended and was removed, the status has only
+// Removed and the phase.
 //
-// Errors: ErrInvalid, ErrNotFound, ErrUnavailable.
+// Get returns ErrInvalid, ErrNotFound or ErrUnavailable.
 func (c *Client) Get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	return c.status(ctx, &call{method: transport.APIGet, envelope: transport.Envelope{Saga: id}, retryOverloaded: true})
 }
 
-// Operate executes an operator's decision on a saga. op.Operation is one of Status.Legal; op.By and
-// op.Reason say who and why, and are recorded in the saga's history. It is not repeated once it may
-// have arrived: after ErrUnavailable, check with Get before trying again.
+// Operate executes an operator's decision on a saga. op.Operation is one of Status.Legal. op.By and
+// op.Reason are recorded in the saga's history. The request is not repeated if the coordinator may
+// have received it. After ErrUnavailable, check the saga with Get before you try again.
 //
-// Errors: ErrInvalid, ErrNotFound, ErrIllegal (the reason lists the legal operations),
-// ErrUnavailable.
+// Operate returns ErrInvalid, ErrNotFound, ErrUnavailable, or ErrIllegal with a reason that lists
+// the legal operations.
 func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.Decision) (*transport.Status, error) {
 	data, err := encode(op)
 	if err != nil {
@@ -122,15 +125,15 @@ func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.D
 	return c.status(ctx, &call{method: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
 }
 
-// Cancel asks a saga to compensate; by is the person or program that asks. Past the point of no
-// return it fails with ErrIllegal. See Operate.
+// Cancel requests the compensation of a saga. by is the person or program that cancels. After the
+// point of no return, Cancel returns ErrIllegal. See Operate.
 func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*transport.Status, error) {
 	return c.Operate(ctx, id, transport.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
 }
 
-// List returns one page of sagas, newest first; see All.
+// List returns one page of sagas, newest first. All returns all pages.
 //
-// Errors: ErrInvalid (a cursor of another list), ErrUnavailable.
+// List returns ErrInvalid for a cursor of a different list, or ErrUnavailable.
 func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transport.ListReply, error) {
 	data, err := encode(query)
 	if err != nil {
@@ -143,8 +146,8 @@ func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transpor
 	return &reply, nil
 }
 
-// All yields every matching saga, page by page. On an error it yields that with a zero Status, and
-// ends.
+// All yields every matching saga, page by page. After an error, it yields the error with a zero
+// Status, and ends.
 func (c *Client) All(ctx context.Context, query transport.ListQuery) iter.Seq2[transport.Status, error] {
 	return func(yield func(transport.Status, error) bool) {
 		for {
@@ -168,7 +171,7 @@ func (c *Client) All(ctx context.Context, query transport.ListQuery) iter.Seq2[t
 
 // History returns the recorded events of a saga, oldest first.
 //
-// Errors: ErrInvalid, ErrNotFound, ErrUnavailable.
+// History returns ErrInvalid, ErrNotFound or ErrUnavailable.
 func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.HistoryEvent, error) {
 	if err := id.Check(); err != nil {
 		return nil, invalid(transport.APIHistory, id, err)
@@ -192,11 +195,12 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.H
 	}
 }
 
-// Register registers a definition: a *saga.Definition, or anything that encodes itself as one in
-// JSON. Registering the same content again has no effect.
+// Register registers a definition. d is a *saga.Definition, or a value with the same JSON encoding.
+// Registering the same content again has no effect.
 //
-// Errors: ErrInvalid (the reason lists every problem), ErrConflict (this version is registered with
-// other content: give the changed definition a new version), ErrUnavailable.
+// Register returns ErrInvalid with a reason that lists every problem, or ErrUnavailable. It returns
+// ErrConflict if this version is registered with different content; give the changed definition a
+// new version.
 func (c *Client) Register(ctx context.Context, d interface {
 	json.Marshaler
 	Definition
@@ -213,9 +217,9 @@ func (c *Client) Register(ctx context.Context, d interface {
 	return &reply, nil
 }
 
-// Definitions returns the registered definitions, by name and version.
+// Definitions returns the registered definitions, sorted by name and version.
 //
-// Errors: ErrUnavailable.
+// Definitions returns ErrUnavailable.
 func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, error) {
 	var reply transport.DefinitionsReply
 	if err := c.do(ctx, &call{method: transport.APIDefinitions, retryOverloaded: true}, &reply); err != nil {
@@ -224,7 +228,7 @@ func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, 
 	return reply.Definitions, nil
 }
 
-// status makes a call about one saga and returns its status.
+// status sends a call about one saga and returns the saga's status.
 func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error) {
 	if err := q.envelope.Saga.Check(); err != nil {
 		return nil, invalid(q.method, "", err)
@@ -241,7 +245,7 @@ func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error)
 	return &status, nil
 }
 
-// encode encodes a value as JSON; bytes are returned unchanged.
+// encode encodes a value as JSON. It returns bytes unchanged.
 func encode(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case []byte:

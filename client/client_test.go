@@ -22,7 +22,7 @@ const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 var checkout = contract.DefinitionRef{Name: "checkout", Version: 3}
 
-// fakeBus answers requests instead of a bus with a coordinator, and records them.
+// fakeBus answers and records requests, in place of a bus with a coordinator.
 type fakeBus struct {
 	mu       sync.Mutex
 	requests []transport.Envelope
@@ -35,7 +35,7 @@ func (b *fakeBus) Request(ctx context.Context, request *transport.Envelope) (*tr
 	n := len(b.requests)
 	b.mu.Unlock()
 	if n > 100_000 {
-		panic("the client asks without end") // before it fills the memory
+		panic("the client asks without end") // stops before the memory is full
 	}
 	return b.answer(ctx, n, request)
 }
@@ -85,8 +85,8 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 	}
 }
 
-// TestStartIsRepeatedWithTheSameID checks the caller's half of I2: a caller without an answer asks
-// again for the same saga, not for another one.
+// TestStartIsRepeatedWithTheSameID checks the caller's part of I2. A caller without an answer
+// repeats the request with the same id instead of starting a second saga.
 func TestStartIsRepeatedWithTheSameID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{}
@@ -177,7 +177,7 @@ func TestRefusalsAreConditions(t *testing.T) {
 	}
 }
 
-// An overloaded coordinator's suggested delay reaches the caller.
+// An Error contains the delay that an overloaded coordinator suggests.
 func TestRetryAfter(t *testing.T) {
 	bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
 		return &transport.Envelope{Code: string(transport.CodeResourceExhausted), RetryAfter: 1500 * time.Millisecond}, nil
@@ -189,8 +189,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestStartRetriesWhenOverloaded: Start waits as long as the coordinator says, give or take a
-// half, and reports the reason if its caller's context ends before.
+// TestStartRetriesWhenOverloaded: Start waits for the time that the coordinator suggests, plus or
+// minus one half. If the caller's context ends before that, Start returns the reason.
 func TestStartRetriesWhenOverloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -214,8 +214,8 @@ func TestStartRetriesWhenOverloaded(t *testing.T) {
 	})
 }
 
-// A refusal proves nothing about an earlier, unanswered request: the saga may have been started,
-// so the caller must not be told that it was not.
+// After an unanswered request, a refusal does not show whether the saga was started. The error must
+// not state that it was not.
 func TestARefusalAfterSilenceIsNotTheLastWord(t *testing.T) {
 	for name, after := range map[string]int{"the coordinator recovers": 4, "it does not": 1 << 30} {
 		synctest.Test(t, func(t *testing.T) {
@@ -284,7 +284,7 @@ func TestOperateIsNotRepeatedOnceItMayHaveArrived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(ctx context.Context, n int, _ *transport.Envelope) (*transport.Envelope, error) {
 			if n < 3 {
-				return nil, transport.ErrNoResponders // did not arrive: safe to repeat
+				return nil, transport.ErrNoResponders // the request did not arrive, so it is safe to repeat
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -367,7 +367,7 @@ func TestRegisterAndLists(t *testing.T) {
 	}
 }
 
-// TestImportsLittle keeps a caller's build small: no server, no database, no expression language.
+// TestImportsLittle: a caller does not compile a server, a database, or an expression language.
 func TestImportsLittle(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
@@ -388,8 +388,8 @@ func TestImportsLittle(t *testing.T) {
 	}
 }
 
-// TestRequestsTakeTurns: many callers together have no more requests in flight than the client
-// allows, and all are answered. Requests held by the coordinator do not count.
+// TestRequestsTakeTurns: many concurrent callers have no more requests in flight than the client
+// allows, and all are answered. Requests that the coordinator holds do not count.
 func TestRequestsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd, allowed = 1000, 8
@@ -425,14 +425,15 @@ func TestRequestsTakeTurns(t *testing.T) {
 		if most.Load() != allowed || held.Load() != crowd {
 			t.Errorf("%d requests at once, want %d; %d were held, want %d", most.Load(), allowed, held.Load(), crowd)
 		}
-		if took := time.Since(began); took > crowd/allowed*10*time.Millisecond+time.Second { // else in series
+		// In series, all requests together would take crowd*10 ms.
+		if took := time.Since(began); took > crowd/allowed*10*time.Millisecond+time.Second {
 			t.Errorf("it took %s", took)
 		}
 	})
 }
 
-// TestNoTurn: a caller whose context ends before its turn learns that nothing was sent; a read
-// does not wait behind starts.
+// TestNoTurn: if a caller's context ends while its request is queued, the error says that nothing
+// was sent. A read does not queue behind starts.
 func TestNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(ctx context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -460,8 +461,8 @@ func TestNoTurn(t *testing.T) {
 	})
 }
 
-// What no coordinator would accept is refused before it is sent. An invalid trace context is no
-// reason to refuse; it is dropped.
+// The client refuses requests that every coordinator would refuse. It does not refuse an invalid
+// trace context, but drops it.
 func TestStartBounds(t *testing.T) {
 	long := strings.Repeat("x", 70_000)
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {

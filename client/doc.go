@@ -1,11 +1,11 @@
-// Package client starts sagas, waits for their outcome, reads them and operates on them, with
-// requests to a coordinator over the bus.
+// Package client starts, awaits, reads and operates sagas. It sends requests to a coordinator over
+// the bus.
 //
 //	caller ──▶ Client ── saga.api.<method> ──▶ coordinator
 //	             ▲                               │
 //	             └────── Status, or a Code ──────┘
 //
-// A start is idempotent by the saga's id: Start repeats the request with the same id until the
+// A start is idempotent by the saga's id. Start repeats the request with the same id until the
 // coordinator has answered, and an answered start is on disk (I1, I2). Run also waits until the
 // saga has ended. A complete caller:
 //
@@ -30,16 +30,17 @@
 //	}
 //	receipt, err := client.Result[Receipt](status, "charge") // what a step answered
 //
-// A client keeps no state: a saga runs whether or not its caller waits. It makes no decisions and
-// has no connection of its own; whoever created the bus closes it.
+// A client keeps no state; a saga continues whether or not its caller waits. A client makes no
+// decisions and has no connection of its own. The creator of the bus closes the bus.
 //
-// A failure is an *Error with the operation, the saga, the coordinator's code and a reason; use
-// errors.Is to distinguish conditions (ErrConflict, ErrNotFound …). When the coordinator is
-// overloaded, requests are retried after the time it suggests, except starts: ErrOverloaded lets
-// the caller slow down, unless the client has RetryWhenOverloaded. After ErrUnavailable the outcome
-// is unknown; methods that are not safe to repeat, such as Operate, say so.
+// Methods return an *Error with the operation, the saga, the coordinator's code and a reason. Use
+// errors.Is to distinguish conditions (ErrConflict, ErrNotFound …). If the coordinator is
+// overloaded, requests are retried after the suggested time. Starts are not: they return
+// ErrOverloaded so that the caller can slow down, unless the client has RetryWhenOverloaded. After
+// ErrUnavailable, the outcome is unknown. The documentation of a method, such as Operate, says if
+// it is unsafe to repeat.
 //
-// One client serves any number of goroutines, with at most 512 starts and as many other requests in
-// flight (Concurrency). With tens of thousands of running sagas, subscribe to the announcements of
-// their ends, saga.lifecycle.>, instead of waiting for each.
+// A client serves any number of goroutines. By default it has at most 512 starts, and as many other
+// requests, in flight (Concurrency). With tens of thousands of running sagas, do not wait for each
+// of them. Subscribe to the announcements of their ends instead, saga.lifecycle.>.
 package client

@@ -11,29 +11,29 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Sentinel errors, for errors.Is.
+// Sentinel errors for use with errors.Is.
 var (
-	ErrNotFound    = errors.New("not found")                         // no such saga or definition
-	ErrConflict    = errors.New("conflict")                          // the id or version exists with other content
-	ErrIllegal     = errors.New("not legal now")                     // not legal in the saga's current state; the reason lists what is
-	ErrInvalid     = errors.New("invalid")                           // the request is wrong; repeating it does not help
+	ErrNotFound    = errors.New("not found")                         // the saga or definition does not exist
+	ErrConflict    = errors.New("conflict")                          // the id or version exists with different content
+	ErrIllegal     = errors.New("not legal now")                     // not legal now; the reason lists what is
+	ErrInvalid     = errors.New("invalid")                           // the request is invalid; repeating it is useless
 	ErrOverloaded  = errors.New("overloaded")                        // a limit is reached; retry later
 	ErrUnavailable = errors.New("no coordinator answered")           // no reply; the request may have been executed
-	ErrInternal    = errors.New("internal error of the coordinator") // its log has the details
+	ErrInternal    = errors.New("internal error of the coordinator") // details are in the coordinator's log
 )
 
-// Error is a request that failed or was not answered.
+// Error describes a request that failed or was not answered.
 type Error struct {
-	Op     string          // the operation: "start", "get" …
-	ID     contract.SagaID // the saga, if the request is about one
+	Op     string          // the operation, such as "start" or "get"
+	ID     contract.SagaID // the saga of the request, if it has one
 	Code   transport.Code  // the coordinator's code; CodeUnavailable if there was no reply
-	Reason string          // what is wrong and how to fix it
+	Reason string          // the problem and how to fix it
 	Err    error           // the underlying error, such as context.DeadlineExceeded; may be nil
 
-	// Legal lists, with ErrIllegal, the operations that are legal on the saga now.
+	// Legal lists the operations that are currently legal. It is set with ErrIllegal.
 	Legal []contract.LegalOperation
 
-	// RetryAfter is, with ErrOverloaded, the wait that the coordinator suggests; 0: none. Add
+	// RetryAfter is the wait that the coordinator suggests, or 0. It is set with ErrOverloaded. Add
 	// jitter, so that refused callers do not all retry at the same time.
 	RetryAfter time.Duration
 }
@@ -46,7 +46,7 @@ func (e *Error) Error() string {
 	}
 	condition := e.sentinel().Error()
 	if e.Code == transport.CodeUnavailable && errors.Is(e.Err, context.Canceled) {
-		condition = "cancelled before a reply arrived" // by the caller
+		condition = "cancelled before a reply arrived" // the caller has cancelled
 	}
 	b.WriteString(": " + condition)
 	if e.Reason != "" {

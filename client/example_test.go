@@ -34,9 +34,9 @@ var (
 		saga.Pivot("ship", saga.Do(Ship)))
 )
 
-// Start returns when the coordinator has stored the saga. The id is the caller's idempotency key:
-// the same start again returns the same saga. Here the coordinator is in the same process;
-// elsewhere, pass a natsbus.Bus to client.New.
+// Start returns when the coordinator has stored the saga. The id is the caller's idempotency key: a
+// start with the same id returns the same saga. In this example the coordinator is in the same
+// process. In production, pass a natsbus.Bus to client.New.
 func ExampleClient_Start() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -47,14 +47,14 @@ func ExampleClient_Start() {
 	}
 	s, err := c.Get(ctx, "order-42")
 	check(err)
-	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status) // no participant serves it here
+	fmt.Println(s.Phase, "reserve:", s.Step("reserve").Status) // no participant serves it
 	// Output:
 	// started order-42 existed: false
 	// started order-42 existed: true
 	// running reserve: doing
 }
 
-// An operator's decision needs a name and a reason: both are part of the saga's history.
+// An operator's decision needs a name and a reason. Both become part of the saga's history.
 func ExampleClient_Operate() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -75,7 +75,7 @@ func ExampleClient_Operate() {
 	// pause kim stock-taking
 }
 
-// A cancelled saga compensates: what may have happened is undone.
+// A cancelled saga compensates, which undoes steps that may have taken effect.
 func ExampleClient_Cancel() {
 	cancelled := make(chan struct{})
 	ctx, c, stop := coordinator(busyInventory(cancelled))
@@ -84,7 +84,7 @@ func ExampleClient_Cancel() {
 	check(err)
 	_, err = c.Cancel(ctx, "order-42", "kim", "the customer called")
 	check(err)
-	close(cancelled) // the reservation is made now, and released
+	close(cancelled) // the reservation is now made, and then released
 	s, err := c.Wait(ctx, "order-42")
 	check(err)
 	fmt.Println(s.Phase, s.Reason)
@@ -92,7 +92,7 @@ func ExampleClient_Cancel() {
 	// compensated cancelled by kim: the customer called
 }
 
-// An Error says what failed and why; errors.Is distinguishes the conditions.
+// An Error contains the operation and the reason. Use errors.Is to distinguish conditions.
 func ExampleError() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -104,8 +104,8 @@ func ExampleError() {
 	// not found: true
 }
 
-// Run starts a saga and returns when it has ended. A caller that was interrupted runs the same id
-// again, and gets the outcome.
+// Run starts a saga and returns when it has ended. A caller that was interrupted calls Run again
+// with the same id and gets the outcome.
 func ExampleClient_Run() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
@@ -116,7 +116,7 @@ func ExampleClient_Run() {
 	}
 
 	_, err := c.Run(ctx, Fulfil, Order{"43"}, client.ID("order-42"))
-	fmt.Println("conflict:", errors.Is(err, client.ErrConflict)) // another input has this id
+	fmt.Println("conflict:", errors.Is(err, client.ErrConflict)) // the id exists with a different input
 	// Output:
 	// order-42 completed "" existed: false
 	// order-42 completed "" existed: true
@@ -124,7 +124,8 @@ func ExampleClient_Run() {
 	// conflict: true
 }
 
-// A saga that needs an operator is parked: Wait returns, and can be called again after a decision.
+// A saga that needs an operator is parked. Wait returns, and can be called again after the
+// decision.
 func ExampleClient_Wait() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
@@ -149,7 +150,7 @@ func ExampleClient_Wait() {
 	// compensated rejected at ship: the carrier does not have it
 }
 
-// The result of a step, in its own type.
+// The result of a step is decoded to its own type.
 func ExampleResult() {
 	ctx, c, stop := coordinator(inventory(), shipping())
 	defer stop()
@@ -162,7 +163,7 @@ func ExampleResult() {
 	// parcel 7
 }
 
-// The input of a saga, in its own type; only Get returns it.
+// The input of a saga is decoded to its own type. Only Get returns the input.
 func ExampleInput() {
 	ctx, c, stop := coordinator()
 	defer stop()
@@ -183,7 +184,7 @@ func inventory() service {
 	return busyInventory(free)
 }
 
-// busyInventory answers nothing until it is free.
+// busyInventory does not answer until free is closed.
 func busyInventory(free <-chan struct{}) service {
 	p := participant.New("inventory", &participant.MemoryInbox{})
 	participant.Handle(p, Reserve, participant.NoResult(func(context.Context, *participant.MemoryTx, Order) error {
@@ -208,12 +209,12 @@ func shipping() service {
 	return p
 }
 
-// service is any participant.
+// service is any participant, independent of its transaction type.
 type service interface {
 	Run(ctx context.Context, bus transport.Bus) error
 }
 
-// coordinator runs a coordinator that knows the definition, and services.
+// coordinator runs a coordinator with the definition, and the given services.
 func coordinator(services ...service) (ctx context.Context, c *client.Client, stop func()) {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)

@@ -15,24 +15,24 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// call is one request to the coordinator. It is passed by pointer so that a hundred thousand
-// waiting callers need little stack.
+// call describes one request to the coordinator. It is passed by pointer, because a hundred
+// thousand waiting callers should need little stack.
 type call struct {
 	method          string
-	envelope        transport.Envelope // Saga, Definition, Data and the method's other fields
-	hold            time.Duration      // how long the coordinator may hold it
-	once            bool               // not safe to execute twice: not repeated once it may have arrived
-	retryOverloaded bool               // repeated also while the coordinator is overloaded
-	moves           bool               // it changes a saga, and is traced
+	envelope        transport.Envelope // Saga, Definition, Data and other fields that the method uses
+	hold            time.Duration      // how long the coordinator may hold the request
+	once            bool               // must not be executed twice; not repeated if it may have arrived
+	retryOverloaded bool               // whether it is repeated while the coordinator is overloaded
+	moves           bool               // whether it changes a saga, and is therefore traced
 }
 
-// do sends the request when it is its turn, repeats it until there is a reply or ctx ends, and
-// decodes the reply's data into reply.
+// do waits for a free slot and sends the request. It repeats the request until there is a reply or
+// ctx ends. It decodes the data of the reply into reply.
 func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	if err := transport.CheckPrefix(c.subjects.Prefix); err != nil {
 		return invalid(q.method, q.envelope.Saga, err)
 	}
-	if q.hold == 0 { // held requests are not limited
+	if q.hold == 0 { // requests that the coordinator holds are not limited
 		slots := c.others
 		if q.method == transport.APIStart { // a repeated start may take long
 			slots = c.starts
@@ -89,11 +89,11 @@ func (s *silence) ended(err, last error) error {
 	}
 }
 
-// silence tracks a time without replies.
+// silence tracks the time without replies.
 type silence struct {
 	c         *Client
 	q         *call
-	uncertain bool // an earlier attempt may have been executed
+	uncertain bool // whether an earlier attempt may have been executed
 	since     time.Time
 	line      *waiting.Line
 }
@@ -113,8 +113,8 @@ func (s *silence) retryable(ctx context.Context, last error) error {
 	return last
 }
 
-// tooLong notes the outcome of an attempt, logs that no coordinator answers, and reports whether to
-// give up.
+// tooLong records the outcome of an attempt, and logs if no coordinator answers. It reports whether
+// to give up.
 func (s *silence) tooLong(last error) bool {
 	switch {
 	case !errors.Is(last, ErrUnavailable): // there was a reply
@@ -128,11 +128,12 @@ func (s *silence) tooLong(last error) bool {
 	return s.c.giveUp > 0 && time.Since(s.since) >= s.c.giveUp
 }
 
-// pauses is the backoff between attempts: the coordinator's suggestion give or take a half, so that
-// callers refused together do not retry together; without a suggestion it grows exponentially.
+// pauses is the backoff between attempts. It is the wait that the coordinator suggests, plus or
+// minus one half, so that callers that were refused at the same time do not retry at the same time.
+// Without a suggestion it increases exponentially.
 type pauses struct {
 	*backoff.ExponentialBackOff
-	last *error // of the last attempt
+	last *error // error of the last attempt
 }
 
 // NextBackOff implements backoff.BackOff.
@@ -157,7 +158,7 @@ func repeatable(err error, q *call) bool {
 	return false
 }
 
-// ask sends the request once.
+// ask sends the request once and waits for the reply.
 func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 	limit := c.timeout + q.hold
 	attempt, cancel := context.WithTimeout(ctx, limit)
@@ -189,7 +190,7 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 	case answer.Code != "":
 		failure.Code, failure.Reason, failure.RetryAfter = transport.Code(answer.Code), answer.Reason, answer.RetryAfter
 		var more transport.Refusal
-		if json.Unmarshal(answer.Data, &more) == nil { // most refusals have none
+		if json.Unmarshal(answer.Data, &more) == nil { // most refusals have no details
 			failure.Legal = more.Legal
 		}
 		return failure

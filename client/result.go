@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Result returns the result of a step's do, decoded from JSON. An error says why there is
-// none: the step has not completed, or the status is one without steps (of Start and List).
+// Result returns the result of a step's do, decoded from JSON. It returns an error if the step has
+// not completed, or if the status has no steps, as that of Start and List:
 //
 //	room, err := client.Result[Room](status, "book-room")
 func Result[T any](s *transport.Status, step contract.StepName) (result T, err error) {
@@ -35,9 +35,9 @@ func Result[T any](s *transport.Status, step contract.StepName) (result T, err e
 	return result, nil
 }
 
-// Input returns what a saga was started with, decoded from JSON; a []byte or json.RawMessage
-// takes it byte for byte, as in Start. An error says why there is none: only a status of Get
-// has it.
+// Input returns the input of a saga, decoded from JSON. A []byte or json.RawMessage gets the
+// unchanged bytes, as in Start. Input returns an error unless the status comes from Get, because
+// other statuses do not contain the input.
 func Input[T any](s *transport.Status) (input T, err error) {
 	switch p := s.Input; {
 	case p == nil:
@@ -55,7 +55,7 @@ func Input[T any](s *transport.Status) (input T, err error) {
 	return input, nil
 }
 
-// takesBytes puts data into v if v points to bytes.
+// takesBytes stores data in v and returns true if v points to bytes.
 func takesBytes(v any, data []byte) bool {
 	switch v := v.(type) {
 	case *[]byte:
@@ -68,7 +68,7 @@ func takesBytes(v any, data []byte) bool {
 	return true
 }
 
-// absent is why a status lacks what it may have.
+// absent returns the reason why a status lacks data.
 func absent(s *transport.Status) error {
 	switch {
 	case s.Problem != "":

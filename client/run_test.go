@@ -15,7 +15,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestRunIsOneRequest: a run request contains what a start does, and is held like a wait.
+// TestRunIsOneRequest: the request of Run has the data of a start, and the coordinator holds it
+// like that of Wait.
 func TestRunIsOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -38,8 +39,8 @@ func TestRunIsOneRequest(t *testing.T) {
 	})
 }
 
-// TestRunGoesOnWaiting: for a saga that takes longer than a request is held, Run asks again at
-// growing intervals, and still reports whether the saga existed.
+// TestRunGoesOnWaiting: if a saga takes longer than a request is held, Run sends further requests
+// at increasing intervals. It still reports whether the saga existed.
 func TestRunGoesOnWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
@@ -65,17 +66,17 @@ func TestRunGoesOnWaiting(t *testing.T) {
 	})
 }
 
-// TestRunIsRepeatedWithTheSameID: I2, as for a start.
+// TestRunIsRepeatedWithTheSameID checks I2 for Run, as for Start.
 func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			switch n {
 			case 1:
 				return nil, transport.ErrNoResponders
-			case 2: // the coordinator dies with the request
+			case 2: // the coordinator crashes with the request
 				<-ctx.Done()
 				return nil, ctx.Err()
-			case 3: // a refusal proves nothing about the request before it
+			case 3: // a refusal says nothing about an earlier request
 				return refuse(transport.CodeResourceExhausted, "busy")
 			}
 			return reply(transport.Status{ID: r.Saga, Phase: contract.Completed, Existed: true})
@@ -96,7 +97,7 @@ func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 	})
 }
 
-// TestRunIsRefused: a run is refused at once, as a start is.
+// TestRunIsRefused: a refused run is not repeated, like a refused start.
 func TestRunIsRefused(t *testing.T) {
 	for code, want := range map[transport.Code]error{
 		transport.CodeAlreadyExists:     client.ErrConflict,
@@ -115,7 +116,8 @@ func TestRunIsRefused(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhereTheSagaStands: when the caller's context ends, Run returns the saga's state.
+// TestRunSaysWhereTheSagaStands: if the caller's context ends, Run returns the saga's last known
+// status.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}
@@ -128,7 +130,8 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	})
 }
 
-// TestRunsTakeTurns: runs beyond the limit start like other sagas, and then wait.
+// TestRunsTakeTurns: runs above the limit first start their sagas and then wait, with separate
+// requests.
 func TestRunsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -22,7 +22,7 @@ func (nobody) Request(context.Context, *transport.Envelope) (*transport.Envelope
 	return nil, transport.ErrNoResponders
 }
 
-// notes is a log that can be read while it is written.
+// notes is a log that can be read concurrently.
 type notes struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -40,8 +40,8 @@ func (n *notes) String() string {
 	return n.text.String()
 }
 
-// TestNobodyAnswers: a caller reports at once, and then every few seconds, that it waits for a
-// coordinator, and gives up after ten minutes.
+// TestNobodyAnswers: a caller logs at once, and then every few seconds, that it waits for a
+// coordinator. It gives up after ten minutes.
 func TestNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said notes

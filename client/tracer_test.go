@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// answering is a coordinator that answers everything with a status.
+// answering is a bus with a coordinator that answers every request with a status.
 type answering struct{ requests []transport.Envelope }
 
 func (a *answering) Request(_ context.Context, request *transport.Envelope) (*transport.Envelope, error) {
@@ -24,7 +24,7 @@ func (a *answering) Request(_ context.Context, request *transport.Envelope) (*tr
 	return &transport.Envelope{Data: []byte(`{}`)}, nil
 }
 
-// The trace context of a caller, and the one that the follower derives from it.
+// The caller's trace context, and the one that the follower derives from it.
 const (
 	caller   = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	ofCaller = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
@@ -39,8 +39,8 @@ func (f *follower) Request(_ context.Context, request *transport.Envelope) func(
 	return func(error) { f.ended++ }
 }
 
-// A request that moves a saga is one span, however often it is repeated; one that only reads has
-// none.
+// A request that changes a saga has one span, however often it is repeated. A request that only
+// reads has none.
 func TestFollow(t *testing.T) {
 	bus, f := &answering{}, &follower{}
 	c := New(bus, Follow(f))
@@ -70,7 +70,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Without a tracer a request costs nothing extra.
+// Without a tracer, a request does not allocate more.
 func TestNobodyFollows(t *testing.T) {
 	c, q := New(&answering{}), &call{method: transport.APIStart, moves: true}
 	if n := testing.AllocsPerRun(100, func() { c.follow(context.Background(), q) }); n != 0 {

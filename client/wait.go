@@ -11,29 +11,31 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// brief is the data of Wait's requests (transport.WaitQuery).
+// brief is the data of the requests of Wait (transport.WaitQuery).
 var brief = []byte(`{"brief":true}`)
 
-// Wait returns when the saga has ended or is parked. It repeats its request until then, also while
-// coordinators restart or the bus is away, for up to GiveUp. A parked saga waits for an operator: Status.Legal lists
-// the legal operations, and Wait may be called again afterwards.
+// Wait returns when the saga has ended or is parked. Until then it repeats its request, even if
+// coordinators restart or the bus is unreachable, for up to GiveUp. A parked saga waits for an
+// operator. Status.Legal lists the legal operations, and Wait can be called again after an
+// operation.
 //
-// Errors: ErrInvalid, ErrNotFound; when ctx ends, ErrUnavailable and context.Cause(ctx), with the
-// last known status, without steps, if there is one. The saga goes on regardless.
+// Wait returns ErrInvalid or ErrNotFound. If ctx ends, it returns ErrUnavailable and
+// context.Cause(ctx), with the last known status, without steps, if there is one. The saga
+// continues.
 func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
 	return c.await(ctx, id, nil, time.Now())
 }
 
-// Run starts a saga and returns when it has ended or is parked. It is Start and Wait in one request
-// where possible. Like Start it is idempotent: running the same id with the same input again
-// returns the same saga's outcome, with Status.Existed.
+// Run starts a saga and returns when it has ended or is parked. If possible, it combines Start and
+// Wait in one request. Like Start, it is idempotent: running the same id with the same input again
+// returns the outcome of the existing saga, with Status.Existed.
 //
-// Of concurrent runs, RunsPerStart times as many as Concurrency allows starts use one request each;
-// the others start when it is their turn and then wait.
+// RunsPerStart times as many concurrent runs as Concurrency allows starts use a single request
+// each. Further runs queue for a start and then wait.
 //
-// Errors: those of Start, and when ctx ends those of Wait: ErrUnavailable and context.Cause(ctx),
-// with the last known status if there is one. With a status the saga was started, and goes on
-// regardless; without one it may have been.
+// Run returns the errors of Start. If ctx ends, it returns the errors of Wait: ErrUnavailable and
+// context.Cause(ctx), with the last known status if there is one. With a status, the saga was
+// started and continues. Without a status, it may have been started.
 func (c *Client) Run(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
 	began := time.Now()
 	q, err := c.starting(transport.APIRun, d, input, options)
@@ -60,7 +62,8 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 	return end, err
 }
 
-// await asks until the saga has ended or is parked; began is when the caller's call began.
+// await repeats its request until the saga has ended or is parked. began is the start of the
+// caller's call.
 func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.Status, began time.Time) (*transport.Status, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
@@ -78,11 +81,11 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 		}
 		last = status
 		if time.Since(asked) >= max(hold, c.poll)/2 {
-			pause.Reset() // the coordinator held the request as expected
+			pause.Reset() // the coordinator has held the request as expected
 			continue
 		}
-		// It replied at once: its clock is ahead of ours, or it already holds as many requests as
-		// it can.
+		// It replied at once. Either its clock is ahead of ours, or it already holds the maximum
+		// number of requests.
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
@@ -94,12 +97,12 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.
 	}
 }
 
-// maxPolls bounds how long a request is held, as a multiple of the first one.
+// maxPolls limits how long a request is held, as a multiple of Poll.
 const maxPolls = 8
 
-// holdFor returns how long the coordinator may hold a request: as long as the caller has waited
-// already, so that many long waits cause few requests; and less than the rest of the caller's
-// deadline, so that a status still arrives.
+// holdFor returns how long the coordinator may hold a request. It is as long as the caller has
+// already waited, so that long waits cause few requests. It is less than the remaining time of the
+// caller's deadline, so that a status still arrives.
 func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duration {
 	hold := min(max(waited, c.poll), maxPolls*c.poll)
 	end, ok := ctx.Deadline()

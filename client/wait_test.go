@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// held answers like a coordinator whose saga has not ended: as late as possible.
+// held answers like a coordinator whose saga has not ended, which is when the request expires.
 func held(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 	time.Sleep(time.Until(r.Expires)) // virtual
 	return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
@@ -29,7 +29,7 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 			switch n {
 			case 1:
 				return held(ctx, n, r)
-			case 2: // the coordinator dies with the request
+			case 2: // the coordinator crashes with the request
 				<-ctx.Done()
 				return nil, ctx.Err()
 			case 3, 4:
@@ -47,8 +47,8 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 	})
 }
 
-// TestWaitSaysWhereTheSagaStands: the request is held only until the caller's context ends, and
-// then Wait returns the saga's state.
+// TestWaitSaysWhereTheSagaStands: the request is held until shortly before the caller's context
+// ends. Then Wait returns the saga's status.
 func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}
@@ -61,8 +61,8 @@ func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	})
 }
 
-// TestWaitAsksLessAndLess: the longer a caller waits, the longer its requests are held, within
-// bounds.
+// TestWaitAsksLessAndLess: the longer a caller waits, the longer its requests are held, up to a
+// limit.
 func TestWaitAsksLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var holds []time.Duration
@@ -86,7 +86,7 @@ func TestWaitAsksLessAndLess(t *testing.T) {
 	})
 }
 
-// TestWaitIsInterrupted: the error of an interrupted caller does not blame the coordinator.
+// TestWaitIsInterrupted: if the caller cancels, the error does not blame the coordinator.
 func TestWaitIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	bus := &fakeBus{answer: func(ctx context.Context, _ int, _ *transport.Envelope) (*transport.Envelope, error) {
@@ -110,8 +110,8 @@ func TestWaitReturnsWhenParked(t *testing.T) {
 	}
 }
 
-// TestWaitDoesNotSpin: a coordinator whose clock is ahead sees every request as expired and
-// answers at once.
+// TestWaitDoesNotSpin: if the coordinator's clock is ahead, every request has already expired and
+// is answered at once. Wait must not send requests in a busy loop.
 func TestWaitDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -132,8 +132,8 @@ func TestWaitDoesNotSpin(t *testing.T) {
 	})
 }
 
-// TestReadsWaitForAnOverloadedCoordinator: reads are retried, starts are not, so that their
-// callers slow down (TestRefusalsAreConditions).
+// TestReadsWaitForAnOverloadedCoordinator: reads are retried. Starts are not, so that their callers
+// slow down (TestRefusalsAreConditions).
 func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
@@ -165,7 +165,7 @@ func TestHistoryReadsEveryPart(t *testing.T) {
 	}
 }
 
-// depth records how deep in the stack a request is sent.
+// depth records the stack depth at which a request is sent.
 type depth struct{ at uintptr }
 
 func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.Envelope, error) {
@@ -174,10 +174,10 @@ func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.En
 	return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
 }
 
-// TestShallow: a waiting caller has little of this package on its stack, because there may be a
-// hundred thousand of them.
+// TestShallow: a waiting caller needs little stack in this package, because there may be a hundred
+// thousand callers.
 func TestShallow(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector moves stacks
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the garbage collector moves stacks
 	d := &depth{}
 	c := client.New(d)
 	for name, ask := range map[string]func() (*transport.Status, error){
