@@ -11,16 +11,16 @@ import (
 // Scope is the instrumentation scope of all spans.
 const Scope = "github.com/amends-dev/amends"
 
-// SchemaURL identifies the release of the semantic conventions that the spans follow.
+// SchemaURL identifies the release of the semantic conventions that are used.
 const SchemaURL = semconv.SchemaURL
 
-// Span attributes about sagas; those about messages are OpenTelemetry's.
+// Span attributes about sagas. Attributes about messages are those of OpenTelemetry.
 const (
 	AttrSagaID      = attribute.Key("amends.saga.id")
 	AttrDefinition  = attribute.Key("amends.saga.definition") // name/version
-	AttrRevision    = attribute.Key("amends.saga.revision")   // after the transition
-	AttrPhase       = attribute.Key("amends.saga.phase")      // after the transition
-	AttrEnded       = attribute.Key("amends.saga.ended")      // the transition ended the saga
+	AttrRevision    = attribute.Key("amends.saga.revision")   // revision after the transition
+	AttrPhase       = attribute.Key("amends.saga.phase")      // phase after the transition
+	AttrEnded       = attribute.Key("amends.saga.ended")      // whether the transition ended the saga
 	AttrDuration    = attribute.Key("amends.saga.duration_seconds")
 	AttrEvent       = attribute.Key("amends.event") // started, step_answered, timer_fired, operation_taken or clock_adjusted
 	AttrTimer       = attribute.Key("amends.timer") // timeout, retry, deadline
@@ -32,11 +32,11 @@ const (
 	AttrReason      = attribute.Key("amends.reason")
 	AttrParticipant = attribute.Key("amends.participant")
 	AttrAction      = attribute.Key("amends.action")
-	AttrCalled      = attribute.Key("amends.handler.called") // false: answered from the inbox
+	AttrCalled      = attribute.Key("amends.handler.called") // false if the inbox has answered
 	AttrLinkOf      = attribute.Key("amends.link")           // the kind of link: answer, request, wait
 )
 
-// System is the messaging system. The conventions do not list nats, but allow other systems in
+// System is the messaging system. The conventions do not list nats, but allow further systems in
 // lower case.
 const System = "nats"
 
@@ -44,8 +44,8 @@ func tracer(provider trace.TracerProvider) trace.Tracer {
 	return provider.Tracer(Scope, trace.WithSchemaURL(SchemaURL))
 }
 
-// message returns the attributes of an operation on a message; operation is one of the conventions'
-// operation types.
+// message returns the attributes of an operation on a message. operation is one of the operation
+// types in the conventions.
 func message(e *transport.Envelope, operation attribute.KeyValue, name string) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 20)
 	attrs = append(attrs, semconv.MessagingSystemKey.String(System), operation, semconv.MessagingOperationName(name),

@@ -13,9 +13,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Client records a caller's requests that change a saga. Each has one span of kind producer, "send
-// <subject>", which lasts until the coordinator has confirmed its commit. The saga's first
-// transition is its child.
+// Client records a caller's requests that change a saga. Each request has one span of kind
+// producer, "send <subject>". The span lasts until the coordinator has confirmed its commit. The
+// saga's first transition is a child of the span.
 func Client(provider trace.TracerProvider) client.Tracer {
 	return clients{tracer(provider)}
 }

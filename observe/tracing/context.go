@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Parse parses a W3C trace context. ok is false if there is none or it may not be passed on (see
-// transport.TraceContext). A malformed tracestate is dropped.
+// Parse parses a W3C trace context. ok is false if there is none or it must not be forwarded (see
+// transport.TraceContext). Parse drops an invalid tracestate.
 func Parse(traceParent, traceState string) (_ trace.SpanContext, ok bool) {
 	traceParent, traceState, _ = transport.TraceContext(traceParent, traceState)
 	if traceParent == "" {
@@ -22,7 +22,7 @@ func Parse(traceParent, traceState string) (_ trace.SpanContext, ok bool) {
 	return sc, sc.IsValid()
 }
 
-// Format returns a trace context as a W3C traceparent; "" if it is invalid.
+// Format returns a trace context as a W3C traceparent, or "" if it is invalid.
 func Format(sc trace.SpanContext) string {
 	if !sc.IsValid() {
 		return ""
@@ -38,7 +38,8 @@ func Format(sc trace.SpanContext) string {
 	return string(b[:])
 }
 
-// under returns a context whose parent span is the one in a message; ctx itself if it has none.
+// under returns a context whose parent span is that of a message. It returns ctx if the message has
+// none.
 func under(ctx context.Context, traceParent, traceState string) context.Context {
 	sc, ok := Parse(traceParent, traceState)
 	if !ok {

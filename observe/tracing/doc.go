@@ -6,14 +6,13 @@
 //	               answered ◀┼┄┄ link ┄┄┄ answer ┄┄┄┘
 //	               timer    ◀┘┄┄ link to the transition before the wait
 //
-// It uses only OpenTelemetry's API: the TracerProvider is the service's own, or that of
-// internal/otlp. Spans and attributes follow OpenTelemetry's semantic conventions for messaging;
-// attributes about sagas have the prefix amends.*. Their names are constants in attribute.go and
-// listed in docs/OBSERVABILITY.md.
+// It uses only OpenTelemetry's API. The TracerProvider is that of the service, or of internal/otlp.
+// Spans and attributes follow OpenTelemetry's semantic conventions for messaging. Attributes about
+// sagas have the prefix amends.*; their names are constants in attribute.go, and
+// docs/OBSERVABILITY.md lists them.
 //
-// It exports nothing. Participants and callers that do not import it do not depend on OpenTelemetry
-// (ADR 0012).
+// It exports no spans itself. Participants and callers that do not import it do not depend on
+// OpenTelemetry (ADR 0012).
 //
-// A failure shows as a missing span, never as a failed command: an invalid trace context counts as
-// none.
+// A failure causes a missing span, but never a failed command. An invalid trace context is ignored.
 package tracing

@@ -9,9 +9,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// A service and a caller that have their own OpenTelemetry setup.
+// A service and a caller use their own OpenTelemetry setup.
 func Example() {
-	var provider trace.TracerProvider // otel.GetTracerProvider(), for instance
+	var provider trace.TracerProvider // for example, otel.GetTracerProvider()
 	var inbox participant.Inbox[*participant.MemoryTx]
 	var bus transport.Requester
 

@@ -14,15 +14,15 @@ type ids struct {
 	span  trace.SpanID
 }
 
-// WithIDs sets the ids of the next span started with this context, if its provider uses IDs. The
-// trace id is used only for a span without a parent.
+// WithIDs sets the ids of the next span that is started with this context, if the span's provider
+// uses IDs. The trace id is used only if the span has no parent.
 func WithIDs(ctx context.Context, t trace.TraceID, s trace.SpanID) context.Context {
 	return context.WithValue(ctx, idsKey{}, ids{t, s})
 }
 
-// IDs generates span ids: those of WithIDs, or else random ones. It is an IDGenerator of
-// OpenTelemetry's SDK. The coordinator derives its spans' ids from the saga and its revision,
-// because it sends them before the span exists.
+// IDs generates the ids of spans: those of WithIDs, or else random ones. It implements the
+// IDGenerator of OpenTelemetry's SDK. The coordinator derives the ids of its spans from the saga
+// and its revision, because it sends the ids before the span exists.
 type IDs struct{}
 
 // NewIDs returns the ids of a span that starts a trace.
@@ -30,7 +30,7 @@ func (IDs) NewIDs(ctx context.Context) (t trace.TraceID, s trace.SpanID) {
 	if given, ok := ctx.Value(idsKey{}).(ids); ok {
 		return given.trace, given.span
 	}
-	_, _ = rand.Read(t[:]) // never fails (crypto/rand)
+	_, _ = rand.Read(t[:]) // crypto/rand never fails
 	_, _ = rand.Read(s[:])
 	return t, s
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Participant records a participant's commands. Each has one span of kind consumer, "process
-// <subject>", a child of the transition that enqueued the command. It is in the handler's context,
-// so that the handler's spans are its children.
+// Participant records a participant's commands. Each command has one span of kind consumer,
+// "process <subject>", which is a child of the transition that enqueued the command. The handler's
+// context contains the span, so that the handler's spans are its children.
 func Participant(provider trace.TracerProvider) participant.Tracer {
 	return participants{tracer(provider)}
 }
@@ -45,8 +45,8 @@ func (s commandSpan) Context() (traceParent, traceState string) {
 	return traceParent, traceState
 }
 
-// End implements participant.Span. A failure or a missing answer is an error of the span; a
-// rejection is not.
+// End implements participant.Span. A failure or a missing answer is recorded as an error of the
+// span; a rejection is not.
 func (s commandSpan) End(r participant.Report) {
 	s.span.SetAttributes(AttrParticipant.String(r.Participant), AttrAction.String(r.Action), AttrCalled.Bool(r.Called),
 		semconv.MessagingConsumerGroupName(r.Participant))
