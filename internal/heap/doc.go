@@ -1,9 +1,9 @@
-// Package heap tunes Go's garbage collector for a service with much garbage and a small
-// live heap. It does not limit memory use; the coordinator's limits do (I10).
+// Package heap tunes Go's garbage collector for a service with much garbage and a small live heap.
+// It does not limit memory; the coordinator's limits do that (I10).
 //
 //	what is in use ──▶ GOGC: twice, or up to Floor, at most five times
 //	the cgroup     ──▶ GOMEMLIMIT: nine tenths of what it allows
 //
-// It changes settings of the whole process, so only programs use it. It cannot fail: if the
-// memory limit is unknown, it logs a warning and continues.
+// It changes settings of the whole process, so only programs use it. It cannot fail. If the memory
+// limit is unknown, it logs a warning and continues.
 package heap

@@ -12,24 +12,24 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// Floor is the heap size, in bytes, up to which garbage is not collected, even if little of
-// it is live. The cost of a collection depends on the live heap: with Go's default, a
-// coordinator with 50 MB live collects ten times a second under load.
+// Floor is the heap size in bytes below which garbage is not collected, even if only little of the
+// heap is live. The cost of a collection depends on the live heap. With Go's default, a coordinator
+// with a live heap of 50 MB collects ten times a second under load.
 const Floor = 256 << 20
 
-// Limits of GOGC: Go's default, and the maximum.
+// Limits of GOGC: Go's default and the maximum.
 const (
 	ordinary = 100
 	largest  = 400
 )
 
-// pace is how often GOGC is adjusted.
+// pace is the interval at which GOGC is adjusted.
 const pace = 250 * time.Millisecond
 
-// Tune makes the garbage collector wait until the heap has grown to five times its live
-// size, to Floor, or to half the memory limit, whichever is least. It sets the memory limit
-// to nine tenths of the cgroup's, such as a container's. GOGC and GOMEMLIMIT in the
-// environment take precedence. It returns at once and adjusts GOGC until ctx ends.
+// Tune makes the garbage collector wait until the heap has grown to five times its live size, to
+// Floor, or to half the memory limit, whichever is smallest. It sets the memory limit to nine
+// tenths of the cgroup's limit, such as that of a container. GOGC and GOMEMLIMIT in the environment
+// take precedence. Tune returns at once, and adjusts GOGC in the background until ctx ends.
 func Tune(ctx context.Context, logger *slog.Logger) {
 	limit, err := memlimit.Set()
 	if err != nil {
@@ -43,10 +43,10 @@ func Tune(ctx context.Context, logger *slog.Logger) {
 	}
 }
 
-// floor returns Floor, or half the memory limit if that is less.
+// floor returns Floor, or half the memory limit if that is smaller.
 func floor(limit int64) uint64 { return uint64(min(Floor, limit/2)) }
 
-// hold adjusts GOGC until ctx ends, then resets it.
+// hold adjusts GOGC until ctx ends, and then resets it.
 func hold(ctx context.Context, floor uint64) {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"},
@@ -71,8 +71,8 @@ func hold(ctx context.Context, floor uint64) {
 	}
 }
 
-// percent returns the GOGC with which the heap grows to floor. live is the live heap and
-// roots what is scanned outside of it: the goal is live + (live+roots)*GOGC/100
+// percent returns the GOGC with which the heap grows to floor. live is the size of the live heap;
+// roots is the size of other scanned memory. The goal is live + (live+roots)*GOGC/100
 // (https://go.dev/doc/gc-guide).
 func percent(floor, live, roots uint64) int {
 	if live >= floor {

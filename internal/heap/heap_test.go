@@ -39,8 +39,8 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// TestSuit: with a small live heap the process collects less often, with a large one as
-// usual, and afterwards GOGC is reset.
+// TestSuit: with a small live heap, the process collects garbage less often; with a large one, as
+// often as usual. Afterwards GOGC is reset.
 func TestSuit(t *testing.T) {
 	t.Setenv("GOGC", "")
 	synctest.Test(t, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestSuitLeavesTheEnvironment(t *testing.T) {
 	})
 }
 
-// pointers allocates memory of a size in bytes that holds pointers, like a coordinator's.
+// pointers allocates the given number of bytes with pointers, like the heap of a coordinator.
 func pointers(size int) (all []*[1 << 10]byte) {
 	for range size >> 10 {
 		all = append(all, new([1 << 10]byte))
@@ -95,8 +95,8 @@ func pointers(size int) (all []*[1 << 10]byte) {
 	return all
 }
 
-// garbage returns how many bytes are allocated before the next collection, which does not
-// depend on the load of the machine.
+// garbage returns how many bytes can be allocated before the next collection. This does not depend
+// on the load of the machine.
 func garbage() uint64 {
 	runtime.GC()
 	sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}, {Name: "/gc/heap/live:bytes"}}

@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// Keys are the attributes whose values distinguish kinds of messages with the same text.
-// Each has few values, or is truncated and limited by MaxKinds.
+// Keys are the attributes that distinguish kinds of messages with the same text. Each attribute has
+// few values, or is truncated and limited by MaxKinds.
 var Keys = map[string]bool{"class": true, "stream": true, "participant": true}
 
-// MoreKey is the attribute with the number of suppressed messages of the kind.
+// MoreKey is the attribute with the number of suppressed messages of a kind.
 const MoreKey = "more"
 
-// Logger returns a logger that limits warnings and errors. A limited logger is returned as
-// it is.
+// Logger returns a logger that limits warnings and errors. It returns a limited logger unchanged.
 func Logger(l *slog.Logger) *slog.Logger {
 	if _, limited := l.Handler().(*handler); limited {
 		return l
@@ -24,14 +23,14 @@ func Logger(l *slog.Logger) *slog.Logger {
 	return slog.New(&handler{next: l.Handler(), limiter: NewLimiter()})
 }
 
-// handler passes on the records that its limiter admits.
+// handler forwards the records that its limiter admits.
 type handler struct {
 	next    slog.Handler
-	limiter *Limiter // shared by all loggers derived from one Logger
-	kind    string   // attributes of With that are in Keys
+	limiter *Limiter // shared by all loggers that are derived from the same Logger
+	kind    string   // the attributes of With whose keys are in Keys
 }
 
-// line is a suppressed record, with the handler to write it.
+// line is a suppressed record with the handler that writes it.
 type line struct {
 	to     slog.Handler
 	record slog.Record
@@ -58,7 +57,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, withMore(r, more))
 }
 
-// withMore adds the number of suppressed messages to the message and as an attribute.
+// withMore adds the number of suppressed messages to the text and as an attribute.
 func withMore(r slog.Record, more int) slog.Record {
 	if more == 0 {
 		return r
@@ -82,7 +81,7 @@ func (h *handler) kindOf(r *slog.Record) string {
 	return b.String()
 }
 
-// maxValue is how many bytes of an attribute's value distinguish kinds.
+// maxValue is the number of bytes of an attribute's value that distinguish kinds.
 const maxValue = 64
 
 func add(b *strings.Builder, a slog.Attr) {

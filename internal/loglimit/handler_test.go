@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/internal/loglimit"
 )
 
-// logger logs without times.
+// logger returns a logger that omits the time.
 func logger(out *bytes.Buffer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -27,9 +27,8 @@ func lines(out *bytes.Buffer) []string {
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
-// TestRepeatedLines: the first message of a kind is logged at once, further ones every ten
-// seconds with the number of suppressed ones. Other kinds and levels are not affected
-// (I10).
+// TestRepeatedLines: the first message of a kind is logged at once. Further ones are logged every
+// ten seconds, with the number of suppressed ones. Other kinds and levels are not affected (I10).
 func TestRepeatedLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -55,7 +54,7 @@ func TestRepeatedLines(t *testing.T) {
 		}
 		time.Sleep(loglimit.Interval)
 		l.Warn("dead letter", "class", "type")
-		want = []string{ // suppressed messages are reported with the next message
+		want = []string{ // suppressed messages are logged with the next message
 			`level=WARN msg="dead letter (and 998 more)" class=step subject=a more=998`,
 			`level=WARN msg="dead letter" class=type`,
 		}
@@ -72,8 +71,7 @@ func TestRepeatedLines(t *testing.T) {
 	})
 }
 
-// TestKindsAreBounded: kinds over the limit count as one kind, until there is room again
-// (I10).
+// TestKindsAreBounded: kinds above the limit count as one kind until there is room again (I10).
 func TestKindsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -93,7 +91,7 @@ func TestKindsAreBounded(t *testing.T) {
 	})
 }
 
-// TestLimitedOnce: limiting a limited logger changes nothing.
+// TestLimitedOnce: limiting a limited logger has no effect.
 func TestLimitedOnce(t *testing.T) {
 	var out bytes.Buffer
 	l := loglimit.Logger(logger(&out))

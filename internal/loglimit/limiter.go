@@ -10,33 +10,33 @@ import (
 const (
 	// Interval is the minimum time between two messages of one kind.
 	Interval = 10 * time.Second
-	// MaxKinds is the maximum number of kinds; further ones count as one kind.
+	// MaxKinds is the maximum number of kinds. Further kinds count as one.
 	MaxKinds = 256
 )
 
-// Limiter admits the first message of a kind at once, and then one per Interval. It is safe
-// for concurrent use.
+// Limiter admits the first message of a kind at once, and then one per Interval. It is safe for
+// concurrent use.
 type Limiter struct {
 	mu    sync.Mutex
 	kinds map[string]*kind
 	swept time.Time
 }
 
-// kind is the recent history of one kind.
+// kind is the state of one kind of message.
 type kind struct {
-	told time.Time // when the last one was admitted
-	more int       // suppressed since then
-	last any       // the latest suppressed one
+	told time.Time // when a message was last admitted
+	more int       // number of messages suppressed since then
+	last any       // the latest suppressed message
 }
 
-// other is the kind of all messages over MaxKinds.
+// other is the kind of all messages above MaxKinds.
 const other = "\x00"
 
 // NewLimiter returns an empty Limiter.
 func NewLimiter() *Limiter { return &Limiter{kinds: map[string]*kind{}} }
 
-// Admit reports whether a message of a kind may pass, and how many of its kind were
-// suppressed before. Overdue returns line if it is suppressed.
+// Admit reports whether a message of a kind may pass, and how many messages of that kind were
+// suppressed before it. If the message is suppressed, a later Overdue may return line.
 func (l *Limiter) Admit(name string, now time.Time, line any) (more int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *Limiter) Admit(name string, now time.Time, line any) (more int, ok bool
 	return more, true
 }
 
-// forget drops kinds without suppressed messages whose Interval is over.
+// forget removes kinds that have no suppressed messages and whose Interval is over.
 func (l *Limiter) forget(now time.Time) {
 	for name, k := range l.kinds {
 		if k.more == 0 && now.Sub(k.told) >= Interval {
@@ -71,14 +71,14 @@ func (l *Limiter) forget(now time.Time) {
 	}
 }
 
-// Held is the latest suppressed message of a kind, and the number of earlier ones.
+// Held is the latest suppressed message of a kind, with the number of earlier ones.
 type Held struct {
 	Line any
 	More int
 }
 
-// Overdue returns and admits, for each kind whose Interval is over, the latest suppressed
-// message. It checks at most once a second.
+// Overdue returns the latest suppressed message of each kind whose Interval is over, and counts it
+// as admitted. It checks at most once a second.
 func (l *Limiter) Overdue(now time.Time) []Held {
 	l.mu.Lock()
 	defer l.mu.Unlock()

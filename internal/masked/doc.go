@@ -3,6 +3,6 @@
 //	a value that is a URL, or several ──▶ URLs ──▶ nats://********@nats.example.com
 //	text that may quote one: errors, logs ──▶ Text, Writer
 //
-// Everything before the @ is hidden, because a user without a password is a token. It knows
-// the form of URLs only: flags that are secrets themselves are hidden by package setting.
+// It masks everything before the @, because a user without a password is a token. It knows only the
+// format of URLs. Package setting masks flags that are secrets themselves.
 package masked

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Mark replaces what is hidden.
+// Mark replaces masked text.
 const Mark = "********"
 
-// URLs hides users, passwords and queries in a URL or a comma-separated list of URLs, with
-// or without a scheme, valid or not.
+// URLs masks users, passwords and queries in a URL or a comma-separated list of URLs. The URLs may
+// be invalid or lack a scheme.
 func URLs(list string) string {
 	all := strings.Split(list, ",")
 	for i, one := range all {
@@ -29,14 +29,14 @@ func URLs(list string) string {
 	return strings.Join(all, ",")
 }
 
-// userInfo matches from a scheme to the last @ of a word, because an unencoded password may
-// contain one.
+// userInfo matches from a scheme to the last @ of a word, because an unencoded password may contain
+// an @.
 var userInfo = regexp.MustCompile(`://[^\s"'<>]*@`)
 
 // query matches the query of a URL in a text.
 var query = regexp.MustCompile(`(://[^\s"'<>?]*\?)[^\s"'<>]*`)
 
-// Text hides the users, passwords and queries of all URLs in a text.
+// Text masks the users, passwords and queries of all URLs in a text.
 func Text(text string) string {
 	if !strings.Contains(text, "://") {
 		return text
@@ -45,7 +45,7 @@ func Text(text string) string {
 	return query.ReplaceAllString(text, "${1}"+Mark)
 }
 
-// Error returns err with a text masked by Text; nil for nil.
+// Error returns err with its text masked by Text. It returns nil for nil.
 func Error(err error) error {
 	if err == nil {
 		return nil
@@ -55,10 +55,10 @@ func Error(err error) error {
 
 type hidden struct{ error }
 
-// Error is part of error.
+// Error implements error.
 func (h hidden) Error() string { return Text(h.error.Error()) }
 
-// Unwrap is part of error.
+// Unwrap returns the original error.
 func (h hidden) Unwrap() error { return h.error }
 
 // Writer returns a writer that masks each Write with Text.
@@ -66,7 +66,7 @@ func Writer(w io.Writer) io.Writer { return writer{w} }
 
 type writer struct{ to io.Writer }
 
-// Write is part of io.Writer.
+// Write implements io.Writer.
 func (w writer) Write(p []byte) (int, error) {
 	if _, err := io.WriteString(w.to, Text(string(p))); err != nil {
 		return 0, err

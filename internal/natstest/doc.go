@@ -1,8 +1,8 @@
-// Package natstest connects tests to NATS servers on a busy machine, where a connection may
-// take longer to make than the server and its client allow.
+// Package natstest connects tests to NATS servers. On a busy machine, connecting may take longer
+// than the timeouts of the server and its client.
 //
 //	test ──Connect──▶ nats.Connect, again if the server was quicker
 //
-// It keeps no invariant, starts no server (see transport/natsbus/embedded), and is for tests
-// alone. An error is the last one of nats.Connect.
+// It is only for tests. It keeps no invariant and starts no server (see
+// transport/natsbus/embedded). Connect returns the last error of nats.Connect.
 package natstest

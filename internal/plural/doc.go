@@ -2,5 +2,5 @@
 //
 //	plural.Of(n, "command waits", "commands wait")
 //
-// It knows no words: the caller gives both forms.
+// It contains no words; the caller passes both forms.
 package plural

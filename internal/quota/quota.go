@@ -17,17 +17,17 @@ type Quota struct {
 
 	mu    sync.Mutex
 	total int
-	held  map[string]int // by caller; callers with 0 are removed
+	held  map[string]int // by caller; callers without work in progress are removed
 }
 
-// New returns a Quota with a total limit and a limit per caller. With each 0, a caller may
-// have as many as are free, so that one alone gets half, and others still get in.
+// New returns a Quota with a total limit and a limit per caller. If each is 0, a caller may have at
+// most as much work in progress as is left for others. A single caller then gets half of the total.
 func New(all, each int) *Quota {
 	return &Quota{all: all, each: each, held: map[string]int{}}
 }
 
-// Take counts one more for a caller, to be returned with Give, or returns ErrAll or
-// ErrEach.
+// Take adds one to a caller's work in progress, or returns ErrAll or ErrEach. The caller must call
+// Give afterwards.
 func (q *Quota) Take(caller string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -46,7 +46,7 @@ func (q *Quota) Take(caller string) error {
 	return nil
 }
 
-// Give returns what Take counted.
+// Give reverts one call of Take.
 func (q *Quota) Give(caller string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -45,7 +45,8 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-// TestNewcomerGetsIn: a caller that takes all it can leaves as much for others (I13).
+// TestNewcomerGetsIn: a caller that takes the maximum leaves the same number for other callers
+// (I13).
 func TestNewcomerGetsIn(t *testing.T) {
 	q := quota.New(8, 0)
 	hog := 0

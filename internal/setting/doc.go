@@ -4,12 +4,10 @@
 //	                            │                    │
 //	                            └───── Source ───────┘ ─▶ kong
 //
-// It does not know the flags, and does not read the environment or files itself: both are
-// passed in. Packages cli and server interpret the values.
+// It does not know the flags. The caller passes functions that read the environment and files.
+// Packages cli and server interpret the values.
 //
-// It keeps its part of I9: an invalid config file results in a clear error and nothing
-// else.
+// It keeps its part of I9: an invalid config file causes only a clear error.
 //
-// Failure looks like Source.Problem: all problems at once, each with its variable or key,
-// and without secrets.
+// Source.Problem returns all problems at once, each with its variable or key, and without secrets.
 package setting

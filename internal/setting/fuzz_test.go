@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// testFlags have every type of value that a flag of "serve" has.
+// testFlags has a flag for every type of value that "serve" has.
 type testFlags struct {
 	Config    string        `env:"AMENDS_CONFIG" type:"path"`
 	HTTP      string        `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080"`
@@ -19,14 +19,14 @@ type testFlags struct {
 	NATSURL   string        `name:"nats-url" env:"AMENDS_NATS_URL,NATS_URL"`
 	Password  string        `name:"nats-password" env:"AMENDS_NATS_PASSWORD" secret:""`
 	Token     string        `name:"nats-token" env:"AMENDS_NATS_TOKEN" secret:""`
-	Key       int           `env:"AMENDS_KEY" secret:"" default:"0"` // a secret that can be of the wrong type
+	Key       int           `env:"AMENDS_KEY" secret:"" default:"0"` // a secret whose value can have the wrong type
 	Pprof     bool          `env:"AMENDS_PPROF"`
 	API       string        `name:"api" env:"AMENDS_API" enum:"local,off,insecure" default:"local"`
 	Shards    int           `env:"AMENDS_SHARDS" default:"1"`
 	Retention time.Duration `env:"AMENDS_RETENTION" default:"720h"`
 }
 
-// parsing is a parser that is built once and used with many sources.
+// parsing is a parser that is built once and used for many sources.
 type parsing struct {
 	*Source
 	parser *kong.Kong
@@ -53,8 +53,8 @@ func (p *parsing) parse(data []byte, variables map[string]string) error {
 	return err
 }
 
-// FuzzConfigFile checks arbitrary config files (I9): every flag gets a value, which is the
-// default if there is a problem. It never panics, and never shows a secret.
+// FuzzConfigFile checks arbitrary config files (I9). Every flag gets a value, which is the default
+// if there is a problem. The parser never panics and never shows a secret.
 func FuzzConfigFile(f *testing.F) {
 	f.Add([]byte("http: 127.0.0.1:8080\nshards: 8\n"), "swordfish")
 	f.Add([]byte("shards: many\nretention: 3 weeks\nhtpp: x\n"), "swordfish")
@@ -66,8 +66,8 @@ func FuzzConfigFile(f *testing.F) {
 	p := newParsing(f)
 	f.Fuzz(func(t *testing.T, data []byte, secret string) {
 		canary := "canary-" + secret
-		if !strings.Contains(canary, "\x00") { // environment variables cannot contain it
-			t.Setenv("AMENDS_KEY", canary) // the parser reads it itself
+		if !strings.Contains(canary, "\x00") { // environment variables cannot contain zero bytes
+			t.Setenv("AMENDS_KEY", canary) // the parser reads this variable itself
 		}
 		err := p.parse(data, map[string]string{"AMENDS_NATS_PASSWORD": canary, "AMENDS_KEY": canary})
 		if err != nil {
@@ -81,7 +81,7 @@ func FuzzConfigFile(f *testing.F) {
 				t.Errorf("--%s is %v, from %s", flag.Name, flag.Target, from)
 			}
 		}
-		if p.Problem() == nil { // AMENDS_KEY is not a number
+		if p.Problem() == nil { // there must be a problem, because AMENDS_KEY is not a number
 			t.Error("an invalid variable is not reported")
 		}
 		fmt.Fprintln(&said, p.Problem())

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// Shown returns a flag's value with secrets masked.
+// Shown returns a flag's value with masked secrets.
 func Shown(flag *kong.Flag) string {
 	value := fmt.Sprint(flag.Target.Interface())
 	switch {
@@ -17,7 +17,7 @@ func Shown(flag *kong.Flag) string {
 		return ""
 	case flag.Tag.Has("secret"):
 		return masked.Mark
-	case flag.PlaceHolder == "URL", strings.Contains(value, "://"): // a URL flag may lack the scheme
+	case flag.PlaceHolder == "URL", strings.Contains(value, "://"): // the scheme is optional in a URL flag
 		return masked.URLs(value)
 	}
 	return value

@@ -15,29 +15,29 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// Source finds the value of a flag in the environment, or else in the config file, or else
-// the default. It remembers which, and collects all problems instead of stopping at the
-// first. Use it for one command line only.
+// Source finds the value of a flag in the environment, else in the config file, else in the
+// default. It records where it found each value. It collects all problems instead of stopping at
+// the first. Use a Source for one command line only.
 type Source struct {
 	lookup   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
 	from     map[string]string // flag → "env AMENDS_HTTP", "file amends.yaml", "default"
 	problems []error
-	path     string            // of the config file; "": none
-	file     map[string]string // its values
+	path     string            // path of the config file, or ""
+	file     map[string]string // values of the config file
 	read     map[*kong.Flag]bool
 }
 
 var _ kong.Resolver = (*Source)(nil)
 
-// New returns a source that reads variables with lookup (os.LookupEnv) and the config file
-// with readFile (os.ReadFile).
+// New returns a Source that reads variables with lookup (os.LookupEnv) and the config file with
+// readFile (os.ReadFile).
 func New(lookup func(string) (string, bool), readFile func(path string) ([]byte, error)) *Source {
 	return &Source{lookup: lookup, readFile: readFile, from: map[string]string{}, read: map[*kong.Flag]bool{}}
 }
 
-// Of returns where a flag's value comes from: "flag", "env AMENDS_HTTP", "file amends.yaml"
-// or "default".
+// Of returns the origin of a flag's value: "flag", "env AMENDS_HTTP", "file amends.yaml" or
+// "default".
 func (o *Source) Of(flag string) string {
 	if from, ok := o.from[flag]; ok {
 		return from
@@ -45,14 +45,14 @@ func (o *Source) Of(flag string) string {
 	return "flag"
 }
 
-// Problem returns all problems of the environment and the config file, or nil.
+// Problem returns all problems of the environment and the config file, or nil if there are none.
 func (o *Source) Problem() error { return errors.Join(o.problems...) }
 
-// Validate is part of kong.Resolver; values are checked one by one in Resolve.
+// Validate implements kong.Resolver. It does nothing, because Resolve checks each value.
 func (o *Source) Validate(*kong.Application) error { return nil }
 
-// Resolve is part of kong.Resolver: it returns the value of a flag that is not on the
-// command line; nil means the default.
+// Resolve implements kong.Resolver. It returns the value of a flag that is not on the command line,
+// or nil for the default.
 func (o *Source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	for _, f := range parent.Flags {
 		if f.Name == "config" && !o.read[f] {
@@ -74,8 +74,8 @@ func (o *Source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 	return nil, nil
 }
 
-// checked returns value if it is valid for the flag. If not, it records the problem and
-// returns the default, so that further problems are found.
+// checked returns value if it is valid for the flag. Otherwise it records the problem and returns
+// the default, so that further problems are found.
 func (o *Source) checked(flag *kong.Flag, value, where string) (any, error) {
 	scratch := reflect.New(flag.Target.Type()).Elem()
 	err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), scratch)
@@ -87,7 +87,7 @@ func (o *Source) checked(flag *kong.Flag, value, where string) (any, error) {
 	}
 	why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ")
 	if flag.Tag.Has("secret") {
-		value, why = "(secret)", "it has another form" // kong's reason quotes the value
+		value, why = "(secret)", "it has another form" // the error of kong quotes the value
 	}
 	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, masked.URLs(value), flag.Name, masked.Text(why)))
 	o.from[flag.Name] = "default, because " + where + " is wrong"
@@ -147,10 +147,10 @@ func (o *Source) parse(path string, data []byte, flags []*kong.Flag) {
 	}
 }
 
-// quoted matches text of the file in YAML's errors, which may be a secret.
+// quoted matches the text that YAML's errors quote from the file. It may be a secret.
 var quoted = regexp.MustCompile("`[^`]*`?")
 
-// scalar formats a value of the config file as on the command line.
+// scalar formats a value of the config file in the same way as on the command line.
 func scalar(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
@@ -166,7 +166,7 @@ func scalar(v any) (string, error) {
 	}
 }
 
-// suggest returns the most similar key, or all of them.
+// suggest returns the known key that is most similar, or all known keys.
 func suggest(key string, known []string) string {
 	best, distance := "", 4
 	for _, k := range known {
@@ -181,7 +181,7 @@ func suggest(key string, known []string) string {
 	return "; the keys are " + strings.Join(known, ", ")
 }
 
-// editDistance returns the Levenshtein distance of two short words.
+// editDistance returns the Levenshtein distance between two short words.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

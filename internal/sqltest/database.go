@@ -13,21 +13,21 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// Database is one on which the inbox is tested.
+// Database describes a database on which the inbox is tested.
 type Database struct {
 	Dialect sqlinbox.Dialect
-	Driver  string // its name, which the test has registered
+	Driver  string // name of a driver that the test has registered
 	DSN     string
-	Writers bool // it serves several at once
+	Writers bool // whether it supports several concurrent writers
 }
 
-// Run tests the inbox on a database.
+// Run tests the inbox on the database.
 func Run(t *testing.T, d Database) {
 	t.Helper()
 	tests := []struct {
 		name    string
 		run     func(*testing.T, Database)
-		writers bool // needs several
+		writers bool // whether the test needs several writers
 	}{
 		{"inbox", runInbox, false},
 		{"isolation", isolation, true},
@@ -57,7 +57,7 @@ func (d Database) open(t testing.TB) *sql.DB {
 	return db
 }
 
-// placeholder is the first parameter in a statement.
+// placeholder returns the first parameter of a statement.
 func (d Database) placeholder() string {
 	if d.Dialect == sqlinbox.PostgreSQL {
 		return "$1"
@@ -65,7 +65,7 @@ func (d Database) placeholder() string {
 	return "?"
 }
 
-// Inbox is an inbox under test, on tables that are dropped afterwards.
+// Inbox returns an inbox to test. Its tables are dropped after the test.
 func (d Database) Inbox(t testing.TB, opts ...sqlinbox.Option) participanttest.Inbox[*sql.Tx] {
 	t.Helper()
 	db := d.open(t)

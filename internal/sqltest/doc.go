@@ -1,8 +1,8 @@
-// Package sqltest is what the SQL inbox has to do on every database.
+// Package sqltest is the test suite of the SQL inbox for all databases.
 //
 //	sqlinbox's own tests ── SQLite ─────────────┐
 //	test/database ── PostgreSQL, MySQL/MariaDB ─┴──▶ Run ──▶ sqlinbox on a Database
 //
-// It takes in no driver, so that this module needs none for its tests but SQLite's. It is for
-// tests alone. Failure looks like a failed test that names the database by its parent.
+// It is only for tests. It imports no driver, so that the tests of this module need only that of
+// SQLite. The parent of a failed test names the database.
 package sqltest

@@ -21,13 +21,13 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 )
 
-// runInbox runs the law of all inboxes (I5).
+// runInbox runs the conformance suite of inboxes (I5).
 func runInbox(t *testing.T, d Database) {
 	participanttest.RunInbox(t, d.Inbox(t))
 }
 
-// isolation runs it where conflicts are found late and have to be
-// tried again.
+// isolation runs the suite at the level serializable, where conflicts are detected late and must be
+// retried.
 func isolation(t *testing.T, d Database) {
 	participanttest.RunInbox(t, d.Inbox(t, sqlinbox.Isolation(sql.LevelSerializable), sqlinbox.Tries(40)))
 }
@@ -47,8 +47,8 @@ func migrate(t *testing.T, d Database) {
 	all.Wait()
 }
 
-// deadlock has two handlers lock the same two rows in opposite order. The
-// database ends one of them; the inbox runs it again, and both are done.
+// deadlock runs two handlers that lock the same two rows in opposite order. The database aborts one
+// of the transactions. The inbox retries it, and both complete.
 func deadlock(t *testing.T, d Database) {
 	fixture, db := d.Inbox(t), d.open(t)
 	rows := "rows_" + strings.ReplaceAll(uuid.NewString()[:13], "-", "_")
@@ -101,8 +101,7 @@ func deadlock(t *testing.T, d Database) {
 	}
 }
 
-// endedTransaction: the handler's mistake is reported, and no answer is
-// recorded as if all were well.
+// endedTransaction: a handler that ends the transaction gets an error, and no answer is recorded.
 func endedTransaction(t *testing.T, d Database) {
 	fixture := d.Inbox(t)
 	for name, end := range map[string]func(*sql.Tx) error{
@@ -117,8 +116,8 @@ func endedTransaction(t *testing.T, d Database) {
 	}
 }
 
-// hiddenError: a handler that hides an error of the database from the inbox
-// must not have its answer recorded while its writes are lost.
+// hiddenError: a handler hides a database error from the inbox. Its answer must not be recorded,
+// because its writes are lost.
 func hiddenError(t *testing.T, d Database) {
 	fixture, counter := d.Inbox(t), uuid.NewString()
 	err := fixture.Inbox.Update(t.Context(), stepKey(), func(ctx context.Context, tx *sql.Tx, e participant.Entry) (participant.Entry, bool, error) {
@@ -161,8 +160,8 @@ func shared(t *testing.T, d Database) {
 	}
 }
 
-// keys: the statements of docs/OPERATING.md give the keys of what took effect and of
-// what was taken back, in the spelling of contract.Key, and of nothing else.
+// keys: the statements in docs/OPERATING.md return the keys of steps that took effect or were
+// undone, formatted like contract.Key, and no others.
 func keys(t *testing.T, d Database) {
 	page, err := os.ReadFile("../../docs/OPERATING.md")
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// Escape escapes what a terminal would interpret or not show: control characters (C0, DEL,
-// C1), line and paragraph separators, format characters (bidirectional controls and
-// zero-width characters, except for joiners, which scripts need), and invalid UTF-8.
-// Characters are escaped as in JSON, \n or \u202e, and bytes as \x9b.
+// Escape escapes text that a terminal would interpret or not display: control characters (C0, DEL,
+// C1), line and paragraph separators, format characters, and invalid UTF-8. Format characters are
+// bidirectional controls and zero-width characters, except for joiners, which some scripts need.
+// Characters are escaped as in JSON, such as \n or \u202e, and bytes as \x9b.
 func Escape(text string) string { return escape(text, false) }
 
-// escape is Escape, but keeps line feeds and tabs if lines is true.
+// escape is like Escape, but keeps line feeds and tabs if lines is true.
 func escape(text string, lines bool) string {
 	at := unsafeAt(text, lines)
 	if at < 0 {

@@ -17,7 +17,7 @@ func TestEscape(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                         "",
 		"plain, übergroß, 日本, 👩‍🚒": "plain, übergroß, 日本, 👩‍🚒",
-		"می\u200cخواهم":            "می\u200cخواهم", // with a joiner that the script needs
+		"می\u200cخواهم":            "می\u200cخواهم", // with a joiner, which the script needs
 		"a\nb\r\n\tc":              `a\nb\r\n\tc`,
 		"\x1b[2J\a\x00\x7f":        `\u001b[2J\u0007\u0000\u007f`,
 		"\u009b31m\u0085":          `\u009b31m\u0085`,
@@ -37,7 +37,7 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// hostile draws text with characters that a terminal interprets.
+// hostile generates text with characters that a terminal interprets.
 var hostile = rapid.Custom(func(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{
 		"a", "order-42", "\n", "\r", "\t", "\x1b[31m", "\x00", "\x7f", "\u0085", "\u009b", "\u202e", "\u2066", "\u2028", "\ufeff", "\U000e0041", "é", "日", "\x9b", "\xff", "\xed\xa0\x80", `\`, `"`, "<", "%s",
@@ -49,8 +49,8 @@ func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsAny(text, "\r\t\x1b\x00\x7f\u0085\u009b\u202e\u2066\u2028\ufeff\U000e0041")
 }
 
-// TestStream: whatever is formatted, the output has no control characters and only the
-// format's own lines; JSON keeps its values.
+// TestStream: whatever is formatted, the output has no control characters and only the line feeds
+// of the format. JSON keeps its values.
 func TestStream(t *testing.T) {
 	var plain bytes.Buffer
 	if err := terminal.New(&plain).JSONLine("<a> & b"); err != nil || plain.String() != "\"<a> & b\"\n" {
@@ -88,7 +88,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// full accepts a limited number of bytes.
+// full is a writer that accepts a limited number of bytes.
 type full struct{ room int }
 
 func (f *full) Write(p []byte) (int, error) {

@@ -13,8 +13,8 @@ import (
 
 // Stream is stdout or stderr. It is safe for concurrent use.
 type Stream struct {
-	file    *os.File // nil: not a file, and so not a terminal
-	screen  int      // columns of the terminal; 0: not a terminal, and lines are not wrapped
+	file    *os.File // nil if the stream is not a file, and therefore not a terminal
+	screen  int      // columns of the terminal; 0 if it is not a terminal and lines are not wrapped
 	colours bool
 
 	mu  sync.Mutex
@@ -22,7 +22,7 @@ type Stream struct {
 	err error
 }
 
-// New returns a stream that writes to w. On a terminal it colours words and wraps tables,
+// New returns a stream that writes to w. On a terminal, the stream colours words and wraps tables,
 // unless NO_COLOR (no-color.org) is set or the terminal is dumb.
 func New(w io.Writer) *Stream {
 	s := &Stream{to: w}
@@ -35,7 +35,7 @@ func New(w io.Writer) *Stream {
 	return s
 }
 
-// measure updates the width of the terminal, which may change, and returns its height.
+// measure updates the width of the terminal, which may change, and returns the height.
 func (s *Stream) measure() (height int) {
 	width, height, err := term.GetSize(int(s.file.Fd()))
 	if err != nil || width < 40 {
@@ -48,7 +48,7 @@ func (s *Stream) measure() (height int) {
 	return height
 }
 
-// Terminal reports whether it is a terminal.
+// Terminal reports whether the stream is a terminal.
 func (s *Stream) Terminal() bool { return s.screen > 0 }
 
 // Err returns the first write error.
@@ -67,7 +67,7 @@ func (s *Stream) write(text string) {
 	}
 }
 
-// Printf is fmt.Printf with escaped arguments, including their line feeds.
+// Printf is like fmt.Printf, but escapes its arguments, including their line feeds.
 func (s *Stream) Printf(format string, a ...any) {
 	for i := range a {
 		a[i] = guard(a[i])
@@ -75,24 +75,24 @@ func (s *Stream) Printf(format string, a ...any) {
 	s.write(fmt.Sprintf(format, a...))
 }
 
-// guard wraps v so that it is escaped when it is formatted.
+// guard wraps v so that its formatted text is escaped.
 func guard(v any) any {
 	switch v.(type) {
 	case coloured, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, bool:
-		return v // also used as a width
+		return v // it may be used as a width
 	}
 	return guarded{v}
 }
 
 type guarded struct{ value any }
 
-// Format is part of fmt.Formatter.
+// Format implements fmt.Formatter.
 func (g guarded) Format(f fmt.State, operation rune) {
-	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, operation), g.value))) // fmt keeps it in memory
+	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, operation), g.value))) // fmt writes to memory
 }
 
-// Word returns a word for Printf's %s that is coloured on a terminal if it is a status,
-// such as completed in green.
+// Word returns a word for Printf's %s. On a terminal, a status is coloured, such as completed in
+// green.
 func (s *Stream) Word(word string) fmt.Formatter { return coloured{word, s.colours} }
 
 // JSON writes v as indented JSON.
@@ -113,20 +113,20 @@ func (s *Stream) encode(v any, indent string) error {
 	return nil
 }
 
-// Lines returns a writer for text with its own lines: logs, help, diagrams and scripts. All
-// other characters are escaped. Each Write must hold complete characters.
+// Lines returns a writer for text with its own lines, such as logs, help, diagrams and scripts. It
+// escapes all other unsafe characters. Each Write must contain complete characters.
 func (s *Stream) Lines() io.Writer { return lines{s} }
 
 type lines struct{ *Stream }
 
-// Write is part of io.Writer.
+// Write implements io.Writer.
 func (l lines) Write(p []byte) (int, error) {
 	l.write(escape(string(p), true))
 	return len(p), l.Err()
 }
 
-// Redraw clears the terminal and writes what draw writes to picture, which may have height
-// lines.
+// Redraw clears the terminal and writes the output of draw. draw writes to picture, which may have
+// height lines.
 func (s *Stream) Redraw(draw func(picture *Stream, height int)) {
 	height := 24
 	if s.file != nil && s.Terminal() {

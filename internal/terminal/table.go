@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Table writes rows in columns; the first row is the header. On a terminal the widest
-// columns are wrapped until lines fit, and statuses are coloured. Nothing is cut.
+// Table writes rows in columns. The first row is the header. On a terminal, the widest columns are
+// wrapped until lines fit, and statuses are coloured. Nothing is truncated.
 func (s *Stream) Table(rows [][]string) { s.write(s.table(rows, 0)) }
 
-// Top is Table limited to this many lines.
+// Top is like Table, but writes at most the given number of lines.
 func (s *Stream) Top(rows [][]string, lines int) { s.write(s.table(rows, lines)) }
 
-// table formats rows; most 0 means no limit of lines.
+// table formats rows. most is the maximum number of lines, or 0 for no limit.
 func (s *Stream) table(rows [][]string, most int) string {
 	safe := make([][]string, len(rows))
 	for i, row := range rows {
@@ -53,8 +53,8 @@ func (s *Stream) table(rows [][]string, most int) string {
 	return all.String()
 }
 
-// wrap breaks text into lines of at most width characters: at spaces, or within longer
-// words.
+// wrap breaks text into lines of at most width characters, at spaces or within words that are
+// longer than a line.
 func wrap(text string, width int) (lines []string) {
 	left := []rune(text)
 	for len(left) > width && width > 0 {
@@ -71,7 +71,7 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, string(left))
 }
 
-// columns returns the widths of a table's columns; with screen 0 they are not limited.
+// columns returns the widths of a table's columns. If screen is 0, the widths are not limited.
 func columns(rows [][]string, screen int) []int {
 	var widths []int
 	for _, row := range rows {
@@ -99,16 +99,16 @@ func columns(rows [][]string, screen int) []int {
 	return widths
 }
 
-// coloured is a word that is coloured when it is formatted.
+// coloured is a word that gets its colour when it is formatted.
 type coloured struct {
 	word string
 	on   bool
 }
 
-// Format is part of fmt.Formatter.
+// Format implements fmt.Formatter.
 func (c coloured) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, colour(Escape(c.word), c.on)) }
 
-// colour returns a word with its colour, if it has one.
+// colour returns a word with its colour, if one is defined.
 func colour(word string, on bool) string {
 	if code := colours[word]; on && code != "" {
 		return "\x1b[" + code + "m" + word + "\x1b[0m"

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTablesAreWhole: a table contains each cell completely: on a terminal, wrapped in its
-// column within the width of the screen if possible; elsewhere in one line.
+// TestTablesAreWhole: a table contains the complete text of each cell. On a terminal, cells are
+// wrapped so that the table fits the screen if possible. Elsewhere, each cell is on one line.
 func TestTablesAreWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringMatching(`[a-zé-]{0,30}`)
@@ -59,7 +59,7 @@ func TestTablesAreWhole(t *testing.T) {
 	})
 }
 
-// TestWrap: text is wrapped at spaces, and long words are broken; nothing is lost.
+// TestWrap: text is wrapped at spaces and within long words. No text is lost.
 func TestWrap(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "",
@@ -74,7 +74,7 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestTop: output that is redrawn in place has no row beyond its last line.
+// TestTop: output that is redrawn has no row after its last line.
 func TestTop(t *testing.T) {
 	var out bytes.Buffer
 	s := &Stream{to: &out, screen: 40}

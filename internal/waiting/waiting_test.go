@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/internal/waiting"
 )
 
-// TestLine: a wait is logged at once and then every few seconds, with since when, why and
-// the timeout; its end is logged only if it was.
+// TestLine: a wait is logged at once and then every few seconds, with its start, its reason and its
+// timeout. Its end is logged only if the wait was.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

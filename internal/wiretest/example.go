@@ -7,19 +7,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Example is one message.
+// Example describes one message.
 type Example struct {
-	Name     string // of its file in proto/testdata, without .txt
+	Name     string // name of its file in proto/testdata, without .txt
 	Envelope transport.Envelope
-	Reply    string // NATS reply subject, of requests; empty: none
-	// Extra are headers that no attribute of the envelope stands for, by name.
+	Reply    string // NATS reply subject of a request, or empty
+	// Extra holds headers that are not attributes of the envelope, by name.
 	Extra map[string]string
-	// Bundle are the messages that it carries, of a bundle: its data is made of them.
+	// Bundle holds the messages of a bundle, which make up the bundle's data.
 	Bundle []transport.Envelope
-	// InBundle says that it stands in a bundle, where headers are in the order in which
-	// the envelope gives them.
+	// InBundle reports whether the message is in a bundle. Its headers are then in the order of the
+	// envelope's attributes.
 	InBundle bool
-	// OneWay examples are read as Envelope says, but our own writers put more into
+	// OneWay reports whether the message is only decoded. Our own encoders add more attributes to
 	// such a message.
 	OneWay bool
 }
@@ -30,18 +30,18 @@ const (
 	charge  = `{"order_id":"order-42","amount_cents":4200}`
 )
 
-// noon is when order-42 was started, and born is how that is written in keys.
+// noon is the start time of order-42. born is the birth that results from this time.
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 const born contract.Birth = 1_795_262_400_000_000 // hod85snpc0
 
-// owner is who sends commands and announcements.
+// owner is the sender of commands and announcements.
 var owner = transport.Owner{Store: "019aa61c-5e00-7c3d-8b1f-2a9d4c6e8f01-0", Claim: 1_795_262_300_125_000}
 
-// at is seconds after noon.
+// at returns the time that is the given number of seconds after noon.
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
 
-// Examples are all messages, in the order in which docs/WIRE.md explains them.
+// Examples returns all messages, in the order of docs/WIRE.md.
 func Examples() []Example {
 	return []Example{
 		command(), undoCommand(),
@@ -88,7 +88,7 @@ func undoCommand() Example {
 	return Example{Name: "undo-command", Envelope: e}
 }
 
-// answer is what is common to the answers to command.
+// answer returns the attributes that all answers to command have in common.
 func answer(outcome contract.Outcome, kind, dedup string) transport.Envelope {
 	return transport.Envelope{
 		Subject:     answers + "do.1",
@@ -152,7 +152,7 @@ func failedFinal() Example {
 	return Example{Name: "failed-final", Envelope: e}
 }
 
-// shortest is the least that is an answer: the rest is in its subject.
+// shortest returns an answer with the fewest attributes. All others are in its subject.
 func shortest() Example {
 	return Example{Name: "shortest", OneWay: true, Envelope: transport.Envelope{
 		Subject: answers + "do.1",

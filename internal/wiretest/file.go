@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// eol stands for CR LF in a file, before the line's own end.
+// eol represents CR LF in a file, in front of the file's own end of line.
 const eol = `\r\n`
 
-// Path is where an example's bytes are, from any package of the repository.
+// Path returns the path of an example's file, for any package of the repository.
 func Path(name string) string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(here), "..", "..", "proto", "testdata", name+".txt")
 }
 
-// Message is what a file in proto/testdata holds.
+// Message is the content of a file in proto/testdata.
 type Message struct {
 	Subject string
-	Reply   string // empty: none
-	Header  string // from NATS/1.0 to the empty line, with its CR LF
+	Reply   string // may be empty
+	Header  string // from NATS/1.0 to the empty line, including its CR LF
 	Data    string
 }
 
-// Read reads an example's file.
+// Read parses an example's file.
 func Read(name string) (Message, error) {
 	text, err := os.ReadFile(Path(name))
 	if err != nil {
@@ -51,12 +51,12 @@ func parse(text string) (m Message) {
 	m.Data = strings.ReplaceAll(data, eol+"\n", "\r\n")
 	m.Data = strings.TrimSuffix(m.Data, "\n")
 	if strings.HasSuffix(data, eol+"\n") {
-		m.Data += "\n" // it ends with CR LF of its own
+		m.Data += "\n" // the data ends with its own CR LF
 	}
 	return m
 }
 
-// String is the form of the file.
+// String returns the message in the format of the file.
 func (m Message) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Subject: %s\n", m.Subject)
