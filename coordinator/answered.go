@@ -8,45 +8,44 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds of waiting for answers before timers run.
+// Limits on how long timers wait for answers.
 const (
-	// maxBehind is how long timers wait for the answers on the bus, from when the bus can be
-	// asked.
+	// maxBehind is how long timers wait for the answers on the bus, measured from when the bus
+	// first reported its newest answer.
 	maxBehind = 30 * time.Second
-	// quietFor is how long no answer may arrive from a bus that cannot report its content, before
-	// timers run.
+	// quietFor applies to a bus that cannot report its content: timers run once no answer has
+	// arrived for this long.
 	quietFor = 2 * time.Second
-	// lateTick is how late a check of the timers must be to show that the process stood still.
+	// lateTick is the delay of a timer check that shows that the process was suspended.
 	lateTick = time.Second
-	// askPause is the delay between two questions while answers wait, awayPause while the bus
-	// cannot be asked.
+	// askPause is the delay between two queries while answers are pending; awayPause is the delay
+	// while the bus is unreachable.
 	askPause, awayPause = 50 * time.Millisecond, time.Second
 )
 
-// Answered decides up to which moment timers may run. The answers that were on the bus at that
-// moment must be received first, or an attempt that was answered in time would time out. It
-// handles one moment at a time, and is not safe for concurrent use.
+// Answered decides up to which time timers may fire. All answers that were on the bus at that time
+// must be received first; otherwise an attempt that was answered in time would time out. Answered
+// handles one time at a time, and is not safe for concurrent use.
 //
-// It waits for an unreachable bus without bound, because what a timer sends could not be published
-// either.
+// It waits indefinitely for an unreachable bus: what a timer sends could not be published either.
 type Answered struct {
 	tracker transport.Tracker
-	gaveUp  func() // is called when timers run although answers wait; may be nil
+	gaveUp  func() // called when timers run although answers are pending; may be nil
 
-	at      time.Time // the moment in question; zero: none
+	at      time.Time // the time being checked; zero if there is none
 	newest  uint64    // sequence on the bus at that moment
-	asked   bool      // newest is known
-	reached time.Time // when it became known, by Until's running
+	asked   bool      // whether newest is known
+	reached time.Time // when newest became known, on Until's monotonic clock
 }
 
-// NewAnswered returns an Answered for the source of the answers.
+// NewAnswered returns an Answered that tracks answers with tracker.
 func NewAnswered(tracker transport.Tracker, gaveUp func()) *Answered {
 	return &Answered{tracker: tracker, gaveUp: gaveUp}
 }
 
-// Until returns up to which moment timers may run: the answers that were on the bus then have been
-// received, or maxBehind has passed. Zero means that no timer may run yet; call it again soon. An
-// error means that the bus cannot be asked. running is the time of a monotonic clock.
+// Until returns the time up to which timers may fire: the answers that were on the bus at that time
+// have been received, or maxBehind has passed. Zero means that no timer may fire yet; call Until
+// again soon. It returns an error if the bus is unreachable. running is a monotonic clock reading.
 func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time, error) {
 	if !a.asked {
 		newest, err := a.tracker.Newest(ctx)
@@ -79,15 +78,15 @@ func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time
 	return time.Time{}, nil
 }
 
-// forget drops the moment in question, because the clock that it comes from was set.
+// forget drops the time being checked, because the clock that it was read from has been set.
 func (a *Answered) forget() { a.asked = false }
 
-// silence is the Tracker for a bus that cannot report its content: after the start, and after the
-// process stood still, timers wait until no answer has arrived for a while.
+// silence is the Tracker for a bus that cannot report its content. After a start or a suspension of
+// the process, timers wait until no answer has arrived for quietFor.
 type silence struct {
 	clock    func() time.Time
 	received *atomic.Int64 // when answers last arrived, in Unix nanoseconds
-	since    time.Time     // when the wait began; zero: there is none
+	since    time.Time     // when the wait began; zero if nothing waits
 }
 
 func (s *silence) begin() { s.since = s.clock() }

@@ -17,15 +17,15 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// cable is a bus whose answers reach the coordinator only while it is plugged in.
+// cable is a bus whose answers reach the coordinator only while the cable is plugged in.
 type cable struct {
 	*membus.Bus
 
-	mute bool // it cannot report its content
+	mute bool // whether it cannot report its content
 
 	mu      sync.Mutex
-	plugged chan struct{} // closed: plugged in
-	away    bool          // while unplugged it cannot be asked either
+	plugged chan struct{} // closed while plugged in
+	away    bool          // whether the bus is unreachable while unplugged
 }
 
 func newCable(bus *membus.Bus) *cable { return &cable{Bus: bus, plugged: make(chan struct{})} }
@@ -74,7 +74,7 @@ func (e *cableEnd) Receive(ctx context.Context, most int) ([]transport.Delivery,
 		if now, _ := e.cable.state(); now == plugged || err != nil {
 			return batch, err
 		}
-		for _, d := range batch { // it was unplugged meanwhile
+		for _, d := range batch { // unplugged in the meantime
 			d.Nak(0)
 		}
 	}
@@ -101,8 +101,8 @@ type overtakes struct {
 
 func (o *overtakes) TimersOvertook() { o.n.Add(1) }
 
-// answeredWhileStopped leaves a saga without a running coordinator: its first answer is on the
-// bus, and its attempt has timed out since.
+// answeredWhileStopped leaves a saga without a running coordinator. The first answer is on the bus,
+// and the attempt has timed out since.
 func (w *fixture) answeredWhileStopped() {
 	w.t.Helper()
 	asked := make(chan struct{})
@@ -156,8 +156,9 @@ func (w *fixture) phase(id contract.SagaID) contract.Phase {
 	return in.Phase
 }
 
-// A starting coordinator receives the answers on the bus before timers run, even if they arrive
-// after the first look at the timers. An attempt that was answered in time does not time out.
+// A starting coordinator receives the answers on the bus before timers fire, even if the answers
+// arrive after the first look at the timers. An attempt that was answered in time does not time
+// out.
 func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 	for name, mute := range map[string]bool{"the bus tells": false, "the bus cannot tell": true} {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +179,7 @@ func TestAnswersBeforeTimersAtTheStart(t *testing.T) {
 	}
 }
 
-// While the bus is unreachable timers wait without bound, and then for the answers on it.
+// While the bus is unreachable, timers wait indefinitely; then they wait for the answers on it.
 func TestTimersWaitForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -202,7 +203,7 @@ func TestTimersWaitForTheBus(t *testing.T) {
 	})
 }
 
-// An answer that is never received delays timers for half a minute at most, which is counted, and
+// An answer that is never received delays timers by at most half a minute, which is counted. It
 // delays nothing else.
 func TestTimersWaitForAnswersAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -228,7 +229,8 @@ func TestTimersWaitForAnswersAtMost(t *testing.T) {
 	})
 }
 
-// An answer that was returned once does not delay timers, however long it stays away.
+// An answer that was returned to the bus once does not delay timers, however long its redelivery
+// takes.
 func TestTimersDoNotWaitForWhatWasGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := membus.New(membus.Options{})
@@ -268,7 +270,7 @@ func TestTimersDoNotWaitForWhatWasGivenBack(t *testing.T) {
 			t.Errorf("an answer lies on the bus, and timers run until %s", at)
 		}
 		time.Sleep(time.Second) // virtual
-		publish()               // later than the moment in question
+		publish()               // later than the time being checked
 		if at := until(); !at.IsZero() {
 			t.Errorf("the answer still lies on the bus, and timers run until %s", at)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// This file receives requests from every carrier and passes them to the service. It decodes,
-// encodes and applies quotas; the service decides what to answer.
+// This file receives requests from every transport and passes them to the service. It decodes,
+// encodes and applies quotas; the service decides the answer.
 //
 //	bus, this process ─Handle─▶ decode ─┐                             ┌─▶ encode
 //	                                    ├─▶ admit ─▶ service.list … ──┤
@@ -26,13 +26,13 @@ import (
 type call struct {
 	*transport.Envelope
 
-	query any // a pointer to the method's query; nil: it has none
+	query any // pointer to the method's query; nil if it has none
 }
 
 // method describes one kind of request.
 type method struct {
-	query func() any                                              // what the data is decoded into; nil: it is not
-	given func(data []byte) error                                 // validates how the data was written; may be nil
+	query func() any                                              // returns the target for the data; nil if not decoded
+	given func(data []byte) error                                 // validates the raw data; may be nil
 	serve func(context.Context, call, func(reply any, err error)) // calls back once, immediately or later
 }
 
@@ -80,18 +80,18 @@ func (s *service) methods() map[string]method {
 	}
 }
 
-// none is the query of a method without one.
+// none is the query of a method that takes none.
 type none struct{}
 
-// fresh returns an empty query.
+// fresh returns a new, empty query.
 func fresh[Q any]() any { return new(Q) }
 
-// alone adapts a method that needs only the query.
+// alone adapts a method that needs only its query.
 func alone[Q, A any](serve func(context.Context, *Q) (*A, error)) func(context.Context, call, *Q) (*A, error) {
 	return func(ctx context.Context, _ call, q *Q) (*A, error) { return serve(ctx, q) }
 }
 
-// answered adapts a method that answers through a callback, with its query if it has one.
+// answered adapts a method that replies through a callback, with its query if it has one.
 func answered[Q, A any](serve func(context.Context, call, *Q, func(*A, error))) func(context.Context, call, func(any, error)) {
 	return func(ctx context.Context, c call, reply func(any, error)) {
 		q, _ := c.query.(*Q)
@@ -99,20 +99,20 @@ func answered[Q, A any](serve func(context.Context, call, *Q, func(*A, error))) 
 	}
 }
 
-// reading returns a method for requests that read.
+// reading returns a method for read requests.
 func reading[Q, A any](s *service, serve func(context.Context, call, *Q) (*A, error)) method {
 	return within(s.reads, "reading requests", "MaxReads", serve)
 }
 
-// bulk returns a method for requests about many objects, or for one that takes as long.
+// bulk returns a method for requests about many objects, and for requests that take as long.
 func bulk[Q, A any](s *service, given func([]byte) error, serve func(context.Context, call, *Q) (*A, error)) method {
 	m := within(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 	m.given = given
 	return m
 }
 
-// within returns a method that runs on its own goroutine, within a quota. Refusals call the
-// requests kind and the bounds of the quota limit.
+// within returns a method that runs on its own goroutine and takes a slot in a quota. The error for
+// a full quota names the kind of request, and limit, the settings that bound it.
 func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Context, call, *Q) (*A, error)) method {
 	m := method{serve: func(ctx context.Context, c call, reply func(any, error)) {
 		caller := c.Caller
@@ -123,7 +123,7 @@ func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Con
 		go func() {
 			query, _ := c.query.(*Q)
 			answer, err := serve(ctx, c, query)
-			q.Give(caller) // before the answer, because the caller may ask again at once
+			q.Give(caller) // before the answer, because the caller may send the next request at once
 			reply(answer, err)
 		}()
 	}}
@@ -133,8 +133,8 @@ func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Con
 	return m
 }
 
-// serve answers all requests that come over the bus, so that a misspelt method gets a refusal that
-// lists the methods, not silence.
+// serve answers all requests on the bus. It subscribes with a wildcard, so that a misspelt method
+// gets an error that lists the methods instead of no reply.
 func (s *service) serve() (stop func(), err error) {
 	first := s.c.config.Subjects.API("")
 	end, err := s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -149,13 +149,13 @@ func (s *service) serve() (stop func(), err error) {
 		return nil, err
 	}
 	return func() {
-		s.c.projection.CloseFeed() // watchers are told to ask elsewhere
+		s.c.projection.CloseFeed() // tells watchers to ask another coordinator
 		end()
 		endSubscribe()
 	}, nil
 }
 
-// handle serves a request with JSON data.
+// handle serves a request whose data is JSON.
 func (s *service) handle(ctx context.Context, name string, request *transport.Envelope, reply func(*transport.Envelope)) {
 	m, err := s.method(name)
 	if err != nil {
@@ -171,8 +171,8 @@ func (s *service) handle(ctx context.Context, name string, request *transport.En
 	m.serve(ctx, c, func(answer any, err error) { reply(respond(answer, err)) })
 }
 
-// method returns the method with a name, or a refusal if there is none or the service is not ready
-// for it.
+// method returns the method with the given name. It returns an error if there is none, or if the
+// service is not ready for it.
 func (s *service) method(name string) (method, error) {
 	m, ok := s.byName[name]
 	if !ok {
@@ -195,8 +195,8 @@ func (m *method) decode(data []byte) (query any, err error) {
 	return query, err
 }
 
-// Handle serves a request as if it came over the bus, and waits for the reply. name is one of the
-// transport.API constants.
+// Handle serves a request like one received over the bus, and waits for the reply. name is one of
+// the transport.API constants.
 func (c *Coordinator) Handle(ctx context.Context, name string, request *transport.Envelope) *transport.Envelope {
 	replies := make(chan *transport.Envelope, 1)
 	c.service.handle(ctx, name, request, func(e *transport.Envelope) { replies <- e })
@@ -208,9 +208,9 @@ func (c *Coordinator) Handle(ctx context.Context, name string, request *transpor
 	}
 }
 
-// Serve serves a request without JSON, and waits for the answer. name is one of the transport.API
-// constants, which document the types of query and answer: both are pointers, and query is nil if
-// the data is the caller's own. The error is a *transport.RequestError.
+// Serve serves a request that is not encoded as JSON, and waits for the answer. name is one of the
+// transport.API constants, which document the types of query and answer. Both are pointers; query
+// is nil if the request's data is the caller's payload. The error is a *transport.RequestError.
 func (c *Coordinator) Serve(ctx context.Context, name string, request *transport.Envelope, query any) (any, error) {
 	m, err := c.service.method(name)
 	if err != nil {
@@ -244,7 +244,7 @@ func (c *Coordinator) Serve(ctx context.Context, name string, request *transport
 	}
 }
 
-// serveSubscribe answers participants that request their subscription.
+// serveSubscribe answers participants that ask for their subscription.
 func (s *service) serveSubscribe() (stop func(), err error) {
 	first := s.c.config.Subjects.Subscribe("")
 	participantOf := func(request *transport.Envelope) string { return strings.TrimPrefix(request.Subject, first) }
@@ -253,8 +253,8 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 	})
 	stop, err = s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
 		participant := participantOf(request)
-		// One at a time for each participant, so that a participant that asks repeatedly takes no
-		// slot from others.
+		// Each participant may have one such request in flight, so that one that repeats it takes
+		// no slots from others.
 		if _, busy := s.subscribing.LoadOrStore(participant, struct{}{}); busy {
 			reply(refusalOf(&busyError{retryBusy, "the participant's subscription is being made already; ask again in a moment"}))
 			return
@@ -304,8 +304,8 @@ func (s *service) subscribe(ctx context.Context, participant string, query *tran
 	return &reply, nil
 }
 
-// expectParticipants tells the bus which participants the registered definitions have, so that
-// each has a subscription even if it never requests one.
+// expectParticipants gives the bus the names of the participants in the registered definitions, so
+// that each has a subscription even if it never requests one.
 func (c *Coordinator) expectParticipants() {
 	bus, ok := c.config.Bus.(transport.Provisioner)
 	if !ok {

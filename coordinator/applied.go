@@ -11,30 +11,30 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// MaxFeed is the number of transitions kept for watchers (I10). A watcher that comes back later is
-// told that it missed some.
+// MaxFeed is the number of transitions kept for watchers (I10). A watcher that resumes from an
+// older position is told that it missed some.
 const MaxFeed = projection.MaxFeed
 
-// MaxBlocked bounds the blocked sagas that a coordinator remembers (I10): those that cannot move
-// until an operator has fixed the cause. After a restart they are found again when they are due or
-// receive an event.
+// MaxBlocked bounds the blocked sagas that a coordinator remembers (I10). A blocked saga cannot
+// make progress until an operator fixes the cause. After a restart, blocked sagas are found again
+// when a timer is due or an event arrives.
 const MaxBlocked = projection.MaxBlocked
 
-// blocks reports whether err means that an existing saga cannot move until the store is fixed or
-// its definition is registered.
+// blocks reports whether err means that an existing saga cannot make progress until the store is
+// fixed or its definition is registered.
 func blocks(err error, event contract.EventType) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != contract.EventStarted
 }
 
-// Applied is an event that an input applied to a saga, and its effect.
+// Applied describes an event that an input applied to a saga, and its effect.
 type Applied struct {
 	Event    *machine.Event
 	Instance *machine.Instance // the saga after it. Read-only
 	Before   contract.Phase    // "" for a start
-	Waited   time.Duration     // of an answer: since its command was enqueued; 0: unknown
+	Waited   time.Duration     // for an answer: time since its command was enqueued; 0 if unknown
 }
 
-// changes appends the changes that an input made, in the form that the projection takes.
+// changes converts the effects of an input to changes for the projection, and appends them.
 func changes(all []projection.Change, input *Input, r *Result) []projection.Change {
 	for i := range r.Applied {
 		a := &r.Applied[i]
@@ -49,13 +49,13 @@ func changes(all []projection.Change, input *Input, r *Result) []projection.Chan
 	}
 	switch {
 	case len(r.Applied) > 0 || r.Err != nil:
-	case r.Instance == nil: // it ended and was removed
+	case r.Instance == nil: // the saga ended and was removed
 		all = append(all, projection.Change{Standing: projection.Standing{Saga: input.Saga}})
 	default:
 		c := projection.Change{Standing: standingOf(r.Instance), Started: r.Instance.Started}
 		if c.Phase.AtRest() {
-			// The saga's state, not the result of this input: a late input is refused, and that
-			// refusal is not what waiting callers have asked for.
+			// Waiters get the saga's state instead of this input's result: a late input is refused,
+			// and the waiters did not send it.
 			c.State = &Result{Instance: r.Instance, Definition: r.Definition}
 		}
 		all = append(all, c)
@@ -94,5 +94,5 @@ func theirs(ev *machine.Event, in *machine.Instance) bool {
 		return ev.Type == contract.EventStepAnswered && ev.Outcome != contract.OutcomeNotSent
 	}
 	side := parkedSide(in)
-	return side == nil || side.Attempt() > 0 // nobody has answered a step that was never requested
+	return side == nil || side.Attempt() > 0 // a step that was never requested has no answer
 }

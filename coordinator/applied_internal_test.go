@@ -19,9 +19,9 @@ func TestBlocks(t *testing.T) {
 		{nil, contract.EventTimerFired, false},
 		{errors.New("anything"), contract.EventTimerFired, false},
 		{rot, contract.EventTimerFired, true},
-		{rot, contract.EventStarted, true}, // an unreadable saga has the id
+		{rot, contract.EventStarted, true}, // the saga with this id is unreadable
 		{gone, contract.EventStepAnswered, true},
-		{gone, contract.EventStarted, false}, // the caller's fault; there is no saga
+		{gone, contract.EventStarted, false}, // the caller's mistake; there is no saga
 	} {
 		if got := blocks(test.err, test.event); got != test.want {
 			t.Errorf("%v of %s: %t", test.err, test.event, got)

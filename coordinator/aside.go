@@ -11,36 +11,36 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// A shard decides for many sagas, one after the other, so an expensive mapping would delay them
-// all. A saga that needs one is therefore set aside, with its inputs in order, while the others
-// continue. An evaluator computes the mapping's result, and the saga continues with it before all
-// waiting inputs.
+// A shard decides for many sagas, one after the other, so an expensive mapping would delay all of
+// them. A saga with such a mapping is set aside, with its inputs in order, while the other sagas
+// continue. An evaluator computes the result of the mapping. The saga then continues with that
+// result, before any waiting input.
 //
 //	shard ──Costly──▶ setAside ──▶ evaluators ──▶ inbox.comeBack ──▶ shard
 //	                  (inputs wait)  (definitions take turns)
 
-// Bounds of what is set aside (I10). What does not fit is refused for now: the caller of a request
-// is told to retry, the bus redelivers an answer, and a timer is checked again.
+// Limits for sagas that are set aside (I10). An input that exceeds a limit is refused: the caller
+// of a request is told to retry, the bus redelivers an answer, and a timer is checked again.
 const (
-	// maxAside bounds the sagas that one coordinator sets aside, and maxAsideBytes their data. One
-	// definition may use as much as is free. An answer that waits longer than the bus allows is
-	// redelivered, and then waits behind its first delivery.
+	// maxAside bounds the sagas that one coordinator sets aside, and maxAsideBytes their data. A
+	// single definition may use at most as much as remains free. An answer that waits longer than
+	// the bus's ack timeout is redelivered; the second delivery is queued behind the first.
 	maxAside      = 4096
 	maxAsideBytes = 64 << 20
 	// maxAsideInputs bounds the inputs that wait for one saga.
 	maxAsideInputs = 32
-	// asideAgain is the delay before the bus redelivers an answer that did not fit.
+	// asideAgain is the delay before the bus redelivers an answer that exceeded a limit.
 	asideAgain = time.Second
 )
 
-// setAside is a saga whose mappings are being evaluated, with the inputs that wait for it.
+// setAside holds a saga whose mappings are being evaluated, and the inputs that wait for it.
 type setAside struct {
 	saga  contract.SagaID
 	works []work
-	made  *machine.Requests // the result of the evaluation; nil until then
+	made  *machine.Requests // the result of the evaluation; nil until it is done
 }
 
-// size returns the number of bytes in its inputs.
+// size returns the total payload size of the waiting inputs, in bytes.
 func (a *setAside) size() (bytes int) {
 	for i := range a.works {
 		bytes += len(a.works[i].input.Event.Payload)
@@ -63,7 +63,7 @@ func (s *shard) goOn(batch []work) []work {
 	return batch
 }
 
-// wait removes from a batch the inputs that must wait for a saga that is set aside.
+// wait removes the inputs of sagas that are set aside from a batch, and queues them.
 func (s *shard) wait(batch []work) []work {
 	if len(s.aside) == 0 {
 		return batch
@@ -110,8 +110,8 @@ func (s *shard) setAside(batch []work, costly []Costly) {
 	}
 }
 
-// putOff refuses an input for now. definition is the one with too many mappings to evaluate; ""
-// means that too many inputs wait for one saga.
+// putOff refuses an input for now. definition names the definition that has too many mappings to
+// evaluate; it is empty if too many inputs wait for one saga.
 func (s *shard) putOff(w *work, definition string) {
 	switch {
 	case w.delivery != nil:
@@ -130,11 +130,11 @@ func (s *shard) putOff(w *work, definition string) {
 		}
 		w.reply(Result{Err: busy})
 	}
-	// The remaining case is a refusal of a command by the bus: see maxRefusals.
+	// The remaining case is a command that the bus refused: see maxRefusals.
 }
 
-// evaluators evaluate expensive mappings outside the shards. Definitions take turns, so expensive
-// mappings delay only sagas of their own definition.
+// evaluators evaluate expensive mappings outside the shards. Definitions take turns, so that
+// expensive mappings delay only sagas of the same definition.
 type evaluators struct {
 	ready  chan struct{} // one element per evaluation
 	most   int           // maxAside and maxAsideBytes; less in tests
@@ -143,7 +143,7 @@ type evaluators struct {
 
 	mu     sync.Mutex
 	queues map[contract.DefinitionRef]*queue
-	ring   []*queue // the same queues; next is the index of the next turn
+	ring   []*queue // the same queues; next is the index of the queue whose turn is next
 	next   int
 	total  int
 	bytes  int
@@ -156,7 +156,7 @@ type queue struct {
 	bytes       int
 }
 
-// evaluation is one saga's mappings to be evaluated.
+// evaluation holds the mappings of one saga that are to be evaluated.
 type evaluation struct {
 	costly *Costly
 	bytes  int
@@ -167,7 +167,7 @@ func newEvaluators() *evaluators {
 	return &evaluators{ready: make(chan struct{}, maxAside), most: maxAside, full: maxAsideBytes, queues: map[contract.DefinitionRef]*queue{}}
 }
 
-// put adds a saga with a number of bytes of data, and reports whether there was room.
+// put adds a saga whose data has the given size, and reports whether there was room.
 func (e *evaluators) put(c *Costly, bytes int, done func(*machine.Requests)) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -213,7 +213,7 @@ func (e *evaluators) take() evaluation {
 	return one
 }
 
-// run evaluates until ctx ends, on half of the processors; the shards use the others.
+// run evaluates until ctx ends, on half of the processors; the shards use the other half.
 func (e *evaluators) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	for range max(1, runtime.GOMAXPROCS(0)/2) {

@@ -45,7 +45,7 @@ func startOf(id contract.SagaID, definition string) coordinator.Input {
 	return in
 }
 
-// picture describes sagas in a store, for comparison.
+// picture returns the state of sagas in a store as text, for comparison.
 func picture(t *testing.T, s store.Store, ids ...contract.SagaID) string {
 	t.Helper()
 	var all []any
@@ -67,9 +67,9 @@ func picture(t *testing.T, s store.Store, ids ...contract.SagaID) string {
 	return string(text) + strings.Join(slices.Sorted(slices.Values(pending(t, s))), "\n")
 }
 
-// TestCostlyInputsAreGivenBack: a saga that needs an expensive mapping is not decided from that
-// input on, and nothing of that is committed; the other sagas of the batch are. With the evaluated
-// mapping it continues, and ends as if the mapping had been evaluated at once.
+// TestCostlyInputsAreGivenBack checks that Step leaves a saga undecided from the input that needs
+// an expensive mapping. Nothing of that input is committed, but the other sagas of the batch are.
+// After the mapping was evaluated, the saga ends as if it had been evaluated at once.
 func TestCostlyInputsAreGivenBack(t *testing.T) {
 	def := costly(t, "dear")
 	plain, s := memstore.New(), memstore.New()
@@ -115,8 +115,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 		t.Errorf("the other way round it is otherwise:\n%s", diff)
 	}
 
-	// For an existing saga, what precedes the expensive input is committed, and what was provided
-	// before is forgotten.
+	// For an existing saga, the inputs before the expensive one are committed, and the results
+	// provided earlier are forgotten.
 	resume := pause
 	resume.Event.Operation = contract.OperationResume
 	inputs = []coordinator.Input{resume, completed("s1", "stock", "reserve"), pause}
@@ -134,8 +134,8 @@ func TestCostlyInputsAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestCostlyConflict: an expensive input for a saga that another coordinator has moved is decided
-// again.
+// TestCostlyConflict checks that an expensive input is decided again if another coordinator has
+// changed the saga.
 func TestCostlyConflict(t *testing.T) {
 	def := costly(t, "dear")
 	s := memstore.New()
@@ -149,7 +149,7 @@ func TestCostlyConflict(t *testing.T) {
 	step(t, e, startOf("s1", "dear"))
 	e.EvaluateBeside(machine.BatchCost)
 	pause := coordinator.Input{Saga: "s1", Event: machine.Event{Type: contract.EventOperationTaken, At: noon, Operation: contract.OperationPause, By: "kim", Reason: "wait"}}
-	step(t, other, pause) // e has not seen it; a paused saga undoes nothing and needs no mapping
+	step(t, other, pause) // not in e's cache; a paused saga undoes nothing and needs no mapping
 	cancel := pause
 	cancel.Event.Operation = contract.OperationCancel
 	out := step(t, e, cancel, completed("s1", "stock", "reserve"))
@@ -158,7 +158,7 @@ func TestCostlyConflict(t *testing.T) {
 	}
 }
 
-// many bounds the sagas set aside in these tests, manyBytes their data.
+// many is the number of sagas that may be set aside in these tests; manyBytes bounds their data.
 const (
 	many      = 256
 	manyBytes = 1 << 20
@@ -178,7 +178,7 @@ func (g *gate) wait() {
 	<-g.open
 }
 
-// besides returns a fixture with its own definitions and a gate before each evaluation.
+// besides returns a fixture with its own definitions, and a gate before each evaluation.
 func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) (*fixture, *coordinator.Coordinator, *gate) {
 	t.Helper()
 	w := newFixture(t, membus.Options{})
@@ -202,7 +202,7 @@ func besides(t *testing.T, config coordinator.Config, defs ...*saga.Definition) 
 	return w, c, g
 }
 
-// leave stops a fixture with sagas of other definitions than checkout.
+// leave stops a fixture whose sagas have definitions other than checkout.
 func (w *fixture) leave() {
 	w.t.Helper()
 	if err := w.stopCoordinator(); err != nil {
@@ -215,7 +215,7 @@ func (w *fixture) leave() {
 	w.bus.Close()
 }
 
-// begin starts a saga in the background, within an hour.
+// begin starts a saga in the background, with an hour's time limit.
 func (w *fixture) begin(ctx context.Context, definition string, id contract.SagaID) <-chan error {
 	return w.beginWith(ctx, definition, id, order{"tea"})
 }
@@ -231,9 +231,9 @@ func (w *fixture) beginWith(ctx context.Context, definition string, id contract.
 	return done
 }
 
-// TestCostlyMappingDelaysNobody: while one saga's mapping is evaluated, other sagas on the same
-// shard start and end. Inputs for that saga wait, and are decided in order. Shutdown waits for the
-// evaluation.
+// TestCostlyMappingDelaysNobody checks that other sagas on the same shard start and end while one
+// saga's mapping is evaluated. Inputs for that saga wait, and are decided in order. Shutdown waits
+// for the evaluation.
 func TestCostlyMappingDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, g := besides(t, coordinator.Config{Shards: 1}, costly(t, "dear"))
@@ -280,8 +280,9 @@ func TestCostlyMappingDelaysNobody(t *testing.T) {
 	})
 }
 
-// TestCostlyIsBounded: the sagas that wait for mappings are bounded, each definition leaves room
-// for others, and what does not fit is refused for now and accepted later.
+// TestCostlyIsBounded checks that the number of sagas that wait for mappings is bounded, and that
+// each definition leaves room for others. Inputs beyond the limit are refused for now and accepted
+// later.
 func TestCostlyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &refusals{}
@@ -334,7 +335,7 @@ func TestCostlyIsBounded(t *testing.T) {
 	})
 }
 
-// TestCostlyDataIsBounded: the data of what waits is bounded too.
+// TestCostlyDataIsBounded checks that the data of waiting sagas is bounded.
 func TestCostlyDataIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, g := besides(t, coordinator.Config{Shards: 1}, costly(t, "dear"), costly(t, "costly"))
@@ -357,7 +358,7 @@ func TestCostlyDataIsBounded(t *testing.T) {
 				waiting++
 			}
 		}
-		if waiting < 9 || waiting > 11 { // half of the room, the one that exceeds it, and another definition's
+		if waiting < 9 || waiting > 11 { // half of the room, the one that exceeds it, and one of another definition
 			t.Errorf("%d starts wait", waiting)
 		}
 		close(g.open)
@@ -368,8 +369,8 @@ func TestCostlyDataIsBounded(t *testing.T) {
 	})
 }
 
-// TestCostlyAnswersComeAgain: an answer that does not fit is returned to the bus and accepted
-// later; none is lost.
+// TestCostlyAnswersComeAgain checks that an answer beyond the limit is returned to the bus and
+// accepted later. No answer is lost.
 func TestCostlyAnswersComeAgain(t *testing.T) {
 	const with = `[1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))`
 	later, err := saga.New(saga.Spec{Name: "later", Version: 1, Steps: []saga.Node{

@@ -37,8 +37,8 @@ func endAndForget(t *testing.T, e *coordinator.Engine, s store.Store, id contrac
 	}
 }
 
-// Commands sent for a saga, and their answers, never count for a later saga with the same id (I5,
-// I9).
+// Commands of a saga, and answers to them, are never attributed to a later saga with the same id
+// (I5, I9).
 func TestLaterSagaWithTheSameID(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
@@ -65,7 +65,7 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 		}
 		late = append(late, input)
 	}
-	for _, engine := range []*coordinator.Engine{e, newEngine(t, s)} { // with the saga in its cache, and without
+	for _, engine := range []*coordinator.Engine{e, newEngine(t, s)} { // with the saga in the cache, and without
 		for _, input := range late {
 			r := step(t, engine, input).Results[0]
 			if !errors.Is(r.Err, store.ErrNotFound) || !strings.Contains(r.Err.Error(), "born at 2026-01-01T14:00:00Z") {
@@ -91,7 +91,7 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	}
 }
 
-// A late answer meets the tombstone of its own saga, or of a later one.
+// A late answer arrives when only a tombstone is left, of its own saga or of a later one.
 func TestLateAnswerAndTombstone(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
@@ -111,8 +111,8 @@ func TestLateAnswerAndTombstone(t *testing.T) {
 	}
 }
 
-// One of two coordinators still caches a saga that the other has ended and retention has removed.
-// Its revision alone would fit the later saga (I7).
+// One of two coordinators still caches a saga that ended on the other one, and was then removed by
+// retention. The revision of the cached saga would fit the later saga (I7).
 func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 	s := memstore.New()
 	stale, other := newEngine(t, s), newEngine(t, s)
@@ -130,8 +130,8 @@ func TestCachedSagaIsNotTheLaterOne(t *testing.T) {
 	}
 }
 
-// An id reused after its tombstone is a new saga for participants too: none answers with what it
-// did for the earlier one (I5).
+// An id reused after its tombstone has expired is a new saga for participants too. No participant
+// answers with the result that it stored for the earlier saga (I5).
 func TestIDAgainAfterItsTombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

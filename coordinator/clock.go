@@ -11,33 +11,34 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Bounds for handling a wall clock that is set.
+// Limits for detecting and handling changes of the wall clock.
 const (
-	// clockStep is the smallest difference that counts as a step. It grows by 1 for each clockSlew
-	// that has passed, because slewing a clock is not setting it.
+	// clockStep is the smallest difference that counts as a step. The threshold grows by 1 for each
+	// clockSlew of elapsed time, because slewing (as by NTP) is not a step.
 	clockStep = 5 * time.Second
 	clockSlew = 1000
-	// clockEvery is the interval between checks, clockKept the interval between saves.
+	// clockEvery is the interval between checks; clockKept is the interval between saves.
 	clockEvery, clockKept = time.Second, time.Minute
-	// clockHold is how long retention pauses after a step, in running time.
+	// clockHold is how long retention pauses after a step, on the monotonic clock.
 	clockHold = 24 * time.Hour
 	// retimeBatch bounds the sagas that are retimed at the same time.
 	retimeBatch = 512
 )
 
-// clock is the wall clock, compared with a monotonic clock. Until a step is adopted it continues
-// as if there were none, so that sagas are retimed before they see the step.
+// clock is the wall clock, compared with a monotonic clock. Until a step is adopted, clock
+// continues as if the wall clock had not been set, so that sagas are retimed before they see the
+// step.
 type clock struct {
 	wall    func() time.Time
-	running func() time.Duration // nil: steps are not detected
+	running func() time.Duration // nil if steps are not detected
 
 	mu    sync.Mutex
-	seen  time.Time     // the wall clock …
-	at    time.Duration // … at this running time
+	seen  time.Time     // the wall clock when it was last read
+	at    time.Duration // the monotonic clock at the same moment
 	total time.Duration // sum of the adopted steps
 }
 
-// stamp returns the time, and the total by which its clock was set.
+// stamp returns the time, and the total by which the wall clock has been set.
 func (c *clock) stamp() (time.Time, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +58,7 @@ func (c *clock) now() time.Time {
 	return at
 }
 
-// sum returns the total by which the clock was set.
+// sum returns the total by which the wall clock has been set.
 func (c *clock) sum() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,7 +66,7 @@ func (c *clock) sum() time.Duration {
 }
 
 // against returns what the wall clock would show if it had not been set since the last check, and
-// the step by which it was; 0 means that it was not.
+// the step by which it was set; 0 means that it was not set.
 func (c *clock) against(wall time.Time, now time.Duration) (evenly time.Time, step time.Duration) {
 	passed := now - c.at
 	evenly = c.seen.Add(passed)
@@ -76,7 +77,7 @@ func (c *clock) against(wall time.Time, now time.Duration) (evenly time.Time, st
 	return evenly, step
 }
 
-// look reads the clocks and returns the step, if any, that is to be adopted.
+// look reads the clocks, and returns the step to be adopted, if any.
 func (c *clock) look() (wall time.Time, running, step time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +88,7 @@ func (c *clock) look() (wall time.Time, running, step time.Duration) {
 	return wall, running, step
 }
 
-// adopt accepts the clock as it was set.
+// adopt accepts a step of the wall clock.
 func (c *clock) adopt(wall time.Time, running, step time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +104,7 @@ type timing struct {
 
 	mu   sync.Mutex
 	kept store.Clock
-	said time.Time // when the last step was adopted, by the new clock
+	said time.Time // when the last step was adopted, on the new clock
 	step time.Duration
 }
 
@@ -117,8 +118,8 @@ func newTiming(config *Config) *timing {
 	return t
 }
 
-// load reads the saved state. If the machine has not been restarted since, the clock is compared
-// with it.
+// load reads the saved state. If the machine has not been rebooted since, the wall clock is
+// compared with it.
 func (t *timing) load(ctx context.Context) error {
 	kept, err := t.c.config.Store.Clock(ctx)
 	if err != nil {
@@ -135,8 +136,8 @@ func (t *timing) load(ctx context.Context) error {
 	return nil
 }
 
-// load restores the total by which the clock was set, and the last reading if the machine has not
-// been restarted since.
+// load restores the total by which the wall clock has been set. It also restores the last reading
+// if the machine has not been rebooted since.
 func (c *clock) load(kept *store.Clock, same bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +147,7 @@ func (c *clock) load(kept *store.Clock, same bool) {
 	}
 }
 
-// run checks the clock until ctx ends. Timers do not run before the first check.
+// run checks the clock until ctx ends. Timers do not fire before the first check.
 func (t *timing) run(ctx context.Context) error {
 	if t.clock.running == nil {
 		t.c.timekeeper.goOn()
@@ -183,7 +184,7 @@ func (t *timing) look(ctx context.Context) error {
 		return nil
 	}
 	if step == 0 && !next.Retimes && t.c.config.Store.Check(ctx) != nil {
-		return nil // do not write this to a full disk
+		return nil // the disk is full: do not write
 	}
 	next.Boot, next.Wall, next.Running = t.boot, wall, running
 	next.Held = max(0, next.Held-passed)
@@ -218,7 +219,7 @@ func (t *timing) adopted(wall time.Time, step time.Duration) {
 	t.said, t.step = wall, step
 	t.mu.Unlock()
 	t.c.monitor.forget()
-	t.c.relay.Resend() // its delays are measured by the old clock
+	t.c.relay.Resend() // the relay's delays were measured by the old clock
 	t.c.timekeeper.again()
 	t.c.observer.ClockSet(step)
 }
@@ -233,8 +234,8 @@ func (t *timing) keep(ctx context.Context, next store.Clock) error {
 	return nil
 }
 
-// holds returns how much longer retention pauses in running time, and for which step; 0 means that
-// it does not.
+// holds returns the remaining time on the monotonic clock for which retention pauses, and the step
+// that caused the pause; left is 0 if retention is not paused.
 func (t *timing) holds() (left, step time.Duration, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -244,7 +245,7 @@ func (t *timing) holds() (left, step time.Duration, since time.Time) {
 	return max(0, t.kept.Held-(t.clock.running()-t.kept.Running)), t.step, t.said
 }
 
-// retimeAll makes every open saga retime itself, and waits until all have.
+// retimeAll retimes every open saga, and waits until all are retimed.
 func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 	page := store.Page{Limit: store.MaxPage}
 	done := make(chan bool, retimeBatch)
@@ -274,8 +275,8 @@ func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 			at, total := t.clock.stamp()
 			w := work{
 				input: Input{Saga: found[i].ID, ClockOffset: total, Event: machine.Event{Type: contract.EventClockAdjusted, At: at}},
-				// A saga that was put off has waiting inputs, which retime it when they are
-				// decided.
+				// A saga that refuses this input because it is set aside has waiting inputs. It is
+				// retimed when those are decided.
 				reply: func(r Result) { done <- r.Err == nil && r.Ignored == "" },
 			}
 			if err := t.c.put(ctx, w); err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// watchmaker has a wall clock that can be set, and a monotonic one.
+// watchmaker has a wall clock that can be set, and a monotonic clock.
 type watchmaker struct {
 	began time.Time
 
@@ -88,10 +88,10 @@ func (w *fixture) retimed(id contract.SagaID) (reasons []string) {
 	return reasons
 }
 
-// steps are the changes of the clock.
+// steps lists the steps of the clock to test.
 var steps = map[string]time.Duration{"an hour back": -time.Hour, "an hour forward": time.Hour, "a year forward": 365 * 24 * time.Hour}
 
-// Setting the clock neither shortens nor lengthens what a saga waits for: a timeout of 5 s takes 5
+// Setting the clock neither shortens nor lengthens timeouts and deadlines: a timeout of 5 s takes 5
 // s, and a deadline of an hour takes an hour. The fixture checks I8.
 func TestClockIsSet(t *testing.T) {
 	for name, by := range steps {
@@ -122,8 +122,8 @@ func TestClockIsSet(t *testing.T) {
 	}
 }
 
-// What happens between the step and its detection uses the old clock and is retimed with the rest;
-// what happens afterwards is not retimed.
+// An event between a step and its detection is stamped by the old clock and retimed. A later event
+// is not retimed.
 func TestStartsAroundAStep(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -148,8 +148,9 @@ func TestStartsAroundAStep(t *testing.T) {
 	}
 }
 
-// A step while nothing runs is detected at the next start if the machine was not restarted. If a
-// coordinator dies while it retimes, the next one continues and retimes no saga twice.
+// A step while no coordinator runs is detected at the next start, unless the machine was rebooted.
+// If a coordinator crashes while it retimes sagas, the next one continues, and retimes no saga
+// twice.
 func TestClockIsSetAcrossARestart(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +169,7 @@ func TestClockIsSetAcrossARestart(t *testing.T) {
 				if s := &w.load("s1").Steps[0].Do; s.Attempt() != 1 || s.Waiting() {
 					t.Errorf("it has timed out: %+v", s)
 				}
-				// As if it had died after the marker, with only one of two sagas retimed.
+				// Simulate a crash after the marker was saved, with only one of two sagas retimed.
 				if err := w.stopCoordinator(); err != nil {
 					t.Fatal(err)
 				}
@@ -191,7 +192,7 @@ func TestClockIsSetAcrossARestart(t *testing.T) {
 	}
 }
 
-// Slewing, sleep and a restart of the machine are no steps; nor is a step that is reverted.
+// Slewing, sleep and a reboot of the machine are not steps; nor is a step that is reverted.
 func TestClockIsNotSet(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
@@ -219,7 +220,7 @@ func TestClockIsNotSet(t *testing.T) {
 	})
 }
 
-// A coordinator that does not detect steps keeps those that were detected before.
+// A coordinator that does not detect steps keeps the total of steps that were detected earlier.
 func TestClockIsNotWatched(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
@@ -233,7 +234,7 @@ func TestClockIsNotWatched(t *testing.T) {
 	})
 }
 
-// A resumed saga has as much time left as when it was paused.
+// A resumed saga has as much time left as it had when it was paused.
 func TestClockIsSetInAPause(t *testing.T) {
 	settable(t, func(t *testing.T, w *fixture, m *watchmaker) {
 		w.silent("s1")
@@ -256,8 +257,8 @@ func TestClockIsSetInAPause(t *testing.T) {
 	})
 }
 
-// After a step retention pauses for a day of running time, across restarts, and reports that,
-// unless an operator confirms the clock.
+// After a step retention pauses for a day of monotonic time, across restarts, and reports the
+// pause. It does not pause if an operator confirms the clock.
 func TestRetentionWaitsAfterAStep(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two days of looks at the clock, each second")
@@ -322,8 +323,8 @@ type counter struct {
 
 func (c *counter) ClockSet(time.Duration) { c.steps++ }
 
-// An input that waited while the clock was set counts from when it arrived, whichever clock
-// stamped it; so does one that is decided again after another coordinator's commit.
+// If the clock is set while an input waits, the input keeps the time of its arrival, whichever
+// clock stamped it. The same holds for an input that is decided again after a conflict.
 func TestInputsOfTheClockBefore(t *testing.T) {
 	for name, by := range steps {
 		t.Run(name, func(t *testing.T) {

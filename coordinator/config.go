@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bus is what a Coordinator needs of the bus: publishing, subscribing and serving requests.
+// Bus is what a Coordinator needs from the bus: publishing, subscribing and serving requests.
 type Bus interface {
 	transport.Bus
 	transport.Responder
@@ -29,91 +29,95 @@ const (
 // DefaultShards is the default of Config.Shards.
 func DefaultShards() int { return max(1, runtime.GOMAXPROCS(0)/4) }
 
-// Config of a Coordinator. Store and Bus are required; the zero value of every
-// other field means its default.
+// Config configures a Coordinator. Store and Bus are required; the zero value of every other field
+// selects its default.
 type Config struct {
 	Store store.Store
 	Bus   Bus
 	// Subjects holds the prefix of all subjects. Default: "saga".
 	Subjects transport.Subjects
 	// Owner acquires and keeps the store's claim on the prefix (I11). A signal on Moved means that
-	// the claim should be confirmed now. Default: nil, nobody else uses the bus.
+	// the claim should be confirmed now. Default: nil, which assumes that no other store uses the
+	// prefix.
 	Owner *ownership.Keeper
 	Moved <-chan struct{}
-	// Name is the prefix of the durable name of the event subscription, and the queue of the
+	// Name is the prefix of the event subscription's durable name, and the queue group that serves
 	// requests. Default: "coordinator".
 	Name string
 	// Shards is the number of goroutines that decide; each saga belongs to one of them. On two
-	// processors one shard is fastest: inputs that arrive during a commit share the next one, and
-	// more shards make commits smaller. Default: one for every four processors, at least one.
+	// processors one shard is fastest: inputs that arrive during a commit share the next commit,
+	// and more shards mean smaller commits. Default: one for every four processors, at least one.
 	Shards int
 	// MaxBatch bounds the inputs that one shard decides and commits together. Default: 512.
 	MaxBatch int
 	// MaxLinger bounds how long a shard waits for more inputs before it commits. It waits only
-	// while its batches are large, which saves commits under load. Negative: never. Default: 8 ms.
+	// while its batches are large, which saves commits under load. A negative value disables it.
+	// Default: 8 ms.
 	MaxLinger time.Duration
-	// MaxWaiting bounds the inputs that wait at one shard. Those of one participant may use half
-	// of it; so may starts, requests and timers together. When a half is full, the bus is not
-	// asked for more answers, or starts are refused with resource_exhausted. Default: 4096.
+	// MaxWaiting bounds the inputs that wait in one shard's inbox. Each participant's answers may
+	// fill half of it; starts, requests and timers together may also fill half of it. If answers
+	// find no room, no more are fetched from the bus. If starts find no room, they are refused with
+	// resource_exhausted. Default: 4096.
 	MaxWaiting int
 	// MaxOpen bounds the sagas that have not ended; further starts are refused with
-	// resource_exhausted. Sagas that wait for one participant may use as much as is still free, so
-	// a missing participant blocks only starts that need it. Default: 1,000,000.
+	// resource_exhausted. Sagas that wait for one participant may use at most as much as remains
+	// free, so an unavailable participant blocks only starts that need it. Default: 1,000,000.
 	MaxOpen int
 	// MaxBacklog bounds the commands that the bus has not accepted yet. Those for one participant
-	// may use as much as is left, at least a sixteenth. Beyond that, starts of sagas that need it
-	// are refused with resource_exhausted, so that accepted sagas are not delayed until they time
-	// out. Default: 4096.
+	// may use at most as much as remains free, or a sixteenth. Beyond that, starts of sagas that
+	// need this participant are refused with resource_exhausted, so that accepted sagas do not time
+	// out while they queue. Default: 4096.
 	MaxBacklog int
-	// MaxUnanswered bounds the unanswered commands of one participant on the bus,
-	// MaxUnansweredBytes their bytes. Further ones wait in the store, where they delay no other
-	// participant's. Defaults: 20,000 and 64 MiB.
+	// MaxUnanswered bounds the unanswered commands of one participant on the bus;
+	// MaxUnansweredBytes bounds their size. Further commands wait in the store, where they do not
+	// delay those of other participants. Defaults: 20,000 and 64 MiB.
 	MaxUnanswered, MaxUnansweredBytes int
 	// MaxWatches bounds the open watch requests of one caller; ten times as many may be open in
-	// total. Further ones are refused with resource_exhausted. Default: DefaultMaxWatches.
+	// total. Further requests are refused with resource_exhausted. Default: DefaultMaxWatches.
 	MaxWatches int
-	// CacheSize is the number of open sagas cached in memory, over all shards. Default: 65,536.
+	// CacheSize is the number of open sagas cached in memory, across all shards. Default: 65,536.
 	CacheSize int
 	// Retention is how long an ended saga is kept with its history; after that only a tombstone
 	// remains. Default: 30 days.
 	Retention time.Duration
-	// TombstoneRetention is how long after its end a saga's id is remembered, so that repeating
-	// its start returns the outcome instead of running it twice. Default: 1 year.
+	// TombstoneRetention is how long a saga's id is remembered after it ends. Until then, repeating
+	// its start returns the outcome and does not run the saga twice. Default: 1 year.
 	TombstoneRetention time.Duration
-	// Secret is the key of the hash in the ids by which the bus deduplicates. Keep it across
+	// Secret is the key for hashing the message ids that the bus deduplicates by. Keep it across
 	// restarts. Default: random.
 	Secret []byte
-	// Definitions are registered before anything else.
+	// Definitions are registered before the coordinator does anything else.
 	Definitions []*saga.Definition
 	// Logger gets one line per transition. Default: slog.Default().
 	Logger *slog.Logger
-	// HideReasons replaces the reasons that participants give by transport.Redacted in
-	// transitions, and so in logs and traces. Default: they are shown.
+	// HideReasons replaces the reasons given by participants with transport.Redacted in
+	// transitions, and therefore in logs and traces. Default: reasons are shown.
 	HideReasons bool
 	// Observer receives events, for metrics. Default: none.
 	Observer Observer
-	// Tracer follows sagas in a tracing system. Default: none; the caller's trace context is
-	// passed on unchanged.
+	// Tracer records sagas in a tracing system. Default: none; the caller's trace context is passed
+	// on unchanged.
 	Tracer Tracer
-	// Version is the version that the overview shows. Default: none.
+	// Version is the version shown in the overview. Default: none.
 	Version string
-	// NATS is the address of the bus that the overview shows, without passwords. Default: none.
+	// NATS is the address of the bus shown in the overview, without passwords. Default: none.
 	NATS string
 	// Clock returns the time. Default: time.Now.
 	Clock func() time.Time
-	// Running returns the time of a monotonic clock that also runs while the machine sleeps.
-	// Comparing it with Clock shows when that was set; then open sagas are retimed, and retention
-	// pauses for 24 h of running time. Default, and with a shared store: steps are not detected.
+	// Running returns the time of a monotonic clock that also runs while the machine sleeps. The
+	// coordinator compares it with Clock to detect when the wall clock is set. It then retimes open
+	// sagas and pauses retention for 24 h of monotonic time. By default, and with a shared store,
+	// steps are not detected.
 	Running func() time.Duration
-	// Boot identifies the boot of the machine from which Running counts. With it, steps across a
-	// restart are detected too. Default: unknown.
+	// Boot identifies the boot of the machine since which Running counts. With it, steps are also
+	// detected across restarts of the process. Default: unknown.
 	Boot string
 	// AcceptClock confirms that the clock is right: retention does not pause for a step that was
-	// detected before.
+	// detected earlier.
 	AcceptClock bool
 }
 
-// Validate returns everything that is wrong with the configuration, joined.
+// Validate returns every error in the configuration, joined.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(field, why string) { errs = append(errs, fmt.Errorf("coordinator.Config.%s: %s", field, why)) }

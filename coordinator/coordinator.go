@@ -23,18 +23,18 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds of shutdown and housekeeping.
+// Limits for shutdown.
 const (
 	// flushTime bounds how long a stopping coordinator waits for the bus to accept committed
-	// messages. The others are sent after the next start.
+	// messages. Messages not accepted by then are sent after the next start.
 	flushTime = 2 * time.Second
 )
 
 // Coordinator runs the sagas of one store on one bus.
 //
-// New wires it, Run owns its goroutines: one per shard (decides and commits), some that evaluate
-// expensive mappings, and one each for the bus's events, for timers, for the relay and for
-// retention. See ARCHITECTURE.md.
+// New connects its parts; Run owns its goroutines. Each shard has one, which decides and commits;
+// some evaluate expensive mappings; events from the bus, timers, the relay and retention have one
+// each. See ARCHITECTURE.md.
 type Coordinator struct {
 	config      Config
 	definitions *definitions
@@ -43,13 +43,13 @@ type Coordinator struct {
 	timekeeper  *timekeeper
 	projection  *projection.Projection
 	observer    Observer
-	limited     *slog.Logger // for lines that any sender's message can cause
+	limited     *slog.Logger // for lines that any sender's message can trigger
 	service     *service     // serves requests
 	retryPacer  retryPacer
 	seed        maphash.Seed
 
 	ready    atomic.Bool
-	started  chan struct{} // closed when it is ready for the first time
+	started  chan struct{} // closed when the coordinator is first ready
 	once     sync.Once
 	stopping atomic.Bool
 	broken   atomic.Pointer[error]
@@ -58,10 +58,10 @@ type Coordinator struct {
 	intake sync.RWMutex // held for reading while work is put into a shard's inbox
 	closed bool         // whether the inboxes are closed; guarded by intake
 
-	pending     atomic.Pointer[map[outbox.Destination]int] // recent numbers of pending outbox records
+	pending     atomic.Pointer[map[outbox.Destination]int] // latest counts of pending outbox records
 	received    atomic.Int64                               // when the bus last delivered answers, in Unix nanoseconds
-	handing     atomic.Int64                               // Unix nanoseconds since when an answer waits for an inbox; 0: none
-	handingTo   atomic.Int64                               // index of that shard
+	handing     atomic.Int64                               // since when an answer waits for an inbox, or 0
+	handingTo   atomic.Int64                               // index of that inbox's shard
 	monitor     *monitor
 	timing      *timing
 	evaluators  *evaluators
@@ -70,7 +70,7 @@ type Coordinator struct {
 	cacheMisses atomic.Uint64
 }
 
-// New wires a Coordinator. It neither accesses the store or the bus nor starts goroutines: Run
+// New creates a Coordinator. It does not access the store or the bus, and starts no goroutines; Run
 // does.
 func New(config Config) (*Coordinator, error) {
 	if err := config.Validate(); err != nil {
@@ -111,27 +111,27 @@ func New(config Config) (*Coordinator, error) {
 	return c, nil
 }
 
-// Register stores a definition; see Engine.Register. Until Run has read the stored definitions it
-// only keeps it, and Run returns the error of storing it.
+// Register stores a definition; see Engine.Register. Before Run has read the stored definitions,
+// Register only queues it; Run then returns any error of storing it.
 func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error {
 	if stored, err := c.definitions.register(ctx, def); !stored || err != nil {
 		return err
 	}
 	c.expectParticipants()
 	c.projection.UnblockAll(func(err error) bool { return errors.Is(err, ErrUnknownDefinition) })
-	c.timekeeper.again() // sagas may have waited for it
+	c.timekeeper.again() // sagas may have waited for this definition
 	return nil
 }
 
-// Run coordinates until ctx ends. Then it takes nothing more from the bus, commits and answers
-// what it has taken, and sends what the bus accepts within two seconds. It returns nil after an
-// orderly end, and the reason if the store broke: then the process must end.
+// Run coordinates until ctx ends. It then takes no more input from the bus, commits and answers the
+// input it has taken, and sends what the bus accepts within two seconds. It returns nil after an
+// orderly shutdown. If the store fails, it returns the error, and the process must exit.
 func (c *Coordinator) Run(ctx context.Context) error {
 	source, stopRequests, err := c.begin(ctx)
 	if err != nil || source == nil {
 		return err
 	}
-	// Intake ends first (in), then the shards, then the relay (out).
+	// Stop in this order: intake (in), the shards, the relay (out).
 	in, stopIn := context.WithCancel(ctx)
 	defer stopIn()
 	out, stopOut := context.WithCancel(context.WithoutCancel(ctx))
@@ -180,8 +180,8 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return errors.Join(closeErr, intakeErr, shardErr, relayErr)
 }
 
-// begin opens the sources of work. A nil source means that ctx ended before this store owned the
-// prefix.
+// begin prepares the coordinator and subscribes to the bus. A nil source means that ctx ended
+// before this store owned the prefix.
 func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopRequests func(), err error) {
 	if err := c.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -199,7 +199,7 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 	return source, stopRequests, nil
 }
 
-// prepare reads what is needed from the store, and waits until this store owns the prefix.
+// prepare loads the coordinator's state from the store, and waits until this store owns the prefix.
 func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.definitions.load(ctx); err != nil {
 		return err
@@ -216,7 +216,7 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 	return c.acquire(ctx)
 }
 
-// intakes returns the functions that take in work or watch over it, each for its own goroutine.
+// intakes returns the functions that take in or monitor work, each to be run on its own goroutine.
 func (c *Coordinator) intakes(source transport.Source) []func(context.Context) error {
 	c.timekeeper.watch(source, &c.received, c.overtaken)
 	receive := func(ctx context.Context) error { return c.receive(ctx, source) }
@@ -227,8 +227,8 @@ func (c *Coordinator) intakes(source transport.Source) []func(context.Context) e
 	return all
 }
 
-// Ready returns nil if the coordinator accepts work, or the reason why not. It does not wait; its
-// answer may be a moment old.
+// Ready returns nil if the coordinator accepts work, and otherwise the reason. It does not block;
+// its answer may be slightly outdated.
 func (c *Coordinator) Ready(context.Context) error {
 	switch {
 	case c.broken.Load() != nil && replaced(*c.broken.Load()):
@@ -245,22 +245,24 @@ func (c *Coordinator) Ready(context.Context) error {
 	return c.monitor.ready()
 }
 
-// Started closes when the coordinator accepts work for the first time. It may become unready
-// later; Ready reports that. If Run ends before, Started never closes: wait for both.
+// Started returns a channel that is closed when the coordinator first accepts work. The coordinator
+// may become unready later; Ready reports that. If Run returns before that, the channel is never
+// closed, so wait for both.
 func (c *Coordinator) Started() <-chan struct{} { return c.started }
 
-// noteReady is called whenever the coordinator may have become ready.
+// noteReady closes started if the coordinator has become ready.
 func (c *Coordinator) noteReady() {
 	if c.Ready(context.Background()) == nil {
 		c.once.Do(func() { close(c.started) })
 	}
 }
 
-// Standstills returns what is stuck, oldest first. The answer may be a moment old, and is cheap.
+// Standstills returns what is stuck, oldest first. It is cheap; its answer may be slightly
+// outdated.
 func (c *Coordinator) Standstills() []transport.Standstill { return c.monitor.current() }
 
-// countOpen counts the open sagas in the store: at the start, and when others may have moved some.
-// If sagas moved meanwhile the count may be wrong, and is discarded.
+// countOpen counts the open sagas in the store, at the start and when another coordinator may have
+// changed some. If sagas changed during the count, it may be wrong and is discarded.
 func (c *Coordinator) countOpen(ctx context.Context) error {
 	moves := c.projection.Moves()
 	if c.busy() {
@@ -295,7 +297,7 @@ func (c *Coordinator) shardOf(id contract.SagaID) *shard {
 	return c.shards[c.shardIndex(id)]
 }
 
-// put hands work to its shard, and blocks while the shard is full.
+// put hands work to its shard, and blocks while the shard's inbox is full.
 func (c *Coordinator) put(ctx context.Context, w work) error {
 	c.intake.RLock()
 	defer c.intake.RUnlock()
@@ -305,7 +307,7 @@ func (c *Coordinator) put(ctx context.Context, w work) error {
 	return c.shardOf(w.input.Saga).inbox.put(ctx, w)
 }
 
-// offer hands work to its shard if there is room.
+// offer hands work to its shard if there is room in the inbox.
 func (c *Coordinator) offer(w work) (taken, open bool) {
 	c.intake.RLock()
 	defer c.intake.RUnlock()
@@ -324,7 +326,7 @@ func (c *Coordinator) closeInboxes() {
 	}
 }
 
-// flush gives the relay some time to publish what is committed.
+// flush gives the relay up to flushTime to publish committed messages.
 func (c *Coordinator) flush() {
 	deadline := time.Now().Add(flushTime)
 	for s := c.relay.Stats(); (s.UnderWay > 0 || s.Sendable) && time.Now().Before(deadline); s = c.relay.Stats() {
@@ -332,7 +334,7 @@ func (c *Coordinator) flush() {
 	}
 }
 
-// watchBus makes the relay send everything pending again whenever the bus may have lost it.
+// watchBus makes the relay resend everything pending when the bus may have lost messages.
 func (c *Coordinator) watchBus(ctx context.Context) error {
 	for {
 		select {
@@ -345,13 +347,13 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 	}
 }
 
-// overtaken reports that timers ran although answers were on the bus.
+// overtaken reports that timers ran although answers were still on the bus.
 func (c *Coordinator) overtaken() {
 	c.limited.Warn("timers fired before answers that wait on the bus: either the coordinator is too slow for them, or another one uses its name", "after", maxBehind)
 	c.observer.TimersOvertook()
 }
 
-// dropped reports announcements that were given up.
+// dropped reports announcements that the relay gave up.
 func (c *Coordinator) dropped(announcements int, err error) {
 	c.limited.Error("announcements were dropped", "announcements", announcements, LogError, err.Error())
 	c.observer.AnnouncementsDropped(announcements)
@@ -370,10 +372,10 @@ type Stats struct {
 	Blocked        int                    // sagas found to be stuck since the start; at most MaxBlocked
 	Standstills    []transport.Standstill // what is stuck
 	OutboxBacklog  int                    // messages that the bus has not accepted
-	OutboxOldest   time.Duration          // how long the oldest of them has waited
+	OutboxOldest   time.Duration          // how long the oldest of them has been pending
 	CacheHits      uint64                 // since the start
 	CacheMisses    uint64
-	WaitingInputs  int // inputs in the shards' inboxes, or set aside until a mapping is evaluated
+	WaitingInputs  int // inputs in the shards' inboxes, or set aside while a mapping is evaluated
 	WaitingCallers int // open wait requests
 }
 
@@ -397,8 +399,8 @@ func (c *Coordinator) Stats(ctx context.Context) (Stats, error) {
 	return s, nil
 }
 
-// pausedBudget bounds how long one overview searches for sagas that were paused before the
-// coordinator started.
+// pausedBudget bounds the time that one overview spends searching for sagas that were paused before
+// the coordinator started.
 const pausedBudget = 100 * time.Millisecond
 
 // paused returns the number of paused sagas, or -1 if the search is not complete yet.
@@ -427,7 +429,7 @@ func (c *Coordinator) paused(ctx context.Context) (int, error) {
 // loadTime bounds how long a request waits for the bus to report its load.
 const loadTime = 3 * time.Second
 
-// load asks the bus for its load. errNoLoad means that it cannot report it.
+// load returns the load that the bus reports, or errNoLoad if the bus cannot report it.
 func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	scale, ok := c.config.Bus.(transport.Scale)
 	if !ok {
@@ -438,7 +440,8 @@ func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	return scale.Load(ctx)
 }
 
-// correct updates the relay with what is on the bus, so that participants' shares are right.
+// correct updates the relay's counts from the messages on the bus, so that it limits each
+// participant correctly.
 func correct(relay *outbox.Relay, before outbox.InFlight, load *transport.Load) {
 	commands := load.Streams[transport.Commands]
 	held := outbox.Held{Before: before, Limit: int64(commands.Limit), Used: int64(commands.Bytes), Messages: map[outbox.Destination]int{}}

@@ -98,7 +98,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 	})
 }
 
-// I2: starting the same saga twice gives one saga; another input is a conflict.
+// Starting the same saga twice gives one saga; a different input is a conflict (I2).
 func TestStartTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -131,7 +131,7 @@ func TestStartTwice(t *testing.T) {
 	})
 }
 
-// I2: starts are the same if their inputs are equal as values; the saga keeps the first input.
+// Starts are the same if their inputs are equal as values; the saga keeps the first input (I2).
 func TestStartAgainByValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -181,7 +181,7 @@ func TestStartAgainByValue(t *testing.T) {
 	})
 }
 
-// I2: a coordinator that is restarted continues where it stopped.
+// A restarted coordinator continues where it stopped (I2).
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -209,12 +209,12 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// I2: a bus that forgets everything costs latency, but no saga and no attempt.
+// A bus that loses all messages costs latency, but loses no saga and no attempt (I2).
 func TestBusForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
-		w.stopServices() // the commands wait in the bus
+		w.stopServices() // the commands wait on the bus
 		c := client.New(w.bus)
 		for i := range 10 {
 			if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(contract.SagaID(fmt.Sprintf("s%d", i)))); err != nil {
@@ -240,8 +240,8 @@ func TestBusForgets(t *testing.T) {
 	})
 }
 
-// With all kinds of faults on the bus, every saga ends, and every step's effect exists once or is
-// undone.
+// With every kind of fault on the bus, every saga ends, and every step either has its effect
+// exactly once or is undone.
 func TestFaultyBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, healed := 0, atomic.Bool{}
@@ -305,7 +305,7 @@ func TestFaultyBus(t *testing.T) {
 	})
 }
 
-// I9: an invalid event becomes a dead letter with the reason, and affects nobody else.
+// An invalid event becomes a dead letter with a reason, and affects no other saga (I9).
 func TestBadEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -357,7 +357,7 @@ func TestBadEvents(t *testing.T) {
 	})
 }
 
-// I9, I10: an invalid request gives its sender a clear error.
+// The sender of an invalid request gets a clear error (I9, I10).
 func TestBadRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -415,8 +415,8 @@ func TestBadRequests(t *testing.T) {
 	})
 }
 
-// TestRefusedStartsTakeTurns: the first refused caller is told to retry soon, and each further one
-// later.
+// TestRefusedStartsTakeTurns checks that the first refused caller is told to retry soon, and each
+// further caller later.
 func TestRefusedStartsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -456,8 +456,8 @@ func TestRefusedStartsTakeTurns(t *testing.T) {
 	})
 }
 
-// Starts are refused while the bus is behind with accepted messages, and accepted again afterwards
-// (I10).
+// Starts are refused while too many committed messages wait for the bus, and accepted again
+// afterwards (I10).
 func TestStartsWaitForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
@@ -490,7 +490,7 @@ func TestStartsWaitForTheBus(t *testing.T) {
 	})
 }
 
-// Waiting callers are told when the coordinator stops.
+// Waiting callers get an error when the coordinator stops.
 func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -522,7 +522,7 @@ func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 	})
 }
 
-// A broken store ends Run with the reason.
+// If the store fails, Run ends with its error.
 func TestBrokenStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

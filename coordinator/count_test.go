@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// TestACountIsBounded: a count that must read every saga reads a bounded number, and says that
-// there may be more (I10).
+// TestACountIsBounded checks that a count that must read every saga reads a bounded number, and
+// reports that there may be more (I10).
 func TestACountIsBounded(t *testing.T) {
 	s := memstore.New()
 	var changes []store.Change

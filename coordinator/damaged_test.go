@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// lines is a log that can be read while it is written.
+// lines is a log that can be read while it is being written.
 type lines struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -55,9 +55,9 @@ func (w *fixture) remove(id string, data string) (*transport.Status, *transport.
 	return &s, e
 }
 
-// A removal of a damaged saga needs an operator and a reason. Afterwards the saga is not blocked,
-// causes no standstill, sends nothing, and late answers do no harm. Its id stays taken. A readable
-// saga is not removed.
+// Removing a damaged saga requires an operator and a reason. Afterwards the saga is not blocked,
+// causes no standstill and sends nothing, and late answers have no effect. Its id stays taken. A
+// readable saga is not removed.
 func TestDamagedSagaIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -105,7 +105,7 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 		if o := w.overview(); o.Blocked != 0 || o.Open != 1 {
 			t.Errorf("right after it %d are blocked of %d", o.Blocked, o.Open)
 		}
-		w.services()            // they answer what was sent for it before
+		w.services()            // they answer commands that were sent before the removal
 		time.Sleep(time.Minute) // virtual
 		if o := w.overview(); o.Blocked != 0 || o.Open != 0 || stands() {
 			t.Errorf("after it was removed %d are blocked of %d: %v", o.Blocked, o.Open, c.Standstills())

@@ -49,8 +49,8 @@ func (s *service) deadLetters(ctx context.Context, q *transport.DeadLettersQuery
 	return reply, nil
 }
 
-// deadLetterReply converts a dead letter for a reply: data as bytes, texts as UTF-8. It leaves out
-// data that does not fit into a reply.
+// deadLetterReply converts a dead letter for a reply: data as bytes, and text as valid UTF-8. It
+// leaves out data that does not fit into a reply.
 func deadLetterReply(l *transport.DeadLetter) transport.DeadLetterReply {
 	reply := transport.DeadLetterReply{
 		Sequence: l.Sequence, Stream: transport.Stream(valid(string(l.Stream))), Subject: valid(l.Subject), Reason: valid(l.Reason), Since: l.Time,
@@ -83,8 +83,8 @@ func (s *service) discardDeadLetters(ctx context.Context, q *transport.DeadLette
 	return s.eachDeadLetter(ctx, q, "discarded", transport.DeadLetterOffice.DiscardDeadLetter)
 }
 
-// eachDeadLetter calls do for every named dead letter, and reports the errors by sequence. did
-// names the operation in the log.
+// eachDeadLetter calls do for every dead letter in the request, and returns the errors by sequence.
+// did names the operation in the log.
 func (s *service) eachDeadLetter(
 	ctx context.Context, q *transport.DeadLettersRequest, did string, do func(transport.DeadLetterOffice, context.Context, uint64) error,
 ) (*transport.DeadLettersDone, error) {
@@ -112,10 +112,10 @@ func (s *service) eachDeadLetter(
 	return reply, nil
 }
 
-// maxPart bounds the part of a reason that a purge searches for.
+// maxPart bounds the substring of a reason that a purge searches for.
 const maxPart = 1024
 
-// purgeDeadLetters removes the dead letters that match, or counts them.
+// purgeDeadLetters removes the dead letters that match, or only counts them.
 func (s *service) purgeDeadLetters(ctx context.Context, q *transport.PurgeDeadLettersRequest) (*transport.PurgeDeadLettersReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
@@ -141,15 +141,15 @@ func (s *service) purgeDeadLetters(ctx context.Context, q *transport.PurgeDeadLe
 	return &transport.PurgeDeadLettersReply{Matched: matched, Next: next}, nil
 }
 
-// purgeGiven refuses a filter with empty fields, which would match more than intended.
+// purgeGiven refuses a filter with empty fields. Such a filter would match more than intended.
 func purgeGiven(data []byte) error {
 	var wrong violations
 	wrong.emptyFields(data, "by")
 	return wrong.err()
 }
 
-// checkPurge refuses a filter that can match nothing, or that matches everything without an
-// explicit request.
+// checkPurge refuses a filter that can match nothing. It also refuses one that matches everything,
+// unless the request asks for that explicitly.
 func checkPurge(q *transport.PurgeDeadLettersRequest) error {
 	var wrong violations
 	if q.Stream != "" && !slices.Contains(transport.Streams[:], q.Stream) {
@@ -179,8 +179,8 @@ func checkPurge(q *transport.PurgeDeadLettersRequest) error {
 // maxAge bounds the age of dead letters in a purge.
 const maxAge = 10 * 366 * 24 * time.Hour
 
-// orphans returns those keys of a participant's inbox whose outcome the coordinator does not know,
-// as after the restore of an older store.
+// orphans returns the keys in a participant's inbox whose outcome the coordinator does not know,
+// for example after an older store was restored.
 func (s *service) orphans(ctx context.Context, q *transport.OrphansQuery) (*transport.OrphansReply, error) {
 	if n := len(q.Keys); n == 0 || n > transport.MaxOrphanKeys {
 		return nil, violation("keys", fmt.Sprintf("holds %d; give 1 to %d at once", n, transport.MaxOrphanKeys))
@@ -210,8 +210,8 @@ func (s *service) orphans(ctx context.Context, q *transport.OrphansQuery) (*tran
 	return reply, nil
 }
 
-// orphan checks one key. It returns nil if nothing has to be done: an undone step leaves nothing
-// behind, so it matters only if the saga continues with it.
+// orphan checks one key. It returns nil if there is nothing to fix. An undo leaves nothing to clean
+// up; it matters only if the saga still continues with the effect that was undone.
 func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orphan, error) {
 	in, err := s.c.config.Store.Load(ctx, key.Saga)
 	stone, removed := errors.AsType[*store.TombstoneError](err)
@@ -223,7 +223,7 @@ func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orph
 	case removed && stone.Birth() != key.Birth:
 		return otherSaga(key, stone.Phase, stone.Started), nil
 	case removed:
-		return nil, nil // it ended, and so did its steps
+		return nil, nil // the saga ended, and all its steps with it
 	case errors.Is(err, store.ErrNotFound):
 		return left(key, transport.Orphan{Kind: transport.OrphanUnknownSaga, Found: "there is no saga with this id"}), nil
 	case errors.Is(err, store.ErrCorrupt):
@@ -238,7 +238,7 @@ func (s *service) orphan(ctx context.Context, key contract.Key) (*transport.Orph
 	return orphanOf(def, in, key), nil
 }
 
-// otherSaga returns the orphan of a saga whose id now belongs to another.
+// otherSaga returns the orphan of a saga whose id has been reused.
 func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *transport.Orphan {
 	return left(key, transport.Orphan{
 		Kind: transport.OrphanOtherSaga, Birth: contract.BirthOf(started), Phase: phase,
@@ -246,7 +246,7 @@ func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *trans
 	})
 }
 
-// left returns the orphan of an unknown saga, if the key may have left an effect behind.
+// left returns the orphan of an unknown saga, or nil if the key cannot have left an effect.
 func left(key contract.Key, o transport.Orphan) *transport.Orphan {
 	if key.Direction == contract.DirectionUndo {
 		return nil
@@ -254,7 +254,7 @@ func left(key contract.Key, o transport.Orphan) *transport.Orphan {
 	return &o
 }
 
-// orphanOf compares what a participant did with what its saga knows. A step that is still
+// orphanOf compares what a participant did with the state of its saga. A step that is still
 // requested, or will be undone, is not an orphan: its participant answers from its inbox.
 func orphanOf(def *saga.Definition, in *machine.Instance, key contract.Key) *transport.Orphan {
 	o := &transport.Orphan{Birth: key.Birth, Phase: in.Phase}

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// letters is an Observer of dead letters, by class.
+// letters is an Observer that counts dead letters by class.
 type letters struct {
 	refusals
 
@@ -38,9 +38,9 @@ func (l *letters) seen() []string {
 	return slices.Clone(l.classes)
 }
 
-// A step that was rejected and is then reported as completed has left an effect that nobody
-// undoes: that is a dead letter with its own class, even if the saga has ended. In the reverse
-// order the answer is just late.
+// If a step is rejected and later reported as completed, its effect will never be undone. The
+// second answer becomes a dead letter with its own class, even if the saga has ended. In the
+// reverse order the second answer is only late.
 func TestContradictingAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -70,8 +70,8 @@ func TestContradictingAnswers(t *testing.T) {
 	})
 }
 
-// A purge removes what matches. A filter that matches nothing, or everything by mistake, is
-// refused. The log says who purged.
+// A purge removes the dead letters that match. A filter that can match nothing, or matches
+// everything by mistake, is refused. The log names the operator.
 func TestPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -136,8 +136,8 @@ func TestPurge(t *testing.T) {
 	})
 }
 
-// If a saga's answers come twice, faster than they can be logged, the log has the first line of a
-// kind, not one per message (I10).
+// If answers of sagas are repeated faster than they can be logged, the log has the first line of
+// each kind, and not one line per message (I10).
 func TestLogOfDeadLettersIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// looksLikeJSON reports whether a definition is JSON: a brace followed by the quote of a key. YAML
-// may begin with a brace too.
+// looksLikeJSON reports whether a definition is JSON: a brace followed by the quote of a key. The
+// quote is needed because YAML may also begin with a brace.
 func looksLikeJSON(data []byte) bool {
 	rest, brace := bytes.CutPrefix(bytes.TrimSpace(data), []byte("{"))
 	rest = bytes.TrimSpace(rest)
@@ -46,7 +46,7 @@ func (s *service) define(ctx context.Context, source []byte) (*transport.Definit
 	return s.definitionReply(def, existed), nil
 }
 
-// checkDefinition returns what define would, without registering.
+// checkDefinition returns what define would return, but does not register the definition.
 func (s *service) checkDefinition(source []byte) (*transport.DefinitionReply, error) {
 	def, err := parseDefinition(source)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *service) definitionReply(def *saga.Definition, existed bool) *transport
 	}
 }
 
-// allDefinitions returns the definitions by name and version.
+// allDefinitions returns all definitions, sorted by name and version.
 func (s *service) allDefinitions(ctx context.Context, _ *none) (*transport.DefinitionsReply, error) {
 	counts, err := s.c.config.Store.Counts(ctx)
 	if err != nil {

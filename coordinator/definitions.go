@@ -26,29 +26,29 @@ var ErrUnknownDefinition = errors.New("unknown definition")
 // registerIt tells users how to fix ErrUnknownDefinition.
 const registerIt = "register it with: coordinator definition apply FILE"
 
-// ErrTooManyDefinitions means that MaxDefinitions are registered.
+// ErrTooManyDefinitions means that MaxDefinitions definitions are registered already.
 var ErrTooManyDefinitions = errors.New("too many definitions")
 
-// definitions are the registered definitions, kept in memory beside the store.
+// definitions holds the registered definitions in memory; the store has the same ones.
 type definitions struct {
 	store  store.Store
 	mu     sync.RWMutex
 	byRef  map[contract.DefinitionRef]*saga.Definition
 	newest map[string]int
 
-	participants map[contract.DefinitionRef][]outbox.Destination // needed by every saga on its way forward
+	participants map[contract.DefinitionRef][]outbox.Destination // that every saga needs until it completes
 
 	loaded atomic.Bool        // whether the stored ones have been read
-	early  []*saga.Definition // registered before that
+	early  []*saga.Definition // registered before the stored ones were read
 
-	unusable []error // why stored ones were skipped
+	unusable []error // why stored definitions were skipped
 }
 
 func newDefinitions(s store.Store) *definitions {
 	return &definitions{store: s, byRef: map[contract.DefinitionRef]*saga.Definition{}, newest: map[string]int{}, participants: map[contract.DefinitionRef][]outbox.Destination{}}
 }
 
-// load reads the stored definitions, and stores those that were registered before.
+// load reads the stored definitions, and stores those that were registered earlier.
 func (d *definitions) load(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,8 +79,8 @@ func (d *definitions) starting() bool {
 	return !d.loaded.Load() // without the lock, which load holds while it reads
 }
 
-// readDefinition validates a stored definition again. It returns an error if this release would
-// refuse the definition, or if its fingerprint has changed.
+// readDefinition validates a stored definition again. It returns an error if this release rejects
+// the definition, or if its fingerprint has changed.
 func readDefinition(stored store.Definition) (*saga.Definition, error) {
 	def, err := saga.ParseJSON(stored.JSON)
 	if err != nil {
@@ -105,7 +105,7 @@ func (d *definitions) add(def *saga.Definition) {
 	d.participants[ref] = needed
 }
 
-// register stores a definition. Before load it only keeps it, and returns false.
+// register stores a definition. Before load it only queues the definition, and returns false.
 func (d *definitions) register(ctx context.Context, def *saga.Definition) (stored bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,8 +116,7 @@ func (d *definitions) register(ctx context.Context, def *saga.Definition) (store
 	return true, d.put(ctx, def)
 }
 
-// put stores a definition; storing the same content again has no effect. It is called with the
-// lock held.
+// put stores a definition. Storing the same content again has no effect. The caller holds the lock.
 func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 	if known := d.byRef[def.Ref()]; known != nil && known.Fingerprint() == def.Fingerprint() {
 		return nil
@@ -144,7 +143,7 @@ func (d *definitions) has(def *saga.Definition) bool {
 	return known != nil && known.Fingerprint() == def.Fingerprint()
 }
 
-// takes returns why register would refuse a definition, nil if it would not.
+// takes returns the error that register would return for a definition.
 func (d *definitions) takes(def *saga.Definition) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -165,15 +164,14 @@ func (d *definitions) isNewest(ref contract.DefinitionRef) bool {
 	return d.newest[ref.Name] <= ref.Version
 }
 
-// known returns the definition with exactly this name and version, nil if there is none.
+// known returns the definition with exactly this name and version, or nil.
 func (d *definitions) known(ref contract.DefinitionRef) *saga.Definition {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byRef[ref]
 }
 
-// plan returns the plan of the definition with exactly this name and version, nil if there is
-// none.
+// plan returns the plan of the definition with exactly this name and version, or nil.
 func (d *definitions) plan(ref contract.DefinitionRef) *machine.Plan {
 	if def := d.known(ref); def != nil {
 		return def.Plan()
@@ -181,7 +179,7 @@ func (d *definitions) plan(ref contract.DefinitionRef) *machine.Plan {
 	return nil
 }
 
-// find returns a definition; version 0 means the newest.
+// find returns a definition; version 0 selects the newest.
 func (d *definitions) find(ref contract.DefinitionRef) (*saga.Definition, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -198,7 +196,7 @@ func (d *definitions) find(ref contract.DefinitionRef) (*saga.Definition, error)
 	return nil, fmt.Errorf("%w: %q is not registered: %s", ErrUnknownDefinition, brief(ref.Name), registerIt)
 }
 
-// all returns every definition, by name and version.
+// all returns every definition, sorted by name and version.
 func (d *definitions) all() []*saga.Definition {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -215,7 +213,7 @@ func (d *definitions) all() []*saga.Definition {
 	return out
 }
 
-// needed returns the participants that every saga of a definition needs on its way forward.
+// needed returns the participants that every saga of a definition needs until it completes.
 func (d *definitions) needed(ref contract.DefinitionRef) []outbox.Destination {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -1,13 +1,13 @@
-// Package coordinator runs sagas: it takes answers from the bus, requests from callers and timers,
-// lets machine.Decide decide, commits, and only then answers, acknowledges and sends.
+// Package coordinator runs sagas. It takes answers from the bus, requests from callers, and timers;
+// it decides with machine.Decide and commits. Only then does it answer, acknowledge and send.
 //
 //	bus events ─┐                        ┌─▶ acknowledge the bus
 //	starts ─────┼─▶ shard ─▶ Engine.Step ┼─▶ reply to callers
 //	timers ─────┤   (gather,   (decide,  └─▶ outbox.Relay ─▶ bus commands
 //	operators ──┘    a batch)   commit)
 //
-// The path of a change from its delivery to its answer. Each function is called by the one under
-// which it is indented:
+// The following functions process a change, from its delivery to its answer. Each function is
+// called by the one under which it is indented:
 //
 //	Coordinator.receive        asks the bus for answers
 //	  Coordinator.arrive       turns one into an Input (ReadAnswer) or a dead letter
@@ -26,20 +26,20 @@
 //	    shard.transition       reports to metrics, traces and the log
 //	    shard.acknowledge      answers the bus as verdictOf decides
 //
-// Requests come in through service.submit and Coordinator.offer and are answered by shard.speak;
-// timers come in through timekeeper.wake. What can be answered without the store is read from the
+// Requests enter through service.submit and Coordinator.offer, and are answered by shard.speak.
+// Timers enter through timekeeper.wake. Queries that do not need the store are answered from the
 // projection (package internal/projection).
 //
-// Expensive mappings are evaluated outside the shard, whose other sagas continue meanwhile
+// Expensive mappings are evaluated outside the shard, so that its other sagas can continue
 // (aside.go).
 //
-// Engine is the steppable core: no goroutine, no clock, one call per batch. Tests and the simulator
-// drive it directly; Coordinator adds subscriptions, shards, timers and shutdown. One shard handles
-// a saga, so a coordinator does not compete with itself; with another coordinator on the same store
-// the commit decides which of them wins (I7).
+// Engine is the core that can be called step by step: it has no goroutine and no clock, and takes
+// one batch per call. Tests and the simulator call it directly; Coordinator adds subscriptions,
+// shards, timers and shutdown. Each saga belongs to one shard, so a coordinator does not compete
+// with itself. If another coordinator uses the same store, the commit decides which one wins (I7).
 //
 // The service serves the requests of callers and operators. Its methods are in eight files, one for
-// each subject of requests, with its types and checks:
+// each kind of request, together with their types and checks:
 //
 //	service.go:     start, run, get and wait: one saga, from its start to its end
 //	operation.go:   operators' decisions about one saga, about many, about a damaged one
@@ -50,13 +50,15 @@
 //	deadletter.go:  dead letters and orphaned inbox entries
 //	api.go:         how a request reaches its method, and its reply the caller
 //
-// It keeps I1 (commit before answering or sending), I2 (a start is acknowledged after its commit;
-// answers discard commands), I7, I8 (accepted events are the history), I9 (invalid messages go to
-// the dead letters, with the reason) and I10 (Config names the bounds).
+// Package coordinator keeps these invariants: I1 (commit before answering or sending), I2 (a start
+// is acknowledged after its commit; answers discard commands), I7, I8 (accepted events are the
+// history), I9 (invalid messages go to the dead letters, with the reason) and I10 (Config names the
+// bounds).
 //
 // It does not know undo order (package compensation), the meaning of an event (package saga), or
 // how the bus and the store are implemented.
 //
-// Failures are refused requests with a transport.Code, dead letters, or, if the store breaks, the
-// error of Run: the process ends then, because a failed fsync must not be repeated.
+// A failure is reported as a refused request with a transport.Code, as a dead letter or, if the
+// store fails, as the error of Run. The process must then exit, because a failed fsync must not be
+// repeated.
 package coordinator

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The functions listed in doc.go as the path of a change exist, each is called by the one it is
-// listed under, and they are few.
+// The functions listed in doc.go as the path of a change exist, each is called by the one under
+// which it is listed, and there are few of them.
 func TestTheWayOfAChangeIsTrue(t *testing.T) {
 	bodies := map[string]string{}
 	files, err := os.ReadDir(".")
@@ -51,7 +51,7 @@ func TestTheWayOfAChangeIsTrue(t *testing.T) {
 	if len(way) < 10 || len(way) > 20 {
 		t.Fatalf("the way has %d functions", len(way))
 	}
-	above := map[int]string{} // by indent, the last one
+	above := map[int]string{} // the last function at each indent
 	for _, step := range way {
 		indent, name, call := len(step[1]), step[2], step[3]
 		if bodies[name] == "" {

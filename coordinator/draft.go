@@ -11,29 +11,29 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// draft is a saga while one Step works on it: its state in the store, and what the Step has
-// decided but not committed yet.
+// draft is the working copy of a saga during one Step: its state in the store, and the decisions
+// that are not committed yet.
 type draft struct {
 	committed  uint64                // the revision in the store
 	cached     bool                  // whether instance was read from the cache
-	tombstone  *store.TombstoneError // of a saga that ended and was removed; else nil
-	unreadable error                 // why the saga or its definition cannot be read; nil: both can
-	broken     error                 // why the store cannot be read; nil: it can
+	tombstone  *store.TombstoneError // set if the saga ended and was removed; else nil
+	unreadable error                 // why the saga or its definition cannot be read; nil if both can
+	broken     error                 // why the store cannot be read; nil if it can
 
-	instance *machine.Instance // state after everything decided so far; nil: the saga does not exist
+	instance *machine.Instance // state after all decisions so far; nil if the saga does not exist
 	def      *saga.Definition  // the definition of instance
 
 	inputs         []int         // indexes in the batch, all for this saga
-	undecided      []int         // the last of inputs, because an earlier one needs expensive mappings
-	undecidedEvent machine.Event // the event that the first of these was about to apply
+	undecided      []int         // the tail of inputs, undecided because an earlier input needs expensive mappings
+	undecidedEvent machine.Event // the event that the first undecided input was about to apply
 
 	events     []machine.Event // the applied events
-	enqueued   []outbox.Record // the records that they enqueue
-	answered   []outbox.ID     // commands no longer pending, because their answer came
-	superseded []outbox.ID     // commands no longer pending, because another attempt replaces them or none is needed
+	enqueued   []outbox.Record // the outbox records that the events enqueue
+	answered   []outbox.ID     // commands no longer pending because they were answered
+	superseded []outbox.ID     // commands no longer pending because they were replaced or are not needed any more
 }
 
-// birth returns the saga's birth, 0 if it does not exist or is unknown.
+// birth returns the saga's birth, or 0 if the saga does not exist or its birth is unknown.
 func (d *draft) birth() contract.Birth {
 	switch {
 	case d.instance != nil:
@@ -44,8 +44,8 @@ func (d *draft) birth() contract.Birth {
 	return 0
 }
 
-// discard records which commands are no longer pending, and whether an answer is the reason.
-// Commands of this batch are dropped before they are stored.
+// discard records commands that are no longer pending; answered is set if an answer is the reason.
+// Commands that this batch enqueues are removed before they are stored.
 func (d *draft) discard(refs []machine.CommandRef, answered bool) {
 	for _, ref := range refs {
 		id := outbox.ID{Saga: d.instance.ID, Birth: d.instance.Birth(), Revision: ref.Revision, Index: uint16(ref.Index)}
@@ -61,7 +61,7 @@ func (d *draft) discard(refs []machine.CommandRef, answered bool) {
 	}
 }
 
-// discarded returns the records that are no longer pending.
+// discarded returns the ids of the commands that are no longer pending.
 func (d *draft) discarded() []outbox.ID {
 	if len(d.superseded) == 0 {
 		return d.answered
@@ -74,7 +74,7 @@ func (d *draft) applied(before contract.Phase, waited time.Duration) Applied {
 	return Applied{Event: &d.events[len(d.events)-1], Instance: d.instance, Before: before, Waited: waited}
 }
 
-// awaits reports whether the answer to the input's command is the one that its step awaits.
+// awaits reports whether the input answers the command that its step currently waits for.
 func (d *draft) awaits(input *Input) bool {
 	plan := d.def.Plan()
 	for i := range plan.Steps {

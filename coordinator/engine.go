@@ -18,11 +18,11 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ErrIDTaken means that a saga with this id exists with another input or definition.
+// ErrIDTaken means that the id belongs to a saga with a different input or definition.
 var ErrIDTaken = errors.New("this id belongs to a saga with another input or definition")
 
-// maxConflicts bounds how often one Step reloads a saga that another coordinator moved at the same
-// time.
+// maxConflicts bounds how often one Step reloads a saga because another coordinator changed it
+// concurrently.
 const maxConflicts = 16
 
 // Engine decides and commits batches. It has no goroutine and no clock, and is not safe for
@@ -35,7 +35,7 @@ type Engine struct {
 	unsent      func(outbox.Destination, outbox.ID) string
 	scratch     scratch
 	known       map[contract.SagaID]*machine.Requests // evaluated mappings, for the next Step
-	total       func() time.Duration                  // by how much the wall clock was set; nil: unknown
+	total       func() time.Duration                  // by how much the wall clock was set; nil if unknown
 	clock       time.Duration                         // the value of total for this Step
 	beside      bool                                  // whether expensive mappings are evaluated outside Step
 	budget      *machine.CostBudget                   // per Step
@@ -51,8 +51,8 @@ func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine,
 	return &Engine{store: s, definitions: d, writer: w.own(), cache: cache}, nil
 }
 
-// NewEngine returns an Engine over a store, with the definitions stored there. cacheSize is the
-// number of cached instances (at least 1).
+// NewEngine returns an Engine for a store and the definitions in it. cacheSize is the number of
+// cached instances (at least 1).
 func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, secret []byte, cacheSize int) (*Engine, error) {
 	d := newDefinitions(s)
 	if err := d.load(ctx); err != nil {
@@ -62,12 +62,13 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 }
 
 // AskUnsent sets the function that the engine calls when an attempt times out, usually
-// outbox.Relay.Unsent. It returns why a command has not been sent, or "" if it has, or if that is
-// unknown.
+// outbox.Relay.Unsent. The function returns why a command has not been sent; it returns "" if the
+// command has been sent or if that is unknown.
 func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
-// EvaluateBeside limits the units that Step spends on mappings (machine.BatchCost). Step names
-// the sagas that need more in Output.Costly. Without it Step evaluates all mappings.
+// EvaluateBeside limits the cost of the mappings that Step evaluates, in units (machine.BatchCost).
+// Step lists the sagas that need more in Output.Costly. Without this call Step evaluates all
+// mappings.
 func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, machine.NewCostBudget(units) }
 
 // Provide passes the results of a saga's mappings to the next Step.
@@ -85,8 +86,8 @@ func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
 }
 
 // Step decides all inputs of a batch in order, and commits them together. If it returns no error,
-// everything in Output is durable, and the caller may answer, acknowledge and send in any order.
-// An error means that the store is broken; then nothing of the batch may be revealed.
+// everything in Output is durable, and the caller may answer, acknowledge and send in any order. An
+// error means that the store has failed; then the caller must not reveal any part of the batch.
 func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	out := Output{Results: make([]Result, len(inputs))}
 	defer clear(e.known)
@@ -147,7 +148,7 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 			order = append(order, d)
 		}
 		d.inputs = append(d.inputs, i)
-		if len(d.undecided) > 0 { // keep their order
+		if len(d.undecided) > 0 { // keep the inputs in order
 			d.undecided, out.Results[i] = append(d.undecided, i), Result{Err: machine.ErrCostly}
 			continue
 		}
@@ -163,8 +164,8 @@ func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out 
 	return order
 }
 
-// step decides and commits the inputs in todo, and returns those whose saga was moved by another
-// coordinator meanwhile.
+// step decides and commits the inputs in todo. It returns the inputs whose saga another coordinator
+// changed in the meantime.
 func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Output) (again []int, err error) {
 	order := e.decideAll(ctx, inputs, todo, out)
 	for _, d := range order {
@@ -230,7 +231,7 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 		} else {
 			var err error
 			if c.def, err = e.definitions.find(first.Definition); err != nil {
-				return err // it existed a moment ago
+				return err // the definition was found a moment ago
 			}
 		}
 		c.Definition = c.def.Ref()
@@ -249,8 +250,8 @@ func (out *Output) makeRoom(drafts []*draft) {
 	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
 }
 
-// remember caches a saga, or removes it from the cache once it has ended: then hardly more than a
-// repeated answer needs it, while its input and results would use memory.
+// remember caches an open saga, and removes an ended one from the cache. An ended saga is hardly
+// read again, while its input and results would use memory.
 func (e *Engine) remember(in *machine.Instance) {
 	if in.Open() {
 		e.cache.Add(in.ID, in)
@@ -259,9 +260,9 @@ func (e *Engine) remember(in *machine.Instance) {
 	}
 }
 
-// doubtful reports whether a refusal, or the answer that a saga exists, may come from a stale
-// cache. Retention removes sagas without updating the cache, and an event that changes nothing is
-// not committed, so no conflict shows that another coordinator has moved the saga (I7).
+// doubtful reports whether a result may be based on a stale cache entry: a refusal, or the answer
+// that a saga exists. Retention removes sagas without updating the cache. An event that changes
+// nothing is not committed, so no conflict reveals that another coordinator changed the saga (I7).
 func (e *Engine) doubtful(d *draft, r *Result) bool {
 	return d.cached && len(d.events) == 0 && (r.Existed || r.Ignored != "" || r.Err != nil)
 }
@@ -274,7 +275,7 @@ func (e *Engine) reload(ctx context.Context, id contract.SagaID, d *draft) {
 	*d = *fresh
 }
 
-// load reads a saga, from the cache if it is there.
+// load reads a saga from the cache, or else from the store.
 func (e *Engine) load(ctx context.Context, id contract.SagaID) *draft {
 	d := &draft{}
 	if in, ok := e.cache.Get(id); ok {
@@ -369,7 +370,7 @@ func (e *Engine) fire(d *draft, input *Input) Result {
 	}
 }
 
-// apply applies one event to a draft: the input's, or one that follows from it.
+// apply applies one event to a draft: the input's event, or one that follows from it.
 func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	def := d.def
 	var before machine.Instance
@@ -399,7 +400,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	return Result{Instance: &after, Definition: def, Applied: []Applied{d.applied(before.Phase, waited(def, &before, ev))}}
 }
 
-// take makes one decision.
+// take decides one event, within the cost budget if there is one.
 func (e *Engine) take(id contract.SagaID, def *saga.Definition, in machine.Instance, ev machine.Event) (machine.Instance, machine.Effects, error) {
 	if !e.beside {
 		return machine.Decide(def.Plan(), in, ev)
@@ -407,7 +408,7 @@ func (e *Engine) take(id contract.SagaID, def *saga.Definition, in machine.Insta
 	return machine.DecideWithin(e.budget, e.known[id], def.Plan(), in, ev)
 }
 
-// startAgain answers a start whose id is known: by the same start, or by another saga.
+// startAgain answers a start whose id is in use: by the same start, or by a different saga.
 func (e *Engine) startAgain(d *draft, input *Input) Result {
 	ev := &input.Event
 	if d.tombstone != nil {
@@ -435,7 +436,7 @@ func sameDefinition(have, want contract.DefinitionRef) bool {
 	return have.Name == want.Name && (want.Version == 0 || want.Version == have.Version)
 }
 
-// cacheStats count the use of an engine's cache. Only the engine's goroutine reads them.
+// cacheStats counts hits and misses of an engine's cache. Only the engine's goroutine reads it.
 type cacheStats struct{ hits, misses uint64 }
 
 func (e *Engine) stats() cacheStats { return cacheStats{e.hits, e.misses} }

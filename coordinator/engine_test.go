@@ -69,8 +69,9 @@ func pending(t *testing.T, s store.Store) (ids []string) {
 	return ids
 }
 
-// Most of a sent message follows from other data, so a store that abridges it (outboxpb) keeps at
-// most half: ids, reply subjects and sources have the form that is omitted.
+// Most fields of a message can be derived from other data, and a store may omit them (outboxpb).
+// For a saga's own messages, it then keeps at most half: their ids, reply subjects and sources have
+// the form that can be derived.
 func TestPendingIsMostlyAbridged(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)
@@ -101,8 +102,8 @@ func TestPendingIsMostlyAbridged(t *testing.T) {
 	}
 }
 
-// In one batch, several sagas and several events of one saga are one commit. A record that is
-// discarded in the batch that enqueues it is never stored.
+// Several sagas, and several events of one saga, in one batch are committed together. A record that
+// is enqueued and discarded in the same batch is never stored.
 func TestBatchIsOneCommit(t *testing.T) {
 	s := memstore.New()
 	commits := 0
@@ -123,7 +124,7 @@ func TestBatchIsOneCommit(t *testing.T) {
 	}
 }
 
-// The command carries what docs/WIRE.md specifies.
+// The command has the attributes that docs/WIRE.md specifies.
 func TestCommandEnvelope(t *testing.T) {
 	e := newEngine(t, memstore.New())
 	out := step(t, e, start("a"))
@@ -144,8 +145,8 @@ func TestCommandEnvelope(t *testing.T) {
 	}
 }
 
-// The DedupID of a message is always the same, whichever engine computes it and whatever it
-// computed before, and cannot be guessed.
+// The DedupID of a message is the same whichever engine computes it, and whatever that engine
+// computed before. It cannot be guessed.
 func TestDedupID(t *testing.T) {
 	id := func(e *coordinator.Engine) string { return step(t, e, start("a")).Enqueued[0].Envelope.DedupID }
 	one, other := newEngine(t, memstore.New()), newEngine(t, memstore.New())
@@ -165,14 +166,13 @@ func TestDedupID(t *testing.T) {
 	}
 }
 
-// A saga is cached only while it is open: its input and results do not stay in memory once it has
-// ended.
+// Only open sagas are cached: the input and results of a saga do not stay in memory after it ended.
 func TestEndedIsNotRemembered(t *testing.T) {
 	e := newEngine(t, memstore.New())
 	remembered := func(out coordinator.Output) func() bool {
 		is := weak.Make(out.Results[0].Instance)
 		return func() bool {
-			step(t, e, start("another")) // an engine keeps the scratch of its last step
+			step(t, e, start("another")) // an engine keeps the scratch memory of its last step
 			runtime.GC()
 			return is.Value() != nil
 		}
@@ -192,8 +192,8 @@ func TestEndedIsNotRemembered(t *testing.T) {
 	}
 }
 
-// I7: with two engines on one store, each with a stale cache, every event counts once, whichever
-// engine is first.
+// With two engines on one store, each with a stale cache, every event is applied once, whichever
+// engine is first (I7).
 func TestTwoEngines(t *testing.T) {
 	s := memstore.New()
 	a, b := newEngine(t, s), newEngine(t, s)
@@ -213,7 +213,8 @@ func TestTwoEngines(t *testing.T) {
 	}
 }
 
-// A conflict of one saga neither affects nor repeats the others of the batch.
+// A conflict of one saga does not affect the other sagas of the batch, and does not repeat their
+// decisions.
 func TestConflictConcernsOneSaga(t *testing.T) {
 	s := memstore.New()
 	conflicts := 3
@@ -243,7 +244,7 @@ func TestConflictConcernsOneSaga(t *testing.T) {
 	}
 }
 
-// I1: nothing may be revealed if the commit failed.
+// If the commit failed, nothing may be revealed (I1).
 func TestBrokenCommit(t *testing.T) {
 	s := memstore.New()
 	s.Hooks.Before = func([]store.Change) ([]error, error) { return nil, errors.New("no space left on device") }

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// Bounds of retention. It shares the store with active sagas, which have priority, so it works in
-// small slices with rests between them.
+// Limits of retention. It shares the store with active sagas, which have priority. Retention
+// therefore works in small slices with pauses between them.
 const (
-	// expireEvery is how often retention looks.
+	// expireEvery is the interval at which retention looks for sagas to remove.
 	expireEvery = 10 * time.Second
 	// expireSlice bounds the sagas removed in one transaction, because the next commit of active
-	// sagas may have to wait for it.
+	// sagas may have to wait for that transaction.
 	expireSlice = 20
-	// After each slice retention rests expireRest times as long as the slice took, so it uses a
-	// tenth of the store's time. Once it has been behind for expireBehind, more sagas end than it
-	// can remove at that rate, and it uses half.
+	// After each slice retention pauses for expireRest times the duration of the slice, so it uses
+	// a tenth of the store's time. If it has been behind for expireBehind, sagas end faster than it
+	// removes them; it then pauses for expireRestBehind times the duration and uses half.
 	expireRest       = 9
 	expireRestBehind = 1
 	expireBehind     = time.Hour
-	// expirePause is the shortest rest.
+	// expirePause is the shortest pause.
 	expirePause = time.Millisecond
 )
 
-// expire runs retention: ended sagas become tombstones, old tombstones are removed.
+// expire runs retention: it replaces ended sagas with tombstones, and removes old tombstones.
 func (c *Coordinator) expire(ctx context.Context) error {
 	ticker := time.NewTicker(expireEvery)
 	defer ticker.Stop()
@@ -47,7 +47,7 @@ func (c *Coordinator) expireAll(ctx context.Context) error {
 	<-rest.C
 	for behind := time.Now(); ; {
 		began, now := time.Now(), c.config.Clock()
-		if left, _, _ := c.timing.holds(); left > 0 { // after reading the clock, which may be set in between
+		if left, _, _ := c.timing.holds(); left > 0 { // read after the clock, which may be set in between
 			return nil
 		}
 		removed, dropped, err := c.config.Store.Expire(ctx, now.Add(-c.config.Retention), now.Add(-c.config.TombstoneRetention), expireSlice)
@@ -69,8 +69,8 @@ func (c *Coordinator) expireAll(ctx context.Context) error {
 	}
 }
 
-// restAfter returns how long retention rests after a slice that took so long, depending on how
-// long it has been behind.
+// restAfter returns how long retention pauses after a slice. It depends on how long the slice took,
+// and on how long retention has been behind.
 func restAfter(took, behind time.Duration) time.Duration {
 	if behind < expireBehind {
 		return max(expirePause, expireRest*took)

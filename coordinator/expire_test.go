@@ -9,7 +9,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// backlog is a store with ended sagas that are all due. Removing a slice of them takes a while.
+// backlog is a store in which all sagas have ended and are due for removal. Removing a slice of
+// them takes some time.
 type backlog struct {
 	store.Store
 	left, largest int
@@ -26,8 +27,8 @@ func (b *backlog) Expire(_ context.Context, _, _ time.Time, limit int) (removed,
 	return n, 0, nil
 }
 
-// Retention has low priority: it works in small slices with rests that leave the store to active
-// sagas, and finishes nevertheless.
+// Retention has low priority: it works in small slices, pauses in between to leave the store to
+// active sagas, and still finishes.
 func TestRetentionRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slices = 50
@@ -47,18 +48,18 @@ func TestRetentionRests(t *testing.T) {
 	})
 }
 
-// If a tenth of the time has not been enough for an hour, retention takes half.
+// If a tenth of the time was not enough for an hour, retention uses half of the time.
 func TestRetentionBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const takes = time.Second
-		late := 3600 // slices that half of the time removes in two hours
+		late := 3600 // slices that retention removes in two hours when it uses half of the time
 		b := &backlog{left: late * expireSlice, takes: takes}
 		c := &Coordinator{config: Config{Store: b, Clock: time.Now}, timing: &timing{clock: &clock{}}}
 		began := time.Now()
 		if err := c.expireAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// 360 in the first hour, and then the rest at two seconds each.
+		// Retention removes 360 slices in the first hour, and then one every two seconds.
 		if took, most := time.Since(began), 3*time.Hour; took > most || took < 2*time.Hour {
 			t.Errorf("forgetting what is behind took %s, want between 2h and %s of virtual time", took, most)
 		}

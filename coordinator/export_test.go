@@ -7,7 +7,7 @@ import (
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 )
 
-// FillWaiters uses up the wait requests that c allows a caller, until undo is called.
+// FillWaiters uses up the wait requests that c allows a caller. undo releases them.
 func FillWaiters(c *Coordinator, caller string) (undo func()) {
 	var all []*projection.Waiter
 	for {
@@ -24,20 +24,21 @@ func FillWaiters(c *Coordinator, caller string) (undo func()) {
 	}
 }
 
-// Load makes c read the stored definitions, as Run does. Then c serves requests that need nothing
-// else.
+// Load makes c read the stored definitions, as Run does. After that, c serves requests that need
+// only definitions.
 func Load(ctx context.Context, c *Coordinator) error { return c.definitions.load(ctx) }
 
-// BeforeEvaluating calls before ahead of every evaluation outside the shards. Call it before Run.
+// BeforeEvaluating sets a function to be called before every evaluation outside the shards. Call it
+// before Run.
 func BeforeEvaluating(c *Coordinator, before func()) { c.evaluators.before = before }
 
-// BoundAside bounds the sagas, and their bytes, that a coordinator may set aside. Call it before
-// Run.
+// BoundAside bounds the sagas that a coordinator may set aside, and the size of their data. Call it
+// before Run.
 func BoundAside(c *Coordinator, sagas, bytes int) {
 	c.evaluators.most, c.evaluators.full = sagas, bytes
 }
 
-// Bounds of waiting for answers.
+// Limits of waiting for answers.
 const (
 	MaxBehind = maxBehind
 	QuietFor  = quietFor

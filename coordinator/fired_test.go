@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// Several due timers are fired one after the other: each is an event that names the timer, all are
-// committed together, and each sees the effects of the earlier ones.
+// Several due timers fire one after the other. Each is an event that names its timer, and sees the
+// effects of the earlier ones; all are committed together.
 func TestTimersFireOneByOne(t *testing.T) {
 	s := memstore.New()
 	e := newEngine(t, s)

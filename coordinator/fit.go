@@ -9,14 +9,14 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// maxReply bounds the encoded data of one reply, so that it fits every bus that can carry a saga's
-// commands (I10, I12).
+// maxReply bounds the encoded data of one reply. Every bus that can carry a saga's commands can
+// carry such a reply (I10, I12).
 const maxReply = transport.MaxData
 
-// frameRoom bounds what a reply adds around one saga or event.
+// frameRoom bounds the bytes that a reply adds around one saga or event.
 const frameRoom = 1 << 10
 
-// encoded returns the size of a value in a reply, in bytes.
+// encoded returns the size of a value when encoded for a reply, in bytes.
 func encoded(v any) int {
 	data, err := contract.EncodeJSON(v)
 	if err != nil {
@@ -25,8 +25,8 @@ func encoded(v any) int {
 	return len(data)
 }
 
-// fit shortens a status to a number of bytes. It leaves out results first, from the last on, then
-// the input, and cuts reasons to their beginning. The history has all of it.
+// fit shortens a status to at most a number of bytes. It omits results first, starting with the
+// last, then the input, and finally truncates reasons. The history still has all of it.
 func fit(s *transport.Status, most int) {
 	if roughly(s) <= most {
 		return
@@ -59,9 +59,9 @@ func fit(s *transport.Status, most int) {
 	*s = bare
 }
 
-// roughly returns a cheap upper bound of encoded; most sagas are far below.
+// roughly returns a cheap upper bound of encoded. Most sagas are far below it.
 func roughly(s *transport.Status) int {
-	const step, text = 1 << 10, 6 // bytes of a step without texts; bytes of a byte of a text
+	const step, text = 1 << 10, 6 // bytes per step without text; encoded bytes per byte of text
 	size := 2*step + text*(len(s.Reason)+len(s.Problem))
 	if s.Paused != nil {
 		size += text * (len(s.Paused.By) + len(s.Paused.Reason))

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// large returns a saga with as much content as given: steps, results, reasons.
+// large returns a saga with the given numbers of steps and sizes of results and reasons.
 func large(t *testing.T, steps, result, reason int, input []byte, contentType string) (*saga.Definition, *machine.Instance) {
 	t.Helper()
 	var text strings.Builder
@@ -40,7 +40,7 @@ func large(t *testing.T, steps, result, reason int, input []byte, contentType st
 	return def, in
 }
 
-// sent returns a value as encoded in a reply by encoding/json.
+// sent returns the encoding of a value in a reply by encoding/json.
 func sent(t *testing.T, v any) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -52,8 +52,8 @@ func sent(t *testing.T, v any) []byte {
 	return b.Bytes()
 }
 
-// TestStatusFits: however large a saga is, its status fits a bus message as encoded. A status that
-// fits is complete; one that does not says what is left out (I10, I12).
+// TestStatusFits checks that the encoded status of a saga of any size fits a bus message. A status
+// that fits is complete; a shortened one says what is left out (I10, I12).
 func TestStatusFits(t *testing.T) {
 	const carried = 661_461 - 16_384 - 1024 // see docs/WIRE.md
 	quotes := []byte(`["` + strings.Repeat(`",`+`"`, (contract.MaxPayload-4)/3) + `"]`)
@@ -100,8 +100,8 @@ func TestStatusFits(t *testing.T) {
 	}
 }
 
-// TestOthersFit: sagas in lists and watches are shortened so that a whole page of a watch fits,
-// and dead letters leave out data that does not.
+// TestOthersFit checks that sagas in lists and watches are shortened, so that a whole page of a
+// watch fits. Dead letters leave out data that does not fit.
 func TestOthersFit(t *testing.T) {
 	def, in := large(t, 1, 0, 1024, nil, "")
 	in.Cause = &machine.Cause{Kind: machine.CauseOperator, By: in.Paused.By, Reason: in.Paused.Reason}

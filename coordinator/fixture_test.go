@@ -47,7 +47,7 @@ var (
 )
 
 // fixture is a complete system in one process and in virtual time: bus, store, coordinator and
-// three services, whose answers the test decides.
+// three services. The test determines the answers of the services.
 type fixture struct {
 	t     *testing.T
 	bus   *membus.Bus
@@ -157,7 +157,7 @@ func (w *fixture) act(ctx context.Context, action string) error {
 	return nil
 }
 
-// when sets how the services answer from now on.
+// when sets the function that decides the services' answers from now on.
 func (w *fixture) when(decide func(action string, attempt int) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,8 +177,8 @@ func (w *fixture) close() {
 	w.everythingFolds()
 }
 
-// everythingFolds checks I8 for every saga in the store, and that ended sagas have nothing
-// pending.
+// everythingFolds checks I8 for every saga in the store, and that ended sagas have no pending
+// messages.
 func (w *fixture) everythingFolds() {
 	w.t.Helper()
 	ctx := context.Background()

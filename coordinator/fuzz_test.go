@@ -21,15 +21,15 @@ var apiMethods = []string{
 	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun, transport.APIOrphans,
 }
 
-// callersFault are the codes of refusals that may occur while nothing is wrong with the
-// coordinator. Internal is not among them.
+// callersFault lists the codes of refusals that may occur without a fault in the coordinator.
+// CodeInternal is not among them.
 var callersFault = map[transport.Code]bool{
 	"": true, transport.CodeInvalidArgument: true, transport.CodeNotFound: true, transport.CodeAlreadyExists: true,
 	transport.CodeFailedPrecondition: true, transport.CodeResourceExhausted: true,
 }
 
 // FuzzRequest sends arbitrary requests to a running coordinator. Each is answered within a second,
-// with JSON or with a code from callersFault and a bounded reason, and the next caller is served
+// either with JSON or with a code from callersFault and a bounded reason. The next caller is served
 // normally (I9).
 func FuzzRequest(f *testing.F) {
 	f.Add(uint8(0), "order-1", "checkout", 1, []byte(`{"sku":"A"}`))
@@ -55,7 +55,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		answer(ctx, t, c, name, request)
 		known := answer(ctx, t, c, transport.APIGet, &transport.Envelope{Saga: "known"})
-		if known.Code == string(transport.CodeNotFound) { // a method or its timeouts have ended it, and it was removed
+		if known.Code == string(transport.CodeNotFound) { // a request or a timeout has ended it, and it was removed
 			known = answer(ctx, t, c, transport.APIStart, startKnown())
 		}
 		if known.Code != "" && known.Code != string(transport.CodeResourceExhausted) {
@@ -115,8 +115,8 @@ func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, metho
 	return reply
 }
 
-// FuzzReadAnswer: anything on the events stream is either an answer for the saga, step and attempt
-// in its subject, or a dead letter of a known class.
+// FuzzReadAnswer checks that any message on the events stream is either an answer for the saga,
+// step and attempt in its subject, or a dead letter of a known class.
 func FuzzReadAnswer(f *testing.F) {
 	f.Add("saga.event.stock.order-1.7.reserve.do.1", transport.TypeCompleted, "", []byte(`{"shelf":"A"}`))
 	f.Add("saga.event.stock.order-1.7.reserve.undo.2", transport.TypeFailed, "closed", []byte("why"))

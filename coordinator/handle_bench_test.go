@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// BenchmarkHandle measures frequent requests over the bus: a status, and a start of an existing
-// saga.
+// BenchmarkHandle measures two frequent requests over the bus: reading a status, and starting a
+// saga that exists already.
 func BenchmarkHandle(b *testing.B) {
 	bus := membus.New(membus.Options{Retain: 10})
 	c, err := coordinator.New(coordinator.Config{Store: memstore.New(), Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler)})

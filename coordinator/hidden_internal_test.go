@@ -9,7 +9,7 @@ import (
 )
 
 // The reason of a parked step may come from a participant, unless the step was never requested.
-// Reasons from the bus, the clock or an operator are not secret.
+// Reasons given by the bus, the clock or an operator are not secret.
 func TestWhoWroteAReason(t *testing.T) {
 	parked := func(attempt int) *machine.Instance {
 		side := newSide(t, contract.DirectionDo, machine.SideData{State: machine.SideParkedUnknown, Parked: time.Unix(1, 0), Attempt: attempt, Reason: "why"})

@@ -32,8 +32,8 @@ func (s *spans) Transition(t coordinator.Transition) {
 	s.all = append(s.all, t)
 }
 
-// TestHiddenReasons: reasons from participants appear in no log and no span, neither alone nor
-// within another reason; reasons from operators and from the coordinator do.
+// TestHiddenReasons checks that reasons from participants appear in no log and no span, neither
+// alone nor as part of another reason. Reasons from operators and from the coordinator are shown.
 func TestHiddenReasons(t *testing.T) {
 	const theirs = "card 4111-1111"
 	for _, hide := range []bool{false, true} {
@@ -70,7 +70,7 @@ func TestHiddenReasons(t *testing.T) {
 				}
 				return nil
 			})
-			w.run("s2") // parked by the last answer, when its attempts are used up
+			w.run("s2") // parked by the last answer, after all attempts
 			if err := w.stopCoordinator(); err != nil {
 				t.Fatal(err)
 			}

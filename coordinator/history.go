@@ -15,7 +15,7 @@ import (
 // historyPage bounds the events of one history reply; maxReply bounds its bytes.
 const historyPage = 1000
 
-// history returns a part of a saga's recorded events.
+// history returns a range of a saga's recorded events.
 func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.HistoryQuery) (*transport.HistoryReply, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.
 	return reply, nil
 }
 
-// recorded is an event of a history, or the reason why it cannot be read.
+// recorded holds one event of a history, or the error of reading it.
 type recorded struct {
 	event  machine.Event
 	damage error
@@ -71,8 +71,8 @@ func (r *recorded) shown(revision uint64) transport.HistoryEvent {
 	return historyEvent(revision, &r.event)
 }
 
-// events reads a part of a history. If some of it is damaged it reads the events one by one, to
-// return those that can be read.
+// events reads a range of a history. If part of it is damaged, events reads one event at a time and
+// returns those that can be read.
 func (s *service) events(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]recorded, error) {
 	read, err := s.c.config.Store.History(ctx, id, from, limit)
 	events := make([]recorded, 0, len(read))
@@ -103,12 +103,12 @@ func (s *service) events(ctx context.Context, id contract.SagaID, from uint64, l
 	return events, nil
 }
 
-// past is a saga's state at an earlier time, replayed from its history alone (I8).
+// past is the state of a saga at an earlier revision, replayed from its history alone (I8).
 type past struct {
 	def    *saga.Definition
 	in     machine.Instance
 	replay machine.Replay
-	lost   error // why the state cannot be replayed any further
+	lost   error // why the state cannot be replayed beyond this event
 }
 
 // until replays a saga's events before the given revision.
@@ -129,7 +129,7 @@ func (s *service) until(ctx context.Context, id contract.SagaID, revision uint64
 			return nil, err
 		}
 		if len(events) == 0 {
-			return p, nil // the history ends earlier
+			return p, nil // the history ends before that revision
 		}
 		for i := range events {
 			if err := p.fold(&events[i]); err != nil {
@@ -152,8 +152,8 @@ func (p *past) fold(ev *machine.Event) error {
 	return nil
 }
 
-// move applies one event and adds the resulting state to the reply, or the reason why there is
-// none.
+// move applies one event and adds the resulting state to the reply, or the reason why the state is
+// missing.
 func (p *past) move(event *transport.HistoryEvent, r *recorded) {
 	if p.lost == nil {
 		p.lost = r.damage
@@ -170,7 +170,7 @@ func (p *past) move(event *transport.HistoryEvent, r *recorded) {
 	p.show(event)
 }
 
-// show adds the saga's state to an event, as far as both fit into one reply.
+// show adds the saga's state to an event, shortened so that both fit into one reply.
 func (p *past) show(event *transport.HistoryEvent) {
 	s := status(p.def, &p.in, true)
 	fit(s, maxReply-2*frameRoom-encoded(event))

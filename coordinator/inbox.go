@@ -7,39 +7,40 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// inbox is a shard's bounded queue. The inputs of one participant are taken in order, and
-// participants take turns. Starts, timers and requests together count as one participant; one
-// caller's decisions about many sagas count as another. So whoever floods the shard only delays
-// their own inputs.
+// inbox is a shard's bounded queue. It has a class for each participant, and takes one input from
+// each class in turn. Starts, timers and requests together are one class; one caller's decisions
+// about many sagas are another. So a sender that floods the shard delays only its own inputs.
 //
 //	put, offer ──▶ a queue for each participant ──▶ take: one of each, and again
 type inbox struct {
-	arrived chan struct{} // capacity 1: an input may be there, or the inbox is closed
-	room    chan struct{} // capacity 1: an input may fit
+	arrived chan struct{} // capacity 1; signals that an input may be waiting, or that the inbox is closed
+	room    chan struct{} // capacity 1; signals that an input may fit
 
 	mu      sync.Mutex
-	slots   []slot // as many as may wait
-	free    int    // the first empty slot; next links the others
+	slots   []slot // MaxWaiting of them
+	free    int    // index of the first empty slot; slot.next links the others
 	size    int
-	classes map[string]*class // the classes that have inputs
-	ring    []*class          // the same classes; next is the index of the next turn
+	classes map[string]*class // the classes that have waiting inputs
+	ring    []*class          // the same classes; next is the index of the class whose turn is next
 	next    int
 	spare   []*class // empty classes for reuse
 	blocked int      // number of callers blocked in put
-	timers  int      // how many of them have an input that comes from no participant
+	timers  int      // how many of the blocked callers have an input of class ""
 	closed  bool
 
 	away int         // number of sagas that are set aside
-	back []*setAside // those of them that can continue
+	back []*setAside // sagas whose evaluation is done, ready to continue
 }
 
-// slot holds one work. next links the slots of a class, or the empty slots.
+// slot holds one work. next is the index of the next slot of the same class, or of the next empty
+// slot.
 type slot struct {
 	work work
 	next int
 }
 
-// class is the queue of one participant, of inputs that come from none, or of bulk work.
+// class is one queue of the inbox: that of a participant, that of inputs without a participant, or
+// that of one caller's bulk work.
 type class struct {
 	name        string
 	first, last int // indexes of slots
@@ -70,7 +71,7 @@ func (b *inbox) put(ctx context.Context, w work) error {
 		if b.fits(name) {
 			b.add(w)
 			if b.size < len(b.slots) && b.blocked > 0 {
-				signal(b.room) // there is room for the next caller too
+				signal(b.room) // there is room for another blocked caller too
 			}
 			b.mu.Unlock()
 			signal(b.arrived)
@@ -84,7 +85,7 @@ func (b *inbox) put(ctx context.Context, w work) error {
 			b.mu.Lock()
 			b.block(name, -1)
 			if b.blocked > 0 {
-				signal(b.room) // the signal may have been meant for this one
+				signal(b.room) // pass on a signal that this caller may have consumed
 			}
 			b.mu.Unlock()
 			return ctx.Err()
@@ -93,14 +94,14 @@ func (b *inbox) put(ctx context.Context, w work) error {
 	}
 }
 
-// fits reports whether there is room for a participant's input. One participant may use half of
-// the inbox; so may inputs from none. It is called with the lock held.
+// fits reports whether there is room for an input of a class. Each class may fill half of the
+// inbox. The caller holds the lock.
 func (b *inbox) fits(participant string) bool {
 	c := b.classes[participant]
 	return b.size < len(b.slots) && (c == nil || c.size < (len(b.slots)+1)/2)
 }
 
-// block counts the callers blocked in put. It is called with the lock held.
+// block counts the callers blocked in put. The caller holds the lock.
 func (b *inbox) block(participant string, more int) {
 	b.blocked += more
 	if participant == "" {
@@ -108,8 +109,8 @@ func (b *inbox) block(participant string, more int) {
 	}
 }
 
-// offer adds work if there is room and no timer waits for room. Waiting answers do not block
-// starts, because their participant has its own half.
+// offer adds work if there is room and no timer is blocked in put. Blocked answers do not matter,
+// because their participant has its own half.
 func (b *inbox) offer(w work) bool {
 	b.mu.Lock()
 	taken := !b.closed && b.fits(w.turn()) && b.timers == 0
@@ -123,7 +124,7 @@ func (b *inbox) offer(w work) bool {
 	return taken
 }
 
-// add is called with the lock held.
+// add appends work to its class. The caller holds the lock.
 func (b *inbox) add(w work) {
 	name := w.turn()
 	c := b.classes[name]
@@ -150,8 +151,8 @@ func (b *inbox) add(w work) {
 	b.size++
 }
 
-// take appends waiting inputs to batch, one of each class in turn, up to the batch's capacity. It
-// does not block.
+// take appends waiting inputs to batch, one of each class in turn, until the batch is full or the
+// inbox is empty. It does not block.
 func (b *inbox) take(batch []work) []work {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -183,7 +184,7 @@ func (b *inbox) take(batch []work) []work {
 	return batch
 }
 
-// drop removes an empty class from the ring. The class behind it has the next turn.
+// drop removes an empty class from the ring. The following class has the next turn.
 func (b *inbox) drop(at int) {
 	c := b.ring[at]
 	delete(b.classes, c.name)
@@ -191,8 +192,8 @@ func (b *inbox) drop(at int) {
 	b.spare = append(b.spare, c)
 }
 
-// wait blocks until an input can be taken. It returns false once the inbox is closed and empty,
-// and no saga is set aside.
+// wait blocks until an input can be taken. It returns false once the inbox is closed and empty and
+// no saga is set aside.
 func (b *inbox) wait() bool {
 	for {
 		b.mu.Lock()
@@ -208,14 +209,14 @@ func (b *inbox) wait() bool {
 	}
 }
 
-// leave counts a saga that is set aside.
+// leave increments the number of sagas that are set aside.
 func (b *inbox) leave() {
 	b.mu.Lock()
 	b.away++
 	b.mu.Unlock()
 }
 
-// comeBack queues a saga that was set aside, before all waiting inputs.
+// comeBack queues a saga whose evaluation is done; it continues before all waiting inputs.
 func (b *inbox) comeBack(a *setAside) {
 	b.mu.Lock()
 	b.back = append(b.back, a)
@@ -223,7 +224,7 @@ func (b *inbox) comeBack(a *setAside) {
 	signal(b.arrived)
 }
 
-// takeBack returns a saga that can continue, nil if there is none.
+// takeBack returns a saga that can continue, or nil.
 func (b *inbox) takeBack() *setAside {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -19,7 +19,7 @@ func from(participant string, n int) work {
 	return work{input: Input{Event: machine.Event{Participant: participant, Attempt: n}}}
 }
 
-// A participant that floods a shard delays only itself: inputs of others are in the next turn
+// A participant that floods a shard delays only itself: inputs of others are taken in the next turn
 // (I10).
 func TestTakesTurns(t *testing.T) {
 	b := newInbox(1000)
@@ -43,8 +43,8 @@ func TestTakesTurns(t *testing.T) {
 	}
 }
 
-// Compared with a model: nothing is lost or duplicated, each class keeps its order, no class is
-// skipped twice in a row, and the bounds hold, both the total and half of it per class.
+// Compares the inbox with a model: no input is lost or duplicated, each class keeps its order, and
+// no class is skipped twice in a row. Neither the total limit nor the half per class is exceeded.
 func TestInboxIsFairAndComplete(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 12).Draw(t, "most")
@@ -91,8 +91,8 @@ func TestInboxIsFairAndComplete(t *testing.T) {
 	})
 }
 
-// put waits for room and has priority over offer. It ends with its context or when the inbox
-// closes; what is in the inbox can still be taken.
+// put waits for room and has priority over offer. It returns when its context ends or the inbox
+// closes. Inputs that are in the inbox can still be taken.
 func TestPutWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInbox(4)
@@ -154,7 +154,7 @@ func TestPutWaits(t *testing.T) {
 	})
 }
 
-// An input allocates nothing on its way through the inbox (hot path).
+// Passing an input through the inbox allocates no memory (hot path).
 func TestInboxAllocatesNothing(t *testing.T) {
 	b := newInbox(64)
 	batch := make([]work, 0, 64)

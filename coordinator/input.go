@@ -10,38 +10,39 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Input is one event for one saga.
+// Input holds one event for one saga.
 type Input struct {
 	Saga contract.SagaID
-	// Event is what happened. A contract.EventTimerFired without a Timer fires all timers that are
-	// due at its time.
+	// Event is what happened. A contract.EventTimerFired whose Timer is empty fires all timers that
+	// are due at its time.
 	Event machine.Event
-	// Birth says which saga with that id an answer is for; 0: the existing one.
+	// Birth identifies the saga that an answer is for, among those that have used this id; 0 means
+	// the current one.
 	Birth contract.Birth
-	// Definition is the definition that a start (contract.EventStarted) asks for; unused
-	// otherwise.
+	// Definition is the definition to start (contract.EventStarted); other events do not use it.
 	Definition contract.DefinitionRef
 	// ClockOffset is the total by which the wall clock had been set when Event.At was read.
 	ClockOffset time.Duration
-	// Expected refuses the event if the saga is at another revision; 0: any revision.
+	// Expected is the revision that the saga must have, or else the event is refused; 0 accepts
+	// any.
 	Expected uint64
-	// Command is the revision whose commit enqueued the command that the bus refused, if that is
-	// what happened; 0 otherwise. A refusal of a command that is no longer awaited is ignored: an
-	// operator's retry starts again with attempt 1, which an earlier command had, too.
+	// Command is set if the bus refused a command: the revision whose commit enqueued that command.
+	// It is 0 otherwise. A refusal of a command that is no longer awaited is ignored. The attempt
+	// number cannot show that: after an operator's retry attempts start at 1 again.
 	Command uint64
 }
 
-// Result is the outcome of an input. It may be revealed, because it is committed.
+// Result is the committed outcome of an input, and may be sent to callers.
 type Result struct {
-	Instance   *machine.Instance // the saga now; nil if there is none. Read-only
+	Instance   *machine.Instance // the current state of the saga, read-only; nil if there is none
 	Definition *saga.Definition  // the definition of Instance
 
-	// Applied are the events that the input applied, in order: its own, or the timers that it
-	// fired, preceded by a clock adjustment if the saga did not have it yet.
+	// Applied are the events that the input applied, in order: its own event, or the timers that it
+	// fired. A clock adjustment precedes them if the saga had not been retimed yet.
 	Applied []Applied
 
-	Existed bool                  // of a start: the saga exists, with the same input
-	Ended   *store.TombstoneError // of a start: it existed with the same input, ended and was removed
+	Existed bool                  // for a start: the saga exists already, with the same input
+	Ended   *store.TombstoneError // for a start: the saga existed with the same input, ended and was removed
 	Ignored machine.Ignored       // the event changed nothing
 	Err     error                 // the event was refused
 }
@@ -49,23 +50,23 @@ type Result struct {
 // Output is the result of a Step.
 type Output struct {
 	Results []Result // one per input, in order
-	// Committed are the committed sagas.
+	// Committed are the sagas that were committed.
 	Committed []contract.SagaID
 	Enqueued  []outbox.Record
-	// Answered and Superseded are the records that are no longer pending, because their answer
-	// came, or because another attempt replaces them or none is needed.
+	// Answered and Superseded are the records that are no longer pending. Answered ones were
+	// answered; superseded ones were replaced by another attempt or are not needed any more.
 	Answered, Superseded []outbox.ID
 	// Costly are the sagas with undecided inputs, if EvaluateBeside was called: their mappings are
-	// too expensive to evaluate in a batch. The results of these inputs have the error
+	// too expensive to evaluate in a batch. The Results of these inputs have the error
 	// machine.ErrCostly.
 	Costly []Costly
-	// Contended reports that another coordinator moved one of the sagas meanwhile.
+	// Contended reports whether another coordinator changed one of the sagas concurrently.
 	Contended bool
 }
 
-// Costly is a saga whose mappings must be evaluated before it can continue. Call Evaluate on any
-// goroutine, then Engine.Provide, and pass the inputs to the next Step in order, before any later
-// ones of the saga.
+// Costly describes a saga whose mappings must be evaluated before it can continue. Call Evaluate on
+// any goroutine, then Engine.Provide, and pass the inputs to the next Step, in the same order and
+// before any later input of the saga.
 type Costly struct {
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef

@@ -13,11 +13,11 @@ import (
 )
 
 // answerWait is how long a coordinator may take to commit an answer before the bus redelivers it.
-// So it is also the delay until the answers of a killed coordinator come back.
+// It is therefore also the delay until the answers of a crashed coordinator are redelivered.
 const answerWait = 10 * time.Second
 
-// subscribe opens the subscription to the participants' answers. The bus itself waits until it can
-// be reached.
+// subscribe opens the subscription to the participants' answers. The bus retries until the server
+// is reachable.
 func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 	var claim func(context.Context) error
 	if c.config.Owner != nil {
@@ -71,14 +71,15 @@ func (c *Coordinator) arrive(ctx context.Context, d transport.Delivery) {
 	c.received.Store(c.config.Clock().UnixNano())
 	c.handing.Store(0)
 	if err != nil {
-		return // stopping: it is not acknowledged and will be redelivered
+		return // stopping: the delivery is not acknowledged, and will be redelivered
 	}
 }
 
-// ReadAnswer decodes an envelope from the events stream that arrived at the given time. Only the
-// subject says who answers what, because the bus vouches only for that. An answer with an unusable
-// content type is a final failure. An error says why the envelope is not an answer, with the class
-// of its dead letter.
+// ReadAnswer decodes an envelope from the events stream that was received at the given time. It
+// takes participant, key and attempt from the subject alone, because only the subject is enforced
+// by the bus's permissions. An answer with an unusable content type counts as a final failure. If
+// the envelope is not an answer, ReadAnswer returns an error with the reason, and the class for its
+// dead letter.
 func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time) (input Input, class string, err error) {
 	participant, key, attempt, err := subjects.ParseEvent(e.Subject)
 	if err != nil {
@@ -103,8 +104,8 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 	return Input{Saga: key.Saga, Birth: key.Birth, Event: event}, "", nil
 }
 
-// unusable drops data that cannot be kept. If it was the result of a do, that has failed for good,
-// because another attempt would get the same answer. Everything else does not need the data.
+// unusable drops data that cannot be stored. The completion of a do becomes a final failure,
+// because another attempt would get the same answer. Other answers do not need their data.
 func unusable(ev *machine.Event, why string) {
 	if ev.Outcome == contract.OutcomeCompleted && ev.Direction == contract.DirectionDo {
 		ev.Outcome, ev.Final, ev.Reason = contract.OutcomeFailed, true, contract.ClassBadResult+": "+why
@@ -118,8 +119,8 @@ var outcomes = map[string]contract.Outcome{
 	transport.TypeFailed:    contract.OutcomeFailed,
 }
 
-// reasonOf returns the reason of a rejection or failure: the attribute, or else the data, for
-// people who answer by hand.
+// reasonOf returns the reason of a rejection or failure: the attribute or, if it is missing, the
+// data. Answers published by hand often have only data.
 func reasonOf(e *transport.Envelope) string {
 	reason := e.Reason
 	if reason == "" && e.Type != transport.TypeCompleted {
@@ -128,8 +129,8 @@ func reasonOf(e *transport.Envelope) string {
 	return transport.Cut(reason, transport.MaxReason)
 }
 
-// deadLetter makes the bus keep a delivery as a dead letter. Only a bus that is closing does not
-// take it; then it is redelivered.
+// deadLetter makes the bus keep a delivery as a dead letter. If the bus cannot, because it is
+// closing, the delivery is redelivered.
 func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, class, reason string) {
 	c.limited.WarnContext(ctx, "dead letter", "subject", d.Envelope().Subject, "class", class, LogReason, reason)
 	if err := d.DeadLetter(ctx, reason); err != nil {
@@ -139,7 +140,7 @@ func (c *Coordinator) deadLetter(ctx context.Context, d transport.Delivery, clas
 	c.observer.DeadLetter(class)
 }
 
-// stamped returns an input that happens now.
+// stamped returns an input with the current time.
 func (c *Coordinator) stamped(in Input) Input {
 	in.Event.At, in.ClockOffset = c.timing.clock.stamp()
 	return in
@@ -160,8 +161,8 @@ func (c *Coordinator) root(id contract.SagaID, caller string) string {
 	return c.config.Tracer.Root(id, caller)
 }
 
-// ReadRefusal returns the input for a command that the bus will never accept, as if the
-// participant had answered that. sent means that the command may have arrived nevertheless.
+// ReadRefusal returns the input for a command that the bus will never accept, in the form of an
+// answer from the participant. sent means that the command may have arrived nevertheless.
 func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
 	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Command: r.ID.Revision, Event: machine.Event{
@@ -170,12 +171,12 @@ func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	}}
 }
 
-// maxRefusals bounds the refusals that wait for their shards. One that does not fit is noticed
-// when its attempt times out and the next attempt is refused.
+// maxRefusals bounds the refusals that wait for their shards. A refusal that does not fit is
+// dropped; the attempt then times out, and the next attempt is refused again.
 const maxRefusals = 4096
 
 // refused handles a command that the bus will never accept. It does not block, because the relay
-// has others to serve.
+// has other messages to send.
 func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
 	c.limited.Error("the bus will never take a command: its step has failed",
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
@@ -186,8 +187,8 @@ func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
 	}
 }
 
-// takeRefusals passes refusals to their shards. Those left at shutdown are still pending, and are
-// sent and refused again after the next start.
+// takeRefusals passes refusals to their shards. At shutdown the remaining commands are still
+// pending; they are sent and refused again after the next start.
 func (c *Coordinator) takeRefusals(ctx context.Context) error {
 	for {
 		select {

@@ -7,26 +7,27 @@ import (
 	"github.com/amends-dev/amends/internal/quota"
 )
 
-// Bounds of the requests served at once (I10), in total and per caller, so that one caller does
-// not lock out others (I13). Beyond them a request is refused with resource_exhausted.
+// Limits for concurrent requests (I10), in total and per caller, so that no caller can use all
+// slots (I13). A request beyond a limit is refused with resource_exhausted.
 const (
-	// MaxReads bounds the requests that read. One caller may use as many slots as are still free.
+	// MaxReads bounds the concurrent read requests. One caller may use at most as many slots as
+	// remain free.
 	MaxReads = 512
-	// MaxBulk bounds the requests that decide about many sagas or handle many dead letters. They
-	// have their own slots, and take turns with all other work at the shards.
+	// MaxBulk bounds the concurrent requests that decide about many sagas or handle many dead
+	// letters. They have their own slots, and take turns with all other work at the shards.
 	MaxBulk = 8
-	// MaxBulkPerCaller is how many of MaxBulk one caller may use.
+	// MaxBulkPerCaller is the number of slots of MaxBulk that one caller may use.
 	MaxBulkPerCaller = 2
-	// DefaultMaxWatches is the default of Config.MaxWatches: the open watch requests of one
-	// caller. Ten times as many may be open in total.
+	// DefaultMaxWatches is the default of Config.MaxWatches, the number of open watch requests of
+	// one caller. Ten times as many may be open in total.
 	DefaultMaxWatches = 100
 
-	// maxLooks bounds the concurrent store reads for held requests. They wait for a slot, and use
-	// none of those for MaxReads.
+	// maxLooks bounds the concurrent store reads for wait and watch requests. They wait for a slot,
+	// and do not use those of MaxReads.
 	maxLooks = 64
 )
 
-// admit takes a slot in a quota, or returns the refusal.
+// admit takes a slot in a quota, or returns an error for the caller.
 func admit(q *quota.Quota, caller, kind, limit string) error {
 	switch err := q.Take(caller); {
 	case errors.Is(err, quota.ErrEach):

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// stiff is a store and a bus that block expensive calls until they are released.
+// stiff is a store and a bus whose expensive calls block until they are released.
 type stiff struct {
 	*memstore.Store
 
@@ -57,7 +57,7 @@ func (b *stiffBus) ReplayDeadLetter(ctx context.Context, sequence uint64) error 
 	return b.hold(ctx)
 }
 
-// quick is the sequence of a dead letter that is replayed at once.
+// quick is the sequence of a dead letter whose replay does not block.
 const quick = 100
 
 func (b *stiffBus) DiscardDeadLetter(ctx context.Context, _ uint64) error { return b.hold(ctx) }
@@ -66,15 +66,15 @@ func (b *stiffBus) PurgeDeadLetters(ctx context.Context, _ transport.DeadLetterF
 	return 0, 0, b.hold(ctx)
 }
 
-// crowd sends requests to a coordinator as several callers.
+// crowd sends requests to a coordinator in the names of several callers.
 type crowd struct {
 	t    *testing.T
 	bus  transport.Requester
-	held int                      // requests without a reply so far
+	held int                      // number of requests without a reply so far
 	came chan *transport.Envelope // their replies
 }
 
-// ask sends a request that may be held, and returns its reply if there is one at once.
+// ask sends a request that may be held, and returns its reply, or nil if it is held.
 func (c *crowd) ask(caller, method string, data any) *transport.Envelope {
 	c.t.Helper()
 	raw, err := json.Marshal(data)
@@ -101,7 +101,7 @@ func (c *crowd) ask(caller, method string, data any) *transport.Envelope {
 	}
 }
 
-// refused sends a request that a limit must refuse.
+// refused sends a request, and expects that a limit refuses it.
 func (c *crowd) refused(caller, method string, data any, limit string) {
 	c.t.Helper()
 	reply := c.ask(caller, method, data)
@@ -112,7 +112,7 @@ func (c *crowd) refused(caller, method string, data any, limit string) {
 	}
 }
 
-// is sends a request that must be held, or served at once.
+// is sends a request, and expects that it is held or served at once.
 func (c *crowd) is(held bool, caller, method string, data any) {
 	c.t.Helper()
 	if reply := c.ask(caller, method, data); (reply == nil) != held || reply != nil && reply.Code != "" {
@@ -128,7 +128,8 @@ func said(reply *transport.Envelope) string {
 	return reply.Code + " " + reply.Reason + string(reply.Data)
 }
 
-// newCrowd has one ended saga, called one, and blocks all expensive calls until letGo.
+// newCrowd returns a crowd for a coordinator with one ended saga, called one. All expensive calls
+// block until letGo is called.
 func newCrowd(t *testing.T, w *fixture) (c *crowd, letGo func()) {
 	t.Helper()
 	w.run("one")
@@ -148,8 +149,8 @@ func newCrowd(t *testing.T, w *fixture) (c *crowd, letGo func()) {
 
 var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "cancel", By: "ada", Reason: "a test"}}
 
-// TestBulkIsApart: a caller with many bulk requests has two of them running, all callers together
-// eight, and no other request waits for them (I13).
+// TestBulkIsApart checks that two bulk requests of one caller run at the same time, and eight of
+// all callers together. No other request waits for them (I13).
 func TestBulkIsApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -183,8 +184,8 @@ func TestBulkIsApart(t *testing.T) {
 	})
 }
 
-// TestReplayInParts: a request that takes too long reports what it has done, so that nobody
-// replays it again.
+// TestReplayInParts checks that a request that times out reports which dead letters it has
+// replayed, so that nobody replays them again.
 func TestReplayInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -202,7 +203,7 @@ func TestReplayInParts(t *testing.T) {
 	})
 }
 
-// TestReadsAreShared: one caller's reads leave as many slots as they use.
+// TestReadsAreShared checks that one caller's reads leave at least as many slots as they use.
 func TestReadsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -219,8 +220,8 @@ func TestReadsAreShared(t *testing.T) {
 	})
 }
 
-// TestWatchesPerCaller: a caller has as many watches as allowed, can open a new one as soon as one
-// is answered, and does not lock out others.
+// TestWatchesPerCaller checks that a caller can have as many watches as allowed, can open another
+// as soon as one is answered, and does not lock out other callers.
 func TestWatchesPerCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -248,7 +249,8 @@ func TestWatchesPerCaller(t *testing.T) {
 	})
 }
 
-// TestWaitsPerCaller: one caller's waits do not use up those of all.
+// TestWaitsPerCaller checks that one caller's wait requests do not use up the limit for all
+// callers.
 func TestWaitsPerCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -272,7 +274,7 @@ func TestWaitsPerCaller(t *testing.T) {
 	})
 }
 
-// TestBulkTakesTurns: a start does not wait behind all bulk decisions submitted before it.
+// TestBulkTakesTurns checks that a start does not wait behind all bulk decisions submitted earlier.
 func TestBulkTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -309,7 +311,7 @@ func TestBulkTakesTurns(t *testing.T) {
 	})
 }
 
-// gated is an Observer that blocks the shard, and records in which order sagas move.
+// gated is an Observer that blocks the shard, and records the order in which sagas change.
 type gated struct {
 	refusals
 

@@ -15,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// phases are the phases that a filter may name.
+// phases lists the phases that a filter may name.
 var phases = []contract.Phase{contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked}
 
-// filter converts a filter. It refuses one that no saga could match, because a misspelt filter
-// would look like an empty list.
+// filter converts a filter for the store. It refuses a filter that no saga can match: a misspelt
+// value would otherwise look like an empty list.
 func (s *service) filter(f *transport.Filter) (store.Filter, error) {
 	var wrong violations
 	if f.Definition != "" {
@@ -58,12 +58,12 @@ func (s *service) filter(f *transport.Filter) (store.Filter, error) {
 	}, wrong.err()
 }
 
-// noItems refuses an empty list: no saga can match it, and treating it as absent would match every
-// saga.
+// noItems is the error for an empty list. No saga can match it, and treating it as absent would
+// match every saga.
 const noItems = "has nothing in it, so nothing can match; give one at least, or leave it out"
 
-// moment returns a given time, or zero if none is given. It refuses a given zero time, because
-// treating it as absent would widen the filter.
+// moment returns the given time, or zero if none is given. It refuses an explicit zero time,
+// because treating it as absent would widen the filter.
 func (v *violations) moment(field string, t *time.Time) time.Time {
 	switch {
 	case t == nil:
@@ -76,7 +76,7 @@ func (v *violations) moment(field string, t *time.Time) time.Time {
 	return *t
 }
 
-// state checks the fields that need a saga's state.
+// state checks the filter fields that compare with a saga's state.
 func (v *violations) state(f *transport.Filter) {
 	if f.IDs != nil && len(f.IDs) == 0 {
 		v.add("ids", noItems)
@@ -130,7 +130,7 @@ func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.
 		if size <= maxReply {
 			return reply, nil
 		}
-		limit = len(reply.Sagas) - 1 // again, for the cursor after those that fit
+		limit = len(reply.Sagas) - 1 // read again, for the cursor after the sagas that fit
 	}
 }
 
@@ -143,7 +143,7 @@ func summaryStatus(s *store.Summary) transport.Status {
 	return one
 }
 
-// inList shortens the texts of a saga in a list.
+// inList shortens the text fields of a saga for a list.
 func inList(s *transport.Status) {
 	s.Reason = brief(s.Reason)
 	if s.Paused != nil {
@@ -151,11 +151,11 @@ func inList(s *transport.Status) {
 	}
 }
 
-// problem describes for a status what is wrong with a record.
+// problem cuts the description of a damaged record to the size for a status.
 func problem(text string) string { return transport.Cut(text, contract.MaxReason) }
 
-// countPages bounds the pages that one count reads (I10). A count that reaches it is a lower
-// bound.
+// countPages bounds the pages that one count reads (I10). A count that reaches this bound is only a
+// lower bound.
 const countPages = 100
 
 // count returns how many sagas match a filter.
@@ -175,8 +175,8 @@ func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.Co
 	return reply, nil
 }
 
-// countSagas counts the matching sagas, from the store's own counts if they suffice, otherwise one
-// by one.
+// countSagas counts the matching sagas. It uses the store's own counts if they are sufficient, and
+// otherwise counts one by one.
 func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
 	if f.ByState() || f.IDPrefix != "" || len(f.IDs) > 0 || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero() {
 		return s.countOneByOne(ctx, f, countPages)
@@ -296,7 +296,7 @@ func latency(l *projection.Latency) *transport.Latency {
 // maxListed bounds the blocked sagas that an overview names.
 const maxListed = 20
 
-// blockedSagas returns the first ones, by the time they were found.
+// blockedSagas returns the blocked sagas that were found first, at most maxListed.
 func blockedSagas(all []projection.Blocked) (out []transport.BlockedSaga) {
 	for _, one := range all[:min(len(all), maxListed)] {
 		out = append(out, transport.BlockedSaga{Saga: string(one.Saga), Since: one.Since.UTC(), Reason: one.Err.Error()})
@@ -304,7 +304,7 @@ func blockedSagas(all []projection.Blocked) (out []transport.BlockedSaga) {
 	return out
 }
 
-// fare adds the statistics of a definition's sagas, and of its steps if requested.
+// fare adds the statistics of a definition's sagas, and of its steps if steps is set.
 func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *transport.DefinitionReply, steps bool) {
 	reply.Duration = latency(f.Duration)
 	for i := range def.Len() {
@@ -344,12 +344,12 @@ func (s *service) participants(ctx context.Context, _ *none) (*transport.Partici
 	for i := range load.Consumers {
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
-			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // the coordinator has created the subscription
+			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // only the coordinator has used it
 			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || s.c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}
 	for name, commands := range load.Commands {
-		if p := of(name); p.Unknown { // commands that nobody has asked for
+		if p := of(name); p.Unknown { // commands without a subscription
 			p.Waiting = int64(commands)
 		}
 	}
@@ -366,7 +366,7 @@ func (s *service) participants(ctx context.Context, _ *none) (*transport.Partici
 	return reply, nil
 }
 
-// actions yields both actions of every step.
+// actions calls yield with the do and undo of every step.
 func actions(def *saga.Definition, yield func(*saga.Action)) {
 	for i := range def.Len() {
 		step := def.Step(i)

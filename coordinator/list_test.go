@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// A filter accepts times in every spelling, but refuses a zero time; so does a decision about many
+// A filter accepts times in every notation, but refuses a zero time. So does a decision about many
 // sagas.
 func TestTimesInFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -54,8 +54,8 @@ func TestTimesInFilters(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotGivenDoesNotWiden: an empty list, an empty word and a misspelt name do not widen a
-// filter.
+// TestWhatIsNotGivenDoesNotWiden checks that an empty list, an empty string or a misspelt name does
+// not widen a filter.
 func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -31,8 +31,8 @@ const (
 	LogObject     = "object" // what is stuck
 )
 
-// logTransition writes one line: at debug level while a saga proceeds, at info when it starts or
-// changes its phase, at warn when it is parked.
+// logTransition logs a transition: at info level when a saga starts or changes its phase, at warn
+// when it is parked, and at debug otherwise.
 func logTransition(ctx context.Context, l *slog.Logger, t *Transition) {
 	level := slog.LevelDebug
 	switch {

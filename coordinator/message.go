@@ -16,20 +16,20 @@ import (
 // writer turns effects into outbox records.
 type writer struct {
 	subjects transport.Subjects
-	source   string // CloudEvents source
-	secret   []byte // key of the hash in DedupID
+	source   string // CloudEvents source attribute
+	secret   []byte // key for hashing DedupID
 	mac      hash.Hash
-	sum      []byte // reused for the result of mac
-	tracer   Tracer // nil: no tracing
+	sum      []byte // buffer for the result of mac
+	tracer   Tracer // nil if tracing is off
 }
 
-// own returns a writer for one Engine only, with a hash that it reuses.
+// own returns a writer for a single Engine, with its own hash, which the writer reuses.
 func (w writer) own() writer {
 	w.mac = hmac.New(sha256.New, w.secret)
 	return w
 }
 
-// records returns the messages that the effects of one decision enqueue.
+// records returns the outbox records for the effects of one decision.
 func (w *writer) records(in *machine.Instance, eff *machine.Effects, at time.Time) []outbox.Record {
 	if len(eff.Commands)+len(eff.Announcements) == 0 {
 		return nil
@@ -91,12 +91,12 @@ type Lifecycle struct {
 	Reason     string          `json:"reason,omitempty"`
 	At         time.Time       `json:"at"`
 
-	// Birth distinguishes the saga from earlier and later ones with its id.
+	// Birth distinguishes the saga from earlier and later sagas with the same id.
 	Birth contract.Birth `json:"birth"`
 }
 
-// Overdue is the last token in the subject of an announcement that the deadline passed after the
-// point of no return. It is not a phase.
+// Overdue is the last subject token of the announcement that the deadline passed after the point of
+// no return. It is not a phase.
 const Overdue contract.Phase = "overdue"
 
 func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
@@ -105,7 +105,7 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
 		Birth: record.Birth,
 	})
-	if err != nil { // impossible for strings, numbers and a time; never send anything else instead
+	if err != nil { // impossible for strings, numbers and a time; send nothing wrong
 		data = []byte("null")
 	}
 	token := a.Phase
@@ -124,13 +124,13 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 		Saga:        in.ID,
 		Birth:       record.Birth,
 		Definition:  in.Definition,
-		Reason:      transport.Cut(a.Reason, transport.MaxReason), // the data has all of it
+		Reason:      transport.Cut(a.Reason, transport.MaxReason), // the data has the full reason
 		Data:        data,
 	}
 }
 
-// dedup returns a keyed hash of a message's id. Deduplication is per stream, so others could
-// suppress a message if they could guess its id.
+// dedup returns a keyed hash of a message id. The bus deduplicates per stream, so without the key
+// others could guess an id and suppress the message.
 func (w *writer) dedup(id string) string {
 	w.mac.Reset()
 	w.mac.Write([]byte(id))

@@ -25,28 +25,28 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// stage is a bus and a store whose behaviour a test controls.
+// stage is a bus and a store whose behaviour the test controls.
 type stage struct {
 	*membus.Bus
 	store *memstore.Store
-	owned *ownership.Keeper // nil: nobody claims the prefix
+	owned *ownership.Keeper // nil if nobody claims the prefix
 
 	mu      sync.Mutex
 	unsure  error // the error of the claim's registry
 	refuse  func(transport.Stream, *transport.Envelope) error
 	check   error
-	hang    chan struct{} // if not nil, Check waits for it
+	hang    chan struct{} // if not nil, Check blocks on it
 	load    transport.Load
 	unload  error                 // the error of Load
-	wordy   chan struct{}         // if not nil, Load waits for it
+	wordy   chan struct{}         // if not nil, Load blocks on it
 	moves   func(*transport.Load) // changes the result from one Load to the next
 	gone    bool                  // whether the coordinator's consumer is missing
 	full    error                 // the error of the store's Check
-	slow    chan struct{}         // if not nil, the store's Check waits for it
-	commit  chan struct{}         // if not nil, a commit waits for it
+	slow    chan struct{}         // if not nil, the store's Check blocks on it
+	commit  chan struct{}         // if not nil, commits block on it
 	crawl   time.Duration         // how long a commit takes
-	asleep  bool                  // no timer is due for the timekeeper
-	missing bool                  // no definition is found after a restart
+	asleep  bool                  // whether Due reports no timers to the timekeeper
+	missing bool                  // whether definitions are missing after a restart
 }
 
 func newStage() *stage {
@@ -109,7 +109,7 @@ func (s *stage) consumer() string {
 	return fmt.Sprintf("coordinator-%s-%d", claim.Store, claim.Number)
 }
 
-// registry holds the last owner's claim.
+// registry holds the claim of the last owner.
 type registry struct {
 	s     *stage
 	entry ownership.Entry
@@ -162,8 +162,8 @@ func (d stagedStore) Commit(ctx context.Context, changes []store.Change) ([]erro
 	return d.Store.Commit(ctx, changes)
 }
 
-// Due wakes nobody while the stage is asleep. It recognises the timekeeper by its limit of about a
-// thousand.
+// Due reports no sagas to the timekeeper while the stage is asleep. It recognises the timekeeper by
+// its limit of about a thousand.
 func (d stagedStore) Due(ctx context.Context, now time.Time, limit int) ([]contract.SagaID, time.Time, error) {
 	d.s.mu.Lock()
 	asleep := d.s.asleep
@@ -183,13 +183,13 @@ func (d stagedStore) Definitions(ctx context.Context) ([]store.Definition, error
 	return d.Store.Definitions(ctx)
 }
 
-// consumer sets a load with one subscription.
+// consumer sets the bus's load to a single subscription.
 func consumer(stream transport.Stream, c transport.ConsumerLoad) func(*stage) {
 	c.Stream = stream
 	return func(s *stage) { s.load = transport.Load{Consumers: []transport.ConsumerLoad{c}} }
 }
 
-// busRefuses makes the bus refuse commands to some participants, or announcements.
+// busRefuses makes the bus refuse announcements, or the commands of some participants.
 func busRefuses(what ...string) func(*stage) {
 	return func(s *stage) {
 		s.refuse = func(stream transport.Stream, e *transport.Envelope) error {
@@ -203,7 +203,7 @@ func busRefuses(what ...string) func(*stage) {
 	}
 }
 
-// streamIs makes streams lose their leader.
+// streamIs makes the bus report that streams have no leader.
 func streamIs(without ...transport.Stream) func(*stage) {
 	return func(s *stage) {
 		var errs []error
@@ -214,24 +214,24 @@ func streamIs(without ...transport.Stream) func(*stage) {
 	}
 }
 
-// slow is checkout with a long timeout, so that what is stuck can be seen.
+// slow is like checkout with a long timeout, so that a standstill lasts long enough to be seen.
 var slow = saga.MustDefine[order]("slow", saga.Timeout(time.Hour),
 	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)),
 	saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)))
 
-// row is a row of the table in docs/OPERATING.md: what is stuck, and how it shows.
+// row describes a row of the table in docs/OPERATING.md: a standstill, and how it is reported.
 type row struct {
 	name  string
-	stand func(*stage)     // makes it stuck
+	stand func(*stage)     // causes the standstill
 	sagas int              // number of sagas of slow started then
-	also  *saga.Definition // another definition, of which as many are started
-	late  bool             // they are started after the bus was checked
-	quick bool             // of checkout instead, whose attempts time out after five seconds
-	owned bool             // the prefix is claimed
+	also  *saga.Definition // another definition, of which as many sagas are started
+	late  bool             // whether the sagas are started after the bus was checked
+	quick bool             // start sagas of checkout instead, whose attempts time out after five seconds
+	owned bool             // whether the prefix is claimed
 	kind  transport.StandstillKind
 	of    string   // the object
-	stops bool     // whether no saga moves: not ready
-	words []string // in reason and fix
+	stops bool     // whether it stops all sagas, so that the coordinator is not ready
+	words []string // words in the reason and the fix
 	again func(*stage)
 }
 
@@ -262,7 +262,7 @@ func rows() []row {
 			kind: transport.StandsBus, of: "dead-letters", words: []string{"no leader", "doctor"},
 		},
 		{
-			// A broken stream does not hide a participant that receives nothing.
+			// A faulty stream does not hide a participant that receives nothing.
 			name: "a participant is away, and a stream not as it should be", again: func(s *stage) { s.load, s.check = transport.Load{}, nil },
 			stand: func(s *stage) {
 				consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10})(s)
@@ -345,7 +345,7 @@ func rows() []row {
 		},
 		{
 			name: "a participant acknowledges nothing", again: func(s *stage) { s.load = transport.Load{} },
-			// Its next request waits until it has acknowledged a message.
+			// Its next pull request waits until the participant has acknowledged a message.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 10, RawInFlight: 10, MaxInFlight: 10, Asking: 1}),
 			kind:  transport.StandsParticipant, of: "stock", words: []string{"acknowledged none"},
 		},
@@ -363,8 +363,9 @@ func rows() []row {
 	}
 }
 
-// TestStandstills: each row of the table shows in readiness, in the log, and in the data for
-// metrics, overview and doctor, with the fix, and disappears when it is over.
+// TestStandstills checks each row of the table: the standstill is reported, with the fix, in
+// readiness, in the log, and in the data for metrics, overview and doctor. It disappears when it is
+// over.
 func TestStandstills(t *testing.T) {
 	for _, r := range rows() {
 		t.Run(r.name, func(t *testing.T) {
@@ -373,7 +374,7 @@ func TestStandstills(t *testing.T) {
 	}
 }
 
-// notes are the lines of a logger, safe for concurrent reading.
+// notes holds the lines of a logger, and can be read concurrently.
 type notes struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -391,7 +392,8 @@ func (n *notes) String() string {
 	return n.text.String()
 }
 
-// TestStartedWhenReady: Started closes when the coordinator is ready, not when Run begins.
+// TestStartedWhenReady checks that Started closes when the coordinator is ready, not when Run
+// begins.
 func TestStartedWhenReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -424,8 +426,8 @@ func TestStartedWhenReady(t *testing.T) {
 	})
 }
 
-// TestBusIsAwayAndBack: an unreachable bus is noticed within five seconds, whatever else hangs,
-// and its return within a second.
+// TestBusIsAwayAndBack checks that an unreachable bus is noticed within five seconds, whatever else
+// hangs, and that its return is noticed within a second.
 func TestBusIsAwayAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -492,8 +494,8 @@ func (r *row) try(t *testing.T) {
 		w.stopServices()
 		s.Bus.Close()
 	}()
-	// Virtual time, as everywhere here: no answer has come for long. Everything below happens
-	// between two looks, so consecutive reads see the same look.
+	// Time is virtual here too, so no answer has arrived for a minute. All reads below happen
+	// between two checks, and see the result of the same check.
 	time.Sleep(time.Minute + time.Second/2)
 	if err := c.Ready(ctx); err != nil || len(c.Standstills()) != 0 {
 		t.Fatalf("before: %v, %v", err, c.Standstills())
@@ -512,7 +514,7 @@ func (r *row) try(t *testing.T) {
 			if def == nil {
 				break
 			}
-			go func() { // a commit that hangs answers later
+			go func() { // a commit that hangs is answered later
 				_, _ = client.New(s.Bus).Start(ctx, def, order{"tea"}, client.ID(contract.SagaID(fmt.Sprint(def.Ref().Name, n))))
 			}()
 		}
@@ -535,8 +537,8 @@ func (r *row) try(t *testing.T) {
 	}
 }
 
-// namesOwner checks that the overview names this store as the owner, whether that is certain, and
-// what is waited for.
+// namesOwner checks that the overview names this store as the owner, whether its ownership is
+// confirmed, and what it waits for.
 func namesOwner(t *testing.T, c *coordinator.Coordinator, sure bool, waiting string) {
 	t.Helper()
 	var o transport.Overview
@@ -551,7 +553,7 @@ func namesOwner(t *testing.T, c *coordinator.Coordinator, sure bool, waiting str
 	}
 }
 
-// shows compares what is reported of a standstill with its row.
+// shows compares all reports of a standstill with its row.
 func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began time.Time) {
 	t.Helper()
 	var one *transport.Standstill
@@ -585,7 +587,7 @@ func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began 
 	}
 }
 
-// TestEveryKindHasARow: the kinds, the tested rows and the table for operators are the same.
+// TestEveryKindHasARow checks that the kinds, the tested rows and the table for operators agree.
 // Blocked sagas and a clock that was set have their own tests (TestDefinitionIsGone,
 // TestRetentionWaitsAfterAStep).
 func TestEveryKindHasARow(t *testing.T) {
@@ -607,13 +609,13 @@ func TestEveryKindHasARow(t *testing.T) {
 	}
 }
 
-// paid is slow in reverse order: it asks bank first.
+// paid is slow with its steps in reverse order: bank is asked first.
 var paid = saga.MustDefine[order]("paid", saga.Timeout(time.Hour),
 	saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)),
 	saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)))
 
-// TestRefusedByAll: if the bus refuses everybody's commands, no single participant is reported,
-// and the coordinator is not ready.
+// TestRefusedByAll checks that no single participant is reported if the bus refuses all commands,
+// and that the coordinator is not ready.
 func TestRefusedByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := row{
@@ -660,11 +662,12 @@ func begin(t *testing.T, s *stage, def *saga.Definition, id contract.SagaID) {
 	}
 }
 
-// shipped needs one participant that other definitions do not.
+// shipped needs a participant that no other definition needs.
 var shipped = saga.MustDefine[order]("shipped", saga.Timeout(time.Hour), saga.Retriable("ship", saga.Do(ship)))
 
-// TestTwoStrangersAreRefused: while the bus accepts commands to others, the coordinator is ready,
-// even if none of them is to be sent one.
+// TestTwoStrangersAreRefused checks that the coordinator stays ready while the bus refuses the
+// commands of two participants. The bus has accepted a command of a third participant since, even
+// if no further one follows.
 func TestTwoStrangersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -686,9 +689,9 @@ func TestTwoStrangersAreRefused(t *testing.T) {
 	})
 }
 
-// TestBusyIsNoStandstill: a participant that receives and acknowledges commands is not reported as
-// stuck, however many wait and however seldom it is seen asking; nor is a coordinator that has
-// just received an answer after a long time.
+// TestBusyIsNoStandstill checks that a participant that receives and acknowledges commands is not
+// reported as stuck, however many commands wait and however rarely a pull request is seen. Nor is a
+// coordinator that has just received its first answer for a long time.
 func TestBusyIsNoStandstill(t *testing.T) {
 	for name, moves := range map[string]func(*transport.ConsumerLoad){
 		"it is given commands":         func(c *transport.ConsumerLoad) { c.Last++ },
@@ -714,7 +717,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage()
 			c := watched(t, s)
-			for _, gone := range []bool{true, false, true, false} { // twice: each absence counts separately
+			for _, gone := range []bool{true, false, true, false} { // twice: each absence is measured on its own
 				s.set(func(s *stage) { s.gone = gone })
 				for range 8 {
 					time.Sleep(time.Second)
@@ -730,7 +733,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 			s := newStage()
 			c := watched(t, s)
 			s.set(consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, RawInFlight: 100, MaxInFlight: 100}))
-			ready := func(how string) { // until its predecessor's answers have come back, and a little longer
+			ready := func(how string) { // until its predecessor's answers have been redelivered, and a little longer
 				t.Helper()
 				for range 18 {
 					time.Sleep(time.Second)
@@ -739,7 +742,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 					}
 				}
 			}
-			time.Sleep(time.Second) // it has looked
+			time.Sleep(time.Second) // until it has checked
 			ready("at the start")
 			s.set(func(s *stage) { s.load = transport.Load{} })
 			time.Sleep(time.Hour)
@@ -749,8 +752,8 @@ func TestBusyIsNoStandstill(t *testing.T) {
 	})
 }
 
-// TestMoreThanAreListed: participants beyond those that a bus lists are not reported as never
-// seen.
+// TestMoreThanAreListed checks that participants beyond the number that a bus lists are not
+// reported as never seen.
 func TestMoreThanAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
@@ -769,10 +772,10 @@ func TestMoreThanAreListed(t *testing.T) {
 	})
 }
 
-// TestAnswersWaitAtTheirShard: if the receiver waits for a shard, the shard is reported, not the
-// consumer.
+// TestAnswersWaitAtTheirShard checks that if the receiver waits for a shard, the shard is reported
+// and not the consumer.
 func TestAnswersWaitAtTheirShard(t *testing.T) {
-	// answering has six sagas whose answers arrive after the store has become slow.
+	// answering starts six sagas whose answers arrive after the store has become slow.
 	answering := func(t *testing.T, slower func(*stage)) (*stage, *coordinator.Coordinator) {
 		t.Helper()
 		s := newStage()
@@ -794,7 +797,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 		close(answer)
 		return s, c
 	}
-	// blamed collects for a minute what is reported as stuck, and why.
+	// blamed collects the reported standstills and their reasons for a minute.
 	blamed := func(t *testing.T, c *coordinator.Coordinator) (reasons string) {
 		t.Helper()
 		for range 60 {

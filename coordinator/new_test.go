@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// untouched is a store whose methods panic, except for the one that says what it is.
+// untouched is a store whose methods panic, except for the one that describes it.
 type untouched struct{ store.Store }
 
 func (untouched) Shared() bool { return false }
@@ -25,8 +25,8 @@ func (untouched) Shared() bool { return false }
 // untouchedBus is a bus whose methods panic.
 type untouchedBus struct{ coordinator.Bus }
 
-// TestNewDoesNoIO: New, and Register before Run, use neither store nor bus. A request before Run
-// is told that the coordinator is starting.
+// TestNewDoesNoIO checks that New, and Register before Run, use neither store nor bus. A request
+// before Run gets the error that the coordinator is starting.
 func TestNewDoesNoIO(t *testing.T) {
 	c, err := coordinator.New(coordinator.Config{Store: untouched{}, Bus: untouchedBus{}, Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -46,8 +46,8 @@ func TestNewDoesNoIO(t *testing.T) {
 	}
 }
 
-// TestRegisterBeforeRun: Run stores what was registered before, together with the configured
-// definitions, and returns the error if it cannot.
+// TestRegisterBeforeRun checks that Run stores the definitions registered before it, together with
+// the configured ones. It returns the error if that fails.
 func TestRegisterBeforeRun(t *testing.T) {
 	other := saga.MustDefine[order]("checkout", saga.Compensable("reserve", saga.Do(reserve), saga.Undo(release)))
 	for name, tt := range map[string]struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// operate submits an operator's decision, and answers once it is committed.
+// operate submits an operator's decision, and answers once the decision is committed.
 func (s *service) operate(_ context.Context, c call, d *transport.Decision, answer func(*transport.Status, error)) {
 	err := c.Saga.Check()
 	if err == nil {
@@ -35,8 +35,9 @@ func (s *service) operate(_ context.Context, c call, d *transport.Decision, answ
 	}
 }
 
-// checkOperation refuses a decision that cannot be stored in a history or sent on. Whether it is
-// legal for the saga, Decide determines. prefix precedes the names of the fields.
+// checkOperation refuses a decision that cannot be stored in a history or published. It does not
+// check whether the saga allows the decision; machine.Decide does. prefix is prepended to the field
+// names in the error.
 func checkOperation(op *transport.Decision, prefix string) error {
 	var wrong violations
 	wrong.operation(op, prefix)
@@ -75,7 +76,7 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 	}
 }
 
-// operated returns the event of a decision.
+// operated returns the event for a decision.
 func (s *service) operated(op *transport.Decision) machine.Event {
 	return machine.Event{
 		Type: contract.EventOperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
@@ -83,26 +84,26 @@ func (s *service) operated(op *transport.Decision) machine.Event {
 	}
 }
 
-// Bounds of decisions about many sagas (I10).
+// Limits for decisions about many sagas (I10).
 const (
-	// bulkPage bounds the sagas that one such request decides about.
+	// bulkPage bounds the sagas that one bulk request decides about.
 	bulkPage = 100
-	// bulkRetry is the interval at which a decision tries again to enter a full inbox.
+	// bulkRetry is the interval at which a decision is offered again to a full inbox.
 	bulkRetry = 5 * time.Millisecond
-	// bulkClass is the prefix of such decisions' classes in a shard's inbox. It cannot clash with
-	// a participant, whose name has no slash.
+	// bulkClass is the prefix of the inbox classes for bulk decisions. It cannot clash with a
+	// participant, whose name has no slash.
 	bulkClass = "bulk/"
 )
 
-// allOperations are all operations.
+// allOperations lists all operations.
 var allOperations = []contract.Operation{
 	contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip,
 	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
 }
 
-// operateAll submits one decision about a page of the sagas that match a filter. Decisions do not
-// change the list's order, so page by page every saga that matched at the beginning is visited
-// once.
+// operateAll submits one decision about each saga on one page of a filter's matches. A decision
+// does not change the order of the list. So a caller that reads page by page reaches every saga
+// that matched at the beginning exactly once.
 func (s *service) operateAll(ctx context.Context, caller string, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
@@ -141,7 +142,7 @@ func (s *service) operateAll(ctx context.Context, caller string, q *transport.Op
 	return out, nil
 }
 
-// filterGiven refuses a filter with empty fields, which would match more than intended.
+// filterGiven refuses a filter with empty fields. Such a filter would match more than intended.
 func filterGiven(data []byte) error {
 	var wrong violations
 	var given struct {
@@ -153,7 +154,7 @@ func filterGiven(data []byte) error {
 	return wrong.err()
 }
 
-// checkBulk refuses a request that would fail for every saga, or match every saga.
+// checkBulk refuses a request that would fail for every saga, or that would match every saga.
 func checkBulk(q *transport.OperateAllQuery) error {
 	var wrong violations
 	if reflect.ValueOf(q.Filter).IsZero() {
@@ -176,7 +177,7 @@ func checkBulk(q *transport.OperateAllQuery) error {
 	return wrong.err()
 }
 
-// tooManyError refuses a decision about more sagas than the operator expects.
+// tooManyError refuses a decision that matches more sagas than the operator allows.
 type tooManyError struct{ matched, allowed int }
 
 func (e *tooManyError) Error() string {
@@ -198,7 +199,8 @@ func (s *service) atMost(ctx context.Context, f *store.Filter, allowed int) erro
 	return nil
 }
 
-// tryAll returns what a decision would do to each saga, which is possible because Decide is pure.
+// tryAll returns the error that a decision would have for each saga, without submitting it. It runs
+// machine.Decide, which is pure, and discards the result.
 func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	for i := range found {
@@ -221,7 +223,7 @@ func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Dec
 }
 
 // decideAll submits a caller's decision about each saga, and waits until all are committed or
-// refused. The decisions share commits.
+// refused. The decisions are committed in shared batches.
 func (s *service) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
 	errs := make([]error, len(found))
 	type outcome struct {
@@ -257,7 +259,7 @@ func (s *service) decideAll(ctx context.Context, caller string, found []store.Su
 	return errs
 }
 
-// errNoAnswer is the error of a decision that was not answered in time.
+// errNoAnswer is the error for a decision whose result did not arrive in time.
 var errNoAnswer = errors.New("it may or may not have been decided; look at the saga")
 
 // insist offers work to its shard until there is room.
@@ -278,8 +280,8 @@ func (s *service) insist(ctx context.Context, w work) error {
 	}
 }
 
-// removeDamaged replaces a saga whose record is damaged with a tombstone, because it can neither
-// move nor be decided about.
+// removeDamaged replaces a saga whose record is damaged with a tombstone, because a damaged saga
+// can neither make progress nor accept a decision.
 func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
@@ -296,7 +298,7 @@ func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *tran
 	s.c.projection.Removed(id, removed.Open)
 	s.c.timekeeper.done(id)
 	status, err := s.get(ctx, id)
-	if err != nil { // the saga is removed anyway
+	if err != nil { // the saga is removed even if its status cannot be read
 		status = &transport.Status{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
 			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
@@ -305,7 +307,7 @@ func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *tran
 	return status, nil
 }
 
-// checkRemoval refuses a removal without an operator or a reason for the record.
+// checkRemoval refuses a removal that names no operator or no reason, because both are recorded.
 func checkRemoval(q *transport.RemoveDamagedRequest) error {
 	var wrong violations
 	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// An operator must look at an effect that its saga will neither request again nor undo by itself.
+// An operator must look at an effect that its saga will neither request again nor undo.
 func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	def, err := saga.ParseJSON([]byte(`{"name":"shop","version":1,"steps":[
 		{"step":{"name":"reserve","kind":"compensable","do":{"participant":"p","action":"a"},"undo":{"participant":"p","action":"b"}}}]}`))
@@ -25,7 +25,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	cause := &machine.Cause{Kind: machine.CauseCancelled, At: noon}
 	for _, c := range []struct {
 		status contract.StepStatus
-		back   bool // the saga compensates
+		back   bool // whether the saga compensates
 		do     transport.OrphanKind
 		undo   transport.OrphanKind
 	}{
@@ -60,7 +60,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	}
 }
 
-// The error of an invalid request names the key; a valid one is answered in order.
+// The error of an invalid request names the key; a valid request is answered in order.
 func TestOrphansRequest(t *testing.T) {
 	bus := membus.New(membus.Options{})
 	defer bus.Close()

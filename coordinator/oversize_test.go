@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// TestOversizeAnswers: an answer with too much data is still an answer. A result becomes a final
-// failure; for other answers only the data is dropped (I9, I10).
+// TestOversizeAnswers checks that an answer with too much data still counts. A result becomes a
+// final failure; other answers only lose their data (I9, I10).
 func TestOversizeAnswers(t *testing.T) {
 	for _, c := range []struct {
 		direction, kind string
@@ -47,13 +47,13 @@ func TestOversizeAnswers(t *testing.T) {
 	}
 }
 
-// TestOversizeResultEndsTheStep: the saga compensates with the reason, without waiting for a
-// timeout.
+// TestOversizeResultEndsTheStep checks that the saga compensates with the reason, without waiting
+// for the timeout.
 func TestOversizeResultEndsTheStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
-		w.stopServices() // the test answers for them
+		w.stopServices() // the test answers in their place
 		c := client.New(w.bus)
 		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil {
 			t.Fatal(err)

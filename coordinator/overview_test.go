@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestWhoWasNeverThere: the coordinator creates the participants' subscriptions, so the existence
-// of one proves nothing about its participant; its pull requests do.
+// TestWhoWasNeverThere checks how a participant that never ran is recognised. The coordinator
+// creates the subscriptions, so their existence proves nothing; pull requests do.
 func TestWhoWasNeverThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()

@@ -14,18 +14,18 @@ import (
 // releaseTime bounds how long a stopping coordinator tries to release its claim.
 const releaseTime = 2 * time.Second
 
-// errUnsure refuses to send while it is uncertain whether this store owns the prefix.
+// errUnsure refuses to send while ownership of the prefix is unconfirmed.
 var errUnsure = fmt.Errorf("ownership of the prefix is unconfirmed: %w", transport.ErrFenced)
 
-// sender is the bus on which the relay publishes.
+// sender wraps the bus for the relay: it publishes only while this store owns the prefix.
 type sender struct {
 	Bus
 	owner *ownership.Keeper
 }
 
-// Publish sends if this store owns the prefix, and adds the number of its claim. The server never
-// treats that as a duplicate of an earlier owner's message, which participants that know the new
-// claim may refuse.
+// Publish sends messages if this store owns the prefix, and adds the claim's number to them and to
+// their deduplication ids. Otherwise the server could discard a message as a duplicate of an
+// earlier owner's message, although participants that know the new claim may refuse that one.
 func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	status := s.owner.Status()
 	if !status.Confirmed {
@@ -47,7 +47,7 @@ func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error
 	return s.Bus.Publish(ctx, ours)
 }
 
-// publisher returns the bus on which the relay publishes.
+// publisher returns the bus that the relay publishes to.
 func (c *Coordinator) publisher() Bus {
 	if c.config.Owner == nil {
 		return c.config.Bus
@@ -55,8 +55,8 @@ func (c *Coordinator) publisher() Bus {
 	return sender{c.config.Bus, c.config.Owner}
 }
 
-// consumer returns the name of the subscription to the answers. Every owner has its own name, and
-// the bus keeps only one of them.
+// consumer returns the name of the subscription to the answers. Every owner has a different name;
+// the bus keeps the subscription of only one owner.
 func (c *Coordinator) consumer() string {
 	if c.config.Owner == nil {
 		return c.config.Name
@@ -92,7 +92,7 @@ func (c *Coordinator) acquire(ctx context.Context) error {
 	}
 }
 
-// keepClaim confirms the claim until ctx ends or another store has it.
+// keepClaim renews the claim until ctx ends or another store takes it.
 func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) error {
 	sure := true
 	for {
@@ -120,7 +120,7 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 	}
 }
 
-// awaitSure waits until this store is certain to be the owner, before it takes any work.
+// awaitSure blocks until this store's ownership is confirmed; no work is taken before that.
 func (c *Coordinator) awaitSure(ctx context.Context) error {
 	for c.config.Owner != nil && !c.config.Owner.Confirmed() {
 		if err := sleep(ctx, unsureEvery); err != nil {
@@ -130,7 +130,7 @@ func (c *Coordinator) awaitSure(ctx context.Context) error {
 	return nil
 }
 
-// unsureEvery is the interval at which awaitSure checks.
+// unsureEvery is the interval at which awaitSure checks ownership.
 const unsureEvery = 50 * time.Millisecond
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -154,7 +154,7 @@ func (c *Coordinator) noteCommitted(out *Output) {
 	}
 }
 
-// release gives up the claim, so that the next owner need not wait.
+// release gives up the claim, so that the next owner need not wait for it to expire.
 func (c *Coordinator) release(ctx context.Context) {
 	if c.config.Owner == nil {
 		return
@@ -166,7 +166,7 @@ func (c *Coordinator) release(ctx context.Context) {
 	}
 }
 
-// Owner returns the status of the claim on the prefix, nil if there are no claims.
+// Owner returns the status of the claim on the prefix, or nil if there are no claims.
 func (c *Coordinator) Owner() *ownership.Status {
 	if c.config.Owner == nil {
 		return nil
@@ -175,7 +175,7 @@ func (c *Coordinator) Owner() *ownership.Status {
 	return &s
 }
 
-// owner returns Owner in the form of the overview.
+// owner returns the status of the claim for the overview.
 func (c *Coordinator) owner() *transport.OwnerStatus {
 	s := c.Owner()
 	if s == nil {
@@ -187,7 +187,7 @@ func (c *Coordinator) owner() *transport.OwnerStatus {
 	}
 }
 
-// ownership reports a standstill if it is uncertain whether this store is the owner.
+// ownership reports a standstill while this store's ownership is unconfirmed.
 func (m *monitor) ownership() []transport.Standstill {
 	status := m.c.Owner()
 	if status == nil || status.Confirmed {
@@ -199,7 +199,7 @@ func (m *monitor) ownership() []transport.Standstill {
 	}}
 }
 
-// replaced reports whether an error means that another store has taken over.
+// replaced reports whether err means that another store has taken over the prefix.
 func replaced(err error) bool {
 	var owned *ownership.NotOwnerError
 	return errors.As(err, &owned) && owned.Replaced

@@ -12,9 +12,9 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// TestMovedSinceSure: the keeper of the claim knows which sagas were accepted or moved since its
-// last confirmation, so that a replaced owner can list them (I11). Times cannot show that: inputs
-// that waited for the disk have older ones, and the clock may have been set.
+// TestMovedSinceSure checks that the keeper of the claim knows which sagas were accepted or changed
+// since its last confirmation, so that a replaced owner can list them (I11). Times cannot show
+// that: inputs that waited for the disk carry older times, and the clock may have been set.
 func TestMovedSinceSure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := fixtureWithout(t, membus.Options{})

@@ -10,9 +10,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestDeadLettersQuoteNoData: neither the reason of a dead letter nor that of an unusable result
-// quotes received data. The exception is a participant that answers without a reason attribute:
-// then the data is the reason.
+// TestDeadLettersQuoteNoData checks that neither the reason of a dead letter nor that of an
+// unusable result quotes received data. There is one exception: if a participant answers without a
+// reason attribute, the data is the reason.
 func TestDeadLettersQuoteNoData(t *testing.T) {
 	const word = "4111x1111y1111"
 	data := []byte(`{"card":"` + word + `"}`)

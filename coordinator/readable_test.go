@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// mostCarried is the payload of a NATS server whose limit is just large enough for a saga's
-// commands (docs/WIRE.md), without the headers of a reply.
+// mostCarried is the payload limit of a NATS server that can just carry a saga's commands
+// (docs/WIRE.md), minus the headers of a reply.
 const mostCarried = 661_461 - 16_384 - 1024
 
 // asks sends a request and decodes the reply.
@@ -43,8 +43,8 @@ func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	return e
 }
 
-// TestRepliesFit: whatever users have written, each page fits a bus message, and all pages
-// together are complete.
+// TestRepliesFit checks that each page fits a bus message, whatever users have written, and that
+// all pages together are complete.
 func TestRepliesFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -52,7 +52,7 @@ func TestRepliesFit(t *testing.T) {
 		w.stopServices()
 		c := client.New(w.bus)
 		const sagas, decisions = 400, 60
-		long := strings.Repeat("\u0001", contract.MaxReason) // six bytes each, as JSON
+		long := strings.Repeat("\u0001", contract.MaxReason) // each is six bytes as JSON
 		operate := func(id contract.SagaID, operation contract.Operation) {
 			t.Helper()
 			if _, err := c.Operate(t.Context(), id, transport.Decision{Operation: operation, By: long, Reason: long}); err != nil {
@@ -173,8 +173,8 @@ func (s *torn) History(ctx context.Context, id contract.SagaID, from uint64, lim
 	return events, err
 }
 
-// TestDamagedRecordHidesNothing: lists, watches, histories and decisions about many sagas skip
-// what is damaged, and report which saga it is and why (I12).
+// TestDamagedRecordHidesNothing checks that lists, watches, histories and decisions about many
+// sagas skip a damaged record, and report its saga and the damage (I12).
 func TestDamagedRecordHidesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -263,8 +263,8 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 	})
 }
 
-// TestRequestsAreValid: texts in requests over the bus are valid for every reader, or the request
-// is refused and has no effect (I12).
+// TestRequestsAreValid checks that text in requests over the bus is valid for every reader.
+// Otherwise the request is refused and has no effect (I12).
 func TestRequestsAreValid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

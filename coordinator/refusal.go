@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// badRequest is an error in a caller's request.
+// badRequest is the error for an invalid request.
 type badRequest struct {
 	why        string
 	violations []transport.Violation
@@ -24,14 +24,14 @@ func (e *badRequest) Error() string { return e.why }
 
 func (e *badRequest) Unwrap() error { return e.cause }
 
-// violations collects invalid fields.
+// violations collects the invalid fields of a request.
 type violations []transport.Violation
 
 func (v *violations) add(field, problem string) {
 	*v = append(*v, transport.Violation{Field: field, Problem: problem})
 }
 
-// err returns an error, nil if there are no violations.
+// err returns the violations as an error, or nil if there are none.
 func (v violations) err() error {
 	if len(v) == 0 {
 		return nil
@@ -48,7 +48,7 @@ func violation(field, problem string) error {
 	return violations{{Field: field, Problem: problem}}.err()
 }
 
-// movedError refuses a decision about a saga that has moved since its operator saw it.
+// movedError refuses a decision about a saga whose revision changed after the operator read it.
 type movedError struct {
 	id               contract.SagaID
 	expected, actual uint64
@@ -58,7 +58,7 @@ func (e *movedError) Error() string {
 	return fmt.Sprintf("saga %s is at revision %d, not at %d: look at it again before you decide", e.id, e.actual, e.expected)
 }
 
-// busyError refuses a request for now, because of a limit. retry is when to ask again.
+// busyError refuses a request because of a limit. retry is the time to wait before a retry.
 type busyError struct {
 	retry time.Duration
 	why   string
@@ -66,7 +66,7 @@ type busyError struct {
 
 func (e *busyError) Error() string { return e.why }
 
-// unavailableError is the failure of something that may work again later.
+// unavailableError is a temporary failure.
 type unavailableError struct{ error }
 
 func (e unavailableError) Unwrap() error { return e.error }
@@ -76,26 +76,26 @@ var errNoLoad = errors.New("the bus did not report its load; check that it is re
 
 func unavailable(err error) error { return unavailableError{err} }
 
-// ignoredError refuses an event that changed nothing.
+// ignoredError refuses an event that would have no effect.
 type ignoredError struct{ why machine.Ignored }
 
 func (e *ignoredError) Error() string { return string(e.why) }
 
-// refusalOf returns an error as a reply.
+// refusalOf returns a reply with an error.
 func refusalOf(err error) *transport.Envelope { return envelopeOf(refused(err)) }
 
-// envelopeOf returns a refusal as a reply.
+// envelopeOf returns a reply with a refusal.
 func envelopeOf(r *transport.RequestError) *transport.Envelope {
 	e := &transport.Envelope{Type: transport.TypeReply, Code: string(r.Code), Reason: r.Reason, RetryAfter: r.RetryAfter}
 	if r.Detailed() {
-		if data, err := contract.EncodeJSON(r.Refusal); err == nil { // it holds nothing that cannot be encoded
+		if data, err := contract.EncodeJSON(r.Refusal); err == nil { // a Refusal can always be encoded
 			e.Data = data
 		}
 	}
 	return e
 }
 
-// refused returns the refusal for an error.
+// refused converts an error to a refusal.
 func refused(err error) *transport.RequestError {
 	r := &transport.RequestError{Code: codeOf(err), Reason: transport.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
 	if busy, ok := errors.AsType[*busyError](err); ok {
@@ -134,7 +134,7 @@ func codeOf(err error) transport.Code {
 	return code
 }
 
-// reason returns an error's text without what detail returns.
+// reason returns the text of an error, without the part that detail returns.
 func reason(err error) string {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		return operation.Brief()
@@ -142,7 +142,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// detail returns what a program needs to know about an error besides its code.
+// detail returns the machine-readable part of an error besides its code.
 func detail(err error) (d transport.Refusal) {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		d.Legal = operation.Legal

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// An answer that cannot be processed now, because its saga keeps being moved by another
-// coordinator, is no dead letter: it is redelivered (I2).
+// An answer that cannot be processed now, because another coordinator keeps changing its saga, is
+// not dead-lettered: it is redelivered (I2).
 func TestAnswersThatConflictComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -47,7 +47,7 @@ func TestAnswersThatConflictComeAgain(t *testing.T) {
 	})
 }
 
-// unreadable is a store that cannot be read any more.
+// unreadable is a store that can no longer be read.
 type unreadable struct {
 	store.Store
 	err error
@@ -57,9 +57,8 @@ func (s unreadable) Load(context.Context, contract.SagaID) (*machine.Instance, e
 	return nil, s.err
 }
 
-// A store that fails while it is read ends a Step like one that fails while it is written: nothing
-// of the batch is revealed, and the bus redelivers it (I1, I2). A damaged record only affects its
-// saga (I9).
+// A store that fails on a read ends a Step like one that fails on a write: nothing of the batch is
+// revealed, and the bus redelivers it (I1, I2). A damaged record affects only its own saga (I9).
 func TestStoreThatCannotBeReadEndsTheStep(t *testing.T) {
 	for _, tt := range []struct {
 		err error
@@ -78,8 +77,8 @@ func TestStoreThatCannotBeReadEndsTheStep(t *testing.T) {
 	}
 }
 
-// A refusal that comes again, after an operator had its step retried, is not that of the command
-// that is awaited now, although both are of attempt 1.
+// After an operator's retry, the refusal of an earlier command may arrive again. It does not apply
+// to the command that is awaited now, although both have attempt 1.
 func TestRefusalOfAnEarlierCommand(t *testing.T) {
 	mail := saga.MustDefine[order]("mail", saga.Timeout(5*time.Second), saga.Retriable("send", saga.Do(ship)))
 	s := memstore.New()

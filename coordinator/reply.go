@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// strict decodes JSON and refuses unknown fields, because a misspelt field would silently have no
+// strict decodes JSON and refuses unknown fields; otherwise a misspelt field would silently have no
 // effect.
 func strict(data []byte, v any) error {
 	if len(data) == 0 {
@@ -44,7 +44,7 @@ func strict(data []byte, v any) error {
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
 // misspelt returns a name in the JSON that differs from a field of t only in case. encoding/json
-// accepts such names, so one field could be given twice.
+// accepts such names, so a field could be given twice.
 func misspelt(data []byte, t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -86,11 +86,11 @@ func misspelt(data []byte, t reflect.Type) string {
 	return ""
 }
 
-// emptyFields adds the fields of a filter that are given but empty, as from an unset variable.
-// They would not filter, so a decision would affect more sagas than intended.
+// emptyFields adds the fields of a filter that are present but empty, for example from an unset
+// variable. An empty field does not filter, so a decision would affect more sagas than intended.
 func (v *violations) emptyFields(filter []byte, others ...string) {
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(filter, &members) // it was decoded before
+	_ = json.Unmarshal(filter, &members) // valid, because it was decoded before
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if string(members[name]) == `""` && !slices.Contains(others, name) {
 			v.add(name, "is given and empty, which does not filter; give a value, or leave it out")
@@ -98,7 +98,7 @@ func (v *violations) emptyFields(filter []byte, others ...string) {
 	}
 }
 
-// plainly describes what is wrong with JSON without Go's terms.
+// plainly describes a JSON error without Go terms.
 func plainly(err error) string {
 	var mistyped *json.UnmarshalTypeError
 	switch {
@@ -112,7 +112,7 @@ func plainly(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// kindOf returns the kind of a JSON value, without the number that the error adds.
+// kindOf returns the kind of a JSON value, without the number that encoding/json appends.
 func kindOf(e *json.UnmarshalTypeError) string {
 	kind, _, _ := strings.Cut(e.Value, " ")
 	return kind
@@ -132,7 +132,7 @@ func wanted(k reflect.Kind) string {
 	return "a whole number, from 0 where nothing else is said"
 }
 
-// respond returns a reply, or the refusal for an error.
+// respond returns a reply with a value, or with an error if there is one.
 func respond(v any, err error) *transport.Envelope {
 	if err != nil {
 		return refusalOf(err)
@@ -144,7 +144,7 @@ func respond(v any, err error) *transport.Envelope {
 	return &transport.Envelope{Type: transport.TypeReply, Data: data}
 }
 
-// sendable returns a reply that fits the bus.
+// sendable returns the reply, or an error reply if it is too large for the bus.
 func sendable(e *transport.Envelope) *transport.Envelope {
 	if len(e.Data) <= maxReply {
 		return e
@@ -152,10 +152,10 @@ func sendable(e *transport.Envelope) *transport.Envelope {
 	return refusalOf(&busyError{why: fmt.Sprintf("the reply has %d bytes, and at most %d are sent: ask for less at once, or over HTTP", len(e.Data), maxReply)})
 }
 
-// briefly bounds a reason in a list, in bytes.
+// briefly is the maximum length of a reason in a list, in bytes.
 const briefly = 200
 
-// brief shortens a reason for a list.
+// brief cuts a reason to at most briefly bytes.
 func brief(reason string) string { return shorten(reason, briefly) }
 
 func shorten(text string, most int) string {
@@ -177,7 +177,7 @@ func historyEvent(revision uint64, ev *machine.Event) transport.HistoryEvent {
 	return e
 }
 
-// payload describes user data, and includes it unless it is left out.
+// payload describes user data, with the data itself unless leftOut is set.
 func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 	p := &transport.Payload{ContentType: contentType, Size: len(data), LeftOut: leftOut}
 	switch {
@@ -190,8 +190,8 @@ func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 	return p
 }
 
-// isJSON reports whether data can be shown as JSON, because its content type says so and it is
-// valid. Other data is shown as bytes.
+// isJSON reports whether data can be shown as JSON: its content type says so and it is valid. Other
+// data is shown as bytes.
 func isJSON(data []byte, contentType string) bool {
 	return contract.IsJSON(contentType) && contract.CheckJSON(data) == nil
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// TestRepliesFitTheBus: a saga whose results are larger than a bus message can still be shown
-// (I10).
+// TestRepliesFitTheBus checks that a saga whose results are larger than a bus message can still be
+// shown (I10).
 func TestRepliesFitTheBus(t *testing.T) {
 	const steps, size, carried = 12, 150 << 10, 1 << 20
 	var spec strings.Builder

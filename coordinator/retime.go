@@ -8,11 +8,12 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// FollowClock sets the function that returns the total by which the wall clock was set. If it has
-// changed, Step retimes a saga (contract.EventClockAdjusted) before anything else happens to it.
+// FollowClock sets the function that returns the total by which the wall clock has been set. When
+// the total has changed, Step retimes a saga (contract.EventClockAdjusted) before it applies
+// anything else.
 func (e *Engine) FollowClock(total func() time.Duration) { e.total = total }
 
-// align converts an input that was stamped before the wall clock was set to the new time.
+// align shifts the time of an input that was stamped before the wall clock was set.
 func (e *Engine) align(input *Input) {
 	if e.total == nil {
 		return
@@ -24,7 +25,7 @@ func (e *Engine) align(input *Input) {
 	}
 }
 
-// retime adapts a saga to the new wall clock. It returns nil if the saga follows it already.
+// retime adapts a saga to the new wall clock. It returns nil if that is done already.
 func (e *Engine) retime(d *draft, at time.Time) ([]Applied, error) {
 	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.ClockOffset == e.clock {
 		return nil, nil

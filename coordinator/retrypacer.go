@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-// How long a refused caller is told to wait at least: for room in a queue, which empties in a
-// moment, and for sagas to end; and at most.
+// Limits for the retry delay of a refused caller. The minimum is retryBusy when waiting for
+// room in a queue, which empties quickly, and retryOpen when waiting for sagas to end.
 const (
 	retryBusy = 250 * time.Millisecond
 	retryOpen = time.Second
 	retryMost = 30 * time.Second
 )
 
-// retryPacer tells callers whose start is refused when to retry: one after the other, a little
-// faster than starts are admitted, because some callers do not return and more room may appear.
-// The pace has a maximum gap at which retries are still cheap. Without it, a hundred thousand
-// callers would all retry at the same time.
+// retryPacer spreads the retries of callers whose start is refused: each gets a later time than the
+// previous one. Retries are a little faster than starts are admitted, because some callers do not
+// return and more room may appear. Without pacing, a hundred thousand callers would all retry at
+// the same time.
 type retryPacer struct {
 	taken atomic.Int64 // starts admitted since the last count
 
 	mu    sync.Mutex
-	since time.Time     // of the last count
-	each  time.Duration // interval between two retries, according to it
-	last  time.Time     // the last retry time given
+	since time.Time     // time of the last count
+	each  time.Duration // interval between two retries, derived from the last count
+	last  time.Time     // the latest retry time given to a caller
 }
 
 const (
 	// pacerInterval is the interval at which admitted starts are counted while others are refused.
 	pacerInterval = time.Second
-	// pacerMaxGap is the longest interval between two retries: a moment without room says nothing
-	// about the next, and must not send a few callers away for long.
+	// pacerMaxGap is the longest interval between two retries; even at this rate retries are cheap.
+	// A moment without room does not predict the next, so it must not delay a few callers for long.
 	pacerMaxGap = time.Millisecond
 )
 
 // admitted counts an admitted start.
 func (t *retryPacer) admitted() { t.taken.Add(1) }
 
-// next returns how long the caller refused now should wait, at least the given time.
+// next returns how long the caller being refused should wait, at least the given time.
 func (t *retryPacer) next(now time.Time, least time.Duration) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()

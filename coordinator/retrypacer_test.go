@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// TestTurnsComeAsThereIsRoom: a crowd of callers starts at once, a thousand are admitted per
-// second, and refused callers return when told, give or take a half. All are admitted about as
-// early as possible, and none asks many times.
+// TestTurnsComeAsThereIsRoom simulates crowds of callers that start sagas within one second. 2000
+// starts are admitted per second. A refused caller retries after half to one and a half of the
+// given time. All are admitted nearly as early as possible, and callers retry only a few times on
+// average.
 func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	const perSecond, room = 2000, 100
 	for _, crowd := range []int{500, 20_000, 60_000} {
@@ -49,8 +50,8 @@ func TestTurnsComeAsThereIsRoom(t *testing.T) {
 	}
 }
 
-// TestTurnsAfterAStandstill: a coordinator that admits nobody for seconds sends neither a few
-// refused callers away for long nor a crowd forever.
+// TestTurnsAfterAStandstill checks a coordinator that admits nobody for seconds. It does not delay
+// a few refused callers for long, nor a crowd forever.
 func TestTurnsAfterAStandstill(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var turns retryPacer

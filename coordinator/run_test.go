@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// ask sends one run request, which may be held for a time.
+// ask sends one run request with the given expiry.
 func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*transport.Status, *transport.Envelope) {
 	w.t.Helper()
 	data, err := json.Marshal(order{sku})
@@ -41,8 +41,8 @@ func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*tran
 	return &s, e
 }
 
-// TestRunTellsTheEnd: the reply to the request that started a saga has the saga's outcome with its
-// steps; so has the reply to a repeated request.
+// TestRunTellsTheEnd checks that the reply to the request that started a saga has the saga's
+// outcome and steps. The reply to a repeated request has them too.
 func TestRunTellsTheEnd(t *testing.T) {
 	for name, tt := range map[string]struct {
 		decide func(action string, attempt int) error
@@ -82,8 +82,9 @@ func TestRunTellsTheEnd(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhereTheSagaStands: a request that can no longer be held is answered with the saga's
-// state, and so are others that run it meanwhile; all can get the outcome.
+// TestRunSaysWhereTheSagaStands checks that a request that expires is answered with the saga's
+// state, and so are other requests that run it in the meantime. All of them can get the outcome
+// later.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -111,7 +112,8 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	})
 }
 
-// TestRunIsNotHeldWhenTooManyAre: the saga's state is answered at once (I10).
+// TestRunIsNotHeldWhenTooManyAre checks that a request is answered at once, with the saga's state,
+// if too many requests are held (I10).
 func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})
@@ -133,7 +135,8 @@ func TestRunIsNotHeldWhenTooManyAre(t *testing.T) {
 	})
 }
 
-// TestStoppingAnswersThoseWhoRun: the saga is on disk, and the callers are told to ask again.
+// TestStoppingAnswersThoseWhoRun checks that the saga is stored when the coordinator stops, and
+// that callers are told to ask again.
 func TestStoppingAnswersThoseWhoRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -19,18 +19,19 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// DefaultWait is how long a wait request without an expiry is held; MaxWait bounds it.
+// DefaultWait is how long a wait request without an expiry is held; MaxWait is the maximum.
 const (
 	DefaultWait = 10 * time.Second
 	MaxWait     = time.Minute
 )
 
-// service serves requests. It has one method for each, in the file for its subject, with typed
-// request and answer, whoever carries them (api.go). It asks the coordinator, and decides what
-// callers may see.
+// service serves requests. It has one method for each kind of request, in the file for its subject
+// (see doc.go). The methods have typed queries and answers, whatever the transport (api.go). They
+// query the coordinator, and decide what callers may see.
 //
-// A method that reads runs on a goroutine and returns. A method that waits for a commit or for the
-// end of a saga calls back: a hundred thousand waiting callers need no goroutine.
+// A method that reads runs on its own goroutine and returns the answer. A method that waits for a
+// commit or for the end of a saga takes a callback, so that a hundred thousand waiting callers need
+// no goroutines.
 type service struct {
 	c      *Coordinator
 	byName map[string]method
@@ -38,7 +39,7 @@ type service struct {
 	reads       *quota.Quota  // for requests that read; see limit.go
 	watches     *quota.Quota  // for open watch requests
 	bulk        *quota.Quota  // for requests about many sagas or dead letters
-	looks       chan struct{} // bounds the store reads for held requests
+	looks       chan struct{} // bounds the store reads for wait and watch requests
 	subscribing sync.Map      // participants whose subscription is being created
 }
 
@@ -51,13 +52,14 @@ func newService(c *Coordinator) *service {
 	return s
 }
 
-// start starts a saga, and answers without steps once that is committed.
+// start starts a saga, and answers without steps once the start is committed.
 func (s *service) start(_ context.Context, c call, _ *none, answer func(*transport.Status, error)) {
 	s.submitStart(c, answer, func(r *Result) { answer(outcome(r, false)) })
 }
 
-// run registers the caller right after the commit of the start, on the shard's goroutine. So the
-// saga's state need not be read, unless it came to rest in the same batch.
+// run starts a saga and waits until it is at rest. It registers the caller right after the commit,
+// on the shard's goroutine. So it need not read the saga from the store, unless the saga came to
+// rest in the same batch.
 func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transport.Status, error)) {
 	s.submitStart(c, answer, func(r *Result) {
 		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
@@ -68,7 +70,7 @@ func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transpo
 		end := func(where *transport.Status, err error) {
 			if err == nil {
 				where.Existed = existed
-				where.Input = nil // the caller has just sent it
+				where.Input = nil // the caller sent the input itself
 			}
 			answer(where, err)
 		}
@@ -92,8 +94,8 @@ func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transpo
 	})
 }
 
-// submitStart submits a request that starts a saga. done gets the result; answer is called if the
-// request is refused before.
+// submitStart submits a request that starts a saga. done gets the result; answer is called instead
+// if the request is refused before it is submitted.
 func (s *service) submitStart(c call, answer func(*transport.Status, error), done func(*Result)) {
 	id := c.Saga
 	if id == "" {
@@ -125,7 +127,7 @@ func (s *service) submitStart(c call, answer func(*transport.Status, error), don
 	}
 }
 
-// checkStart refuses a start that cannot be sent on, whichever carrier it came over.
+// checkStart refuses a start whose data could not be published in commands, whatever the transport.
 func checkStart(id contract.SagaID, request *transport.Envelope) error {
 	if request.Definition.Name == "" {
 		return &badRequest{why: "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"}
@@ -142,17 +144,18 @@ func checkStart(id contract.SagaID, request *transport.Envelope) error {
 	return nil
 }
 
-// tooMuch refuses a start that reached a limit. The retry pacer tells its caller when to retry,
-// after at least the given time.
+// tooMuch returns the error for a start that reached a limit. The retry pacer determines when the
+// caller should retry, but not before least has passed.
 func (s *service) tooMuch(limit string, least time.Duration, reason string) error {
 	now := s.c.config.Clock()
 	s.c.startRefused(limit, now)
 	return &busyError{s.c.retryPacer.next(now, least), reason}
 }
 
-// admitStart returns why a saga of a definition is not started now, nil if it is. Limits that all
-// sagas share are divided (I13): a participant that does not answer, or does not get its commands,
-// may use only what the others leave. So only sagas that need it are refused.
+// admitStart returns an error if a saga of a definition may not start now. Limits that all sagas
+// share are divided (I13). A participant that does not answer, or whose commands are not accepted,
+// may use at most as much capacity as remains free. So only starts that need this participant are
+// refused.
 func (s *service) admitStart(ref contract.DefinitionRef) error {
 	open := s.c.projection.Open()
 	if open >= s.c.config.MaxOpen {
@@ -173,7 +176,7 @@ func (s *service) admitStart(ref contract.DefinitionRef) error {
 	return nil
 }
 
-// pendingFor returns the number of commands that a participant has not answered.
+// pendingFor returns the number of commands that a participant has not answered yet.
 func (s *service) pendingFor(to outbox.Destination) int {
 	pending, more := s.c.relay.Pending(to)
 	if counts := s.c.pending.Load(); more && counts != nil {
@@ -182,7 +185,7 @@ func (s *service) pendingFor(to outbox.Destination) int {
 	return pending
 }
 
-// submit hands a request to its shard without blocking its carrier.
+// submit hands a request to its shard without blocking.
 func (s *service) submit(w work) error {
 	start := w.input.Event.Type == contract.EventStarted
 	switch taken, open := s.c.offer(w); {
@@ -200,7 +203,7 @@ func (s *service) submit(w work) error {
 	}
 }
 
-// outcome returns the answer for a committed input, with steps if requested.
+// outcome returns the answer for a committed input, with steps if steps is set.
 func outcome(r *Result, steps bool) (*transport.Status, error) {
 	switch {
 	case r.Err != nil:
@@ -234,8 +237,8 @@ func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Statu
 	return status(def, in, true), nil
 }
 
-// wait registers the caller before it reads the saga's state, so that it cannot miss the end in
-// between.
+// wait registers the caller before it reads the saga's state. Otherwise it could miss the end of
+// the saga in between.
 func (s *service) wait(ctx context.Context, c call, query *transport.WaitQuery, answer func(*transport.Status, error)) {
 	id := c.Saga
 	one, moving := wait(s.c.projection, id, c.Caller, func(r *Result) { answer(outcome(r, true)) })
@@ -253,8 +256,9 @@ func (s *service) wait(ctx context.Context, c call, query *transport.WaitQuery, 
 	s.await(ctx, id, one, moving, c, query.Brief, answer)
 }
 
-// await holds a registered request, or answers it if the saga is at rest. A saga known to move
-// need not be read: the change that brings it to rest notifies the registered waiters.
+// await holds a registered request, or answers it if the saga is at rest. moving means that the
+// saga is known not to be at rest. Its state need not be read then: the change that brings it to
+// rest notifies the waiter.
 func (s *service) await(ctx context.Context, id contract.SagaID, one *projection.Waiter, moving bool, c call, brief bool, answer func(*transport.Status, error)) {
 	if moving {
 		s.keep(id, one, c, brief, answer)
@@ -279,8 +283,8 @@ func (s *service) holdFor(c call) time.Duration {
 	return min(max(c.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
 }
 
-// keep holds a registered request until it expires, and then answers with the saga's state:
-// without details, if that is enough and the saga is known to move.
+// keep holds a registered request until it expires, and then answers with the saga's state. It
+// answers without details if brief is set and the saga is known not to be at rest.
 func (s *service) keep(id contract.SagaID, one *projection.Waiter, c call, brief bool, answer func(*transport.Status, error)) {
 	one.Hold(s.holdFor(c), func() {
 		if !one.Remove() {
@@ -294,8 +298,8 @@ func (s *service) keep(id contract.SagaID, one *projection.Waiter, c call, brief
 	})
 }
 
-// briefly returns a saga's state without details, nil if that is not enough or the saga is not
-// known to move.
+// briefly returns a saga's state without details. It returns nil if enough is false, or if the saga
+// may be at rest.
 func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
 	if at, moving := s.c.projection.Moving(id); enough && moving {
 		return &transport.Status{ID: id, Definition: at.Definition, Phase: at.Phase, Revision: at.Revision}
@@ -303,8 +307,8 @@ func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
 	return nil
 }
 
-// look reads a saga's state on a goroutine that waits for a slot. MaxWaiters bounds those
-// goroutines.
+// look reads a saga's state on a new goroutine, which waits for a slot. MaxWaiters bounds the
+// number of these goroutines.
 func (s *service) look(ctx context.Context, id contract.SagaID, then func(*transport.Status, error)) {
 	go func() {
 		s.looks <- struct{}{}

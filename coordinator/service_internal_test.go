@@ -17,11 +17,11 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// asked is one request of TestCarriersAgree, and the code of its refusal.
+// asked is one request of TestCarriersAgree, with the expected code of its refusal.
 type asked struct {
 	method  string
 	request transport.Envelope
-	query   any // a pointer; nil: none
+	query   any // a pointer; nil if there is none
 	code    transport.Code
 }
 
@@ -79,12 +79,12 @@ func requests(now time.Time) []asked {
 	}
 }
 
-// ofThisProcess matches what differs between two coordinators.
+// ofThisProcess matches output that differs between two coordinators.
 var ofThisProcess = regexp.MustCompile(`"position":"[^"]*"|"p\d\d_seconds":[^,}]*`)
 
-// TestCarriersAgree: each request is answered, or refused, in the same way as JSON (over NATS) and
-// typed (over HTTP). Two coordinators with the same clock get the same requests. The test fails
-// for a method that has no request here, or none that is refused.
+// TestCarriersAgree checks that each request gets the same answer or refusal as JSON (over NATS)
+// and typed (over HTTP). Two coordinators with the same clock get the same requests. The test fails
+// if a method has no request here, or no refused request.
 func TestCarriersAgree(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	overNATS, overHTTP := stopped(t, now), stopped(t, now)
@@ -123,7 +123,7 @@ func TestCarriersAgree(t *testing.T) {
 	}
 }
 
-// never are the methods that refuse no request.
+// never lists the methods that refuse no request.
 var never = map[string]bool{transport.APIDefinitions: true, transport.APIParticipants: true, transport.APIOverview: true}
 
 // stopped returns a running coordinator with a constant clock.
@@ -148,7 +148,7 @@ func stopped(t *testing.T, now time.Time) *Coordinator {
 	return c
 }
 
-// TestServeWantsItsQuery: a typed request must have the query type of its method.
+// TestServeWantsItsQuery checks that a typed request must have the query type of its method.
 func TestServeWantsItsQuery(t *testing.T) {
 	c := stopped(t, time.Unix(1, 0))
 	if _, err := c.Serve(t.Context(), transport.APIList, &transport.Envelope{}, &machine.Event{}); !isInternal(err) {

@@ -13,17 +13,17 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// work is one input in a shard, with the callbacks of whoever waits for it.
+// work is one input in a shard, with the callbacks for its result.
 type work struct {
 	input    Input
-	delivery transport.Delivery  // for an answer from the bus; else nil
-	reply    func(Result)        // for a request; else nil
-	timer    bool                // for a wake-up
-	request  *transport.Envelope // for a request, for the tracer; else nil
-	class    string              // the class in the inbox; "": that of the participant it comes from
+	delivery transport.Delivery  // set for an answer from the bus
+	reply    func(Result)        // set for a request
+	timer    bool                // whether it is a wake-up
+	request  *transport.Envelope // set for a request, for the tracer
+	class    string              // the class in the inbox; "" selects the participant's class
 }
 
-// turn returns the class in which work waits in the inbox.
+// turn returns the inbox class of the work.
 func (w *work) turn() string {
 	if w.class != "" {
 		return w.class
@@ -35,17 +35,17 @@ func (w *work) turn() string {
 type shard struct {
 	c      *Coordinator
 	engine *Engine
-	part   *projection.Part // of its sagas
+	part   *projection.Part // the projection's part for this shard's sagas
 	inbox  *inbox
 	aside  map[contract.SagaID]*setAside // sagas whose mappings are being evaluated
 	waits  atomic.Int64                  // number of inputs that are set aside
-	busy   atomic.Int64                  // since when it works on a batch, in Unix nanoseconds; 0: it waits for one
+	busy   atomic.Int64                  // when work on a batch began, in Unix nanoseconds; 0 between batches
 
 	changes []projection.Change // reused by project
 }
 
-// run gathers waiting inputs, lingers under load, steps, and reveals the results, until the inbox
-// is closed and empty or the store breaks.
+// run processes batches until the inbox is closed and empty or the store fails. For each batch it
+// takes waiting inputs, lingers under load, calls Step, and publishes the results.
 func (s *shard) run(ctx context.Context) error {
 	batch := make([]work, 0, s.c.config.MaxBatch)
 	inputs := make([]Input, 0, s.c.config.MaxBatch)
@@ -73,7 +73,7 @@ func (s *shard) run(ctx context.Context) error {
 			s.part.Committed(took)
 			s.c.observer.Committed(len(out.Committed), took)
 		}
-		for i := range batch { // Step converts them to the current clock
+		for i := range batch { // Step has converted them to the current clock
 			batch[i].input.Event.At, batch[i].input.ClockOffset = inputs[i].Event.At, inputs[i].ClockOffset
 		}
 		s.setAside(batch, out.Costly)
@@ -87,13 +87,13 @@ func (s *shard) run(ctx context.Context) error {
 // Under load a shard waits for more inputs before it commits: a commit costs the disk and the bus
 // about as much with a hundred sagas as with ten.
 const (
-	lingerFrom  = 72                    // inputs in the previous batch; fewer are no load
+	lingerFrom  = 72                    // inputs in the previous batch; fewer do not count as load
 	lingerEach  = 60 * time.Microsecond // per input of the previous batch
-	lingerQuiet = 3 * time.Millisecond  // if nothing arrives for this long, nothing will
+	lingerQuiet = 3 * time.Millisecond  // stop waiting if no input arrives for this long
 )
 
-// linger continues to gather for a time that grows with the previous batch, up to
-// Config.MaxLinger, until half a batch is there or no input arrives any more.
+// linger takes more inputs into the batch, until it is half full or no input arrives for
+// lingerQuiet. The time limit grows with the previous batch, up to Config.MaxLinger.
 func (s *shard) linger(batch []work, before int) []work {
 	limit := min(s.c.config.MaxLinger, time.Duration(before)*lingerEach)
 	if before < lingerFrom || limit <= 0 {
@@ -120,7 +120,7 @@ func (s *shard) linger(batch []work, before int) []work {
 	return batch
 }
 
-// speak acknowledges, answers and sends what is durable now.
+// speak acknowledges, answers and sends everything that is durable now.
 func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	s.c.noteCommitted(out)
 	s.c.relay.Drop(out.Answered)
@@ -133,7 +133,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 			s.transition(ctx, w, &r.Applied[k])
 		}
 		if errors.Is(r.Err, machine.ErrCostly) {
-			continue // it is set aside
+			continue // the saga is set aside
 		}
 		if r.Ignored != "" {
 			s.c.observer.Ignored(r.Ignored)
@@ -144,7 +144,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 		if w.reply != nil {
 			w.reply(*r)
 		}
-		if w.timer && !blocks(r.Err, w.input.Event.Type) { // a blocked saga stays pending: no wake-ups
+		if w.timer && !blocks(r.Err, w.input.Event.Type) { // a blocked saga stays pending and is not woken
 			s.c.timekeeper.done(w.input.Saga)
 		}
 		if r.Instance != nil {
@@ -153,7 +153,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 	}
 }
 
-// project passes the applied events to the projection, and so to waiters and watchers.
+// project passes the applied events to the projection, which notifies waiters and watchers.
 func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 	s.changes = s.changes[:0]
 	for i := range batch {
@@ -162,7 +162,7 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 		if !blocks(r.Err, w.input.Event.Type) && !errors.Is(r.Err, store.ErrInvalid) {
 			continue
 		}
-		if s.part.Block(w.input.Saga, r.Err, s.c.config.Clock()) { // once per saga, or answers could fill the log
+		if s.part.Block(w.input.Saga, r.Err, s.c.config.Clock()) { // log once per saga, or answers fill the log
 			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		}
@@ -174,7 +174,7 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 	clear(s.changes)
 }
 
-// transition reports an applied event to observer, tracer and log.
+// transition reports an applied event to the observer, the tracer and the log.
 func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
 	t := transition(a, s.c.config.HideReasons)
 	s.c.observer.Transition(t)
@@ -182,7 +182,7 @@ func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
 	logTransition(ctx, s.c.config.Logger, &t)
 }
 
-// acknowledge answers the bus for a delivery, according to its verdict.
+// acknowledge acknowledges, rejects or dead-letters a delivery, according to its verdict.
 func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 	switch v := verdictOf(r); v.fate {
 	case fateDone:

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// With little to do a shard never waits for more inputs. Under load it waits while more arrive,
-// for a bounded time, and not once half a batch is there.
+// Without load a shard never waits for more inputs. Under load it waits while inputs arrive, for a
+// bounded time, until half a batch is there.
 func TestLinger(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		before int           // inputs in the batch before
+		before int           // inputs in the previous batch
 		limit  time.Duration // Config.MaxLinger
-		every  time.Duration // how often an input comes
+		every  time.Duration // interval between inputs
 		took   time.Duration
 		inputs int
 	}{

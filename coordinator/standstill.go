@@ -15,23 +15,23 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// How often probes run, and how long something must be stuck before it is reported.
+// Intervals of probes, and how long something must be stuck before it is reported.
 const (
 	lookEvery = time.Second     // for memory and store
-	askEvery  = 5 * time.Second // for the bus; lookEvery while it stops everything
-	// standsAfter is how long something must be stuck: a moment's wait is no standstill.
+	askEvery  = 5 * time.Second // for the bus; lookEvery applies while a standstill stops everything
+	// standsAfter is how long something must be stuck: shorter waits are normal.
 	standsAfter = 10 * time.Second
-	// hangsAfter is how long the bus or the store may take to answer.
+	// hangsAfter is how long the bus or the store may take to answer a probe.
 	hangsAfter = 10 * time.Second
-	// lateAfter is how late a timer may be.
+	// lateAfter is how late a timer may be before it is reported.
 	lateAfter = 30 * time.Second
-	// saidEvery is the interval at which the log repeats a lasting standstill.
+	// saidEvery is the interval at which the log repeats an ongoing standstill.
 	saidEvery = 5 * time.Minute
 )
 
-// monitor maintains the table of what is stuck (docs/OPERATING.md), the source for readiness, log,
-// metrics, overview and doctor. Every probe runs on its own goroutine, so a bus or a store that
-// hangs hides nothing else, and the hanging itself is seen.
+// monitor maintains the table of standstills (docs/OPERATING.md). Readiness, log, metrics, overview
+// and doctor read that table. Every probe runs on its own goroutine, so a bus or a store that hangs
+// does not hide other standstills. The hang itself is reported too.
 type monitor struct {
 	c      *Coordinator
 	probes []*probe
@@ -40,35 +40,35 @@ type monitor struct {
 	table []transport.Standstill // oldest first
 	known map[place]*standing
 
-	saidWrong atomic.Bool // whether the bus reported an error when it was last asked
+	saidWrong atomic.Bool // whether the bus reported an error on the last check
 
-	// For the probe of the bus's load.
+	// Used by the probe of the bus's load.
 	pace   map[subscription]*pace
-	gone   time.Time // since when the coordinator's consumer is missing; zero: it exists
-	untold int       // consecutive failures to get the bus's load
+	gone   time.Time // since when the coordinator's consumer has been missing; zero if it exists
+	untold int       // number of consecutive failures to get the bus's load
 }
 
-// place identifies what is stuck, from one look to the next.
+// place identifies what is stuck, across checks.
 type place struct {
 	kind   transport.StandstillKind
 	object string
 }
 
-// standing is since when something is stuck, and when the log last reported it.
+// standing records since when something has been stuck, and when the log last reported it.
 type standing struct {
 	since, said time.Time
 	shown       bool
 }
 
-// probe checks one thing periodically.
+// probe describes a periodic check.
 type probe struct {
 	kind  transport.StandstillKind
 	every time.Duration
 	look  func(context.Context) ([]transport.Standstill, error)
 
 	mu    sync.Mutex
-	began time.Time // when the current look began; zero: none is running
-	ran   bool      // whether at least one look has finished
+	began time.Time // when the current check began; zero if none is running
+	ran   bool      // whether at least one check has finished
 	found []transport.Standstill
 }
 
@@ -83,8 +83,8 @@ func newMonitor(c *Coordinator) *monitor {
 	return m
 }
 
-// loops returns the functions that run the probes, each for its own goroutine, until its context
-// ends.
+// loops returns the functions that run the probes until their context ends, each to be run on its
+// own goroutine.
 func (m *monitor) loops() []func(context.Context) error {
 	loops := []func(context.Context) error{func(ctx context.Context) error {
 		tick := time.NewTicker(lookEvery)
@@ -129,13 +129,13 @@ func (m *monitor) run(ctx context.Context, p *probe) error {
 		}
 		wait := p.every
 		if slices.ContainsFunc(found, func(one transport.Standstill) bool { return one.Stops }) {
-			wait = lookEvery // work resumes at once when it is over
+			wait = lookEvery // check often, so that work resumes soon
 		}
 		next.Reset(wait)
 	}
 }
 
-// seen returns what a probe has found, including that it hangs itself.
+// seen returns the findings of a probe. If the probe itself hangs, that is a finding too.
 func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,13 +151,13 @@ func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
 
 // gather builds the table from the findings of the probes.
 func (m *monitor) gather(ctx context.Context) {
-	for _, say := range m.tabulate(m.c.config.Clock()) { // a slow log delays nobody who reads the table
+	for _, say := range m.tabulate(m.c.config.Clock()) { // log after unlocking the table
 		say(ctx)
 	}
 	m.c.noteReady()
 }
 
-// tabulate builds the table, and returns the lines that are due for the log.
+// tabulate builds the table, and returns the log lines that are due.
 func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,7 +184,7 @@ func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 			s.since = one.Since
 		}
 		one.Since = s.since
-		// What stops everything is reported at once. Its probe knows since when.
+		// A standstill that stops everything is reported at once: its probe has already waited.
 		if s.shown = s.shown || one.Stops || now.Sub(s.since) >= standsAfter; s.shown {
 			m.table = append(m.table, *one)
 			if s.said.IsZero() || now.Sub(s.said) >= saidEvery {
@@ -214,8 +214,8 @@ func (m *monitor) say(ctx context.Context, one *transport.Standstill) {
 		LogReason, one.Reason, "fix", one.Fix, "stops", one.Stops)
 }
 
-// forget drops the times since when something is stuck, because the clock that they come from was
-// set.
+// forget clears the times since when things have been stuck, because the clock that they were read
+// from has been set.
 func (m *monitor) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -228,7 +228,7 @@ func (m *monitor) current() []transport.Standstill {
 	return slices.Clone(m.table)
 }
 
-// ready returns why no saga can move now, nil if they can.
+// ready returns why no saga can make progress now, or nil if sagas can.
 func (m *monitor) ready() error {
 	for _, p := range m.probes {
 		if _, ran := p.seen(m.c.config.Clock()); !ran {
@@ -243,7 +243,7 @@ func (m *monitor) ready() error {
 	return nil
 }
 
-// memory checks what is known without asking anybody.
+// memory checks everything that is known without querying the store or the bus.
 func (m *monitor) memory(context.Context) (found []transport.Standstill, err error) {
 	now := m.c.config.Clock()
 	for i, s := range m.c.shards {
@@ -263,7 +263,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 			Fix:    "look at the disk of the data directory first (iostat), and whether the coordinator gets enough processor time; a restart is safe",
 		})
 	}
-	// Use only the list: the last saga may be unblocked meanwhile.
+	// Use only the list: the number of blocked sagas may have changed since.
 	if list := m.c.projection.Blocked(); len(list) > 0 {
 		found = append(found, transport.Standstill{
 			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", len(list)),
@@ -273,7 +273,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 	return append(append(append(found, m.retention()...), m.ownership()...), m.relay()...), nil
 }
 
-// retention reports that nothing is removed for now.
+// retention reports a standstill while retention is paused.
 func (m *monitor) retention() []transport.Standstill {
 	left, step, since := m.c.timing.holds()
 	if left == 0 {
@@ -324,9 +324,9 @@ func (m *monitor) relay() (found []transport.Standstill) {
 }
 
 // refusesAll reports whether the bus refuses all commands, so that no single participant is the
-// cause. Refusals from before the bus last accepted a command prove nothing about other
-// participants. Since then, and for at least standsAfter, more than one participant must have
-// been refused, or all of them.
+// cause. It counts only participants whose refusals began after the bus last accepted a command,
+// because earlier refusals prove nothing about the others. More than one participant must have been
+// refused since then, or every participant, and for at least standsAfter.
 func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 	now, accepted := m.c.config.Clock(), m.c.relay.Stats().Accepted
 	refused, lately, first := 0, 0, now
@@ -346,8 +346,8 @@ func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 	return now.Sub(first) >= standsAfter && (lately > 1 || lately > 0 && refused >= m.c.definitions.participantCount())
 }
 
-// store checks whether the store accepts commits, how much is pending, and whether timers are
-// late.
+// store checks whether the store accepts commits, how many records are pending, and whether timers
+// are late.
 func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err error) {
 	if err := m.c.config.Store.Check(ctx); err != nil {
 		return []transport.Standstill{{

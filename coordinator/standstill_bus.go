@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// bus asks the bus what is wrong with it.
+// bus checks for errors that the bus reports.
 func (m *monitor) bus(ctx context.Context) ([]transport.Standstill, error) {
 	checker, ok := m.c.config.Bus.(transport.Checker)
 	if !ok {
@@ -21,8 +21,8 @@ func (m *monitor) bus(ctx context.Context) ([]transport.Standstill, error) {
 	return found, nil
 }
 
-// lies asks the bus for its load. It is a probe of its own, so that a bus that is slow to report
-// its load does not delay other findings about it.
+// lies checks the load that the bus reports. It is a separate probe, so that a bus that is slow to
+// report its load does not delay other findings.
 func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	if _, ok := m.c.config.Bus.(transport.Scale); !ok {
 		return nil, nil
@@ -30,8 +30,8 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	before := m.c.relay.InFlight()
 	load, err := m.c.load(ctx)
 	if err != nil {
-		m.pace, m.gone = nil, time.Time{} // start measuring again
-		// One failure is ignored. If the bus has reported an error, that is the reason.
+		m.pace, m.gone = nil, time.Time{} // measure from the beginning
+		// A single failure is ignored. If the bus has reported an error, that error is the cause.
 		if m.untold++; m.untold > 1 && !m.saidWrong.Load() {
 			return []transport.Standstill{{
 				Kind: transport.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
@@ -45,7 +45,7 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 	return m.subscriptions(&load), nil
 }
 
-// wrong converts the errors that a bus reports to rows: one for each stream, and one for
+// wrong converts the errors that a bus reports to standstills: one for each stream, and one for
 // everything else.
 func wrong(err error) (found []transport.Standstill) {
 	var all []error
@@ -79,16 +79,16 @@ type subscription struct {
 	name   string
 }
 
-// pace is the progress of a subscription when it was last checked.
+// pace is the progress of a subscription at the last check.
 type pace struct {
 	last, floor uint64
 	inFlight    int
 	moved       time.Time // when it last made progress
-	waits       time.Time // since when a message waits for it; zero: none does
+	waits       time.Time // since when messages have been waiting for it; zero if none are
 }
 
-// step records the progress of a subscription. It counts as progress that a message was delivered
-// or acknowledged, that none is waiting, or that the subscription is paused.
+// step records the progress of a subscription. A subscription makes progress if a message was
+// delivered or acknowledged since the last check, if none is waiting, or if it is paused.
 func (p *pace) step(n *transport.ConsumerLoad, now time.Time) {
 	if n.Pending == 0 || n.Paused || p.last != n.Last || p.floor != n.AckFloor || p.inFlight != n.RawInFlight {
 		p.last, p.floor, p.inFlight, p.moved = n.Last, n.AckFloor, n.RawInFlight, now
@@ -101,7 +101,7 @@ func (p *pace) step(n *transport.ConsumerLoad, now time.Time) {
 	}
 }
 
-// subscriptions checks how the coordinator and the participants receive their messages.
+// subscriptions checks whether the coordinator and the participants receive their messages.
 func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standstill) {
 	now, before := m.c.config.Clock(), m.pace
 	m.pace = make(map[subscription]*pace, len(load.Consumers))
@@ -136,8 +136,8 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 	return found
 }
 
-// missing checks whether the coordinator's own consumer exists. If somebody has deleted it, the
-// bus takes a moment to create it again.
+// missing checks whether the coordinator's own consumer exists. After somebody has deleted it, the
+// bus needs some time to create it again.
 func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Standstill {
 	switch {
 	case m.pace[subscription{transport.Events, m.c.consumer()}] != nil || load.Streams[transport.Events].Cut:
@@ -155,7 +155,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Stand
 	}}
 }
 
-// answers checks how the coordinator itself receives answers.
+// answers checks whether the coordinator receives answers.
 func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
 	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
 	if n.Paused {
@@ -163,8 +163,7 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 		one.Fix = "nats consumer resume " + n.StreamName + " " + n.Name
 		return []transport.Standstill{one}
 	}
-	// In this order: a delivered answer counts as received before it stops counting as being
-	// handed over.
+	// Read in this order: a delivered answer is counted as received before handing is reset.
 	handing, received := m.c.handing.Load() != 0, time.Unix(0, m.c.received.Load())
 	one.Since = p.waits
 	if received.After(one.Since) {
@@ -172,8 +171,8 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	}
 	quiet := now.Sub(one.Since)
 	switch {
-	// The answers of a coordinator that died are redelivered after answerWait: wait for them.
-	// While an answer waits for its shard, the shard's probe reports the standstill.
+	// After a crash, answers are redelivered after answerWait; wait that long. While an answer
+	// waits for its shard, the probe of the shard reports the standstill.
 	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
@@ -186,9 +185,9 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 	return []transport.Standstill{one}
 }
 
-// participant checks how a participant receives its commands. Whether it asks at this moment
-// proves nothing: a busy one gets commands at once and does not wait, and one that receives no
-// more commands waits.
+// participant checks whether a participant receives its commands. It does not matter whether a pull
+// request is open at this moment: a busy participant gets commands at once and has none open, and a
+// participant that no longer receives commands has one open.
 func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
 	one := transport.Standstill{Kind: transport.StandsParticipant, Object: n.Name}
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)

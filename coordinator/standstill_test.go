@@ -26,7 +26,7 @@ type forgetful struct{ *memstore.Store }
 
 func (forgetful) Definitions(context.Context) ([]store.Definition, error) { return nil, nil }
 
-// A saga whose definition is missing stands still, is reported once, and continues when the
+// A saga whose definition is missing makes no progress. It is reported once, and continues when the
 // definition is registered again.
 func TestDefinitionIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestDefinitionIsGone(t *testing.T) {
 			}
 		}
 		blocked(1)
-		for _, method := range []string{"get", "wait"} { // what can be shown is shown
+		for _, method := range []string{"get", "wait"} { // everything that is readable is shown
 			var s transport.Status
 			if e := w.asks(method, "s1", "", &s); e.Code != "" || s.Phase != contract.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
 				t.Errorf("%s: %s %s, %+v", method, e.Code, e.Reason, s)
@@ -75,7 +75,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		if err := c.Register(t.Context(), checkout); err != nil {
 			t.Fatal(err)
 		}
-		blocked(0) // at once, whether it is due or not
+		blocked(0) // at once, whether the saga is due or not
 		s, err := cl.Wait(t.Context(), "s1")
 		if err != nil || s.Phase != contract.Completed {
 			t.Errorf("after the definition came back: %+v, %v", s, err)
@@ -97,7 +97,7 @@ func (r *rotten) Load(ctx context.Context, id contract.SagaID) (*machine.Instanc
 	return r.Store.Load(ctx, id)
 }
 
-// A saga whose record is damaged is counted and named until it can be read, and delays no other
+// A saga whose record is damaged is counted and named until it can be read. It delays no other
 // saga.
 func TestRecordIsDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

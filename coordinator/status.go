@@ -43,7 +43,7 @@ func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.S
 	return s
 }
 
-// unexplained returns the status of a saga whose definition is missing, without its steps.
+// unexplained returns the status of a saga whose definition cannot be read, without its steps.
 func unexplained(in *machine.Instance, err error) *transport.Status {
 	s := status(nil, in, false)
 	s.Birth, s.Input, s.Problem = in.Birth(), payload(in.Input, in.ContentType, false), problem(err.Error())
@@ -58,8 +58,8 @@ func paused(p *machine.Pause) *transport.Pause {
 	return &transport.Pause{Since: p.At, By: p.By, Reason: p.Reason}
 }
 
-// stepStatusOf returns a step's status for replies. A parked step is parked, in whichever
-// direction it was going.
+// stepStatusOf returns a step's status for replies. A parked step is reported as parked, whether
+// its do or its undo was in progress.
 func stepStatusOf(s *machine.StepState) contract.StepStatus {
 	if s.Current().Parked() {
 		return contract.StepParked
@@ -81,7 +81,7 @@ func stepStatus(step *saga.Step, state *machine.StepState) transport.StepStatus 
 	}
 }
 
-// result returns what a step answered, as stored JSON.
+// result returns a step's result as valid JSON.
 func result(data []byte) json.RawMessage {
 	if len(data) == 0 || isJSON(data, "") {
 		return data
@@ -109,7 +109,7 @@ func reasonFor(in *machine.Instance) string {
 	return ""
 }
 
-// parkedSide returns the first parked side of a step, nil if there is none.
+// parkedSide returns the first parked side of a step, or nil.
 func parkedSide(in *machine.Instance) *machine.Side {
 	for i := range in.Steps {
 		if s := in.Steps[i].Current(); s.Parked() {

@@ -35,8 +35,8 @@ func (p *provisioner) Provide(_ context.Context, participant string, q transport
 
 func (p *provisioner) Expect(participants []string) { p.expected = participants }
 
-// TestSubscribe: a participant gets the subscription that it asks for, within bounds. The bus
-// learns of all participants in definitions, including those registered later.
+// TestSubscribe checks that a participant gets the subscription that it requests, within limits.
+// The bus learns of all participants in definitions, including definitions registered later.
 func TestSubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &provisioner{Bus: membus.New(membus.Options{}), asked: map[string]transport.SubscribeQuery{}}
@@ -111,7 +111,7 @@ func TestSubscribe(t *testing.T) {
 	})
 }
 
-// A bus whose participants subscribe by themselves says so.
+// If a bus lets participants create their own subscriptions, the reply says so.
 func TestSubscribeElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, membus.Options{})

@@ -14,37 +14,37 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds of the timekeeper.
+// Limits of the timekeeper.
 const (
 	// wakeBatch bounds the sagas that are woken together.
 	wakeBatch = 1024
-	// wakeGrain is the shortest interval between two looks at the store's timers, and so the delay
-	// of a wake-up that batching may cause.
+	// wakeGrain is the shortest interval between two reads of the store's timers. Batching may
+	// delay a wake-up by this much.
 	wakeGrain = 5 * time.Millisecond
-	// wakeLook is the longest interval between two looks. It bounds how late a timer set by
-	// another coordinator may be.
+	// wakeLook is the longest interval between two reads. It bounds how late a timer may fire that
+	// another coordinator has set.
 	wakeLook = time.Second
 )
 
-// timekeeper wakes sagas when they are due. The store's timer index is authoritative; the
-// timekeeper only knows when to look at it next.
+// timekeeper wakes sagas when they are due. The timer index in the store is authoritative; the
+// timekeeper only knows when to read it next.
 type timekeeper struct {
 	store store.Store
 	stamp func() (time.Time, time.Duration)
 	send  func(ctx context.Context, w work) error
 
 	answered  *Answered              // set before run
-	silence   *silence               // the tracker of answered; nil: the bus can report its content
+	silence   *silence               // the tracker of answered; nil if the bus can report its content
 	looked    time.Time              // when it last read the timers
-	notBefore time.Time              // no look before this time
-	stopped   atomic.Pointer[string] // why no timer runs; nil: timers run
-	asked     time.Duration          // total by which the clock was set when answered was asked
-	held      atomic.Pointer[string] // what due timers wait for; nil: nothing
+	notBefore time.Time              // earliest time of the next read
+	stopped   atomic.Pointer[string] // why no timers run; nil if they run
+	asked     time.Duration          // total by which the clock had been set at the last look
+	held      atomic.Pointer[string] // what due timers are waiting for; nil if nothing
 
 	mu      sync.Mutex
-	next    time.Time                // earliest time at which a timer may be due; zero: unknown, look
-	pending map[contract.SagaID]bool // woken, not yet committed
-	nudge   chan struct{}            // capacity 1: next became earlier
+	next    time.Time                // when the next timer may be due; zero if unknown, then read soon
+	pending map[contract.SagaID]bool // woken, but not committed yet
+	nudge   chan struct{}            // capacity 1; signals that next is earlier than before
 }
 
 func newTimekeeper(s store.Store, stamp func() (time.Time, time.Duration), send func(context.Context, work) error) *timekeeper {
@@ -59,7 +59,7 @@ func (t *timekeeper) clock() time.Time {
 	return at
 }
 
-// expect records that a saga wants to be woken at the given time; zero means never.
+// expect records when a saga wants to be woken; zero means never.
 func (t *timekeeper) expect(at time.Time) {
 	if at.IsZero() {
 		return
@@ -78,7 +78,8 @@ func (t *timekeeper) expect(at time.Time) {
 	}
 }
 
-// again forgets the woken sagas that could not be moved, so that they are tried again after a fix.
+// again forgets which sagas have been woken, so that sagas that could not make progress are tried
+// again after a fix.
 func (t *timekeeper) again() {
 	t.mu.Lock()
 	clear(t.pending)
@@ -86,7 +87,7 @@ func (t *timekeeper) again() {
 	t.expect(t.clock())
 }
 
-// done records that a wake-up was committed or unnecessary.
+// done records that a wake-up was committed or was not needed.
 func (t *timekeeper) done(id contract.SagaID) {
 	t.mu.Lock()
 	delete(t.pending, id)
@@ -118,13 +119,13 @@ func (t *timekeeper) watch(source transport.Source, received *atomic.Int64, gave
 	t.answered = NewAnswered(tracker, gaveUp)
 }
 
-// look wakes all due sagas once the earlier answers have been received.
+// look wakes all due sagas, once the answers that arrived earlier have been processed.
 func (t *timekeeper) look(ctx context.Context) error {
 	t.mu.Lock()
 	t.next = time.Time{}
 	t.mu.Unlock()
 	if why := t.stopped.Load(); why != nil {
-		t.held.Store(why) // until goOn
+		t.held.Store(why) // cleared after goOn
 		return ctx.Err()
 	}
 	now, total := t.stamp()
@@ -175,20 +176,20 @@ func (t *timekeeper) due(ctx context.Context, at time.Time) (ids []contract.Saga
 	return slices.DeleteFunc(ids, func(id contract.SagaID) bool { return t.pending[id] }), next, nil
 }
 
-// goOn lets stopped timers run.
+// goOn starts the timers, if they are stopped.
 func (t *timekeeper) goOn() {
 	if t.stopped.Swap(nil) != nil {
 		t.expect(t.clock())
 	}
 }
 
-// hold records what timers wait for.
+// hold records what timers wait for, and delays the next read.
 func (t *timekeeper) hold(why string, pause time.Duration) {
 	t.held.Store(&why)
 	t.notBefore = time.Now().Add(pause)
 }
 
-// wake wakes the sagas that were due at a time.
+// wake wakes the sagas that were due at the given time.
 func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next time.Time, total time.Duration) error {
 	for _, id := range ids {
 		t.mu.Lock()
@@ -200,15 +201,15 @@ func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next t
 			return err
 		}
 	}
-	if len(ids) > 0 { // there may be more, but these must be committed first
+	if len(ids) > 0 { // there may be more due sagas, but commit these first
 		next = t.clock().Add(wakeGrain)
 	}
 	t.expect(next)
 	return nil
 }
 
-// sleep waits until a timer may be due, at least wakeGrain and at most wakeLook. It reports
-// whether to continue.
+// sleep waits until a timer may be due, between wakeGrain and wakeLook. It returns false if ctx has
+// ended.
 func (t *timekeeper) sleep(ctx context.Context) bool {
 	for {
 		t.mu.Lock()

@@ -5,24 +5,24 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Tracer follows sagas in a tracing system; internal/observe implements it for OpenTelemetry.
-// Trace contexts are W3C traceparents. Its methods are called from many goroutines for every
-// transition, and must not block.
+// Tracer records sagas in a tracing system; internal/observe implements it for OpenTelemetry. Trace
+// contexts are W3C traceparents. Its methods are called from many goroutines for every transition,
+// and must not block.
 //
-// Root and Transit depend on their arguments only, so that messages sent after a restart, or sent
-// again, belong to the same trace. See ADR 0012.
+// Root and Transit depend only on their arguments. Messages that are sent after a restart, or sent
+// again, therefore belong to the same trace. See ADR 0012.
 type Tracer interface {
-	// Root returns the trace context that a new saga keeps for life: the caller's, or one derived
-	// from the saga's id if the caller's is missing or invalid.
+	// Root returns the trace context that a new saga keeps until it ends: the caller's, or one
+	// derived from the saga's id if the caller's is missing or invalid.
 	Root(id contract.SagaID, caller string) string
-	// Transit returns the trace context of the transition that moves a saga to a revision. The
-	// messages that the transition enqueues carry it. root is the result of Root.
+	// Transit returns the trace context of the transition that brings a saga to a revision.
+	// Messages that the transition enqueues carry this context. root is the result of Root.
 	Transit(id contract.SagaID, revision uint64, root string) string
 	// Transition reports one accepted event, after its commit.
 	Transition(Transition)
 }
 
-// traced returns the trace context for messages of the saga's current revision.
+// traced returns the trace context for the messages that a saga's current revision enqueues.
 func (w *writer) traced(in *machine.Instance) string {
 	if w.tracer == nil {
 		return in.TraceParent

@@ -9,34 +9,35 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// answerAgain is the delay before the bus redelivers an answer that cannot be processed now.
+// answerAgain is the delay before the bus redelivers an answer that cannot be processed yet.
 const answerAgain = time.Second
 
-// verdict is what happens to an answer on the bus after it was processed.
+// verdict is how an answer is acknowledged on the bus after it was processed.
 type verdict struct {
 	fate   fate
 	class  string // of the dead letter, one of the DeadLetter constants
-	reason string // why it is a dead letter, or is redelivered
+	reason string // why the answer is dead-lettered or redelivered
 }
 
-// fate is what the bus does with a delivery.
+// fate is one of the ways to complete a delivery.
 type fate string
 
 const (
-	fateDone       fate = "done"        // it is acknowledged
-	fateAgain      fate = "again"       // it is redelivered after answerAgain
-	fateDeadLetter fate = "dead letter" // it is kept for an operator
+	fateDone       fate = "done"        // acknowledge
+	fateAgain      fate = "again"       // redeliver after answerAgain
+	fateDeadLetter fate = "dead letter" // keep as a dead letter for an operator
 )
 
-// verdictOf returns the verdict on an answer with this result. An answer that the saga no longer
-// needs, such as a repeated one, is acknowledged; one that shows an error is kept.
+// verdictOf returns the verdict for an answer with the given result. An answer that the saga does
+// not need any more, such as a repeated one, is acknowledged. An answer that indicates a bug is
+// dead-lettered.
 func verdictOf(r *Result) verdict {
 	switch {
 	case errors.Is(r.Err, store.ErrNotFound):
 		return verdict{fateDeadLetter, DeadLetterUnknown, r.Err.Error()}
 	case blocks(r.Err, contract.EventStepAnswered), errors.Is(r.Err, store.ErrInvalid):
 		return verdict{fateDeadLetter, DeadLetterDamaged, r.Err.Error()}
-	case r.Err != nil: // not the answer's fault: another coordinator keeps moving the saga
+	case r.Err != nil: // another coordinator keeps changing the saga; the answer is valid
 		return verdict{fateAgain, "", r.Err.Error()}
 	}
 	switch r.Ignored {

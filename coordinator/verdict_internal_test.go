@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// I9: the verdict on an answer, for every possible result.
+// Checks the verdict on an answer for every possible result (I9).
 func TestVerdicts(t *testing.T) {
 	for name, tt := range map[string]struct {
 		result Result

@@ -9,7 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// The duration of an answer is known whether the step, the definition or nothing sets the timeout.
+// The duration of an answer is known whether the step or the definition sets the timeout, or
+// neither.
 func TestWaited(t *testing.T) {
 	reserve := contract.NewCommand[int, int]("stock", "reserve")
 	for name, def := range map[string]*saga.Definition{

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/transport/membus"
 )
 
-// lateStore blocks the next Load once it is armed.
+// lateStore is a store whose next Load blocks once it is armed.
 type lateStore struct {
 	store.Store
 	armed atomic.Bool
@@ -32,7 +32,7 @@ func (s *lateStore) Load(ctx context.Context, id contract.SagaID) (*machine.Inst
 	return s.Store.Load(ctx, id)
 }
 
-// standing returns a fixture whose saga s1 waits for a service, on a store that can be blocked.
+// standing returns a fixture whose saga s1 waits for a service, and whose store can be blocked.
 func standing(t *testing.T) (*fixture, *lateStore, *coordinator.Coordinator) {
 	t.Helper()
 	w := newFixture(t, membus.Options{})
@@ -48,8 +48,8 @@ func standing(t *testing.T) (*fixture, *lateStore, *coordinator.Coordinator) {
 	return w, stuck, c
 }
 
-// TestWaitNeedsNoLook: a caller that waits for a moving saga learns its end although the store
-// would not answer; so does one that comes later.
+// TestWaitNeedsNoLook checks that a caller that waits for a saga not at rest learns its outcome
+// even if the store does not answer. So does a caller that comes later.
 func TestWaitNeedsNoLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, stuck, _ := standing(t)
@@ -84,8 +84,8 @@ func TestWaitNeedsNoLook(t *testing.T) {
 	})
 }
 
-// TestBriefWait: for a moving saga, a caller that needs no more gets a short status without a read
-// of the store; others get everything.
+// TestBriefWait checks that, for a saga not at rest, a caller that asks for a brief status gets it
+// without a read of the store. Others get the full status.
 func TestBriefWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, stuck, co := standing(t)
@@ -110,7 +110,7 @@ func TestBriefWait(t *testing.T) {
 		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != contract.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
-		undo := coordinator.FillWaiters(co, "") // it cannot be held then, but is answered
+		undo := coordinator.FillWaiters(co, "") // the request cannot be held then, but is answered
 		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly, when too many wait: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
@@ -127,7 +127,7 @@ func TestBriefWait(t *testing.T) {
 		if e, _ := wait(`{"short":true}`); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "short") {
 			t.Errorf("with another field: %q %s", e.Code, e.Reason)
 		}
-		w.restart(coordinator.Config{}) // the new coordinator has not seen it move
+		w.restart(coordinator.Config{}) // the new coordinator does not know that it is not at rest
 		if _, s := wait(`{"brief":true}`); s.Phase != contract.Running {
 			t.Errorf("after a restart: %+v", s)
 		}
@@ -138,8 +138,8 @@ func TestBriefWait(t *testing.T) {
 	})
 }
 
-// I9: a caller that waits for an ended saga learns its outcome, whatever other inputs arrive
-// before the coordinator has read it: another's refusal is not for them.
+// A caller that waits for an ended saga learns its outcome, whatever other inputs arrive before the
+// coordinator has read the saga. It does not get the refusal of another caller (I9).
 func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 	for name, late := range map[string]func(t *testing.T, w *fixture){
 		"a late answer": func(t *testing.T, w *fixture) {
@@ -173,7 +173,7 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 					}
 					replies <- e
 				}()
-				synctest.Wait() // the request is registered, and its read blocked
+				synctest.Wait() // the request is registered, and its read is blocked
 				late(t, w)
 				synctest.Wait()
 				close(slow.gate)

@@ -11,25 +11,25 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Bounds of watching (I10).
+// Limits for watch requests (I10).
 const (
-	// watchSagas bounds the sagas in one watch reply, so that they fit whatever their reasons are.
-	// The next reply has the rest.
+	// watchSagas bounds the sagas in one watch reply, so that the reply fits however long their
+	// reasons are. The rest follows in the next reply.
 	watchSagas = 100
-	// watchGather is how long a watch gathers after the first move, so that a saga that moves
-	// again is reported once.
+	// watchGather is how long a watch waits after the first change, so that a saga that changes
+	// several times is reported once.
 	watchGather = 20 * time.Millisecond
 )
 
-// watcher is one watch request being served.
+// watcher serves one watch request.
 type watcher struct {
 	s      *service
-	one    contract.SagaID // the watched saga; "": those that match filter
+	one    contract.SagaID // the watched saga; "" selects the sagas that match filter
 	filter store.Filter
 	at     projection.Position
 }
 
-// watch answers with what has moved after a position, once something has.
+// watch waits for changes after a position, and answers with them.
 func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, answer func(*transport.WatchReply, error)) {
 	w, err := s.watcher(c.Saga, q)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, an
 		ctx, cancel := context.WithTimeout(ctx, hold)
 		defer cancel()
 		reply, err := w.wait(ctx)
-		s.watches.Give(caller) // before the answer, because the caller may ask again at once
+		s.watches.Give(caller) // before the answer, because the caller may send the next request at once
 		answer(reply, err)
 	}()
 }
@@ -71,7 +71,8 @@ func (s *service) watcher(one contract.SagaID, q *transport.WatchQuery) (*watche
 	return w, err
 }
 
-// wait gathers until there is something to report, or ctx ends.
+// wait returns the changes after the position. It returns an empty reply if ctx ends before there
+// are any.
 func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 	for {
 		reply, err := w.look(context.WithoutCancel(ctx))
@@ -94,17 +95,17 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 	}
 }
 
-// look reports what has moved after the position, and advances it.
+// look returns the changes after the position, and advances the position.
 func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	moves, end, foreign := w.s.c.projection.Since(w.at)
 	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}}
 	from, read := w.at, uint64(0)
-	wanted := map[contract.SagaID]bool{} // and whether it could have matched before
+	wanted := map[contract.SagaID]bool{} // the value: whether it may have matched the filter before
 	var order []contract.SagaID
 	for i := range moves {
 		m := &moves[i]
 		if len(order) == watchSagas {
-			end.At = moves[i-1].At // the next reply has the rest
+			end.At = moves[i-1].At // the rest follows in the next reply
 			break
 		}
 		read++
@@ -121,11 +122,11 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	}
 	if w.at = end; foreign {
 		reply.Lost = true
-	} else if lost := end.At - from.At - read; lost > 0 { // moves that are not kept any more
+	} else if lost := end.At - from.At - read; lost > 0 { // changes that the feed no longer holds
 		reply.Lost, reply.Missed = true, reply.Missed+int(lost)
 	}
 	if len(order) > 0 {
-		w.s.looks <- struct{}{} // waits for a slot
+		w.s.looks <- struct{}{} // wait for a slot
 		defer func() { <-w.s.looks }()
 	}
 	for _, id := range order {
@@ -137,8 +138,8 @@ func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
 	return reply, nil
 }
 
-// matched reports whether a saga in a phase can have matched the filter. Whether it was open is
-// unknown, except in the phases that only ended sagas have.
+// matched reports whether a saga in the given phase may have matched the filter. The phase alone
+// does not show whether the saga was open, except for phases that only ended sagas have.
 func (w *watcher) matched(before contract.Phase) bool {
 	for _, class := range store.Classes {
 		if class.Phase() == before && w.filter.Wants(class) {
@@ -148,12 +149,12 @@ func (w *watcher) matched(before contract.Phase) bool {
 	return false
 }
 
-// tell adds a saga's current state.
+// tell adds a saga's current state to the reply.
 func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, reply *transport.WatchReply) error {
 	in, err := w.s.c.config.Store.Load(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotFound):
-		return nil // removed meanwhile
+		return nil // removed in the meantime
 	case errors.Is(err, store.ErrCorrupt):
 		reply.Sagas = append(reply.Sagas, transport.WatchedSaga{Saga: transport.Status{ID: id, Problem: problem(err.Error())}})
 		return nil

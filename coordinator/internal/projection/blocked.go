@@ -8,24 +8,24 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxBlocked bounds the blocked sagas that are remembered, over all parts (I10).
+// MaxBlocked bounds the blocked sagas that are remembered, across all parts (I10).
 const MaxBlocked = 1000
 
-// obstacle is the reason why a saga cannot be moved.
+// obstacle holds the reason why a saga cannot make progress.
 type obstacle struct {
 	since time.Time
 	err   error
 }
 
-// Blocked is a saga that cannot be moved until an operator has fixed the cause.
+// Blocked describes a saga that cannot make progress until an operator has fixed the cause.
 type Blocked struct {
 	Saga  contract.SagaID
-	Since time.Time // when it was found
+	Since time.Time // when it was found to be blocked
 	Err   error
 }
 
-// Block records that a saga could not be moved, and reports whether that was unknown and there was
-// room to record it. A later change of the saga removes the record.
+// Block records that a saga cannot make progress. It returns true if that was not known yet and
+// there was room to record it. A later change of the saga removes the record.
 func (pt *Part) Block(id contract.SagaID, err error, now time.Time) (news bool) {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
@@ -43,7 +43,7 @@ func (pt *Part) Block(id contract.SagaID, err error, now time.Time) (news bool) 
 	return !known
 }
 
-// unblock removes a record. It is called with the lock held.
+// unblock removes a record. The caller holds the lock.
 func (pt *Part) unblock(id contract.SagaID) {
 	if len(pt.blocked) == 0 {
 		return
@@ -54,8 +54,8 @@ func (pt *Part) unblock(id contract.SagaID) {
 	}
 }
 
-// UnblockAll forgets blocked sagas whose error may be fixed. Those that are still blocked will be
-// found again.
+// UnblockAll removes the records of blocked sagas whose error may be fixed. Sagas that are still
+// blocked will be found again.
 func (p *Projection) UnblockAll(fixed func(error) bool) {
 	for _, pt := range p.parts {
 		pt.mu.Lock()
@@ -80,7 +80,7 @@ func (p *Projection) IsBlocked(id contract.SagaID) bool {
 	return known
 }
 
-// Blocked returns the sagas known to be blocked, by the time they were found.
+// Blocked returns the sagas known to be blocked, sorted by the time when they were found.
 func (p *Projection) Blocked() []Blocked {
 	var all []Blocked
 	for _, pt := range p.parts {

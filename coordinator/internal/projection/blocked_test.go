@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Blocked sagas are counted once each until they can move, and never beyond the bound.
+// Each blocked saga is counted once until it makes progress; their number never exceeds the bound.
 func TestBlocked(t *testing.T) {
 	p := New(2, func(id contract.SagaID) int { return int(id[len(id)-1]) % 2 }, time.Unix(0, 0))
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -54,7 +54,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// A saga that cannot be read is not reported as moving.
+// A saga that cannot be read is not reported by Moving.
 func TestBlockedDoesNotMove(t *testing.T) {
 	p := single()
 	p.Part(0).Apply([]Change{started(1)})

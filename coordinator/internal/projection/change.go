@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Standing is the state of a saga, as far as the projection knows it.
+// Standing is the known state of a saga.
 type Standing struct {
 	Saga       contract.SagaID
 	Birth      contract.Birth // distinguishes it from earlier and later sagas with its id
@@ -17,12 +17,12 @@ type Standing struct {
 	Paused     bool
 }
 
-// Change is the state of a saga after an event was applied to it, or after it was read.
+// Change is the state of a saga after an event, or as read from the store.
 type Change struct {
-	Standing // after the change. Revision 0: the saga does not exist any more, or nothing is known of it
+	Standing // after the change; Revision 0 means that the saga no longer exists or is unknown
 
 	Started time.Time // of the saga
-	// Event is the applied event; "" means that the saga was only read.
+	// Event is the applied event; it is "" if the saga was only read.
 	Event       contract.EventType
 	At          time.Time      // of the event
 	Before      contract.Phase // the phase before the event; "" for a start
@@ -30,23 +30,23 @@ type Change struct {
 	Participant string
 	Direction   contract.Direction
 	Outcome     contract.Outcome
-	Waited      time.Duration // of an answer: since its command was enqueued; 0: unknown
+	Waited      time.Duration // for an answer: time since its command was enqueued; 0 if unknown
 
-	// State is passed to waiters if the saga is at rest. If nil, they have to read the saga.
+	// State is passed to waiters if the saga is at rest. If it is nil, they have to read the saga.
 	State any
 }
 
-// order is how a change relates to the known state of its saga.
+// order relates a change to the known state of its saga.
 type order struct {
 	newer  bool
-	missed uint64 // changes in between that were not applied here
+	missed uint64 // number of changes in between that were not applied here
 }
 
 // follows compares a change with the last known state of its saga.
 func (c *Change) follows(last *Standing) order {
 	switch {
 	case last == nil:
-		return order{newer: true} // earlier changes are unknown, but not missed
+		return order{newer: true} // earlier changes are unknown, but do not count as missed
 	case c.Birth > last.Birth:
 		return order{newer: true, missed: c.Revision - 1}
 	case c.Birth < last.Birth || c.Revision <= last.Revision:
@@ -55,8 +55,8 @@ func (c *Change) follows(last *Standing) order {
 	return order{newer: true, missed: c.Revision - last.Revision - 1}
 }
 
-// openBefore reports whether the saga was counted as open before a change that is newer than the
-// last known one.
+// openBefore reports whether the saga was counted as open before this change, which is newer than
+// the last known state.
 func (c *Change) openBefore(last *Standing) bool {
 	switch {
 	case last != nil && last.Birth == c.Birth:
@@ -64,7 +64,7 @@ func (c *Change) openBefore(last *Standing) bool {
 	case last != nil: // its start was missed
 		return false
 	case c.Event == "":
-		return c.Open // it was counted with all others
+		return c.Open // Rebuild counted it
 	}
 	return c.Before != ""
 }

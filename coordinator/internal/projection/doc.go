@@ -1,6 +1,6 @@
-// Package projection answers questions about a coordinator's sagas without asking the store: which
-// of them are moving and in which state they are, who waits for them, what has moved lately, how
-// many are open, paused or blocked, and their statistics.
+// Package projection answers queries about a coordinator's sagas without reading the store: the
+// state of sagas that are not at rest, the callers that wait for them, recent changes, the numbers
+// of open, paused and blocked sagas, and statistics.
 //
 //	applied changes ──▶ Part.Apply ─┬─▶ standings (guard by birth and revision)
 //	                                ├─▶ feed       ◀── watch
@@ -8,16 +8,15 @@
 //	                                ├─▶ paused, blocked, open
 //	                                └─▶ figures    ◀── overview
 //
-// Apply is the only entry for what happens to sagas. Whoever moves a saga calls it in the order of
-// the revisions. A change that is not newer than the known state of its saga has no effect. A
-// change that is newer by more than one revision shows that others were missed: its state is
-// adopted, and watchers are told how many were missed. All answers come from the same changes, so
-// none is ahead of another.
+// Every change of a saga enters through Apply, in the order of the saga's revisions. A change that
+// is not newer than the known state of its saga has no effect. A change that is newer by more than
+// one revision shows that others were missed: its state is adopted, and watchers are told how many
+// were missed. All answers are derived from the same changes, so none is ahead of another.
 //
-// Sagas are divided into parts with a lock each. Apply holds the lock of one part; a reader of all
-// parts takes the locks one after the other. No callback is called with a lock held.
+// Sagas are divided into parts with a lock each. Apply holds the lock of one part; a method that
+// reads all parts takes the locks one after the other. No callback is called with a lock held.
 //
-// Projection has its methods in six files, each of which answers one kind of question:
+// The methods of Projection are in six files, one for each kind of query:
 //
 //	projection.go  the parts, the state of each open saga, and how many are open
 //	feed.go        what has changed lately, for those who watch
@@ -27,8 +26,8 @@
 //	figures.go     counts and latencies of definitions and participants
 //
 // It is pure: no bus, no store, no clock, no goroutine except the timers of Waiter.Hold. It does
-// not know the content of a saga. After a restart its content is rebuilt: the number of open sagas
-// by Rebuild, paused sagas by SearchPaused, everything else as sagas move.
+// not know the data of a saga. After a restart its state is rebuilt: the number of open sagas by
+// Rebuild, paused sagas by SearchPaused, everything else as sagas change.
 //
-// It keeps I10: the Max constants bound what is kept.
+// It keeps I10: the Max constants bound its memory.
 package projection

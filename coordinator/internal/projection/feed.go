@@ -11,28 +11,28 @@ import (
 )
 
 // MaxFeed is the number of moves kept for watchers, over all parts; each part keeps at least
-// minFeed. A watcher that comes back later is told that it missed some.
+// minFeed. A watcher that resumes from an older position is told that it missed some.
 const (
 	MaxFeed = 8192
 	minFeed = 512
 )
 
-// feed holds the last moves of a part, in order. All watchers share it, so a slow one costs
-// nothing.
+// feed holds the latest moves of a part, in order. All watchers read the same feed, so a slow
+// watcher needs no extra memory.
 type feed struct {
 	max  int
 	ring []Move
-	next int // index of the oldest, once the ring is full
+	next int // index of the oldest move, once the ring is full
 }
 
-// Move is the part of a change that a watcher needs.
+// Move holds the part of a change that a watcher needs.
 type Move struct {
-	At         uint64 // its number in the feed of all parts, from 1
+	At         uint64 // its sequence number in the feed of all parts, from 1
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
 	Started    time.Time
-	Before     contract.Phase // the saga's phase before, as far as watchers know
-	Missed     uint64         // earlier moves of the saga that were not applied here
+	Before     contract.Phase // the saga's previous phase, as far as watchers know
+	Missed     uint64         // number of earlier moves of the saga that were not applied here
 }
 
 func (f *feed) add(m Move) {
@@ -44,7 +44,7 @@ func (f *feed) add(m Move) {
 	f.next = (f.next + 1) % f.max
 }
 
-// between appends the moves after one number, up to another.
+// between appends the moves whose number is greater than after and at most last.
 func (f *feed) between(after, last uint64, moves []Move) []Move {
 	n := len(f.ring)
 	for k := range n {
@@ -59,10 +59,10 @@ func (f *feed) between(after, last uint64, moves []Move) []Move {
 	return moves
 }
 
-// Position is a position in the feed.
+// Position is a position in the feed, between two moves.
 type Position struct {
-	Incarnation uint64 // of the projection
-	At          uint64 // number of the last move before it
+	Incarnation uint64 // identifies the projection
+	At          uint64 // sequence number of the last move before the position
 }
 
 func (p Position) String() string { return fmt.Sprintf("%x-%d", p.Incarnation, p.At) }
@@ -81,12 +81,12 @@ func ParsePosition(s string) (p Position, err error) {
 // Position returns the end of the feed.
 func (p *Projection) Position() Position { return Position{p.incarnation, p.moves.Load()} }
 
-// Since returns the kept moves after a position, in order, and the new position. Moves of one saga
-// are in the order of its revisions. foreign means that the position belongs to another
-// projection, so what follows it is unknown.
+// Since returns the moves after a position that are still kept, in order, and the new position. The
+// moves of one saga are in the order of its revisions. foreign means that the position belongs to
+// another projection, so the moves after it are unknown.
 func (p *Projection) Since(from Position) (moves []Move, to Position, foreign bool) {
-	// Apply numbers a move while it holds the lock of the move's part. So once that lock is free,
-	// every move with a number up to this one can be read.
+	// Apply numbers a move while it holds the lock of the move's part. So after locking a part, all
+	// its moves up to this number can be read.
 	to = p.Position()
 	if from.Incarnation != to.Incarnation || from.At > to.At {
 		return nil, to, true
@@ -100,8 +100,8 @@ func (p *Projection) Since(from Position) (moves []Move, to Position, foreign bo
 	return moves, to, false
 }
 
-// After returns a channel that is closed when there is a move after a position, or nil if the feed
-// has ended.
+// After returns a channel that is closed once there is a move after a position. It returns nil if
+// the feed has ended.
 func (p *Projection) After(at Position) <-chan struct{} {
 	more := p.more.Load()
 	for more == nil {
@@ -112,7 +112,8 @@ func (p *Projection) After(at Position) <-chan struct{} {
 		}
 		more = p.more.Load()
 	}
-	// Check in this order: whoever adds a move checks for waiters afterwards.
+	// Load the channel before checking: a writer adds a move first, and closes the channel
+	// afterwards.
 	switch {
 	case p.closed.Load():
 		return nil

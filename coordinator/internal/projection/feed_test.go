@@ -14,14 +14,14 @@ import (
 // single returns a projection with one part.
 func single() *Projection { return New(1, func(contract.SagaID) int { return 0 }, time.Unix(1000, 0)) }
 
-// started returns the change that starts a saga.
+// started returns the change for the start of a saga.
 func started(i int) Change {
 	id := contract.SagaID(fmt.Sprint(i))
 	return Change{Standing: Standing{Saga: id, Birth: 1, Revision: 1, Phase: contract.Running, Open: true}, Event: contract.EventStarted, At: time.Unix(1000, 0)}
 }
 
-// TestFeedLosesNothingSilently: whenever a reader asks, every move after its position is either
-// returned in order, or missing in the numbers (I10).
+// TestFeedLosesNothingSilently checks that a reader gets every move after its position in order, or
+// can tell from the numbers that it is missing (I10).
 func TestFeedLosesNothingSilently(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.IntRange(1, 4).Draw(t, "parts")
@@ -59,8 +59,8 @@ func TestFeedLosesNothingSilently(t *testing.T) {
 	})
 }
 
-// TestFeedGivesEachMoveOnce: readers that continue from their position see every move once, and
-// those of one saga in order, while many parts are changed concurrently.
+// TestFeedGivesEachMoveOnce checks that readers that continue from their position get every move
+// once, with those of one saga in order, while many parts are changed concurrently.
 func TestFeedGivesEachMoveOnce(t *testing.T) {
 	const parts, each = 4, MaxFeed / 4
 	p := New(parts, func(id contract.SagaID) int { return int(id[0] - '0') }, time.Unix(0, 0))
@@ -105,7 +105,7 @@ func TestFeedGivesEachMoveOnce(t *testing.T) {
 	reading.Wait()
 }
 
-// TestFeedOfAnotherProcess: a position from before a restart is recognised as foreign.
+// TestFeedOfAnotherProcess checks that a position from before a restart is recognised as foreign.
 func TestFeedOfAnotherProcess(t *testing.T) {
 	old, now := single(), single()
 	for i := range 3 {
@@ -127,8 +127,8 @@ func TestFeedOfAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestFeedWakes checks that moves wake those who wait, and that the end of the feed wakes all, for
-// good.
+// TestFeedWakes checks that a move wakes the waiting watchers. The end of the feed wakes all of
+// them, and later ones do not wait.
 func TestFeedWakes(t *testing.T) {
 	p := single()
 	open := func(c <-chan struct{}) bool {

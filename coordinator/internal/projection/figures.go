@@ -9,20 +9,20 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Bounds of the statistics that one part keeps (I10). The first to come are counted; beyond a
-// bound, new ones have no statistics.
+// Limits of the statistics that one part keeps (I10). When a limit is reached, further definitions,
+// steps or participants have no statistics.
 const (
 	MaxDefinitionFigures  = 1024
 	MaxStepFigures        = 4096
 	MaxParticipantFigures = 1024
-	// SeriesSeconds is the length of an overview's series.
+	// SeriesSeconds is the length of an overview's time series.
 	SeriesSeconds = 120
 	// rateSeconds is the period over which rates are averaged.
 	rateSeconds = 10
 )
 
-// figures are the statistics of a part's sagas since the start, for operators. They are lost with
-// the process; metrics are for the long term.
+// figures holds the statistics of a part's sagas since the process started, for operators. They are
+// lost when the process ends; use metrics for long-term statistics.
 type figures struct {
 	seconds      [SeriesSeconds]second
 	completed    int64
@@ -31,13 +31,13 @@ type figures struct {
 	failed       int64
 	commit       histogram
 	definitions  map[contract.DefinitionRef]*definitionFigures
-	steps        int // over all definitions
+	steps        int // number of steps, over all definitions
 	participants map[string]*participantFigures
 }
 
 // second counts what happened in one second.
 type second struct {
-	at                                                           int64 // Unix time; any other: no entry
+	at                                                           int64 // Unix time of the counts
 	started, completed, compensated, parked, failed, transitions int64
 }
 
@@ -137,8 +137,8 @@ func (f *figures) answer(s *second, d *definitionFigures, c *Change) {
 	}
 }
 
-// second returns the entry of a time in the series. A clock that goes back does not overwrite
-// newer counts.
+// second returns the entry for a time in the series. If the clock goes back, newer counts are not
+// overwritten.
 func (f *figures) second(t time.Time) *second {
 	at := t.Unix()
 	s := &f.seconds[uint64(at)%SeriesSeconds]
@@ -179,7 +179,7 @@ func (f *figures) participant(name string) *participantFigures {
 	return p
 }
 
-// refusals counts refused starts. They are no sagas, so they belong to no part.
+// refusals counts refused starts. A refused start creates no saga, so it belongs to no part.
 type refusals struct {
 	mu      sync.Mutex
 	seconds [SeriesSeconds]struct{ at, refused int64 }
@@ -198,7 +198,7 @@ func (p *Projection) Refused(now time.Time) {
 	s.refused++
 }
 
-// in returns the number of starts refused in a second.
+// in returns the number of starts refused in the given second.
 func (r *refusals) in(at int64) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,30 +208,30 @@ func (r *refusals) in(at int64) int64 {
 	return 0
 }
 
-// Second is what happened in one second.
+// Second holds the counts of one second.
 type Second struct {
 	At          time.Time
 	Started     int64
-	Refused     int64 // starts that were refused
+	Refused     int64 // number of refused starts
 	Completed   int64
 	Compensated int64
 	Parked      int64
-	Failed      int64 // answers
+	Failed      int64 // number of failed answers
 	Transitions int64
 }
 
-// Figures are the statistics of all sagas.
+// Figures holds the statistics of all sagas.
 type Figures struct {
 	Since            time.Time // start of counting
 	Series           []Second  // the last SeriesSeconds
 	Rates            Rates
-	Commit           *Latency            // nil: no commit yet
-	Durations        map[string]*Latency // of ended sagas, by the definition's name
-	CompensatedShare float64             // share of ended sagas that were not completed
-	FailedShare      float64             // share of answers
+	Commit           *Latency            // nil if nothing has been committed yet
+	Durations        map[string]*Latency // of ended sagas, by definition name
+	CompensatedShare float64             // share of ended sagas that did not complete
+	FailedShare      float64             // share of answers that are failures
 }
 
-// Rates are averages per second over the last ten seconds, without the current one.
+// Rates holds averages per second over the last ten seconds, without the current second.
 type Rates struct{ Started, Refused, Ended, Transitions float64 }
 
 // Figures returns the statistics of all sagas.
@@ -280,7 +280,7 @@ func (p *Projection) Figures(now time.Time) Figures {
 	return out
 }
 
-// add adds a part's counts if they are for the same second.
+// add adds a part's counts if they are for the given second.
 func (s *second) add(part *second, at int64) {
 	if part.at != at {
 		return
@@ -293,7 +293,7 @@ func (s *second) add(part *second, at int64) {
 	s.transitions += part.transitions
 }
 
-// Share returns part divided by whole, 0 if whole is 0.
+// Share returns part divided by whole, or 0 if whole is 0.
 func Share(part, whole int64) float64 {
 	if whole == 0 {
 		return 0
@@ -301,13 +301,13 @@ func Share(part, whole int64) float64 {
 	return float64(part) / float64(whole)
 }
 
-// DefinitionFigures are the statistics of one definition's sagas.
+// DefinitionFigures holds the statistics of one definition's sagas.
 type DefinitionFigures struct {
-	Duration *Latency // of ended sagas; nil: none has ended
+	Duration *Latency // of ended sagas; nil if none has ended
 	Steps    map[contract.StepName]StepFigures
 }
 
-// StepFigures are the numbers of answers to one step, and their latencies.
+// StepFigures holds the numbers of answers to one step, and their latencies.
 type StepFigures struct {
 	Completed, Rejected, Failed int64
 	Do, Undo                    *Latency
@@ -341,15 +341,15 @@ func (p *Projection) Definition(ref contract.DefinitionRef) DefinitionFigures {
 	return out
 }
 
-// ParticipantFigures are the statistics of a participant's answers.
+// ParticipantFigures holds the statistics of a participant's answers.
 type ParticipantFigures struct {
 	Name    string
 	Answers int64
 	Last    time.Time
-	Latency *Latency // nil: unknown for all answers
+	Latency *Latency // nil if unknown for all answers
 }
 
-// Participants returns the participants that have answered, by name.
+// Participants returns the participants that have answered, sorted by name.
 func (p *Projection) Participants() []ParticipantFigures {
 	all := map[string]*participantFigures{}
 	p.merged(func(f *figures) {

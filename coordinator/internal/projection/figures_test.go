@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestQuantiles: a quantile is within a bucket of the exact one, in one histogram as in the sum of
-// two.
+// TestQuantiles checks that a quantile is within one bucket of the exact value, for a single
+// histogram and for the sum of two.
 func TestQuantiles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		durations := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) time.Duration {
@@ -50,8 +50,8 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// TestFiguresAreBounded: definitions, steps and participants beyond the bounds only lose their own
-// statistics (I10).
+// TestFiguresAreBounded checks that definitions, steps and participants beyond the limits only lose
+// their own statistics (I10).
 func TestFiguresAreBounded(t *testing.T) {
 	f := newFigures()
 	for i := range 2 * MaxStepFigures {
@@ -69,7 +69,8 @@ func TestFiguresAreBounded(t *testing.T) {
 	}
 }
 
-// TestFiguresCount checks the counts per second over all parts, also when the clock goes back.
+// TestFiguresCount checks the counts per second over all parts, including after the clock goes
+// back.
 func TestFiguresCount(t *testing.T) {
 	const parts = 3
 	p := New(parts, func(id contract.SagaID) int { return int(id[len(id)-1]) % parts }, time.Unix(1000, 0))
@@ -97,7 +98,7 @@ func TestFiguresCount(t *testing.T) {
 	apply(Change{Standing: Standing{Saga: "x", Revision: 3, Phase: contract.Parked}, Event: contract.EventOperationTaken, Before: contract.Parked, At: at(1019), Started: at(1015)})
 	p.Refused(at(1019))
 	p.Refused(at(1019))
-	p.Refused(at(899)) // the same entry in the series
+	p.Refused(at(899)) // maps to the same entry of the series
 	p.Part(0).Committed(time.Millisecond)
 	p.Part(1).Committed(time.Millisecond)
 

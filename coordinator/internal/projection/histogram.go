@@ -7,7 +7,7 @@ import (
 )
 
 // A histogram has four buckets for each doubling, starting at 64 µs. A quantile is exact to within
-// a fifth.
+// 20 %.
 const (
 	bucketsEach = 4
 	firstBucket = 64 * time.Microsecond
@@ -33,14 +33,14 @@ func (h *histogram) merge(other *histogram) {
 	}
 }
 
-// bucketOf returns the bucket that counts a duration. A bucket counts durations from its bound up
-// to the bound of the next one.
+// bucketOf returns the bucket that counts a duration. A bucket counts durations from its own bound
+// up to, but excluding, the bound of the next bucket.
 func bucketOf(d time.Duration) int {
 	if d < firstBucket {
 		return 0
 	}
 	units := uint64(d / (firstBucket / bucketsEach))                // at least bucketsEach
-	doubling := bits.Len64(units) - bits.Len64(uint64(bucketsEach)) // of firstBucket
+	doubling := bits.Len64(units) - bits.Len64(uint64(bucketsEach)) // doublings of firstBucket
 	quarter := units>>doubling - bucketsEach                        // 0 … bucketsEach-1
 	return min(1+doubling*bucketsEach+int(quarter), len(histogram{}.buckets)-1)
 }
@@ -54,7 +54,7 @@ func bound(bucket int) float64 {
 	return firstBucket.Seconds() * math.Exp2(float64(doubling)) * (1 + float64(quarter)/bucketsEach)
 }
 
-// quantile returns the duration, in seconds, that a share of all durations did not exceed.
+// quantile returns the duration, in seconds, that the given share of all durations did not exceed.
 func (h *histogram) quantile(share float64) float64 {
 	if h.count == 0 {
 		return 0
@@ -75,7 +75,7 @@ type Latency struct {
 	P50, P99 float64
 }
 
-// latency returns the distribution, nil if nothing was counted.
+// latency returns the distribution, or nil if nothing was counted.
 func (h *histogram) latency() *Latency {
 	if h.count == 0 {
 		return nil

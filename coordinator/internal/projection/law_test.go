@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// history generates everything that happens to a saga id: successive lives, each a series of
-// changes.
+// history generates everything that happens to a saga id: consecutive sagas with this id, each with
+// a sequence of changes.
 func history(t *rapid.T, id contract.SagaID) (all []Change) {
 	lives := rapid.IntRange(1, 2).Draw(t, "lives")
 	for birth := 1; birth <= lives; birth++ {
@@ -47,21 +47,21 @@ func history(t *rapid.T, id contract.SagaID) (all []Change) {
 	return all
 }
 
-// rest reports whether there is nothing left to wait for.
+// rest reports whether a saga is at rest after a change.
 func rest(c *Change) bool {
 	return !c.Open || c.Phase != contract.Running && c.Phase != contract.Compensating
 }
 
-// seen is what the model knows of a saga: which of its changes were applied.
+// seen is the model's knowledge of a saga: which of its changes were applied.
 type seen struct {
 	history []Change
 	given   []int // in the order in which they were applied
-	newest  int   // index of the newest; -1: none
-	records []int // those newer than all before
+	newest  int   // indexes, in the order of application
+	records []int // indexes of the changes that were newer than all earlier ones
 }
 
-// TestReadingsFollowFromWhatWasApplied: in whatever order changes are applied, repeated, late or
-// with gaps, all readings are those of the newest change of each saga.
+// TestReadingsFollowFromWhatWasApplied checks that all queries answer with the newest change of
+// each saga. Changes are applied in any order: repeated, late or with gaps.
 func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.IntRange(1, 3).Draw(t, "parts")
@@ -79,7 +79,7 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 			w        *Waiter
 			id       contract.SagaID
 			answers  []string
-			expected string // "": it still waits
+			expected string // "" while the waiter has not been answered
 		}
 		var waiting []*one
 		for range rapid.IntRange(0, 60).Draw(t, "steps") {
@@ -112,7 +112,7 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 					}
 				}
 			default:
-				// Mostly the next one; sometimes any: repeated, late, or with a gap.
+				// Mostly the next change; sometimes any change: repeated, late, or with a gap.
 				k := m.newest + 1
 				if k == len(m.history) || rapid.IntRange(0, 3).Draw(t, "any") == 0 {
 					k = rapid.IntRange(0, len(m.history)-1).Draw(t, "change")
@@ -141,7 +141,7 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 			}
 			newest := &m.history[m.newest]
 			first := &m.history[m.given[0]]
-			open += count(newest.Open) - count(first.Before != "") // a saga seen later was counted at the start
+			open += count(newest.Open) - count(first.Before != "") // a saga first seen later was counted at the start
 			paused += count(newest.Open && newest.Paused)
 			transitions += int64(len(m.records))
 			if s, moving := p.Moving(id); moving == rest(newest) || moving && s != newest.Standing {
@@ -177,8 +177,8 @@ func TestReadingsFollowFromWhatWasApplied(t *testing.T) {
 	})
 }
 
-// checkFeed checks that watchers see every record in order, and how many changes were missed in
-// between.
+// checkFeed checks that watchers get every recorded change in order, and the number of missed
+// changes in between.
 func checkFeed(t *rapid.T, p *Projection, begin Position, model map[contract.SagaID]*seen) {
 	moves, end, foreign := p.Since(begin)
 	if foreign || end != p.Position() {
@@ -201,7 +201,7 @@ func checkFeed(t *rapid.T, p *Projection, begin Position, model map[contract.Sag
 			before, between := c.Before, uint64(0)
 			if i > 0 {
 				last := &m.history[m.records[i-1]]
-				between = c.Revision - 1 // of another life: all of it
+				between = c.Revision - 1 // a later saga with this id: all its earlier changes
 				if last.Birth == c.Birth {
 					between -= last.Revision
 				}
@@ -220,13 +220,14 @@ func checkFeed(t *rapid.T, p *Projection, begin Position, model map[contract.Sag
 	}
 }
 
-// TestNoWaiterMissesRest: a waiter that registers before it reads the saga is always notified,
-// although the projection learns of stored changes later. A removed waiter is not answered.
+// TestNoWaiterMissesRest checks that a waiter that registers before reading the saga is always
+// notified, although the projection learns of stored changes later. A removed waiter is not
+// answered.
 func TestNoWaiterMissesRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := New(1, func(contract.SagaID) int { return 0 }, time.Unix(0, 0))
 		all := history(t, "s0")
-		stored, applied := 0, 0 // of all changes
+		stored, applied := 0, 0 // numbers of changes
 		answers, waits := map[*Waiter]int{}, 0
 		look := func(w *Waiter) {
 			if stored > 0 && rest(&all[stored-1]) && w.Remove() {
@@ -242,7 +243,7 @@ func TestNoWaiterMissesRest(t *testing.T) {
 				}
 			case 1:
 				if applied < stored {
-					// sometimes everything stored so far comes as one batch
+					// Sometimes apply everything stored so far as one batch.
 					batch := all[applied : applied+1]
 					if rapid.Bool().Draw(t, "batch") {
 						batch = all[applied:stored]

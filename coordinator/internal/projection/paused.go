@@ -7,11 +7,11 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// paused are a part's paused sagas. New pauses are seen as they happen; earlier ones must be
-// searched for, because only a saga's state shows them.
+// paused holds a part's paused sagas. New pauses are recorded as they happen. Earlier pauses must
+// be searched for, because only the state of a saga shows them.
 type paused struct {
 	ids  map[contract.SagaID]bool
-	gone map[contract.SagaID]bool // sagas that were resumed or ended while a page is read; nil: no page is read
+	gone map[contract.SagaID]bool // sagas resumed or ended while a page is being read; else nil
 }
 
 func (s *paused) set(id contract.SagaID, paused bool) {
@@ -26,7 +26,7 @@ func (s *paused) set(id contract.SagaID, paused bool) {
 	}
 }
 
-// search is the progress of the search for paused sagas.
+// search holds the progress of the search for paused sagas.
 type search struct {
 	mu     sync.Mutex // held while a page is read
 	cursor string
@@ -34,7 +34,7 @@ type search struct {
 	again  atomic.Bool // whether to start from the beginning
 }
 
-// Paused returns the number of sagas known to be paused, and whether those are all.
+// Paused returns the number of sagas known to be paused, and whether all paused sagas are known.
 func (p *Projection) Paused() (n int, all bool) {
 	all = p.search.all.Load() && !p.search.again.Load()
 	for _, pt := range p.parts {
@@ -46,8 +46,8 @@ func (p *Projection) Paused() (n int, all bool) {
 }
 
 // SearchPaused calls read for the next page of paused sagas in the store. read gets a cursor (""
-// for the first page) and returns the next one ("" after the last page). SearchPaused returns
-// false without reading if another search is running or the search is complete.
+// for the first page), and returns the next cursor ("" after the last page). SearchPaused returns
+// false without calling read if another search is running or the search is complete.
 func (p *Projection) SearchPaused(read func(cursor string) (ids []contract.SagaID, next string, err error)) (bool, error) {
 	s := &p.search
 	if !s.mu.TryLock() {

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// pages are the paused sagas in a store, on three pages.
+// pages serves the paused sagas of a store in three pages.
 type pages struct {
 	ids  []contract.SagaID
 	read int
@@ -30,8 +30,8 @@ func (s *pages) page(cursor string) ([]contract.SagaID, string, error) {
 	return s.ids[at:end], next, nil
 }
 
-// TestPausedSagasAreCounted: sagas paused before and after the start are counted, whatever moves
-// during the search.
+// TestPausedSagasAreCounted checks that sagas paused before and after the start are counted,
+// whatever changes during the search.
 func TestPausedSagasAreCounted(t *testing.T) {
 	p := New(2, func(id contract.SagaID) int { return int(id[len(id)-1]) % 2 }, time.Unix(0, 0))
 	s := &pages{}
@@ -56,7 +56,7 @@ func TestPausedSagasAreCounted(t *testing.T) {
 	for range 3 {
 		read, err := p.SearchPaused(func(cursor string) ([]contract.SagaID, string, error) {
 			ids, next, err := s.page(cursor)
-			switch s.read { // the page read is outdated already
+			switch s.read { // the page being read is already outdated
 			case 1:
 				move("p1", false, true)
 				move("p2", true, false) // ended while it was paused
@@ -64,7 +64,7 @@ func TestPausedSagasAreCounted(t *testing.T) {
 				move("p3", true, true)
 				move("new", true, true)
 			case 3:
-				move("p4", false, true) // was read long ago
+				move("p4", false, true) // on a page that was read earlier
 			}
 			if again, err := p.SearchPaused(s.page); again || err != nil {
 				t.Errorf("two search at once: %v", err)

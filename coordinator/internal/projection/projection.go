@@ -10,14 +10,13 @@ import (
 	"github.com/amends-dev/amends/internal/quota"
 )
 
-// Projection answers questions about a coordinator's sagas. Its methods are safe for concurrent
-// use.
+// Projection answers queries about a coordinator's sagas. Its methods are safe for concurrent use.
 type Projection struct {
 	parts  []*Part
 	partOf func(contract.SagaID) int
 
-	incarnation uint64        // distinguishes its positions from those of other projections
-	moves       atomic.Uint64 // number of the last move in the feed
+	incarnation uint64        // identifies its positions
+	moves       atomic.Uint64 // sequence number of the last move in the feed
 	more        atomic.Pointer[chan struct{}]
 	closed      atomic.Bool
 
@@ -31,7 +30,7 @@ type Projection struct {
 	since   time.Time
 }
 
-// Part is a share of the sagas, with its own lock.
+// Part holds a share of the sagas, with its own lock.
 type Part struct {
 	p *Projection
 
@@ -45,7 +44,8 @@ type Part struct {
 	closed    bool
 }
 
-// New returns a projection with a number of parts. partOf returns the index of a saga's part.
+// New returns a projection with the given number of parts. partOf returns the index of a saga's
+// part.
 func New(parts int, partOf func(contract.SagaID) int, now time.Time) *Projection {
 	p := &Projection{partOf: partOf, incarnation: rand.Uint64(), quota: quota.New(MaxWaiters, MaxWaitersPerCaller), since: now}
 	for range parts {
@@ -63,8 +63,8 @@ func (p *Projection) Part(i int) *Part { return p.parts[i] }
 // Of returns the part of a saga.
 func (p *Projection) Of(id contract.SagaID) *Part { return p.parts[p.partOf(id)] }
 
-// Apply applies changes of this part's sagas; those of one saga must be in the order of its
-// revisions. Then it notifies watchers, and waiters for sagas that came to rest.
+// Apply applies changes of this part's sagas. The changes of one saga must be in the order of its
+// revisions. Apply then notifies watchers, and the waiters of sagas that came to rest.
 func (pt *Part) Apply(changes []Change) {
 	var told []notice
 	moved, open := false, 0
@@ -87,8 +87,8 @@ func (pt *Part) Apply(changes []Change) {
 	pt.p.tell(told)
 }
 
-// apply applies one change. It reports whether the change is newer than the known state, and by
-// how much the number of open sagas changes.
+// apply applies one change. It reports whether the change is newer than the known state, and the
+// difference that it makes to the number of open sagas.
 func (pt *Part) apply(c *Change) (newer bool, open int) {
 	pt.unblock(c.Saga)
 	if c.Revision == 0 {
@@ -108,7 +108,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	before := c.Before
 	if order.missed > 0 {
 		pt.p.doubt.Store(true)
-		before = last.Phase // the phase that watchers were last told
+		before = last.Phase // the phase that watchers were told last
 	}
 	if last != nil && last.Birth != c.Birth {
 		open -= count(last.Open)
@@ -116,7 +116,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	pt.standings.put(&c.Standing)
 	pt.paused.set(c.Saga, c.Open && c.Paused)
 	if c.Event == "" && last == nil {
-		return false, open // it has existed for a long time
+		return false, open // no news for watchers: the saga was only read
 	}
 	pt.feed.add(Move{At: pt.p.moves.Add(1), Saga: c.Saga, Definition: c.Definition, Started: c.Started, Before: before, Missed: order.missed})
 	if c.Event != "" {
@@ -125,7 +125,7 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	return true, open
 }
 
-// bringsRest reports whether a saga is at rest after a change, according to what is known.
+// bringsRest reports whether a change is the newest known one and its saga is at rest after it.
 func (pt *Part) bringsRest(c *Change) bool {
 	if c.Revision == 0 || !c.Phase.AtRest() || len(pt.waiters) == 0 {
 		return false
@@ -141,7 +141,8 @@ func count(yes bool) int {
 	return 0
 }
 
-// Moving returns the state of a saga that was last seen moving. False means that nothing is known.
+// Moving returns the state of a saga that is known not to be at rest. It returns false if the saga
+// is at rest or unknown.
 func (p *Projection) Moving(id contract.SagaID) (Standing, bool) {
 	pt := p.Of(id)
 	pt.mu.Lock()
@@ -155,18 +156,18 @@ func (p *Projection) Moving(id contract.SagaID) (Standing, bool) {
 // Open returns the number of sagas that have not ended.
 func (p *Projection) Open() int { return int(p.open.Load()) }
 
-// Doubt records that others move sagas too, so changes may be missed.
+// Doubt records that another coordinator changes sagas too, so that changes may be missed.
 func (p *Projection) Doubt() { p.doubt.Store(true) }
 
 // Doubted reports whether Rebuild is due, because a change was missed or Doubt was called.
 func (p *Projection) Doubted() bool { return p.doubt.Load() }
 
-// Moves returns the number of changes applied so far.
+// Moves returns the number of moves in the feed so far.
 func (p *Projection) Moves() uint64 { return p.moves.Load() }
 
-// Rebuild sets the number of open sagas, as read from the store when Moves was at, and restarts
-// the search for paused sagas. It does nothing and returns false if a change has been applied
-// since.
+// Rebuild sets the number of open sagas and restarts the search for paused sagas. open was counted
+// in the store when Moves returned at. If a change has been applied since, Rebuild does nothing and
+// returns false.
 func (p *Projection) Rebuild(at uint64, open int) bool {
 	for _, pt := range p.parts {
 		pt.mu.Lock()
@@ -184,8 +185,7 @@ func (p *Projection) Rebuild(at uint64, open int) bool {
 	return true
 }
 
-// Removed records that a saga that could not be moved was removed. open reports whether it
-// counted as open.
+// Removed records that a damaged saga was removed. open reports whether it was counted as open.
 func (p *Projection) Removed(id contract.SagaID, open bool) {
 	p.Of(id).Apply([]Change{{Standing: Standing{Saga: id}}})
 	if open {
@@ -212,7 +212,7 @@ func (p *Projection) Close() {
 	p.tell(told)
 }
 
-// merged calls take with the statistics of every part.
+// merged calls take with the statistics of each part.
 func (p *Projection) merged(take func(*figures)) {
 	for _, pt := range p.parts {
 		pt.mu.Lock()

@@ -3,22 +3,22 @@ package projection
 import "github.com/amends-dev/amends/contract"
 
 const (
-	// MaxKnown bounds the open sagas whose state is known. The latest are kept, about as many as
-	// can be waited for.
+	// MaxKnown bounds the open sagas whose state is kept. The latest are kept: about as many as
+	// callers can wait for.
 	MaxKnown = 1 << 17
-	// MaxEnded bounds the sagas known to have ended, so that late changes are recognised. Between
-	// half of it and all of it are kept.
+	// MaxEnded bounds the ended sagas that are kept, so that late changes are recognised. At any
+	// time, the last MaxEnded/2 to MaxEnded are kept.
 	MaxEnded = 1 << 14
 )
 
-// standings are the states of sagas that have moved lately. A forgotten saga that moves again
-// counts as new.
+// standings holds the states of sagas that have changed recently. A forgotten saga that changes
+// again is treated as new.
 type standings struct {
 	maxOpen, maxEnded int
 
 	open map[contract.SagaID]*Standing
-	ring []*Standing // the same entries, and empty ones (no Saga)
-	next int         // index of the oldest
+	ring []*Standing // the same entries, and empty entries (without a Saga)
+	next int         // index of the oldest entry
 
 	ended, endedBefore map[contract.SagaID]Standing // two generations
 }
@@ -39,7 +39,7 @@ func (s *standings) last(id contract.SagaID) (Standing, bool) {
 	return one, known
 }
 
-// moving returns the state of a saga that is not at rest, nil if it is at rest or unknown.
+// moving returns the state of a saga that is not at rest, or nil if it is at rest or unknown.
 func (s *standings) moving(id contract.SagaID) *Standing {
 	if one := s.open[id]; one != nil && !one.Phase.AtRest() {
 		return one
@@ -73,7 +73,7 @@ func (s *standings) put(now *Standing) {
 	*one = *now
 }
 
-// forget removes what is known of a saga.
+// forget removes the state of a saga.
 func (s *standings) forget(id contract.SagaID) {
 	if one := s.open[id]; one != nil {
 		*one = Standing{}

@@ -7,7 +7,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestStandingsAreBounded: the oldest are forgotten, whatever came to rest in between.
+// TestStandingsAreBounded checks that the oldest states are forgotten, whatever came to rest in
+// between.
 func TestStandingsAreBounded(t *testing.T) {
 	const most, ended = 300, 20
 	s := newStandings(most, ended)
@@ -32,8 +33,8 @@ func TestStandingsAreBounded(t *testing.T) {
 	}
 }
 
-// TestStandingsAgain: a forgotten saga that moves again is known, although its former slot is used
-// by another.
+// TestStandingsAgain checks that a forgotten saga is known again once it changes, although its
+// previous slot is used by another saga.
 func TestStandingsAgain(t *testing.T) {
 	const most = 10
 	s := newStandings(most, most)

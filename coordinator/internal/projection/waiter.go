@@ -6,13 +6,13 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxWaiters bounds the callers that wait at once, MaxWaitersPerCaller the waits of each one (I10).
+// MaxWaiters bounds the waiters at any time, and MaxWaitersPerCaller those of one caller (I10).
 const (
 	MaxWaiters          = 150_000
 	MaxWaitersPerCaller = 100_000
 )
 
-// Waiter waits for a saga to end or to be parked. It is either answered or removed, never both.
+// Waiter waits for a saga to come to rest. It is either answered or removed, never both.
 type Waiter struct {
 	part   *Part
 	saga   contract.SagaID
@@ -22,17 +22,17 @@ type Waiter struct {
 	gone   bool        // whether it was answered or removed
 }
 
-// notice is a pending answer to a waiter. change is nil when the projection closes.
+// notice is an answer to be sent to a waiter. change is nil if the projection closes.
 type notice struct {
 	waiter *Waiter
 	change *Change
 }
 
-// Wait registers a waiter; the caller reads the saga's state afterwards. answer is called once,
+// Wait registers a waiter; the caller must read the saga's state afterwards. answer is called once:
 // with the change that brings the saga to rest, or with nil when the projection closes. It may be
 // called before Wait returns, on the goroutine that applies the change. moving means that the saga
-// is known to move, so its state need not be read. w is nil if there are too many waiters or the
-// projection is closed.
+// is known not to be at rest, so its state need not be read. w is nil if there are too many waiters
+// or the projection is closed.
 func (p *Projection) Wait(id contract.SagaID, caller string, answer func(*Change)) (w *Waiter, moving bool) {
 	if p.quota.Take(caller) != nil {
 		return nil, false
@@ -57,7 +57,7 @@ func (p *Projection) Wait(id contract.SagaID, caller string, answer func(*Change
 // Waiting returns the number of waiters.
 func (p *Projection) Waiting() int { return int(p.waiting.Load()) }
 
-// Hold calls f after d unless the waiter is answered or removed before.
+// Hold calls f after d, unless the waiter has been answered or removed by then.
 func (w *Waiter) Hold(d time.Duration, f func()) {
 	w.part.mu.Lock()
 	defer w.part.mu.Unlock()
@@ -66,8 +66,8 @@ func (w *Waiter) Hold(d time.Duration, f func()) {
 	}
 }
 
-// Remove removes the waiter and reports whether it was still registered: only then may the caller
-// answer.
+// Remove removes the waiter and reports whether it was still registered. The caller may answer only
+// if it was.
 func (w *Waiter) Remove() bool {
 	pt := w.part
 	pt.mu.Lock()
@@ -94,7 +94,7 @@ func (w *Waiter) Remove() bool {
 	return there
 }
 
-// drop ends the wait. It is called with the part's lock held.
+// drop ends the wait. The caller holds the part's lock.
 func (w *Waiter) drop() {
 	w.gone = true
 	if w.timer != nil {
@@ -102,8 +102,8 @@ func (w *Waiter) drop() {
 	}
 }
 
-// release removes all waiters of a saga and appends their notices of a change. It is called with
-// the lock held.
+// release removes all waiters of a saga, and appends a notice of the change for each. The caller
+// holds the lock.
 func (pt *Part) release(c *Change, told []notice) []notice {
 	list := pt.waiters[c.Saga]
 	delete(pt.waiters, c.Saga)
@@ -114,7 +114,7 @@ func (pt *Part) release(c *Change, told []notice) []notice {
 	return told
 }
 
-// tell answers waiters that were removed.
+// tell answers waiters that have been removed.
 func (p *Projection) tell(told []notice) {
 	for i := range told {
 		p.left(told[i].waiter)
@@ -122,7 +122,7 @@ func (p *Projection) tell(told []notice) {
 	}
 }
 
-// left returns a waiter's slot in the quota.
+// left gives a waiter's slot back to the quota.
 func (p *Projection) left(w *Waiter) {
 	p.waiting.Add(-1)
 	p.quota.Give(w.caller)
