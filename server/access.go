@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// validateAccess returns all problems of the access to the HTTP address.
+// validateAccess returns all errors in the access settings of the HTTP address.
 func (c *Config) validateAccess() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -49,7 +49,7 @@ func (c *Config) validateAccess() error {
 	return errors.Join(errs...)
 }
 
-// validateListen returns all problems of the access to the embedded NATS server.
+// validateListen returns all errors in the access settings of the embedded NATS server.
 func (n *NATS) validateListen() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -69,8 +69,8 @@ func (n *NATS) validateListen() error {
 	return errors.Join(errs...)
 }
 
-// validateSecrets returns an error if a password or token would be sent without TLS. Nkeys
-// and credentials files do not send a secret.
+// validateSecrets returns an error if a password or token would be sent without TLS. Nkeys and
+// credentials files do not transmit a secret.
 func (n *NATS) validateSecrets() error {
 	encrypted, beyond, secret := n.CA != "" || n.Cert != "", "", n.Password != "" || n.Token != "" || n.Responder.Password != "" || n.Responder.Token != ""
 	for one := range strings.SplitSeq(n.URL, ",") {
@@ -78,7 +78,7 @@ func (n *NATS) validateSecrets() error {
 		if err != nil {
 			return nil // checkURLs reports it
 		}
-		encrypted = encrypted || u.Scheme == "tls" || u.Scheme == "wss" // if one server has TLS, the client requires it of all
+		encrypted = encrypted || u.Scheme == "tls" || u.Scheme == "wss" // TLS for one is TLS for all
 		secret = secret || u.User != nil
 		if !loopback(u.Hostname()) && !net.ParseIP(u.Hostname()).IsUnspecified() {
 			beyond = u.Host
@@ -91,7 +91,7 @@ func (n *NATS) validateSecrets() error {
 		"or use an nkey or a credentials file, which send no secret, or allow it on a trusted network (nats-plaintext: true)", beyond, beyond)
 }
 
-// certificate loads a server's certificate; nil if none is configured.
+// certificate loads a server's certificate, or returns nil if none is configured.
 func certificate(cert, key string, logger *slog.Logger) (*access.Certificate, error) {
 	if cert == "" {
 		return nil, nil //nolint:nilnil // no file, no certificate

@@ -59,7 +59,7 @@ func certificate(t *testing.T, dir, name string) (cert, key string) {
 	return cert, key
 }
 
-// trusting returns a client that trusts one certificate.
+// trusting returns an HTTP client that trusts one certificate.
 func trusting(t *testing.T, cert, name string) *http.Client {
 	t.Helper()
 	data, err := os.ReadFile(cert)
@@ -90,8 +90,8 @@ func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return k.next.RoundTrip(r)
 }
 
-// TestEveryDoorAsksForAKey: a server with tokens and TLS refuses requests without a token
-// on every interface, and records the token's name with each decision.
+// TestEveryDoorAsksForAKey checks that a server with tokens and TLS refuses requests without a
+// token on every interface. It records the token's name with each decision.
 func TestEveryDoorAsksForAKey(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "sagas.example.com")
@@ -135,7 +135,7 @@ func TestEveryDoorAsksForAKey(t *testing.T) {
 	decideAs(t, apiv1connect.NewCoordinatorServiceClient(olga, base, connect.WithGRPC()), "olga")
 }
 
-// parcel is a definition that can be cancelled because no service answers.
+// parcel returns a definition whose sagas can be cancelled, because no service answers.
 func parcel(t *testing.T) *saga.Definition {
 	t.Helper()
 	d, err := saga.ParseJSON([]byte(`{"name":"parcel","version":1,"steps":[{"step":{"name":"book","kind":"compensable",
@@ -146,7 +146,7 @@ func parcel(t *testing.T) *saga.Definition {
 	return d
 }
 
-// decideAs starts a saga and cancels it in another name.
+// decideAs starts a saga and cancels it, naming another operator.
 func decideAs(t *testing.T, c apiv1connect.CoordinatorServiceClient, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -192,8 +192,8 @@ func knock(t *testing.T, transport http.RoundTripper, method, address string) in
 	return response.StatusCode
 }
 
-// TestHostNames: with an open API, a web page cannot use DNS rebinding; probes may name any
-// host.
+// TestHostNames checks that a web page cannot use DNS rebinding to reach an open API. Probes may
+// name any host.
 func TestHostNames(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "0.0.0.0:0", API: server.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -216,15 +216,15 @@ func TestHostNames(t *testing.T) {
 	}
 }
 
-// other returns a certificate that is not used.
+// other returns a certificate that the server does not use.
 func other(t *testing.T) string {
 	t.Helper()
 	cert, _ := certificate(t, t.TempDir(), "first.example.com")
 	return cert
 }
 
-// TestTLS: old protocol versions are refused, and a renewed certificate is used without a
-// restart.
+// TestTLS checks that old protocol versions are refused, and a renewed certificate is used without
+// a restart.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -234,13 +234,13 @@ func TestTLS(t *testing.T) {
 		t.Errorf("with the first certificate: %d", got)
 	}
 	address := strings.TrimPrefix(d.HTTP, "https://")
-	for trusted, want := range map[string]int{cert: cli.ExitOK, other(t): cli.ExitNotReachable} { // as in a container, by the listen address
+	for trusted, want := range map[string]int{cert: cli.ExitOK, other(t): cli.ExitNotReachable} { // by the listen address, as in a container
 		var out bytes.Buffer
 		if code := cli.Run(t.Context(), []string{"healthcheck", "--http", address, "--tls-cert", trusted}, strings.NewReader(""), &out, &out); code != want {
 			t.Errorf("healthcheck: exit %d, want %d: %s", code, want, &out)
 		}
 	}
-	old := &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true} // does the server refuse it?
+	old := &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true} // the test checks that the server refuses it
 	if c, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", address); err == nil {
 		_ = c.Close()
 		t.Error("TLS 1.1 is accepted")
@@ -248,7 +248,7 @@ func TestTLS(t *testing.T) {
 	certificate(t, dir, "second.example.com")
 	deadline := time.Now().Add(limit)
 	for {
-		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address) // looks at the certificate only
+		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", address) // only the certificate is checked
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,8 +263,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestAccessConfiguration: configurations that would be open or unencrypted are refused,
-// with what to do.
+// TestAccessConfiguration checks that configurations that would be open or unencrypted are refused,
+// with a suggested fix.
 func TestAccessConfiguration(t *testing.T) {
 	asks := access.Config{Tokens: "tokens"}
 	for name, tt := range map[string]struct {

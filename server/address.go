@@ -22,8 +22,8 @@ func splitListen(address string) (host string, port int, err error) {
 	return host, port, err
 }
 
-// probe checks that an address can be listened on, because the embedded server would time
-// out with a worse error.
+// probe checks that an address can be listened on. The embedded server would only time out, with a
+// less helpful error.
 func probe(ctx context.Context, setting, address string) error {
 	l, err := listen(ctx, setting, address)
 	if err != nil {
@@ -32,7 +32,7 @@ func probe(ctx context.Context, setting, address string) error {
 	return l.Close()
 }
 
-// ListenError is the error of an address that cannot be listened on.
+// ListenError means that an address cannot be listened on.
 type ListenError struct {
 	Setting string // http or nats-listen
 	Address string
@@ -45,7 +45,7 @@ func (e *ListenError) Error() string {
 
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Fix returns what to do about it.
+// Fix returns a suggestion for fixing the error.
 func (e *ListenError) Fix() string {
 	other := fmt.Sprintf("use another address with --%s, AMENDS_%s or the configuration file; port 0 picks a free port", e.Setting, strings.ToUpper(strings.ReplaceAll(e.Setting, "-", "_")))
 	switch {
@@ -67,7 +67,7 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 	return l, nil
 }
 
-// loopback reports whether a host can be reached from this machine only.
+// loopback reports whether a host can be reached only from this machine.
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -76,14 +76,14 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// localAddress reports whether host:port can be reached from this machine only. Invalid
-// addresses are reported elsewhere.
+// localAddress reports whether host:port can be reached only from this machine. It returns true for
+// invalid addresses, which are reported elsewhere.
 func localAddress(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err != nil || loopback(host)
 }
 
-// checkURLs returns an error unless all entries of a list are URLs of NATS servers. It does
+// checkURLs returns an error unless all entries of a list are URLs of NATS servers. The error does
 // not quote them, because they may hold a password.
 func checkURLs(urls string) error {
 	if urls == "" {
@@ -98,7 +98,7 @@ func checkURLs(urls string) error {
 	return nil
 }
 
-// natsURL parses a URL of a NATS server as the client does.
+// natsURL parses the URL of a NATS server as the NATS client does.
 func natsURL(text string) (*url.URL, error) {
 	text = strings.TrimSpace(text)
 	if !strings.Contains(text, "://") {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// backupLimit is the timeout of a backup: while it runs, the store cannot reuse space.
+// backupLimit is the timeout of a backup. While a backup runs, the store cannot reuse free pages.
 const backupLimit = 30 * time.Minute
 
-// mountBackup registers all methods of /backup, because the console takes all other paths.
+// mountBackup registers /backup for every method, because the console handles all other paths.
 func (s *Server) mountBackup(mux *http.ServeMux) {
 	mux.Handle("POST /backup", s.backup())
 	mux.HandleFunc("/backup", func(w http.ResponseWriter, _ *http.Request) {
@@ -20,8 +20,8 @@ func (s *Server) mountBackup(mux *http.ServeMux) {
 	})
 }
 
-// backup streams a consistent copy of the store, which holds all data of all sagas. Package
-// access admits only admins or, without authentication, programs on this machine.
+// backup streams a consistent copy of the store, which holds the data of all sagas. Package access
+// admits only admins or, without authentication, programs on this machine.
 func (s *Server) backup() http.Handler {
 	var busy atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +43,7 @@ func (s *Server) backup() http.Handler {
 		}
 		if err != nil {
 			s.config.Logger.Error("backup failed", slog.Any("error", err))
-			panic(http.ErrAbortHandler) // breaks the connection, so that a partial copy is not taken for a complete one
+			panic(http.ErrAbortHandler) // abort the connection, so that a partial copy does not look complete
 		}
 		s.config.Logger.Info("backup done", slog.Int64("bytes", n))
 	})

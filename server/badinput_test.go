@@ -17,9 +17,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestBadInputOnTheWire checks I9 for the whole process with raw messages: every invalid
-// request gets an error, every invalid answer becomes a dead letter with a reason, and
-// other sagas complete.
+// TestBadInputOnTheWire checks I9 for the whole process with raw messages. Every invalid request
+// gets an error, every invalid answer becomes a dead letter with a reason, and other sagas
+// complete.
 func TestBadInputOnTheWire(t *testing.T) {
 	def, err := saga.ParseJSON([]byte(`{"name":"cake","version":1,"input":{"id":"string"},"steps":[
 		{"step":{"name":"bake","kind":"compensable","do":{"participant":"oven","action":"bake","result":{"shelf":"string"}},"undo":{"participant":"oven","action":"eat"}}},
@@ -43,7 +43,7 @@ func TestBadInputOnTheWire(t *testing.T) {
 	w.asks("wait", "", `"phase":"completed"`, "ce-sagaid", "e1")
 }
 
-// badRequests sends invalid requests of a caller.
+// badRequests sends a caller's invalid requests.
 func badRequests(w *wire) {
 	const ok = `{"id":"e1"}`
 	cake := func(id string, more ...string) []string {
@@ -82,7 +82,7 @@ func badRequests(w *wire) {
 	w.asks("define", `{"name":"cake","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`, "new version")
 }
 
-// badAnswers publishes invalid answers of a participant. e1 holds the tokens of a saga.
+// badAnswers publishes a participant's invalid answers. e1 holds the subject tokens of a saga.
 func badAnswers(w *wire, e1 string) {
 	done := []string{"ce-type", transport.TypeCompleted}
 	bake := "saga.event.oven." + e1 + ".bake.do.1"
@@ -105,7 +105,7 @@ func badAnswers(w *wire, e1 string) {
 	w.answers("saga.event.oven."+strings.Repeat("x", 3000)+".7.bake.do.1", `{}`, done...)
 }
 
-// wire uses a coordinator with a plain NATS client.
+// wire talks to a coordinator with a plain NATS client.
 type wire struct {
 	t    *testing.T
 	conn *nats.Conn
@@ -134,8 +134,8 @@ func headers(pairs []string) nats.Header {
 	return h
 }
 
-// asks sends a request and expects words in the code, reason or data of the reply. "" expects that
-// the request is accepted.
+// asks sends a request, and expects words in the code, reason or data of the reply. If want is "",
+// it expects that the request is accepted.
 func (w *wire) asks(method, data, want string, header ...string) {
 	w.t.Helper()
 	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api." + method, Header: headers(header), Data: []byte(data)}, limit)
@@ -153,7 +153,7 @@ func (w *wire) asks(method, data, want string, header ...string) {
 	}
 }
 
-// birth returns the birth of a saga, which is part of the subject of its answers.
+// birth returns the birth of a saga, which the subjects of its answers contain.
 func (w *wire) birth(id string) string {
 	w.t.Helper()
 	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api.get", Header: headers([]string{"ce-sagaid", id})}, limit)
@@ -167,7 +167,7 @@ func (w *wire) birth(id string) string {
 	return s.Birth.String()
 }
 
-// answers publishes an answer as a participant does, and waits for the acknowledgement.
+// answers publishes an answer like a participant, and waits for the acknowledgement.
 func (w *wire) answers(subject, data string, header ...string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
@@ -177,7 +177,7 @@ func (w *wire) answers(subject, data string, header ...string) {
 	}
 }
 
-// dead reads the expected number of dead letters, and counts them by words of the reason.
+// dead reads the expected number of dead letters, and counts them by words in their reasons.
 func (w *wire) dead(want map[string]int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), limit)

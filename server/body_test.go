@@ -24,7 +24,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// taken is more than any route reads of a body, including the connection's buffers.
+// taken exceeds what any route reads of a body, including the connection's buffers.
 const taken = 32 << 20
 
 var (
@@ -32,8 +32,8 @@ var (
 	computed = regexp.MustCompile(`\bmux\.Handle(?:Func)?\(([^"\n]+)`)
 )
 
-// registered returns the patterns of all routes: literals in the source, plus those of generated
-// code, which are listed here and counted in the generated files.
+// registered returns the patterns of all routes. It finds literals in the source. Patterns of
+// generated code are listed here, and counted in the generated files.
 func registered(t *testing.T) map[string]bool {
 	t.Helper()
 	patterns, others := map[string]bool{}, 0
@@ -57,7 +57,7 @@ func registered(t *testing.T) map[string]bool {
 		}
 	}
 	generated := []string{"/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
-	if want := len(generated) + 1; others != want { // and the service itself
+	if want := len(generated) + 1; others != want { // and the pattern of the service
 		t.Fatalf("generated code mounts %d routes, but %d are listed here: add the new one", others, want)
 	}
 	for _, path := range generated {
@@ -70,7 +70,7 @@ func registered(t *testing.T) map[string]bool {
 	return patterns
 }
 
-// flood is an endless body. It fails once too much of it was read.
+// flood is an endless body. Reading too much of it fails.
 type flood struct {
 	begin io.Reader
 	sent  atomic.Int64
@@ -93,9 +93,9 @@ var errTaken = errors.New("somebody reads all that is sent")
 
 const part = "--x\r\nContent-Disposition: form-data; name=\"next\"; filename=\"f\"\r\nContent-Type: application/octet-stream\r\n\r\n"
 
-// TestNoRouteReadsWhatItDoesNotNeed sends endless bodies to each route, with and without a
-// token, over HTTP/1 and HTTP/2. The server answers or closes the connection, after reading
-// little and writing none of it to a file (I10).
+// TestNoRouteReadsWhatItDoesNotNeed sends endless bodies to each route, with and without a token,
+// over HTTP/1 and HTTP/2. The server reads little of a body, writes none of it to a file, and then
+// answers or closes the connection (I10).
 func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
 	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
 	if err != nil {
@@ -112,7 +112,7 @@ func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
 	small := func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if tcp, ok := c.(*net.TCPConn); ok {
-			err = tcp.SetWriteBuffer(64 << 10) // small, so that unread bytes do not pile up in the kernel
+			err = tcp.SetWriteBuffer(64 << 10) // small, so that the kernel buffers few unread bytes
 		}
 		return c, err
 	}
@@ -158,7 +158,7 @@ func floods(t *testing.T, transport http.RoundTripper, method, address, key, kin
 	}
 	for _, length := range []int64{-1, 1 << 40} {
 		if length < 0 && strings.HasSuffix(address, "/profile") {
-			continue // takes half a minute
+			continue // would take half a minute
 		}
 		r, err := http.NewRequestWithContext(ctx, method, address, body)
 		if err != nil {
@@ -177,7 +177,7 @@ func floods(t *testing.T, transport http.RoundTripper, method, address, key, kin
 			return
 		}
 		if err != nil {
-			continue // the connection was closed after an answer that came late on a busy machine
+			continue // the connection was closed before a late answer on a busy machine
 		}
 		_, _ = io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()

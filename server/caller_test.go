@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestWatchesPerCallerOfNATS: a connection may hold up to the allowed number of watch requests, and
-// shuts out no other connection (I13).
+// TestWatchesPerCallerOfNATS checks that a connection may have as many watch requests open as
+// allowed, and does not lock out other connections (I13).
 func TestWatchesPerCallerOfNATS(t *testing.T) {
 	const most = 3
 	d := start(t, server.Config{DataDir: t.TempDir(), MaxStreams: most, Definitions: []*saga.Definition{refund(t)}})
@@ -54,7 +54,7 @@ func TestWatchesPerCallerOfNATS(t *testing.T) {
 	if refused := nextOther(); refused.Header.Get("ce-code") != string(transport.CodeResourceExhausted) {
 		t.Errorf("one too many of another is answered with %v", refused.Header)
 	}
-	ask(t, d, func(ctx context.Context, c *client.Client) { // all held requests are answered
+	ask(t, d, func(ctx context.Context, c *client.Client) { // all open requests are answered
 		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1); err != nil {
 			t.Fatal(err)
 		}

@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootTime returns how long the machine has been up, including sleep. Setting the time of day does
-// not change it.
+// bootTime returns the time since boot, including sleep. Setting the time of day does not change
+// it.
 func bootTime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return time.Since(started) // kernels before 2.6.39 have no such clock
+		return time.Since(started) // kernels before 2.6.39 lack this clock
 	}
 	return time.Duration(t.Nano())
 }

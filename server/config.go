@@ -16,52 +16,52 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Config of a Server. DataDir is required, or Store and NATS.URL; the zero value of every
-// other field means its default.
+// Config configures a Server. Either DataDir is required, or Store and NATS.URL. The zero value of
+// every other field selects its default.
 type Config struct {
-	// DataDir holds everything that must survive: the store, the embedded server's streams and the
-	// secret. It is created with mode 0700 if it is missing. Only one process may use it at a time.
+	// DataDir holds all persistent data: the store, the embedded server's streams and the secret.
+	// It is created with mode 0700 if it does not exist. Only one process may use it at a time.
 	DataDir string
-	// Store keeps the sagas instead of a boltstore in DataDir. The caller owns it and closes it
-	// after Run has returned. Default: nil, a boltstore.
+	// Store replaces the boltstore in DataDir. The caller owns it, and closes it after Run has
+	// returned. Default: nil, a boltstore.
 	Store store.Store
-	// StoreKeys names a file of keys (boltstore.LoadKeys) that encrypt payloads and other user data
-	// in the boltstore and in the embedded server's streams. Default: no encryption.
+	// StoreKeys names a file of keys (see boltstore.LoadKeys) that encrypt payloads and other user
+	// data in the boltstore and in the embedded server's streams. Default: no encryption.
 	StoreKeys string
-	// NATS configures the server that carries the messages. Default: an embedded server.
+	// NATS configures the NATS server. Default: an embedded server.
 	NATS NATS
-	// TakeOver takes the prefix even if another store's claim to it is on the bus.
+	// TakeOver takes over the prefix even if another store has claimed it.
 	TakeOver bool
-	// Prefix is the first token, or tokens, of all subjects. Default: "saga".
+	// Prefix is the first token, or the first tokens, of all subjects. Default: "saga".
 	Prefix string
-	// HTTP is the host:port of the API, health and metrics; port 0 chooses a free
-	// one. Default: none.
+	// HTTP is the host:port for the API, health and metrics; port 0 selects a free port. Default:
+	// none.
 	HTTP string
-	// API says who may use the API at HTTP. Default: APILocal, or, with Access, everybody who has a
-	// key.
+	// API determines who may use the API at HTTP. Default: APILocal, or everybody with a key if
+	// Access is set.
 	API API
 	// Redact names JSON fields whose values the API hides. Default: none.
 	Redact []string
-	// Access configures who may use HTTP, and the host names that it answers to. The zero value
+	// Access configures who may use HTTP, and which host names requests may name. The zero value
 	// requires no key. The server sets Open and Certificate.
 	Access Access
-	// TLSCert and TLSKey name PEM files with which HTTP is served over TLS. They are read again
-	// when they change. Default: plain HTTP.
+	// TLSCert and TLSKey name PEM files for serving HTTP over TLS. They are reloaded when they
+	// change. Default: plain HTTP.
 	TLSCert, TLSKey string
-	// Plaintext allows keys to be sent without TLS to an HTTP address beyond loopback, for use
-	// behind a proxy that terminates TLS.
+	// Plaintext allows keys to be sent without TLS to an HTTP address beyond loopback. It is meant
+	// for use behind a proxy that terminates TLS.
 	Plaintext bool
-	// Pprof serves profiles under /debug/pprof/. They reveal a lot about the process, so an HTTP
-	// address beyond loopback then requires keys.
+	// Pprof serves profiles under /debug/pprof/. They reveal internal data of the process, so an
+	// HTTP address beyond loopback then requires keys.
 	Pprof bool
-	// MaxStreams limits, per caller, the open streams over HTTP and the watch requests over HTTP
-	// and NATS. MaxWaits limits the HTTP requests that wait for a saga to end. Defaults: 100
-	// and 1,000.
+	// MaxStreams limits, per caller, the open streams over HTTP, and the watch requests over HTTP
+	// and NATS. MaxWaits limits, per caller, the HTTP requests that wait for a saga to end.
+	// Defaults: 100 and 1,000.
 	MaxStreams, MaxWaits int
 	// Definitions are registered before the server accepts requests.
 	Definitions []*saga.Definition
 
-	// Settings of the coordinator; see coordinator.Config for the defaults.
+	// Coordinator settings; see coordinator.Config for the defaults.
 	Name               string
 	Shards             int
 	MaxBatch           int
@@ -72,7 +72,7 @@ type Config struct {
 	MaxUnansweredBytes int
 	Retention          time.Duration
 	TombstoneRetention time.Duration
-	AcceptClock        bool // the clock was set and is right: retention does not wait
+	AcceptClock        bool // confirms that the clock is right, so that retention does not pause
 
 	// Traces configures where spans are sent. Default: nil, no tracing.
 	Traces *Traces
@@ -82,7 +82,7 @@ type Config struct {
 	Version string
 }
 
-// Access, OIDC, Role and Traces are parts of Config.
+// Access, OIDC, Role and Traces are the types of parts of Config.
 type (
 	Access = access.Config
 	OIDC   = access.OIDC
@@ -97,54 +97,55 @@ const (
 	Admin    = access.Admin
 )
 
-// API says who may use the API.
+// API determines who may use the API.
 type API string
 
-// Values of API.
+// The values of API.
 const (
 	APILocal    API = "local"    // programs on this machine; HTTP beyond loopback is refused, unless Access requires keys
 	APIOff      API = "off"      // nobody; health and metrics are served anyway
 	APIInsecure API = "insecure" // everybody who can reach the HTTP address, without a key
 )
 
-// NATS configures the NATS server. The zero value embeds one.
+// NATS configures the NATS server. With the zero value, a server is embedded.
 type NATS struct {
-	// URL of an external server, or several separated by commas. Default: none; a server is
+	// URL is the URL of an external server, or a comma-separated list. Default: none; a server is
 	// embedded and keeps its streams under DataDir.
 	URL string
-	// Creds, NKey, User, Password, Token, CA, Cert and Key authenticate at the external
-	// server; Creds, NKey, CA, Cert and Key are names of files.
+	// Creds, NKey, User, Password, Token, CA, Cert and Key authenticate to the external server.
+	// Creds, NKey, CA, Cert and Key are file names.
 	Creds, NKey, User, Password, Token, CA, Cert, Key string
-	// Responder holds the credentials of a user who may only answer requests on the external
-	// server; see natsbus.Config.Responder. Default: the credentials above are used for that too.
+	// Responder holds the credentials of a user that may only answer requests on the external
+	// server; see natsbus.Config.Responder. Default: the credentials above.
 	Responder natsbus.Credentials
-	// Inbox is the prefix of the reply subjects at the external server. Default: _INBOX.
+	// Inbox is the prefix of reply subjects on the external server. Default: _INBOX.
 	Inbox string
-	// Plaintext allows sending Password and Token, and those in URL, without TLS to a server beyond
-	// loopback.
+	// Plaintext allows sending Password, Token and any password in URL without TLS to a server
+	// beyond loopback.
 	Plaintext bool
-	// Replicas of each stream at the external server. Default: 1.
+	// Replicas is the number of replicas of each stream on the external server. Default: 1.
 	Replicas int
-	// QueueBytes, LifecycleBytes, DeadBytes, LifecycleAge, DeadAge and MaxMessageBytes are limits
-	// of the streams; see natsbus.Config for their defaults.
+	// QueueBytes, LifecycleBytes, DeadBytes, LifecycleAge, DeadAge and MaxMessageBytes limit the
+	// streams; see natsbus.Config for their defaults.
 	QueueBytes, LifecycleBytes, DeadBytes int64
 	LifecycleAge, DeadAge                 time.Duration
 	MaxMessageBytes                       int
 	// Listen is the host:port of the embedded server, for services in other processes; port 0
-	// chooses a free one. Beyond loopback it requires Users and ListenCert, unless Open is set.
+	// selects a free port. Beyond loopback it requires Users and ListenCert, unless Open is set.
 	// Default: 127.0.0.1:0.
 	Listen string
-	// Users names a file with the accounts block of a NATS server configuration: who may connect to
-	// the embedded server, and with which permissions. Default: everybody may do everything.
+	// Users names a file with the accounts block of a NATS server configuration. It determines who
+	// may connect to the embedded server, and with which permissions. Default: everybody may do
+	// everything.
 	Users string
-	// ListenCert and ListenKey name PEM files with which the embedded server requires TLS. They are
-	// read again when they change. Default: plain TCP.
+	// ListenCert and ListenKey name PEM files for TLS, which the embedded server then requires.
+	// They are reloaded when they change. Default: plain TCP.
 	ListenCert, ListenKey string
 	// Open allows other machines to reach the embedded server without Users or TLS.
 	Open bool
 }
 
-// Validate returns all errors of the configuration, joined.
+// Validate returns all errors in the configuration, joined.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -204,7 +205,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateStore returns the errors of the settings that say where data is kept.
+// validateStore returns the errors in the settings for stored data.
 func (c *Config) validateStore() error {
 	switch {
 	case c.Store != nil && c.NATS.URL != "" && c.StoreKeys != "":

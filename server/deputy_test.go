@@ -20,8 +20,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// errands are subjects on which neither payment nor shop may publish, and on which nothing else is
-// published in these tests.
+// errands lists subjects to which neither payment nor shop may publish. Nothing else publishes to
+// them in these tests.
 var errands = []string{
 	"$JS.API.STREAM.PURGE.SAGA_DEAD",
 	"$JS.API.STREAM.DELETE.SAGA_LIFECYCLE",
@@ -39,9 +39,10 @@ var errands = []string{
 	"_INBOX.abc",
 }
 
-// TestReplySubjects: a NATS server checks the subject of a message, but not its reply subject.
-// Whatever reply subject a participant or a caller puts into each request that it may make, nothing
-// is published in the coordinator's account on a subject that they may not publish to themselves.
+// TestReplySubjects checks reply subjects, which a NATS server does not check, unlike the subject
+// of a message. A participant or caller may put any reply subject into a request. That does not
+// cause a message in the coordinator's account on a subject to which they may not publish
+// themselves.
 func TestReplySubjects(t *testing.T) {
 	roles := []string{"payment", "shipping", "caller:shop"}
 	for name, open := range map[string]func(t *testing.T) (h *harbour, home *nats.Conn){
@@ -70,14 +71,14 @@ func TestReplySubjects(t *testing.T) {
 	}
 }
 
-// TestReplySubjectsInOneAccount checks what docs/SECURITY-GUIDE.md says about a single account: the
-// server publishes to any reply subject for users who pull or acknowledge, while the coordinator,
-// which answers requests, does not.
+// TestReplySubjectsInOneAccount checks what docs/SECURITY-GUIDE.md says about a single account. For
+// users who pull or acknowledge, the server publishes to any reply subject. The coordinator, which
+// answers requests, does not.
 func TestReplySubjectsInOneAccount(t *testing.T) {
 	h, home := separate(t, false, "--single-account", "payment", "shipping", "caller:shop")
 	ways := map[string]bool{}
 	for _, heard := range h.errands(t, home) {
-		if !strings.HasPrefix(heard.subject, "_INBOX") { // an inbox may be the caller's own, as far as one can tell
+		if !strings.HasPrefix(heard.subject, "_INBOX") { // an inbox may be the sender's own
 			ways[heard.way] = true
 		}
 	}
@@ -101,11 +102,11 @@ func separate(t *testing.T, lenient bool, arguments ...string) (*harbour, *nats.
 	return h, nc
 }
 
-// errand is a message that was published where its sender may not publish.
+// errand is a message that was published to a subject forbidden to its sender.
 type errand struct{ way, subject string }
 
-// errands puts every subject of errands as the reply subject into every request of a participant
-// and of a caller. It returns the subjects on which something was published.
+// errands sends every request that a participant or a caller may send, with each of the forbidden
+// subjects as its reply subject. It returns the subjects that received a message.
 func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 	t.Helper()
 	js, err := jetstream.New(home)
@@ -176,8 +177,7 @@ func (h *harbour) errands(t *testing.T, home *nats.Conn) (run []errand) {
 			by(payment, take().Reply, word)(reply)
 		}
 	}
-	// drain waits until earlier requests are handled, which may take a moment, and collects what
-	// was heard.
+	// drain waits until earlier requests have been handled, and collects the messages received.
 	drain := func(way string) {
 		for range 2 {
 			if _, err := payment.Request("saga.api.subscribe.payment", nil, limit); err != nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrDisk: the data directory cannot be written because its disk is full or failing.
+// ErrDisk means that the data directory cannot be written, because its disk is full or failing.
 var ErrDisk = errors.New("the data directory cannot be written")
 
-// FullDisk reports whether err means that a disk, a quota or a file has no room left.
+// FullDisk reports whether err means that a disk, a quota or a file is full.
 func FullDisk(err error) bool {
 	return slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}, func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
 // hasRoom returns an error if dir cannot be written to. It runs before the embedded server starts,
-// because that would first wait for room in the same directory.
+// because that server would wait until there is room.
 func hasRoom(dir string) (err error) {
 	f, err := os.Create(filepath.Join(dir, "room.tmp"))
 	if err != nil {
@@ -33,17 +33,17 @@ func hasRoom(dir string) (err error) {
 	return f.Sync()
 }
 
-// FailedDisk reports whether err means that the disk does not work, so that freeing space does not
-// help.
+// FailedDisk reports whether err means that the disk does not work. Freeing space does not help
+// then.
 func FailedDisk(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EROFS)
 }
 
-// insufficientStorage is JetStream's error code for a stream that has no room.
+// insufficientStorage is JetStream's error code for a full stream.
 const insufficientStorage = 10047
 
-// ofJetStream reports whether err is JetStream's error for missing room. JetStream has no code for
-// a failed write to a file; it quotes the error of the operating system.
+// ofJetStream reports whether err is JetStream's error for a full disk or stream. JetStream has no
+// code for a failed write to a file; its description quotes the error of the operating system.
 func ofJetStream(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (e.ErrorCode == insufficientStorage || strings.Contains(e.Description, syscall.ENOSPC.Error()))

@@ -29,19 +29,19 @@ import (
 )
 
 const (
-	// tooMuch is more bytes than any attribute may have and than JetStream accepts as headers;
-	// nearlyAsMuch bytes are accepted by JetStream.
+	// tooMuch is more than any attribute may hold, and more than JetStream accepts as headers.
+	// JetStream accepts nearlyAsMuch.
 	tooMuch      = 70_000
 	nearlyAsMuch = 60_000
 
 	traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 )
 
-// door sends a request one way and returns the message of its refusal, or "".
+// door is one interface. It sends a request, and returns the error message of a refused one, or "".
 type door struct {
 	name string
-	// fields maps fields that a caller can make too long to words of the refusal; "" means that the
-	// request is accepted, because the field is dropped or cut.
+	// fields maps each field that a caller can make too long to words in the refusal. "" means that
+	// the request is accepted, because the field is dropped or cut.
 	fields map[string]string
 	send   func(field, value string) (refusal string)
 }
@@ -78,7 +78,7 @@ func TestDoors(t *testing.T) {
 	nothingPending(t, filepath.Join(data, server.StoreFile))
 }
 
-// nothingPending reads the store of a coordinator that has stopped.
+// nothingPending checks the store of a stopped coordinator: its outbox is empty.
 func nothingPending(t *testing.T, file string) {
 	t.Helper()
 	s, err := boltstore.Open(file, boltstore.Options{})
@@ -95,8 +95,8 @@ func nothingPending(t *testing.T, file string) {
 	}
 }
 
-// post has parcels, which a real participant handles, and letters, whose first step the test
-// answers by hand.
+// post returns two definitions: parcels, which a real participant handles, and letters, whose first
+// step the test answers by hand.
 func post(t *testing.T) []*saga.Definition {
 	t.Helper()
 	var all []*saga.Definition
@@ -142,8 +142,8 @@ type fixture struct {
 	web     *http.Client
 	api     apiv1connect.CoordinatorServiceClient
 	grpc    apiv1connect.CoordinatorServiceClient
-	open    []string // sagas that were accepted
-	dropped int      // trace contexts
+	open    []string // ids of the accepted sagas
+	dropped int      // number of dropped trace contexts
 	n       int
 }
 
@@ -177,7 +177,7 @@ func (h *fixture) starts(id, definition string) {
 	h.open = append(h.open, id)
 }
 
-// took records how a door answered a start.
+// took records the answer to a start: a saga that was accepted must end.
 func (h *fixture) took(id, field, refusal string) string {
 	if refusal == "" {
 		h.open = append(h.open, id)
@@ -188,7 +188,7 @@ func (h *fixture) took(id, field, refusal string) string {
 	return refusal
 }
 
-// natsDoor is a request over NATS: start or run.
+// natsDoor returns the door for a request over NATS: start or run.
 func (h *fixture) natsDoor(method string) door {
 	fields := map[string]string{
 		"traceparent": "", "tracestate": "", "ce-reason": "", "ce-unknown": "", "nats-msg-id": "", "baggage": "",
@@ -224,8 +224,8 @@ func (h *fixture) natsDoor(method string) door {
 	}}
 }
 
-// traced returns headers of an HTTP request, one of them too long, but not so long that the HTTP
-// server refuses it (431).
+// traced returns the headers of an HTTP request. One of them is too long, but not so long that the
+// HTTP server refuses the request (431).
 func traced(header http.Header, field, value string) {
 	header.Set("Traceparent", traceParent)
 	if strings.HasPrefix(field, "trace") {
@@ -233,7 +233,7 @@ func traced(header http.Header, field, value string) {
 	}
 }
 
-// startFields are the fields of a start over HTTP that can be too long.
+// startFields returns the fields of a start over HTTP that can be too long.
 func startFields() map[string]string {
 	return map[string]string{
 		"traceparent": "", "tracestate": "",
@@ -241,7 +241,7 @@ func startFields() map[string]string {
 	}
 }
 
-// httpDoor is a start as plain JSON over HTTP.
+// httpDoor returns the door for a start as plain JSON over HTTP.
 func (h *fixture) httpDoor() door {
 	return door{"HTTP start", startFields(), func(field, value string) string {
 		id := h.id()
@@ -279,7 +279,7 @@ func (h *fixture) httpDoor() door {
 	}}
 }
 
-// grpcDoor is a start over gRPC.
+// grpcDoor returns the door for a start over gRPC.
 func (h *fixture) grpcDoor() door {
 	return door{"gRPC start", startFields(), func(field, value string) string {
 		id := h.id()
@@ -309,7 +309,7 @@ func said(err error) string {
 	return ""
 }
 
-// decision is an operation with a field that is too long, and otherwise legal.
+// decision returns an operation that is legal, except that one field is too long.
 func decision(field, value string) transport.Decision {
 	op := transport.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"}
 	switch field {
@@ -334,7 +334,7 @@ func decisionFields() map[string]string {
 	}
 }
 
-// decisionDoor is an operator's decision over HTTP.
+// decisionDoor returns the door for an operator's decision over HTTP.
 func (h *fixture) decisionDoor() door {
 	return door{"HTTP decision", decisionFields(), func(field, value string) string {
 		op := decision(field, value)
@@ -348,7 +348,7 @@ func (h *fixture) decisionDoor() door {
 	}}
 }
 
-// natsDecisionDoor is an operator's decision over NATS.
+// natsDecisionDoor returns the door for an operator's decision over NATS.
 func (h *fixture) natsDecisionDoor() door {
 	return door{"NATS decision", decisionFields(), func(field, value string) (refusal string) {
 		ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
@@ -362,14 +362,14 @@ func (h *fixture) natsDecisionDoor() door {
 	}}
 }
 
-// answer answers the first step of a letter.
+// answer publishes the answer to the first step of a letter.
 func (h *fixture) answer(id, data string, header ...string) {
 	h.t.Helper()
 	h.answers("saga.event.ghost."+id+"."+h.birth(id)+".write.do.1", data, header...)
 }
 
-// answersToLetters are answers of a participant, each to a saga of its own. Valid ones move the
-// saga; malformed ones become dead letters.
+// answersToLetters publishes answers of a participant, each to its own saga. Valid answers advance
+// the saga; malformed ones become dead letters.
 func (h *fixture) answersToLetters() {
 	h.t.Helper()
 	long := strings.Repeat("x", nearlyAsMuch)
@@ -377,8 +377,8 @@ func (h *fixture) answersToLetters() {
 	for _, c := range map[string]struct {
 		data   string
 		header []string
-		phase  contract.Phase // in which the saga ends; "" if the answer becomes a dead letter
-		reason string         // words of the reason
+		phase  contract.Phase // phase in which the saga ends; "" if the answer becomes a dead letter
+		reason string         // words in the reason
 	}{
 		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
 		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.Compensated, "is not a media type"},
@@ -410,7 +410,7 @@ func (h *fixture) answersToLetters() {
 	}
 }
 
-// waitForLetter waits for a dead letter with words in its reason.
+// waitForLetter waits for a dead letter whose reason contains the given words.
 func (h *fixture) waitForLetter(reason string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), limit)

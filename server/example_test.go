@@ -35,7 +35,7 @@ var (
 		saga.Pivot("take-money", saga.Do(TakeMoney)))
 )
 
-// A coordinator, two services and a caller in one process. Services elsewhere connect at
+// A coordinator, two services and a caller in one process. Services in other processes connect to
 // Addresses().NATS instead.
 func Example() {
 	dir, err := os.MkdirTemp("", "amends")
@@ -78,8 +78,8 @@ func ExampleRun() { //nolint:testableexamples // it runs until it is interrupted
 	}
 }
 
-// A store of your own, here the one in memory, which loses everything with the process. The data
-// directory holds the streams of the embedded NATS server; with an external server it is not
+// A custom store, here the one in memory, which loses everything when the process ends. The data
+// directory holds only the streams of the embedded NATS server; with an external server it is not
 // needed.
 func ExampleConfig_store() {
 	dir, err := os.MkdirTemp("", "amends")
@@ -102,7 +102,7 @@ func ExampleConfig_store() {
 }
 
 // serve runs the services until ctx ends. They keep their inboxes in memory; a service with a
-// database keeps its inbox there.
+// database would keep its inbox there.
 func serve(ctx context.Context, s *server.Server) error {
 	bus, err := s.Addresses().Connect(ctx, "services")
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// TestAnExternalServerMayGoAway: while the NATS server is away, the coordinator is not ready; once
-// it is back, sagas go on.
+// TestAnExternalServerMayGoAway checks that the coordinator is not ready while the NATS server is
+// down. Once the server is back, sagas continue.
 func TestAnExternalServerMayGoAway(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)

@@ -12,29 +12,29 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// files holds the content of the files that a configuration names, except the store.
+// files holds the contents of the files that a configuration names, except the store.
 type files struct {
-	keys   *boltstore.Keys     // nil: no encryption
-	http   *access.Certificate // nil: plain HTTP
-	listen *access.Certificate // of the embedded server; nil: plain TCP
+	keys   *boltstore.Keys     // nil means no encryption
+	http   *access.Certificate // nil means plain HTTP
+	listen *access.Certificate // for the embedded server; nil means plain TCP
 }
 
-// Check returns all errors of the configuration and of the files that it names, joined. It reads
-// the files as Run does and changes nothing.
+// Check returns all errors in the configuration and in the files that it names, joined. It reads
+// the files as Run does, and changes nothing.
 func (c *Config) Check() error {
 	_, err := c.read()
 	return errors.Join(c.Validate(), err)
 }
 
-// read reads the files and returns the errors of all that cannot be used.
+// read reads the files, and returns the errors of all unusable ones.
 func (c *Config) read() (*files, error) {
 	var f files
 	var err error
 	var errs []error
 	f.keys, err = loadKeys(c.StoreKeys)
 	errs = append(errs, err)
-	if who := c.Access; who.Validate() == nil { // Validate has reported its errors
-		_, err = access.New(who) // made again once the listen address is known
+	if who := c.Access; who.Validate() == nil { // Validate reports its errors
+		_, err = access.New(who) // created again once the listen address is known
 		errs = append(errs, err)
 	}
 	if c.TLSCert != "" && c.TLSKey != "" {
@@ -55,7 +55,7 @@ func (c *Config) read() (*files, error) {
 	if err := c.NATS.Responder.CheckFiles(); err != nil {
 		errs = append(errs, fmt.Errorf("nats responder: %w", err))
 	}
-	if c.DataDir != "" { // Validate reports a missing one
+	if c.DataDir != "" { // Validate reports a missing directory
 		if info, err := os.Stat(c.DataDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("data dir: %s is not a directory that can be used; name one, or what is not there yet", c.DataDir))
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// isReady returns why the coordinator is not ready, or nil if it is.
+// isReady returns nil if the coordinator is ready, and otherwise the reason.
 func (s *Server) isReady(ctx context.Context) error {
 	c := s.coord.Load()
 	switch {
@@ -78,7 +78,7 @@ func (s *Server) startHTTP(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
-			return server.Close() // cuts off a profile or backup that is still running
+			return server.Close() // closes the connection of a profile or backup in progress
 		}
 		return nil
 	})
@@ -93,7 +93,7 @@ func (s *Server) scheme() string {
 	return "http://"
 }
 
-// sayOpen logs what others may do at the HTTP address without a key.
+// sayOpen logs which operations the HTTP address allows without a key.
 func (s *Server) sayOpen() {
 	if s.config.API == APIInsecure && !localAddress(s.config.HTTP) {
 		s.config.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
@@ -101,12 +101,12 @@ func (s *Server) sayOpen() {
 	}
 }
 
-// guard returns the access check of the HTTP address that l listens on.
+// guard returns the access control for the HTTP address on which l listens.
 func (s *Server) guard(certificate *access.Certificate, l net.Listener) (*access.Access, error) {
 	c := s.config.Access
 	c.Logger, c.Secure, c.Certificate = s.config.Logger, s.config.Plaintext, certificate
 	c.Open, c.Hosts = s.config.API != APILocal, slices.Clone(c.Hosts)
-	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // as configured, and as actually bound
+	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // the configured and the bound address
 		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
 			c.Hosts = append(c.Hosts, host)
 		}
@@ -123,10 +123,10 @@ func (s *Server) mountAPI(mux *http.ServeMux) {
 	mux.Handle("/", console.Handler())
 }
 
-// handler forwards requests to the coordinator once it exists.
+// handler forwards requests to the coordinator, once there is one.
 type handler struct{ *Server }
 
-// Serve handles requests from package api.
+// Serve serves requests from package api.
 func (h handler) Serve(ctx context.Context, method string, request *transport.Envelope, query any) (any, error) {
 	c := h.coord.Load()
 	if c == nil || h.stops.Load() {
@@ -135,7 +135,7 @@ func (h handler) Serve(ctx context.Context, method string, request *transport.En
 	return c.Serve(ctx, method, request, query)
 }
 
-// Request handles requests of a client in this process.
+// Request serves requests of a client in this process.
 func (h handler) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
 	c := h.coord.Load()
 	if c == nil || h.stops.Load() {

@@ -23,8 +23,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// neighbours is a coordinator on a NATS server of the test, with two participants: well is running,
-// away was never started.
+// neighbours is a coordinator on the test's NATS server, with two participants: well is running,
+// and away was never started.
 type neighbours struct {
 	t       *testing.T
 	running running
@@ -32,7 +32,7 @@ type neighbours struct {
 	client  *client.Client
 }
 
-// single returns a definition with one compensable step at one participant.
+// single returns a definition with one compensable step of one participant.
 func single(t *testing.T, who, timeout string, attempts int) *saga.Definition {
 	t.Helper()
 	d, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":%q,"version":1,"steps":[{"step":{"name":"serve","kind":"compensable",
@@ -135,8 +135,8 @@ func (n *neighbours) start(name string, sagas, bytes int) (ids []string) {
 	return ids
 }
 
-// runs runs sagas of the definition well one after the other, and requires that each completes at
-// its first attempt.
+// runs runs sagas of the definition well one after the other. Each must complete at the first
+// attempt.
 func (n *neighbours) runs(sagas int) {
 	n.t.Helper()
 	for i := range sagas {
@@ -166,7 +166,7 @@ func (n *neighbours) ends(ids []string, phase contract.Phase) {
 	}
 }
 
-// TestFullLifecycleStopsNobody: a lifecycle stream that is full blocks no saga, because no saga
+// TestFullLifecycleStopsNobody checks that a full lifecycle stream blocks no saga, because no saga
 // needs it (I13).
 func TestFullLifecycleStopsNobody(t *testing.T) {
 	n := withNeighbours(t, nil)
@@ -174,9 +174,9 @@ func TestFullLifecycleStopsNobody(t *testing.T) {
 	n.runs(50)
 }
 
-// TestSubjectLimitStopsOnlyWhoMeetsIt: a limit per subject that an absent participant reaches
-// blocks no other participant (I13). Once the limit is lifted and the participant is running, its
-// sagas end too (I2).
+// TestSubjectLimitStopsOnlyWhoMeetsIt sets a limit per subject that an absent participant reaches.
+// It blocks no other participant (I13). Once the limit is lifted and the participant is running,
+// its sagas end too (I2).
 func TestSubjectLimitStopsOnlyWhoMeetsIt(t *testing.T) {
 	n := withNeighbours(t, nil)
 	n.edit(transport.Commands, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 2, true })
@@ -187,8 +187,8 @@ func TestSubjectLimitStopsOnlyWhoMeetsIt(t *testing.T) {
 	n.ends(ids, contract.Completed)
 }
 
-// TestAbsentParticipantLeavesRoom: commands for an absent participant cannot fill the stream that
-// all participants share (I13). Once it is back, all its sagas end (I2).
+// TestAbsentParticipantLeavesRoom checks that commands for an absent participant cannot fill the
+// stream that all participants share (I13). Once it is back, all its sagas end (I2).
 func TestAbsentParticipantLeavesRoom(t *testing.T) {
 	t.Parallel()
 	n := withNeighbours(t, func(c *server.Config) { c.NATS.QueueBytes = 8 << 20 })
@@ -205,8 +205,8 @@ func TestAbsentParticipantLeavesRoom(t *testing.T) {
 	n.ends(ids, contract.Completed)
 }
 
-// TestShareOfOpenSagas: too many sagas that wait for an absent participant cause starts of sagas
-// that need it to be refused, and no others (I13).
+// TestShareOfOpenSagas checks that too many sagas that wait for an absent participant block only
+// starts of sagas that need this participant (I13).
 func TestShareOfOpenSagas(t *testing.T) {
 	n := withNeighbours(t, func(c *server.Config) { c.MaxOpen = 20 })
 	n.start("away", 10, 10)
@@ -229,9 +229,9 @@ func TestShareOfOpenSagas(t *testing.T) {
 	n.runs(20)
 }
 
-// TestNeverTaken: a command that the bus will never accept counts as a step that did not happen.
-// The saga compensates at once with the reason, undoes nothing that was not done, and leaves
-// nothing in the outbox (I9).
+// TestNeverTaken checks that a command that the bus will never accept counts as a step that did not
+// happen. The saga compensates at once with the reason. It undoes no step that was not done, and
+// leaves nothing in the outbox (I9).
 func TestNeverTaken(t *testing.T) {
 	var log notes
 	n := withNeighbours(t, func(c *server.Config) {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// bootID identifies the current boot of the machine; "" if it is unknown.
+// bootID identifies the current boot of the machine. It is "" if unknown.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -16,8 +16,8 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// fileID identifies a file on this machine. A copy has another id, even if it replaces the
-// original: a lock on the copy does not show that another process has the original open.
+// fileID identifies a file on this machine. A copy has a different id, even if it replaces the
+// original. A lock on a copy therefore does not show that another process has the original open.
 func fileID(name string) string {
 	info, err := os.Stat(name)
 	if err != nil {

@@ -2,8 +2,8 @@
 
 package server
 
-// bootID and fileID are unknown on this system. A store whose process was killed therefore waits
-// until the old claim has been silent for long enough.
+// bootID and fileID are unknown on this system. After a crash, a store therefore waits until its
+// old claim expires.
 func bootID() string { return "" }
 
 func fileID(string) string { return "" }

@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// Bus returns the configuration of a connection to the external server.
+// Bus returns the configuration for a connection to the external server.
 func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	if err := errors.Join(checkURLs(n.URL), n.validateSecrets()); err != nil {
 		return natsbus.Config{}, fmt.Errorf("nats url: %w", err)
@@ -57,8 +57,8 @@ func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	return c, nil
 }
 
-// responderRights returns the permissions, on the embedded server, of the connection that answers
-// requests.
+// responderRights returns the permissions of the connection that answers requests on the embedded
+// server.
 func responderRights(prefix string) (*server.Permissions, error) {
 	grant, err := natsbus.Config{Prefix: prefix}.Grant(natsbus.RoleResponder, "coordinator")
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Server) startServer(ctx context.Context) error {
 		return err
 	}
 	if port == 0 {
-		port = -1 // chooses a free port
+		port = -1 // selects a free port
 	} else if err := probe(ctx, "nats-listen", s.config.NATS.Listen); err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func (s *Server) connectBus(ctx context.Context) error {
 	return nil
 }
 
-// connect opens one more connection to the NATS server, without the network if it
-// is embedded.
+// connect opens another connection to the NATS server. It does not use the network if the server is
+// embedded.
 func (s *Server) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
 	c, err := s.busConfig(name)
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *Server) busConfig(name string) (natsbus.Config, error) {
 }
 
 // serverLog forwards the embedded server's log. It limits repeated warnings, because the server
-// logs one for each message that a client may not publish.
+// logs a warning for each message that a client may not publish.
 type serverLog struct {
 	logger  *slog.Logger
 	limiter *loglimit.Limiter
@@ -185,7 +185,7 @@ func (l serverLog) say(level slog.Level, format string, v []any) {
 	l.logger.LogAttrs(context.Background(), level, fmt.Sprintf(format, v...), attrs...)
 }
 
-// Noticef logs at debug level: the server uses it for normal operation.
+// Noticef logs at debug level, because the server uses it for normal operation.
 func (l serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 
 // Warnf logs a warning.
@@ -194,11 +194,11 @@ func (l serverLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format
 // Errorf logs an error.
 func (l serverLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
 
-// Fatalf logs an error, but does not end the process.
+// Fatalf logs an error, and does not end the process.
 func (l serverLog) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }
 
-// Debugf discards its message: there is one for every NATS message.
+// Debugf discards the message: the server logs one for every NATS message.
 func (l serverLog) Debugf(string, ...any) {}
 
-// Tracef discards its message.
+// Tracef discards the message.
 func (l serverLog) Tracef(string, ...any) {}

@@ -18,9 +18,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// keeper returns the Keeper of the claim to the prefix for the server's store.
+// keeper returns the Keeper of the server's claim on the prefix.
 func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
-	host, _ := os.Hostname() // shown to people only
+	host, _ := os.Hostname() // only for people
 	prefix := s.config.Prefix
 	if prefix == "" {
 		prefix = transport.DefaultPrefix
@@ -66,7 +66,7 @@ func (s *Server) writeMoved(name string, since time.Time, moved []string) (err e
 	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when its claim was last confirmed.\n", since.UTC().Format(time.RFC3339))
 	for _, id := range moved {
 		in, err := s.store.Load(context.Background(), contract.SagaID(id))
-		if err != nil { // it ended and retention has removed it, or it is damaged
+		if err != nil { // the saga ended and was removed, or it is damaged
 			_, _ = fmt.Fprintf(w, "%s\t%v\n", id, err)
 			continue
 		}

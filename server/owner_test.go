@@ -26,7 +26,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// sharedServer is a server that several coordinators use.
+// sharedServer starts a NATS server for several coordinators.
 func sharedServer(t *testing.T) server.NATS {
 	t.Helper()
 	s, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
@@ -37,7 +37,7 @@ func sharedServer(t *testing.T) server.NATS {
 	return server.NATS{URL: s.ClientURL()}
 }
 
-// ends runs a server that is expected to stop by itself, and returns why it did.
+// ends runs a server that is expected to stop by itself, and returns its error.
 func ends(t *testing.T, c server.Config) error {
 	t.Helper()
 	if c.Logger == nil {
@@ -55,7 +55,7 @@ func ends(t *testing.T, c server.Config) error {
 	return err
 }
 
-// TestOneStoreOneOwner: of two coordinators with separate stores on one bus, the second refuses to
+// TestOneStoreOneOwner runs two coordinators with separate stores on one bus. The second refuses to
 // start and names the first, which is not disturbed. Once the first has stopped cleanly, the second
 // starts at once (I11).
 func TestOneStoreOneOwner(t *testing.T) {
@@ -92,15 +92,16 @@ func TestOneStoreOneOwner(t *testing.T) {
 	start(t, second)
 }
 
-// TestPrefixesApart: coordinators with different prefixes do not affect each other.
+// TestPrefixesApart checks that coordinators with different prefixes do not affect each other.
 func TestPrefixesApart(t *testing.T) {
 	bus := sharedServer(t)
 	start(t, server.Config{DataDir: t.TempDir(), NATS: bus})
 	start(t, server.Config{DataDir: t.TempDir(), NATS: bus, Prefix: "other"})
 }
 
-// TestTakeOver: a coordinator that is taken over sends nothing more, stops, and writes a list of
-// what it accepted since its claim was last confirmed. Answers of participants go to the new owner.
+// TestTakeOver checks that a coordinator that loses the prefix sends nothing more and stops. It
+// writes a list of the sagas accepted or changed since its claim was last confirmed. Answers of
+// participants go to the new owner.
 func TestTakeOver(t *testing.T) {
 	bus := sharedServer(t)
 	old := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
@@ -113,13 +114,14 @@ func TestTakeOver(t *testing.T) {
 	defer func() { _ = replaced.Stop() }()
 	next := server.Config{DataDir: t.TempDir(), NATS: bus, TakeOver: true, Definitions: []*saga.Definition{refund(t)}}
 	n := start(t, next)
-	// The old one accepts it, or nobody does: both listen until the old one has noticed.
+	// Either the old owner accepts the start or nobody does: both listen until the old one has
+	// noticed.
 	ask(t, n, func(ctx context.Context, c *client.Client) {
 		if _, err := c.Start(ctx, contract.DefinitionRef{Name: "refund"}, 1, client.ID("order-1")); err != nil {
 			t.Log(err)
 		}
 	})
-	select { // it stopped by itself
+	select { // it stops by itself
 	case <-replaced.Stopped():
 	case <-ctx.Done():
 		t.Fatalf("the old one did not end within %s", limit)
@@ -163,8 +165,8 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// TestCopyOfADirectory: a copy of the data directory that starts beside the original does not act
-// (I11).
+// TestCopyOfADirectory checks that a copy of the data directory that is started while the original
+// runs does not act (I11).
 func TestCopyOfADirectory(t *testing.T) {
 	bus := sharedServer(t)
 	c := server.Config{DataDir: t.TempDir(), NATS: bus, Definitions: []*saga.Definition{refund(t)}}
@@ -184,8 +186,9 @@ func TestCopyOfADirectory(t *testing.T) {
 	}
 }
 
-// TestCopyInItsPlace: a copy that replaces the store of a running process does not act, although
-// the path of the directory is the same. The lock on the copy says nothing about that process.
+// TestCopyInItsPlace checks that a copy that replaces the store of a running process does not act,
+// although the path of the directory is the same. A lock on the copy does not show that the running
+// process has stopped.
 func TestCopyInItsPlace(t *testing.T) {
 	t.Parallel()
 	c := server.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}}
@@ -222,8 +225,8 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// TestBusForgetsTheClaim: after the stream that holds the claim was deleted, the owner creates it
-// again, and sagas go on.
+// TestBusForgetsTheClaim checks that after the stream with the claim is deleted, the owner creates
+// it again, and sagas continue.
 func TestBusForgetsTheClaim(t *testing.T) {
 	t.Parallel()
 	bus := sharedServer(t)
@@ -249,8 +252,8 @@ func TestBusForgetsTheClaim(t *testing.T) {
 	}
 }
 
-// TestMessagesSayUnderWhichClaim: commands and announcements carry the claim under which they were
-// sent, so that a participant can recognise messages of a replaced coordinator (I11).
+// TestMessagesSayUnderWhichClaim checks that commands and announcements carry the claim under which
+// they were sent. A participant can thus recognise messages of a replaced coordinator (I11).
 func TestMessagesSayUnderWhichClaim(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), NATS: sharedServer(t), Definitions: []*saga.Definition{refund(t)}})
 	ask(t, d, func(ctx context.Context, c *client.Client) {

@@ -39,7 +39,7 @@ var (
 	send   = contract.NewCommand[order, struct{}]("shipping", "send")
 )
 
-// secrets is the output of nats-permissions for the users of a test: the file, and each user's
+// secrets returns the output of nats-permissions for the given users: the file, and each user's
 // password.
 func secrets(t *testing.T, users ...string) (file string, passwords map[string]string) {
 	t.Helper()
@@ -58,7 +58,7 @@ func secrets(t *testing.T, users ...string) (file string, passwords map[string]s
 	return file, passwords
 }
 
-// notes is a log that several goroutines write.
+// notes is a log that several goroutines write to.
 type notes struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -87,7 +87,7 @@ func (n *notes) violations() (found []string) {
 	return found
 }
 
-// harbour is a bus with users, on which each service has only its own permissions.
+// harbour is a bus with users, each of which has only its own permissions.
 type harbour struct {
 	url       string
 	tls       *tls.Config
@@ -124,8 +124,8 @@ func run(t *testing.T, p *participant.Participant[*participant.MemoryTx], bus tr
 	})
 }
 
-// carry runs sagas that complete and sagas that compensate, with participants and a caller that
-// have only their own permissions.
+// carry runs sagas that complete and sagas that compensate. Participants and caller have only their
+// own permissions.
 func (h *harbour) carry(t *testing.T) {
 	t.Helper()
 	quiet := participant.Logger(slog.New(slog.DiscardHandler))
@@ -165,8 +165,8 @@ func checkout() *saga.Definition {
 		saga.Pivot("send", saga.Do(send)))
 }
 
-// TestPermissionsSuffice: on an embedded server with TLS and the users that nats-permissions
-// prints, participants and callers can do their work, and a participant can do nothing else.
+// TestPermissionsSuffice checks that participants and callers can do their work on an embedded
+// server with TLS and the users that nats-permissions prints. A participant can do nothing else.
 func TestPermissionsSuffice(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "bus.example.com")
@@ -194,7 +194,7 @@ func TestPermissionsSuffice(t *testing.T) {
 	h.attack(t)
 }
 
-// connection is a plain NATS connection of a user. Permission errors of the server arrive on
+// connection opens a plain NATS connection as a user. Permission errors from the server are sent to
 // violations.
 func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violations chan error) {
 	t.Helper()
@@ -219,7 +219,7 @@ func (h *harbour) connection(t *testing.T, user string) (nc *nats.Conn, violatio
 	return nc, violations
 }
 
-// lookAround makes the requests that client libraries of other languages make before they pull.
+// lookAround sends the requests that client libraries of other languages send before they pull.
 func (h *harbour) lookAround(t *testing.T) {
 	t.Helper()
 	nc, _ := h.connection(t, "payment")
@@ -236,14 +236,14 @@ func (h *harbour) lookAround(t *testing.T) {
 	}
 }
 
-// attack tries, as payment, everything that only others may do.
+// attack tries, as payment, everything that only other users may do.
 func (h *harbour) attack(t *testing.T) {
 	t.Helper()
 	nc, violations := h.connection(t, "payment")
 	refused := func(what string, try func() error) {
 		t.Helper()
 		if err := try(); err != nil {
-			return // the client has reported it at once
+			return // the client has already reported it
 		}
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
@@ -296,8 +296,8 @@ func (h *harbour) attack(t *testing.T) {
 	refused("a stream of its own", publish(js+"STREAM.CREATE.MINE", `{"name":"MINE","subjects":["saga.event.shipping.>"]}`))
 }
 
-// TestCoordinatorPermissions: with only its own permissions a coordinator works on an external
-// server, both with accounts and with a single account.
+// TestCoordinatorPermissions checks that a coordinator works on an external server with only its
+// own permissions, both with accounts and with a single account.
 func TestCoordinatorPermissions(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{"accounts": nil, "one account": {"--single-account"}} {
@@ -311,12 +311,11 @@ func TestCoordinatorPermissions(t *testing.T) {
 	}
 }
 
-// watcher is the name and the password of a user who may do everything in the coordinator's
-// account.
+// watcher is the name and the password of a user with all permissions in the coordinator's account.
 const watcher = "watcher"
 
 // external runs a coordinator on an external server with the users that nats-permissions prints,
-// and a watcher. A lenient server accepts JetStream requests with unknown fields.
+// and the watcher. A lenient server accepts JetStream requests with unknown fields.
 func external(t *testing.T, lenient bool, arguments ...string) *harbour {
 	t.Helper()
 	users, passwords := secrets(t, arguments...)
@@ -353,8 +352,8 @@ func external(t *testing.T, lenient bool, arguments ...string) *harbour {
 	return h
 }
 
-// TestResponderIsNeeded: a coordinator fails to start if its user may not subscribe to requests and
-// no responder is configured.
+// TestResponderIsNeeded checks that a coordinator fails to start if its user may not subscribe to
+// requests and no responder is configured.
 func TestResponderIsNeeded(t *testing.T) {
 	users, passwords := secrets(t, "coordinator:amends")
 	s, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, UsersFile: users, Account: natsbus.Account})
@@ -371,8 +370,8 @@ func TestResponderIsNeeded(t *testing.T) {
 	}
 }
 
-// TestForgedDeadLetter: a user who may write dead letters of commands cannot have an answer sent in
-// another's name by having such a dead letter replayed (I9).
+// TestForgedDeadLetter checks that a user who may write dead letters of commands cannot forge
+// answers: replaying such a dead letter does not send an answer in another participant's name (I9).
 func TestForgedDeadLetter(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()}})
 	nc, err := natstest.Connect(d.NATS)
@@ -397,8 +396,8 @@ func TestForgedDeadLetter(t *testing.T) {
 	}
 }
 
-// TestOpenBus: a bus that other machines can reach requires users and TLS, unless it is declared
-// open.
+// TestOpenBus checks that a bus that other machines can reach requires users and TLS, unless it is
+// declared open.
 func TestOpenBus(t *testing.T) {
 	for name, tt := range map[string]struct {
 		nats server.NATS

@@ -15,7 +15,7 @@ import (
 )
 
 // A password is sent to a NATS server only over TLS, on this machine, or if plaintext is allowed.
-// Credentials that send no secret may go anywhere.
+// Credentials that do not transmit a secret may be sent to any server.
 func TestNATSPasswordInTheClear(t *testing.T) {
 	for name, tt := range map[string]struct {
 		nats server.NATS
@@ -31,7 +31,7 @@ func TestNATSPasswordInTheClear(t *testing.T) {
 		"a token in the URL":            {server.NATS{URL: "nats://swordfish@192.0.2.1"}, false},
 		"in a WebSocket's URL":          {server.NATS{URL: "ws://a:swordfish@bus.example.com"}, false},
 		"over TLS":                      {server.NATS{URL: "tls://bus.example.com", User: "a", Password: "swordfish"}, true},
-		"over TLS, one of several":      {server.NATS{URL: "nats://a.example.com,tls://b.example.com", Token: "swordfish"}, true}, // the client then requires it of all
+		"over TLS, one of several":      {server.NATS{URL: "nats://a.example.com,tls://b.example.com", Token: "swordfish"}, true}, // the client then requires TLS from all of them
 		"over a WebSocket with TLS":     {server.NATS{URL: "wss://a:swordfish@bus.example.com"}, true},
 		"to whom an authority vouches":  {server.NATS{URL: "nats://bus.example.com", Token: "swordfish", CA: "ca.pem"}, true},
 		"with a certificate":            {server.NATS{URL: "nats://bus.example.com", Token: "swordfish", Cert: "cert.pem", Key: "key.pem"}, true},
@@ -53,7 +53,7 @@ func TestNATSPasswordInTheClear(t *testing.T) {
 	}
 }
 
-// log collects what is logged.
+// log collects log output.
 type log struct {
 	mu sync.Mutex
 	bytes.Buffer

@@ -46,8 +46,8 @@ func collector(t *testing.T) (url string, sent *notes) {
 	return server.URL, sent
 }
 
-// TestRedactedReasons: no reason, log line or span shows a redacted field's value, whether a
-// participant quotes it or a mapping of the coordinator fails on it.
+// TestRedactedReasons checks that no reason, log line or span shows the value of a redacted field,
+// whether a participant quotes the value or a mapping fails on it.
 func TestRedactedReasons(t *testing.T) {
 	const secret = "4111x1111y1111"
 	log := &notes{}

@@ -26,8 +26,8 @@ import (
 
 const hidden = "4111-1111-1111-1111"
 
-// TestRedactedFields: no answer of the API or the command line shows redacted fields, including
-// streams and dead letters. Participants get them.
+// TestRedactedFields checks that no answer of the API or the command line shows redacted fields,
+// including streams and dead letters. Participants still get them.
 func TestRedactedFields(t *testing.T) {
 	log := &notes{}
 	d := start(t, server.Config{Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Redact: []string{"order"}, Definitions: []*saga.Definition{checkout()}})
@@ -58,7 +58,7 @@ func TestRedactedFields(t *testing.T) {
 	defer web.CloseIdleConnections()
 	c := apiv1connect.NewCoordinatorServiceClient(web, d.HTTP)
 	started, err := c.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Id: "order-1", Definition: &apiv1.DefinitionRef{Name: "checkout"}, Input: `{"order":"` + hidden + `"}`}))
-	_ = message(t, started, err) // does not quote its input
+	_ = message(t, started, err) // the message does not quote the input
 	answers := map[string]proto.Message{}
 	waited, err := c.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: "order-1"}))
 	answers["Wait"] = message(t, waited, err)
@@ -125,7 +125,7 @@ func watched(ctx context.Context, t *testing.T, c apiv1connect.CoordinatorServic
 	return nil
 }
 
-// bury sends a malformed answer.
+// bury publishes a malformed answer, which becomes a dead letter.
 func bury(ctx context.Context, t *testing.T, d running, c apiv1connect.CoordinatorServiceClient) proto.Message {
 	t.Helper()
 	nc, err := natstest.Connect(d.NATS)

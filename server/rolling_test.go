@@ -26,8 +26,9 @@ var (
 	sendV2 = contract.NewCommand[int, string]("stock", "send-v2")
 )
 
-// upgraded returns a definition with actions that only the newer process of a participant knows: a
-// compensable step, whose undo is known to both unless undoToo is set, and a pivot.
+// upgraded returns a definition with two actions that only the newer process of a participant
+// knows: a compensable step and a pivot. Both processes know the undo of the compensable step,
+// unless undoToo is set.
 func upgraded(undoToo bool, settings ...saga.Part) *saga.Definition {
 	undo := saga.Undo(undoV1)
 	if undoToo {
@@ -39,7 +40,7 @@ func upgraded(undoToo bool, settings ...saga.Part) *saga.Definition {
 		saga.Pivot("send-v2", saga.Do(sendV2)))...)
 }
 
-// stock runs a process of the participant; an older one knows only the first step.
+// stock returns a process of the participant; an older one knows only the first step.
 func stock(inbox *participant.MemoryInbox, newer bool, effects *atomic.Int64, opts ...participant.Option) *participant.Participant[*participant.MemoryTx] {
 	p := participant.New("stock", inbox, opts...)
 	do := func(_ context.Context, tx *participant.MemoryTx, n int) (string, error) {
@@ -95,9 +96,9 @@ func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*transport
 	}
 }
 
-// TestRollingDeployment: nothing goes wrong while one of three processes of a participant does not
-// yet know two new actions. All sagas complete, each step has one effect (I5), no saga compensates
-// or parks, and there are no dead letters (I9).
+// TestRollingDeployment checks a deployment in which one of three processes of a participant does
+// not know two new actions yet. All sagas complete, each step has one effect (I5), no saga
+// compensates or is parked, and there are no dead letters (I9).
 func TestRollingDeployment(t *testing.T) {
 	t.Parallel()
 	const sagas = 40
@@ -141,9 +142,9 @@ func TestRollingDeployment(t *testing.T) {
 	}
 }
 
-// TestNobodyKnowsTheAction: if no process knows an action, sagas compensate after a limited number
-// of deliveries, with the reason that the operator's guide quotes. If no process knows the undo
-// either, they are parked (I3, I10).
+// TestNobodyKnowsTheAction checks that sagas compensate if no process knows an action. They do so
+// after a limited number of deliveries, with the reason that the operator's guide quotes. If no
+// process knows the undo either, they are parked (I3, I10).
 func TestNobodyKnowsTheAction(t *testing.T) {
 	t.Parallel()
 	const sagas, attempts = 10, 2

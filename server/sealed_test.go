@@ -19,9 +19,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestNothingIsReadableAtRest: with keys, no file of the data directory holds user data in plain
-// text, neither in the store nor in the streams, also after a key rotation. Without keys the search
-// finds the same words, which proves the search.
+// TestNothingIsReadableAtRest checks that with keys, no file of the data directory holds user data
+// in plain text, neither in the store nor in the streams, even after a key rotation. Without keys,
+// the same search finds the words, which proves that the search works.
 func TestNothingIsReadableAtRest(t *testing.T) {
 	t.Parallel()
 	const word = "4111-1111-1111-1111"
@@ -69,8 +69,8 @@ func TestNothingIsReadableAtRest(t *testing.T) {
 	}
 }
 
-// sealLater: an existing plain store is not opened with keys, but an encrypted copy of it is, and
-// its sagas go on.
+// sealLater checks that an existing plain store is refused if keys are given. An encrypted copy of
+// it is accepted, and its sagas continue.
 func sealLater(t *testing.T, word, line string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -121,7 +121,7 @@ func keyLine(t *testing.T, name string) string {
 }
 
 // startOrders starts a saga whose command waits in its stream, and checks that the sagas of earlier
-// rounds are there.
+// rounds exist.
 func startOrders(t *testing.T, d running, word string, round int) {
 	t.Helper()
 	bus, err := d.Connect(t.Context(), "shop")
@@ -158,7 +158,7 @@ func startOrders(t *testing.T, d running, word string, round int) {
 	}
 }
 
-// search returns the files below dir that contain a word.
+// search returns the files below dir that contain the word.
 func search(t *testing.T, dir, word string) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

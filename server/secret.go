@@ -16,10 +16,10 @@ import (
 // secretSize is the length of the secret in bytes.
 const secretSize = 32
 
-// loadSecret reads the secret of the data directory, and creates it at the first start. It keys the
-// hash in the message ids by which the bus removes duplicates; it persists so that a message sent
-// again after a restart is still recognised. Without a directory the result is nil, and the
-// coordinator makes its own.
+// loadSecret reads the secret from the data directory, and creates it at the first start. The
+// secret is the key for hashing the message ids by which the bus deduplicates. It persists, so that
+// a message resent after a restart is still recognised. Without a directory the result is nil, and
+// the coordinator generates a secret.
 func loadSecret(dir string) ([]byte, error) {
 	if dir == "" {
 		return nil, nil
@@ -36,7 +36,7 @@ func loadSecret(dir string) ([]byte, error) {
 	}
 	secret = make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
-	// A temporary name first, so that a crash leaves no half-written secret.
+	// Write to a temporary name first, so that a crash leaves no partial secret.
 	temporary := path + ".new"
 	if err := writeSynced(temporary, secret); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func loadSecret(dir string) ([]byte, error) {
 	return secret, os.Rename(temporary, path)
 }
 
-// loadKeys reads the keys that encrypt the store; nil if there are none.
+// loadKeys reads the keys that encrypt the store, or returns nil if there are none.
 func loadKeys(path string) (*boltstore.Keys, error) {
 	if path == "" {
 		return nil, nil //nolint:nilnil // no file, no keys
@@ -53,8 +53,8 @@ func loadKeys(path string) (*boltstore.Keys, error) {
 	return boltstore.LoadKeys(path)
 }
 
-// writeSynced writes a file and fsyncs it: otherwise a power cut could leave the name without the
-// content.
+// writeSynced writes a file and fsyncs it. Otherwise a power failure could leave the name without
+// the content.
 func writeSynced(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

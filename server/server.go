@@ -29,16 +29,16 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// StoreFile is the name of the store's file in the data directory.
+// StoreFile is the name of the store file in the data directory.
 const StoreFile = "sagas.db"
 
-// stopLimit limits how long each part may take to close after the coordinator has stopped.
+// stopLimit is the timeout for closing each part after the coordinator has stopped.
 const stopLimit = 10 * time.Second
 
-// flushSpans limits how long stopping waits for the span collector.
+// flushSpans is the timeout for sending the last spans to the collector.
 const flushSpans = 2 * time.Second
 
-// slowStart is how long a start may take before the log says what it waits for.
+// slowStart is how long a start may take before the server logs what it waits for.
 const slowStart = time.Second
 
 // Addresses holds the addresses of the parts of a running Server.
@@ -47,26 +47,26 @@ type Addresses struct {
 	NATS string
 	// HTTP is the base URL of the API, health and metrics; "" if there is none.
 	HTTP string
-	// Connect opens a new connection to the same server and streams, without the network if the
-	// server is embedded. The caller closes it.
+	// Connect opens a new connection to the same server and streams. It does not use the network if
+	// the server is embedded. The caller closes the connection.
 	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 }
 
-// Server is one coordinator with its store, its bus and its endpoints. Start makes and runs one in
-// the background until Stop; New and Run do the same in the foreground.
+// Server is one coordinator with its store, its bus and its endpoints. Start creates a Server and
+// runs it in the background until Stop. New and Run do the same in the foreground.
 type Server struct {
 	config  Config
 	metrics *observe.Metrics
-	traces  *otlp.Exporter   // nil: no tracing
-	server  *embedded.Server // nil: external
+	traces  *otlp.Exporter   // nil means no tracing
+	server  *embedded.Server // nil means external
 	bus     *natsbus.Bus
-	used    coordinator.Bus // the bus as the coordinator uses it
+	used    coordinator.Bus // the bus with the wrappers for the coordinator
 	store   store.Store
 	files   *files
 	owner   *ownership.Keeper
 	coord   atomic.Pointer[coordinator.Coordinator] // nil until it is started
 	stops   atomic.Bool
-	listen  net.Listener // nil: no HTTP
+	listen  net.Listener // nil without HTTP
 	failed  chan error   // of the HTTP server
 	closers []closer
 	ran     atomic.Bool
@@ -84,11 +84,11 @@ type closer struct {
 	close func() error
 }
 
-// ErrRan means that the Server was run before: a Server runs only once.
+// ErrRan means that the Server was run before. A Server can run only once.
 var ErrRan = errors.New("the server was run before; make another one")
 
-// New returns a Server. It does no I/O. The error lists everything that is wrong with the
-// configuration (Config.Validate).
+// New returns a Server. It does no I/O. Its error lists all errors in the configuration (see
+// Config.Validate).
 func New(c Config) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -99,9 +99,9 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Start makes a Server, runs it, and returns once it accepts work (Started). ctx limits only the
-// start: the Server runs until Stop, or until a part fails (Stopped). After an error nothing is
-// running.
+// Start creates a Server, runs it, and returns once it accepts work (see Started). ctx limits only
+// the start: the Server runs until Stop, or until a part fails (see Stopped). If Start returns an
+// error, nothing is running.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	s, err := New(c)
 	if err != nil {
@@ -118,7 +118,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 }
 
-// Run calls New and Server.Run, for programs that do not need the Server itself.
+// Run calls New and Server.Run, for programs that do not need the Server.
 func Run(ctx context.Context, c Config) error {
 	s, err := New(c)
 	if err != nil {
@@ -127,10 +127,10 @@ func Run(ctx context.Context, c Config) error {
 	return s.Run(ctx)
 }
 
-// Run starts everything and runs until ctx ends, Stop is called, or a part fails. When it returns,
-// nothing is running and every file is closed. It returns nil if it was stopped; ErrDisk or
-// store.ErrBroken if the disk of the data directory needs attention; ErrRan if it was run or
-// stopped before.
+// Run starts all parts, and runs until ctx ends, Stop is called, or a part fails. When it returns,
+// nothing is running and every file is closed. It returns nil if it was stopped. It returns ErrDisk
+// or store.ErrBroken if the disk of the data directory needs attention, and ErrRan if the Server
+// was run or stopped before.
 func (s *Server) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return ErrRan
@@ -143,8 +143,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.err
 }
 
-// Stop ends Run, waits for it, and returns its result. A Server that was not run cannot be run
-// afterwards. Further calls return the same result.
+// Stop ends Run, waits for it, and returns its result. If Run was not called before, it can no
+// longer be called. Further calls of Stop return the same result.
 func (s *Server) Stop() error {
 	s.stop()
 	if !s.ran.Swap(true) {
@@ -154,11 +154,11 @@ func (s *Server) Stop() error {
 	return s.err
 }
 
-// Stopped is closed once Run has returned, because of Stop or because a part failed. Stop returns
-// the reason.
+// Stopped returns a channel that is closed once Run has returned, because of Stop or because a part
+// failed. Stop returns the error.
 func (s *Server) Stopped() <-chan struct{} { return s.stopped }
 
-// startAndRun starts the parts in order, runs, and closes the parts that were started.
+// startAndRun starts the parts in order, runs the coordinator, and closes all started parts.
 func (s *Server) startAndRun(ctx context.Context) (err error) {
 	if s.files, err = s.config.read(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -177,7 +177,7 @@ func (s *Server) startAndRun(ctx context.Context) (err error) {
 	} {
 		if err := part.start(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil // stopped during the start
+				return nil // stopped while starting
 			}
 			return fmt.Errorf("%s: %w", part.what, s.ofDisk(err))
 		}
@@ -185,17 +185,17 @@ func (s *Server) startAndRun(ctx context.Context) (err error) {
 	return s.ofDisk(s.run(ctx))
 }
 
-// Started is closed once the coordinator first accepts work. It may stop accepting later; see
-// Health.
+// Started returns a channel that is closed once the coordinator first accepts work. The coordinator
+// may later become unready; see Health.
 func (s *Server) Started() <-chan struct{} { return s.started }
 
 // Health is the state of a Server: whether it accepts work, and what is stalled.
 type Health struct {
-	NotReady    error // why it accepts no work now; nil if it does
+	NotReady    error // why it accepts no work now; nil if it accepts work
 	Standstills []transport.Standstill
 }
 
-// Health returns the latest observation without waiting.
+// Health returns the latest known state without waiting.
 func (s *Server) Health(ctx context.Context) Health {
 	h := Health{NotReady: s.isReady(ctx)}
 	if c := s.coord.Load(); c != nil {
@@ -204,13 +204,13 @@ func (s *Server) Health(ctx context.Context) Health {
 	return h
 }
 
-// Client returns a client of the coordinator in this process; its requests do not use the bus.
-// Before Started, and while the Server stops, requests wait for a coordinator that answers.
+// Client returns a client of the coordinator in this process, which does not use the bus. Requests
+// before Started, and while the Server stops, are retried until a coordinator answers.
 func (s *Server) Client(options ...client.Option) *client.Client {
 	return client.New(handler{s}, append([]client.Option{client.Prefix(s.config.Prefix), client.Logger(s.config.Logger)}, options...)...)
 }
 
-// ofDisk wraps err in ErrDisk if a disk caused it, including errors of the embedded server's
+// ofDisk wraps err in ErrDisk if a disk caused it. That includes errors of the embedded server's
 // streams, which are on the same disk.
 func (s *Server) ofDisk(err error) error {
 	if FullDisk(err) || FailedDisk(err) || s.server != nil && ofJetStream(err) {
@@ -228,7 +228,7 @@ func (s *Server) run(ctx context.Context) error {
 		if err := s.coord.Load().Run(running); err != nil {
 			return fmt.Errorf("run the coordinator: %w", err)
 		}
-		return running.Err() // it was asked to stop; the other parts stop as well
+		return running.Err() // the coordinator was stopped, so stop the other parts as well
 	})
 	g.Go(func() error {
 		select {
@@ -241,7 +241,7 @@ func (s *Server) run(ctx context.Context) error {
 	g.Go(func() error { return s.announce(running) })
 	g.Go(func() error {
 		<-running.Done()
-		s.stops.Store(true) // not ready, before anything else stops
+		s.stops.Store(true) // report not ready before anything else stops
 		if ctx.Err() != nil {
 			s.config.Logger.Info("stopping: what is in flight is committed first")
 		}
@@ -258,7 +258,7 @@ func (s *Server) run(ctx context.Context) error {
 	return err
 }
 
-// announce waits until the coordinator accepts work, and logs that.
+// announce waits until the coordinator accepts work, and then logs that.
 func (s *Server) announce(ctx context.Context) error {
 	coord := s.coord.Load()
 	line := waiting.On(s.config.Logger, "the coordinator to be ready", 0)
@@ -307,7 +307,8 @@ func (s *Server) closing(what string, f func() error) {
 	s.closers = append(s.closers, closer{what, f})
 }
 
-// startTraces starts tracing first, so that it stops last and sends the spans of all other parts.
+// startTraces starts tracing. Tracing starts first and stops last, so that it sends the spans of
+// all other parts.
 func (s *Server) startTraces(ctx context.Context) error {
 	if s.config.Traces == nil {
 		return nil
@@ -334,7 +335,7 @@ func (s *Server) startTraces(ctx context.Context) error {
 	return nil
 }
 
-// tracer returns the coordinator's tracer; nil if there is no tracing.
+// tracer returns the coordinator's tracer, or nil if tracing is off.
 func (s *Server) tracer() coordinator.Tracer {
 	if s.traces == nil {
 		return nil

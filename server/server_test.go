@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // limit is how long a test waits for anything.
 const limit = 2 * time.Minute
 
-// running is a server that runs in the background of a test.
+// running is a server that runs in the background during a test.
 type running struct {
 	server.Addresses
 	stop func() error // Server.Stop
@@ -58,7 +58,7 @@ func refund(t *testing.T) *saga.Definition {
 	return d
 }
 
-// ask calls a function with a client on a new connection.
+// ask calls do with a client on a new connection.
 func ask(t *testing.T, r running, do func(ctx context.Context, c *client.Client)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -71,8 +71,8 @@ func ask(t *testing.T, r running, do func(ctx context.Context, c *client.Client)
 	do(ctx, client.New(bus))
 }
 
-// TestARestartKeepsWhatWasAcknowledged checks I2 for the whole process: start, clean stop, start
-// again on the same directory.
+// TestARestartKeepsWhatWasAcknowledged checks I2 for the whole process: start, clean stop, and
+// another start on the same directory.
 func TestARestartKeepsWhatWasAcknowledged(t *testing.T) {
 	config := server.Config{DataDir: filepath.Join(t.TempDir(), "new", "data"), Definitions: []*saga.Definition{refund(t)}}
 	first := start(t, config)
@@ -129,7 +129,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 }
 
-// I9: a malformed message is in the dead letters and in the metrics.
+// A malformed message becomes a dead letter and is counted in the metrics (I9).
 func TestMalformedMessagesAreCounted(t *testing.T) {
 	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0"})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -155,15 +155,16 @@ func TestMalformedMessagesAreCounted(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	// It is counted when it is found, and stored a moment later.
+	// The message is counted when it is received, and stored shortly afterwards.
 	eventually(t, "it is among the dead letters", func() bool {
 		letters, err := bus.ListDeadLetters(ctx, 0, 10)
 		return err == nil && len(letters) == 1 && string(letters[0].Data) == "no header at all"
 	})
 }
 
-// TestBackupIsForThisMachine: a backup holds all data. If no key is required, a browser, a proxy
-// and other machines get neither a backup nor anything else, unless the API is open to everybody.
+// TestBackupIsForThisMachine checks who can get a backup, which holds all data. If no key is
+// required, a browser, a proxy and other machines get neither a backup nor anything else, unless
+// the API is open to everybody.
 func TestBackupIsForThisMachine(t *testing.T) {
 	for _, api := range []server.API{server.APILocal, server.APIInsecure, server.APIOff} {
 		t.Run(string(api), func(t *testing.T) { backupIsForThisMachine(t, api) })
@@ -266,8 +267,8 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
-// TestStopsWhileItWaitsForNATS: a server that waits for an absent external NATS server can be
-// stopped.
+// TestStopsWhileItWaitsForNATS checks that a server that waits for an absent external NATS server
+// can be stopped.
 func TestStopsWhileItWaitsForNATS(t *testing.T) {
 	s, err := server.New(server.Config{DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1"}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -285,8 +286,8 @@ func TestStopsWhileItWaitsForNATS(t *testing.T) {
 	}
 }
 
-// TestTheAPIIsNotOpen: the API requires no password, so it is not served beyond this machine by
-// accident.
+// TestTheAPIIsNotOpen checks that the API requires no password, so it is not served beyond this
+// machine by accident.
 func TestTheAPIIsNotOpen(t *testing.T) {
 	for _, tt := range []struct {
 		http string

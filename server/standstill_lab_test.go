@@ -17,8 +17,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// TestStandstillsOfTheBus: when an administrator, a disk or an absent service stalls the bus,
-// readiness, doctor and metrics show it; once the cause is gone, they stop showing it (I13).
+// TestStandstillsOfTheBus checks that when an administrator, a disk or an absent service stalls the
+// bus, readiness, doctor and metrics show it; once the cause is gone, they stop showing it (I13).
 func TestStandstillsOfTheBus(t *testing.T) {
 	pause := func(stream, prefix string) func(*neighbours) (undo func()) {
 		return func(n *neighbours) func() {
@@ -41,8 +41,8 @@ func TestStandstillsOfTheBus(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		stand func(*neighbours) (undo func())
-		def   string // sagas of it are started meanwhile
-		line  string // of /readyz
+		def   string // definition of the sagas started while the bus is stalled
+		line  string // expected line of /readyz
 		ready int
 	}{
 		"the coordinator's consumer is paused": {
@@ -67,7 +67,7 @@ func TestStandstillsOfTheBus(t *testing.T) {
 		"a limit for each subject": {
 			limited(func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 1, true },
 				func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = -1, false }), "away",
-			"bus commands: stream SAGA_COMMANDS: max_msgs_per_subject is 1", http.StatusServiceUnavailable, // which is drift of the stream
+			"bus commands: stream SAGA_COMMANDS: max_msgs_per_subject is 1", http.StatusServiceUnavailable, // drift
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestStandstillsOfTheBus(t *testing.T) {
 	}
 }
 
-// consumer returns the name of a stream's consumer that begins with a prefix, or "".
+// consumer returns the name of a stream's consumer that has the given prefix, or "".
 func (n *neighbours) consumer(stream, prefix string) (name string) {
 	n.t.Helper()
 	n.until("there is a consumer of "+stream, func() bool {

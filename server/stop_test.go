@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// TestStop: after Stop nothing runs, and the next server can use the directory.
+// TestStop checks that nothing runs after Stop, and that another server can use the directory.
 func TestStop(t *testing.T) {
 	config := server.Config{DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
 	for range 2 {
@@ -47,7 +47,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestStopBeforeRun: a server that is stopped before it is run never runs.
+// TestStopBeforeRun checks that a server that is stopped before it is run never runs.
 func TestStopBeforeRun(t *testing.T) {
 	s, err := server.New(server.Config{DataDir: t.TempDir()})
 	if err != nil {
@@ -61,7 +61,7 @@ func TestStopBeforeRun(t *testing.T) {
 	}
 }
 
-// TestStartGivesUp: ctx limits only the start.
+// TestStartGivesUp checks that ctx limits only the start.
 func TestStartGivesUp(t *testing.T) {
 	config := server.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{refund(t)}, Logger: slog.New(slog.DiscardHandler)}
 	away := config
@@ -72,7 +72,7 @@ func TestStartGivesUp(t *testing.T) {
 		t.Errorf("without a bus: %v", err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
-	s, err := server.Start(ctx, config) // the directory is free again
+	s, err := server.Start(ctx, config) // the directory is no longer locked
 	cancel()
 	if err != nil {
 		t.Fatal(err)

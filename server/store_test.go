@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// TestStoreOfOnesOwn: with the caller's store and an external bus a server needs no directory. It
-// does not close the store, which holds what the server accepted.
+// TestStoreOfOnesOwn checks that a server with the caller's store and an external bus needs no
+// directory. The server does not close the store, which holds everything that the server accepted.
 func TestStoreOfOnesOwn(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -41,7 +41,7 @@ func TestStoreOfOnesOwn(t *testing.T) {
 	}
 }
 
-// TestStoreConfiguration: a directory is required if anything would be kept in it.
+// TestStoreConfiguration checks that a directory is required if anything would be stored in it.
 func TestStoreConfiguration(t *testing.T) {
 	own, external := memstore.New(), server.NATS{URL: "nats://127.0.0.1:4222"}
 	for name, tt := range map[string]struct {
