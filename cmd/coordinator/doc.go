@@ -1,7 +1,7 @@
-// Command coordinator runs a saga coordinator and operates one.
+// Command coordinator runs a saga coordinator, and sends it operators' requests.
 //
-//	coordinator serve ──▶ server      everything else ──▶ internal/cli ──▶ NATS ──▶ a running coordinator
+//	coordinator serve ──▶ server      everything else ──▶ internal/cli ──▶ API of a running coordinator
 //
-// "coordinator --help" lists the commands; docs/OPERATING.md describes them. The code is in
-// package cli. Failure looks like a message on stderr and a non-zero exit code.
+// "coordinator --help" lists the commands; docs/OPERATING.md describes them. The code is in package
+// cli. A failed command prints a message to stderr and exits with a non-zero code.
 package main

@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// limit is how long anything may take here.
+// limit is the timeout of each command and condition.
 const limit = 5 * time.Minute
 
-// notHere maps commands of the pages that the test does not run to the reason.
+// notHere maps the commands that the test does not run to the reason.
 var notHere = map[string]string{
 	"go run ./examples/order-checkout": "TestDemo of the example runs it",
 	"docker compose up":                "compose-test.sh of the example runs it",
 	"go test ./...":                    "it is running",
 }
 
-// TestPagesCanBeFollowed runs every command of the README and the tutorial, in order, in an
-// empty directory with the repository's files. Servers keep running in the background; all
-// other commands must succeed. Free ports are used.
+// TestPagesCanBeFollowed runs every command of the README and the tutorial, in order, in an empty
+// directory with the repository's files. Servers keep running in the background; all other commands
+// must succeed. Free ports are used.
 func TestPagesCanBeFollowed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it links three programs")
@@ -155,7 +155,7 @@ func (f *follower) follow(command string) {
 	}
 }
 
-// safeBuffer is written by a process and read by a test.
+// safeBuffer is a buffer that a process writes and a test reads.
 type safeBuffer struct {
 	mu  sync.Mutex
 	all bytes.Buffer

@@ -7,7 +7,7 @@ import (
 	"github.com/amends-dev/amends/internal/access"
 )
 
-// accessFlags configure TLS, access control and host names of the HTTP address.
+// accessFlags configures TLS, access control and host names of the HTTP address.
 type accessFlags struct {
 	TLSCert   string `name:"tls-cert" env:"AMENDS_TLS_CERT" type:"path" placeholder:"FILE" help:"Serve --http over TLS with this certificate, PEM; read again when it changes."`
 	TLSKey    string `name:"tls-key" env:"AMENDS_TLS_KEY" type:"path" placeholder:"FILE" help:"Key of --tls-cert, PEM."`
@@ -29,7 +29,7 @@ type accessFlags struct {
 	PublicURL        string `name:"public-url" env:"AMENDS_PUBLIC_URL" placeholder:"URL" help:"URL at which browsers reach the coordinator. The OIDC provider redirects to it, and requests may name its host."`
 }
 
-// config returns the flags as an access.Config.
+// config converts the flags to an access.Config.
 func (f *accessFlags) config() (access.Config, error) {
 	c := access.Config{Tokens: f.Tokens, OpenMetrics: f.OpenMetrics, PublicURL: f.PublicURL, Hosts: list(f.Hosts), OIDC: access.OIDC{
 		Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret,

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// asking maps command lines that call a coordinator to the hint of those that change
-// something, for when no answer comes.
+// asking maps command lines that call a coordinator to the hint that is printed if a change gets no
+// answer. The hint is "" for commands that change nothing.
 var asking = map[string]string{
 	"list":                                 "",
 	"list --count":                         "",
@@ -61,9 +61,9 @@ func ask(t *testing.T, url string, lines map[string]string, flags []string, chec
 	}
 }
 
-// TestBrokenOff: if the connection ends before the answer is complete, however it ends, the
-// exit code is ExitNotReachable, there is a hint, and the hint of a change says that it may
-// have happened.
+// TestBrokenOff checks a connection that ends before the answer is complete, in several ways. The
+// exit code is ExitNotReachable, and there is a hint. For a change, the hint says that it may have
+// had an effect.
 func TestBrokenOff(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nContent-Type: "
 	for name, breaks := range map[string]func(w io.Writer, kind string){
@@ -107,7 +107,8 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
-// TestTimeoutOfAChange: if a change times out, the hint says that it may have happened.
+// TestTimeoutOfAChange checks that if a change times out, the hint says that it may have had an
+// effect.
 func TestTimeoutOfAChange(t *testing.T) {
 	done := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
@@ -122,7 +123,8 @@ func TestTimeoutOfAChange(t *testing.T) {
 	})
 }
 
-// TestNobodySawIt: if no server was reached, no hint says that a change may have happened.
+// TestNobodySawIt checks that if no server was reached, no hint says that a change may have had an
+// effect.
 func TestNobodySawIt(t *testing.T) {
 	ask(t, "http://127.0.0.1:1", asking, nil, func(line, change string, code int, says string) {
 		if code != ExitNotReachable || strings.Contains(says, "may have been") || !strings.Contains(says, "--server") {

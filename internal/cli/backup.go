@@ -96,7 +96,8 @@ func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	return n, nil
 }
 
-// copied is a writer that records its own error, so that it is not taken for the reader's.
+// copied wraps a writer and records its error, so that it is not mistaken for an error of the
+// reader.
 type copied struct {
 	to  io.Writer
 	err error
@@ -108,7 +109,7 @@ func (c *copied) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// awaited is a reader that calls begin before each read and stop after it.
+// awaited is a reader that calls begin before each read, and stop after it.
 type awaited struct {
 	from  io.Reader
 	begin func() (stop func())
@@ -119,7 +120,7 @@ func (a *awaited) Read(p []byte) (int, error) {
 	return a.from.Read(p)
 }
 
-// offline reads the store of a coordinator that is not running.
+// offline copies the store of a coordinator that is not running.
 func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) {
 	path := filepath.Join(c.DataDir, server.StoreFile)
 	if _, err := os.Stat(path); err != nil {
@@ -140,7 +141,7 @@ func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) 
 	return s.Backup(env.ctx, w)
 }
 
-// writeWhole writes a file atomically: it is complete and synced to disk, or does not
+// writeWhole writes a file atomically: either it is complete and synced to disk, or it does not
 // exist.
 func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -170,7 +171,7 @@ func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err
 		return n, err
 	}
 	defer func() { _ = dir.Close() }()
-	return n, dir.Sync() // syncs the file's name
+	return n, dir.Sync() // syncs the directory entry
 }
 
 type restoreCmd struct {
@@ -215,7 +216,7 @@ func (c *restoreCmd) restore(env *environment) error {
 	return nil
 }
 
-// restoreFile restores file to path and reports progress.
+// restoreFile restores a backup from file to path, and reports progress.
 func restoreFile(env *environment, file, path string, options boltstore.RestoreOptions) error {
 	backup, err := os.Open(file)
 	if err != nil {

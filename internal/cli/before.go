@@ -7,9 +7,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// arrange rewrites common ways to write a command line into the form the parser knows: no
-// arguments and "help" become --help, "help list" becomes "list --help", --version becomes
-// "version", and flags before the command move behind it. It leaves everything else to the
+// arrange rewrites common spellings of a command line to the form that the parser accepts. No
+// arguments and "help" become --help, "help list" becomes "list --help", and --version becomes
+// "version". Flags before the command are moved behind it. All other arguments are left to the
 // parser.
 func arrange(model *kong.Kong, args []string) []string {
 	if len(args) == 0 {
@@ -31,8 +31,8 @@ func arrange(model *kong.Kong, args []string) []string {
 	return slices.Concat(rest[:end], flags, rest[end:])
 }
 
-// leading splits args into the flags before the command, with their values, and the rest.
-// It returns no flags if it meets one that no command has.
+// leading splits args into the flags before the command, with their values, and the rest. It
+// returns no flags if one of them belongs to no command.
 func leading(root *kong.Node, args []string) (flags, rest []string) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -55,7 +55,7 @@ func leading(root *kong.Node, args []string) (flags, rest []string) {
 	return args, nil
 }
 
-// findFlag returns the flag of any command that is written as --output, -o or -ojson.
+// findFlag returns the flag, of any command, that is written like --output, -o or -ojson.
 func findFlag(node *kong.Node, written string) *kong.Flag {
 	for _, flag := range node.Flags {
 		switch {

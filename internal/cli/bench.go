@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/internal/terminal"
 )
 
-// benchCmds are the benchmarks. The default is Run.
+// benchCmds holds the benchmarks. The default is Run.
 type benchCmds struct {
 	Run   benchCmd      `cmd:"" default:"withargs" help:"Measure sagas at different numbers in flight, and compare with the bare bus and a hand-written saga (the default)."`
 	Large benchLargeCmd `cmd:"" help:"Compare a coordinator with a full store and one with an empty store: start, memory, throughput, lists, retention."`
@@ -46,10 +46,10 @@ func (c *benchCmd) Run(env *environment) error {
 		if err != nil {
 			return fmt.Errorf("--write: %w", err)
 		}
-		defer func() { _ = f.Close() }() // Encode has reported any write error
+		defer func() { _ = f.Close() }() // Encode has already reported any write error
 		to = io.MultiWriter(to, f)
 	}
-	heap.Tune(env.ctx, slog.New(slog.NewTextHandler(env.stderr.Lines(), nil))) // as serve does
+	heap.Tune(env.ctx, slog.New(slog.NewTextHandler(env.stderr.Lines(), nil))) // as in serve
 	var all []bench.Figures
 	encoder := json.NewEncoder(to)
 	for _, o := range c.runs() {

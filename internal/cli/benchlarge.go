@@ -23,7 +23,7 @@ type benchLargeCmd struct {
 	Dir      string        `type:"existingdir" placeholder:"DIR" help:"Directory for the files, on the disk to measure; about 1.2 kB for each saga. Default: the system's temporary directory."`
 }
 
-// Run measures a full store on this machine.
+// Run measures a coordinator with a full store on this machine.
 func (c *benchLargeCmd) Run(env *environment) error {
 	switch {
 	case c.Open < 0 || c.Ended < 0 || c.Open+c.Ended == 0:
@@ -45,8 +45,8 @@ func (c *benchLargeCmd) Run(env *environment) error {
 	figures, err := bench.Large(env.ctx, bench.LargeOptions{
 		Open: c.Open, Ended: c.Ended, InFlight: c.InFlight, For: c.For, Dir: dir, Store: server.StoreFile, Progress: env.stderr.Lines(),
 		Serve: func(dir, ready string, retention time.Duration) *exec.Cmd {
-			// Leaves room for new sagas beside the stored ones. An interrupt shuts it down
-			// gracefully.
+			// --max-open leaves room for new sagas besides the stored ones. The end of the context does
+			// not kill the process, so that an interrupt shuts it down gracefully.
 			return exec.CommandContext(context.WithoutCancel(env.ctx), program, "serve", "--data-dir", dir, "--ready-file", ready, "--nats-listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
 				"--log-level", "warn", "--max-open", strconv.Itoa(2*c.Open+1_000_000), "--retention", retention.String())
 		},

@@ -18,8 +18,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// operateAll takes a decision about every saga that matches the filter. It counts the
-// matches and asks for confirmation; the coordinator then refuses if more match than were
+// operateAll takes a decision about every saga that matches the filter. It counts the matches and
+// asks for confirmation. The coordinator refuses the decision if more sagas match than were
 // counted.
 func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	switch {
@@ -55,7 +55,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	return nil
 }
 
-// all sends the request, reports progress and returns the totals.
+// all sends the request, reports progress, and returns the totals.
 func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) (*apiv1.OperateAllResponse, error) {
 	sum := &apiv1.OperateAllResponse{}
 	err := f.call(env, 0, func(ctx context.Context, api service) error {
@@ -85,7 +85,7 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 	return sum, err
 }
 
-// tell prints what was done, or would be done in a dry run.
+// tell prints what was done, or what a dry run would have done.
 func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, what string) error {
 	return f.print(env.stdout, sum, func(w *terminal.Stream) {
 		w.Printf("%s: %d of %s, refused for %d\n", what, sum.GetDone(), plural.Of(sum.GetMatched(), "saga that matches", "sagas that match"), sum.GetRefused())
@@ -98,7 +98,7 @@ func (f *decisionFlags) tell(env *environment, sum *apiv1.OperateAllResponse, wh
 	})
 }
 
-// confirm asks on a terminal; without one, --yes is required.
+// confirm asks for confirmation on a terminal. Without a terminal, --yes is required.
 func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv1.OperateAllResponse) error {
 	if f.Yes {
 		return nil

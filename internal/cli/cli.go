@@ -65,32 +65,31 @@ type root struct {
 	Version     versionCmd    `cmd:"" group:"Running it" help:"Print the version."`
 }
 
-// environment holds what a command reads, writes and was configured with.
+// environment holds the inputs, outputs and configuration of a command.
 type environment struct {
 	ctx    context.Context
 	stdin  io.Reader
 	stdout *terminal.Stream
 	stderr *terminal.Stream
-	source *setting.Source // where the values of the flags came from
+	source *setting.Source // the source of each flag's value
 	model  *kong.Kong      // the grammar
 	parsed *kong.Context
 }
 
-// exited carries the exit code of the parser's own exit (after --help) to Run.
+// exited carries the exit code of an exit by the parser (after --help) to Run.
 type exited int
 
-// Main runs the command line args (without the program's name) and returns its exit code.
-// The first interrupt or SIGTERM shuts the command down gracefully; the second one ends the
-// process at once.
+// Main runs the command line args, without the program's name, and returns its exit code. The first
+// interrupt or SIGTERM shuts the command down gracefully; the second ends the process at once.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log.SetOutput(masked.Writer(terminal.New(stderr).Lines())) // libraries may log secrets they were sent
-	context.AfterFunc(ctx, stop)                               // then the next signal has its default effect
+	log.SetOutput(masked.Writer(terminal.New(stderr).Lines())) // libraries may log secrets that they received
+	context.AfterFunc(ctx, stop)                               // a second signal then has its default effect
 	return Run(ctx, args, stdin, stdout, stderr)
 }
 
-// Run is Main for a caller that handles signals.
+// Run is like Main, for callers that handle signals themselves.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -119,7 +118,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Bind(env),
 	)...)
 	if err != nil {
-		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // a mistake in this package that any test finds
+		panic(fmt.Sprintf("cli: the grammar is wrong: %v", err)) // an error in this package, which any test finds
 	}
 	env.model = parser
 	if err := checkWords(args, os.Environ()); err != nil {
@@ -141,8 +140,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return env.report(err)
 }
 
-// checkWords rejects arguments and settings that are not UTF-8, because the parser would
-// change them.
+// checkWords rejects arguments and settings that are not UTF-8, because the parser would alter
+// them.
 func checkWords(args, environ []string) error {
 	wrong := func(what string) error {
 		return &exitError{code: ExitUsage, err: fmt.Errorf("%s is not UTF-8", what), hint: "write it in UTF-8; the command locale shows the encoding of this terminal"}
@@ -160,7 +159,7 @@ func checkWords(args, environ []string) error {
 	return nil
 }
 
-// usage adds to a parser's error a hint about how to use the command.
+// usage adds a hint about the use of the command to a parser's error.
 func usage(err error) error {
 	hint := "see: coordinator --help"
 	var parse *kong.ParseError
@@ -175,7 +174,7 @@ func usage(err error) error {
 	return &exitError{code: ExitUsage, hint: strings.ReplaceAll(hint, "coordinator coordinator", "coordinator"), err: err}
 }
 
-// settable returns the environment variables of the flags that a command line lacks.
+// settable returns the environment variables of the flags that are missing on a command line.
 func settable(parse *kong.ParseError) (names []string) {
 	missing, ok := strings.CutPrefix(parse.Error(), "missing flags: ")
 	if !ok {
@@ -189,9 +188,8 @@ func settable(parse *kong.ParseError) (names []string) {
 	return names
 }
 
-// report prints an error and its hint, and returns the exit code. It indents all lines of
-// an error but the first, so that quoted text cannot imitate other output. It masks
-// passwords in URLs.
+// report prints an error and its hint, and returns the exit code. It indents all lines of an error
+// except the first, so that quoted text cannot imitate other output. It masks passwords in URLs.
 func (env *environment) report(err error) int {
 	code, hint := exitOf(err)
 	if err == nil || err.Error() == "" {

@@ -12,7 +12,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"Which shell: ${enum}."`
 }
 
-// Help says where to install the script.
+// Help explains where to install the script.
 func (completionCmd) Help() string {
 	return `Prints a script that completes commands, flags and their values.
 
@@ -22,7 +22,8 @@ Examples:
   coordinator completion fish > ~/.config/fish/completions/coordinator.fish`
 }
 
-// completionScripts call "coordinator complete" for the candidates.
+// completionScripts holds the scripts by shell. They run "coordinator complete" to get the
+// candidates.
 var completionScripts = map[string]string{
 	"bash": `_coordinator() {
 	local IFS=$'\n'
@@ -48,12 +49,12 @@ func (c *completionCmd) Run(env *environment) error {
 	return err
 }
 
-// completeCmd prints the candidates for the scripts of completionCmd.
+// completeCmd prints candidates for the scripts of completionCmd.
 type completeCmd struct {
 	Words []string `arg:"" optional:"" passthrough:"" help:"The words of the line so far, without the program; the last one is to be completed."`
 }
 
-// Run prints the candidates, one to a line.
+// Run prints the candidates, one per line.
 func (c *completeCmd) Run(env *environment) error {
 	for _, word := range candidates(env.model.Model.Node, c.Words) {
 		env.stdout.Printf("%s\n", word)
@@ -61,7 +62,7 @@ func (c *completeCmd) Run(env *environment) error {
 	return nil
 }
 
-// candidates returns the words that may replace the last one.
+// candidates returns the words that may replace the last word.
 func candidates(node *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -70,7 +71,7 @@ func candidates(node *kong.Node, words []string) []string {
 	for _, word := range words[:len(words)-1] {
 		switch {
 		case value != nil:
-			value = nil // this word is the flag's value
+			value = nil // the last word is the value of this flag
 		case strings.HasPrefix(word, "-"):
 			if flag := flagOf(node, word); flag != nil && !flag.IsBool() && !strings.Contains(word, "=") {
 				value = flag
@@ -104,7 +105,7 @@ func candidates(node *kong.Node, words []string) []string {
 	return fitting(all, last)
 }
 
-// fitting returns the words that have the prefix, sorted and without duplicates.
+// fitting returns the words with the prefix, sorted and without duplicates.
 func fitting(all []string, prefix string) []string {
 	seen, found := map[string]bool{"": true}, []string{}
 	for _, word := range all {

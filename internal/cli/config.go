@@ -17,14 +17,14 @@ type checkCmd struct {
 	outputFlag
 }
 
-// configured is one value of the configuration.
+// configured holds one configuration value and its source.
 type configured struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	From  string `json:"from"`
 }
 
-// Run prints the effective configuration and every problem in it.
+// Run prints the effective configuration, and every problem in it.
 func (c *checkCmd) Run(env *environment) error {
 	settings := []configured{}
 	for _, flag := range env.parsed.Selected().Flags {

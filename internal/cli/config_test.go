@@ -13,9 +13,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// I9: for every config file, config check prints a table and exits 0, or prints every
-// mistake and exits 1. It never prints a value that is in the place of a secret. Package
-// setting fuzzes how the file is read.
+// For every config file, config check prints either a table and exits with 0, or every mistake and
+// exits with 1 (I9). It never prints a value in the place of a secret. Package setting fuzzes the
+// parser of the file.
 func TestConfigFile(t *testing.T) {
 	for _, test := range []struct {
 		name, data string
@@ -64,9 +64,9 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsShown: no output of config check or serve holds a password, whichever flag
-// holds it, in whatever form, valid or not, from the command line, the environment or the
-// config file.
+// TestNoSecretIsShown checks that no output of config check or serve contains a password. It tries
+// every flag that holds one, with valid and invalid values, from the command line, the environment
+// and the config file.
 func TestNoSecretIsShown(t *testing.T) {
 	var serve struct{ serveFlags }
 	parser, err := kong.New(&serve, append(decimals(), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"})...)
@@ -84,7 +84,7 @@ func TestNoSecretIsShown(t *testing.T) {
 			"nats://ada:swordfish@127.0.0.1:%zz", "ftp://ada:swordfish@h", "https://ada:swordfish@h/x?y=z#a",
 		}
 		if flag.PlaceHolder != "URL" {
-			values = values[tried%3 : tried%3+1] // unusual values, so one of the three is enough
+			values = values[tried%3 : tried%3+1] // one of these three unusual values is enough for each flag
 		} else {
 			values = append(values, "ada:swordfish@127.0.0.1:1", "ada:swordfish@127.0.0.1:1,swordfish@h", "ada:swordfish@h:%zz")
 		}
@@ -97,7 +97,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		for i, value := range values {
 			tried++
 			args, file := []string{}, ""
-			switch i % 3 { // one third of the values by flag, by environment and by file each
+			switch i % 3 { // a third each by flag, environment and file
 			case 0:
 				args = []string{"--" + flag.Name + "=" + value}
 			case 1:

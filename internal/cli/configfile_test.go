@@ -26,8 +26,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// named are the flags of serve that name a file or directory, each with the file of
-// rightFiles that it accepts and the other flags that it needs.
+// named holds the flags of serve that name a file or directory. Each has the file from rightFiles
+// that it accepts, and the other flags that it requires.
 var named = map[string]struct{ right, with string }{
 	"config":               {"config.yaml", ""},
 	"data-dir":             {"data", ""},
@@ -49,9 +49,9 @@ var named = map[string]struct{ right, with string }{
 	"ready-file":           {"ready.json", ""},
 }
 
-// TestConfigCheckReadsWhatItNames: config check and serve report a missing or invalid file
-// with the same sentence, which names the file. The test fails if a new flag that names a
-// file is not in named.
+// TestConfigCheckReadsWhatItNames checks that config check and serve report a missing or invalid
+// file in the same words, which name the file. The test fails if a new flag that names a file is
+// not in named.
 func TestConfigCheckReadsWhatItNames(t *testing.T) {
 	dir := rightFiles(t)
 	t.Chdir(dir)
@@ -75,7 +75,7 @@ func TestConfigCheckReadsWhatItNames(t *testing.T) {
 			}
 			for _, wrong := range []string{"wrong", "missing/file", "wrong/file"} {
 				if flag.Name == "data-dir" && wrong == "missing/file" || flag.Name == "ready-file" && wrong == "wrong" {
-					continue // a directory or file that is created
+					continue // this directory or file is created
 				}
 				code, said := looked(t, "config check", flag.Name, wrong, how.with)
 				codeServe, saidServe := looked(t, "serve", flag.Name, wrong, how.with)
@@ -99,7 +99,7 @@ func TestConfigCheckReadsWhatItNames(t *testing.T) {
 func looked(t *testing.T, command, flag, file, with string) (code int, said string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // ends a coordinator that starts nevertheless
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // stops a coordinator that starts anyway
 	defer cancel()
 	args := slices.Concat(strings.Fields(command), []string{"--" + flag, file}, strings.Fields(with))
 	if command == "serve" {
@@ -109,7 +109,7 @@ func looked(t *testing.T, command, flag, file, with string) (code int, said stri
 	return code, errs.String()
 }
 
-// rightFiles creates a directory with a valid file for each flag, and one that no flag
+// rightFiles creates a directory with a valid file for each flag, and one file that no flag
 // accepts.
 func rightFiles(t *testing.T) string {
 	t.Helper()

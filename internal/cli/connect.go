@@ -20,7 +20,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// serverFlags say which coordinator a command calls, and with which credentials.
+// serverFlags selects the coordinator that a command calls, and the credentials.
 type serverFlags struct {
 	Server  string        `env:"AMENDS_SERVER" placeholder:"URL" help:"The coordinator's API: its --http address. Default: the context's, or else http://127.0.0.1:8080."`
 	Token   string        `env:"AMENDS_TOKEN" secret:"" placeholder:"TOKEN" help:"Bearer token; better in the environment, or in a file that a context names, than on the command line."`
@@ -38,20 +38,20 @@ type callFlags struct {
 
 const defaultServer = "http://127.0.0.1:8080"
 
-// target is the coordinator to call, from flags and context.
+// target is the coordinator to call, as determined by flags and context.
 type target struct {
 	server, token, ca string
-	plain             bool // the token may be sent without TLS
+	plain             bool // whether the token may be sent without TLS
 }
 
-// target returns the flags' target, completed from the context.
+// target returns the target of the flags, completed from the context.
 func (f *serverFlags) target() (target, error) {
 	t := target{f.Server, f.Token, f.CA, f.Plain}
 	c, err := chosenContext(f.Context)
 	if err != nil {
 		return t, &exitError{code: ExitUsage, err: err, hint: "coordinator context list shows what there is"}
 	}
-	if c != nil && (t.server == "" || t.server == c.Server) { // a context's token is sent to its own server only
+	if c != nil && (t.server == "" || t.server == c.Server) { // a context's token is sent only to the context's server
 		t.server, t.plain = c.Server, t.plain || c.Plain
 		if t.ca == "" {
 			t.ca = c.CA
@@ -97,8 +97,8 @@ func (t target) here() bool {
 	return u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsUnspecified()
 }
 
-// transport returns an HTTP client for the target. It is the only code that sends a token:
-// over TLS or to this machine unless the flags allow more, and never to the target of a
+// transport returns an HTTP client for the target. No other code sends a token. The token is sent
+// only over TLS or to this machine, unless the flags allow more, and never to the target of a
 // redirect.
 func (t target) transport() (*http.Client, error) {
 	if err := t.inTheClear(); err != nil {
@@ -106,7 +106,7 @@ func (t target) transport() (*http.Client, error) {
 	}
 	trip := http.DefaultTransport.(*http.Transport).Clone()
 	if t.here() {
-		trip.Proxy = nil // a proxy of the environment would resolve 0.0.0.0 to its own machine
+		trip.Proxy = nil // a proxy would resolve 0.0.0.0 to its own machine
 	}
 	if t.ca != "" {
 		pem, err := os.ReadFile(t.ca)
@@ -122,8 +122,8 @@ func (t target) transport() (*http.Client, error) {
 	return &http.Client{Transport: bearer{answers{trip, t.server}, t.token}, CheckRedirect: noRedirect}, nil
 }
 
-// noRedirect rejects redirects: the API sends none, and the token is for the named server
-// only.
+// noRedirect refuses redirects: the API sends none, and the token is meant only for the named
+// server.
 func noRedirect(r *http.Request, _ []*http.Request) error {
 	return &exitError{code: ExitUsage, err: fmt.Errorf("the server redirects to %s; the token is not sent to a server that was not named", r.URL),
 		hint: "if that is the coordinator, name that address with --server"}
@@ -135,7 +135,7 @@ type bearer struct {
 	token string
 }
 
-// RoundTrip is part of http.RoundTripper.
+// RoundTrip implements http.RoundTripper.
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if b.token != "" {
 		r = r.Clone(r.Context())
@@ -146,9 +146,9 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type service = apiv1connect.CoordinatorServiceClient
 
-// call runs ask with the API and a context that ends after the timeout (0: never). While an
-// answer is outstanding it prints what it waits for. It returns errors of the API with an
-// exit code and a hint.
+// call runs ask with the API, and with a context that ends after the timeout (0 means never). While
+// it waits for an answer, it prints what it waits for. It returns errors of the API with an exit
+// code and a hint.
 func (f *serverFlags) call(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
 	if timeout > 0 {
 		t, err := f.target()
@@ -160,13 +160,13 @@ func (f *serverFlags) call(env *environment, timeout time.Duration, ask func(ctx
 	return f.hold(env, timeout, ask)
 }
 
-// waitsAfter and waitsEvery are when waiting is first reported, and how often from then on.
+// waitsAfter is when waiting is first reported; waitsEvery is the interval of further reports.
 var ( // shorter in tests
 	waitsAfter = time.Second
 	waitsEvery = 5 * time.Second
 )
 
-// waits prints to stderr what is waited for, since when and the timeout, until stop is
+// waits prints to stderr what the command waits for, since when, and the timeout, until stop is
 // called.
 func (env *environment) waits(what string, most time.Duration) (stop func()) {
 	began, done := time.Now(), make(chan struct{})
@@ -187,8 +187,8 @@ func (env *environment) waits(what string, most time.Duration) (stop func()) {
 	return func() { close(done); said.Wait() }
 }
 
-// hears is waits for an answer in parts. It cancels the context when no part arrives for
-// the time most (0: never); heard reports a part.
+// hears is like waits, for an answer that arrives in parts. It cancels the context if no part
+// arrives for the time most (0 means never). Each part is reported by calling heard.
 func (env *environment) hears(ctx context.Context, what string, most time.Duration) (_ context.Context, heard, stop func()) {
 	if most <= 0 {
 		return ctx, func() {}, func() {}
@@ -226,7 +226,7 @@ func tooQuiet(ctx context.Context, err error) error {
 	return err
 }
 
-// hold is call without the messages about waiting, for callers that print their own.
+// hold is like call, without the messages about waiting. Its callers print their own.
 func (f *serverFlags) hold(env *environment, timeout time.Duration, ask func(ctx context.Context, api service) error) error {
 	ctx, cancel := context.WithCancel(env.ctx)
 	if timeout > 0 {
@@ -244,7 +244,7 @@ func (f *serverFlags) hold(env *environment, timeout time.Duration, ask func(ctx
 	return refused(env.ctx, ask(ctx, apiv1connect.NewCoordinatorServiceClient(client, t.server)), t)
 }
 
-// refused turns an error of the API into one with an exit code and a hint.
+// refused converts an error of the API to an error with an exit code and a hint.
 func refused(ctx context.Context, err error, t target) error {
 	var remote *connect.Error
 	var known *exitError
@@ -267,11 +267,11 @@ func refused(ctx context.Context, err error, t target) error {
 	return refusal(remote)
 }
 
-// prefixed puts what was tried in front of an error, and keeps its exit code and hint.
+// prefixed prepends the attempted operation to an error, and keeps its exit code and hint.
 func prefixed(what string, err error) error {
 	var known *exitError
 	if remote, ok := errors.AsType[*connect.Error](err); ok && !errors.As(err, &known) && connect.IsWireError(err) {
-		err = refusal(remote) // errors of the connection are handled by refused, which knows the server
+		err = refusal(remote) // refused handles errors of the connection, because it knows the server
 	}
 	if errors.As(err, &known) && known.err != nil {
 		return &exitError{code: known.code, hint: known.hint, unsent: known.unsent, err: fmt.Errorf("%s: %w", what, known.err)}
@@ -279,5 +279,5 @@ func prefixed(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// words joins a list for a sentence.
+// words joins a list for use in a sentence.
 func words(list []string) string { return strings.Join(list, ", ") }

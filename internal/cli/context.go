@@ -43,7 +43,7 @@ type contexts struct {
 	Contexts map[string]*namedPlace `yaml:"contexts,omitempty"`
 }
 
-// namedPlace is one context.
+// namedPlace holds one context.
 type namedPlace struct {
 	Server    string `yaml:"server" json:"server"`
 	TokenFile string `yaml:"token_file,omitempty" json:"token_file,omitempty"`
@@ -75,7 +75,7 @@ func contextsFile() (string, error) {
 	return filepath.Join(dir, "amends", "contexts.yaml"), nil
 }
 
-// loadContexts reads the contexts file; a missing file holds no contexts.
+// loadContexts reads the contexts file. If it does not exist, there are no contexts.
 func loadContexts() (c contexts, path string, err error) {
 	c.Contexts = map[string]*namedPlace{}
 	if path, err = contextsFile(); err != nil {
@@ -116,12 +116,13 @@ func (c *contexts) save(path string) error {
 	return err
 }
 
-// chosenContext returns the named context, or the current one; nil if there is none.
+// chosenContext returns the named context, or the current one if name is "". It returns nil if
+// there is none.
 func chosenContext(name string) (*namedPlace, error) {
 	c, path, err := loadContexts()
 	switch {
 	case err != nil && name == "" && path == "":
-		return nil, nil // without a home directory there are no contexts, and none was named
+		return nil, nil // without a home directory there are no contexts, and none was requested
 	case err != nil:
 		return nil, err
 	case name == "":
@@ -232,7 +233,7 @@ func (cmd *contextRemoveCmd) Run(env *environment) error {
 	})
 }
 
-// changeContexts reads the contexts file, applies change and writes the file.
+// changeContexts reads the contexts file, applies change, and writes the file.
 func changeContexts(env *environment, change func(*contexts) (did string, err error)) error {
 	c, path, err := loadContexts()
 	if err != nil {

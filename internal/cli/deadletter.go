@@ -62,11 +62,11 @@ func (c *deadListCmd) Run(env *environment) error {
 	})
 }
 
-// maxListed is how many bytes of a dead letter's data a list shows.
+// maxListed is the maximum size, in bytes, of a dead letter's data in a list.
 const maxListed = 120
 
-// listed returns a dead letter's data, or the command that shows it if it is too long for a
-// list.
+// listed returns a dead letter's data. If the data is too long for a list, it returns the command
+// that shows the data.
 func listed(l *apiv1.DeadLetter) string {
 	text := payloadText(l.GetData())
 	if len(text) <= maxListed {
@@ -106,7 +106,7 @@ func (c *deadShowCmd) Run(env *environment) error {
 	})
 }
 
-// byFlag names who replays or removes dead letters.
+// byFlag names the operator who replays or removes dead letters.
 type byFlag struct {
 	By string `env:"AMENDS_BY" help:"Your name, for the coordinator's log."`
 }
@@ -147,7 +147,7 @@ func (c *deadDiscardCmd) Run(env *environment) error {
 	return unsure(err, "some or all may have been removed; see what is left with: coordinator dead-letters list")
 }
 
-// deadFilterFlags select the dead letters that match all given flags.
+// deadFilterFlags selects the dead letters that match all given flags.
 type deadFilterFlags struct {
 	Stream      given `placeholder:"STREAM" help:"Stream of the message: commands, events or lifecycle."`
 	Participant given `placeholder:"NAME" help:"Participant of the message; unknown for messages that name none."`
@@ -173,7 +173,7 @@ Examples:
   coordinator dead-letters purge --all`
 }
 
-// Run removes the dead letters that match, page by page.
+// Run removes the matching dead letters, page by page.
 func (c *deadPurgeCmd) Run(env *environment) error {
 	switch filtered := c.Where != (deadFilterFlags{}); {
 	case !filtered && !c.All:
@@ -215,8 +215,7 @@ func (c *deadPurgeCmd) Run(env *environment) error {
 	})
 }
 
-// each prints the dead letters that were processed, and returns an error for those that
-// failed.
+// each prints the dead letters that were processed. It returns an error if some failed.
 func (f *callFlags) each(env *environment, reply proto.Message, did string, done []uint64, failed []*apiv1.FailedDeadLetter) error {
 	err := f.print(env.stdout, reply, func(w *terminal.Stream) {
 		if len(done) > 0 {

@@ -46,7 +46,7 @@ type linted struct {
 	Definition  string   `json:"definition"`
 	Steps       int      `json:"steps"`
 	Fingerprint string   `json:"fingerprint"`
-	Notes       []string `json:"notes,omitempty"` // problems that do not prevent its use
+	Notes       []string `json:"notes,omitempty"` // problems that do not prevent use of the definition
 }
 
 // Run checks definition files.
@@ -72,7 +72,7 @@ func (c *lintCmd) Run(env *environment) error {
 	return err
 }
 
-// loadDefinitions reads all files, and returns the problems of all of them together.
+// loadDefinitions reads all files, and returns the errors of all of them, joined.
 func loadDefinitions(paths []string) ([]*saga.Definition, error) {
 	var all []*saga.Definition
 	var errs []error
@@ -89,7 +89,7 @@ type applyCmd struct {
 	Paths []string `arg:"" name:"file" help:"Files, or directories of files, of definitions in YAML or JSON."`
 }
 
-// Run registers definitions. If a file has a problem, it registers none.
+// Run registers definitions. If one file has an error, it registers none.
 func (c *applyCmd) Run(env *environment) error {
 	defs, err := loadDefinitions(c.Paths)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/saga/diagram"
 )
 
-// lookup returns the definition in the file of this name if the file exists, or else the
-// registered definition.
+// lookup returns the definition in the file with this name if the file exists. Otherwise it returns
+// the registered definition with this name.
 func (f *serverFlags) lookup(env *environment, what string) (*saga.Definition, error) {
 	if _, err := os.Stat(what); err == nil {
 		defs, err := definitionfile.Load(what)
@@ -77,8 +77,8 @@ func (c *defShowCmd) Run(env *environment) error {
 
 func actionText(a *saga.Action) string { return a.Participant + "." + a.Action }
 
-// branchesOf returns the tree lines in front of each step, in the order of the definition.
-// Branches of a parallel hang from the same line.
+// branchesOf returns the tree lines in front of each step, in the order of the definition. All
+// branches of a parallel are attached to the same line.
 func branchesOf(nodes []saga.Node) []string {
 	var lines []string
 	var walk func(nodes []saga.Node, lead string)
@@ -175,7 +175,7 @@ func (c *diffCmd) Run(env *environment) error {
 	return nil
 }
 
-// difference is a saga.Difference as it is printed, with the API's names.
+// difference is the printed form of a saga.Difference, with the API's field names.
 type difference struct {
 	Path   string      `json:"path"`
 	Change saga.Change `json:"change"`

@@ -1,16 +1,16 @@
-// Package cli is the coordinator's command line: every command as a function
-// that takes its input and output as arguments, so that it can be tested.
+// Package cli implements the coordinator's command line. Every command is a function that takes its
+// input and output as arguments, so that it can be tested.
 //
 //	arguments, AMENDS_… variables, config file ──▶ Main ──┬─▶ server    (serve)
 //	                                                      ├─▶ API       (start, show, cancel …, over Connect)
 //	                                                      └─▶ boltstore (restore, offline backup)
 //
-// It alone reads flags, environment and configuration files. It makes no decisions about
-// sagas.
+// It is the only package that reads flags, environment variables and configuration files. It makes
+// no decisions about sagas.
 //
-// A value comes from the flag, or else from the environment, or else from the
-// config file, or else from the default; "config check" shows which.
+// A value is taken from the first of these that has it: the flag, the environment, the config file,
+// the default. The command "config check" shows which one.
 //
-// A failed command prints to stderr what went wrong and what to do next, and ends with one
-// of the exit codes of exit.go.
+// A failed command prints to stderr what went wrong and what to do next. It exits with one of the
+// codes in exit.go.
 package cli

@@ -60,15 +60,15 @@ func (c *doctorCmd) Run(env *environment) error {
 	return c.report(env, doctor.Examine(ctx, deployment))
 }
 
-// bus returns how to reach the bus, from the flags or else from the coordinator's url and
-// prefix.
+// bus returns the configuration for connecting to the bus. It uses the flags, or else the url and
+// prefix that the coordinator reports.
 func (c *doctorCmd) bus(url, prefix string) (natsbus.Config, error) {
 	n := c.server()
 	n.URL = cmp.Or(n.URL, url)
 	return n.Bus("amends-doctor", cmp.Or(prefix, c.Prefix))
 }
 
-// report prints the findings with the problems last, next to the prompt.
+// report prints the findings. Problems come last, next to the prompt.
 func (c *doctorCmd) report(env *environment, findings []doctor.Finding) error {
 	if err := c.print(env.stdout, findings, func(w *terminal.Stream) {
 		for _, grade := range []doctor.Grade{doctor.OK, doctor.Unknown, doctor.Warning, doctor.Problem} {

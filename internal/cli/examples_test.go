@@ -12,8 +12,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestExamplesAreTaken: the parser accepts every command in the help and in the pages of
-// docs. The commands are not run.
+// TestExamplesAreTaken checks that the parser accepts every command in the help and in the pages of
+// docs. It does not run the commands.
 func TestExamplesAreTaken(t *testing.T) {
 	var shown []string
 	var walk func(n *kong.Node)
@@ -73,7 +73,7 @@ var (
 	ofTheShell      = regexp.MustCompile(`(\s#| \| | \|\| | && |; | > | >> |<).*`)
 )
 
-// examplesIn returns the commands in a text that has one per line.
+// examplesIn returns the commands in a text that has one command per line.
 func examplesIn(text string) (commands []string) {
 	for line := range strings.Lines(text) {
 		if _, command, ok := strings.Cut(line, "coordinator "); ok && !strings.Contains(line, "./") && (strings.HasPrefix(strings.TrimSpace(line), "coordinator ") || strings.Contains(line, "| coordinator ")) {
@@ -103,7 +103,7 @@ func wordsOf(t *testing.T, command string) []string {
 	return args[1:]
 }
 
-// exampleParser is the grammar, with values for the variables that users set.
+// exampleParser returns a parser for the grammar, with values for the variables that users set.
 func exampleParser(t *testing.T) *kong.Kong {
 	t.Helper()
 	parser, err := kong.New(&root{}, append(decimals(), kong.Name("coordinator"), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"},

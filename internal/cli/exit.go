@@ -10,25 +10,25 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// The exit codes of every command. They are part of the interface.
+// The exit codes of all commands. They are part of the public interface.
 const (
-	ExitOK           = 0 // done
-	ExitFailed       = 1 // refused or failed, with the reason on stderr; also: no room to write the output
-	ExitUsage        = 2 // the command line or the configuration is not valid
-	ExitStoreBroken  = 3 // the store is damaged or cannot be written: check the disk, a restart may not help
-	ExitNotReachable = 4 // no coordinator answered completely and in time
+	ExitOK           = 0 // success
+	ExitFailed       = 1 // refused or failed, with the reason on stderr; also if there was no room for the output
+	ExitUsage        = 2 // the command line or the configuration is invalid
+	ExitStoreBroken  = 3 // the store is damaged or cannot be written: check the disk, because a restart may not help
+	ExitNotReachable = 4 // no coordinator returned a complete answer in time
 	ExitCompensated  = 5 // wait, start --wait: the saga was compensated
 	ExitParked       = 6 // wait, start --wait: the saga waits for an operator or was abandoned
-	ExitOwned        = 7 // serve: the prefix belongs to another store
+	ExitOwned        = 7 // serve: another store owns the prefix
 )
 
-// exitError carries an exit code and a hint about what to do next.
+// exitError carries an exit code, and a hint about what to do next.
 type exitError struct {
 	code int
-	hint string // "": none
-	err  error  // nil: nothing to print
+	hint string // may be ""
+	err  error  // nil if there is nothing to print
 
-	unsent bool // the request reached no coordinator
+	unsent bool // whether the request reached no coordinator
 }
 
 func (e *exitError) Error() string {
@@ -40,7 +40,7 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// exitOf returns the exit code of an error and its hint.
+// exitOf returns the exit code and the hint for an error.
 func exitOf(err error) (code int, hint string) {
 	var known *exitError
 	var owned *ownership.NotOwnerError
@@ -69,7 +69,7 @@ func exitOf(err error) (code int, hint string) {
 	}
 }
 
-// outcome returns nil for a completed saga, and otherwise an error without text that
+// outcome returns nil for a completed saga. Otherwise it returns an error without text, which only
 // carries the exit code, because the output already shows the phase.
 func outcome(phase string) error {
 	switch phase {

@@ -68,17 +68,17 @@ func (c *exportCmd) Run(env *environment) error {
 	return nil
 }
 
-// exporter is a running export.
+// exporter is an export in progress.
 type exporter struct {
 	*exportCmd
 	filter        *apiv1.Filter
-	since, before time.Time // zero: unbounded
+	since, before time.Time // zero means unbounded
 	cursor        string
 	env           *environment
 	out, err      *terminal.Stream
 	pace          *pace
 	exported      int
-	failed        int // sagas that could not be read completely, exported or not
+	failed        int // sagas that could not be read completely, whether exported or not
 	looked        int
 }
 
@@ -110,7 +110,7 @@ func (e *exporter) prepare(now time.Time) (err error) {
 	return nil
 }
 
-// parseTime reads a time, or a duration before now; "" is the zero time.
+// parseTime parses a time, or a duration before now. It returns the zero time for "".
 func parseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -125,7 +125,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// run writes page after page, and saves its progress after each.
+// run exports page by page, and saves its progress after each page.
 func (e *exporter) run(ctx context.Context, api service) error {
 	for {
 		next, err := e.page(ctx, api)
@@ -141,7 +141,7 @@ func (e *exporter) run(ctx context.Context, api service) error {
 	}
 }
 
-// page writes one page of sagas and returns the cursor of the next.
+// page exports one page of sagas, and returns the cursor of the next page.
 func (e *exporter) page(ctx context.Context, api service) (next string, err error) {
 	ctx, heard, stop := e.env.hears(ctx, "the answer of the coordinator", e.Timeout)
 	defer stop()
@@ -154,7 +154,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	var wanted []*apiv1.Saga
 	for _, s := range r.Msg.GetSagas() {
 		switch {
-		case s.GetProblem() != "": // without the record, it is not known whether and when the saga ended
+		case s.GetProblem() != "": // a damaged record does not show whether and when the saga ended
 			e.skip(s.GetId(), s.GetProblem())
 		case e.wants(s):
 			wanted = append(wanted, s)
@@ -169,7 +169,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
-	stop() // writing may wait for the reader of the output
+	stop() // writing may block on the reader of the output
 	var whole bytes.Buffer
 	exported := 0
 	for i, line := range lines {
@@ -189,7 +189,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	return r.Msg.GetNext(), nil
 }
 
-// wants reports whether a saga ended within the wanted time.
+// wants reports whether a saga ended within the selected time.
 func (e *exporter) wants(s *apiv1.Saga) bool {
 	if s.GetEnded() == nil || s.GetRemoved() {
 		return false
@@ -198,21 +198,21 @@ func (e *exporter) wants(s *apiv1.Saga) bool {
 	return !ended.Before(e.since) && (e.before.IsZero() || ended.Before(e.before))
 }
 
-// skip reports a saga that is not exported completely. The export continues.
+// skip reports that a saga is not exported completely. The export continues.
 func (e *exporter) skip(id, problem string) {
 	e.failed++
 	e.err.Printf("saga %s is not exported completely: %s\n", id, problem)
 }
 
-// line returns a saga with its history as a line of JSON, and the first problem in it. The
-// line is nil if the saga cannot be read or was removed meanwhile.
+// line returns a saga with its history as a line of JSON, and the first problem found in it. The
+// line is nil if the saga cannot be read, or has been removed in the meantime.
 func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line []byte, problem string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
 	events, err := history(ctx, api, &apiv1.HistoryRequest{Id: s.GetId()})
 	if err != nil {
 		switch connect.CodeOf(err) {
-		case connect.CodeNotFound, connect.CodeFailedPrecondition: // removed meanwhile
+		case connect.CodeNotFound, connect.CodeFailedPrecondition: // removed in the meantime
 			return nil, "", nil
 		case connect.CodeInternal: // only this saga cannot be read
 			return nil, err.Error(), nil
@@ -238,8 +238,7 @@ func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line [
 	return line, problem, err
 }
 
-// mark records progress in the cursor file, atomically. At the end of the export it removes
-// the file.
+// mark saves progress in the cursor file, atomically. At the end of the export it removes the file.
 func (e *exporter) mark(next string) error {
 	switch {
 	case e.CursorFile == "":

@@ -22,7 +22,7 @@ import (
 	"github.com/amends-dev/amends/server"
 )
 
-// full is a disk with room for a given number of writes.
+// full is an output that fails after a given number of writes.
 type full struct {
 	bytes.Buffer
 	writes int
@@ -35,7 +35,7 @@ func (f *full) Write(b []byte) (int, error) {
 	return f.Buffer.Write(b)
 }
 
-// exported reads the output of an export: the number of lines of each saga.
+// exported parses the output of an export, and returns the number of lines of each saga.
 func exported(t *testing.T, text string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -58,8 +58,8 @@ func exported(t *testing.T, text string) map[string]int {
 	return found
 }
 
-// An interrupted export resumes after the last complete page, and both parts together hold
-// every saga that ended.
+// An interrupted export resumes after the last complete page. Both parts together hold every saga
+// that ended.
 func TestExportGoesOn(t *testing.T) {
 	const sagas = 7
 	url := endedSagas(t, sagas)
@@ -94,7 +94,7 @@ func TestExportGoesOn(t *testing.T) {
 	}
 }
 
-// endedSagas runs a coordinator on which n sagas have ended.
+// endedSagas runs a coordinator that has n ended sagas.
 func endedSagas(t *testing.T, n int) (url string) {
 	t.Helper()
 	count := contract.NewCommand[int, int]("counter", "count")

@@ -17,12 +17,12 @@ import (
 	"github.com/amends-dev/amends/internal/cli"
 )
 
-// smallDisk is set in the process that may mount a small disk.
+// smallDisk is set in the environment of the process that may mount a small disk.
 const smallDisk = "AMENDS_TEST_SMALL_DISK"
 
-// TestFullDisk: on a full disk each command ends with the exit code of docs/OPERATING.md,
-// reports what is full and what to do, and leaves no partial file. The disk is a small
-// tmpfs in the namespaces of a separate process.
+// TestFullDisk checks each command on a full disk. It ends with the exit code given in
+// docs/OPERATING.md, reports what is full and what to do, and leaves no partial file. The disk is a
+// small tmpfs in the namespaces of a separate process.
 func TestFullDisk(t *testing.T) {
 	if os.Getenv(smallDisk) == "" {
 		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
@@ -57,7 +57,7 @@ func TestFullDisk(t *testing.T) {
 	w.stores()
 }
 
-// fullDisk is a small disk, and a directory elsewhere.
+// fullDisk is a small disk, and a directory on another disk.
 type fullDisk struct {
 	t         *testing.T
 	dir, disk string
@@ -80,7 +80,7 @@ func (w *fullDisk) right(line string) {
 	}
 }
 
-// full runs a command that runs out of space, and checks how it ends.
+// full runs a command that runs out of space, and checks its exit code and output.
 func (w *fullDisk) full(to io.Writer, line string, want int, todo string) {
 	w.t.Helper()
 	before := w.names()
@@ -93,7 +93,7 @@ func (w *fullDisk) full(to io.Writer, line string, want int, todo string) {
 	}
 }
 
-// names lists the files on the disk.
+// names lists the files on the small disk.
 func (w *fullDisk) names() string {
 	var names strings.Builder
 	_ = filepath.WalkDir(w.disk, func(path string, d os.DirEntry, err error) error {
@@ -135,7 +135,7 @@ func (w *fullDisk) empty() {
 
 const small = " --nats-listen 127.0.0.1:0 --http 127.0.0.1:0 --log-level error --queue-bytes 1000000 --lifecycle-bytes 1000000 --dead-letter-bytes 1000000"
 
-// serve runs a coordinator until the test ends, and returns how it ended.
+// serve runs a coordinator until the test ends. ended receives its exit code.
 func (w *fullDisk) serve(data string) (ended <-chan int, said *bytes.Buffer, stop func()) {
 	w.t.Helper()
 	ready := filepath.Join(w.dir, "ready.json")
@@ -165,8 +165,8 @@ func (w *fullDisk) serve(data string) (ended <-chan int, said *bytes.Buffer, sto
 	}
 }
 
-// coordinator: a coordinator that has no space for a commit ends with exit code 3, as does
-// one that is then started on the full disk.
+// coordinator checks that a coordinator that has no space for a commit ends with exit code 3. So
+// does a coordinator that is then started on the full disk.
 func (w *fullDisk) coordinator() {
 	for name, step := range map[string]string{
 		"nobody": "{name: call, kind: retriable, do: {participant: nobody, action: call}}",
@@ -202,7 +202,7 @@ func (w *fullDisk) coordinator() {
 	w.empty()
 }
 
-// writers: a command that has no space for its output ends with exit code 1.
+// writers checks that a command that has no space for its output ends with exit code 1.
 func (w *fullDisk) writers() {
 	ended, _, stop := w.serve("DIR/data")
 	for _, id := range []string{"order-1", "order-2"} {
@@ -239,7 +239,7 @@ func (w *fullDisk) writers() {
 	w.full(io.Discard, "backup DISK/copy.db --data-dir DIR/data", cli.ExitFailed, "free disk space")
 }
 
-// stores: a command that has no space for a store ends with exit code 3. The check of a
+// stores checks that a command that has no space for a store ends with exit code 3. Checking a
 // backup ends with 1, because the backup is not damaged.
 func (w *fullDisk) stores() {
 	w.full(io.Discard, "restore DIR/good.db --data-dir DISK/new", cli.ExitStoreBroken, "restore to another disk")

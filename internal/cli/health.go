@@ -52,7 +52,7 @@ func (c *healthCmd) Run(env *environment) error {
 	return nil
 }
 
-// baseURL returns the URL of a listen address, with loopback for an unspecified host.
+// baseURL returns the URL for a listen address. It replaces an unspecified host with loopback.
 func baseURL(address string) string {
 	if strings.Contains(address, "://") {
 		return strings.TrimSuffix(address, "/")

@@ -90,8 +90,8 @@ func historyRow(e *apiv1.Event) []string {
 	return []string{fmt.Sprint(e.GetRevision()), e.GetAt().AsTime().Local().Format("2006-01-02 15:04:05.000"), what, step, e.GetOutcome(), by, cmp.Or(e.GetProblem(), e.GetReason())}
 }
 
-// payloadText returns a payload as one line, or its size if it cannot be shown; "" if it is
-// empty.
+// payloadText returns a payload as one line, or its size if it cannot be shown. It returns "" for
+// an empty payload.
 func payloadText(p *apiv1.Payload) string {
 	switch {
 	case p.GetSizeBytes() == 0:

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// httpFlags say how to reach a coordinator's HTTP address.
+// httpFlags configures access to a coordinator's HTTP address.
 type httpFlags struct {
 	HTTP    string `name:"http" env:"AMENDS_HTTP" default:"127.0.0.1:8080" help:"The coordinator's --http address, or a URL."`
 	TLSCert string `name:"tls-cert" env:"AMENDS_TLS_CERT" type:"path" placeholder:"FILE" help:"Use TLS and trust these certificates, PEM: the server's own (serve --tls-cert) or its CA's."`
 }
 
-// reach returns a client and the base URL for it.
+// reach returns an HTTP client and the base URL.
 func (f *httpFlags) reach() (*http.Client, string, error) {
 	base := baseURL(f.HTTP)
 	if f.TLSCert == "" {
@@ -46,7 +46,8 @@ func (f *httpFlags) reach() (*http.Client, string, error) {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}, base, nil
 }
 
-// ownName returns a DNS name of a server's certificate, or "" if it has none or is a CA's.
+// ownName returns a DNS name from a server's certificate. It returns "" if the certificate has
+// none, or if it is a CA certificate.
 func ownName(data []byte) string {
 	block, _ := pem.Decode(data)
 	if block == nil {

@@ -27,7 +27,7 @@ func (c *keyCreateCmd) Run(env *environment) error {
 	return nil
 }
 
-// keysFlag names the keys of a store that the command opens itself.
+// keysFlag names the key file for a store that the command itself opens.
 type keysFlag struct {
 	StoreKeys string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"File of the store's keys, if the store is encrypted."`
 }

@@ -4,5 +4,5 @@ package cli_test
 
 import "testing"
 
-// TestLabScripts runs the scripts that measure for minutes.
+// TestLabScripts runs the scripts whose measurements take minutes.
 func TestLabScripts(t *testing.T) { scripts(t, "lab") }

@@ -15,7 +15,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// filterFlags select sagas.
+// filterFlags selects sagas.
 type filterFlags struct {
 	Definition  given  `short:"d" placeholder:"NAME" help:"Only sagas of this definition, as name or name/version."`
 	Phase       phases `short:"p" enum:"running,compensating,completed,compensated,parked" help:"Only sagas in these phases: ${enum}."`
@@ -30,8 +30,8 @@ type filterFlags struct {
 	YoungerThan age    `placeholder:"DURATION" help:"Only sagas started within this time, such as 10m."`
 }
 
-// given is the value of a filter flag. An empty value, as from an unset variable, is
-// refused because it would match everything.
+// given is the value of a filter flag. An empty value, for example from an unset variable, is
+// refused: it would match everything.
 type given string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -43,10 +43,10 @@ func (g *given) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// phases is the value of a phase flag. It refuses an empty value as given does.
+// phases is the value of a phase flag. Like given, it refuses an empty value.
 type phases []string
 
-// Validate is called by the parser if the flag is given.
+// Validate is called by the parser if the flag is present.
 func (p phases) Validate() error {
 	if len(p) == 0 {
 		return errors.New("is empty; give a value or omit the flag")
@@ -54,7 +54,8 @@ func (p phases) Validate() error {
 	return nil
 }
 
-// age is the value of a flag for how long ago something was; 0 if the flag is not given.
+// age is the value of a flag for a time in the past, as a duration before now; 0 if the flag is
+// absent.
 type age time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -67,12 +68,12 @@ func (a *age) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// empty reports whether no flag was given.
+// empty reports whether no filter flag was given.
 func (f *filterFlags) empty() bool {
 	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && f.Still == 0 && f.OlderThan == 0 && f.YoungerThan == 0
 }
 
-// filter returns the flags as a filter of the API.
+// filter converts the flags to a filter of the API.
 func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
 	filter := &apiv1.Filter{
 		Phases: f.Phase, IdPrefix: string(f.IDPrefix), Open: f.Open, Paused: f.Paused, Step: string(f.Step), Participant: string(f.Participant), Reason: string(f.Why),

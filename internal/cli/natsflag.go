@@ -2,7 +2,7 @@ package cli
 
 import "github.com/amends-dev/amends/server"
 
-// natsFlags say how to reach a NATS server, and as whom.
+// natsFlags selects a NATS server and the credentials.
 type natsFlags struct {
 	NATSURL      string `name:"nats-url" env:"AMENDS_NATS_URL,NATS_URL" placeholder:"URL" help:"NATS server, or several separated by commas."`
 	NATSCreds    string `name:"nats-creds" env:"AMENDS_NATS_CREDS,NATS_CREDS" type:"path" placeholder:"FILE" help:"Credentials file for NATS."`
@@ -18,7 +18,7 @@ type natsFlags struct {
 	Prefix       string `env:"AMENDS_PREFIX" default:"saga" help:"Prefix (first token) of every subject."`
 }
 
-// server returns the flags as a server.NATS.
+// server converts the flags to a server.NATS.
 func (f *natsFlags) server() server.NATS {
 	return server.NATS{
 		URL: f.NATSURL, Creds: f.NATSCreds, NKey: f.NATSNKey, Inbox: f.NATSInbox, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,

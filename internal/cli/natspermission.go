@@ -72,8 +72,8 @@ func (c *grantCmd) Run(env *environment) error {
 	return err
 }
 
-// proof returns a user's credentials as lines of configuration. It prints the secret part
-// to secrets.
+// proof returns a user's credentials as lines of NATS configuration. It prints the secret part to
+// secrets.
 func (c *grantCmd) proof(secrets *terminal.Stream, name string) ([]string, error) {
 	switch {
 	case c.NewPasswords:

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestNoCoordinatorThere: if the server is not a coordinator, the error says so and names
-// --server.
+// TestNoCoordinatorThere checks that if the server is not a coordinator, the error says so and
+// names --server.
 func TestNoCoordinatorThere(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
 		"page": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html><body>welcome") },
@@ -40,7 +40,7 @@ func TestNoCoordinatorThere(t *testing.T) {
 	}
 }
 
-// TestHealthOfNoCoordinator: a page of another server does not count as healthy.
+// TestHealthOfNoCoordinator checks that a page of another server does not count as healthy.
 func TestHealthOfNoCoordinator(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html><body>welcome") }))
 	defer server.Close()

@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// decimal reads a whole number in plain decimal digits. The parser's own mapper would read
-// 017 as octal 15, and a user who discards dead letter 017 means 17.
+// decimal parses a whole number in plain decimal digits. The parser's own mapper would read 017 as
+// octal 15, but a user who discards dead letter 017 means 17.
 func decimal(ctx *kong.DecodeContext, target reflect.Value) error {
 	t, err := ctx.Scan.PopValue("number")
 	if err != nil {
@@ -34,8 +34,8 @@ func decimal(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// decimals are options that apply decimal to every number of the command line, the
-// environment and the configuration file.
+// decimals returns options that use decimal for every number on the command line, in the
+// environment and in the configuration file.
 func decimals() (options []kong.Option) {
 	for _, kind := range []reflect.Kind{reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint32, reflect.Uint64} {
 		options = append(options, kong.KindMapper(kind, kong.MapperFunc(decimal)))

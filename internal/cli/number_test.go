@@ -9,8 +9,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestNumbers: numbers on the command line are plain decimal; 017 is refused, not read as
-// 15.
+// TestNumbers checks that numbers on the command line are plain decimal: 017 is refused, and not
+// read as 15.
 func TestNumbers(t *testing.T) {
 	for _, tt := range []struct {
 		args  []string
@@ -43,7 +43,7 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("%v: %+v, %v", tt.args, flags, err)
 		}
 	}
-	// The grammar of the program uses the same mapper.
+	// The program's grammar uses the same mapper.
 	for _, args := range [][]string{{"dead-letters", "discard", "017"}, {"definition", "show", "checkout/01"}, {"list", "-n", "010"}} {
 		var out, errs bytes.Buffer
 		code := Run(t.Context(), slices.Concat(args, []string{"--server", "http://127.0.0.1:1"}), strings.NewReader(""), &out, &errs)

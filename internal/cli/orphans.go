@@ -73,7 +73,7 @@ func (c *orphansCmd) Run(env *environment) error {
 	return o.verdict()
 }
 
-// source opens the input with the keys.
+// source opens the input that holds the keys.
 func (c *orphansCmd) source(env *environment) (read func(*orphans) error, done func(), err error) {
 	switch {
 	case c.BoltInbox != "" && c.File != "-":
@@ -99,16 +99,16 @@ func (c *orphansCmd) source(env *environment) (read func(*orphans) error, done f
 // asked is a key to look up.
 type asked struct {
 	key      contract.Key
-	recorded time.Time // zero: not known
-	line     int       // 0: not read from a line
+	recorded time.Time // zero if unknown
+	line     int       // 0 if not read from a line
 }
 
-// orphans is a running search.
+// orphans is a search in progress.
 type orphans struct {
 	*orphansCmd
 
 	env   *environment
-	since time.Time // zero: always
+	since time.Time // zero selects all times
 	pace  *pace
 	ask   func([]asked) error
 	batch []asked
@@ -155,7 +155,7 @@ func (o *orphans) flush() error {
 	return err
 }
 
-// answered prints the orphans in the answer, which are in the order of batch.
+// answered prints the orphans in the answer. They have the order of batch.
 func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
 	for _, orphan := range found {
 		for len(batch) > 0 && batch[0].key.String() != orphan.GetKey() {
@@ -178,8 +178,8 @@ func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
 	return nil
 }
 
-// isOlder reports whether a key belongs to an unknown saga from before --since, which
-// retention has removed.
+// isOlder reports whether a key belongs to an unknown saga from before --since, which retention may
+// have removed.
 func (o *orphans) isOlder(kind string, one asked) bool {
 	if kind != string(transport.OrphanUnknownSaga) && kind != string(transport.OrphanOtherSaga) {
 		return false
@@ -218,7 +218,7 @@ func (o *orphans) printOrphan(orphan *apiv1.Orphan, one asked) error {
 	return nil
 }
 
-// verdict prints a summary, and returns an error if a key or a line needs a check.
+// verdict prints a summary. It returns an error if a key or a line must be checked.
 func (o *orphans) verdict() error {
 	older := ""
 	if o.older > 0 {
@@ -240,11 +240,11 @@ func (o *orphans) verdict() error {
 
 // Limits of a list of keys (I10).
 const (
-	longestLine = 4096 // bytes; a key has at most 212
-	mostNamed   = 100  // lines with errors that are reported one by one
+	longestLine = 4096 // in bytes; a key has at most 212
+	mostNamed   = 100  // lines with errors that are reported individually
 )
 
-// lines reads a list of keys. It reports lines that cannot be parsed and continues.
+// lines reads a list of keys. If a line cannot be parsed, it reports the line and continues.
 func (o *orphans) lines(r io.Reader) error {
 	lines := bufio.NewReaderSize(r, longestLine)
 	for number := 1; ; number++ {
@@ -283,7 +283,7 @@ func (o *orphans) unreadable(number int, wrong error) {
 	}
 }
 
-// separators are what database clients may print between a key and its time.
+// separators are the characters that database clients may print between a key and its time.
 const separators = " \t,;|"
 
 // parseAsked parses a line. It returns a zero key for an empty line or a comment.
@@ -314,7 +314,7 @@ func parseAsked(line []byte) (one asked, err error) {
 	return one, nil
 }
 
-// parseRecorded parses the time when a key was recorded; it is zero for "" and null.
+// parseRecorded parses the time at which a key was recorded. It returns zero for "" and null.
 func parseRecorded(text string) (time.Time, error) {
 	if text == "" || text == "null" {
 		return time.Time{}, nil

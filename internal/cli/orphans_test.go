@@ -31,8 +31,8 @@ import (
 
 // purchase is the input of the sagas in these tests.
 type purchase struct {
-	Poor bool `json:"poor,omitempty"` // the card is declined
-	Hold bool `json:"hold,omitempty"` // the stock waits
+	Poor bool `json:"poor,omitempty"` // whether the card is declined
+	Hold bool `json:"hold,omitempty"` // whether the stock waits
 }
 
 var (
@@ -44,13 +44,13 @@ var (
 		saga.Pivot("charge", saga.Do(chargeCard)))
 )
 
-// fixture is two services with inboxes on disk, and a coordinator.
+// fixture is a coordinator, and two services with inboxes on disk.
 type fixture struct {
 	t       *testing.T
 	dir     string
 	payment *sql.DB
 	stock   *bbolt.DB
-	held    chan contract.SagaID // receives each purchase on which the stock waits
+	held    chan contract.SagaID // receives the id of each purchase for which the stock waits
 	release chan struct{}        // lets the stock continue
 
 	url string
@@ -126,7 +126,7 @@ func (m *fixture) open(data string, services bool) {
 	}
 }
 
-// run runs a saga to its end, and returns the prefix of its keys.
+// run runs a saga until it is at rest, and returns the prefix of its keys.
 func (m *fixture) run(id contract.SagaID, p purchase, want contract.Phase) string {
 	m.t.Helper()
 	m.start(id, p)
@@ -140,7 +140,7 @@ func (m *fixture) start(id contract.SagaID, p purchase) {
 	}
 }
 
-// ended waits for the end of a saga.
+// ended waits until a saga is at rest, and returns the prefix of its keys.
 func (m *fixture) ended(id contract.SagaID, want contract.Phase) string {
 	m.t.Helper()
 	s, err := m.c.Wait(m.t.Context(), id)
@@ -212,7 +212,7 @@ func (m *fixture) keysOfPayment() string {
 		if err := rows.Scan(&key, &at); err != nil {
 			m.t.Fatal(err)
 		}
-		fmt.Fprintf(&lines, "%s|%d\n", key, at) // as sqlite3 and psql -At write it
+		fmt.Fprintf(&lines, "%s|%d\n", key, at) // in the format of sqlite3 and psql -At
 	}
 	if err := rows.Err(); err != nil {
 		m.t.Fatal(err)
@@ -220,7 +220,7 @@ func (m *fixture) keysOfPayment() string {
 	return lines.String()
 }
 
-// found returns the kinds and keys that orphans prints as JSON for both inboxes.
+// found runs orphans for both inboxes with JSON output, and returns the kinds and keys printed.
 func (m *fixture) found(want int, since time.Time) (all []string) {
 	m.t.Helper()
 	args := []string{"orphans", "--server", m.url, "-o", "json"}
@@ -244,8 +244,8 @@ func (m *fixture) found(want int, since time.Time) (all []string) {
 	return all
 }
 
-// TestOrphans restores a coordinator from a backup, and finds from the participants'
-// inboxes exactly what they did since the backup.
+// TestOrphans restores a coordinator from a backup. From the participants' inboxes, it finds
+// exactly what they did since the backup.
 func TestOrphans(t *testing.T) {
 	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "lost"), true)
@@ -257,7 +257,7 @@ func TestOrphans(t *testing.T) {
 	m.cli(cli.ExitOK, "", "backup", backup, "--server", m.url)
 
 	after := m.run("after", purchase{}, contract.Completed)
-	m.run("after-poor", purchase{Poor: true}, contract.Compensated) // leaves nothing behind
+	m.run("after-poor", purchase{Poor: true}, contract.Compensated) // leaves no effect
 	m.operate("resumed", "resume")
 	m.ended("resumed", contract.Completed)
 	m.operate("cancelled", "cancel")
@@ -292,7 +292,7 @@ func TestOrphans(t *testing.T) {
 	}
 	m.end()
 
-	// The caller starts the lost saga again, and an operator completes the others.
+	// The caller starts the lost saga again, and an operator handles the others.
 	m.open(restored, true)
 	again := m.run("after", purchase{}, contract.Completed)
 	m.operate("resumed", "resume")
@@ -313,14 +313,14 @@ func TestOrphans(t *testing.T) {
 	m.end()
 }
 
-// TestOrphansOfAList: lists of keys come from many programs. Lines that cannot be parsed
-// are reported, and all others are checked.
+// TestOrphansOfAList checks that lists of keys may come from many programs. Lines that cannot be
+// parsed are reported, and all others are checked.
 func TestOrphansOfAList(t *testing.T) {
 	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "data"), true)
 	defer m.end()
 	known := m.run("known", purchase{}, contract.Completed)
-	const lost = "lost/hod85snpc0/reserve/do" // of 2026-11-21
+	const lost = "lost/hod85snpc0/reserve/do" // a key of 2026-11-21
 	list := strings.Join([]string{
 		"# keys", "", known + "reserve/do", lost, lost + "\t1795262400000", lost + "|1795262400000", lost + `,"2026-11-21T12:00:00Z"`, lost + " 2026-11-21T13:00:00+01:00\r",
 		`"` + lost + `"`, `{"key":"` + lost + `","time":"2026-11-21T12:00:00Z"}`, `{"key":"` + lost + `","time":1795262400000}`, `{"key":"` + lost + `"}`,

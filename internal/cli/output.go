@@ -13,13 +13,13 @@ import (
 	"github.com/amends-dev/amends/internal/terminal"
 )
 
-// outputFlag chooses between text for people and JSON for programs.
+// outputFlag selects text for people or JSON for programs.
 type outputFlag struct {
 	Output string `short:"o" enum:"text,json" default:"text" env:"AMENDS_OUTPUT" help:"Output format: ${enum}."`
 }
 
-// print writes v as JSON, or calls text to write it for people. Messages of the API are
-// written in the API's format (docs/API.md).
+// print writes v as JSON, or calls text to write it for people. API messages are written in the
+// API's format (docs/API.md).
 func (o outputFlag) print(w *terminal.Stream, v any, text func(w *terminal.Stream)) error {
 	if o.Output != "json" {
 		text(w)
@@ -40,7 +40,7 @@ func apiJSON(m proto.Message) (json.RawMessage, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
-// stamp formats a time for people; "" for none.
+// stamp formats a time for people, or returns "" for nil.
 func stamp(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
@@ -48,7 +48,7 @@ func stamp(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format("2006-01-02 15:04:05")
 }
 
-// since formats how long ago a time was, or how long until then; "" for none.
+// since formats a time as a duration before or after now, or returns "" for nil.
 func since(t *timestamppb.Timestamp, now time.Time) string {
 	if t == nil {
 		return ""

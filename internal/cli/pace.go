@@ -11,9 +11,9 @@ import (
 type pace struct {
 	to   *terminal.Stream
 	what string
-	one  string // what is counted
+	one  string // the unit that is counted
 	many string
-	of   int64 // total; 0: not known
+	of   int64 // total; 0 if unknown
 	done int64
 	next time.Time
 }
@@ -37,7 +37,7 @@ func (p *pace) add(n int64) {
 	p.to.Printf("%s: %s\n", p.what, plural.Of(p.done, p.one, p.many))
 }
 
-// Write counts the bytes that pass through.
+// Write counts the bytes written.
 func (p *pace) Write(b []byte) (int, error) {
 	p.add(int64(len(b)))
 	return len(b), nil

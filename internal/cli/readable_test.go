@@ -29,17 +29,17 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// datum is data of a user and whether it must be accepted, which is known from how it was
-// made.
+// datum is user data, together with whether it must be accepted. The latter is known from how the
+// data was generated.
 type datum struct {
 	bytes       []byte
-	contentType string // "": JSON
+	contentType string // "" means JSON
 	valid       bool
 }
 
 func (d datum) json() bool { return d.contentType == "" || d.contentType == "application/problem+json" }
 
-// compacted removes the white space between the tokens of JSON, without a JSON library.
+// compacted removes the white space between JSON tokens, without using a JSON library.
 func compacted(text []byte) string {
 	var b strings.Builder
 	inside := false
@@ -70,12 +70,12 @@ var (
 	others   = []string{"caf\xe9", "\x00\xff\xfe", `{"a":1}`, "plain <&>", `"\ud800"`, strings.Repeat("\xff", 150_000)}
 )
 
-// drawData draws data: mostly valid JSON, some with one fault, some not JSON.
+// drawData draws data. Most of it is valid JSON, some has one fault, and some is not JSON.
 func drawData(t *rapid.T, most int) datum {
 	switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); kind {
 	case 0:
 		return datum{[]byte(others[rapid.IntRange(0, len(others)-1).Draw(t, "other")]), rapid.SampledFrom([]string{"text/plain; charset=iso-8859-1", "application/octet-stream"}).Draw(t, "type"), true}
-	case 1: // characters that an escape would lengthen
+	case 1: // characters that escaping would lengthen
 		unit := rapid.SampledFrom([]string{"<", "&&>", "é", `\"`, "\u2028", `",` + `"`}).Draw(t, "unit")
 		n := rapid.SampledFrom([]int{most - 4, most / 2, most + 1}).Draw(t, "size") / len(unit) * len(unit)
 		text := `["` + strings.Repeat(unit, n/len(unit)) + `"]`
@@ -116,7 +116,7 @@ func drawText(t *rapid.T, label string) string {
 	}).Draw(t, label)
 }
 
-// world is a coordinator with all its interfaces; the test is its participant.
+// world is a coordinator with all its interfaces. The test acts as the participant.
 type world struct {
 	t     *testing.T
 	nats  *nats.Conn
@@ -158,7 +158,7 @@ func newWorld(t *testing.T) *world {
 	}}
 }
 
-// asks sends a request on the bus, and reads the reply without the client library.
+// asks sends a request on the bus, and reads the reply without using the client library.
 func (w *world) asks(t *rapid.T, method string, data []byte, header ...string) (reply map[string]json.RawMessage, refused string) {
 	h := nats.Header{}
 	for i := 0; i < len(header); i += 2 {
@@ -185,7 +185,7 @@ func (w *world) command(t *rapid.T, stdin []byte, args ...string) (code int, std
 	return code, out.String(), said.String()
 }
 
-// starts starts a saga through a random interface and reports whether it was accepted.
+// starts starts a saga through a random interface, and reports whether it was accepted.
 func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) {
 	doors := []string{"NATS", "Connect JSON", "gRPC"}
 	if d.contentType == "" {
@@ -208,7 +208,7 @@ func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) 
 	return err == nil, fmt.Sprint(err)
 }
 
-// answers publishes an answer of a participant, as bytes.
+// answers publishes an answer of a participant, as raw bytes.
 func (w *world) answers(t *rapid.T, id, birth, step, direction, how string, data []byte, header ...string) {
 	h := nats.Header{"ce-type": {how}}
 	for i := 0; i < len(header); i += 2 {
@@ -219,7 +219,7 @@ func (w *world) answers(t *rapid.T, id, birth, step, direction, how string, data
 	}
 }
 
-// seen is a saga as an interface shows it: payloads as its bytes, texts unchanged.
+// seen is a saga as one interface shows it: payloads as their bytes, and text unchanged.
 type seen struct {
 	phase, reason, pausedBy, pausedReason, resultText string
 	input, started                                    string
@@ -233,8 +233,8 @@ func seenOf(s *apiv1.Saga, events []*apiv1.Event) seen {
 	}
 }
 
-// looks reads a saga through every interface. exact holds those that promise the exact
-// bytes.
+// looks reads a saga through every interface. exact holds the results of interfaces that promise
+// the exact bytes.
 func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[string]seen) {
 	ctx := context.Background()
 	exact, values = map[string]seen{}, map[string]seen{}
@@ -277,7 +277,7 @@ func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[
 	return exact, values
 }
 
-// ofJSON reads what the CLI prints, with encoding/json only.
+// ofJSON parses the output of the CLI, using only encoding/json.
 func ofJSON(t *rapid.T, shown, history string) seen {
 	type payload struct {
 		Text   string
@@ -296,7 +296,7 @@ func ofJSON(t *rapid.T, shown, history string) seen {
 	return seen{s.Phase, s.Reason, s.Paused.By, s.Paused.Reason, s.Steps[0].Result.Text, s.Input.Text, h.Events[0].Payload.Text, string(s.Input.Binary), string(h.Events[0].Payload.Binary)}
 }
 
-// ofBus reads the replies of the bus.
+// ofBus parses the replies on the bus.
 func ofBus(t *rapid.T, status, history map[string]json.RawMessage) seen {
 	var s seen
 	var input struct {
@@ -327,11 +327,11 @@ func ofBus(t *rapid.T, status, history map[string]json.RawMessage) seen {
 	return s
 }
 
-// TestWhatIsAcceptedIsShown: if an interface accepts an input, a result, a reason or a name,
-// every interface shows the same value, byte for byte where it promises bytes, and every
-// decision reports what it did. All refuse a value that one of them could not show (I12).
+// TestWhatIsAcceptedIsShown checks inputs, results, reasons and names that one interface accepts.
+// Every interface shows the same value, byte for byte where it promises bytes, and every decision
+// reports its effect. If one interface could not show a value, all of them refuse it (I12).
 func TestWhatIsAcceptedIsShown(t *testing.T) {
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check is a saga and twenty requests
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check runs a saga and twenty requests
 		if err := f.Value.Set("20"); err != nil {
 			t.Fatal(err)
 		}
@@ -405,7 +405,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 			compare(t, face, got, bus)
 		}
 
-		// The saga ends; if it compensates, with a reason of the participant.
+		// The saga ends. If it compensates, its reason comes from the participant.
 		if _, refused := w.asks(t, "operate", []byte(`{"operation":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
 			t.Fatal(refused)
 		}
@@ -418,7 +418,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 			w.answers(t, id, birth, "say", "undo", transport.TypeCompleted, nil)
 		}
 		reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id)
-		if refused == "" && string(reply["phase"]) == `"parked"` { // the result to resolve with was refused
+		if refused == "" && string(reply["phase"]) == `"parked"` { // the result for resolve was refused
 			reply, refused = w.asks(t, "operate", []byte(`{"operation":"skip","by":"kim","reason":"x"}`), "ce-sagaid", id)
 		}
 		if refused != "" || len(reply["ended"]) == 0 {
@@ -448,8 +448,8 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 	}
 }
 
-// resolves parks the pivot and resolves it through a random interface, with a result that
-// every interface then shows unchanged.
+// resolves parks the pivot and resolves it through a random interface. Every interface must show
+// the result unchanged.
 func (w *world) resolves(t *rapid.T, id, birth string) {
 	w.answers(t, id, birth, "seal", "do", transport.TypeCompleted, []byte("{"))
 	w.until(t, id, 5)
@@ -502,7 +502,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 	}
 }
 
-// until waits until a saga is at a revision.
+// until waits until a saga has reached a revision.
 func (w *world) until(t *rapid.T, id string, revision uint64) {
 	stream, err := w.faces["Connect JSON"].Watch(context.Background(), connect.NewRequest(&apiv1.WatchRequest{Id: id}))
 	if err != nil {
@@ -517,7 +517,7 @@ func (w *world) until(t *rapid.T, id string, revision uint64) {
 	t.Fatal(stream.Err())
 }
 
-// pauses pauses a saga, and checks that the answer says so.
+// pauses pauses a saga, and checks that the answer reports the pause.
 func (w *world) pauses(t *rapid.T, id, by, reason string) {
 	door := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "operator's door")
 	said := ""
@@ -547,7 +547,7 @@ func (w *world) pauses(t *rapid.T, id, by, reason string) {
 }
 
 func compare(t *rapid.T, face string, got, want seen) {
-	if want.phase == "compensating" { // the coordinator wrote the reason
+	if want.phase == "compensating" { // the reason comes from the coordinator
 		want.reason = got.reason
 		if !strings.Contains(got.reason, "bad-result: ") {
 			t.Fatalf("%s shows this reason for a result that is not valid: %q", face, got.reason)
@@ -571,7 +571,7 @@ func compare(t *rapid.T, face string, got, want seen) {
 	}
 }
 
-// TestTextsThatAreNotUTF8: the CLI does not send texts that are not UTF-8, and says why.
+// TestTextsThatAreNotUTF8 checks that the CLI does not send text that is not UTF-8, and says why.
 func TestTextsThatAreNotUTF8(t *testing.T) {
 	for _, args := range [][]string{
 		{"cancel", "order-1", "--by", "caf\xe9", "--reason", "x"}, {"pause", "order-1", "--by", "kim", "--reason", "\xff"}, {"show", "order-\xe9"},

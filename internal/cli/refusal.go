@@ -10,7 +10,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// refusal turns an error of the API into one with an exit code and a hint.
+// refusal converts an error of the API to an error with an exit code and a hint.
 func refusal(remote *connect.Error) error {
 	e := &exitError{code: ExitFailed, err: errors.New(remote.Message())}
 	detail := detailOf(remote)
@@ -44,7 +44,7 @@ func refusal(remote *connect.Error) error {
 	return e
 }
 
-// detailOf is the typed part of an error; never nil.
+// detailOf returns the typed part of an error. It is never nil.
 func detailOf(remote *connect.Error) *apiv1.Refusal {
 	for _, d := range remote.Details() {
 		if v, err := d.Value(); err == nil {
@@ -56,7 +56,7 @@ func detailOf(remote *connect.Error) *apiv1.Refusal {
 	return &apiv1.Refusal{}
 }
 
-// legalWords formats operations as they are typed: "retry --step charge".
+// legalWords formats operations as they are typed, such as "retry --step charge".
 func legalWords(operations []*apiv1.LegalOperation) []string {
 	list := make([]string, 0, len(operations))
 	for _, v := range operations {
@@ -65,7 +65,7 @@ func legalWords(operations []*apiv1.LegalOperation) []string {
 	return list
 }
 
-// legalNow formats legal operations as the end of a message.
+// legalNow formats the legal operations as the end of a message.
 func legalNow(operations []*apiv1.LegalOperation) string {
 	if len(operations) == 0 {
 		return ""
@@ -73,7 +73,7 @@ func legalNow(operations []*apiv1.LegalOperation) string {
 	return "; legal now: " + words(legalWords(operations))
 }
 
-// typed formats an operation as the command line takes it.
+// typed formats an operation as the command line accepts it.
 func typed(operation, step string) string {
 	if step != "" {
 		operation += " --step " + step

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// refusing refuses decisions as a coordinator does.
+// refusing is an API that refuses decisions like a coordinator.
 type refusing struct {
 	apiv1connect.UnimplementedCoordinatorServiceHandler
 }
@@ -37,7 +37,7 @@ func (refusing) OperateAll(_ context.Context, _ *connect.Request[apiv1.OperateAl
 	return s.Send(&apiv1.OperateAllResponse{Matched: 1, Refused: 1, Finished: true, Refusals: []*apiv1.RefusedSaga{{Id: "order-1", Reason: refusalText, Legal: legalThen}}})
 }
 
-// TestLegalAsTyped: the legal operations in a refusal can be typed as they are.
+// TestLegalAsTyped checks that the legal operations in a refusal can be typed as they are printed.
 func TestLegalAsTyped(t *testing.T) {
 	_, handler := apiv1connect.NewCoordinatorServiceHandler(refusing{})
 	server := httptest.NewServer(handler)

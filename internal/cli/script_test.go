@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 //	rot store saga other        damage the record of one saga, and not that of the other
 func TestScripts(t *testing.T) { scripts(t, "script") }
 
-// scripts runs the scripts of one directory of testdata.
+// scripts runs the scripts in one directory of testdata.
 func scripts(t *testing.T, dir string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
@@ -62,7 +62,7 @@ func scripts(t *testing.T, dir string) {
 	})
 }
 
-// readyLimit is how long a script waits for a coordinator.
+// readyLimit is the timeout for a coordinator to become ready.
 const readyLimit = 2 * time.Minute
 
 type addresses struct {
@@ -130,11 +130,11 @@ func secret(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// answering is the context key of the services that a script runs, with their cancel
+// answering is the context key for the services that a script has started, with their cancel
 // functions.
 type answering struct{}
 
-// answer runs a stand-in for a service.
+// answer starts a simulated service.
 func answer(ts *testscript.TestScript, _ bool, args []string) {
 	participant, outcome := args[0], args[1]
 	services := ts.Value(answering{}).(map[string]func())

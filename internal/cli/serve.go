@@ -19,8 +19,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// serveFlags are the configuration of a coordinator. Every one of them may stand
-// in the config file.
+// serveFlags configures a coordinator. The config file may contain every one of them.
 type serveFlags struct {
 	ConfigFile  string `name:"config" env:"AMENDS_CONFIG" type:"path" placeholder:"FILE" help:"YAML file whose keys are the names of these flags."`
 	DataDir     string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Directory for all durable data."`
@@ -71,7 +70,7 @@ type serveFlags struct {
 	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses to this file as JSON when the coordinator is ready, and remove the file when it stops."`
 }
 
-// config returns the flags as a server.Config, without definitions and logger.
+// config converts the flags to a server.Config, without definitions and logger.
 func (f *serveFlags) config() server.Config {
 	nats := f.server()
 	nats.Replicas = f.NATSReplicas
@@ -90,7 +89,7 @@ func (f *serveFlags) config() server.Config {
 	}
 }
 
-// problem returns all problems of the flags, of the files they name, and of the server's
+// problem returns all errors in the flags, in the files that they name, and in the server's
 // configuration.
 func (f *serveFlags) problem(config *server.Config) error {
 	_, err := f.accessFlags.config()
@@ -102,7 +101,7 @@ func (f *serveFlags) problem(config *server.Config) error {
 	return errors.Join(config.Check(), err)
 }
 
-// definitions reads the definitions to register at startup.
+// definitions reads the definitions to be registered at startup.
 func (f *serveFlags) definitions() ([]*saga.Definition, error) {
 	if f.Definitions == "" {
 		return nil, nil
@@ -110,7 +109,7 @@ func (f *serveFlags) definitions() ([]*saga.Definition, error) {
 	return loadDefinitions([]string{f.Definitions})
 }
 
-// traces returns where to send spans; nil if tracing is off.
+// traces returns the configuration for sending spans, or nil if tracing is off.
 func (f *serveFlags) traces() (*otlp.Config, error) {
 	wanted, err := otlp.Wanted(f.OTLP, os.Getenv)
 	if err != nil {
@@ -124,7 +123,7 @@ func (f *serveFlags) traces() (*otlp.Config, error) {
 
 func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(f.LogLevel)) // the parser allows valid levels only
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // the parser allows only valid levels
 	options := &slog.HandlerOptions{Level: level}
 	if f.LogFormat == "text" {
 		return slog.New(slog.NewTextHandler(w, options))

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestTakenAddress: if another process listens on an address, the error names the flag and
-// what to do.
+// TestTakenAddress checks the error for an address on which another process listens. It names the
+// flag and suggests a fix.
 func TestTakenAddress(t *testing.T) {
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -56,18 +56,17 @@ Examples:
   coordinator wait order-42 --for 30s || echo "not completed: $?"`
 }
 
-// Run waits until a saga has ended or is parked.
+// Run waits until a saga is at rest.
 func (c *waitCmd) Run(env *environment) error { return c.wait(env, c.ID, c.For) }
 
-// firstPoll and poll are how long one Wait request may take. The first is short, so that
-// the first progress message comes soon.
+// firstPoll and poll are the durations of the first Wait request and of all others. The first is
+// short, so that the first progress message appears soon.
 const (
 	firstPoll = 500 * time.Millisecond
 	poll      = 5 * time.Second
 )
 
-// wait waits for a saga and reports progress, then prints its state and returns its exit
-// code.
+// wait waits for a saga and reports progress. It then prints the state and returns the exit code.
 func (f *callFlags) wait(env *environment, id string, limit time.Duration) error {
 	var last *apiv1.Saga
 	began, most := time.Now(), ""
@@ -108,7 +107,7 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 	return outcome(last.GetPhase())
 }
 
-// waitOnce sends one Wait request, with a timeout of its own for a coordinator that hangs.
+// waitOnce sends one Wait request. Its own timeout detects a coordinator that hangs.
 func (f *callFlags) waitOnce(ctx context.Context, api service, id string, hold time.Duration) (*connect.Response[apiv1.WaitResponse], error) {
 	ctx, cancel := context.WithTimeout(ctx, hold+f.Timeout)
 	defer cancel()
@@ -123,7 +122,7 @@ func atRest(s *apiv1.Saga) bool {
 // printSaga prints the state of a saga.
 func printSaga(w *terminal.Stream, s *apiv1.Saga) { printWhole(w, s, view{}) }
 
-// printWhole is printSaga with the details in v.
+// printWhole prints the state of a saga, with the details in v.
 func printWhole(w *terminal.Stream, s *apiv1.Saga, v view) {
 	now := time.Now()
 	rows := [][]string{
@@ -181,7 +180,7 @@ func printUndo(w *terminal.Stream, s *apiv1.Saga) {
 	}
 }
 
-// signs are the marks in front of steps that show their status without colours.
+// signs are the marks in front of steps, which show their status without colours.
 var signs = map[string]string{
 	"pending": "·", "doing": "▶", "done": "✓", "rejected": "✗", "unknown": "?", "undoing": "◀", "undone": "↶", "skipped": "→", "parked": "!",
 }

@@ -26,7 +26,7 @@ type simulateCmd struct {
 	Profile string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the batch; read it with go tool pprof -top FILE."`
 }
 
-// Run runs sagas under injected faults in virtual time, and checks the invariants.
+// Run runs sagas with injected faults in virtual time, and checks the invariants.
 func (c *simulateCmd) Run(env *environment) error {
 	off, err := simulation.ParseFaults(c.Off)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *simulateCmd) batch(env *environment, off []simulation.Fault, bug simula
 	return nil
 }
 
-// profile writes a CPU profile to file until stop is called; it does nothing if file is "".
+// profile writes a CPU profile to file until stop is called. It does nothing if file is "".
 func profile(file string) (stop func() error, err error) {
 	if file == "" {
 		return func() error { return nil }, nil
@@ -117,7 +117,7 @@ func replay(env *environment, o simulation.Options) error {
 	return nil
 }
 
-// shrunk prints the violations of the first failed run, reduced to a minimal case.
+// shrunk reduces the first failed run to a minimal case, and prints its violations.
 func shrunk(env *environment, totals *simulation.Totals) error {
 	small := simulation.Shrink(env.ctx, totals.Failed[0])
 	for _, v := range small.Violations {

@@ -48,7 +48,7 @@ func (c *startCmd) Run(env *environment) error {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	if c.ID == "" { // generated here, so that the hint of a failed start can name it
+	if c.ID == "" { // generated here, so that the hint for a failed start can name it
 		id, err := uuid.NewV7()
 		if err != nil {
 			return err
@@ -92,8 +92,8 @@ func parseRef(s string) (*apiv1.DefinitionRef, error) {
 	return ref, contract.CheckName("definition", name)
 }
 
-// readInput returns s itself if it is JSON, or else the content of the file s, or of stdin
-// for "-".
+// readInput returns s itself if it is JSON. Otherwise it returns the content of the file s, or of
+// stdin if s is "-".
 func readInput(s string, stdin io.Reader) ([]byte, error) {
 	data := []byte(s)
 	switch trimmed := strings.TrimSpace(s); {
@@ -124,6 +124,6 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// maxInput is the maximum size of an input to read. The coordinator's limit
-// (contract.MaxPayload) is lower and has the better error message.
+// maxInput is the maximum size of an input to read. The coordinator's limit (contract.MaxPayload)
+// is lower and has a better error message.
 const maxInput = 16 << 20

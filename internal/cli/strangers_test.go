@@ -23,9 +23,9 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// spoken holds, for every command, command lines that make it print text that others wrote:
-// an answer of the API, a file, a name, or its own arguments. NAME is a canary; FILE and
-// DIR have one as their name.
+// spoken maps every command to command lines that make it print text from others: an answer of the
+// API, a file, a name, or its own arguments. NAME is a canary; the names of FILE and DIR contain
+// one.
 var spoken = map[string][]string{
 	"serve":                {"serve --nats-url NAME", "serve --data-dir DIR --definitions FILE", "serve --config FILE"},
 	"start":                {"start checkout --id NAME", "start NAME", "start checkout --input NAME", "start checkout --wait"},
@@ -79,7 +79,7 @@ var spoken = map[string][]string{
 	"version":              {"version", "version NAME"},
 }
 
-// TestSpokenIsComplete: every command of the grammar has a line in spoken.
+// TestSpokenIsComplete checks that every command of the grammar has a line in spoken.
 func TestSpokenIsComplete(t *testing.T) {
 	parser, err := kong.New(&root{}, append(decimals(), kong.Vars{"shards": "1", "max_batch": "1", "max_open": "1"})...)
 	if err != nil {
@@ -100,12 +100,11 @@ func TestSpokenIsComplete(t *testing.T) {
 	}
 }
 
-// TestNobodyWritesToTheTerminal: text that others wrote is printed without control
-// characters and never as a line of its own; in JSON it keeps its value. A canary stands in
-// every string of every answer of the API, in file names, files, contexts, variables and
-// arguments.
+// TestNobodyWritesToTheTerminal checks that text from others is printed without control characters,
+// and never as a line of its own. In JSON it keeps its value. A canary is placed in every string of
+// every answer of the API, in file names, files, contexts, variables and arguments.
 func TestNobodyWritesToTheTerminal(t *testing.T) {
-	seen, alone := map[string]bool{}, map[string]bool{} // alone: sends no request, so that one run is enough
+	seen, alone := map[string]bool{}, map[string]bool{} // alone: sends no request, so one run is enough
 	for _, s := range []*canary.Coordinator{{Yes: true, Source: rightJSON, Key: rightKey}, {}, {Fails: true}} {
 		server := httptest.NewServer(s)
 		for command, lines := range spoken {
@@ -116,7 +115,7 @@ func TestNobodyWritesToTheTerminal(t *testing.T) {
 					}
 					t.Run(line+" "+output, func(t *testing.T) {
 						all := speak(t, s, server.URL, command, line, output)
-						seen[command] = seen[command] || strings.Contains(all, `\u001b[31m`) || strings.Contains(all, `\x1b[31m`) // or escaped by the quoting of the command
+						seen[command] = seen[command] || strings.Contains(all, `\u001b[31m`) || strings.Contains(all, `\x1b[31m`) // or escaped because the command quotes it
 						alone[line] = s.Requests() == 0 && output == "json"
 					})
 				}
@@ -131,7 +130,7 @@ func TestNobodyWritesToTheTerminal(t *testing.T) {
 	}
 }
 
-// silent are the commands that never print text that others wrote.
+// silent lists the commands that never print text from others.
 var silent = []string{"completion", "complete"}
 
 // rightKey is a key that orphans accepts.
@@ -139,7 +138,7 @@ const rightKey = "order-42/hod85snpc0/charge-card/do"
 
 const rightYAML = "name: checkout\nversion: 1\nsteps:\n  - step: {name: charge, kind: retriable, do: {participant: payment, action: charge}}\n"
 
-// rightJSON is another definition, so that a diff is not empty.
+// rightJSON is a different definition, so that a diff is not empty.
 const rightJSON = `{"name":"checkout","version":1,"steps":[{"step":{"name":"ship","kind":"retriable","do":{"participant":"shipping","action":"ship"}}}]}`
 
 // speak runs one command line, checks its output against the rules, and returns it.
@@ -174,7 +173,7 @@ func speak(t *testing.T, s *canary.Coordinator, server, command, line, output st
 	all := out.String() + errs.String()
 	for i, r := range all {
 		if r == '\t' && slices.Contains(silent, command) {
-			continue // a line of the command itself
+			continue // the command's own line
 		}
 		if canary.Obeyed(r) || r == utf8.RuneError && !utf8.ValidString(all) {
 			t.Fatalf("coordinator %s (%s) prints control character %U: …%q…", line, output, r, all[max(0, i-60):min(len(all), i+20)])
@@ -189,7 +188,7 @@ func speak(t *testing.T, s *canary.Coordinator, server, command, line, output st
 	return all
 }
 
-// printed are the commands that print an answer of the API as JSON, with that answer.
+// printed maps the commands that print an answer of the API as JSON to that answer.
 var printed = map[string]func(s *canary.Coordinator) proto.Message{
 	"list": func(s *canary.Coordinator) proto.Message {
 		return &apiv1.ListResponse{Sagas: append(s.Sent("List").(*apiv1.ListResponse).GetSagas(), s.Sent("List").(*apiv1.ListResponse).GetSagas()...)}
@@ -235,7 +234,7 @@ func asJSON(m proto.Message) (v any, err error) {
 	return v, json.Unmarshal(data, &v)
 }
 
-// oddContexts returns a contexts file whose names are canaries.
+// oddContexts returns a contexts file in which names are canaries.
 func oddContexts() string {
 	data, err := yaml.Marshal(contexts{Contexts: map[string]*namedPlace{
 		"odd": {Server: "http://127.0.0.1:1"}, canary.Text: {Server: canary.Text, TokenFile: canary.Text, CA: canary.Text},
@@ -246,7 +245,7 @@ func oddContexts() string {
 	return string(data)
 }
 
-// TestDrawnPicture: the picture that watch redraws is escaped as well.
+// TestDrawnPicture checks that text in the display that watch redraws is escaped too.
 func TestDrawnPicture(t *testing.T) {
 	s := &canary.Coordinator{Yes: true}
 	one := &apiv1.Saga{}
@@ -262,8 +261,8 @@ func TestDrawnPicture(t *testing.T) {
 	}
 }
 
-// TestNothingIsCut: output that does not go to a terminal is complete. Every printed string
-// of an answer has its end as often as its beginning.
+// TestNothingIsCut checks that output that does not go to a terminal is complete. Every string of
+// an answer is printed with its end as often as with its beginning.
 func TestNothingIsCut(t *testing.T) {
 	const begin, end = "BEGIN", "END"
 	s := &canary.Coordinator{Yes: true, Source: rightJSON, Key: rightKey, Text: begin + strings.Repeat(" a long reason", 500) + end}

@@ -15,8 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestTokenInTheClear: a token is sent over TLS, to this machine, or where a flag permits
-// it.
+// TestTokenInTheClear checks that a token is sent only over TLS, to this machine, or if a flag
+// permits plaintext.
 func TestTokenInTheClear(t *testing.T) {
 	for server, safe := range map[string]bool{
 		"http://127.0.0.1:8080": true, "http://127.8.9.1": true, "http://[::1]:8080": true, "http://localhost:8080": true, "127.0.0.1:8080": true, ":8080": true, "http://[::]:8080": true, "http://0.0.0.0:8080": true,
@@ -41,8 +41,8 @@ func TestTokenInTheClear(t *testing.T) {
 	}
 }
 
-// TestNoProxyForThisMachine: requests to this machine, which may be plaintext, ignore the
-// environment's proxy; all others use it.
+// TestNoProxyForThisMachine checks that requests to this machine, which may be plaintext, ignore a
+// proxy in the environment. All other requests use it.
 func TestNoProxyForThisMachine(t *testing.T) {
 	for server, here := range map[string]bool{
 		"http://127.0.0.1:8080": true, "http://localhost:8080": true, ":8080": true, "http://[::1]:8080": true,
@@ -64,8 +64,8 @@ func TestNoProxyForThisMachine(t *testing.T) {
 	}
 }
 
-// TestServerIsAnAddress: a server with parts that may hold a secret is refused, and they
-// are not quoted.
+// TestServerIsAnAddress checks that a server URL with parts that may hold a secret is refused. The
+// error does not quote those parts.
 func TestServerIsAnAddress(t *testing.T) {
 	for _, server := range []string{"http://h/x?token=swordfish", "http://h/#swordfish", "https://ada:swordfish@h", "h?swordfish"} {
 		f := serverFlags{Server: server}
@@ -75,8 +75,8 @@ func TestServerIsAnAddress(t *testing.T) {
 	}
 }
 
-// TestEveryCommandKeepsItsToken: no command sends a token without TLS to another machine,
-// whether it comes from the command line, the environment or the file of a context.
+// TestEveryCommandKeepsItsToken checks that no command sends a token without TLS to another
+// machine, whether the token comes from the command line, the environment or a context.
 func TestEveryCommandKeepsItsToken(t *testing.T) {
 	dir := t.TempDir()
 	for path, data := range map[string]string{
@@ -121,7 +121,8 @@ func TestEveryCommandKeepsItsToken(t *testing.T) {
 	}
 }
 
-// TestRedirectsAreNotFollowed: a redirect target gets neither the token nor the request.
+// TestRedirectsAreNotFollowed checks that the target of a redirect gets neither the token nor the
+// request.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	var asked atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -146,8 +147,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestServerWithPassword: a server URL with user and password is refused, and the error
-// does not show them.
+// TestServerWithPassword checks that a server URL with user and password is refused, and that the
+// error does not show them.
 func TestServerWithPassword(t *testing.T) {
 	t.Setenv("AMENDS_CONTEXTS", filepath.Join(t.TempDir(), "none.yaml"))
 	for _, server := range []string{"http://ada:swordfish@127.0.0.1:1", "https://swordfish@sagas.example.com", "http://ada:sword fish@h:%zz", "ada:swordfish@127.0.0.1:1"} {

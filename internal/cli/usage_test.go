@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestMissingFlagsNameTheirVariables: the error for a missing flag names its environment
+// TestMissingFlagsNameTheirVariables checks that the error for a missing flag names its environment
 // variable.
 func TestMissingFlagsNameTheirVariables(t *testing.T) {
 	var out, errs bytes.Buffer

@@ -54,7 +54,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		path = filepath.Join(dir, server.StoreFile)
-		// The check below reports all damage, so errors of single records are ignored here.
+		// Errors of single records are ignored here, because the check below reports all damage.
 		if err := restoreFile(env, c.File, path, boltstore.RestoreOptions{Keys: keys, OnDamaged: func(error) {}}); err != nil {
 			return fmt.Errorf("%s: %w", c.File, errors.Unwrap(err)) // without the path of the temporary copy
 		}
@@ -73,7 +73,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	return nil
 }
 
-// check verifies the store at path and counts its sagas.
+// check verifies the store at path, and counts its sagas.
 func check(ctx context.Context, path string, keys *boltstore.Keys) (sagas, open int, err error) {
 	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
 	if err != nil {

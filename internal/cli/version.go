@@ -21,8 +21,8 @@ func (c *versionCmd) Run(env *environment) error {
 	})
 }
 
-// version returns the module's version as stamped by the go command: a tag, a
-// pseudo-version or "(devel)".
+// version returns the version of the module as recorded by the go command: a tag, a pseudo-version
+// or "(devel)".
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

@@ -10,10 +10,10 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// view holds what show prints of a saga beside its state. The zero value is empty.
+// view holds what show prints about a saga besides its state. The zero value is empty.
 type view struct {
 	branches []string          // tree lines in front of each step
-	took     map[string]string // by step: duration of its do and undo
+	took     map[string]string // duration of each step's do and undo, by step
 }
 
 // lead returns the tree lines in front of a step.
@@ -24,7 +24,7 @@ func (v view) lead(i int) string {
 	return ""
 }
 
-// viewOf reads the saga's definition and history, and ignores errors: the state is printed
+// viewOf reads the saga's definition and history. It ignores errors; the state is then printed
 // without them.
 func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	if s.GetRemoved() {
@@ -41,7 +41,7 @@ func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	return v
 }
 
-// stretch is the time between the start and the end of a do or an undo.
+// stretch is the interval from the start to the end of a do or an undo.
 type stretch struct{ from, to time.Time }
 
 func (s stretch) String() string {
@@ -51,7 +51,7 @@ func (s stretch) String() string {
 	return short(s.to.Sub(s.from))
 }
 
-// tookOf returns how long each step took, from a history with the saga's state after each
+// tookOf returns how long each step took. events is a history with the saga's state after each
 // event.
 func tookOf(events []*apiv1.Event) map[string]string {
 	do, undo := map[string]*stretch{}, map[string]*stretch{}

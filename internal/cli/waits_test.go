@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// TestWhatWaitsSaysSo: if a coordinator accepts connections but never answers, every
+// TestWhatWaitsSaysSo checks a coordinator that accepts connections but never answers. Every
 // command reports what it waits for and for how long, and times out.
 func TestWhatWaitsSaysSo(t *testing.T) {
 	defer func(after, every, silence time.Duration) { waitsAfter, waitsEvery, maxSilence = after, every, silence }(waitsAfter, waitsEvery, maxSilence)
@@ -62,8 +62,8 @@ func TestWhatWaitsSaysSo(t *testing.T) {
 	}
 }
 
-// TestWatchGivesUp: watch gives up on a lost coordinator, and reports meanwhile since when
-// it is unreachable.
+// TestWatchGivesUp checks that watch gives up when the coordinator is lost, and until then reports
+// since when it has been unreachable.
 func TestWatchGivesUp(t *testing.T) {
 	s := &canary.Coordinator{}
 	server := httptest.NewServer(s)
@@ -83,7 +83,7 @@ func TestWatchGivesUp(t *testing.T) {
 	}
 }
 
-// slow answers the first wait with a running saga, and the next with an ended one.
+// slow answers the first wait request with a running saga, and the second with an ended one.
 type slow struct {
 	apiv1connect.UnimplementedCoordinatorServiceHandler
 	asked int
@@ -97,7 +97,8 @@ func (s *slow) Wait(_ context.Context, r *connect.Request[apiv1.WaitRequest]) (*
 	return connect.NewResponse(&apiv1.WaitResponse{Saga: one}), nil
 }
 
-// TestWaitIsAloud: wait reports the saga it waits for, since when and for how long at most.
+// TestWaitIsAloud checks that wait reports the saga that it waits for, since when, and the maximum
+// time.
 func TestWaitIsAloud(t *testing.T) {
 	_, handler := apiv1connect.NewCoordinatorServiceHandler(&slow{})
 	server := httptest.NewServer(handler)

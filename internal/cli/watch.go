@@ -52,7 +52,7 @@ func (c *watchCmd) Run(env *environment) error {
 	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 5*time.Second
-	var away time.Time // when the connection was lost; zero: connected
+	var away time.Time // when the connection was lost; zero while connected
 	for {
 		begun := w.received
 		err := c.hold(env, 0, func(ctx context.Context, api service) error { return w.follow(ctx, api, request) })
@@ -87,21 +87,21 @@ func (c *watchCmd) Run(env *environment) error {
 	}
 }
 
-// maxWatched is the maximum number of sagas to show; changes of others are only counted.
+// maxWatched is the maximum number of sagas to show. Changes of other sagas are only counted.
 const maxWatched = 10_000
 
-// watch holds what was received.
+// watch holds the state received from the stream.
 type watch struct {
 	env      *environment
 	command  *watchCmd
-	screen   bool // draw again in place
+	screen   bool // whether to redraw in place
 	received int
 	missed   int64
 	sagas    map[string]*apiv1.Saga
-	ended    *apiv1.Saga // the watched saga, once it has ended
+	ended    *apiv1.Saga // the watched saga, after it has ended
 }
 
-// follow processes one stream until it ends, or until the watched saga has ended.
+// follow reads one stream until it ends, or until the watched saga has ended.
 func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchRequest) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -116,8 +116,8 @@ func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchReq
 	return err
 }
 
-// maxSilence is a multiple of the 15 s after which a coordinator sends a sign of life.
-// Tests shorten it.
+// maxSilence is a multiple of the 15 s after which a coordinator sends a keep-alive. Tests shorten
+// it.
 var maxSilence = 30 * time.Second
 
 var errSilent = errors.New("timed out: the coordinator sent nothing for too long")
@@ -151,7 +151,7 @@ func (w *watch) receive(ctx context.Context, api service, request *apiv1.WatchRe
 	return stream.Err()
 }
 
-// take records a change.
+// take records a message, and reports whether anything changed.
 func (w *watch) take(m *apiv1.WatchResponse) (changed bool) {
 	w.missed += m.GetMissed()
 	s := m.GetSaga()
@@ -168,11 +168,11 @@ func (w *watch) take(m *apiv1.WatchResponse) (changed bool) {
 	return true
 }
 
-// line prints a change as a line.
+// line prints a change as one line.
 func (w *watch) line(m *apiv1.WatchResponse) error {
 	s := m.GetSaga()
 	if s == nil && m.GetMissed() == 0 {
-		return nil // a sign of life
+		return nil // a keep-alive
 	}
 	if w.command.Output == "json" {
 		data, err := apiJSON(m)
@@ -206,7 +206,7 @@ func (w *watch) draw() {
 	})
 }
 
-// drawMany prints the sagas that changed last, as many as fit.
+// drawMany prints the sagas that changed most recently, as many as fit.
 func (w *watch) drawMany(picture *terminal.Stream, height int) {
 	all := make([]*apiv1.Saga, 0, len(w.sagas))
 	phases := map[string]int{}
