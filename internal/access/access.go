@@ -12,35 +12,34 @@ import (
 	"github.com/amends-dev/amends/internal/loglimit"
 )
 
-// Config configures access control. Its zero value gives programs on this machine full
-// access, and nobody else any.
+// Config configures access control. The zero value gives programs on this machine full access, and
+// all others no access.
 type Config struct {
-	// Tokens is the path of a token file (see NewToken for its lines), read again when it
-	// changes. Default: no tokens.
+	// Tokens is the path of a token file, which is reloaded when it changes. NewToken creates its
+	// lines. Default: no tokens.
 	Tokens string
 	// OIDC is a trusted OpenID Connect provider. Default: none.
 	OIDC OIDC
 	// OpenMetrics serves /metrics without authentication, for a collector without a token.
 	OpenMetrics bool
-	// Open applies without tokens and OIDC only. It gives everybody who can reach the
-	// address all rights except backups and profiles. Default: only programs on this
+	// Open gives everybody who can reach the address all rights, except for backups and profiles.
+	// It applies only if neither tokens nor OIDC are configured. Default: only programs on this
 	// machine have access.
 	Open bool
-	// Hosts are additional host names and addresses, without a port, that requests may
-	// name. Always allowed: localhost, loopback addresses, the address at which a request
+	// Hosts are additional host names and addresses, without a port, that requests may name. The
+	// following are always allowed: localhost, loopback addresses, the address at which a request
 	// arrives, the host of PublicURL, and the names in Certificate.
 	Hosts []string
 	// PublicURL is the URL at which browsers reach the coordinator, such as
-	// https://sagas.example.com. An OIDC provider redirects to /auth/callback there.
-	// Default: none; of an OIDC provider, only bearer tokens are accepted.
+	// https://sagas.example.com. An OIDC provider redirects to /auth/callback there. Default: none;
+	// then an OIDC provider's bearer tokens are accepted, but browsers cannot log in with it.
 	PublicURL string
 	// Certificate is the server's certificate. Default: none.
 	Certificate *Certificate
-	// Secure states that browsers use TLS although requests arrive without it, because a
-	// proxy terminates it. Requests for the host of an https PublicURL always count as
-	// secure.
+	// Secure states that browsers use TLS although requests arrive without it, because a proxy
+	// terminates TLS. Requests for the host of an https PublicURL always count as secure.
 	Secure bool
-	// Logger is where to log. Default: slog.Default().
+	// Logger receives the log messages. Default: slog.Default().
 	Logger *slog.Logger
 	// Clock returns the time. Default: time.Now.
 	Clock func() time.Time
@@ -49,7 +48,7 @@ type Config struct {
 // Enabled reports whether callers need to authenticate.
 func (c *Config) Enabled() bool { return c.Tokens != "" || c.OIDC.Issuer != "" }
 
-// Validate returns all problems of the configuration, joined.
+// Validate returns all errors in the configuration, joined.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.OIDC.Issuer != "" {
@@ -66,16 +65,17 @@ func (c *Config) Validate() error {
 // Access authenticates and authorizes requests.
 type Access struct {
 	config   Config
-	tokens   *tokens   // nil: none
-	provider *provider // nil: none
+	tokens   *tokens   // nil means none
+	provider *provider // nil means none
 	sessions *sessions
 	logins   *logins
 	limits   *limits
 	hosts    *hosts
-	limited  *slog.Logger // for messages that unauthenticated callers can cause
+	limited  *slog.Logger // for messages that unauthenticated callers can trigger
 }
 
-// New reads the token file. The OIDC provider is not contacted before it is needed.
+// New returns an Access and reads the token file. It does not contact the OIDC provider until the
+// provider is needed.
 func New(c Config) (*Access, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (a *Access) who(r *http.Request, way route) (Caller, error) {
 	if one.token == (digest{}) {
 		return one.caller, nil
 	}
-	// A session has the rights that its token has now.
+	// A session has the current rights of its token.
 	entry, ok := a.findToken(one.token)
 	if !ok {
 		a.sessions.end(cookie.Value)
@@ -153,8 +153,8 @@ func (a *Access) findToken(d digest) (tokenEntry, bool) {
 	return a.tokens.find(d)
 }
 
-// check returns the caller that a token belongs to, with the token's digest if it is one of
-// the token file.
+// check returns the caller that a token identifies, and the digest of the token unless it comes
+// from the OIDC provider.
 func (a *Access) check(ctx context.Context, key string) (Caller, digest, error) {
 	if d, ok := digestOf(key); ok {
 		if e, ok := a.findToken(d); ok {

@@ -32,7 +32,7 @@ const (
 	tokenFile = "tokens"
 )
 
-// fixture is a guarded server whose every path answers with the caller.
+// fixture is a guarded server. Every path returns the caller.
 type fixture struct {
 	*httptest.Server
 
@@ -48,7 +48,7 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// newFixture has tokens named after their roles, and an OIDC provider.
+// newFixture returns a fixture with one token for each role, named after it, and an OIDC provider.
 func newFixture(t *testing.T, change ...func(*access.Config)) *fixture {
 	t.Helper()
 	h := &fixture{dir: t.TempDir(), keys: map[string]string{}, clock: &clock{}, issuer: newIssuer(t), log: &bytes.Buffer{}}
@@ -145,7 +145,7 @@ func (h *fixture) browser(t *testing.T) *http.Client {
 	return &http.Client{Jar: jar, Transport: h.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// TestDoors tries each path with each token: none, an invalid one, and one of each role.
+// TestDoors requests each path with each kind of token: none, an invalid one, and one of each role.
 func TestDoors(t *testing.T) {
 	h := newFixture(t)
 	wrong := access.TokenPrefix + strings.Repeat("A", 43)
@@ -198,7 +198,8 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-// TestRefusalsSpeakTheProtocol: a Connect or gRPC client gets a refusal in its protocol.
+// TestRefusalsSpeakTheProtocol checks that a Connect or gRPC client gets a refusal in its own
+// protocol.
 func TestRefusalsSpeakTheProtocol(t *testing.T) {
 	h := newFixture(t)
 	response, body := h.knock(t, h.Client(), http.MethodPost, start, h.keys["viewer"])
@@ -222,8 +223,8 @@ func TestRefusalsSpeakTheProtocol(t *testing.T) {
 	}
 }
 
-// TestBearerOfProvider: a token of the OIDC provider has the roles in its claim. One that
-// is forged, expired or for another audience is refused.
+// TestBearerOfProvider checks that a token of the OIDC provider has the roles in its claim. A token
+// that is forged, expired or for another audience is refused.
 func TestBearerOfProvider(t *testing.T) {
 	h := newFixture(t, func(c *access.Config) {
 		c.OIDC.Roles = map[string]access.Role{"oncall": access.Operator, "staff": access.Viewer}
@@ -257,7 +258,7 @@ func TestBearerOfProvider(t *testing.T) {
 			http.StatusUnauthorized},
 		"changed":      {tampered(h.issuer.sign(ada(same))), http.StatusUnauthorized},
 		"no name":      {h.issuer.sign(ada(func(c map[string]any) { delete(c, "email"); c["sub"] = "" })), http.StatusUnauthorized},
-		"no role":      {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = []string{"admin"} })), http.StatusForbidden}, // not a value of the configured mapping
+		"no role":      {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = []string{"admin"} })), http.StatusForbidden}, // not a value in the configured mapping
 		"small role":   {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = "staff" })), http.StatusForbidden},
 		"odd claim":    {h.issuer.sign(ada(func(c map[string]any) { c["roles"] = map[string]any{"oncall": true} })), http.StatusForbidden},
 		"no signature": {strings.Join(strings.Split(h.issuer.sign(ada(same)), ".")[:2], ".") + ".", http.StatusUnauthorized},
@@ -286,8 +287,8 @@ func tampered(token string) string {
 	return token[:at] + string(letter) + token[at+1:]
 }
 
-// TestProviderAway: while the OIDC provider does not answer, its tokens are refused with an
-// error that says so. They are accepted again once it answers.
+// TestProviderAway checks that while the OIDC provider does not answer, its tokens are refused with
+// an error that says so. They are accepted again once it answers.
 func TestProviderAway(t *testing.T) {
 	h := newFixture(t)
 	token := h.issuer.sign(h.issuer.person("ada", "admin"))
@@ -311,8 +312,8 @@ func TestProviderAway(t *testing.T) {
 	}
 }
 
-// TestTokenFileChanges: a change of the token file takes effect, in sessions too. A file
-// with an error changes nothing.
+// TestTokenFileChanges checks that a change of the token file takes effect, for sessions too. A
+// file with an error changes nothing.
 func TestTokenFileChanges(t *testing.T) {
 	h := newFixture(t)
 	browser := h.browser(t)
@@ -341,7 +342,7 @@ func TestTokenFileChanges(t *testing.T) {
 	}
 }
 
-// TestTokenExpires: a token is valid until it expires.
+// TestTokenExpires checks that a token is valid until it expires.
 func TestTokenExpires(t *testing.T) {
 	h := newFixture(t)
 	secret, line, err := access.NewToken("ci", access.Viewer, h.clock.now().Add(time.Hour))

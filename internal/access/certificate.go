@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Certificate is a server's certificate and key, read again when one of the files changes,
+// Certificate is a server's certificate and key. Both files are reloaded when one of them changes,
 // so that a renewed certificate needs no restart.
 type Certificate struct {
 	cert, key string
@@ -21,8 +21,8 @@ type Certificate struct {
 	looked time.Time
 }
 
-// LoadCertificate reads a certificate, followed by its intermediates, and its key from PEM
-// files. A nil logger means slog.Default().
+// LoadCertificate reads a certificate, followed by its intermediates, and its key from PEM files. A
+// nil logger selects slog.Default().
 func LoadCertificate(cert, key string, logger *slog.Logger) (*Certificate, error) {
 	if logger == nil {
 		logger = slog.Default()
@@ -56,8 +56,8 @@ func (c *Certificate) read(files [2]os.FileInfo) error {
 	return nil
 }
 
-// current returns the certificate in the files, or the last valid one, because the two
-// files are not replaced at the same time.
+// current returns the certificate in the files. While they do not match, because only one of them
+// has been replaced yet, it returns the last valid certificate.
 func (c *Certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()

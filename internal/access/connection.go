@@ -10,8 +10,8 @@ import (
 // MaxConnections is the maximum number of open connections to the HTTP address (I10).
 const MaxConnections = 4096
 
-// Limit returns a listener with at most this many open connections. An address (of IPv6, a
-// /64 network) may use any share that others do not need. Further connections are closed at
+// Limit returns a listener with at most this many open connections. One network (an IPv4 address or
+// an IPv6 /64 network) may use at most as many as remain free. Further connections are closed at
 // once.
 func Limit(l net.Listener, most int) net.Listener { return &limited{l, quota.New(most, 0)} }
 
@@ -21,7 +21,7 @@ type limited struct {
 	quota *quota.Quota
 }
 
-// Accept returns the next connection within the limits.
+// Accept returns the next connection that is within the limits.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -32,11 +32,11 @@ func (l *limited) Accept() (net.Conn, error) {
 		if l.quota.Take(from) == nil {
 			return &counted{Conn: c, end: sync.OnceFunc(func() { l.quota.Give(from) })}, nil
 		}
-		_ = c.Close() // before anything was sent
+		_ = c.Close() // before anything is sent
 	}
 }
 
-// counted is a connection that counts until it is closed.
+// counted is a connection that counts against the limit until it is closed.
 type counted struct {
 	net.Conn
 
@@ -48,8 +48,8 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite stops sending but continues to receive. Otherwise a client that is still
-// sending would lose the last response.
+// CloseWrite closes the connection for writing, but continues to receive. Otherwise a client that
+// is still sending would lose the last response.
 func (c *counted) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -27,7 +27,7 @@ func (l *line) RemoteAddr() net.Addr {
 
 func (l *line) Close() error { l.closed = true; return nil }
 
-// lines are connections that arrive one after the other.
+// lines is a listener with a queue of connections to accept.
 type lines struct {
 	net.Listener
 
@@ -43,7 +43,7 @@ func (l *lines) Accept() (net.Conn, error) {
 	return next, nil
 }
 
-// TestConnections: an address has at most its share of the connections, and a closed
+// TestConnections checks that an address has at most its share of the connections. A closed
 // connection frees its slot exactly once (I10, I13).
 func TestConnections(t *testing.T) {
 	come := &lines{}
@@ -89,7 +89,7 @@ func TestConnections(t *testing.T) {
 	if n := len(accept("192.0.2.3:1", "192.0.2.3:2", "192.0.2.1:7")); n != 1 {
 		t.Errorf("%d found room, want the last one", n)
 	}
-	for range 2 { // the server closes some twice
+	for range 2 { // the server closes some connections twice
 		for _, c := range hog {
 			_ = c.Close()
 		}

@@ -9,9 +9,9 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Guard protects a whole mux. Every response gets security headers; requests for unknown
-// hosts and from other sites are refused; each request needs the role of its route, and its
-// body is limited as the route says. Handlers find the caller in the context.
+// Guard protects a whole mux. Every response gets security headers. Requests for unknown hosts and
+// requests from other sites are refused. Each request needs the role of its route, and its body is
+// limited according to the route. Handlers find the caller in the context.
 func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	if u, err := url.Parse(a.config.PublicURL); err == nil && u.Host != "" {
@@ -39,7 +39,7 @@ func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// admit returns the caller of a request, or why the request is refused.
+// admit returns the caller of a request, or the error for which the request is refused.
 func (a *Access) admit(r *http.Request, way route, protection *http.CrossOriginProtection) (Caller, error) {
 	if !way.health && !a.hosts.know(r) {
 		return Caller{}, &hostError{r.Host}
@@ -58,13 +58,13 @@ func (a *Access) admit(r *http.Request, way route, protection *http.CrossOriginP
 	return caller, err
 }
 
-// statusOnly drops the body of a response, so that a probe for an unknown host gets the
-// status only.
+// statusOnly discards the body of a response, so that a probe for an unknown host gets only the
+// status.
 type statusOnly struct{ http.ResponseWriter }
 
 func (statusOnly) Write(text []byte) (int, error) { return len(text), nil }
 
-// refuse answers in the protocol of the request.
+// refuse writes an error in the protocol of the request.
 func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connect.ErrorWriter, err error) {
 	unread(w, r)
 	h := w.Header()
@@ -79,7 +79,7 @@ func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connec
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, servicePath) && refusals.IsSupported(r):
-		_ = refusals.Write(w, r, connect.NewError(code, err)) // the client may be gone
+		_ = refusals.Write(w, r, connect.NewError(code, err)) // the client may have disconnected
 	case status == http.StatusUnauthorized && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
 		http.Redirect(w, r, "/auth/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	default:
@@ -87,8 +87,8 @@ func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connec
 	}
 }
 
-// Policy is the default Content-Security-Policy: everything comes from this host, and
-// nobody may frame it.
+// Policy is the default Content-Security-Policy: everything is loaded from this host, and no page
+// may frame it.
 const Policy = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 func protect(h http.Header) {

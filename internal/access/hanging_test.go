@@ -25,7 +25,7 @@ import (
 // gate is an OIDC provider that hangs on some paths, and counts its requests.
 type gate struct {
 	issuer *issuer
-	hangs  atomic.Value // prefix of the paths
+	hangs  atomic.Value // prefix of the paths on which it hangs
 	asked  map[string]*atomic.Int64
 }
 
@@ -43,7 +43,7 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-// RoundTrip answers without a network, so that the test can use virtual time.
+// RoundTrip answers without a network, so that the test can run in virtual time.
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	if g.asked[r.URL.Path] != nil {
 		g.asked[r.URL.Path].Add(1)
@@ -60,12 +60,12 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// hall has a guard without a network.
+// hall is a guard that is called without a network.
 type hall struct {
 	t      *testing.T
 	gate   *gate
 	guard  http.Handler
-	secret string // an admin's token
+	secret string // token of an admin
 }
 
 func newHall(t *testing.T) *hall {
@@ -97,7 +97,7 @@ func newHall(t *testing.T) *hall {
 	return h
 }
 
-// ask sends a request, and returns the response and how long it took.
+// ask sends a request, and returns the response and the time taken.
 func (h *hall) ask(r *http.Request) (*httptest.ResponseRecorder, time.Duration) {
 	began, w := time.Now(), httptest.NewRecorder()
 	r.Host = "localhost"
@@ -113,7 +113,7 @@ func (h *hall) get(path, key string) (*httptest.ResponseRecorder, time.Duration)
 	return h.ask(r)
 }
 
-// expect sends a request, and compares status and time with what is wanted.
+// expect sends a request, and checks the status and the time taken.
 func (h *hall) expect(what, key string, status int, within time.Duration) {
 	h.t.Helper()
 	w, took := h.get("/", key)
@@ -125,8 +125,8 @@ func (h *hall) expect(what, key string, status int, within time.Duration) {
 // issuerLimit is the timeout of requests to the OIDC provider.
 const issuerLimit = 10 * time.Second
 
-// TestHangingIssuer: an OIDC provider that hangs delays no caller who does not need it.
-// Those who need it share one request (I13).
+// TestHangingIssuer checks that an OIDC provider that hangs delays only callers who need it. These
+// share one request (I13).
 func TestHangingIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t)
@@ -165,9 +165,8 @@ func TestHangingIssuer(t *testing.T) {
 	})
 }
 
-// TestHangingKeys: while the OIDC provider does not return its keys, tokens that were
-// signed with a known key are accepted. Others are refused with an error that blames the
-// provider.
+// TestHangingKeys checks a provider that does not return its keys. Tokens that were signed with a
+// known key are accepted. Others are refused with an error that names the provider as the cause.
 func TestHangingKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t)
@@ -188,7 +187,7 @@ func TestHangingKeys(t *testing.T) {
 	})
 }
 
-// withKey returns a token that claims to be signed with another key.
+// withKey returns the token with a different key id.
 func withKey(token, id string) string {
 	parts := strings.Split(token, ".")
 	header, err := json.Marshal(map[string]string{"alg": string(jose.RS256), "kid": id})
@@ -199,8 +198,7 @@ func withKey(token, id string) string {
 	return strings.Join(parts, ".")
 }
 
-// TestHangingExchange: a login whose code the provider does not answer delays no other
-// login.
+// TestHangingExchange checks that a login whose code exchange hangs delays no other login.
 func TestHangingExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t)

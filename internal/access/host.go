@@ -13,16 +13,16 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// hosts are the names and addresses that requests may name in their Host header. This stops
-// DNS rebinding: a web page can make its own name resolve to this server, but its requests
-// then name that host.
+// hosts holds the names and addresses that requests may name in their Host header. Checking the
+// header prevents DNS rebinding: a web page can make its own name resolve to this server, but its
+// requests then carry that name.
 type hosts struct {
 	names       map[string]bool
-	public      string       // host that browsers reach over TLS, possibly through a proxy; "": none
-	certificate *Certificate // its names are allowed as well; nil: none
+	public      string       // host that browsers reach over TLS, possibly through a proxy; "" means none
+	certificate *Certificate // its names are allowed as well; may be nil
 }
 
-// newHosts takes validated names.
+// newHosts returns the allowed hosts of a validated configuration.
 func newHosts(c *Config) *hosts {
 	h := &hosts{names: map[string]bool{"localhost": true}, certificate: c.Certificate}
 	for _, name := range c.Hosts {
@@ -51,8 +51,8 @@ func checkHost(name string) error {
 	return nil
 }
 
-// plainHost normalizes a Host header for comparison: without port, brackets and trailing
-// dot, in lower case, with addresses in their shortest form.
+// plainHost normalizes a Host header for comparison. It removes port, brackets and trailing dot,
+// converts to lower case, and shortens addresses.
 func plainHost(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -85,20 +85,20 @@ func reached(r *http.Request) string {
 	return plainHost(to.String())
 }
 
-// loopback reports whether a host can be reached from this machine only.
+// loopback reports whether a host can be reached only from this machine.
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// forwarding are headers that proxies add, besides X-Forwarded-*. A proxy that adds none of
-// them is taken for a program on this machine.
+// forwarding lists headers that proxies add, besides X-Forwarded-*. A proxy that adds none of them
+// cannot be distinguished from a program on this machine.
 var forwarding = []string{
 	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For", "X-Original-Host", "X-Original-Url",
 	"X-Envoy-External-Address", "X-Envoy-Internal", "True-Client-Ip", "Cf-Connecting-Ip", "Cdn-Loop", "Fastly-Client-Ip", "X-Proxyuser-Ip",
 }
 
-// remoteError refuses a request that does not come from a program on this machine.
+// remoteError is the error for a request that does not come from a program on this machine.
 type remoteError struct{ how string }
 
 func (e *remoteError) Error() string {
@@ -106,9 +106,9 @@ func (e *remoteError) Error() string {
 		": connect directly to localhost or 127.0.0.1, or configure authentication (--tokens, --oidc-issuer); docs/SECURITY-GUIDE.md explains the setup of proxies"
 }
 
-// fromHere returns nil for a request that a program on this machine sent directly. A proxy
-// on this machine also connects from here, but adds headers, names another host, or uses
-// HTTP/1.0, which programs no longer do.
+// fromHere returns nil for a request that a program on this machine sent directly. A proxy on this
+// machine connects from here too, but it adds headers, names another host, or uses HTTP/1.0, which
+// programs no longer do.
 func fromHere(r *http.Request) error {
 	var passed string
 	for name := range r.Header {
@@ -129,14 +129,14 @@ func fromHere(r *http.Request) error {
 	return nil
 }
 
-// hostError refuses an unknown host.
+// hostError is the error for an unknown host.
 type hostError struct{ host string }
 
 func (e *hostError) Error() string {
 	return fmt.Sprintf("the host %.100q is not known to this coordinator: use its listen address, or allow the name with --http-hosts or --public-url", e.host)
 }
 
-// validateHosts returns all problems of the configured names.
+// validateHosts returns all errors in the configured names.
 func (c *Config) validateHosts() error {
 	var errs []error
 	for _, name := range c.Hosts {

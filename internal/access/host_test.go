@@ -23,7 +23,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// ways are one path of each kind, with the method; health are the paths of probes.
+// ways maps one path of each kind to its method; health lists the paths of probes.
 var (
 	ways = map[string]string{
 		"/": "GET", "/metrics": "GET", "/auth/whoami": "GET", "/debug/pprof/heap": "GET", "/backup": "POST", "/new": "POST", start: "POST", get: "POST",
@@ -31,7 +31,7 @@ var (
 	health = map[string]string{"/livez": "GET", "/readyz": "GET", "/healthz": "GET", "/grpc.health.v1.Health/Check": "POST"}
 )
 
-// guarded is a guard without a network, in front of handlers that answer "in".
+// guarded returns a guard, called without a network, in front of handlers that answer "in".
 func guarded(t *testing.T, c access.Config) http.Handler {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
@@ -50,8 +50,7 @@ func guarded(t *testing.T, c access.Config) http.Handler {
 	return a.Guard(mux)
 }
 
-// arrives sends a request as a program on this machine does, except for what change
-// changes.
+// arrives sends a request like that of a program on this machine, modified by change.
 func arrives(t *testing.T, h http.Handler, method, path string, change func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	to := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 8080}
@@ -65,7 +64,7 @@ func arrives(t *testing.T, h http.Handler, method, path string, change func(*htt
 	return w
 }
 
-// tokens returns a file with the token of an admin.
+// tokens returns a token file with one token, of an admin.
 func tokens(t *testing.T) (file, secret string) {
 	t.Helper()
 	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
@@ -79,8 +78,8 @@ func tokens(t *testing.T) (file, secret string) {
 	return file, secret
 }
 
-// TestHosts: a request for an unknown host is refused even with a valid token, because it
-// may come from a web page after DNS rebinding. Probes get the status only.
+// TestHosts checks that a request for an unknown host is refused even with a valid token, because
+// it may come from a web page after DNS rebinding. Probes get only the status.
 func TestHosts(t *testing.T) {
 	file, secret := tokens(t)
 	h := guarded(t, access.Config{Tokens: file, Hosts: []string{"Coordinator", "192.0.2.77", "[2001:db8::1]"}, PublicURL: "https://sagas.example.com:8443/base"})
@@ -117,7 +116,7 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestHostsOfTheCertificate: the names in the certificate are allowed hosts.
+// TestHostsOfTheCertificate checks that the names in the certificate are allowed hosts.
 func TestHostsOfTheCertificate(t *testing.T) {
 	file, secret := tokens(t)
 	h := guarded(t, access.Config{Tokens: file, Certificate: certificate(t, "sagas.example.com", "*.sagas.example.org")})
@@ -162,7 +161,7 @@ func certificate(t *testing.T, names ...string) *access.Certificate {
 	return c
 }
 
-// passedOn are requests that look as if they did not come directly from this machine.
+// passedOn lists changes that make a request look as if it came through a proxy.
 var passedOn = map[string]func(*http.Request){
 	"Forwarded":         header("Forwarded", "for=192.0.2.1"),
 	"X-Forwarded-For":   header("X-Forwarded-For", "192.0.2.1"),
@@ -183,8 +182,8 @@ func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// TestOnlyThisMachine: without authentication, requests through a proxy on this machine are
-// refused. With Config.Open they pass, but not to backups, profiles and unknown routes.
+// TestOnlyThisMachine checks that without authentication, requests through a proxy on this machine
+// are refused. With Config.Open they are accepted, except for backups, profiles and unknown routes.
 func TestOnlyThisMachine(t *testing.T) {
 	local, open := guarded(t, access.Config{}), guarded(t, access.Config{Open: true})
 	never := map[string]bool{"/backup": true, "/debug/pprof/heap": true, "/new": true}
@@ -225,7 +224,7 @@ func TestOnlyThisMachine(t *testing.T) {
 	}
 }
 
-// TestHostNamesAreChecked: Validate refuses invalid host names.
+// TestHostNamesAreChecked checks that Validate refuses invalid host names.
 func TestHostNamesAreChecked(t *testing.T) {
 	for name, right := range map[string]bool{
 		"coordinator": true, "sagas.example.com": true, "a_b-c.example": true, "192.0.2.1": true, "2001:db8::1": true, "[2001:db8::1]": true,

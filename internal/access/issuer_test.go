@@ -25,8 +25,8 @@ type issuer struct {
 	key *rsa.PrivateKey
 
 	mu     sync.Mutex
-	logins map[string]url.Values // by code: parameters of the request
-	claims map[string]any        // of the user who logs in
+	logins map[string]url.Values // parameters of the request, by code
+	claims map[string]any        // claims of the user who logs in
 	spoil  func(map[string]any)  // changes the claims before they are signed
 }
 
@@ -38,7 +38,7 @@ func newIssuer(t *testing.T) *issuer {
 	return i
 }
 
-// newIssuerHere returns an issuer that is called directly instead of over a network.
+// newIssuerHere returns an issuer that is called directly, without a network.
 func newIssuerHere(t *testing.T) *issuer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -125,7 +125,7 @@ func signWith(key jose.SigningKey, claims map[string]any) string {
 	return text
 }
 
-// unsigned returns a token with the algorithm none.
+// unsigned returns a token with the algorithm "none".
 func unsigned(claims map[string]any) string {
 	data, err := json.Marshal(claims)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// LoginBurst is how many logins may fail in a row from one address (of IPv6, a /64
-	// network). Then one is allowed every LoginPause.
+	// LoginBurst is how many logins may fail in a row from one network: an IPv4 address or an IPv6
+	// /64 network. After that, one login is allowed every LoginPause.
 	LoginBurst = 10
 	// LoginPause is the time between two failed logins once LoginBurst is used up.
 	LoginPause = 6 * time.Second
@@ -56,7 +56,7 @@ func (l *limits) failed(remote string) {
 	one.AllowN(l.clock(), 1)
 }
 
-// network returns the address that counts together: an IPv4 address or an IPv6 /64 network.
+// network returns the network of an address for limits: an IPv4 address or an IPv6 /64 network.
 func network(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

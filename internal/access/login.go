@@ -17,15 +17,14 @@ import (
 )
 
 const (
-	loginLimit = 10 * time.Minute // for the login at the provider
-	maxLogins  = 10_000           // in progress (I10)
+	loginLimit = 10 * time.Minute // for logging in at the provider
+	maxLogins  = 10_000           // logins in progress (I10)
 )
 
 // providerAway is shown on the login page.
 const providerAway = "The login provider does not answer. Use a token of the coordinator, or try again later."
 
-// Mount adds the routes for browsers below /auth/: login, logout, the OIDC redirects, and
-// whoami.
+// Mount adds the browser routes below /auth/: login, logout, the OIDC redirects, and whoami.
 func (a *Access) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /auth/whoami", a.whoami)
 	if !a.config.Enabled() {
@@ -42,7 +41,7 @@ func (a *Access) Mount(mux *http.ServeMux) {
 	}
 }
 
-// whoami returns the caller: {"name": "ada", "role": "operator", "via": "token"}.
+// whoami writes the caller as JSON: {"name": "ada", "role": "operator", "via": "token"}.
 func (a *Access) whoami(w http.ResponseWriter, r *http.Request) {
 	caller, _ := From(r.Context())
 	w.Header().Set("Content-Type", "application/json")
@@ -54,7 +53,7 @@ func (a *Access) whoami(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// login checks a token that was typed in and begins a session.
+// login checks a token from the login form, and begins a session.
 func (a *Access) login(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil || !r.PostForm.Has("token") { // does not parse multipart forms, which would be stored in files
 		status := http.StatusBadRequest
@@ -86,7 +85,7 @@ func (a *Access) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, local(next), http.StatusSeeOther) //nolint:gosec // local lets paths of this host through only
 }
 
-// enter begins a new session, and never reuses one.
+// enter begins a new session. It never reuses an existing one.
 func (a *Access) enter(w http.ResponseWriter, r *http.Request, caller Caller, token digest) {
 	if old, err := r.Cookie(a.cookieName(r)); err == nil {
 		a.sessions.end(old.Value)
@@ -95,8 +94,8 @@ func (a *Access) enter(w http.ResponseWriter, r *http.Request, caller Caller, to
 	a.setCookie(w, r, a.cookieName(r), a.sessions.begin(caller, token), http.SameSiteStrictMode, 0)
 }
 
-// setCookie sets a cookie for this host that scripts cannot read. A negative age deletes
-// it; 0 keeps it until the browser closes.
+// setCookie sets a cookie for this host that scripts cannot read. A negative age deletes the
+// cookie; 0 keeps it until the browser is closed.
 func (a *Access) setCookie(w http.ResponseWriter, r *http.Request, name, value string, site http.SameSite, age int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is set below
 		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: site,
@@ -123,16 +122,16 @@ func local(next string) string {
 	return next
 }
 
-// login is a login in progress at the provider.
+// login holds a login in progress at the provider.
 type login struct {
 	nonce, verifier, next string
-	network               string // from which it was begun
+	network               string // network where it began
 	begun                 time.Time
 }
 
-// logins are the logins in progress, by their state. The browser keeps the state in a
-// cookie, so that another browser cannot complete the login. A network may use any share
-// that others do not need, so that thousands of logins from one do not block others.
+// logins holds the logins in progress, by their state parameter. The browser keeps the state in a
+// cookie, so that another browser cannot complete the login. A network may use at most as many
+// slots as remain free, so that thousands of logins from one network do not block others.
 type logins struct {
 	clock func() time.Time
 
@@ -166,7 +165,7 @@ func (l *logins) begin(network, next string) (state string, one login, ok bool) 
 	return state, one, true
 }
 
-// remove needs the lock.
+// remove removes a login. The caller holds the lock.
 func (l *logins) remove(state string) (login, bool) {
 	one, ok := l.byState[state]
 	if ok {
@@ -176,7 +175,7 @@ func (l *logins) remove(state string) (login, bool) {
 	return one, ok
 }
 
-// end removes a login, so that its state can be used once.
+// end removes and returns a login, so that its state can be used only once.
 func (l *logins) end(state string) (login, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -185,7 +184,7 @@ func (l *logins) end(state string) (login, bool) {
 }
 
 // stateCookie is the name of the cookie that binds a login to its browser. It is not
-// SameSite=Strict, because it must be sent when the provider redirects back.
+// SameSite=Strict, because browsers must send it when the provider redirects back.
 const stateCookie = "amends_login"
 
 func (a *Access) toProvider(w http.ResponseWriter, r *http.Request) {
@@ -227,8 +226,8 @@ func (a *Access) fromProvider(w http.ResponseWriter, r *http.Request) {
 		a.page(w, http.StatusForbidden, one.next, "You are logged in as "+caller.Name+", but have no role here. Ask the coordinator's administrator for one.")
 	default:
 		a.enter(w, r, caller, digest{})
-		// Not a redirect: the browser would treat it as coming from the provider's site,
-		// and not send the strict cookie.
+		// Do not redirect: the browser would treat that as a navigation from the provider's site,
+		// and not send the strict session cookie.
 		a.arrived(w, one.next)
 	}
 }

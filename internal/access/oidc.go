@@ -17,37 +17,35 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// OIDC is a trusted OpenID Connect provider.
+// OIDC configures a trusted OpenID Connect provider.
 type OIDC struct {
-	// Issuer is the provider's URL; https unless it is on this machine. Default: none.
+	// Issuer is the provider's URL. It must be https unless it is on this machine. Default: none.
 	Issuer string
-	// ClientID is the coordinator's client id at the provider; required with Issuer.
+	// ClientID is the coordinator's client id at the provider. It is required with Issuer.
 	ClientID string
 	// ClientSecret is the coordinator's client secret, if it has one.
 	ClientSecret string
 	// Audience is the audience that a bearer token must name. Default: ClientID.
 	Audience string
-	// RolesClaim names the claim that holds a caller's roles or groups, as a list or as
-	// words in a string. A dot descends into an object: realm_access.roles. Default:
-	// "roles".
+	// RolesClaim names the claim that holds a caller's roles or groups, either as a list or as a
+	// string of words. A dot selects a field of an object: realm_access.roles. Default: "roles".
 	RolesClaim string
-	// Roles maps values of the claim to roles; the highest role counts. Default: viewer,
-	// operator and admin map to the role of that name.
+	// Roles maps values of the claim to roles; the highest role counts. Default: viewer, operator
+	// and admin map to the roles with these names.
 	Roles map[string]Role
-	// NameClaim names the claim that holds the caller's name. Users must not be able to
-	// choose it, because histories record it. Default: email if it is verified, or else
-	// sub.
+	// NameClaim names the claim that holds the caller's name. Users must not be able to choose the
+	// name, because histories record it. Default: email if it is verified, or else sub.
 	NameClaim string
 	// Transport sends the requests to the provider. Default: http.DefaultTransport.
 	Transport http.RoundTripper
 }
 
-// algorithms are the accepted signature algorithms: asymmetric ones only, so that the
-// provider's public keys cannot be used to sign, and "none" is refused.
+// algorithms lists the accepted signature algorithms. All are asymmetric: otherwise the provider's
+// public key could be used as a shared secret to sign a token. "none" is refused.
 var algorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
 
 const (
-	issuerLimit = 10 * time.Second // of one request to the provider, and of all that one caller waits for
+	issuerLimit = 10 * time.Second // for one request to the provider, and for the total wait of one caller
 	askAgain    = 5 * time.Second  // between two attempts to reach the provider
 )
 
@@ -66,13 +64,12 @@ func (o *OIDC) validate() error {
 	return errors.Join(errs...)
 }
 
-// errNoProvider is returned if a token cannot be checked because the provider does not
-// answer.
+// errNoProvider means that a token cannot be checked because the provider does not answer.
 var errNoProvider = errors.New("the OIDC provider does not answer, or not as an OIDC provider; try again later, or check --oidc-issuer")
 
-// provider verifies callers with an OIDC provider. It is discovered at the first use, so
-// that the coordinator starts without it. No lock is held during a request to it, and
-// concurrent callers share one request, for issuerLimit at most.
+// provider verifies callers with an OIDC provider. The provider is discovered on first use, so that
+// the coordinator can start without it. No lock is held during a request to the provider.
+// Concurrent callers share one request, and wait at most issuerLimit.
 type provider struct {
 	OIDC
 	back   string // redirect URL
@@ -82,7 +79,7 @@ type provider struct {
 
 	mu    sync.Mutex
 	found *oidc.Provider
-	asked time.Time // when the last discovery ended
+	asked time.Time // when the last discovery finished
 	err   error
 }
 
@@ -107,7 +104,7 @@ func (p *provider) find(ctx context.Context) (*oidc.Provider, error) {
 		return found, err
 	}
 	answer := p.asking.DoChan("", func() (any, error) {
-		// Not the request's context, because other requests share the result.
+		// The request's context is not used, because other requests share the result.
 		found, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.Issuer)
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errNoProvider, err)
@@ -126,8 +123,8 @@ func (p *provider) find(ctx context.Context) (*oidc.Provider, error) {
 	}
 }
 
-// known returns the result of the last discovery. It reports false if there is none, or if
-// it failed a while ago, so that it is time to retry.
+// known returns the result of the last discovery. It returns false if there is none, or if the
+// discovery failed at least askAgain ago and should be retried.
 func (p *provider) known() (*oidc.Provider, error, bool) { //nolint:revive // error is a part of what is known
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,7 +181,7 @@ func (p *provider) name(token *oidc.IDToken, claims map[string]any) string {
 	return token.Subject
 }
 
-// claim returns the value of a claim, by its full name or else by descending at dots.
+// claim returns the value of a claim. It looks for the full name first, and then descends at dots.
 func claim(claims map[string]any, name string) any {
 	if v, ok := claims[name]; ok {
 		return v
@@ -197,7 +194,7 @@ func claim(claims map[string]any, name string) any {
 	return claim(inner, rest)
 }
 
-// words returns the strings in a claim: of a list, or separated by spaces.
+// words returns the strings in a claim, which is a list or a string of words.
 func words(v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -222,7 +219,7 @@ func (p *provider) oauth(found *oidc.Provider) *oauth2.Config {
 	}
 }
 
-// leave returns the provider's URL at which a browser logs in.
+// leave returns the URL of the provider at which a browser logs in.
 func (p *provider) leave(ctx context.Context, state, nonce, verifier string) (string, error) {
 	found, err := p.find(ctx)
 	if err != nil {
@@ -231,7 +228,7 @@ func (p *provider) leave(ctx context.Context, state, nonce, verifier string) (st
 	return p.oauth(found).AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), nil
 }
 
-// comeBack returns the caller for the code of a completed login.
+// comeBack returns the caller for the authorization code of a completed login.
 func (p *provider) comeBack(ctx context.Context, code, nonce, verifier string) (Caller, error) {
 	ctx, cancel := context.WithTimeout(ctx, issuerLimit) // the library may send a second request
 	defer cancel()

@@ -7,7 +7,8 @@ import (
 	"net/http"
 )
 
-// style of the login page; the page's policy allows only this style, by its hash.
+// style is the style sheet of the login page. The page's policy allows only this style, by its
+// hash.
 const style = `
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { display: grid; place-content: center; min-height: 90vh; margin: 0; padding: 1rem }
@@ -44,7 +45,7 @@ var pages = template.Must(template.New("login").Parse(`<!doctype html>
 </html>
 `))
 
-// pagePolicy allows the page its style and its form, and nothing else.
+// pagePolicy is the policy of the login page: it allows only the page's style and form.
 var pagePolicy = func() string {
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -55,12 +56,12 @@ var pagePolicy = func() string {
 type content struct {
 	Problem     string
 	Next        string
-	Arrived     string // set after a login: where to continue
+	Arrived     string // set after a login: the path to continue at
 	OIDC, Token bool
 	Style       template.CSS
 }
 
-// page writes the login page with an error. next is the path to open after the login.
+// page writes the login page with an error message. next is the path to open after the login.
 func (a *Access) page(w http.ResponseWriter, status int, next, problem string) {
 	a.write(w, status, content{
 		Problem: problem, Next: local(next), Token: a.tokens != nil || a.provider != nil,
@@ -80,5 +81,5 @@ func (a *Access) write(w http.ResponseWriter, status int, c content) {
 	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = pages.Execute(w, c) // the client may be gone
+	_ = pages.Execute(w, c) // the client may have disconnected
 }

@@ -8,7 +8,7 @@ import (
 	"connectrpc.com/connect"
 )
 
-// siteError refuses a request from a page of another site.
+// siteError is the error for a request from a page of another site.
 type siteError struct{ cause error }
 
 func (e *siteError) Error() string {
@@ -17,7 +17,7 @@ func (e *siteError) Error() string {
 
 func (e *siteError) Unwrap() error { return e.cause }
 
-// roleError refuses a caller whose role is too low.
+// roleError is the error for a caller whose role is too low.
 type roleError struct {
 	needs  Role
 	caller Caller
@@ -27,7 +27,7 @@ func (e *roleError) Error() string {
 	return fmt.Sprintf("this needs the role %s, and %s has the role %s", e.needs, e.caller.Name, e.caller.Role)
 }
 
-// bodyError refuses a body that is too long.
+// bodyError is the error for a body that is too long.
 type bodyError struct{ has, most int64 }
 
 func (e *bodyError) Error() string {

@@ -5,20 +5,20 @@ import (
 	"fmt"
 )
 
-// Role is what a caller may do. A higher role includes all lower ones.
+// Role determines what a caller may do. A higher role includes all lower ones.
 type Role int
 
 // The roles. Nobody is the zero value and permits nothing.
 const (
 	Nobody   Role = iota
-	Viewer        // reads: sagas with their payloads, definitions, dead letters, metrics
-	Operator      // starts sagas and takes decisions about them
-	Admin         // registers definitions, manages dead letters, takes backups and profiles
+	Viewer        // read: sagas with their payloads, definitions, dead letters, metrics
+	Operator      // start sagas, and take decisions about them
+	Admin         // register definitions, manage dead letters, take backups and profiles
 )
 
 var roleNames = map[Role]string{Viewer: "viewer", Operator: "operator", Admin: "admin"}
 
-// String returns the role's name as in files and claims.
+// String returns the role's name, as used in files and claims.
 func (r Role) String() string {
 	if name, ok := roleNames[r]; ok {
 		return name
@@ -43,19 +43,19 @@ const (
 	ViaOIDC      = "oidc"
 )
 
-// Caller is who sends a request.
+// Caller identifies the sender of a request.
 type Caller struct {
-	// Name is the token's name, or the name from the OIDC provider. It is "" for an
-	// anonymous caller.
+	// Name is the name of the token, or the name from the OIDC provider. It is "" for an anonymous
+	// caller.
 	Name string
 	Role Role
 	Via  string
 
-	network string // address that the request came from
+	network string // the address that the request came from
 }
 
-// Key returns the key under which a caller's requests count against limits. For anonymous
-// callers it is their address.
+// Key returns the key for counting a caller's requests against limits. For an anonymous caller it
+// is derived from the address.
 func (c Caller) Key() string {
 	if c.Name == "" {
 		return "from/" + c.network
@@ -65,13 +65,12 @@ func (c Caller) Key() string {
 
 type callerKey struct{}
 
-// With adds the caller to a request's context.
+// With returns a context with the caller of a request.
 func With(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// From returns the caller of a request that passed a Guard. It reports false if there is
-// none.
+// From returns the caller of a request that passed a Guard, and false if there is none.
 func From(ctx context.Context) (Caller, bool) {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	return c, ok

@@ -7,29 +7,30 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// open is the role of routes that need no caller.
+// open is the role for routes that need no caller.
 const open = Nobody
 
 // servicePath is the prefix of every procedure's path.
 const servicePath = "/" + apiv1connect.CoordinatorServiceName + "/"
 
-// Maximum sizes of bodies in bytes (I10). A route without one accepts no body.
+// Maximum body sizes in bytes (I10). A route without one accepts no body.
 const (
 	maxForm       = 64 << 10 // a login
 	maxProbe      = 4 << 10  // a request of grpc.health.v1
 	maxReflection = 64 << 10 // requests of gRPC reflection
-	maxCall       = 5 << 20  // a procedure: api.MaxMessage and its framing
+	maxCall       = 5 << 20  // a procedure: api.MaxMessage plus framing
 )
 
-// route is what a route needs of a request.
+// route holds the requirements of a route.
 type route struct {
 	role   Role
 	body   int64
-	here   bool // without authentication for this machine only, even with Config.Open
+	here   bool // without authentication, only for this machine, even with Config.Open
 	health bool // for probes, which may name any host
 }
 
-// procedures are the roles that the API's procedures need. One that is missing needs Admin.
+// procedures maps the API's procedures to the roles that they need. A procedure that is missing
+// needs Admin.
 var procedures = map[string]Role{
 	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Watch": Viewer,
 	"ListDefinitions": Viewer, "GetDefinition": Viewer, "CompareDefinitions": Viewer,
@@ -41,8 +42,8 @@ var procedures = map[string]Role{
 	"RemoveDamaged": Admin,
 }
 
-// routes are all other routes, by their pattern in the mux. One that is missing needs
-// Admin, accepts no body, and without authentication is for this machine only. This covers
+// routes maps the patterns of all other routes to their requirements. A route that is missing needs
+// Admin, accepts no body, and without authentication is only for this machine. That applies to
 // backups, profiles and new routes.
 var routes = map[string]route{
 	"GET /livez": {health: true}, "GET /readyz": {health: true}, "GET /healthz": {health: true},
@@ -57,8 +58,8 @@ var routes = map[string]route{
 	"/": {role: Viewer}, // the console: GET and HEAD
 }
 
-// RoleOf returns the role that a procedure of the API, such as "Start", needs. It reports
-// false if the procedure is not listed, and so needs Admin.
+// RoleOf returns the role that a procedure of the API, such as "Start", needs. For a procedure that
+// is not listed it returns Admin and false.
 func RoleOf(procedure string) (Role, bool) {
 	r, ok := procedures[procedure]
 	if !ok {
@@ -67,14 +68,14 @@ func RoleOf(procedure string) (Role, bool) {
 	return r, ok
 }
 
-// demand returns the route of a request that the mux matched with pattern.
+// demand returns the requirements for a request that the mux matched with pattern.
 func (a *Access) demand(r *http.Request, pattern string) route {
 	switch pattern {
 	case servicePath:
 		role, _ := RoleOf(strings.TrimPrefix(r.URL.Path, servicePath))
 		return route{role: role, body: maxCall}
 	case "":
-		return route{role: Viewer} // answered with 404
+		return route{role: Viewer} // the answer is 404
 	case "GET /metrics":
 		if a.config.OpenMetrics {
 			return route{role: open}

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// IdleLimit is the time without a request after which a browser's session ends.
+	// IdleLimit is how long a browser's session may be idle before it ends.
 	IdleLimit = 30 * time.Minute
-	// SessionLimit is the time after which every session ends.
+	// SessionLimit is the maximum duration of a session.
 	SessionLimit = 12 * time.Hour
-	// MaxSessions is the maximum number of sessions. Beyond it, the session that was idle
-	// longest ends (I10).
+	// MaxSessions is the maximum number of sessions. If it is exceeded, the session that has been
+	// idle longest ends (I10).
 	MaxSessions = 10_000
 )
 
-// session is a browser that has logged in. Sessions are kept in memory, so that a restart
-// ends all of them.
+// session is the session of a browser that has logged in. Sessions are kept only in memory, so a
+// restart ends all of them.
 type session struct {
 	caller Caller
 	token  digest // token used to log in; zero for OIDC
@@ -71,7 +71,7 @@ func (s *sessions) makeRoom(now time.Time) {
 	}
 }
 
-// find returns the session for a cookie's value, and updates its time of use.
+// find returns the session for a cookie's value, and updates the time of its last use.
 func (s *sessions) find(id string) (session, bool) {
 	key, now := sha256.Sum256([]byte(id)), s.clock()
 	s.mu.Lock()

@@ -18,8 +18,8 @@ func jose256(secret []byte) jose.SigningKey {
 	return jose.SigningKey{Algorithm: jose.HS256, Key: secret}
 }
 
-// TestSession: a browser that logged in has the rights of its token until it logs out, and
-// scripts and other sites cannot read its cookie.
+// TestSession checks that a browser that logged in has the rights of its token until it logs out.
+// Scripts and other sites cannot read its cookie.
 func TestSession(t *testing.T) {
 	h := newFixture(t)
 	browser := h.browser(t)
@@ -50,8 +50,8 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestSecureCookie: with TLS, also if a proxy terminates it, the cookie's name binds it to
-// TLS and this host.
+// TestSecureCookie checks that with TLS, even if a proxy terminates it, the cookie's name binds the
+// cookie to TLS and to this host.
 func TestSecureCookie(t *testing.T) {
 	said := newFixture(t, func(c *access.Config) { c.Secure = true })
 	public := newFixture(t, func(c *access.Config) { c.PublicURL = "https://sagas.example.com:8443" })
@@ -70,8 +70,8 @@ func TestSecureCookie(t *testing.T) {
 	}
 }
 
-// TestSessionEnds: a session ends when it was idle too long, and after its maximum time
-// even if it is in use.
+// TestSessionEnds checks that a session ends when it has been idle too long, and after its maximum
+// duration even if it is in use.
 func TestSessionEnds(t *testing.T) {
 	h := newFixture(t)
 	idle, busy := h.browser(t), h.browser(t)
@@ -94,7 +94,7 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// TestOtherSites: pages of other sites can neither use nor begin a session.
+// TestOtherSites checks that pages of other sites can neither use nor begin a session.
 func TestOtherSites(t *testing.T) {
 	h := newFixture(t)
 	browser := h.browser(t)
@@ -118,7 +118,7 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// TestLoginIsSlowedDown: failed logins from one address are rate-limited.
+// TestLoginIsSlowedDown checks that failed logins from one address are rate-limited.
 func TestLoginIsSlowedDown(t *testing.T) {
 	h := newFixture(t)
 	for i := range access.LoginBurst {
@@ -135,8 +135,8 @@ func TestLoginIsSlowedDown(t *testing.T) {
 	}
 }
 
-// TestStrangersBegunLogins: thousands of logins that one address starts but never completes
-// do not block others (I13).
+// TestStrangersBegunLogins checks that thousands of logins that one address begins but never
+// completes do not block others (I13).
 func TestStrangersBegunLogins(t *testing.T) {
 	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "operator")
@@ -163,7 +163,7 @@ func TestStrangersBegunLogins(t *testing.T) {
 	}
 }
 
-// TestNextStaysHere: a login never redirects to another site.
+// TestNextStaysHere checks that a login never redirects to another site.
 func TestNextStaysHere(t *testing.T) {
 	h := newFixture(t)
 	for _, next := range []string{"https://evil.example/", "//evil.example", "///evil.example", `/\evil.example`, "javascript:alert(1)", "/\tx", "evil", `"><script>`} {
@@ -177,7 +177,7 @@ func TestNextStaysHere(t *testing.T) {
 	}
 }
 
-// TestLoginAtProvider: a login at the OIDC provider, with PKCE, state and nonce.
+// TestLoginAtProvider checks a login at the OIDC provider, with PKCE, state and nonce.
 func TestLoginAtProvider(t *testing.T) {
 	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "operator")
@@ -193,7 +193,7 @@ func TestLoginAtProvider(t *testing.T) {
 	if response, _ := h.knock(t, browser, http.MethodGet, back, ""); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("the same callback once more: %s", response.Status)
 	}
-	// A login that was started in one browser cannot complete in another.
+	// A login that began in one browser cannot be completed in another.
 	stranger := h.comeBack(t, browser)
 	if response, _ := h.knock(t, h.browser(t), http.MethodGet, stranger, ""); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("in another browser: %s", response.Status)
@@ -205,7 +205,7 @@ func TestLoginAtProvider(t *testing.T) {
 	}
 }
 
-// TestLoginAtProviderRefused: the provider's answer is verified.
+// TestLoginAtProviderRefused checks that the provider's answer is verified.
 func TestLoginAtProviderRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil func(map[string]any)
@@ -226,7 +226,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 			t.Errorf("%s: a session was begun", name)
 		}
 	}
-	// A code that another login requested is refused without its verifier.
+	// A code that was issued for another login is refused, because the verifier does not match.
 	h := newFixture(t)
 	h.issuer.claims = h.issuer.person("ada", "admin")
 	mine, theirs := h.browser(t), h.browser(t)
@@ -236,7 +236,7 @@ func TestLoginAtProviderRefused(t *testing.T) {
 	}
 }
 
-// comeBack starts a login and returns where the provider redirects the browser.
+// comeBack begins a login, and returns the URL to which the provider redirects the browser.
 func (h *fixture) comeBack(t *testing.T, browser *http.Client) string {
 	t.Helper()
 	response, body := h.knock(t, browser, http.MethodGet, "/auth/oidc?next=/sagas", "")

@@ -17,8 +17,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// pipes is a listener whose connections have no buffer: a write waits until the other end
-// reads.
+// pipes is a listener whose connections have no buffer: a write blocks until the other end reads.
 type pipes struct {
 	connections chan net.Conn
 	closed      chan struct{}
@@ -74,8 +73,8 @@ func serving(t *testing.T, c access.Config, mount func(*http.ServeMux)) *pipes {
 	return p
 }
 
-// until reads until the response is complete or the connection is closed. It returns the
-// status, 0 for none, and how long it took.
+// until reads until the response is complete or the connection is closed. It returns the status, or
+// 0 if there is no response, and the time taken.
 func until(t *testing.T, c net.Conn) (status int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -95,8 +94,8 @@ func say(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// TestSlowBodies: the server does not wait for a body that the route does not accept, and
-// waits only until the timeout for others, even if a part arrives (I10).
+// TestSlowBodies checks that the server does not wait for a body that the route does not accept. It
+// waits for other bodies only until the timeout, even if parts arrive (I10).
 func TestSlowBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file, secret := tokens(t)
@@ -108,7 +107,7 @@ func TestSlowBodies(t *testing.T) {
 		part := "--x\r\nContent-Disposition: form-data; name=\"next\"\r\n\r\n/"
 		for _, tt := range []struct {
 			method, path string
-			within       time.Duration // 0: at once
+			within       time.Duration // 0 means at once
 		}{
 			{"GET", "/livez", 0}, {"GET", "/readyz", 0}, {"GET", "/healthz", 0}, {"GET", "/auth/login", 0}, {"POST", "/auth/logout", 0},
 			{"GET", "/debug/pprof/heap?debug=1", 0}, {"GET", "/", 0}, {"GET", "/auth/whoami", 0}, {"POST", "/backup", 0},
@@ -135,8 +134,8 @@ func TestSlowBodies(t *testing.T) {
 	})
 }
 
-// TestSlowClients: a client that does not send or receive is disconnected at the documented
-// timeout.
+// TestSlowClients checks that a client that does not send or receive is disconnected at the
+// documented timeout.
 func TestSlowClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
@@ -180,7 +179,8 @@ func TestSlowClients(t *testing.T) {
 	})
 }
 
-// TestLongAnswers: the limits for slow clients do not end long responses, such as backups.
+// TestLongAnswers checks that the limits for slow clients do not end long responses, such as
+// backups.
 func TestLongAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serving(t, access.Config{}, func(mux *http.ServeMux) {

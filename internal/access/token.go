@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// TokenPrefix is the prefix of every token, so that leaked ones can be recognized.
+	// TokenPrefix is the prefix of every token, so that leaked tokens can be recognized.
 	TokenPrefix = "amends_"
 	tokenBytes  = 32
 	tokenLength = len(TokenPrefix) + 43 // base64 of tokenBytes
 
 	maxTokenFile  = 1 << 20     // bytes (I10)
-	maxCallerName = 128         // histories record names
-	lookAgain     = time.Second // how often to check the file for changes
+	maxCallerName = 128         // names are recorded in histories
+	lookAgain     = time.Second // interval between checks of the file for changes
 )
 
 // digest is the SHA-256 of a token. A slow hash is not needed, because a token has 256
@@ -38,11 +38,11 @@ type tokenEntry struct {
 	name    string
 	role    Role
 	digest  digest
-	expires time.Time // zero: never
+	expires time.Time // zero means never
 }
 
-// NewToken creates a token. It returns the secret, to be shown once, and the line for the
-// token file. A zero expires means never.
+// NewToken creates a token. It returns the secret, which should be shown only once, and the line
+// for the token file. A zero expires means that the token never expires.
 func NewToken(name string, role Role, expires time.Time) (secret, line string, err error) {
 	if err := checkName(name); err != nil {
 		return "", "", err
@@ -69,7 +69,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// parseTokens parses a token file and returns the errors of all lines.
+// parseTokens parses a token file, and returns the errors of all lines, joined.
 func parseTokens(data []byte) ([]tokenEntry, error) {
 	var entries []tokenEntry
 	var errs []error
@@ -100,7 +100,7 @@ func parseToken(line string) (e tokenEntry, err error) {
 		return e, errors.New("write: name role sha256:hex [expires=2030-01-31T00:00:00Z]; coordinator token create prints such a line")
 	}
 	e.name = fields[0]
-	// The value is not shown, because it may be a token by mistake.
+	// The error does not quote the value, because it may be a token by mistake.
 	if checkName(e.name) != nil {
 		return e, fmt.Errorf("the first word is not a name; give 1 to %d bytes without spaces, such as ada or ci-deploy", maxCallerName)
 	}
@@ -121,7 +121,7 @@ func parseToken(line string) (e tokenEntry, err error) {
 	return e, nil
 }
 
-// tokens are the entries of the token file, read again when it changes.
+// tokens holds the entries of the token file. The file is reloaded when it changes.
 type tokens struct {
 	path   string
 	logger *slog.Logger
@@ -133,7 +133,7 @@ type tokens struct {
 	known   os.FileInfo
 }
 
-// openTokens reads the file for the first time, when an error is fatal.
+// openTokens reads the file for the first time. An error is returned only then; refresh logs errors.
 func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*tokens, error) {
 	t := &tokens{path: path, logger: logger, clock: clock}
 	info, err := os.Stat(path)
@@ -162,8 +162,8 @@ func (t *tokens) read(info os.FileInfo) ([]tokenEntry, error) {
 	return parseTokens(data)
 }
 
-// refresh reads the file again if it has changed. If that fails, it logs the error and
-// keeps the previous tokens.
+// refresh reloads the file if it has changed. If that fails, it logs the error and keeps the
+// previous tokens.
 func (t *tokens) refresh() {
 	now := t.clock()
 	if now.Sub(t.looked) < lookAgain {
@@ -202,7 +202,8 @@ func (t *tokens) find(d digest) (found tokenEntry, ok bool) {
 	return found, true
 }
 
-// digestOf returns the digest of a string that has the form of a token.
+// digestOf returns the digest of a secret, and false if the secret does not have the form of a
+// token.
 func digestOf(secret string) (d digest, ok bool) {
 	if len(secret) != tokenLength || !strings.HasPrefix(secret, TokenPrefix) {
 		return d, false

@@ -46,7 +46,7 @@ var (
 		saga.Pivot("ship", saga.Do(ship, saga.Retry(1, time.Second, time.Second))))
 )
 
-// fixture is a whole coordinator with its API, and the two services of the bakery.
+// fixture is a complete coordinator with its API, and the two services of the bakery.
 type fixture struct {
 	server.Addresses
 	apiv1connect.CoordinatorServiceClient
@@ -56,16 +56,16 @@ type fixture struct {
 	decide func(action string) error
 }
 
-// newFixture runs until the test ends.
+// newFixture returns a fixture that runs until the test ends.
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	return newFixtureOf(t, server.Config{})
 }
 
-// newFixtureOf is newFixture with settings of its own.
+// newFixtureOf returns a fixture with the given settings.
 func newFixtureOf(t *testing.T, config server.Config) *fixture {
 	t.Helper()
-	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed after that
+	config.DataDir = t.TempDir() // before the cleanup below, so that it is removed afterwards
 	config.HTTP, config.Logger, config.Definitions = "127.0.0.1:0", slog.New(slog.DiscardHandler), []*saga.Definition{bakery}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -117,7 +117,7 @@ func (w *fixture) act(action string) error {
 	return w.decide(action)
 }
 
-// when sets how the services answer from now on.
+// when sets the function that decides the services' answers from now on.
 func (w *fixture) when(decide func(action string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +135,7 @@ func order(id string) *connect.Request[apiv1.StartRequest] {
 	return connect.NewRequest(&apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "bakery"}, Input: `{"order": "` + id + `"}`})
 }
 
-// start starts a saga and waits until it has ended or is parked.
+// start starts a saga and waits until it is at rest.
 func (w *fixture) start(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	ctx := within(t)
@@ -145,7 +145,7 @@ func (w *fixture) start(t *testing.T, id string) *apiv1.Saga {
 	return w.wait(t, id)
 }
 
-// wait waits until a saga has ended or is parked.
+// wait waits until a saga is at rest.
 func (w *fixture) wait(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	r, err := w.Wait(within(t), connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(limit)}))
@@ -155,7 +155,7 @@ func (w *fixture) wait(t *testing.T, id string) *apiv1.Saga {
 	return r.Msg.Saga
 }
 
-// park starts a saga that parks because its pivot's outcome is unknown.
+// park starts a saga that is parked because the outcome of its pivot is unknown.
 func (w *fixture) park(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
 	w.when(func(action string) error {
@@ -171,7 +171,7 @@ func (w *fixture) park(t *testing.T, id string) *apiv1.Saga {
 	return s
 }
 
-// refusal returns the code of an error and its detail.
+// refusal returns the code and the detail of an error.
 func refusal(t *testing.T, err error) (connect.Code, *apiv1.Refusal) {
 	t.Helper()
 	failure, ok := errors.AsType[*connect.Error](err)
@@ -190,8 +190,8 @@ func refusal(t *testing.T, err error) (connect.Code, *apiv1.Refusal) {
 	return failure.Code(), &apiv1.Refusal{}
 }
 
-// TestEveryProtocol: the same handlers answer Connect with JSON and with protobuf,
-// gRPC and gRPC-Web.
+// TestEveryProtocol checks that the same handlers serve Connect with JSON and with protobuf, gRPC
+// and gRPC-Web.
 func TestEveryProtocol(t *testing.T) {
 	w := newFixture(t)
 	h2c := &http.Transport{Protocols: new(http.Protocols)}
@@ -314,7 +314,7 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 	}
 }
 
-// TestBusyIsSaidWithATime: a request that is refused because of load says when to try again.
+// TestBusyIsSaidWithATime checks that a request that is refused because of load says when to retry.
 func TestBusyIsSaidWithATime(t *testing.T) {
 	w := newFixtureOf(t, server.Config{MaxOpen: 1})
 	w.park(t, "stuck")
@@ -325,7 +325,7 @@ func TestBusyIsSaidWithATime(t *testing.T) {
 	}
 }
 
-// TestReadsSeeTheDecision: after an operation, every read shows its effect at once.
+// TestReadsSeeTheDecision checks that after an operation, every read shows its effect at once.
 func TestReadsSeeTheDecision(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -350,8 +350,8 @@ func TestReadsSeeTheDecision(t *testing.T) {
 	}
 }
 
-// TestDefinitions: a definition that is only checked is not stored, and the newest version is
-// marked.
+// TestDefinitions checks that a definition that is only validated is not stored, and that the
+// newest version is marked.
 func TestDefinitions(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -429,7 +429,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	page := list(2)
-	for page.Next == 0 { // the third has not arrived yet
+	for page.Next == 0 { // the third message has not arrived yet
 		page = list(2)
 	}
 	letter := page.DeadLetters[0]
@@ -445,7 +445,7 @@ func TestDeadLetters(t *testing.T) {
 	if err != nil || len(replayed.Msg.Replayed) != 1 {
 		t.Errorf("replay: %v, %v", replayed, err)
 	}
-	if again := list(2); again.DeadLetters[0].Sequence == next { // the replayed message came back as a new dead letter
+	if again := list(2); again.DeadLetters[0].Sequence == next { // the replayed message became a new dead letter
 		t.Errorf("the replayed one is still there: %v", again)
 	}
 	purge := func(r *apiv1.PurgeDeadLettersRequest, want int64) {
@@ -462,8 +462,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// TestJSONIsStrict: malformed or ambiguous requests are refused, with what would be right (I9,
-// I10).
+// TestJSONIsStrict checks that malformed or ambiguous requests are refused, with a suggested fix
+// (I9, I10).
 func TestJSONIsStrict(t *testing.T) {
 	w := newFixture(t)
 	for body, want := range map[string]string{

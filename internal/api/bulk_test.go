@@ -10,8 +10,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// operateAll reads the stream of a bulk operation to its end. Progress must never fall, and the
-// last message must be finished.
+// operateAll reads the stream of a bulk operation to its end. Progress must never decrease, and the
+// last message must be marked as finished.
 func (w *fixture) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *apiv1.OperateAllResponse, refused []string, err error) {
 	t.Helper()
 	stream, err := w.OperateAll(within(t), connect.NewRequest(r))
@@ -36,8 +36,8 @@ func (w *fixture) operateAll(t *testing.T, r *apiv1.OperateAllRequest) (last *ap
 	return last, refused, stream.Err()
 }
 
-// TestOperateAll operates on more sagas than a page holds: first as a dry run, then on exactly
-// those.
+// TestOperateAll operates on more sagas than a page holds, first as a dry run, and then on exactly
+// the same sagas.
 func TestOperateAll(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck-000")
@@ -93,7 +93,7 @@ func TestOperateAll(t *testing.T) {
 	}
 }
 
-// TestOperateAllRefuses: requests that would wrongly affect every saga are refused.
+// TestOperateAllRefuses checks that requests that would affect every saga by mistake are refused.
 func TestOperateAllRefuses(t *testing.T) {
 	w := newFixture(t)
 	open := &apiv1.Filter{Open: true}

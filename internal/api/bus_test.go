@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// TestTheBusOffersTheSame: NATS serves every method of the API too, with the same answers.
+// TestTheBusOffersTheSame checks that NATS serves every method of the API, with the same answers.
 func TestTheBusOffersTheSame(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck")
@@ -63,7 +63,7 @@ func TestTheBusOffersTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	read(ask(transport.APIWatch, "", "", `{"after":"0-0","id_prefix":"stuck"}`, `"lost":true`), &began) // of another process
+	read(ask(transport.APIWatch, "", "", `{"after":"0-0","id_prefix":"stuck"}`, `"lost":true`), &began) // a position of another process
 	ask(transport.APIOperate, "stuck", "", `{"operation":"abandon","by":"kim","reason":"x","expected_revision":1}`, `failed_precondition`)
 	ask(transport.APIOperate, "stuck", "", `{"operation":"abandon","by":"kim","reason":"x"}`, `"ended":"`)
 	read(ask(transport.APIWatch, "", "", fmt.Sprintf(`{"after":%q,"id_prefix":"stuck"}`, began.Position), `"revision"`), &moved)

@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// actor sets the actor of operations to the authenticated caller's name, so that histories show who
-// it was and not who they claim to be.
+// actor sets the actor of operations to the authenticated caller's name. Histories then show who
+// the caller was, and not who they claim to be.
 type actor struct{}
 
 func (actor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -54,7 +54,7 @@ func setCaller(ctx context.Context, message any) {
 	caller, ok := access.From(ctx)
 	m, isProto := message.(proto.Message)
 	if !ok || !isProto || caller.Name == "" {
-		return // callers are not authenticated
+		return // no authentication is configured
 	}
 	setActor(m.ProtoReflect(), caller.Name)
 }

@@ -9,8 +9,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestEveryRequestIsSigned: an authenticated caller cannot use another name: the field by of every
-// request, at any depth, is set to the caller's.
+// TestEveryRequestIsSigned checks that an authenticated caller cannot use another name. The field
+// by of every request, at any depth, is set to the caller's name.
 func TestEveryRequestIsSigned(t *testing.T) {
 	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
 	named := 0
@@ -35,7 +35,7 @@ func TestEveryRequestIsSigned(t *testing.T) {
 	}
 }
 
-// claim fills a request, at every depth, with the name of somebody else.
+// claim sets the field by of a request, at every depth, to somebody else's name.
 func claim(m protoreflect.Message, depth int) {
 	for i := range m.Descriptor().Fields().Len() {
 		f := m.Descriptor().Fields().Get(i)

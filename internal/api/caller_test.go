@@ -7,7 +7,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestEveryProcedureDemandsARole: every procedure has a role that somebody chose.
+// TestEveryProcedureDemandsARole checks that every procedure has an explicit role.
 func TestEveryProcedureDemandsARole(t *testing.T) {
 	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
 	if methods.Len() == 0 {

@@ -17,15 +17,16 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// codec is JSON with the field names of the proto file. It is strict: an unknown field is an error.
+// codec encodes JSON with the field names of the proto file. It is strict: an unknown field is an
+// error.
 type codec struct{}
 
 var _ connect.Codec = codec{}
 
-// Name is part of connect.Codec.
+// Name implements connect.Codec.
 func (codec) Name() string { return "json" }
 
-// Marshal is part of connect.Codec.
+// Marshal implements connect.Codec.
 func (codec) Marshal(message any) ([]byte, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
@@ -34,7 +35,7 @@ func (codec) Marshal(message any) ([]byte, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
-// Unmarshal is part of connect.Codec. Empty data is an empty message.
+// Unmarshal implements connect.Codec. Empty data is an empty message.
 func (codec) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
 	if !ok {
@@ -53,8 +54,8 @@ func (codec) Unmarshal(data []byte, message any) error {
 }
 
 // emptyFields refuses fields of a bulk operation's filter that are present but empty, for example
-// from an empty variable. The message cannot tell them from absent fields, so the operation would
-// match more sagas.
+// from an unset variable. The decoded message does not distinguish them from absent fields, so the
+// operation would match more sagas.
 func emptyFields(data []byte) error {
 	var request struct{ Filter map[string]json.RawMessage }
 	if err := json.Unmarshal(data, &request); err != nil {
@@ -72,20 +73,20 @@ func emptyFields(data []byte) error {
 	return nil
 }
 
-// MarshalStable is part of Connect's stable codecs, which GET requests need.
+// MarshalStable implements Connect's interface for stable codecs, which GET requests need.
 func (c codec) MarshalStable(message any) ([]byte, error) { return c.Marshal(message) }
 
-// IsBinary is part of Connect's stable codecs.
+// IsBinary implements Connect's interface for stable codecs.
 func (codec) IsBinary() bool { return false }
 
 var unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
 
-// quoted matches the values that protojson quotes in its errors: they could show a saga's input.
+// quoted matches the values that protojson quotes in its errors, which could reveal a saga's input.
 var quoted = regexp.MustCompile(`(?s)(invalid value for \w+ field \w+|invalid value|unexpected token|duplicate map key|` +
 	`invalid google\.protobuf\.\w+ value|google\.protobuf\.\w+ value out of range|invalid character|invalid escape code|unexpected character)[ :].*`)
 
-// explain returns what is wrong with JSON, without its values. For an unknown field it lists the
-// fields that exist.
+// explain describes an error in JSON without quoting values. For an unknown field it lists the
+// existing fields.
 func explain(err error, d protoreflect.MessageDescriptor) error {
 	text := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto:"))
 	text = quoted.ReplaceAllString(text, "$1")
@@ -95,7 +96,7 @@ func explain(err error, d protoreflect.MessageDescriptor) error {
 	return fmt.Errorf("%s", text)
 }
 
-// fields lists the field names of a message and, up to a depth, of the messages below it.
+// fields lists the field names of a message and, down to a depth, those of nested messages.
 func fields(d protoreflect.MessageDescriptor, prefix string, depth int) []string {
 	var names []string
 	for i := range d.Fields().Len() {

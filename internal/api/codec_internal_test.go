@@ -7,8 +7,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestRefusedBodiesAreNotQuoted: an input that is a JSON value instead of a string of JSON is
-// refused without being quoted.
+// TestRefusedBodiesAreNotQuoted checks that an input that is a JSON value, and not a string that
+// holds JSON, is refused. The error does not quote it.
 func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 	const text, number = "zanzibar41", "4111111111111111"
 	for body, want := range map[string]string{
@@ -46,8 +46,8 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 	}
 }
 
-// TestEmptyFieldsDoNotWiden: a field that is present but empty in the filter of a bulk operation is
-// refused, because it would not filter.
+// TestEmptyFieldsDoNotWiden checks that a field that is present but empty in the filter of a bulk
+// operation is refused, because it would not filter.
 func TestEmptyFieldsDoNotWiden(t *testing.T) {
 	for body, refused := range map[string]bool{
 		`{"filter":{"ids":[],"definition":{"name":"x"}}}`:           true,

@@ -87,7 +87,8 @@ func (s *server) PurgeDeadLetters(ctx context.Context, r *connect.Request[apiv1.
 	return connect.NewResponse(&apiv1.PurgeDeadLettersResponse{Matched: int64(reply.Matched), Next: reply.Next}), nil
 }
 
-// milliseconds rounds up, so that a tiny positive duration does not become 0.
+// milliseconds converts a duration. It rounds up, so that a tiny positive duration does not become
+// 0.
 func milliseconds(d *durationpb.Duration) int64 {
 	whole := d.AsDuration()
 	if whole%time.Millisecond > 0 {
@@ -96,7 +97,7 @@ func milliseconds(d *durationpb.Duration) int64 {
 	return int64(whole / time.Millisecond)
 }
 
-// FindOrphans returns the keys of an inbox whose effects the coordinator does not know about.
+// FindOrphans returns those keys of an inbox whose effects are unknown to the coordinator.
 func (s *server) FindOrphans(ctx context.Context, r *connect.Request[apiv1.FindOrphansRequest]) (*connect.Response[apiv1.FindOrphansResponse], error) {
 	reply, err := query[transport.OrphansReply](ctx, s.coordinator, transport.APIOrphans, &transport.Envelope{}, &transport.OrphansQuery{Keys: r.Msg.Keys})
 	if err != nil {

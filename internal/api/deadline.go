@@ -12,11 +12,11 @@ import (
 // connection is closed.
 const sendLimit = time.Minute
 
-// deadlines lifts the server's write timeout while a handler works. The timeout protects against
+// deadlines suspends the server's write timeout while a handler works. The timeout protects against
 // slow readers, but would also end a Wait or a stream.
 type deadlines struct{}
 
-// WrapUnary is part of connect.Interceptor.
+// WrapUnary implements connect.Interceptor.
 func (deadlines) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 		c := connectionOf(ctx)
@@ -26,12 +26,12 @@ func (deadlines) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// WrapStreamingClient is part of connect.Interceptor; it is unused in a server.
+// WrapStreamingClient implements connect.Interceptor; a server does not use it.
 func (deadlines) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
 
-// WrapStreamingHandler is part of connect.Interceptor.
+// WrapStreamingHandler implements connect.Interceptor.
 func (deadlines) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		c := connectionOf(ctx)
@@ -63,7 +63,7 @@ func (c deadlineConn) Send(message any) error {
 	return c.StreamingHandlerConn.Send(message)
 }
 
-// connection is the connection of a request; the zero value has no deadlines.
+// connection controls the deadlines of a request's connection; the zero value does nothing.
 type connection struct{ *http.ResponseController }
 
 // connectionKey is the context key of a request's connection.
@@ -81,14 +81,14 @@ func withConnection(next http.Handler) http.Handler {
 	})
 }
 
-// atWork lifts the write timeout: the request has been read, and handling it may take any time.
+// atWork removes the write timeout: the request has been read, and handling it may take any time.
 func (c connection) atWork() {
 	if c.ResponseController != nil {
-		_ = c.SetWriteDeadline(time.Time{}) // a connection without deadlines needs none lifted
+		_ = c.SetWriteDeadline(time.Time{}) // an error means that the connection has no deadlines
 	}
 }
 
-// answers gives the reader sendLimit to take the next message.
+// answers gives the client sendLimit to read the next message.
 func (c connection) answers() {
 	if c.ResponseController != nil {
 		_ = c.SetWriteDeadline(time.Now().Add(sendLimit))

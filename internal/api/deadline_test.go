@@ -23,10 +23,10 @@ import (
 
 // slow is a coordinator that answers slowly.
 type slow struct {
-	pages   int                               // of a bulk operation
-	takes   time.Duration                     // for each page, and for a wait
-	reason  string                            // of the saga in its answers
-	refuses func(method, caller string) error // nil: refuses nothing
+	pages   int                               // number of pages of a bulk operation
+	takes   time.Duration                     // time for each page, and for a wait
+	reason  string                            // reason of the saga in its answers
+	refuses func(method, caller string) error // nil means refuses nothing
 }
 
 func (s *slow) Serve(ctx context.Context, method string, request *transport.Envelope, _ any) (any, error) {
@@ -85,8 +85,8 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 // whoHeader is the header that names the caller of a request.
 const whoHeader = "Who"
 
-// served runs the API on a server with its limits, in virtual time. ended is called after each
-// request.
+// served runs the API in virtual time, on a server with its usual limits. ended receives a value
+// after each request.
 func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -107,12 +107,12 @@ func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
 	go func() { _ = server.Serve(p) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		time.Sleep(time.Minute) // goroutines that the server and the client have left
+		time.Sleep(time.Minute) // for the remaining goroutines of the server and the client
 	})
 	return p, ended
 }
 
-// callers has a client of each protocol.
+// callers returns a client for each protocol.
 func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorServiceClient {
 	t.Helper()
 	one, two := &http.Transport{DialContext: p.dial}, &http.Transport{DialContext: p.dial, Protocols: new(http.Protocols)}
@@ -125,7 +125,8 @@ func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorService
 	}
 }
 
-// TestWriteDeadlines: the server's limits for slow clients end neither slow requests nor streams.
+// TestWriteDeadlines checks that the server's timeouts for slow clients end neither slow requests
+// nor streams.
 func TestWriteDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		coordinator := &slow{takes: 5 * time.Minute}
@@ -169,7 +170,7 @@ func TestWriteDeadlines(t *testing.T) {
 	})
 }
 
-// TestStalledReader: a stream is closed if its reader takes nothing for a minute.
+// TestStalledReader checks that a stream is closed if its client reads nothing for a minute.
 func TestStalledReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, ended := served(t, api.Config{Coordinator: &slow{reason: strings.Repeat("x", 1000)}})

@@ -1,4 +1,4 @@
-// Package api serves the coordinator's API over HTTP: one protobuf service for browsers,
+// Package api serves the coordinator's API over HTTP. It is one protobuf service for browsers,
 // curl, gRPC and Connect clients, with the same handlers for all.
 //
 //	POST /amends.api.v1.CoordinatorService/Get  {"id":"order-42"}
@@ -6,17 +6,17 @@
 //	        ▼
 //	  api: protobuf ⇄ transport's requests ──▶ Coordinator.Handle ◀── NATS request and reply
 //
-// The package only translates: package transport defines the requests and replies, which the
-// coordinator serves on the bus as well. It does not restrict access; package server does, with
-// package access. The name of an authenticated caller becomes the actor of their operations.
+// The package only translates. Package transport defines the requests and replies, which the
+// coordinator also serves on the bus. Access control is done by package server, with package
+// access. The name of an authenticated caller becomes the actor of their operations.
 //
-// It also serves gRPC reflection, grpc.health.v1 and the OpenAPI document.
+// The package also serves gRPC reflection, grpc.health.v1 and the OpenAPI document.
 //
-// Invariants: a message larger than MaxMessage is refused before it is read completely (I10);
-// JSON with an unknown field is refused (I9), so that a misspelt field is not silently ignored.
+// Invariants: a message larger than MaxMessage is refused before it is read completely (I10). JSON
+// with an unknown field is refused (I9), so that a misspelt field is not silently ignored.
 //
-// A failure is a Connect code with a message that says what would be right, and a Refusal as
-// its detail: the operations that are legal, when to try again, the fields that were wrong.
+// A failure is a Connect code with a message that suggests a fix. Its detail is a Refusal: the
+// legal operations, when to retry, and the invalid fields.
 //
 // Use the generated client:
 //

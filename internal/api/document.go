@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// openAPI describes the service in OpenAPI 3.1; generated from the proto file.
+// openAPI describes the service in OpenAPI 3.1. It is generated from the proto file.
 //
 //go:embed openapi.yaml
 var openAPI []byte

@@ -51,7 +51,7 @@ func TestExamplesRun(t *testing.T) {
 	}
 }
 
-// holds says what of want is not in got; "": everything is.
+// holds describes what part of want is missing in got, or returns "".
 func holds(got, want any, path string) string {
 	switch want := want.(type) {
 	case map[string]any:
@@ -82,8 +82,8 @@ func holds(got, want any, path string) string {
 	return ""
 }
 
-// TestOpenAPIDescribesEveryRPC: the document is served, is the committed one, and
-// leaves nothing out.
+// TestOpenAPIDescribesEveryRPC checks that the document is served, equals the committed one, and is
+// complete.
 func TestOpenAPIDescribesEveryRPC(t *testing.T) {
 	w := newFixture(t)
 	response, err := w.http.Get(w.HTTP + "/openapi.yaml")
@@ -122,7 +122,7 @@ func TestOpenAPIDescribesEveryRPC(t *testing.T) {
 	}
 }
 
-// TestLimitsDocument: docs/API.md names the bounds that are held.
+// TestLimitsDocument checks that docs/API.md states the limits in the code.
 func TestLimitsDocument(t *testing.T) {
 	page, err := os.ReadFile("../../docs/API.md")
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// ids returns the ids of the sagas that a filter matches, sorted, read in pages of two.
+// ids returns the sorted ids of the sagas that a filter matches. It reads pages of two.
 func (w *fixture) ids(t *testing.T, f *apiv1.Filter) string {
 	t.Helper()
 	var found []string
@@ -36,7 +36,7 @@ func (w *fixture) ids(t *testing.T, f *apiv1.Filter) string {
 	}
 }
 
-// TestFilters: each filter finds the same sagas in List and in Count.
+// TestFilters checks that each filter finds the same sagas in List and in Count.
 func TestFilters(t *testing.T) {
 	w := newFixture(t)
 	for _, id := range []string{"done-1", "done-2", "done-3"} {
@@ -67,7 +67,7 @@ func TestFilters(t *testing.T) {
 		"ids":           {&apiv1.Filter{Ids: []string{"done-2", "nobody", "stuck-1"}}, "done-2 stuck-1"},
 		"step":          {&apiv1.Filter{Step: "ship"}, "stuck-1 stuck-2"},
 		"another step":  {&apiv1.Filter{Step: "bake"}, ""},
-		"participant":   {&apiv1.Filter{Participant: "courier"}, ""}, // a parked step waits for no participant
+		"participant":   {&apiv1.Filter{Participant: "courier"}, ""}, // a parked step does not wait for a participant
 		"reason":        {&apiv1.Filter{Reason: "BRIDGE"}, "back-1"},
 		"parked reason": {&apiv1.Filter{Reason: "van broke"}, "stuck-1 stuck-2"},
 		"young":         {&apiv1.Filter{StartedAfter: hour, StartedBefore: now}, all},
@@ -103,7 +103,7 @@ func TestFilters(t *testing.T) {
 		"filter.reason":         {Reason: strings.Repeat("x", 257)},
 		"filter.started_before": {StartedAfter: now, StartedBefore: hour},
 		"filter.started_after":  {StartedAfter: timestamppb.New(time.Time{}), Open: true},
-		"filter.updated_before": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970: the field is unset
+		"filter.updated_before": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970, as from an unset field
 	} {
 		_, err := w.Count(within(t), connect.NewRequest(&apiv1.CountRequest{Filter: f}))
 		if code, detail := refusal(t, err); code != connect.CodeInvalidArgument || len(detail.Violations) != 1 || detail.Violations[0].Field != field {
@@ -116,8 +116,8 @@ func year(y int) *timestamppb.Timestamp {
 	return timestamppb.New(time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC))
 }
 
-// TestDecisionsAreNotWidened: a bulk operation whose filter is not fully understood is refused and
-// changes no saga.
+// TestDecisionsAreNotWidened checks that a bulk operation with unknown fields in its filter is
+// refused and changes no saga.
 func TestDecisionsAreNotWidened(t *testing.T) {
 	w := newFixture(t)
 	newer := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
@@ -161,7 +161,8 @@ func TestDecisionsAreNotWidened(t *testing.T) {
 	}
 }
 
-// TestParticipantsThatAreAsked: a saga is found by the participants that it waits for.
+// TestParticipantsThatAreAsked checks that sagas can be found by the participants that they wait
+// for.
 func TestParticipantsThatAreAsked(t *testing.T) {
 	w := newFixture(t)
 	release := make(chan struct{})
@@ -185,8 +186,8 @@ func TestParticipantsThatAreAsked(t *testing.T) {
 	close(release)
 }
 
-// TestExpectedRevision: an operation with an expected revision is refused if the saga has changed
-// since.
+// TestExpectedRevision checks that an operation with an expected revision is refused if the saga
+// has changed since.
 func TestExpectedRevision(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -208,7 +209,7 @@ func TestExpectedRevision(t *testing.T) {
 	}
 }
 
-// TestHistoryWithSagas: the history shows each past state of the saga, in pages.
+// TestHistoryWithSagas checks that the history shows each past state of the saga, in pages.
 func TestHistoryWithSagas(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
@@ -232,7 +233,7 @@ func TestHistoryWithSagas(t *testing.T) {
 		from = r.Msg.Next
 	}
 	want := []string{"started: running doing/pending", "step_answered: running done/doing", "step_answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
-	if len(got) > 4 { // the oven may already have answered
+	if len(got) > 4 { // the oven may have answered already
 		want = append(want, "step_answered: compensated undone/rejected")
 	}
 	if !slices.Equal(got, want) {

@@ -14,19 +14,19 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// Default limits of what one caller holds open at once (I10).
+// Default limits for the requests that one caller may keep open (I10).
 const (
 	DefaultMaxStreams = 100
 	DefaultMaxWaits   = 1000
 )
 
-// retryLimit is how long a caller that reaches a limit is told to wait.
+// retryLimit is the retry delay given to a caller that reaches a limit.
 const retryLimit = time.Second
 
-// limit limits what is held open, in total and per caller (I13).
+// limit bounds open requests, in total and per caller (I13).
 type limit struct {
 	quota      *quota.Quota
-	what, name string // what it limits, and the name of the setting
+	what, name string // what it limits, and the setting's name
 	each       int
 }
 
@@ -34,7 +34,7 @@ func newLimit(what, name string, each int) limit {
 	return limit{quota.New(10*each, each), what, name, each}
 }
 
-// take takes a slot for the caller of a request, until give is called.
+// take takes a slot for the caller of a request. give returns the slot.
 func (l limit) take(ctx context.Context) (give func(), err error) {
 	caller := callerKey(ctx)
 	switch err := l.quota.Take(caller); {
@@ -46,7 +46,7 @@ func (l limit) take(ctx context.Context) (give func(), err error) {
 	return func() { l.quota.Give(caller) }, nil
 }
 
-// callerKey returns the name under which a request counts against limits.
+// callerKey returns the key for counting a request against limits.
 func callerKey(ctx context.Context) string {
 	caller, ok := access.From(ctx)
 	if !ok {
@@ -55,7 +55,7 @@ func callerKey(ctx context.Context) string {
 	return caller.Key()
 }
 
-// exhausted returns the error of a request that may be tried again later.
+// exhausted returns the error for a request that may be retried later.
 func exhausted(reason string) error {
 	failure := connect.NewError(connect.CodeResourceExhausted, errors.New(reason))
 	if d, err := connect.NewErrorDetail(&apiv1.Refusal{RetryAfter: durationpb.New(retryLimit)}); err == nil {

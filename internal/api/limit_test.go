@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// by makes a request in a caller's name.
+// by returns a request in a caller's name.
 func by[T any](caller string, message *T) *connect.Request[T] {
 	r := connect.NewRequest(message)
 	r.Header().Set(whoHeader, caller)
@@ -30,7 +30,7 @@ type holding struct {
 	letGo []context.CancelFunc
 }
 
-// watch opens a stream and returns the refusal, if any.
+// watch opens a stream, and returns the error if it is refused.
 func (h *holding) watch(caller string) error {
 	ctx, cancel := context.WithCancel(h.t.Context())
 	stream, err := h.c.Watch(ctx, by(caller, &apiv1.WatchRequest{OnlyChanges: true}))
@@ -45,7 +45,7 @@ func (h *holding) watch(caller string) error {
 	return nil
 }
 
-// wait makes a request that waits, and returns the refusal, if any.
+// wait sends a request that waits, and returns the error if it is refused.
 func (h *holding) wait(caller string) error {
 	return h.hold(func(ctx context.Context) error {
 		_, err := h.c.Wait(ctx, by(caller, &apiv1.WaitRequest{Id: "one"}))
@@ -53,7 +53,7 @@ func (h *holding) wait(caller string) error {
 	})
 }
 
-// start makes a request that starts a saga and waits for its end.
+// start sends a request that starts a saga and waits for its end.
 func (h *holding) start(caller string) error {
 	return h.hold(func(ctx context.Context) error {
 		_, err := h.c.Start(ctx, by(caller, &apiv1.StartRequest{Id: "one", Definition: &apiv1.DefinitionRef{Name: "a"}, AtMost: durationpb.New(time.Minute)}))
@@ -75,8 +75,8 @@ func (h *holding) hold(ask func(context.Context) error) error {
 	}
 }
 
-// TestLimitsPerCaller: a caller holds up to the allowed number of streams and waits, all callers
-// together ten times as many, and a released slot can be used again (I10, I13).
+// TestLimitsPerCaller checks that a caller may open the allowed number of streams and waits, and
+// all callers together ten times as many. A released slot can be used again (I10, I13).
 func TestLimitsPerCaller(t *testing.T) {
 	for name, ask := range map[string]func(*holding, string) error{"max-streams": (*holding).watch, "max-waits": (*holding).wait, "max-waits of starts": (*holding).start} {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestLimitsPerCaller(t *testing.T) {
 	}
 }
 
-// TestCallersOfTheAPI: the coordinator gets the caller of each request.
+// TestCallersOfTheAPI checks that the coordinator gets the caller of each request.
 func TestCallersOfTheAPI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked string
@@ -137,8 +137,8 @@ func TestCallersOfTheAPI(t *testing.T) {
 	})
 }
 
-// TestBulkWaitsForItsTurn: a bulk operation that has begun continues when slots become free; one
-// that has not begun is refused.
+// TestBulkWaitsForItsTurn checks that a bulk operation in progress continues when slots become
+// free. One that has not begun is refused.
 func TestBulkWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := &transport.RequestError{Code: transport.CodeResourceExhausted, Reason: "MaxBulk", RetryAfter: time.Second}

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// stamp converts a time; nil if it is zero.
+// stamp converts a time to a timestamp, or to nil if the time is zero.
 func stamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil
@@ -22,7 +22,7 @@ func stamp(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// given converts a time of a request; nil if it is absent.
+// given converts a timestamp in a request to a time, or to nil if it is absent.
 func given(field string, t *timestamppb.Timestamp) (*time.Time, error) {
 	if t == nil {
 		return nil, nil
@@ -34,8 +34,8 @@ func given(field string, t *timestamppb.Timestamp) (*time.Time, error) {
 	return &at, nil
 }
 
-// known refuses a message with fields that this coordinator does not know, because it would ignore
-// them.
+// known refuses a message that has fields unknown to this coordinator, which it would otherwise
+// ignore.
 func known(field string, m proto.Message) error {
 	if unknown := m.ProtoReflect().GetUnknown(); len(unknown) > 0 {
 		number, _, _ := protowire.ConsumeTag(unknown)
@@ -44,8 +44,8 @@ func known(field string, m proto.Message) error {
 	return nil
 }
 
-// valid returns a text as valid UTF-8, which protobuf requires. Accepted input is UTF-8; a record
-// that is not must not keep others from being shown.
+// valid returns text as valid UTF-8, which protobuf requires. Accepted input is always UTF-8. A
+// record that is not must not prevent other records from being shown.
 func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 func refMessage(r contract.DefinitionRef) *apiv1.DefinitionRef {

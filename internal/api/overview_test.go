@@ -10,7 +10,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestOverviewAndParticipants: the counts match what was done.
+// TestOverviewAndParticipants checks that the counts match the sagas that were run.
 func TestOverviewAndParticipants(t *testing.T) {
 	w, began := newFixture(t), time.Now()
 	for _, id := range []string{"a", "b", "c"} {
@@ -79,7 +79,7 @@ func TestOverviewAndParticipants(t *testing.T) {
 	}
 }
 
-// TestAParticipantThatLags: commands that wait for a silent participant are shown.
+// TestAParticipantThatLags checks that commands waiting for a silent participant are shown.
 func TestAParticipantThatLags(t *testing.T) {
 	w := newFixture(t)
 	release := make(chan struct{})

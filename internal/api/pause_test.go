@@ -18,8 +18,8 @@ func (w *fixture) operate(t *testing.T, id, operation string) *apiv1.Saga {
 	return r.Msg.Saga
 }
 
-// TestPauseAndResume: a paused saga records the answer to a command in flight, but takes no further
-// step until it is resumed.
+// TestPauseAndResume checks that a paused saga records the answer to a command in flight, but
+// starts no further step until it is resumed.
 func TestPauseAndResume(t *testing.T) {
 	w := newFixture(t)
 	baking, baked := make(chan struct{}), make(chan struct{})
@@ -53,7 +53,7 @@ func TestPauseAndResume(t *testing.T) {
 	for m := follow.next(); m.Saga == nil || m.Saga.Revision < 3; m = follow.next() {
 		continue
 	}
-	s = w.operate(t, "slow", "resume") // nothing else can change it in between
+	s = w.operate(t, "slow", "resume") // nothing else can change the saga in between
 	if s.Revision != 4 || s.Paused != nil || s.Steps[0].Status != "done" {
 		t.Errorf("resumed, it is %v", s)
 	}

@@ -17,21 +17,21 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// Reasons are free text of participants and operators. Redaction is limited to exact matches: where
-// a redacted value of the saga's input or results appears verbatim in a reason, it is redacted
-// there too.
+// Reasons are free text from participants and operators. They are redacted only by exact match: a
+// redacted value of the saga's input or results is also redacted where it appears verbatim in a
+// reason.
 
 const (
-	// minSecret is the minimum length, in bytes, of values that are searched for.
+	// minSecret is the minimum length, in bytes, of the values to search for.
 	minSecret = 3
-	// minPart is the minimum length of values that are also found inside a longer word.
+	// minPart is the minimum length of the values that are also searched for inside longer words.
 	minPart = 6
-	// cutMark is at the end of a text that was cut.
+	// cutMark is the end of a text that was truncated.
 	cutMark = "…"
 )
 
-// secrets holds the values of redacted fields, longest first. nil means that they are unknown,
-// because a payload is not JSON or not available; then no reason may be shown.
+// secrets holds the values of redacted fields, longest first. It is nil if they are unknown,
+// because a payload is not JSON or not available. In that case no reason may be shown.
 type secrets []string
 
 // reasons redacts the reasons in an answer.
@@ -68,8 +68,8 @@ func each(m protoreflect.Message, do func(proto.Message)) {
 	})
 }
 
-// letter hides the reason of a dead letter's message, and headers that could not be parsed, which
-// may contain one.
+// letter hides the reason in a dead letter's message. It also hides headers that could not be
+// parsed, because they may contain a reason.
 func letter(m *apiv1.DeadLetter) {
 	for _, h := range m.Headers {
 		if strings.EqualFold(h.Name, transport.AttrReason) || strings.EqualFold(h.Name, transport.HeaderBlock) {
@@ -125,7 +125,7 @@ func (r redaction) ask(ctx context.Context, id string) secrets {
 	return r.ofSaga(sagaMessage(status))
 }
 
-// ofSaga returns the secrets of a saga with all its payloads.
+// ofSaga returns the secrets of a saga that has all its payloads.
 func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	known := r.values(m.Input)
 	for _, step := range m.Steps {
@@ -136,12 +136,12 @@ func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	return known
 }
 
-// and returns the union; nil if either is nil.
+// and returns the union, or nil if either is nil.
 func (s secrets) and(other secrets) secrets {
 	if s == nil || other == nil {
 		return nil
 	}
-	all := append(append(make(secrets, 0, len(s)+len(other)), s...), other...) // not nil
+	all := append(append(make(secrets, 0, len(s)+len(other)), s...), other...) // never nil
 	slices.SortFunc(all, func(a, b string) int {
 		if len(a) != len(b) {
 			return len(b) - len(a)
@@ -170,7 +170,7 @@ func (r redaction) values(p *apiv1.Payload) secrets {
 	return found.and(secrets{})
 }
 
-// collect adds the values of redacted fields, including all values within them.
+// collect adds the values of redacted fields, including all nested values.
 func (r redaction) collect(value any, secret bool, found *secrets) {
 	text := ""
 	switch v := value.(type) {
@@ -196,8 +196,8 @@ func (r redaction) collect(value any, secret bool, found *secrets) {
 	}
 }
 
-// reason returns a reason without secrets. In a reason that is JSON, fields are redacted by name as
-// well.
+// reason returns a reason with its secrets redacted. In a reason that is JSON, fields are also
+// redacted by name.
 func (r redaction) reason(text string, known secrets) string {
 	if text == "" {
 		return ""
@@ -218,7 +218,8 @@ func (r redaction) reason(text string, known secrets) string {
 	return known.uncut(text)
 }
 
-// conceal replaces a secret in a text; a short secret only where it is a whole word.
+// conceal redacts all occurrences of a secret in a text. A short secret is redacted only where it
+// is a whole word.
 func conceal(text, secret string) string {
 	var out strings.Builder
 	for {
@@ -237,7 +238,7 @@ func conceal(text, secret string) string {
 	}
 }
 
-// joins reports whether a word spans the end of one text and the beginning of the other.
+// joins reports whether a word continues from the end of a to the beginning of b.
 func joins(a, b string) bool {
 	last, _ := utf8.DecodeLastRuneInString(a)
 	first, _ := utf8.DecodeRuneInString(b)
@@ -245,7 +246,7 @@ func joins(a, b string) bool {
 	return a != "" && b != "" && word(last) && word(first)
 }
 
-// uncut removes the beginning of a secret at the point where a text was cut.
+// uncut redacts a partial secret at the end of a truncated text.
 func (s secrets) uncut(text string) string {
 	whole, cut := strings.CutSuffix(text, cutMark)
 	if !cut {

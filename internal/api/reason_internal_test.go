@@ -28,7 +28,8 @@ func (c *teller) Serve(_ context.Context, method string, request *transport.Enve
 	return &transport.Status{ID: "order-1", Input: &transport.Payload{JSON: json.RawMessage(c.input)}, Steps: []transport.StepStatus{{Name: "charge"}}}, nil
 }
 
-// TestRedactedReasons: values of redacted fields that appear verbatim in reasons are redacted.
+// TestRedactedReasons checks that values of redacted fields that appear verbatim in reasons are
+// redacted.
 func TestRedactedReasons(t *testing.T) {
 	r := newRedaction([]string{"card", "CVC"}, nil)
 	const input = `{"card":"4111-1111","cvc":123,"name":"ada","more":[{"card":{"no":"5500 \"x\"","ok":true}}],"amount":4711}`
@@ -59,8 +60,8 @@ func TestRedactedReasons(t *testing.T) {
 	}
 }
 
-// TestRedactedReasonsOfPayloads: values of results are searched for too. If a payload cannot be
-// searched, no reason is shown.
+// TestRedactedReasonsOfPayloads checks that values in results are searched for too. If a payload
+// cannot be searched, no reason is shown.
 func TestRedactedReasonsOfPayloads(t *testing.T) {
 	r := newRedaction([]string{"card"}, nil)
 	for name, tt := range map[string]struct {
@@ -83,8 +84,8 @@ func TestRedactedReasonsOfPayloads(t *testing.T) {
 	}
 }
 
-// TestRedactedReasonsElsewhere: lists, streams and histories have no payloads, so the coordinator
-// is asked for them. If it does not answer, no reason is shown.
+// TestRedactedReasonsElsewhere checks lists, streams and histories. They have no payloads, so the
+// coordinator is asked for them. If it does not answer, no reason is shown.
 func TestRedactedReasonsElsewhere(t *testing.T) {
 	const reason = "card 4111-1111 declined"
 	for _, fails := range []error{nil, errors.New("not now")} {
@@ -124,8 +125,8 @@ func TestRedactedReasonsElsewhere(t *testing.T) {
 	}
 }
 
-// TestRedactedReasonsLaw: whatever text surrounds it, a secret that is long enough is in no reason
-// that is shown.
+// TestRedactedReasonsLaw checks that a secret that is long enough appears in no shown reason,
+// whatever the surrounding text.
 func TestRedactedReasonsLaw(t *testing.T) {
 	r := newRedaction([]string{"card"}, nil)
 	rapid.Check(t, func(t *rapid.T) {

@@ -19,20 +19,21 @@ import (
 const (
 	// Redacted replaces the value of a redacted field.
 	Redacted = transport.Redacted
-	// maxRedactDepth is the maximum nesting of a payload that is shown with redacted fields (I10).
+	// maxRedactDepth is the maximum nesting depth of a payload that is shown with redacted fields
+	// (I10).
 	maxRedactDepth = 1000
 	// withheld replaces a payload that cannot be searched for the fields.
 	withheld = `"[redacted: fields are redacted here, and this is not JSON, or nested too deeply]"`
 )
 
-// redaction hides fields by name in the payloads of answers, and their values in reasons
-// (reason.go). Participants get the full payloads.
+// redaction hides fields by name in the payloads of answers, and their values in reasons (see
+// reason.go). Participants get the full payloads.
 type redaction struct {
 	names       map[string]bool
-	coordinator Coordinator // asked for payloads of sagas whose reasons are shown
+	coordinator Coordinator // for reading the payloads of sagas whose reasons are shown
 }
 
-// newRedaction takes the names of JSON fields, case-insensitively.
+// newRedaction returns a redaction of the named JSON fields; case does not matter.
 func newRedaction(fields []string, c Coordinator) redaction {
 	r := redaction{names: map[string]bool{}, coordinator: c}
 	for _, f := range fields {
@@ -52,7 +53,7 @@ func (r redaction) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// WrapStreamingClient is part of connect.Interceptor; it is unused in a server.
+// WrapStreamingClient implements connect.Interceptor; a server does not use it.
 func (redaction) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
@@ -77,8 +78,8 @@ func (c redactedConn) Send(message any) error {
 	return c.StreamingHandlerConn.Send(message)
 }
 
-// message redacts an answer; request is nil for a stream. Reasons come before payloads, because the
-// payloads hold the values to search for.
+// message redacts an answer; request is nil for a stream. It redacts reasons before payloads,
+// because the payloads hold the values to search for.
 func (r redaction) message(ctx context.Context, request, message any) {
 	if m, ok := message.(proto.Message); ok {
 		r.reasons(ctx, request, m)
@@ -122,8 +123,7 @@ func (r redaction) payload(p *apiv1.Payload) {
 	p.Text = string(text)
 }
 
-// json copies a JSON text and replaces the values of the fields; everything else stays byte for
-// byte.
+// json copies a JSON text and replaces the values of the fields. All other bytes stay unchanged.
 func (r redaction) json(text []byte) ([]byte, error) {
 	c := copier{names: r.names, text: text, from: json.NewDecoder(bytes.NewReader(text))}
 	c.from.UseNumber()

@@ -10,8 +10,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestRedactedJSON: the fields' values are removed at every depth, and nothing else changes, not
-// even white space or the format of numbers.
+// TestRedactedJSON checks that the fields' values are removed at every depth. Nothing else changes,
+// not even white space or the format of numbers.
 func TestRedactedJSON(t *testing.T) {
 	r := newRedaction([]string{"card", "Password"}, nil)
 	for in, want := range map[string]string{

@@ -24,8 +24,8 @@ var codes = map[transport.Code]connect.Code{
 	transport.CodeInternal:           connect.CodeInternal,
 }
 
-// refused converts a refusal into an error for HTTP. fields renames invalid fields from the bus's
-// request to the API's.
+// refused converts a refusal into an error for HTTP. fields converts field names of the bus's
+// request to those of the API's.
 func refused(r *transport.RequestError, fields func(string) string) error {
 	code, known := codes[r.Code]
 	if !known {
@@ -45,7 +45,7 @@ func refused(r *transport.RequestError, fields func(string) string) error {
 	return failure
 }
 
-// invalid returns an error about request fields that the coordinator does not have.
+// invalid returns an error for request fields that only the API has.
 func invalid(field, problem string) error {
 	failure := connect.NewError(connect.CodeInvalidArgument, errors.New(field+": "+problem))
 	d, err := connect.NewErrorDetail(&apiv1.Refusal{Violations: []*apiv1.Violation{{Field: field, Problem: problem}}})
@@ -63,13 +63,13 @@ func legalOperations(legal []contract.LegalOperation) []*apiv1.LegalOperation {
 	return out
 }
 
-// asIs renames nothing.
+// asIs leaves field names unchanged.
 func asIs(field string) string { return field }
 
-// inDecision renames the fields of an operation on one saga.
+// inDecision converts field names for an operation on one saga.
 func inDecision(field string) string { return "decision." + field }
 
-// inFilter renames the fields of a list, which has the filter's fields beside its own.
+// inFilter converts field names for a list, whose query has the filter's fields beside its own.
 func inFilter(field string) string {
 	switch field {
 	case "limit", "cursor":
@@ -87,7 +87,7 @@ func ask[Answer any](ctx context.Context, c Coordinator, method string, request 
 	return query[Answer, struct{}](ctx, c, method, request, nil)
 }
 
-// query sends the coordinator a request. data points to its query; nil if it has none.
+// query sends the coordinator a request. data is the query, or nil if there is none.
 func query[Answer, Query any](ctx context.Context, c Coordinator, method string, request *transport.Envelope, data *Query) (*Answer, error) {
 	request.Type, request.Caller = transport.TypeRequest, callerKey(ctx)
 	var q any
@@ -112,7 +112,7 @@ func query[Answer, Query any](ctx context.Context, c Coordinator, method string,
 	return a, nil
 }
 
-// fieldsOf renames the fields of a method's query to those of the API's request.
+// fieldsOf returns the function that converts field names of a method's query to those of the API.
 func fieldsOf(method string) func(string) string {
 	switch method {
 	case transport.APIList, transport.APICount, transport.APIWatch:

@@ -55,8 +55,8 @@ func (s *server) Start(ctx context.Context, r *connect.Request[apiv1.StartReques
 	}
 	existed := status.Existed
 	if method == transport.APIRun && len(status.Steps) == 0 && !status.Removed {
-		// The wait has timed out and the coordinator's answer is short. The saga is started, so a
-		// failure to read more about it is not an error of the start.
+		// The wait has timed out, and the coordinator's answer is brief. The saga has been started,
+		// so a failure to read its details is not an error of the start.
 		if all, err := ask[transport.Status](ctx, s.coordinator, transport.APIGet, &transport.Envelope{Saga: status.ID}); err == nil {
 			status = all
 		}
@@ -73,7 +73,7 @@ func (s *server) Get(ctx context.Context, r *connect.Request[apiv1.GetRequest]) 
 	return connect.NewResponse(&apiv1.GetResponse{Saga: sagaMessage(status)}), nil
 }
 
-// Wait returns the state of a saga once it has ended or is parked.
+// Wait returns the state of a saga once it is at rest.
 func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]) (*connect.Response[apiv1.WaitResponse], error) {
 	expires, err := s.expires(r.Msg.AtMost)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *server) Wait(ctx context.Context, r *connect.Request[apiv1.WaitRequest]
 	return connect.NewResponse(&apiv1.WaitResponse{Saga: sagaMessage(status)}), nil
 }
 
-// expires returns until when a request may be held; zero if it does not say.
+// expires returns how long a request may be held, as a time; zero if atMost is absent.
 func (s *server) expires(atMost *durationpb.Duration) (time.Time, error) {
 	if atMost == nil {
 		return time.Time{}, nil
@@ -188,7 +188,7 @@ func operationOf(d *apiv1.Decision) (transport.Decision, error) {
 	}, nil
 }
 
-// definitionRef parses a reference to a definition.
+// definitionRef converts a reference to a definition.
 func definitionRef(field string, r *apiv1.DefinitionRef) (contract.DefinitionRef, error) {
 	if r != nil {
 		if err := known(field, r); err != nil {
@@ -283,8 +283,8 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 	return nil
 }
 
-// nextPage applies the operation to the next sagas. If other bulk requests use all slots, it waits
-// for a free one.
+// nextPage applies the operation to the next page of sagas. If other bulk requests use all slots,
+// it waits for a free one.
 func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*transport.OperateAllReply, error) {
 	for {
 		page, err := query[transport.OperateAllReply](ctx, s.coordinator, transport.APIOperateAll, &transport.Envelope{}, &q)
@@ -299,8 +299,7 @@ func (s *server) nextPage(ctx context.Context, q transport.OperateAllQuery) (*tr
 	}
 }
 
-// inBulk renames the fields of a bulk operation in errors: the API has the filter's fields beside
-// its own.
+// inBulk converts field names for a bulk operation: the API has the filter's fields beside its own.
 func inBulk(field string) string {
 	if field == "filter" || field == "at_most" || field == "cursor" || strings.HasPrefix(field, "decision") {
 		return field

@@ -14,30 +14,32 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// MaxMessage is the maximum size of a request message, in bytes (I10). It has room for a start's
-// input or a definition, escaped as JSON. Larger ones are refused with resource_exhausted.
+// MaxMessage is the maximum size of a request message, in bytes (I10). It leaves room for a start's
+// input or a definition, escaped as JSON. Larger messages are refused with resource_exhausted.
 const MaxMessage = 4 << 20
 
-// Coordinator serves requests; it is implemented by coordinator.Coordinator. method is one of the
-// transport.API constants, which document the types that query points to and that the answer points
-// to. An error is a *transport.RequestError.
+// Coordinator serves requests; coordinator.Coordinator implements it. method is one of the
+// transport.API constants, which document the types of query and answer. Both are pointers. The
+// error is a *transport.RequestError.
 type Coordinator interface {
 	Serve(ctx context.Context, method string, request *transport.Envelope, query any) (answer any, err error)
 }
 
-// Config of the API's handlers. Coordinator is required.
+// Config configures the API's handlers. Coordinator is required.
 type Config struct {
 	Coordinator Coordinator
-	// Ready returns why no work is accepted, or nil. It answers grpc.health.v1. Default: always
-	// ready.
+	// Ready returns nil if work is accepted, or else the reason. grpc.health.v1 uses it. Default:
+	// always ready.
 	Ready func(context.Context) error
-	// Redact names JSON fields, case-insensitively, whose values are hidden in all answers: in
-	// payloads at any depth, and where they appear verbatim in reasons of the same saga. A payload
-	// that is not JSON is hidden, and with it the reasons of its saga. Default: none.
+	// Redact names JSON fields whose values are hidden in all answers; case does not matter. The
+	// values are hidden in payloads at any depth, and where they appear verbatim in reasons of the
+	// same saga. A payload that is not JSON is hidden, and so are the reasons of its saga. Default:
+	// none.
 	Redact []string
-	// MaxStreams limits a caller's open streams, and MaxWaits a caller's requests that wait for the
-	// end of a saga; all callers together get ten times as many. More are refused with
-	// resource_exhausted. Defaults: DefaultMaxStreams and DefaultMaxWaits.
+	// MaxStreams limits a caller's open streams. MaxWaits limits a caller's requests that wait for
+	// the end of a saga. The limits for all callers together are ten times as high. Further
+	// requests are refused with resource_exhausted. Defaults: DefaultMaxStreams and
+	// DefaultMaxWaits.
 	MaxStreams, MaxWaits int
 	// Clock returns the current time. Default: time.Now.
 	Clock func() time.Time
@@ -54,7 +56,7 @@ type server struct {
 var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
 
 // Mount adds the API to a mux: the service, gRPC reflection, grpc.health.v1, and the OpenAPI
-// document at /openapi.yaml. gRPC requires HTTP/2 in the http.Server, also without TLS: see
+// document at /openapi.yaml. gRPC requires HTTP/2 in the http.Server even without TLS; see
 // http.Protocols.
 func Mount(mux *http.ServeMux, c Config) {
 	if c.Clock == nil {
@@ -84,10 +86,10 @@ func Mount(mux *http.ServeMux, c Config) {
 	mux.Handle("GET /openapi.yaml", http.HandlerFunc(document))
 }
 
-// health answers grpc.health.v1 for the whole process and for the service.
+// health implements grpc.health.v1 for the whole process and for the service.
 type health struct{ ready func(context.Context) error }
 
-// Check is part of grpchealth.Checker.
+// Check implements grpchealth.Checker.
 func (h health) Check(ctx context.Context, r *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
 	if r.Service != "" && r.Service != apiv1connect.CoordinatorServiceName {
 		return nil, connect.NewError(connect.CodeNotFound, nil)

@@ -15,8 +15,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestStrangeRequests checks I9: whatever well-formed JSON a caller sends to any RPC, the code of
-// the answer is one for invalid requests, never an internal error.
+// TestStrangeRequests sends any well-formed JSON to any RPC. The code of the answer is one for
+// invalid requests, and never an internal error (I9).
 func TestStrangeRequests(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck")
@@ -26,7 +26,7 @@ func TestStrangeRequests(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := methods.Get(rapid.IntRange(0, methods.Len()-1).Draw(rt, "rpc"))
 		if m.IsStreamingServer() {
-			return // a stream has another wire format; TestOperateAllRefuses and TestWatchRefuses cover those
+			return // streams have a different wire format; TestOperateAllRefuses and TestWatchRefuses cover them
 		}
 		body := message(rt, m.Input(), 3)
 		if _, held := body["at_most"]; m.Name() == "Wait" || m.Name() == "Start" && held {

@@ -11,10 +11,11 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// signOfLife is the maximum time between two responses of a stream.
+// signOfLife is the maximum time between two messages of a stream; a keep-alive is sent if nothing
+// changes.
 const signOfLife = 15 * time.Second
 
-// Watch streams the sagas that match, each time they change.
+// Watch streams the matching sagas, each time one of them changes.
 func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchRequest], stream *connect.ServerStream[apiv1.WatchResponse]) error {
 	if r.Msg.Id != "" && r.Msg.Filter != nil {
 		return invalid("filter", "id is given as well; watch one saga, or all that a filter matches")
@@ -37,12 +38,12 @@ type watch struct {
 	s      *server
 	id     string
 	filter transport.Filter
-	after  string // position of the last change that was sent
+	after  string // position after the last change that was sent
 	stream *connect.ServerStream[apiv1.WatchResponse]
 }
 
 func (w *watch) run(ctx context.Context, onlyChanges bool) error {
-	if _, err := w.poll(ctx, 0); err != nil { // the starting position, before anything is read
+	if _, err := w.poll(ctx, 0); err != nil { // get the starting position before reading anything
 		return err
 	}
 	if err := w.begin(ctx, !onlyChanges, 0); err != nil {
@@ -72,7 +73,7 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 	}
 }
 
-// poll asks for changes.
+// poll requests changes from the coordinator.
 func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchReply, error) {
 	reply, err := query[transport.WatchReply](ctx, w.s.coordinator, transport.APIWatch,
 		&transport.Envelope{Saga: contract.SagaID(w.id), Expires: w.s.clock().Add(hold)}, &transport.WatchQuery{Filter: w.filter, After: w.after})
@@ -83,12 +84,12 @@ func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchR
 	return reply, nil
 }
 
-// begin sends the current state of all matching sagas, and a mark at the end. Sagas that change
-// meanwhile are after the position, and are sent again.
+// begin sends the current state of all matching sagas, and a mark at the end. A saga that changes
+// in the meantime does so after the starting position, and is therefore sent again.
 func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
 	var err error
 	switch {
-	case w.id != "": // even without all: the stream says at once that a saga does not exist
+	case w.id != "": // even without all, so that a missing saga is reported at once
 		var status *transport.Status
 		if status, err = ask[transport.Status](ctx, w.s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(w.id)}); err == nil && all {
 			err = w.stream.Send(&apiv1.WatchResponse{Saga: sagaMessage(status), Missed: missed})

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// watching is a stream under test.
+// watching reads a stream under test.
 type watching struct {
 	t      *testing.T
 	stream *connect.ServerStreamForClient[apiv1.WatchResponse]
@@ -31,7 +31,7 @@ func (w *fixture) watch(t *testing.T, c apiv1connect.CoordinatorServiceClient, r
 	return &watching{t: t, stream: stream}
 }
 
-// next returns the next message that is not a sign of life.
+// next returns the next message that is not a keep-alive.
 func (w *watching) next() *apiv1.WatchResponse {
 	w.t.Helper()
 	for w.stream.Receive() {
@@ -45,7 +45,7 @@ func (w *watching) next() *apiv1.WatchResponse {
 	return nil
 }
 
-// until reads until a saga is in a phase, and returns its revisions on the way.
+// until reads until a saga is in the given phase, and returns the revisions that it received.
 func (w *watching) until(id, phase string) []string {
 	w.t.Helper()
 	var seen []string
@@ -98,7 +98,8 @@ func TestWatchOneSaga(t *testing.T) {
 	}
 }
 
-// TestWatchAFilter: sagas that begin to match are sent, and those that no longer match are removed.
+// TestWatchAFilter checks that sagas that begin to match are sent, and that sagas that no longer
+// match are removed.
 func TestWatchAFilter(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "old")
@@ -123,7 +124,7 @@ func TestWatchAFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := parked.next()
-	for m.Saga.GetId() == "new" && m.Saga.Phase == "parked" { // sent once more: another change was reported first
+	for m.Saga.GetId() == "new" && m.Saga.Phase == "parked" { // sent twice: another change was reported first
 		m = parked.next()
 	}
 	if m.Saga.GetId() != "old" || !m.Left || m.Saga.Ended == nil {
@@ -133,8 +134,8 @@ func TestWatchAFilter(t *testing.T) {
 	changes.until("old", "parked")
 }
 
-// TestASlowWatcherIsTold: a client that does not read while thousands of changes pass gets the last
-// state of every saga, and is told that changes were missed.
+// TestASlowWatcherIsTold checks a client that does not read while thousands of changes happen. It
+// gets the last state of every saga, and is told that changes were missed.
 func TestASlowWatcherIsTold(t *testing.T) {
 	w := newFixture(t)
 	w.when(func(string) error { return nil })
@@ -151,8 +152,8 @@ func TestASlowWatcherIsTold(t *testing.T) {
 	for i := range sagas {
 		w.wait(t, fmt.Sprintf("burst-%02d", i))
 	}
-	// A message has the saga's current state, which may be newer than the change that it reports.
-	// So every change is reported or counted, and the last state of each saga is its end.
+	// A message has the saga's current state, which may be newer than the reported change. So every
+	// change is either reported or counted as missed, and the last state of each saga is its end.
 	told, last := int64(0), map[string]string{}
 	for told+slow.missed < 3*sagas {
 		m := slow.next()
@@ -164,7 +165,7 @@ func TestASlowWatcherIsTold(t *testing.T) {
 	}
 }
 
-// TestWatchRefuses: invalid watch requests are refused.
+// TestWatchRefuses checks that invalid watch requests are refused.
 func TestWatchRefuses(t *testing.T) {
 	w := newFixture(t)
 	for want, r := range map[connect.Code]*apiv1.WatchRequest{
@@ -182,8 +183,8 @@ func TestWatchRefuses(t *testing.T) {
 	}
 }
 
-// TestWatchersAreToldOfTheEnd: an open stream does not keep the coordinator from stopping, and its
-// reader is told to reconnect.
+// TestWatchersAreToldOfTheEnd checks that an open stream does not keep the coordinator from
+// stopping, and that its reader is told to reconnect.
 func TestWatchersAreToldOfTheEnd(t *testing.T) {
 	ctx := within(t)
 	var stream *connect.ServerStreamForClient[apiv1.WatchResponse]
@@ -200,8 +201,8 @@ func TestWatchersAreToldOfTheEnd(t *testing.T) {
 	for stream.Receive() {
 		continue
 	}
-	// If the server waited for the stream and then cut it off, the stream would end with a
-	// connection error.
+	// If the server waited for the stream and then closed the connection, the stream would end with
+	// a connection error.
 	if err := stream.Err(); connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "is stopping") {
 		t.Errorf("the stream ends with %v", stream.Err())
 	}

@@ -14,15 +14,15 @@ import (
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
 
-// TestWebPagesAreKeptOut: a browser on the coordinator's machine gives pages of other sites no
-// access.
+// TestWebPagesAreKeptOut checks that pages of other sites get no access through a browser on the
+// coordinator's machine.
 func TestWebPagesAreKeptOut(t *testing.T) {
 	w := newFixture(t)
 	for name, tt := range map[string]struct {
 		change func(*http.Request)
 		want   int
 	}{
-		"program":      {func(*http.Request) {}, http.StatusNotFound}, // a saga that does not exist, not the path
+		"program":      {func(*http.Request) {}, http.StatusNotFound}, // the saga does not exist; the path does
 		"own page":     {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") }, http.StatusNotFound},
 		"other page":   {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden},
 		"old browser":  {func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, http.StatusForbidden},
@@ -47,7 +47,7 @@ func TestWebPagesAreKeptOut(t *testing.T) {
 	}
 }
 
-// TestReflectionAndHealth: gRPC tools find the service and its health.
+// TestReflectionAndHealth checks that gRPC tools find the service and its health.
 func TestReflectionAndHealth(t *testing.T) {
 	w := newFixture(t)
 	h2c := &http.Transport{Protocols: new(http.Protocols)}
