@@ -16,20 +16,20 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// policy lets a page load scripts, styles, images and data from its own origin only. No
-// other page may frame it.
+// policy lets a page load scripts, styles, images and data only from its own origin. No other page
+// may frame it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// types are the media types of the files, because the system's table may lack or change
-// them.
+// types maps file extensions to media types. The system's table is not used, because it may lack or
+// change them.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// pages are the first path segments for which the page itself decides what to show.
+// pages lists the first path segments for which the page itself decides what to show.
 var pages = map[string]bool{"": true, "sagas": true, "definitions": true, "dead-letters": true}
 
-// Handler serves the console at / and every path below that no other pattern of the mux
+// Handler serves the console at / and at every path below it that no other pattern of the mux
 // matches. It answers GET and HEAD.
 func Handler() http.Handler {
 	files := map[string]*file{}
@@ -69,7 +69,7 @@ func assets() []string {
 type file struct {
 	name          string
 	plain, zipped []byte
-	forever       bool // its name changes with its content, so that it can be cached forever
+	forever       bool // its name changes with its content, so it can be cached forever
 }
 
 func load(name string) *file {
@@ -83,7 +83,7 @@ func load(name string) *file {
 func newFile(name string, content []byte) *file {
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	_, _ = w.Write(content) // a buffer never fails
+	_, _ = w.Write(content) // writing to a buffer never fails
 	_ = w.Close()
 	return &file{name: name, plain: content, zipped: b.Bytes(), forever: strings.HasPrefix(name, "assets/")}
 }

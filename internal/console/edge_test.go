@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// pastTheEdge matches ways to show text that bypass visible.ts.
+// pastTheEdge matches code that shows text without using visible.ts.
 var pastTheEdge = regexp.MustCompile(`innerHTML|outerHTML|dangerouslySetInnerHTML|insertAdjacent|textContent\s*=|innerText\s*=|document\.write|createTextNode|setAttribute\(|\balert\(|\bconfirm\(|\bprompt\(|new Notification|document\.title = [^v"]`)
 
-// TestNothingIsShownPastTheEdge: all text is shown through visible.ts.
+// TestNothingIsShownPastTheEdge checks that all text is shown through visible.ts.
 func TestNothingIsShownPastTheEdge(t *testing.T) {
 	files, err := filepath.Glob("web/src/*.ts*")
 	if err != nil || len(files) == 0 {

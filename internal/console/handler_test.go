@@ -28,7 +28,7 @@ func ask(method, path, encoding string) reply {
 	return reply{w.Code, w.Header(), w.Body.Bytes()}
 }
 
-// TestThePageIsAtItsAddresses: every address of the console serves the page, with its
+// TestThePageIsAtItsAddresses checks that every address of the console serves the page, with its
 // security headers.
 func TestThePageIsAtItsAddresses(t *testing.T) {
 	for _, path := range []string{"/", "/sagas", "/sagas/order-42", "/definitions/checkout/3", "/dead-letters"} {
@@ -51,8 +51,8 @@ func TestThePageIsAtItsAddresses(t *testing.T) {
 	}
 }
 
-// TestWhatThePageLoads: the files of the page exist, are cached forever and are compressed
-// for clients that accept it.
+// TestWhatThePageLoads checks that the files of the page exist. They are cached forever, and
+// compressed for clients that accept it.
 func TestWhatThePageLoads(t *testing.T) {
 	page := string(ask(http.MethodGet, "/", "").body)
 	names := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)

@@ -15,7 +15,7 @@ import (
 // Enabled reports whether this build can crash at its points.
 const Enabled = true
 
-// state holds the crash point from the environment, and counts the visits so far.
+// state holds the crash point from the environment, and the number of visits so far.
 type state struct {
 	mu     sync.Mutex
 	target Point // "" if there is none
@@ -55,8 +55,8 @@ func parse(want string) (point Point, visit int) {
 	return Point(name), visit
 }
 
-// Here counts the visit, and kills the process if the environment names it. It is safe for
-// concurrent use.
+// Here counts a visit of a point, and kills the process if the environment names this visit. It is
+// safe for concurrent use.
 func Here(point Point) {
 	s := current()
 	s.mu.Lock()
@@ -80,15 +80,14 @@ func Here(point Point) {
 	select {} // wait for the signal
 }
 
-// wrappers holds the laboratory's wrappers: for each interface T, a func(T) T.
+// wrappers holds the wrappers set by Use: for each interface T, a func(T) T.
 var wrappers = map[reflect.Type]any{}
 
 // Use makes Wrap apply wrap to values of the interface T. Call it before the program under test
 // starts.
 func Use[T any](wrap func(T) T) { wrappers[reflect.TypeFor[T]()] = wrap }
 
-// Wrap returns seam, wrapped by the function that Use was given for the interface T, if there is
-// one.
+// Wrap returns seam, wrapped by the function that was passed to Use for the interface T, if any.
 func Wrap[T any](seam T) T {
 	if wrap, ok := wrappers[reflect.TypeFor[T]()].(func(T) T); ok {
 		return wrap(seam)
@@ -96,7 +95,7 @@ func Wrap[T any](seam T) T {
 	return seam
 }
 
-// note appends a line in a single write, so that a crash right after it cannot cut the line.
+// note appends a line in a single write, so that a crash right afterwards cannot truncate it.
 func (s *state) note(line string) {
 	if s.log == nil {
 		return

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run starts the child process and returns its status and log.
+// run starts the child process, and returns its status and log.
 func run(t *testing.T, target string) (status syscall.WaitStatus, log string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")

@@ -17,8 +17,8 @@ import (
 // most is the maximum number of points in product code.
 const most = 40
 
-// TestInside compares the list with the source: every point inside is a listed constant that is
-// used at exactly one place, and its name begins with the package of that place.
+// TestInside compares the list with the source. Every point inside is a listed constant that is
+// used in exactly one place, and its name begins with the package of that place.
 func TestInside(t *testing.T) {
 	names := constants(t)
 	places := map[Point][]string{}
@@ -92,7 +92,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// constants returns the values of this package's Point constants by name.
+// constants returns the names and values of this package's Point constants.
 func constants(t *testing.T) map[string]Point {
 	file, err := parser.ParseFile(token.NewFileSet(), "point.go", nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -131,7 +131,7 @@ func selected(e ast.Expr) string {
 	return ""
 }
 
-// TestNothingRemains: without the tag, the compiler removes the calls.
+// TestNothingRemains checks that without the tag, the compiler removes the calls.
 func TestNothingRemains(t *testing.T) {
 	if Enabled {
 		t.Skip("this build can die")

@@ -8,22 +8,22 @@ const (
 	LogEnv = "AMENDS_CRASHPOINTS_LOG" // file to which the name of every visited point is appended
 )
 
-// Died is the prefix of the log's last line, which names the point at which the process killed
+// Died is the prefix of the last line in the log, which names the point at which the process killed
 // itself.
 const Died = "died at "
 
-// Point names a package and a moment: "store: before Commit".
+// Point names a package and a moment, for example "store: before Commit".
 type Point string
 
-// Points inside product code, each with the reason why no seam shows it.
+// Points inside product code. Each comment says why a call of a seam cannot replace the point.
 const (
 	SecretUnnamed Point = "server: secret not named yet" // files have no seam
 
-	BeforeCommit      Point = "boltstore: before commit"                   // a transaction has changes of several callers, and each sees only its own call: none is durable
-	AfterCommit       Point = "boltstore: after commit"                    // all are durable, and no caller knows yet
+	BeforeCommit      Point = "boltstore: before commit"                   // one commit serves several callers; none is durable
+	AfterCommit       Point = "boltstore: after commit"                    // all are durable, but no caller knows yet
 	FileUnnamed       Point = "boltstore: file not named yet"              // Open is one call: it makes a file, names it,
-	BeforeSweep       Point = "boltstore: before leftovers are swept"      // and removes what the last process left
-	BackupOpen        Point = "boltstore: backup without its trailer"      // its writer cannot tell that the last write is still to come
+	BeforeSweep       Point = "boltstore: before leftovers are swept"      // and removes what the previous process left
+	BackupOpen        Point = "boltstore: backup without its trailer"      // its writer does not know that one write is missing
 	RestoreReceived   Point = "boltstore: restore received"                // Restore is one call: it receives a file, adopts it,
 	RestoreUnnamed    Point = "boltstore: restore not named yet"           // and names it
 	CopyUnnamed       Point = "boltstore: copy not named yet"              // Copy is one call
@@ -56,7 +56,7 @@ func Before(seam, call string) Point { return Point(seam + ": before " + call) }
 // After returns the point after a call of a seam.
 func After(seam, call string) Point { return Point(seam + ": after " + call) }
 
-// AtSeams lists the points before and after the calls of the seams, in the wrappers of
+// AtSeams lists the points before and after each call of a seam; they are in the wrappers of
 // internal/lab/seam.
 var AtSeams = slices.Concat(
 	[]Point{After("store", "Open"), After("bus", "Connect"), After("bus", "refused Publish")},
@@ -71,10 +71,10 @@ var AtSeams = slices.Concat(
 	around("inbox", "Update", "Work", "Prune"),
 )
 
-// All lists all points. A test checks that the code uses exactly these.
+// All lists all points. A test checks that the code uses exactly these points.
 var All = slices.Concat(Inside, AtSeams)
 
-// around returns the points before and after calls of a seam.
+// around returns the points before and after the calls of a seam.
 func around(seam string, calls ...string) (points []Point) {
 	for _, call := range calls {
 		points = append(points, Before(seam, call), After(seam, call))

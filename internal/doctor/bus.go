@@ -32,7 +32,7 @@ func (e *exam) bus(ctx context.Context) {
 		e.add("NATS", Problem, config.URL+": "+err.Error(), "give the address and credentials of NATS: --nats-url, --nats-creds")
 		return
 	}
-	if e.overview.GetNats() == "" { // NATS at the flags' address may belong to another coordinator
+	if e.overview.GetNats() == "" { // a NATS server named by flags may belong to another coordinator
 		e.add("NATS of the coordinator", Unknown, "the coordinator did not say which NATS it uses; the following findings are about "+bare(cmp.Or(config.URL, nats.DefaultURL)),
 			"find out first why the coordinator does not answer, or give its NATS with --nats-url")
 	}
@@ -70,15 +70,15 @@ func (e *exam) bus(ctx context.Context) {
 	e.subscriptions(ctx, js, bus)
 }
 
-// connectTimeout is the timeout for a server that accepts connections but does not answer;
-// a bus would retry forever.
+// connectTimeout is the timeout for a server that accepts connections but does not answer. Without
+// it, connecting would retry forever.
 const connectTimeout = 30 * time.Second
 
-// dial connects to NATS without waiting for a server that is down.
+// dial connects to NATS. It does not wait for a server that is down.
 func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	config.Logger = slog.New(slog.DiscardHandler) // findings report what it waits for
+	config.Logger = slog.New(slog.DiscardHandler) // the findings report what it waits for
 	config.Options = append(slices.Clip(config.Options), nats.RetryOnFailedConnect(false))
 	return natsbus.Connect(ctx, config)
 }
@@ -106,7 +106,8 @@ func (e *exam) connection(ctx context.Context, nc *nats.Conn) {
 	}
 }
 
-// bare returns a URL, or several, without users and passwords, which the coordinator masks.
+// bare removes users and passwords from a URL, or from a list of URLs. The coordinator masks
+// passwords, so they cannot be used.
 func bare(list string) string {
 	urls := strings.Split(list, ",")
 	for i, one := range urls {
@@ -121,8 +122,8 @@ func bare(list string) string {
 	return strings.Join(urls, ",")
 }
 
-// owner examines who owns the prefix, and whether this is the NATS that the coordinator
-// uses.
+// owner examines which store owns the prefix, and whether this is the NATS server that the
+// coordinator uses.
 func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
 	const check = "owner of the prefix"
 	entry, err := bus.Claims().Read(ctx)
@@ -154,7 +155,7 @@ func (e *exam) accounts(ctx context.Context, nc *nats.Conn) {
 	}
 }
 
-// stream examines a stream whose messages must not be dropped.
+// stream examines a stream that must not lose messages.
 func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) {
 	asked := e.Now()
 	s, err := js.Stream(ctx, name)
@@ -197,8 +198,8 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 	}
 }
 
-// horizon returns the longest timeout of all definitions, within which a message may be
-// sent again, and the step it belongs to.
+// horizon returns the longest timeout of all definitions, and the step that has it. A message may
+// be resent within that time.
 func (e *exam) horizon() (longest time.Duration, where string) {
 	for _, d := range e.definitions {
 		for i := range d.Len() {
@@ -229,7 +230,7 @@ func (e *exam) account(ctx context.Context, js jetstream.JetStream) {
 	}
 }
 
-// subscriptions examines the consumers of commands: whether their services request
+// subscriptions examines the consumers of commands. It checks whether their services request
 // messages, and whether handlers take longer than AckWait.
 func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *natsbus.Bus) {
 	load, stuck, err := twice(ctx, bus)
@@ -239,7 +240,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 	}
 	for _, c := range load.Consumers {
 		check := "subscription of " + c.Name
-		if c.Stream == transport.Events { // its name is that of the coordinator's claim
+		if c.Stream == transport.Events { // the consumer is named after the coordinator's claim
 			check = "subscription of the coordinator"
 		}
 		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)
@@ -261,18 +262,18 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 	}
 }
 
-// subscription is a consumer of a stream.
+// subscription identifies a consumer of a stream.
 type subscription struct {
 	stream transport.Stream
 	name   string
 }
 
-// aMoment is the time between two looks at consumers with waiting messages.
+// aMoment is the time between two checks of consumers with waiting messages.
 const aMoment = 2 * time.Second
 
-// twice reads the state of the bus, and reads it again if messages wait. stuck are the
-// consumers with waiting messages that received and acknowledged none in between. One look
-// is not enough, because a busy service requests messages all the time.
+// twice reads the state of the bus, and reads it again if messages are waiting. stuck contains the
+// consumers with waiting messages that neither received nor acknowledged a message in between. A
+// single check is not enough, because a busy service always has messages waiting.
 func twice(ctx context.Context, bus *natsbus.Bus) (load natsbus.Load, stuck map[subscription]bool, err error) {
 	if load, err = bus.Load(ctx); err != nil {
 		return load, nil, err
@@ -302,8 +303,8 @@ func twice(ctx context.Context, bus *natsbus.Bus) (load natsbus.Load, stuck map[
 	return load, stuck, nil
 }
 
-// settings returns a consumer's AckWait, and whether its participant is in the
-// coordinator's account.
+// settings returns a consumer's AckWait, and whether its participant uses the coordinator's
+// account.
 func settings(ctx context.Context, js jetstream.JetStream, stream, name string) (ackWait time.Duration, shared bool) {
 	c, err := js.Consumer(ctx, stream, name)
 	if err != nil {
@@ -312,7 +313,7 @@ func settings(ctx context.Context, js jetstream.JetStream, stream, name string) 
 	return c.CachedInfo().Config.AckWait, natsbus.InCoordinatorsAccount(c.CachedInfo().Config.Metadata)
 }
 
-// sync examines how often JetStream syncs its files, from the monitoring endpoint.
+// sync examines how often JetStream syncs its files. It asks the monitoring endpoint.
 func (e *exam) sync(ctx context.Context) {
 	const check = "sync of NATS's files"
 	if e.Monitor == "" {
@@ -339,7 +340,7 @@ func (e *exam) sync(ctx context.Context) {
 	}
 }
 
-// fetch reads a JSON document.
+// fetch reads a JSON document from a URL.
 func (e *exam) fetch(ctx context.Context, url string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -19,10 +19,10 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// maxBody is the maximum number of bytes to read of a response.
+// maxBody is the maximum size of a response, in bytes.
 const maxBody = 8 << 20
 
-// get reads a page of the coordinator.
+// get requests a page from the coordinator.
 func (e *exam) get(ctx context.Context, path string) (status int, body string, date time.Time, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.Server+path, http.NoBody)
 	if err != nil {
@@ -38,7 +38,7 @@ func (e *exam) get(ctx context.Context, path string) (status int, body string, d
 	return response.StatusCode, string(data), date, err
 }
 
-// ready examines whether the coordinator is ready, and compares clocks.
+// ready examines whether the coordinator is ready, and compares its clock.
 func (e *exam) ready(ctx context.Context) (reachable bool) {
 	asked := e.Now()
 	status, body, date, err := e.get(ctx, "/readyz")
@@ -52,16 +52,16 @@ func (e *exam) ready(ctx context.Context) (reachable bool) {
 		e.add("coordinator", OK, e.Server+" is ready", "")
 	}
 	if !date.IsZero() {
-		e.clock("clock of the coordinator", date, asked, time.Second) // the header has a resolution of seconds
+		e.clock("clock of the coordinator", date, asked, time.Second) // the header has a resolution of one second
 	}
 	return true
 }
 
-// maxSkew is the tolerated difference of clocks; timeouts and deadlines are longer.
+// maxSkew is the tolerated clock skew; timeouts and deadlines are longer.
 const maxSkew = 2 * time.Second
 
-// clock compares the time that another clock showed, at some moment between asked and now,
-// with this machine's clock. A slow answer does not count as a difference.
+// clock compares another machine's clock with this machine's. theirs was read at some time between
+// asked and now, so a slow answer does not count as skew.
 func (e *exam) clock(check string, theirs, asked time.Time, resolution time.Duration) {
 	skew := max(asked.Sub(theirs), theirs.Sub(e.Now()), 0)
 	if skew > maxSkew+resolution {
@@ -72,7 +72,7 @@ func (e *exam) clock(check string, theirs, asked time.Time, resolution time.Dura
 	e.add(check, OK, fmt.Sprintf("within %s of this machine's clock", max(maxSkew, resolution)), "")
 }
 
-// doors examines whether the API can be used without a token, and its encryption.
+// doors examines whether the API can be used without a token, and whether it is encrypted.
 func (e *exam) doors(ctx context.Context) {
 	const check = "access to the API"
 	_, err := apiv1connect.NewCoordinatorServiceClient(e.Bare, e.Server).ListDefinitions(ctx, connect.NewRequest(&apiv1.ListDefinitionsRequest{}))
@@ -122,7 +122,7 @@ func (e *exam) readDefinitions(ctx context.Context) {
 	}
 }
 
-// metrics examines what waits and what failed.
+// metrics examines pending and failed work.
 func (e *exam) metrics(ctx context.Context) {
 	status, body, _, err := e.get(ctx, "/metrics")
 	if err != nil || status != http.StatusOK {
@@ -144,7 +144,7 @@ func (e *exam) metrics(ctx context.Context) {
 	e.count(families, "bus resets", "amends_bus_resets_total", Warning, "times since the coordinator started that NATS may have lost messages, so that pending messages were sent again: %.0f", "check the NATS server for restarts, its disk, and for deleted streams")
 }
 
-// standstills reports what the coordinator lists as stuck.
+// standstills reports the coordinator's standstills.
 func (e *exam) standstills(ctx context.Context) {
 	const check = "standstill"
 	overview, err := e.api.GetOverview(ctx, connect.NewRequest(&apiv1.GetOverviewRequest{}))
@@ -169,7 +169,7 @@ func (e *exam) standstills(ctx context.Context) {
 	}
 }
 
-// count reports a metric that should be small.
+// count adds a finding for a metric that should be zero.
 func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, grade Grade, found, fix string) {
 	family, ok := families[name]
 	sum := 0.0
@@ -177,7 +177,7 @@ func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, 
 		sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 	}
 	switch {
-	case !ok && !strings.HasSuffix(name, "_total"): // counters with labels appear with their first event
+	case !ok && !strings.HasSuffix(name, "_total"): // counters with labels appear only with their first event
 		e.add(check, Unknown, "the metric "+name+" is missing", "check that the coordinator is of the same release")
 	case sum < 1:
 		e.add(check, OK, "none", "")

@@ -5,8 +5,8 @@
 //	  ├ NATS: streams, replicas, deduplication, subscriptions, clock, encryption, authentication
 //	  └ disks: the data directory, JetStream storage
 //
-// It only reads: it creates, changes and sends nothing. A check that needs a missing
-// address or permission is reported as unknown, with what to provide, and never as ok.
+// The package only reads: it creates, changes and sends nothing. If an address or a permission is
+// missing, a check is reported as unknown, with what to provide, and never as ok.
 //
-// Failure looks like a finding; Examine itself has no error.
+// Failures are reported as findings; Examine itself returns no error.
 package doctor

@@ -17,45 +17,45 @@ import (
 // Grade is the severity of a finding.
 type Grade string
 
-// The grades.
+// The grades of findings.
 const (
 	OK      Grade = "ok"
 	Unknown Grade = "unknown" // could not be checked
 	Warning Grade = "warning" // works, but is a risk
-	Problem Grade = "problem" // does not work, or is not safe
+	Problem Grade = "problem" // does not work, or is not secure
 )
 
 // Finding is the result of one check.
 type Finding struct {
-	Check string `json:"check"` // such as replicas
+	Check string `json:"check"` // for example, replicas
 	Grade Grade  `json:"grade"`
 	Found string `json:"found"`
-	Fix   string `json:"fix,omitempty"` // what to do; "" for ok
+	Fix   string `json:"fix,omitempty"` // suggested fix; "" for ok
 }
 
-// Deployment is the deployment to examine.
+// Deployment describes the deployment to examine.
 type Deployment struct {
 	Server string // the coordinator's API, such as http://127.0.0.1:8080
 	Client *http.Client
 	Bare   *http.Client // a client without a token
-	// NATS returns how to reach the bus. It gets the address and prefix that the
-	// coordinator reports; both are "" if it reports none.
+	// NATS returns the configuration for connecting to the bus. It gets the address and the prefix
+	// that the coordinator reports; both are "" if the coordinator reports none.
 	NATS    func(url, prefix string) (natsbus.Config, error)
-	Monitor string // monitoring endpoint of NATS, such as http://127.0.0.1:8222; "": not known
-	Store   string // the coordinator's store file; "": not on this machine
+	Monitor string // monitoring endpoint of NATS, such as http://127.0.0.1:8222; "" means not known
+	Store   string // the coordinator's store file; "" if it is not on this machine
 	Now     func() time.Time
 }
 
-// exam is a running examination.
+// exam is an examination in progress.
 type exam struct {
 	Deployment
 	api         apiv1connect.CoordinatorServiceClient
-	definitions []*saga.Definition         // those that could be read
-	overview    *apiv1.GetOverviewResponse // nil: the coordinator did not return it
+	definitions []*saga.Definition         // the definitions that could be read
+	overview    *apiv1.GetOverviewResponse // nil if the coordinator did not return it
 	findings    []Finding
 }
 
-// Examine runs all checks, until ctx ends.
+// Examine runs all checks, or those that it can run before ctx ends.
 func Examine(ctx context.Context, p Deployment) []Finding {
 	if p.Now == nil {
 		p.Now = time.Now
@@ -80,7 +80,7 @@ func (e *exam) add(check string, grade Grade, found, fix string) {
 	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(fix)}) // errors may quote URLs with passwords
 }
 
-// Worst returns the worst grade of all findings: problem, warning, unknown, ok.
+// Worst returns the worst grade of all findings, in the order problem, warning, unknown, ok.
 func Worst(findings []Finding) Grade {
 	rank := map[Grade]int{OK: 0, Unknown: 1, Warning: 2, Problem: 3}
 	worst := OK

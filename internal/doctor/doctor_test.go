@@ -27,7 +27,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// running starts a coordinator with a definition of one slow step.
+// running starts a coordinator whose definition has one slow step.
 func running(t *testing.T, timeout string) (dir string, a server.Addresses) {
 	t.Helper()
 	def, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":"slow","version":1,"steps":[{"step":{"name":"print","kind":"retriable","do":{"participant":"printer","action":"print","timeout":%q}}}]}`, timeout))
@@ -57,7 +57,7 @@ func deployment(dir string, a server.Addresses) doctor.Deployment {
 	}
 }
 
-// holds fails unless a check has exactly one finding, with this grade and these words.
+// holds fails the test unless a check has exactly one finding, with this grade and these words.
 func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.Grade, words ...string) {
 	t.Helper()
 	var of []doctor.Finding
@@ -106,7 +106,7 @@ func TestNobodyIsThere(t *testing.T) {
 	}
 }
 
-// TestWaitsInItsOwnWords: for a NATS server without JetStream, a finding says so within
+// TestWaitsInItsOwnWords checks a NATS server without JetStream. A finding reports it within
 // doctor's timeout, and nothing is logged.
 func TestWaitsInItsOwnWords(t *testing.T) {
 	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
@@ -128,7 +128,7 @@ func TestWaitsInItsOwnWords(t *testing.T) {
 	}
 }
 
-// TestWhatIsWrong: each problem of a running system is found.
+// TestWhatIsWrong checks that each problem of a running system is found.
 func TestWhatIsWrong(t *testing.T) {
 	dir, a := running(t, "10m")
 	nc, err := natstest.Connect(a.NATS)
@@ -140,7 +140,8 @@ func TestWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A service that is gone, a command that waits for it, and a malformed answer.
+	// The problems are: a service that is gone, a command that waits for it, and a malformed
+	// answer.
 	if _, err := js.CreateConsumer(t.Context(), "SAGA_COMMANDS", jetstream.ConsumerConfig{Durable: "printer", FilterSubject: "saga.command.printer.>", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
 	}
@@ -172,10 +173,9 @@ func TestWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestSlowAnswerIsNoSkew: an answer that took a minute is not reported as a difference of
-// clocks.
+// TestSlowAnswerIsNoSkew checks that an answer that took a minute is not reported as clock skew.
 func TestSlowAnswerIsNoSkew(t *testing.T) {
-	slow := httptest.NewServer(http.NotFoundHandler()) // with the time of its answer
+	slow := httptest.NewServer(http.NotFoundHandler()) // its response carries the current time
 	t.Cleanup(slow.Close)
 	p := deployment(t.TempDir(), server.Addresses{HTTP: slow.URL, NATS: "nats://127.0.0.1:1"})
 	var asked time.Duration
@@ -187,8 +187,8 @@ func TestSlowAnswerIsNoSkew(t *testing.T) {
 	holds(t, doctor.Examine(t.Context(), p), "clock of the coordinator", doctor.OK)
 }
 
-// TestAccounts: participants in the coordinator's account, where they have its rights, are
-// reported.
+// TestAccounts checks that participants in the coordinator's account, where they have its rights,
+// are reported.
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	prove := func(name string, role natsbus.Role) natsbus.User {
@@ -268,8 +268,8 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestDrift: a changed stream, which would lose messages, is reported with the command that
-// fixes it.
+// TestDrift checks that a changed stream, which would lose messages, is reported with the command
+// that fixes it.
 func TestDrift(t *testing.T) {
 	nats, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
 	if err != nil {
@@ -293,7 +293,7 @@ func TestDrift(t *testing.T) {
 	holds(t, findings, "window of SAGA_COMMANDS", doctor.Unknown)
 }
 
-// monitor stands in for the monitoring endpoint of NATS.
+// monitor simulates the monitoring endpoint of NATS.
 func monitor(t *testing.T, page string) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -307,8 +307,8 @@ func monitor(t *testing.T, page string) string {
 	return s.URL
 }
 
-// TestAsksTheCoordinatorsNATS: without --nats-url, doctor examines the NATS that the
-// coordinator reports. If the flag names another one, a finding says so.
+// TestAsksTheCoordinatorsNATS checks that without --nats-url, doctor examines the NATS server that
+// the coordinator reports. If the flag names a different one, a finding says so.
 func TestAsksTheCoordinatorsNATS(t *testing.T) {
 	dir, a := running(t, "1m")
 	p := deployment(dir, a)
@@ -321,8 +321,8 @@ func TestAsksTheCoordinatorsNATS(t *testing.T) {
 	findings = doctor.Examine(t.Context(), deployment(dir, server.Addresses{HTTP: a.HTTP, NATS: b.NATS}))
 	holds(t, findings, "NATS", doctor.Problem, "not the coordinator's NATS", a.NATS)
 
-	// A coordinator that does not answer reports no NATS, so the findings may be about
-	// another one.
+	// A coordinator that does not answer reports no NATS server, so the findings may be about the
+	// server of another coordinator.
 	findings = doctor.Examine(t.Context(), deployment(dir, server.Addresses{HTTP: "http://127.0.0.1:1", NATS: b.NATS}))
 	holds(t, findings, "NATS of the coordinator", doctor.Unknown, "the following findings are about "+b.NATS)
 }

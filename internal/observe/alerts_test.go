@@ -14,7 +14,7 @@ import (
 
 const alertsDir = "../../observe/alerts"
 
-// alert is a rule in the file of alerts.
+// alert is a rule in the alerts file.
 type alert struct {
 	Alert       string
 	Expr        string
@@ -53,7 +53,7 @@ var (
 	labelName  = regexp.MustCompile(`([a-z_]+)\s*(?:=|!=|=~|!~)\s*"`)
 )
 
-// checkExpr returns the metrics and labels of an expression that do not exist.
+// checkExpr returns an error text for each metric or label in an expression that does not exist.
 func checkExpr(names map[string][]string, expr string) (wrong []string) {
 	for _, name := range metricName.FindAllString(expr, -1) {
 		if _, ok := names[name]; !ok {
@@ -94,8 +94,8 @@ func TestCheckExprCanFail(t *testing.T) {
 	}
 }
 
-// TestAlerts: every alert uses existing metrics, has a severity, and links to its section
-// in the runbook. The runbook has no sections without an alert.
+// TestAlerts checks that every alert uses existing metrics, has a severity, and links to its
+// section in the runbook. Every section of the runbook has an alert.
 func TestAlerts(t *testing.T) {
 	runbook, err := os.ReadFile(filepath.Join("..", "..", "docs", "RUNBOOK.md"))
 	if err != nil {
@@ -128,7 +128,8 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlertsAreTested: every alert has a test that fires and one that does not.
+// TestAlertsAreTested checks that every alert has one test in which it fires, and one in which it
+// does not.
 func TestAlertsAreTested(t *testing.T) {
 	var file struct {
 		Tests []struct {
@@ -153,7 +154,7 @@ func TestAlertsAreTested(t *testing.T) {
 	}
 }
 
-// promtool runs Prometheus's promtool, or skips the test.
+// promtool runs Prometheus's promtool, or skips the test if promtool is missing.
 func promtool(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
@@ -174,7 +175,7 @@ func TestAlertsWithPromtool(t *testing.T) {
 	promtool(t, alertsDir, "test", "rules", "amends.rules.test.yml")
 }
 
-// TestMetricsLint: promtool finds no problems in the names and types of the metrics.
+// TestMetricsLint checks that promtool finds no problems in the names and types of the metrics.
 func TestMetricsLint(t *testing.T) {
 	_, text := get(t, observed(nil).Handler(), "/")
 	path, err := exec.LookPath("promtool")

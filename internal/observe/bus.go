@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Bus is what Metrics reads from the bus; *natsbus.Bus implements it.
+// Bus provides the data that Metrics reads from the bus; *natsbus.Bus implements it.
 type Bus interface {
 	Load(context.Context) (natsbus.Load, error)
 	Stats() natsbus.Stats
@@ -19,7 +19,7 @@ type Bus interface {
 // WatchBus adds the metrics that are read from the bus on each scrape.
 func (m *Metrics) WatchBus(b Bus) { m.bus.watched.Store(&b) }
 
-// bus reads the metrics of the bus on each scrape.
+// bus collects the metrics of the bus on each scrape.
 type bus struct {
 	watched atomic.Pointer[Bus]
 	names   bounded // of participants
@@ -36,15 +36,15 @@ var (
 	deadDroppedDesc  = describe(DeadDropped, LabelReason)
 )
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (b *bus) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{pendingDesc, inFlightDesc, messagesDesc, bytesDesc, reconnectsDesc, resetsDesc, redeliveriesDesc, deadDroppedDesc} {
 		out <- d
 	}
 }
 
-// Collect is part of prometheus.Collector. While the bus does not answer, it returns the
-// counters only; amends_ready shows the problem.
+// Collect implements prometheus.Collector. While the bus does not answer, it returns only the
+// counters; amends_ready shows the problem.
 func (b *bus) Collect(out chan<- prometheus.Metric) {
 	watched := b.watched.Load()
 	if watched == nil {

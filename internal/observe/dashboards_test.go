@@ -16,7 +16,7 @@ import (
 
 const dashboardsDir = "../../observe/grafana/dashboards"
 
-// dashboard is the part of a dashboard that the tests check.
+// dashboard is the part of a dashboard that the tests examine.
 type dashboard struct {
 	UID, Title string
 	Templating struct {
@@ -54,12 +54,12 @@ func dashboards(t *testing.T) map[string]dashboard {
 	return all
 }
 
-// plainExpr returns an expression with Grafana's variables replaced.
+// plainExpr replaces Grafana's variables in an expression.
 func plainExpr(expr string) string {
 	return strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*", "$definition", "checkout").Replace(expr)
 }
 
-// TestDashboards: dashboards use existing metrics and labels only.
+// TestDashboards checks that dashboards use only existing metrics and labels.
 func TestDashboards(t *testing.T) {
 	exist := served(t)
 	uids := map[string]string{}
@@ -107,7 +107,7 @@ func TestDashboards(t *testing.T) {
 	}
 }
 
-// TestEveryMetricIsShown: every metric of the catalogue is on a dashboard.
+// TestEveryMetricIsShown checks that every metric of the catalogue is on a dashboard.
 func TestEveryMetricIsShown(t *testing.T) {
 	var all strings.Builder
 	for _, d := range dashboards(t) {
@@ -124,7 +124,8 @@ func TestEveryMetricIsShown(t *testing.T) {
 	}
 }
 
-// TestDashboardsWithPromtool: promtool accepts the dashboards' queries as recording rules.
+// TestDashboardsWithPromtool checks that promtool accepts the dashboards' queries as recording
+// rules.
 func TestDashboardsWithPromtool(t *testing.T) {
 	type rule struct {
 		Record string `yaml:"record"`
@@ -154,8 +155,8 @@ func TestDashboardsWithPromtool(t *testing.T) {
 	promtool(t, alertsDir, "check", "config", "prometheus.yml")
 }
 
-// TestComposeProfile: the compose profile observability mounts existing files, scrapes the
-// coordinator under the job name that the alerts expect, and pins its images.
+// TestComposeProfile checks the compose profile observability. It mounts existing files, scrapes
+// the coordinator under the job name that the alerts expect, and pins its images.
 func TestComposeProfile(t *testing.T) {
 	var file struct {
 		Services map[string]struct {

@@ -1,20 +1,21 @@
-// Package observe exposes a running coordinator: Prometheus metrics, health endpoints, and
-// profiles on request.
+// Package observe serves a running coordinator's Prometheus metrics, health endpoints and, if
+// enabled, profiles.
 //
 //	coordinator ──Observer──▶ Metrics ──┐
 //	            ◀──Stats on scrape──────┤
 //	                                    ▼
 //	      /metrics  /livez  /readyz  /healthz  (/debug/pprof/)
 //
-// It does not log: the coordinator logs each transition itself. It does not decide whether
+// The package does not log: the coordinator logs each transition itself. It does not decide whether
 // the coordinator is healthy: the server passes Live and Ready.
 //
-// It keeps its part of I10: the number of label values does not grow with the number of
-// sagas. A saga id is never a label, and definitions beyond MaxDefinitions are counted
-// together as "other".
+// It keeps its part of I10: the number of label values does not grow with the number of sagas. A
+// saga id is never a label value. Definitions beyond MaxDefinitions are counted together as
+// "other".
 //
-// Names and labels are constants in name.go and part of the public interface.
-// docs/METRICS.md lists them, and a test keeps both in sync.
+// Names and labels are constants in name.go, and part of the public interface. docs/METRICS.md
+// lists them, and a test compares both.
 //
-// Failure looks like a 503 with the reason as text. Nothing here delays the coordinator.
+// If the coordinator is not ready or not live, the response is a 503 with the reason as text.
+// Nothing here delays the coordinator.
 package observe

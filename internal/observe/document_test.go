@@ -21,7 +21,8 @@ func observability(t *testing.T) string {
 	return string(data)
 }
 
-// TestAttributesAreDocumented: docs/OBSERVABILITY.md lists exactly our attributes of spans.
+// TestAttributesAreDocumented checks that docs/OBSERVABILITY.md lists exactly the span attributes
+// that this project defines.
 func TestAttributesAreDocumented(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "observe", "tracing", "attribute.go"), nil, 0)
 	if err != nil {
@@ -56,7 +57,7 @@ func TestAttributesAreDocumented(t *testing.T) {
 	}
 }
 
-// TestAlertsAreDocumented: docs/OBSERVABILITY.md lists each alert under its severity.
+// TestAlertsAreDocumented checks that docs/OBSERVABILITY.md lists each alert under its severity.
 func TestAlertsAreDocumented(t *testing.T) {
 	listed := map[string]string{}
 	for _, row := range regexp.MustCompile(`(?m)^\| (critical|warning|info) \| (.*) \|$`).FindAllStringSubmatch(observability(t), -1) {

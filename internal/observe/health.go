@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Handler holds what the HTTP endpoints serve.
+// Handler holds the content of the HTTP endpoints.
 type Handler struct {
-	Metrics http.Handler                // nil: no /metrics
-	Live    func(context.Context) error // nil: always live. An error means: restart the process
-	Ready   func(context.Context) error // nil: always ready. An error means: send no work
-	Stands  func() []string             // lines about standstills of a ready process; nil: none
-	Pprof   bool                        // profiles under /debug/pprof/; for a loopback address only
+	Metrics http.Handler                // /metrics; may be nil
+	Live    func(context.Context) error // an error means: restart the process; nil means always live
+	Ready   func(context.Context) error // an error means: send no work; nil means always ready
+	Stands  func() []string             // lines about standstills of a ready process; may be nil
+	Pprof   bool                        // serve /debug/pprof/; only for a loopback address
 }
 
 // Mux returns a mux with these endpoints, to which the caller may add its own:
@@ -41,17 +41,17 @@ func (h Handler) Mux() *http.ServeMux {
 	return mux
 }
 
-// Limits of a Server. Handlers with longer responses, such as profiles, backups and
-// streams, extend them with an http.ResponseController.
+// Timeouts and limits of a Server. Handlers with longer responses, such as profiles, backups and
+// streams, extend the timeouts with an http.ResponseController.
 const (
-	HeaderLimit = 5 * time.Second  // for the headers of a request, and a TLS handshake
+	HeaderLimit = 5 * time.Second  // for the headers of a request, and for a TLS handshake
 	ReadLimit   = 30 * time.Second // for a whole request
-	WriteLimit  = time.Minute      // for a response, from the headers of its request on; for each part of a stream
+	WriteLimit  = time.Minute      // for a response, from the request headers on; for each part of a stream
 	IdleLimit   = 2 * time.Minute  // between two requests
 	MaxHeader   = 64 << 10         // bytes of headers
 )
 
-// Server returns an HTTP server for handler with limits for slow clients.
+// Server returns an HTTP server for handler, with limits for slow clients.
 func Server(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Metrics collects a coordinator's metrics in its own registry, so that a process can run
+// Metrics collects the metrics of one coordinator in its own registry, so that a process can run
 // several coordinators. It is safe for concurrent use.
 type Metrics struct {
 	registry    *prometheus.Registry
@@ -44,8 +44,7 @@ type Metrics struct {
 
 var _ coordinator.Observer = (*Metrics)(nil)
 
-// NewMetrics returns the metrics of one coordinator. version is a label of
-// amends_build_info.
+// NewMetrics returns the metrics of one coordinator. version is a label of amends_build_info.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
@@ -71,7 +70,7 @@ func NewMetrics(version string) *Metrics {
 		tracesDropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: TracesDropped, Help: help(TracesDropped)}),
 	}
 	for _, reason := range deadLetterReasons {
-		m.deadLetters.WithLabelValues(reason) // start at 0, so that the first one counts as an increase
+		m.deadLetters.WithLabelValues(reason) // start at 0, so that the first dead letter counts as an increase
 	}
 	for _, limit := range limits {
 		m.startsRefused.WithLabelValues(limit)
@@ -101,30 +100,30 @@ func histograms(name string, buckets []float64, labels ...string) *prometheus.Hi
 	return prometheus.NewHistogramVec(options(name, buckets), labels)
 }
 
-// Watch adds the metrics that are read from the coordinator on each scrape. stats and ready
-// must return when their context ends. Call it once.
+// Watch adds the metrics that are read from the coordinator on each scrape. stats and ready must
+// return when their context ends. Call Watch once.
 func (m *Metrics) Watch(stats func(context.Context) (coordinator.Stats, error), ready func(context.Context) error) {
 	m.registry.MustRegister(&watch{stats: stats, ready: ready, definitions: &m.definitions})
 }
 
-// Spans adds the counts of spans of internal/otlp; without it they are 0.
+// Spans adds the span counts of internal/otlp. Without this call they are 0.
 func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
 	m.spans.counts.Store(&counts)
 }
 
-// Store adds the count of damaged records (boltstore's Stats.DamagedNow). Call it once;
+// Store adds the number of damaged records (boltstore's Stats.DamagedNow). Call Store at most once;
 // without it the metric is missing.
 func (m *Metrics) Store(damaged func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: StoreDamaged, Help: help(StoreDamaged)},
 		func() float64 { return float64(damaged()) }))
 }
 
-// Handler serves the metrics in Prometheus text format.
+// Handler returns a handler that serves the metrics in Prometheus text format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
 
-// Gatherer returns the metrics for callers that serve them.
+// Gatherer returns the registry, for callers that serve the metrics themselves.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Transition counts one accepted event.
@@ -143,7 +142,7 @@ func (m *Metrics) Transition(t coordinator.Transition) {
 	}
 }
 
-// Ignored counts an event that changed nothing.
+// Ignored counts an event that had no effect.
 func (m *Metrics) Ignored(reason machine.Ignored) {
 	m.ignored.WithLabelValues(string(reason)).Inc()
 }
@@ -170,10 +169,10 @@ func (m *Metrics) Published(accepted, refused int) {
 	m.publishFailed.Add(float64(refused))
 }
 
-// AnnouncementsDropped counts lifecycle events that are not published.
+// AnnouncementsDropped counts lifecycle events that were given up.
 func (m *Metrics) AnnouncementsDropped(announcements int) { m.dropped.Add(float64(announcements)) }
 
-// TimersOvertook counts a time when timers fired before answers that waited too long.
+// TimersOvertook counts that timers fired although answers were still on the bus.
 func (m *Metrics) TimersOvertook() { m.overtook.Inc() }
 
 // ClockSet counts a change of the wall clock.
@@ -182,14 +181,15 @@ func (m *Metrics) ClockSet(time.Duration) { m.clockSteps.Inc() }
 // TraceDropped counts a message with an invalid trace context.
 func (m *Metrics) TraceDropped() { m.tracesDropped.Inc() }
 
-// bounded limits the number of values of a label that come from outside.
+// bounded limits the number of values of a label whose values come from outside.
 type bounded struct {
 	most  int
 	mu    sync.RWMutex
 	known map[string]bool
 }
 
-// label returns name for the first names, and Other for all further ones.
+// label returns name for the first names that it gets, up to the limit, and Other for all further
+// names.
 func (d *bounded) label(name string) string {
 	d.mu.RLock()
 	known := d.known[name]

@@ -144,8 +144,8 @@ func TestMetricsOfASaga(t *testing.T) {
 	}
 }
 
-// TestCatalogueIsWhatIsServed: the catalogue lists exactly the metrics that are served,
-// with their types and labels.
+// TestCatalogueIsWhatIsServed checks that the catalogue lists exactly the served metrics, with
+// their types and labels.
 func TestCatalogueIsWhatIsServed(t *testing.T) {
 	families, err := observed(nil).Gatherer().Gather()
 	if err != nil {
@@ -171,7 +171,8 @@ func TestCatalogueIsWhatIsServed(t *testing.T) {
 	}
 }
 
-// TestMetricsDocument: docs/METRICS.md matches the catalogue. -update writes the file.
+// TestMetricsDocument checks that docs/METRICS.md matches the catalogue. The flag -update writes
+// the file.
 func TestMetricsDocument(t *testing.T) {
 	want := document()
 	path := filepath.Join("..", "..", "docs", "METRICS.md")

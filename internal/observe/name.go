@@ -5,8 +5,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// The metrics, in base units (seconds, counts). A name is never reused with another
-// meaning.
+// The metrics, in base units (seconds, counts). A name is never reused with a different meaning.
 const (
 	SagasStarted         = "amends_sagas_started_total"
 	StartsRefused        = "amends_starts_refused_total"
@@ -47,14 +46,14 @@ const (
 	DeadDropped          = "amends_dead_letters_dropped_total"
 )
 
-// The labels.
+// The labels of the metrics.
 const (
 	LabelDefinition  = "definition" // name without version; "other" beyond MaxDefinitions
 	LabelPhase       = "phase"      // see contract.Phase
 	LabelStep        = "step"
 	LabelDirection   = "direction" // do, undo
 	LabelEvent       = "event"     // see contract.EventType
-	LabelReason      = "reason"    // a closed set: see machine.Ignored and the coordinator's dead-letter reasons
+	LabelReason      = "reason"    // a closed set: machine.Ignored, or the coordinator's dead-letter classes
 	LabelKind        = "kind"
 	LabelParticipant = "participant" // "other" beyond MaxParticipants
 	LabelStream      = "stream"      // see transport.Stream
@@ -62,22 +61,20 @@ const (
 	LabelGoVersion   = "goversion"
 )
 
-// MaxDefinitions is the maximum number of values of the label definition in one process
-// (I10).
+// MaxDefinitions is the maximum number of values of the label definition in one process (I10).
 const MaxDefinitions = 256
 
-// MaxParticipants is the maximum number of values of the label participant in one process
-// (I10).
+// MaxParticipants is the maximum number of values of the label participant in one process (I10).
 const MaxParticipants = 256
 
-// Other is the label value of definitions and participants beyond their limits.
+// Other is the label value for definitions and participants beyond their limits.
 const Other = "other"
 
-// Values of the label reason of DeadDropped: why a dead letter was dropped.
+// Values of the label reason of DeadDropped, which say why a dead letter was dropped.
 const (
-	DroppedByRate   = "rate"     // over natsbus.LetterRate and LetterBurst of its participant
+	DroppedByRate   = "rate"     // above natsbus.LetterRate and LetterBurst of its participant
 	DroppedUnstored = "unstored" // the stream refused it, or too many waited for the stream
-	DroppedByRing   = "ring"     // oldest of a participant that had used up its share of the stream
+	DroppedByRing   = "ring"     // the oldest of a participant that had used up its share of the stream
 )
 
 // The values of the label reason.
@@ -103,8 +100,7 @@ type Metric struct {
 	Help   string
 }
 
-// Catalogue lists every metric of this package, in the order of the
-// documentation.
+// Catalogue lists every metric of this package, in the order of the documentation.
 func Catalogue() []Metric {
 	definition := []string{LabelDefinition}
 	return []Metric{

@@ -21,20 +21,20 @@ import (
 )
 
 var (
-	// sample is one line of a scrape.
+	// sample matches one line of a scrape.
 	sample  = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? [0-9eE.+-]+(?:[0-9]|Inf|NaN)*$`)
 	labelOf = regexp.MustCompile(`([a-z_]+)="`)
 )
 
-// served returns the metrics and labels that a coordinator exposes after it ran a saga,
-// read once over HTTP.
+// served returns the metrics and labels that a coordinator exposes over HTTP after it has run a
+// saga. It scrapes only once.
 func served(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := scraped()
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string][]string{"up": nil} // added by Prometheus
+	names := map[string][]string{"up": nil} // Prometheus adds it
 	for _, line := range sample.FindAllStringSubmatch(text, -1) {
 		names[line[1]] = nil
 		for _, l := range labelOf.FindAllStringSubmatch(line[2], -1) {
@@ -79,7 +79,7 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 	if _, err := c.Start(ctx, def, 1, client.ID("order-1")); err != nil {
 		return "", err
 	}
-	if _, err := c.Start(ctx, open, 1, client.ID("order-2")); err != nil { // no service answers, so that the saga stays open
+	if _, err := c.Start(ctx, open, 1, client.ID("order-2")); err != nil { // no service answers, so the saga stays open
 		return "", err
 	}
 	if _, err := c.Wait(ctx, "order-1"); err != nil {
@@ -97,7 +97,7 @@ func scrape(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close() // was only read
+	defer response.Body.Close() // the response was only read
 	var b strings.Builder
 	_, err = io.Copy(&b, response.Body)
 	return b.String(), err

@@ -27,23 +27,23 @@ import (
 //	   ├─ timeout charge-card        the end of a wait, linked to the transition before
 //	   └─ …
 //
-// The ids of these spans are derived from the saga's id and the revision, because messages
-// carry a transition's context and are stored before its span exists, also across restarts
-// (ADR 0012).
+// The ids of these spans are derived from the saga's id and the revision. Messages carry the
+// context of a transition, and are stored before its span exists, possibly before a restart (ADR
+// 0012).
 type Tracer struct {
 	tracer trace.Tracer
 }
 
 var _ coordinator.Tracer = (*Tracer)(nil)
 
-// NewTracer returns a Tracer that uses a provider whose ids come from tracing.IDs, as that
-// of internal/otlp. With other ids the spans do not form a tree.
+// NewTracer returns a Tracer that uses the given provider. The ids of the provider must come from
+// tracing.IDs, as in internal/otlp. With other ids the spans do not form a tree.
 func NewTracer(provider trace.TracerProvider) *Tracer {
 	return &Tracer{provider.Tracer(tracing.Scope, trace.WithSchemaURL(tracing.SchemaURL))}
 }
 
-// Root is part of coordinator.Tracer. It decides once whether the saga is sampled, and
-// stores that in the flags.
+// Root implements coordinator.Tracer. It decides once whether the saga is sampled, and stores the
+// decision in the flags.
 func (t *Tracer) Root(id contract.SagaID, caller string) string {
 	parent, ok := tracing.Parse(caller, "")
 	ctx := context.Background()
@@ -53,14 +53,14 @@ func (t *Tracer) Root(id contract.SagaID, caller string) string {
 		parent = trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID(id), SpanID: spanID(id, 1)})
 	}
 	ctx = tracing.WithIDs(ctx, parent.TraceID(), spanID(id, 1))
-	_, asked := t.tracer.Start(ctx, "start") // only for the sampler's decision; the span is not ended, and so not exported
+	_, asked := t.tracer.Start(ctx, "start") // asks the sampler; the span is never exported
 	return tracing.Format(parent.WithTraceFlags(asked.SpanContext().TraceFlags()))
 }
 
-// Transit is part of coordinator.Tracer.
+// Transit implements coordinator.Tracer.
 func (t *Tracer) Transit(id contract.SagaID, revision uint64, root string) string {
 	if len(root) != len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
-		return root // neither the saga's start nor its caller was traced
+		return root // neither the start of the saga nor its caller was traced
 	}
 	s := spanID(id, revision)
 	var b [55]byte
@@ -69,7 +69,7 @@ func (t *Tracer) Transit(id contract.SagaID, revision uint64, root string) strin
 	return string(b[:])
 }
 
-// Transition is part of coordinator.Tracer. It exports nothing if the root is not sampled.
+// Transition implements coordinator.Tracer. It exports no span if the root is not sampled.
 func (t *Tracer) Transition(tr coordinator.Transition) {
 	root, ok := tracing.Parse(tr.TraceParent, "")
 	if !ok || !root.IsSampled() {
@@ -77,7 +77,7 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 	}
 	own, parent := spanID(tr.Saga, tr.Revision), spanID(tr.Saga, 1)
 	if tr.Revision == 1 {
-		parent = root.SpanID() // of the caller, or of this span
+		parent = root.SpanID() // the span of the caller, or of this transition
 	}
 	ctx := tracing.WithIDs(context.Background(), root.TraceID(), own)
 	if parent != own {
@@ -97,8 +97,7 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 	span.End(trace.WithTimestamp(end))
 }
 
-// titled returns the span's name, which has one value per step and definition, and its
-// kind.
+// titled returns the name and the kind of the span. The name has one value per step and definition.
 func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 	switch tr.Event {
 	case contract.EventStarted:
@@ -116,8 +115,8 @@ func titled(tr *coordinator.Transition) (string, trace.SpanKind) {
 	return string(tr.Event) + " " + tr.Definition.Name, trace.SpanKindInternal
 }
 
-// links returns links to the cause of a transition, an answer or a request, and for the end
-// of a wait to the transition that began it.
+// links returns links to the answer or request that caused a transition. For a transition that ends
+// a wait, it also returns a link to the transition that began the wait.
 func links(tr *coordinator.Transition, root trace.SpanContext) []trace.Link {
 	var all []trace.Link
 	if cause, ok := tracing.Parse(tr.Cause, ""); ok && tr.Event != contract.EventStarted {
@@ -165,17 +164,17 @@ func attributes(tr *coordinator.Transition) []attribute.KeyValue {
 	return all
 }
 
-// TraceID returns the trace id, in hexadecimal, of a saga whose caller sent none.
+// TraceID returns the trace id, in hexadecimal, of a saga whose caller sent no trace context.
 func TraceID(id contract.SagaID) string { return traceID(id).String() }
 
-// traceID returns the trace id of a saga whose caller sent none.
+// traceID returns the trace id of a saga whose caller sent no trace context.
 func traceID(id contract.SagaID) (t trace.TraceID) {
 	sum := sha256.Sum256([]byte("trace\x00" + string(id)))
 	copy(t[:], sum[:])
 	return t
 }
 
-// spanID returns the span id of the transition to a revision.
+// spanID returns the span id of the transition that brings a saga to a revision.
 func spanID(id contract.SagaID, revision uint64) (s trace.SpanID) {
 	var buffer [160]byte
 	b := append(append(buffer[:0], "span\x00"...), id...)

@@ -12,8 +12,8 @@ import (
 
 const w3c = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 
-// TestTraceContexts: the contexts of a saga's trace depend only on its id, its revision and
-// what is stored.
+// TestTraceContexts checks that the contexts of a saga's trace depend only on its id, its revision
+// and stored data.
 func TestTraceContexts(t *testing.T) {
 	with := func(sampler trace.Sampler) *observe.Tracer {
 		p := trace.NewTracerProvider(trace.WithIDGenerator(tracing.IDs{}), trace.WithSampler(sampler))

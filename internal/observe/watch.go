@@ -15,7 +15,7 @@ import (
 // watchTime is the timeout for the coordinator's stats during a scrape.
 const watchTime = 5 * time.Second
 
-// watch reads the coordinator's stats on each scrape.
+// watch collects the coordinator's stats on each scrape.
 type watch struct {
 	stats       func(context.Context) (coordinator.Stats, error)
 	ready       func(context.Context) error
@@ -38,14 +38,14 @@ func describe(name string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help(name), labels, nil)
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (w *watch) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, openDesc, parkedDesc, blockedDesc, standsDesc, backlogDesc, oldestDesc, hitsDesc, missesDesc} {
 		out <- d
 	}
 }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (w *watch) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), watchTime)
 	defer cancel()
@@ -59,7 +59,7 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	gauge(readyDesc, ready)
 	s, err := w.stats(ctx)
 	if err != nil {
-		return // amends_ready shows that something is wrong, and the log what
+		return // amends_ready shows that there is a problem, and the log shows which
 	}
 	type series struct{ definition, phase string }
 	open, parked := map[series]int{}, 0
@@ -90,7 +90,7 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(s.CacheMisses))
 }
 
-// spans reads the counts of spans on each scrape.
+// spans collects the span counts on each scrape.
 type spans struct {
 	counts atomic.Pointer[func() (exported, dropped, failed uint64)]
 }
@@ -100,10 +100,10 @@ var (
 	droppedDesc  = describe(SpansDropped, LabelReason)
 )
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (s *spans) Describe(out chan<- *prometheus.Desc) { out <- exportedDesc; out <- droppedDesc }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (s *spans) Collect(out chan<- prometheus.Metric) {
 	var exported, dropped, failed uint64
 	if counts := s.counts.Load(); counts != nil {

@@ -19,7 +19,7 @@ import (
 // limit is how long a test waits for anything.
 const limit = 2 * time.Minute
 
-// span is a span as received.
+// span is a span as the collector received it.
 type span struct {
 	trace, id, parent string
 	name, service     string
@@ -39,7 +39,7 @@ type link struct {
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
-	spans   map[string][]span // by trace
+	spans   map[string][]span // by trace id
 	arrived chan struct{}     // capacity 1
 }
 
@@ -124,7 +124,7 @@ func plain(attributes []*common.KeyValue) map[string]any {
 	return out
 }
 
-// trace waits until enough reports that all spans of a trace have arrived.
+// trace waits until enough returns true for the spans of a trace, and returns them.
 func (r *receiver) trace(t *testing.T, id string, enough func([]span) bool) []span {
 	t.Helper()
 	timeout := time.After(limit)

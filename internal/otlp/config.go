@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/internal/masked"
 )
 
-// Config configures an Exporter. The zero value of each field means its default.
+// Config configures an Exporter. The zero value of each field selects its default.
 type Config struct {
 	// Endpoint is the base URL of the collector, such as http://127.0.0.1:4318; /v1/traces
 	// is appended. Default: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
@@ -20,16 +20,16 @@ type Config struct {
 	Service string
 	// Version is service.version. Default: none.
 	Version string
-	// Queue is the maximum number of ended spans that wait to be sent; further spans are
-	// dropped. Default: OTEL_BSP_MAX_QUEUE_SIZE, or 2048.
+	// Queue is the maximum number of ended spans that wait to be sent. Further spans are dropped.
+	// Default: OTEL_BSP_MAX_QUEUE_SIZE, or 2048.
 	Queue int
 	// Logger logs when the collector fails and when it recovers. Default: slog.Default().
 	Logger *slog.Logger
 }
 
-// Wanted reports whether spans are to be sent: an endpoint is given, as an argument or in
-// OpenTelemetry's environment variables, and they do not turn tracing off. env returns a
-// variable, "" if it is not set. It returns an error for an invalid value.
+// Wanted reports whether spans are to be sent: an endpoint is set, as an argument or in
+// OpenTelemetry's environment variables, and these variables do not disable tracing. env returns
+// the value of a variable, or "" if it is not set. Wanted returns an error for an invalid value.
 func Wanted(endpoint string, env func(string) string) (bool, error) {
 	if strings.EqualFold(env("OTEL_SDK_DISABLED"), "true") {
 		return false, nil

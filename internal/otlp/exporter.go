@@ -25,8 +25,8 @@ type Exporter struct {
 	gate     *gate
 }
 
-// Start returns an Exporter without waiting for the collector. An unreachable one is
-// retried.
+// Start returns an Exporter without waiting for the collector. It retries if the collector is
+// unreachable.
 func Start(ctx context.Context, c Config) (*Exporter, error) {
 	if err := CheckEndpoint(c.Endpoint); err != nil {
 		return nil, err
@@ -53,15 +53,14 @@ func Start(ctx context.Context, c Config) (*Exporter, error) {
 		return nil, fmt.Errorf("create the span exporter: %w", err)
 	}
 	g := &gate{bound: int64(c.Queue), next: collector, logger: c.Logger}
-	// The batcher's queue is as long as the gate's limit, so that it never drops spans
-	// uncounted.
+	// The queue of the batcher is as long as the limit of the gate, so that the batcher never drops
+	// spans without counting them.
 	g.batcher = sdk.NewBatchSpanProcessor(exporting{g}, sdk.WithMaxQueueSize(c.Queue))
 	provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(g), sdk.WithResource(described), sdk.WithIDGenerator(tracing.IDs{}))
 	return &Exporter{provider: provider, gate: g}, nil
 }
 
-// describe returns the resource of the spans. Environment variables override the
-// configuration.
+// describe returns the resource of the spans. Environment variables override the configuration.
 func describe(ctx context.Context, c *Config) (*resource.Resource, error) {
 	attrs := []attribute.KeyValue{semconv.ServiceName("amends")}
 	if c.Service != "" {
@@ -81,10 +80,10 @@ func describe(ctx context.Context, c *Config) (*resource.Resource, error) {
 // tracing.Client.
 func (e *Exporter) TracerProvider() trace.TracerProvider { return e.provider }
 
-// Stats are counts of spans since the start.
+// Stats holds counts of spans since the start.
 type Stats struct {
 	Exported uint64 // accepted by the collector
-	Dropped  uint64 // the queue was full
+	Dropped  uint64 // because the queue was full
 	Failed   uint64 // refused by the collector
 }
 

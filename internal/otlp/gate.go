@@ -27,10 +27,10 @@ var (
 	_ sdk.SpanExporter  = exporting{}
 )
 
-// OnStart is part of sdk.SpanProcessor.
+// OnStart implements sdk.SpanProcessor.
 func (g *gate) OnStart(ctx context.Context, s sdk.ReadWriteSpan) { g.batcher.OnStart(ctx, s) }
 
-// OnEnd is part of sdk.SpanProcessor. It never blocks.
+// OnEnd implements sdk.SpanProcessor. It never blocks.
 func (g *gate) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
@@ -43,17 +43,17 @@ func (g *gate) OnEnd(s sdk.ReadOnlySpan) {
 	g.batcher.OnEnd(s)
 }
 
-// Shutdown is part of sdk.SpanProcessor.
+// Shutdown implements sdk.SpanProcessor.
 func (g *gate) Shutdown(ctx context.Context) error { return g.batcher.Shutdown(ctx) }
 
-// ForceFlush is part of sdk.SpanProcessor.
+// ForceFlush implements sdk.SpanProcessor.
 func (g *gate) ForceFlush(ctx context.Context) error { return g.batcher.ForceFlush(ctx) }
 
-// exporting is the gate as the batcher's exporter.
+// exporting is the gate in its role as the batcher's exporter.
 type exporting struct{ *gate }
 
-// ExportSpans is part of sdk.SpanExporter. It counts failures, and logs when they begin and
-// end instead of once per batch.
+// ExportSpans implements sdk.SpanExporter. It counts failures. It logs when failures begin and end,
+// not each batch.
 func (g exporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	err := g.next.ExportSpans(ctx, spans)
 	g.inside.Add(-int64(len(spans)))
@@ -72,5 +72,5 @@ func (g exporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	return nil
 }
 
-// Shutdown is part of sdk.SpanExporter.
+// Shutdown implements sdk.SpanExporter.
 func (g exporting) Shutdown(ctx context.Context) error { return g.next.Shutdown(ctx) }

@@ -32,8 +32,8 @@ func start(t *testing.T, c otlp.Config) *otlp.Exporter {
 	return e
 }
 
-// TestHangingCollector (I10): a collector that hangs costs spans, which are counted, and
-// does not block. A span whose end waited for it would not be dropped.
+// TestHangingCollector checks that a collector that hangs does not block: spans are dropped and
+// counted (I10). If the end of a span waited for the collector, no span would be dropped.
 func TestHangingCollector(t *testing.T) {
 	hold := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
@@ -51,7 +51,8 @@ func TestHangingCollector(t *testing.T) {
 	}
 }
 
-// TestRefusingCollector: refused spans are counted, leave the queue, and are logged once.
+// TestRefusingCollector checks that refused spans are counted, leave the queue, and are logged
+// once.
 func TestRefusingCollector(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	t.Cleanup(refusing.Close)

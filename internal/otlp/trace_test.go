@@ -140,7 +140,7 @@ func (s *shop) services(t *testing.T) []*participant.Participant[*participant.Me
 	return []*participant.Participant[*participant.MemoryTx]{stock, bank}
 }
 
-// finish starts a saga and waits for its end.
+// finish starts a saga and waits until it is at rest.
 func (s *shop) finish(t *testing.T, id contract.SagaID, sku string, want contract.Phase, options ...client.StartOption) contract.Birth {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -166,14 +166,15 @@ func named(spans []span, name string) (found []span) {
 	return found
 }
 
-// ended reports whether the last transition of a saga and enough other spans have arrived.
+// ended returns a function that reports whether the last transition of a saga, and at least the
+// given number of spans, have arrived.
 func ended(atLeast int) func([]span) bool {
 	return func(spans []span) bool {
 		return len(spans) >= atLeast && slices.ContainsFunc(spans, func(s span) bool { return s.attributes["amends.saga.ended"] == true })
 	}
 }
 
-// tree draws the tree of spans, in the order of their start.
+// tree draws the tree of spans, sorted by their start.
 func tree(t *testing.T, spans []span, root string) string {
 	t.Helper()
 	byID := map[string]span{}
@@ -207,8 +208,8 @@ func tree(t *testing.T, spans []span, root string) string {
 	return b.String()
 }
 
-// TestOneTreeAcrossTheBus: a checkout's trace is one tree across the bus, below the
-// caller's span, with links to the answers and across the wait between two attempts.
+// TestOneTreeAcrossTheBus checks that the trace of a checkout is one tree across the bus, below the
+// caller's span. It has links to the answers, and a link across the wait between two attempts.
 func TestOneTreeAcrossTheBus(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
@@ -279,9 +280,8 @@ func checkAttributes(t *testing.T, spans []span, birth contract.Birth) {
 	}
 }
 
-// TestTraceSurvivesARestart: without a caller's trace the ids are derived from the saga's
-// id. After a restart in the middle, the coordinator continues the trace from the stored
-// context.
+// TestTraceSurvivesARestart checks that without a caller's trace, the ids are derived from the
+// saga's id. After a restart, the coordinator continues the trace from the stored context.
 func TestTraceSurvivesARestart(t *testing.T) {
 	s := open(t, false)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -311,8 +311,8 @@ func TestTraceSurvivesARestart(t *testing.T) {
 	}
 }
 
-// TestUndoAndSampling: undos are part of the same tree, and a caller's decision not to
-// sample is kept.
+// TestUndoAndSampling checks that undos are part of the same tree, and that a caller's decision not
+// to sample is kept.
 func TestUndoAndSampling(t *testing.T) {
 	s := open(t, false)
 	s.finish(t, "order-3", "poor", contract.Compensated, client.Trace("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
@@ -338,8 +338,8 @@ func TestUndoAndSampling(t *testing.T) {
 	}
 }
 
-// TestOperatorsDecision: the span of an operator's decision is linked to its request and to
-// the transition that parked the saga, whose span is an error.
+// TestOperatorsDecision checks the span of an operator's decision. It is linked to its request, and
+// to the transition that parked the saga; the span of that transition is an error.
 func TestOperatorsDecision(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
