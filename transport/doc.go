@@ -2,9 +2,9 @@
 // message, the subjects of messages, and the Bus that carries them.
 //
 //	coordinator ── saga.command.<participant>.<action> ──▶ participant
-//	coordinator ◀── saga.event.<participant>.<saga>.<step>.<direction>.<attempt> ── participant
+//	coordinator ◀── saga.event.<participant>.<saga>.<birth>.<step>.<direction>.<attempt> ── participant
 //	coordinator ── saga.lifecycle.<definition>.<phase> ──▶ whoever listens
-//	anybody     ── saga.dead.<origin> ──▶ operator
+//	anybody     ── saga.dead.<stream>.<participant> ──▶ operator
 //
 // The bus is soft state. It may lose, repeat, delay and reorder accepted messages. The success of
 // Publish only means that the message need not be sent again soon (I2). The coordinator and the

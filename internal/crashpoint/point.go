@@ -60,7 +60,7 @@ func After(seam, call string) Point { return Point(seam + ": after " + call) }
 // internal/lab/seam.
 var AtSeams = slices.Concat(
 	[]Point{After("store", "Open"), After("bus", "Connect"), After("bus", "refused Publish")},
-	around("store", "Definitions", "PutDefinition", "Clock", "Owned", "Own", "Counts", "Destinations", "Pending", "Record",
+	around("store", "Definitions", "PutDefinition", "Clock", "LoadClaim", "SaveClaim", "Counts", "Destinations", "Pending", "Record",
 		"Load", "Commit", "Discard", "Due", "Expire", "List", "History", "Check", "Backup", "Close"),
 	around("backup", "Read", "Write"),
 	around("claim", "Read", "Write", "Confirm"),

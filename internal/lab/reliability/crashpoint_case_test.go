@@ -35,7 +35,7 @@ var situations = []situation{
 			crashpoint.BeforeSweep, after("store", "Open"), after("bus", "Connect"), crashpoint.Claimed, crashpoint.ClaimVoid,
 			crashpoint.BeforeCommit, crashpoint.AfterCommit, crashpoint.BetweenSends,
 		},
-		around("store", "Definitions", "Clock", "Owned", "Own", "Counts", "Destinations", "Pending", "Record", "Load", "Commit", "Discard", "Check"),
+		around("store", "Definitions", "Clock", "LoadClaim", "SaveClaim", "Counts", "Destinations", "Pending", "Record", "Load", "Commit", "Discard", "Check"),
 		around("claim", "Read", "Write"),
 		around("bus", "Publish", "Subscribe", "Respond", "Expect"),
 		around("request", "Handle", "Reply"),

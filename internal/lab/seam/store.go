@@ -43,12 +43,12 @@ func (s sagas) Clock(ctx context.Context) (store.Clock, error) {
 }
 
 func (s sagas) LoadClaim(ctx context.Context) (ownership.SavedClaim, error) {
-	defer around("store", "Owned")()
+	defer around("store", "LoadClaim")()
 	return s.Store.LoadClaim(ctx)
 }
 
 func (s sagas) SaveClaim(ctx context.Context, o ownership.SavedClaim) error {
-	defer around("store", "Own")()
+	defer around("store", "SaveClaim")()
 	return s.Store.SaveClaim(ctx, o)
 }
 
