@@ -3,6 +3,7 @@ package sqlinbox_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,10 +35,12 @@ var (
 func reserve(ctx context.Context, tx *sql.Tx, r Reserve) (Reserved, error) {
 	var left int
 	err := tx.QueryRowContext(ctx, "UPDATE stock SET quantity = quantity - ? WHERE sku = ? RETURNING quantity", r.Quantity, r.SKU).Scan(&left)
-	if err != nil {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Reserved{}, participant.Fatal(fmt.Errorf("no such article: %s", r.SKU)) // another attempt cannot help
+	case err != nil:
 		return Reserved{}, err // a failure, which may be retried
-	}
-	if left < 0 {
+	case left < 0:
 		return Reserved{}, participant.Rejectf("out of stock: %s", r.SKU) // the update is rolled back
 	}
 	return Reserved{Left: left}, nil
@@ -54,7 +57,7 @@ func Example() {
 	dir, err := os.MkdirTemp("", "inventory")
 	check(err)
 	defer os.RemoveAll(dir)
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "inventory.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "inventory.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	check(err)
 	defer db.Close()
 	_, err = db.Exec("CREATE TABLE stock (sku TEXT PRIMARY KEY, quantity INTEGER); INSERT INTO stock VALUES ('chair', 5)")
