@@ -19,7 +19,7 @@ rounds=${ROUNDS:-6}
 
 # package, benchmarks, how much of them. A number of iterations where finding one
 # out would cost more than running them.
-benchmarks='saga            ^(BenchmarkDecide|BenchmarkMapping)$                       50ms
+benchmarks='saga/machine    ^(BenchmarkDecide|BenchmarkMapping)$                       50ms
 internal/sagapb ^(BenchmarkAppendInstance|BenchmarkUnmarshalInstance)$ 50ms
 store/boltstore ^BenchmarkSagas$/^ordered$/^flight=512$/^group=100$    1000x
 transport/natsbus ^(BenchmarkPublish|BenchmarkReceive)$                5000x'
