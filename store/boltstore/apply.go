@@ -11,23 +11,23 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// group is one write transaction in progress.
+// group is a write transaction in progress.
 type group struct {
 	s       *Store
 	tx      *bolt.Tx
 	opened  []handle
 	tallies map[tally]int              // changes to the counts
-	swept   [][]byte                   // keys in tableOwed that no head refers to any more
-	owing   map[outbox.Destination]int // changes to Destinations
-	settled []outbox.ID                // outbox records marked by Discard and applied by this group
+	swept   [][]byte                   // keys in tableOwed that heads no longer refer to
+	owing   map[outbox.Destination]int // changes to the counts of Destinations
+	settled []outbox.ID                // records that Discard marked and this group removes from their heads
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) *group {
 	return &group{s: s, tx: tx, opened: make([]handle, 0, len(tables)), tallies: map[tally]int{}, owing: map[outbox.Destination]int{}}
 }
 
-// handle is a table within a transaction. Its cursor is reused, because a new one allocates for
-// each level of the tree.
+// handle holds a table's bucket and cursor within a transaction. The cursor is reused, because a
+// new one allocates for each level of the tree.
 type handle struct {
 	table  string
 	bucket *bolt.Bucket
@@ -62,8 +62,8 @@ func (g *group) putFrame(format byte, t table, key, v []byte) error {
 }
 func (g *group) delete(t table, key []byte) error { return t.delete(g.open(t).cursor, key) }
 
-// apply adds one change to the transaction. After a fatalError the transaction cannot go on. Any
-// other error is the result of this change, of which nothing was written.
+// apply adds one change to the transaction. After a fatalError the transaction must be abandoned.
+// Any other error concerns only this change, of which nothing was written.
 func (g *group) apply(p *prepared) error {
 	old, err := g.current(p)
 	if err != nil {
@@ -108,7 +108,7 @@ func (g *group) apply(p *prepared) error {
 	return g.settleOthers(p)
 }
 
-// settleOthers discards the outbox records of other sagas that a change makes unnecessary.
+// settleOthers discards the outbox records of other sagas that a change lists in Discard.
 func (g *group) settleOthers(p *prepared) error {
 	for _, id := range p.settle {
 		if id.Saga != p.id {
@@ -122,11 +122,11 @@ func (g *group) settleOthers(p *prepared) error {
 	return nil
 }
 
-// current returns the saga's current head, nil when the saga does not exist, or the reason why the
-// change cannot be made.
+// current returns the saga's current head, or nil if the saga does not exist. It returns an error
+// if the change must be refused.
 func (g *group) current(p *prepared) (*head, error) {
 	body, sealed, err := g.find(tableSagas, []byte(p.id))
-	if err != nil || body == nil { // a saga is buried in the transaction that removes it
+	if err != nil || body == nil { // a saga gets its tombstone in the transaction that removes it
 		stone, sealed, wrong := g.find(tableTombstones, []byte(p.id))
 		switch {
 		case wrong == nil && stone != nil:
@@ -152,7 +152,7 @@ func (g *group) current(p *prepared) (*head, error) {
 	return old, nil
 }
 
-// entombed returns the error for a saga that was replaced by a tombstone.
+// entombed returns the error for a saga that has a tombstone.
 func (s *Store) entombed(id contract.SagaID, stored []byte, sealed bool) error {
 	t, err := s.openTombstone(id, stored, sealed)
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*
 	return t, nil
 }
 
-// chain links the change to the saga's earlier ones, both in the head and in the journal record.
+// chain links the change to the saga's previous changes, in the head and in the journal record.
 func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	e := &entry{saga: p.id, first: p.expected + 1, events: p.events, began: p.began}
 	if old == nil {
@@ -193,8 +193,8 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	return e
 }
 
-// reindex moves the saga's keys from their positions for the old head to those for the new one.
-// Either head may be nil.
+// reindex replaces the saga's keys for the old head with those for the new one. Either head may be
+// nil.
 func (g *group) reindex(id contract.SagaID, old, now *head) error {
 	if err := g.relist(id, old, now); err != nil {
 		return err
@@ -220,9 +220,9 @@ func (g *group) reindex(id contract.SagaID, old, now *head) error {
 	return g.move(tableExpiry, keyOf(prefix, old, ended), keyOf(prefix, now, ended))
 }
 
-// comesInTime reports whether a saga may keep its key in timers although its timer has moved to a
-// later time. Due moves the key when it comes due, and most sagas have ended by then. A timer that
-// moved much further away gets a new key at once.
+// comesInTime reports whether a saga may keep its key in timers although its timer was postponed.
+// Due replaces the key when it comes due, but by then most sagas have ended. A timer that was
+// postponed by much gets a new key at once.
 func (h *head) comesInTime(now *head) bool {
 	return h.timer != 0 && h.timer < now.wake && h.timer-now.updated > (now.wake-now.updated)/2
 }
@@ -246,7 +246,7 @@ func (g *group) relist(id contract.SagaID, old, now *head) error {
 	return g.put(tableIndex, indexKey(now.class, now.started, id), body)
 }
 
-// move replaces one key without a value by another. Either may be nil.
+// move replaces one key without a value with another. Either may be nil.
 func (g *group) move(t table, from, to []byte) error {
 	if bytes.Equal(from, to) {
 		return nil
@@ -262,7 +262,7 @@ func (g *group) move(t table, from, to []byte) error {
 	return g.put(t, to, nil)
 }
 
-// sweep removes outbox records that no head refers to.
+// sweep deletes outbox records that no head refers to.
 func (g *group) sweep(places [][]byte) error {
 	for _, place := range places {
 		there, err := tableOwed.deleteIf(g.open(tableOwed).cursor, place)

@@ -23,8 +23,8 @@ import (
 //
 //	magic (8) · size of the file (8) · CRC32C of both (4) · the file · SHA-256 of all before (32) · magic (8)
 //
-// The checksums tell a truncated, changed or foreign backup from a complete one before anything is
-// restored from it. Numbers are big endian.
+// The checksums distinguish a complete backup from a truncated, changed or foreign one before
+// anything is restored. Numbers are big endian.
 const (
 	backupBegin = "AMENDSB1"
 	backupEnd   = "AMENDSE1"
@@ -33,8 +33,8 @@ const (
 // ErrBackup means that the data is not a complete backup of an Amends store.
 var ErrBackup = errors.New("not a whole backup of an Amends store")
 
-// Backup implements store.Store. It reads one consistent state while commits continue. The file
-// grows meanwhile, because pages of that state cannot be reused.
+// Backup implements store.Store. It reads a consistent snapshot while commits continue. Meanwhile
+// the file grows, because the pages of the snapshot cannot be reused.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
@@ -54,13 +54,13 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 		return err
 	})
 	if err != nil {
-		// bbolt drops the chain of the writer's errors.
+		// bbolt does not wrap the writer's error, so it is taken from the writer.
 		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
 	}
 	return out.n, nil
 }
 
-// backupWriter hashes what it passes on, and fails once ctx or the store is done.
+// backupWriter hashes the data that it writes to w. It fails when ctx ends or the store closes.
 type backupWriter struct {
 	ctx     context.Context
 	closing <-chan struct{}
@@ -85,26 +85,26 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// RestoreOptions configure how a store is restored from a backup. The zero value is for a backup
-// that is neither sealed nor damaged.
+// RestoreOptions configures how a backup is restored. The zero value is for a backup that is
+// neither sealed nor damaged.
 type RestoreOptions struct {
-	Keys     *Keys             // to open a sealed backup
+	Keys     *Keys             // decrypt a sealed backup
 	Progress func(bytes int64) // is called with the number of bytes read so far; may be nil
 
-	// OnDamaged accepts a backup that contains damaged records, and is called for at most 100 of
-	// them. They stay damaged in the restored store: their sagas cannot continue, the others can.
-	// If nil, such a backup is refused.
+	// OnDamaged is called with damaged records of the backup, at most 100. They stay damaged in
+	// the restored store: their sagas cannot continue, but others can. If nil, Restore refuses a
+	// backup with damaged records.
 	OnDamaged func(error)
 }
 
-// Restore creates a store from a backup, in a file that must not exist yet. It writes to a
-// temporary file, verifies it with every record, and only then renames it. The store keeps its id;
-// its incarnation goes up by one.
+// Restore creates a store from a backup in a file that must not exist yet. It writes a temporary
+// file, verifies every record, and only then renames the file. The store keeps its id, and its
+// incarnation is incremented.
 //
-// It returns ErrBackup if r is not a complete backup, os.ErrExist if there is a file at path,
-// ErrKey if a key is missing, ErrPlain if keys are given for a backup that is not sealed (restore
-// it without keys and seal it with Copy), and store.ErrCorrupt if the structure is damaged, or if
-// records are and OnDamaged is nil.
+// Restore returns ErrBackup if r is not a complete backup, os.ErrExist if a file exists at path,
+// and ErrKey if a key is missing. It returns ErrPlain if keys are given for a backup that is not
+// sealed; restore such a backup without keys and seal it with Copy. It returns store.ErrCorrupt if
+// the structure is damaged, or if records are damaged and OnDamaged is nil.
 func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
 	if err := restore(ctx, r, path, &options); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)
@@ -143,7 +143,7 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	return syncDir(dir)
 }
 
-// receive copies the file out of a backup and checks that it is complete.
+// receive extracts the file from a backup and checks that the backup is complete.
 func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64)) error {
 	sum := sha256.New()
 	header := make([]byte, len(backupBegin)+12)

@@ -15,9 +15,9 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// carry runs sagas of four steps (five changes each), inFlight of them open at a time. Each call
-// commits group changes of random open sagas, like a coordinator that gathers answers. It discards
-// announcements as a relay does.
+// carry runs sagas of four steps (five changes each), with inFlight of them open at a time. Each
+// call commits group changes of random open sagas, like a coordinator that combines answers. carry
+// discards announcements as a relay does.
 func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func(i int) contract.SagaID) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -61,7 +61,7 @@ func carry(t testing.TB, s *boltstore.Store, sagas, inFlight, group int, id func
 	}
 }
 
-// BenchmarkSagas measures sagas of four steps: time, and bytes written to disk.
+// BenchmarkSagas measures the time and the bytes written to disk for sagas of four steps.
 func BenchmarkSagas(b *testing.B) {
 	orders := func(i int) contract.SagaID { return contract.SagaID(fmt.Sprintf("order-%08d", i)) }
 	random := func(i int) contract.SagaID {
@@ -82,7 +82,8 @@ func BenchmarkSagas(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := open(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
-			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) }) // not an empty store
+			// The store must not be empty.
+			carry(b, s, 2000, c.inFlight, c.group, func(i int) contract.SagaID { return c.id(1_000_000 + i) })
 			before := s.Stats()
 			b.ResetTimer()
 			carry(b, s, b.N, c.inFlight, c.group, c.id)
@@ -94,8 +95,9 @@ func BenchmarkSagas(b *testing.B) {
 	}
 }
 
-// Nothing is written twice (docs/adr/0019): a saga of this kind, whose messages hold little that
-// follows from the rest, takes 18.7 kB. In the layout before it took 25.6.
+// TestBytesPerSaga checks that nothing is stored twice (docs/adr/0019). Most of what the messages
+// of this saga hold cannot be derived. The saga takes 18.7 kB; in the previous layout it took 25.6
+// kB.
 func TestBytesPerSaga(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 2000

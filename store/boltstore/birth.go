@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// birth is the large, constant part of a saga's state. It is stored once, when the saga starts.
+// birth holds the large, constant part of a saga's state. It is stored once, when the saga starts.
 type birth struct {
 	fingerprint, contentType, traceParent string
 
@@ -25,14 +25,14 @@ func encodeBirth(in *machine.Instance) []byte {
 	return appendBytes(b, in.Input)
 }
 
-// withDigest returns a birth as it is stored: preceded by the digest of the start. Births are
-// compared without the digest, because it always stays that of the start.
+// withDigest returns the stored form of an encoded birth, which the digest of the start precedes.
+// Births are compared without this digest, because it never changes.
 func withDigest(start machine.StartDigest, birth []byte) []byte {
 	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
 }
 
-// parseBirth decodes what withDigest wrote, and also returns the encoded birth without the digest.
-// The input shares memory with b.
+// parseBirth decodes the output of withDigest, and also returns the encoded birth without the
+// digest. Both share memory with b.
 func parseBirth(b []byte) (out birth, began []byte, err error) {
 	r := reader{b: b}
 	start := r.take(uint64(len(out.start)))
@@ -42,7 +42,8 @@ func parseBirth(b []byte) (out birth, began []byte, err error) {
 	return out, began, r.err
 }
 
-// slim encodes the rest of the state, without the results that are stored elsewhere.
+// slim encodes the mutable part of the state, without the results in elsewhere, which are stored in
+// other records.
 func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	rest := *in
 	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
@@ -55,7 +56,7 @@ func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	return sagapb.MarshalInstance(&rest)
 }
 
-// whole assembles the state from its parts, except for the results.
+// whole assembles the state from its parts. The results are still missing.
 func whole(slim []byte, b birth) (*machine.Instance, error) {
 	in, err := sagapb.UnmarshalInstance(slim)
 	if err != nil {
@@ -65,18 +66,18 @@ func whole(slim []byte, b birth) (*machine.Instance, error) {
 	return in, nil
 }
 
-// begins reports whether an event holds nothing beyond what the birth holds, and its time.
+// begins reports whether an event holds nothing but its time and the data in the birth.
 func begins(e *machine.Event, in *machine.Instance) bool {
 	return e.Type == contract.EventStarted && e.ID == in.ID && e.ContentType == in.ContentType && e.TraceParent == in.TraceParent &&
 		bytes.Equal(e.Payload, in.Input)
 }
 
-// begin fills a saga's first event from its birth.
+// begin adds the data of the birth to a saga's first event.
 func (b *birth) begin(e *machine.Event, id contract.SagaID) {
 	e.ID, e.ContentType, e.TraceParent, e.Payload = id, b.contentType, b.traceParent, own(b.input)
 }
 
-// own returns a copy for a caller, nil if b is empty.
+// own returns a copy that the caller may keep, or nil if b is empty.
 func own(b []byte) []byte {
 	if len(b) == 0 {
 		return nil

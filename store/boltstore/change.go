@@ -10,17 +10,17 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// prepared is a change with everything encoded that does not depend on the stored state. The
-// callers do that work concurrently, so that the single committer does not have to.
+// prepared is a change whose state-independent parts are already encoded. The callers encode
+// concurrently, so that the single committer does not have to.
 type prepared struct {
 	id       contract.SagaID
 	expected uint64
-	head     head // apply fills in the positions in the journal
+	head     head // apply sets the journal positions
 	slim     []byte
 	birth    []byte
-	start    machine.StartDigest // set for the first change; for a later one with a new birth apply copies it
+	start    machine.StartDigest // set for the first change; apply copies it for a later change with a new birth
 	events   [][]byte
-	began    bool // the first event omits what the birth holds
+	began    bool // the first event omits the data that the birth contains
 	results  []given
 	owe      []owed
 	settle   []outbox.ID
@@ -29,7 +29,7 @@ type prepared struct {
 type owed struct {
 	id    outbox.ID
 	to    outbox.Destination
-	frame []byte // starts with room for the header that putFrame writes
+	frame []byte // starts with space for the header that putFrame writes
 }
 
 func prepare(keys *Keys, c *store.Change) (*prepared, error) {
@@ -66,7 +66,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	return p, nil
 }
 
-// record encodes what is appended: the events and the outbox records.
+// record encodes the data that is appended: the events and the outbox records.
 func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
 	p.began = c.Expected == 0 && begins(&c.Events[0], c.Instance)
 	p.events = make([][]byte, len(c.Events))

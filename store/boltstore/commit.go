@@ -13,12 +13,12 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// request is one caller's work for the committer.
+// request is the work that one caller gives the committer.
 type request struct {
-	changes []*prepared // nil entries were refused already
+	changes []*prepared // an entry is nil if its change was already refused
 	results []error
-	work    func(*group) error // instead of changes: any other write
-	err     error              // the error of work, or of the store
+	work    func(*group) error // any other write; replaces changes
+	err     error              // the error of work or of the store
 	done    chan struct{}
 }
 
@@ -50,8 +50,8 @@ func (s *Store) write(ctx context.Context, work func(*group) error) error {
 	return s.submit(ctx, &request{work: work, done: make(chan struct{})})
 }
 
-// submit hands a request to the committer and waits for the answer. ctx bounds only the wait for a
-// place in the queue: once the committer has the request, the caller must learn its outcome.
+// submit sends a request to the committer and waits for the result. ctx bounds only the wait for a
+// slot in the queue: once the request is queued, the caller must learn its outcome.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	select {
 	case s.requests <- r:
@@ -66,15 +66,15 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	case <-s.stopped:
 	}
 	select {
-	case <-r.done: // it was answered while the committer stopped
+	case <-r.done: // the committer answered while it stopped
 		return r.err
 	default:
 		return store.ErrClosed
 	}
 }
 
-// commitLoop is the only goroutine that writes. It gathers requests, commits them and answers,
-// until Close; then it commits what is left.
+// commitLoop runs in the only goroutine that writes. It takes requests from the queue, commits them
+// and answers them until Close; then it commits the remaining ones.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)
@@ -96,7 +96,8 @@ func (s *Store) commitLoop() {
 	}
 }
 
-// gather returns first and the requests that are already queued, without waiting for more.
+// gather returns first and all requests that are already queued, up to MaxGroup changes. It does
+// not wait for more.
 func (s *Store) gather(first *request) []*request {
 	requests, changes := []*request{first}, len(first.changes)
 	for changes < s.options.MaxGroup {
@@ -110,7 +111,7 @@ func (s *Store) gather(first *request) []*request {
 	return requests
 }
 
-// lastCommit writes pending discards and removes the records that can be swept.
+// lastCommit writes pending discards and deletes the outbox records that can be swept.
 func (s *Store) lastCommit() {
 	s.mu.Lock()
 	idle := s.broken != nil || len(s.unsettle) == 0 && len(s.swept) == 0
@@ -142,9 +143,8 @@ func (s *Store) commit(requests []*request) {
 	}
 }
 
-// transact applies a group in one transaction. After an error nothing of the group is known to be
-// committed, and the database must not be used any more, because a failed fsync cannot be
-// repeated.
+// transact applies a group in one transaction. After an error it is unknown whether anything was
+// committed, and the database must no longer be used, because a failed fsync cannot be repeated.
 func (s *Store) transact(requests []*request) (err error) {
 	start := time.Now()
 	tx, err := s.db.Begin(true)
@@ -182,7 +182,8 @@ func (s *Store) transact(requests []*request) (err error) {
 	return nil
 }
 
-// applyAll applies the requests and, when many have gathered, the pending discards.
+// applyAll applies the requests. If many discards are pending or many records can be swept, it also
+// does that.
 func (s *Store) applyAll(g *group, requests []*request) error {
 	for _, r := range requests {
 		if r.work != nil {

@@ -24,21 +24,21 @@ const (
 	copyBytes   = 8 << 20
 )
 
-// CopyOptions configure how a store is copied. The zero value makes a copy that is not sealed.
+// CopyOptions configures how a store is copied. The zero value produces a copy that is not sealed.
 type CopyOptions struct {
-	// Keys seal the copy with their first key. If nil, the copy is not sealed.
+	// Keys seal the copy; the first key encrypts. If nil, the copy is not sealed.
 	Keys *Keys
 	// Progress is called with the number of records copied so far. It may be nil.
 	Progress func(records int64)
 }
 
-// Copy copies this store into a file that must not exist yet. The copy is sealed with other keys,
-// or with none: this is how a store gets keys, changes them or loses them. Nobody may write to
-// this store meanwhile: see OpenReadOnly. The copy holds the store's content without freed pages.
-// It is meant to replace the store, so it keeps its id, incarnation and claim.
+// Copy copies this store to a file that must not exist yet. The copy is sealed with different keys
+// or not at all, so Copy is how keys are added, changed or removed. Nothing may write to this store
+// meanwhile (see OpenReadOnly). The copy contains no free pages. It is meant to replace the store,
+// so it keeps the store's id, incarnation and claim.
 //
-// It returns os.ErrExist if there is a file at path, and store.ErrCorrupt if a record is damaged,
-// because what cannot be read cannot be sealed again.
+// Copy returns os.ErrExist if a file exists at path. It returns store.ErrCorrupt if a record is
+// damaged, because unreadable data cannot be sealed again.
 func (s *Store) Copy(ctx context.Context, path string, options CopyOptions) error {
 	if err := s.copy(ctx, path, options); err != nil {
 		return fmt.Errorf("copy store %s to %s: %w", s.info.Path, path, err)
@@ -86,8 +86,8 @@ func (s *Store) copy(ctx context.Context, path string, options CopyOptions) erro
 	return syncDir(filepath.Dir(path))
 }
 
-// copier copies the records of a store: it opens each with the keys of from and seals it with the
-// keys of to.
+// copier copies the records of a store. It decrypts each record with the keys of from and encrypts
+// it with the keys of to.
 type copier struct {
 	from, to *Store
 	progress func(int64)
@@ -105,7 +105,7 @@ func (c *copier) run(ctx context.Context) error {
 	})
 }
 
-// table copies a table, a bounded number of records in each transaction.
+// table copies a table with a bounded number of records per transaction.
 func (c *copier) table(ctx context.Context, tx *bolt.Tx, t table) error {
 	from := t.bucket(tx)
 	cursor := from.Cursor()
@@ -115,7 +115,7 @@ func (c *copier) table(ctx context.Context, tx *bolt.Tx, t table) error {
 		}
 		err := c.to.db.Update(func(into *bolt.Tx) (err error) {
 			b := t.bucket(into)
-			b.FillPercent = 1 // the keys arrive in order
+			b.FillPercent = 1 // the keys are in ascending order
 			for n, size := 0, 0; k != nil && n < copyRecords && size < copyBytes; n++ {
 				if err := c.record(tx, t, b, k, v); err != nil {
 					return err
@@ -166,7 +166,7 @@ func (c *copier) record(tx *bolt.Tx, t table, into *bolt.Bucket, k, v []byte) er
 	return t.putAs(keys.format(), into, k, body)
 }
 
-// again opens a part with the old keys and seals it with the new ones.
+// again decrypts a part with the old keys and encrypts it with the new ones.
 func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed bool) ([]byte, error) {
 	plain, err := c.from.options.Keys.opening(sealed, kind, id, revision, stored)
 	if err != nil {
@@ -175,8 +175,8 @@ func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed b
 	return c.to.options.Keys.closing(kind, id, revision, plain), nil
 }
 
-// meta copies what a store records about itself, except its layout, its keys and whether it is
-// sealed: the copy has its own.
+// meta copies the metadata of a store, except for the layout version, the keys, and the feature
+// sealed. The copy has its own values for these.
 func (c *copier) meta(into *bolt.Bucket, k, body []byte) error {
 	if string(k) == metaSchema || string(k) == metaFeature+featureSealed || bytes.HasPrefix(k, []byte(metaKey)) {
 		return nil
@@ -234,7 +234,7 @@ func (c *copier) entry(tx *bolt.Tx, k, body []byte) ([]byte, error) {
 	return e.append(nil), nil
 }
 
-// owed returns a copy of an outbox record, nil if it is not pending any more.
+// owed returns a copy of an outbox record, or nil if it is no longer pending.
 func (c *copier) owed(tx *bolt.Tx, k, v []byte) ([]byte, error) {
 	o, h, err := c.from.openOwed(tx, k, v)
 	if err != nil || h == nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// sample is a file with sagas in every state, and the expected content.
+// sample holds a file with sagas in every state, and its expected content.
 type sample struct {
 	file      []byte
 	states    map[contract.SagaID]*machine.Instance
@@ -77,12 +77,12 @@ func newSample(t *testing.T, sagas int) sample {
 	return f
 }
 
-// findings counts what the damage of a file led to.
+// findings counts the consequences of damage to a file.
 type findings struct {
 	refused, reported, wrong, silent int
 }
 
-// read opens a damaged file and compares everything that can be read with the sample.
+// read opens a damaged file and compares everything that is readable with the sample.
 func (f *sample) read(t *testing.T, path string) (found findings) {
 	t.Helper()
 	var reported atomic.Int64
@@ -163,7 +163,7 @@ func (f *sample) read(t *testing.T, path string) (found findings) {
 	return found
 }
 
-// write checks that a new saga can start and an undamaged one can continue, or that the store
+// write checks that a new saga can start and that an undamaged saga can continue, or that the store
 // reports why not.
 func (f *sample) write(t *testing.T, s *boltstore.Store, found *findings) {
 	t.Helper()
@@ -210,8 +210,8 @@ func sameEvents(a, b []machine.Event) bool {
 	return true
 }
 
-// TestBitFlips flips one bit of the file at a time. The flip is detected or harmless; it never
-// yields a wrong value and never ends the process.
+// TestBitFlips flips one bit of the file at a time. Each flip must be detected or harmless; none
+// may yield a wrong value or end the process.
 func TestBitFlips(t *testing.T) { bitFlips(t, 50) }
 
 func bitFlips(t *testing.T, flips int) {

@@ -10,25 +10,25 @@ import (
 	"github.com/amends-dev/amends/outbox"
 )
 
-// debt is an entry in a saga's head: a pending outbox record and its position in owed. A record is
-// pending only while a head names it. The head of an ended saga may still name records that have
-// been removed (group.settleAll).
+// debt is an entry in a saga's head: a pending outbox record and its position in tableOwed. A
+// record is pending only while a head refers to it. The head of an ended saga may still refer to
+// records that have been deleted (group.settle).
 type debt struct {
 	revision uint64
 	index    uint16
 	to       outbox.Destination
-	seq      uint64 // of the change that enqueued it
-	place    uint16 // index among the records of the change
+	seq      uint64 // sequence of the change that enqueued it
+	place    uint16 // index among the records of that change
 }
 
-// id returns the record's id. h is the head of the saga that enqueued it.
+// id returns the record's id. h is the head of the saga that enqueued the record.
 func (d debt) id(of contract.SagaID, h *head) outbox.ID {
 	return outbox.ID{Saga: of, Birth: h.born(), Revision: d.revision, Index: d.index}
 }
 
 func (d debt) key() []byte { return owedKey(d.to, d.seq, int(d.place)) }
 
-// appendDebts encodes the debts of a head. Revisions and sequences are written as differences to
+// appendDebts encodes the debts of a head. Revisions and sequences are encoded as differences from
 // those of the head.
 func appendDebts(b []byte, h *head) []byte {
 	b = binary.AppendUvarint(b, uint64(len(h.debts)))
@@ -56,16 +56,16 @@ func (r *reader) debts(h *head) (list []debt) {
 //
 //	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged) and possibly sealed
 //
-// so that its saga can be read without a key. The saga's birth is in its head.
+// so that its saga can be identified without a key. The saga's birth is in the saga's head.
 
-// appendOwner encodes which saga, revision and index a record belongs to.
+// appendOwner encodes the saga, revision and index of a record.
 func appendOwner(b []byte, id outbox.ID) []byte {
 	b = appendBytes(b, []byte(id.Saga))
 	b = binary.AppendUvarint(b, id.Revision)
 	return binary.AppendUvarint(b, uint64(id.Index))
 }
 
-// owedFrame returns an encoded outbox record with room for its frame, for putFrame.
+// owedFrame encodes an outbox record, with space for the frame header that putFrame writes.
 func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	frame := appendOwner(newFrame(256), r.ID)
 	if keys == nil {
@@ -75,21 +75,21 @@ func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
 }
 
-// stored is an encoded outbox record. Its id lacks the birth until the head is read.
+// stored is an encoded outbox record. Its id has no birth until the saga's head is read.
 type stored struct {
 	id     outbox.ID
 	rest   []byte
 	sealed bool // whether rest is sealed
 }
 
-// parseOwed decodes the part that identifies the record.
+// parseOwed decodes the saga, revision and index of a record.
 func parseOwed(body []byte, sealed bool) (stored, error) {
 	r := reader{b: body}
 	id := outbox.ID{Saga: contract.SagaID(r.bytes()), Revision: r.uvarint(), Index: uint16(r.small())}
 	return stored{id, r.b, sealed}, r.err
 }
 
-// read decodes the complete record. input returns the input of its saga.
+// read decodes the rest of the record. input returns the input of the record's saga.
 func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	rest, err := keys.opening(o.sealed, "owed", string(outboxKey(o.id)), 0, o.rest)
 	if err != nil {
@@ -98,8 +98,8 @@ func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, er
 	return outboxpb.UnmarshalAbridged(rest, o.id, to, input)
 }
 
-// detach rewrites a saga's pending records with the input in them, because the birth that they
-// refer to is replaced by another one. No coordinator does that to a saga.
+// detach rewrites a saga's pending records so that they contain the input, because the birth that
+// they refer to is being replaced. The coordinator never replaces a birth.
 func (g *group) detach(id contract.SagaID, old *head) error {
 	for _, d := range old.debts {
 		v := g.bucket(tableOwed).Get(d.key())
@@ -114,7 +114,7 @@ func (g *group) detach(id contract.SagaID, old *head) error {
 		if err == nil {
 			record, err = g.s.completeOwed(g.tx, o, d.to, old)
 		}
-		if err != nil { // it stays as damaged as before
+		if err != nil { // the record stays damaged
 			g.s.report(of(id, err))
 			continue
 		}
@@ -130,14 +130,14 @@ func (g *group) detach(id contract.SagaID, old *head) error {
 	return nil
 }
 
-// owe sets a head's debts: the old and new ones that are not settled.
+// owe sets the debts of a head: the old and new ones that are not discarded.
 func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	if old != nil {
 		h.debts = g.unsettled(p.id, old, p.settle)
 	}
 	for i := range p.owe {
 		id := p.owe[i].id
-		g.takeSettled(id) // Discard was called for the record of a removed saga with this id
+		g.takeSettled(id) // Discard may have been called for the same id of a removed saga
 		if d := (debt{id.Revision, id.Index, p.owe[i].to, seq, uint16(i)}); slices.Contains(p.settle, id) {
 			g.swept = append(g.swept, d.key())
 		} else {
@@ -146,8 +146,8 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	}
 }
 
-// unsettled returns the debts of a saga that neither ids nor Discard has settled. The records of
-// the others are swept later, many at a time.
+// unsettled returns the debts of a saga that neither ids nor Discard names. The records of the
+// other debts are swept later, many at a time.
 func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []debt) {
 	for _, d := range h.debts {
 		if one := d.id(id, h); g.takeSettled(one) || slices.Contains(ids, one) {
@@ -159,7 +159,8 @@ func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []
 	return left
 }
 
-// takeSettled reports whether Discard was called for a record, and makes the group apply that.
+// takeSettled reports whether Discard was called for a record. If so, the group applies the
+// discard.
 func (g *group) takeSettled(id outbox.ID) bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
@@ -170,9 +171,9 @@ func (g *group) takeSettled(id outbox.ID) bool {
 	return settled
 }
 
-// settle removes the debts of a saga other than the one that the change moves. An ended saga keeps
-// its entry: that costs a few bytes, but its page need not be rewritten. Only the record is
-// removed.
+// settle removes the debts in ids, or marked by Discard, from the head of a saga that the change
+// does not update. The head of an ended saga keeps them: that costs a few bytes, but saves
+// rewriting its page. Only the records are deleted.
 func (g *group) settle(id contract.SagaID, ids []outbox.ID) error {
 	body, sealed, err := g.find(tableSagas, []byte(id))
 	if err != nil || body == nil {
@@ -190,7 +191,7 @@ func (g *group) settle(id contract.SagaID, ids []outbox.ID) error {
 	return g.putHead(sealed, id, &h, state)
 }
 
-// putHead writes a head followed by the slim state.
+// putHead writes a head followed by the saga's slim state.
 func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) error {
 	format := byte(frameFormat)
 	if sealed {
@@ -200,7 +201,8 @@ func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) 
 	return g.putFrame(format, tableSagas, []byte(id), append(h.append(newFrame(size)), state...))
 }
 
-// settleAll applies the pending discards of sagas that have not moved since, and sweeps.
+// settleAll applies the pending discards of sagas that have not changed since Discard was called,
+// and sweeps.
 func (g *group) settleAll() error {
 	g.s.mu.Lock()
 	sagas := map[contract.SagaID][]outbox.ID{}

@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// A sealed message is bound to the saga's birth, and to the saga, revision and index that precede
-// it unsealed.
+// TestOwedSealIsBound checks that a sealed message is bound to the saga's birth, and to the
+// unsealed saga, revision and index before it.
 func TestOwedSealIsBound(t *testing.T) {
 	line, err := NewKey("key-1")
 	if err != nil {

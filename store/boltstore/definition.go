@@ -34,7 +34,7 @@ func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 	})
 }
 
-// Definitions implements store.Store. It skips damaged definitions.
+// Definitions implements store.Store. It reports and skips damaged definitions.
 func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
 	var all []store.Definition
 	err := s.view(ctx, func(tx *bolt.Tx) error {

@@ -1,26 +1,26 @@
-// Package boltstore is the embedded store: one file, one process, and every commit on disk before
-// it is answered.
+// Package boltstore is the embedded store: one file, used by one process. Every commit is on disk
+// before Commit returns.
 //
 //	Commit ─┐ encode            ┌──────────── committer ────────────┐
-//	Commit ─┼──▶ queue ──gather──▶ check revisions ▸ put ▸ fsync ×2 ├──▶ answers
+//	Commit ─┼──▶ queue ──batch──▶ check revisions ▸ put ▸ fsync ×2  ├──▶ results
 //	Commit ─┘                   └──── one bbolt transaction ────────┘
-//	Load, List, Due, Owed, Backup ──▶ read transactions, which never block the committer
+//	Load, List, Due, Pending, Backup ──▶ read transactions, which never block the committer
 //
-// One goroutine writes. The calls that arrive while it writes a transaction to disk share the next
-// one: one fsync carries hundreds of changes, and no call is delayed to fill a group. layout.go
-// describes the file.
+// One goroutine writes. Calls that arrive during a disk write share the next transaction, so one
+// fsync makes hundreds of changes durable. No call is delayed to fill a batch. layout.go describes
+// the file.
 //
-// It keeps I1 (one transaction per change at most), I2 (what was answered has been fsynced;
-// tombstones), I7 (the one writer compares revisions), and I10 (Options and the constants beside
-// it).
+// The package keeps I1 (a change is written in a single transaction), I2 (a confirmed commit has
+// been fsynced; tombstones), I7 (the single writer compares revisions), and I10 (Options, and the
+// constants below it).
 //
-// Failures: bbolt's pages carry no checksum, so every record has one, which covers its key too. A
-// damaged record is a *store.CorruptError for its saga alone. Calls that read many records (Due,
-// List, Owed) skip it and report it to Options.OnCorrupt. Open checks the structure around the
-// records page by page; damage there is an error that says to restore a backup, never a panic or a
-// missing saga. The first commit that fails breaks the store (store.ErrBroken): a failed fsync
-// must not be repeated, so the process ends and starts again with what the disk has. A full disk
-// is such a failure; Check warns before it happens.
+// Failures: bbolt's pages have no checksum, so every record has one that also covers its key. A
+// damaged record is reported as a *store.CorruptError and affects only its saga. Calls that read
+// many records (Due, List, Pending) skip it and report it to Options.OnCorrupt. Open checks the
+// bbolt pages around the records. If they are damaged, Open returns an error that says to restore a
+// backup; it never panics or loses a saga silently. The first failed commit makes the store
+// unusable (store.ErrBroken): a failed fsync must not be repeated, so the process has to restart
+// from the data on disk. A full disk is such a failure; Check warns before it happens.
 //
-// The file is never compacted: free pages are reused (Space).
+// The file is never compacted; free pages are reused (see Space).
 package boltstore

@@ -14,10 +14,10 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Expire implements store.Store. It removes expireSlice sagas at a time, each slice in a
-// transaction that commits may share, so that it delays no commit for long. A saga that is too
-// damaged to be removed is reported, kept, and not tried again. Nothing is written when nothing is
-// due, because Expire is called every few seconds.
+// Expire implements store.Store. It removes expireSlice sagas per transaction, which commits may
+// share, so that no commit waits long. A saga that is too damaged to be removed is reported, kept,
+// and not tried again. If nothing is due, nothing is written, because Expire is called every few
+// seconds.
 func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
 	limit = store.Bounded(limit)
 	sagas, tombstones, err := s.expirable(ctx, endedBefore, dropTombstones)
@@ -51,8 +51,8 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 	return removed, dropped, nil
 }
 
-// expirable reports whether any saga and whether any tombstone is due, or has a key that cannot be
-// read.
+// expirable reports whether any saga is due, and whether any tombstone is. An unreadable key counts
+// as due.
 func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.Time) (sagas, tombstones bool, err error) {
 	due := func(c *bolt.Cursor, kind byte, before time.Time) bool {
 		k, v := c.Seek([]byte{kind})
@@ -71,14 +71,14 @@ func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.
 	return sagas, tombstones, err
 }
 
-// ended is a key of the expiry bucket that is due.
+// ended is a key in the bucket expiry that is due.
 type ended struct {
 	key []byte
 	id  contract.SagaID
 }
 
-// due returns at most limit keys of one kind from before a time, and whether there may be more.
-// Damaged keys are reported and removed.
+// due returns the keys of one kind with a time before the given one, at most limit, and reports
+// whether there may be more. It reports and deletes damaged keys.
 func (g *group) due(kind byte, before time.Time, limit int) (list []ended, more bool, err error) {
 	if before.IsZero() {
 		return nil, false, nil
@@ -151,7 +151,7 @@ func (g *group) expire(before time.Time, limit int) (removed int, more bool, err
 	return removed, more, nil
 }
 
-// bury replaces a saga with its tombstone.
+// bury replaces a saga with a tombstone.
 func (g *group) bury(in *machine.Instance) error {
 	h, _, err := g.s.loadHead(g.tx, in.ID)
 	if err != nil {
@@ -165,7 +165,7 @@ func (g *group) bury(in *machine.Instance) error {
 	if err != nil {
 		return err
 	}
-	places := []uint64{h.last} // the positions of its journal records: each record names the one before it
+	places := []uint64{h.last} // sequences of its journal records: each record refers to the previous one
 	for i := len(entries) - 1; i > 0; i-- {
 		places = append(places, entries[i].prev)
 	}

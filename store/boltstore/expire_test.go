@@ -8,7 +8,8 @@ import (
 	"github.com/amends-dev/amends/store/boltstore"
 )
 
-// Expire is called every few seconds, so it must not write when nothing is due.
+// TestExpireOfNothingWritesNothing checks that Expire, which is called every few seconds, writes
+// nothing when nothing is due.
 func TestExpireOfNothingWritesNothing(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	before := s.Stats().Transactions

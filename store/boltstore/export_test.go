@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 )
 
-// Abort ends the store as a crash would: queued changes and pending discards are not written.
+// Abort stops the store as a crash would: queued changes and pending discards are lost.
 func (s *Store) Abort() {
 	_ = s.breakDown(errAborted)
 	_ = s.Close()
@@ -18,7 +18,7 @@ func (s *Store) Abort() {
 
 var errAborted = errShort
 
-// FailCommits makes every commit fail with the error that fail returns, unless that is nil.
+// FailCommits makes commits fail with the error that fail returns; after nil they proceed.
 func (s *Store) FailCommits(fail func() error) { s.failCommit = fail }
 
 // Used returns the number of bytes of the file that are in use.
@@ -40,14 +40,14 @@ func (s *Store) Damage(bucket string, key []byte, at int) error {
 	})
 }
 
-// SetSchema pretends that another release wrote the file.
+// SetSchema changes the layout version, as if a different release had written the file.
 func (s *Store) SetSchema(n uint64) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		return tableMeta.put(tableMeta.bucket(tx), []byte(metaSchema), binary.AppendUvarint(nil, n))
 	})
 }
 
-// NoteFeature pretends that another release has used a feature.
+// NoteFeature records a feature, as if a different release had used it.
 func (s *Store) NoteFeature(name string) error {
 	return s.db.Update(func(tx *bolt.Tx) error { return noteFeature(tx, name) })
 }
@@ -58,7 +58,8 @@ func OwedKey(to outbox.Destination, seq uint64) []byte { return owedKey(to, seq,
 // JournalKey returns the key of the journal record with a sequence number.
 func JournalKey(seq uint64) []byte { return sequenceKey(seq) }
 
-// Transplant stores the body of one record under another's key, with correct checksums.
+// Transplant stores the body of one record under the key of a different one, with correct
+// checksums.
 func (s *Store) Transplant(bucket string, from, to []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
@@ -109,7 +110,7 @@ func (s *Store) TimerTimes() (times []time.Time) {
 	return times
 }
 
-// Remove deletes a record from a bucket without a trace.
+// Remove deletes a record from a bucket and updates nothing else.
 func (s *Store) Remove(bucket string, key []byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(key) })
 }

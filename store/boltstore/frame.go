@@ -18,18 +18,18 @@ import (
 //
 //	format (1 byte) · CRC32C of bucket and key (4) · CRC32C of the body (4) · body
 //
-// The pages of bbolt carry no checksum, so a flipped bit could change a value, or hide a record by
-// changing its key. The checksum of the body, which covers the format too, detects the first; that
-// of the key detects the second: see absent.
+// bbolt's pages have no checksum, so a flipped bit could change a value, or hide a record by
+// changing its key. The checksum of the body also covers the format and detects a changed value.
+// The checksum of the key detects a changed key (see absent).
 const (
 	frameFormat = 1
-	// Parts of the body are sealed: see seal.go. It is not 2, because a 2 that had become a 1 went
-	// unnoticed.
+	// frameSealed means that parts of the body are sealed (seal.go). It is 3 and not 2, because a
+	// change of the format from 2 to 1 used to go undetected.
 	frameSealed = 3
 	frameSize   = 9
 )
 
-// neighbourhood bounds how many records absent reads around damaged keys.
+// neighbourhood bounds the records that absent reads around a damaged key.
 const neighbourhood = 256
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -37,15 +37,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // table is a bucket of framed values.
 type table struct {
 	name string
-	fill float64 // how full a page is left when it splits: high where keys are appended
-	seed uint32  // checksum of the name, from which the checksums of its keys continue
+	fill float64 // how full a page is after a split: high where keys are appended
+	seed uint32  // checksum of the table's name; the checksums of its keys are computed from it
 }
 
 func newTable(name string, fill float64) table {
 	return table{name: name, fill: fill, seed: checksum([]byte(name))}
 }
 
-// fatalError is a failure of the database itself, not of one record.
+// fatalError is a failure of the database as a whole, not of a single record.
 type fatalError struct{ error }
 
 func (e fatalError) Unwrap() error { return e.error }
@@ -60,15 +60,16 @@ func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
 	return b
 }
 
-// cursor returns a cursor for lookups. Each lookup moves it, so one is enough.
+// cursor returns a cursor for lookups. One is enough for any number of lookups.
 func (t table) cursor(tx *bolt.Tx) *bolt.Cursor { return t.bucket(tx).Cursor() }
 
 func (t table) keySum(key []byte) uint32 {
 	return crc32.Update(t.seed, castagnoli, key)
 }
 
-// bodySum covers the key, so that no value passes for another key's, and the format, so that
-// nothing sealed is read as plain. For a plain value it starts from the key's sum itself.
+// bodySum returns the checksum of a body. It covers the key, so that a value moved to another key
+// is detected, and the format, so that sealed data is never read as plain. For the plain format it
+// starts from the key's checksum itself.
 func bodySum(format byte, keySum uint32, body []byte) uint32 {
 	if format != frameFormat {
 		keySum ^= uint32(format)
@@ -76,19 +77,19 @@ func bodySum(format byte, keySum uint32, body []byte) uint32 {
 	return crc32.Update(keySum, castagnoli, body)
 }
 
-// put stores a body in a frame.
+// put stores a body in a plain frame.
 func (t table) put(b *bolt.Bucket, key, body []byte) error { return t.putAs(frameFormat, b, key, body) }
 
-// putAs is put with a given format.
+// putAs stores a body in a frame of the given format.
 func (t table) putAs(format byte, b *bolt.Bucket, key, body []byte) error {
 	return t.putFrame(format, b, key, append(newFrame(len(body)), body...))
 }
 
-// newFrame returns room for a frame header. The caller appends a body of about size bytes and
-// passes it to putFrame, which then need not copy it.
+// newFrame returns a buffer with space for the frame header. The caller appends a body of about
+// size bytes and passes the buffer to putFrame, which then does not copy the body.
 func newFrame(size int) []byte { return make([]byte, frameSize, frameSize+size) }
 
-// putFrame is putAs for a body that was appended to newFrame.
+// putFrame stores a body that was appended to a buffer from newFrame.
 func (t table) putFrame(format byte, b *bolt.Bucket, key, v []byte) error {
 	sum := t.keySum(key)
 	v[0] = format
@@ -106,7 +107,7 @@ func (t table) delete(c *bolt.Cursor, key []byte) error {
 	return err
 }
 
-// deleteIf is delete, and reports whether the key existed.
+// deleteIf removes a key if it exists, and reports whether it did.
 func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 	if k, _ := c.Seek(key); k == nil || !bytes.Equal(k, key) {
 		return false, nil
@@ -117,7 +118,7 @@ func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 	return true, nil
 }
 
-// open checks the value found under key and returns its body.
+// open checks the value stored under key and returns its body.
 func (t table) open(key, v []byte) ([]byte, error) {
 	switch {
 	case len(v) < frameSize:
@@ -140,14 +141,15 @@ func (t table) corrupt(key []byte, why string) *store.CorruptError {
 	return &store.CorruptError{What: "record " + name + " of " + t.name, Why: why}
 }
 
-// get returns the body under key, or nil if there is none. The memory belongs to the transaction.
-// It returns a *store.CorruptError if the record is damaged, or if damage hides whether it exists.
+// get returns the body stored under key, or nil if there is none. The body is valid only during the
+// transaction. get returns a *store.CorruptError if the record is damaged, or if other damage makes
+// it impossible to know whether the record exists.
 func (t table) get(c *bolt.Cursor, key []byte) ([]byte, error) {
 	body, _, err := t.find(c, key)
 	return body, err
 }
 
-// find is get, and reports whether parts of the body are sealed.
+// find does the same as get, and also reports whether parts of the body are sealed.
 func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err error) {
 	k, v := c.Seek(key)
 	if k == nil || !bytes.Equal(k, key) {
@@ -157,9 +159,9 @@ func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err e
 	return body, err == nil && v[0] == frameSealed, err
 }
 
-// absent returns nil if the keys around the position of key prove that it does not exist. A key
-// with a flipped bit can hide itself and, because the search is binary, others; then absent reads
-// every record around.
+// absent returns nil if the keys around the position of key prove that key does not exist. A key
+// with a flipped bit can hide its own record and, because lookups are binary searches, others. If
+// it finds one, absent reads all records nearby.
 func (t table) absent(c *bolt.Cursor, key []byte) error {
 	next, nextValue := c.Seek(key)
 	var prev, prevValue []byte
@@ -180,7 +182,7 @@ func (t table) absent(c *bolt.Cursor, key []byte) error {
 			break
 		}
 	}
-	hidden := false // whether some record may have this key
+	hidden := false // whether a damaged record may have had this key
 	for range 2 * neighbourhood {
 		if k == nil || bytes.Compare(k, key) > 0 && t.intact(k, v) {
 			break
@@ -197,8 +199,8 @@ func (t table) absent(c *bolt.Cursor, key []byte) error {
 	return nil
 }
 
-// known reports whether the original key of a damaged record is known: from its value, or because
-// its body belongs to the key that it has.
+// known reports whether the original key of a damaged record can be determined: the key checksum in
+// its value is intact, or its body matches the key that it has now.
 func (t table) known(key, v []byte) bool {
 	if len(v) < frameSize {
 		return false
@@ -207,7 +209,7 @@ func (t table) known(key, v []byte) bool {
 	return sum == bodySum(v[0], binary.BigEndian.Uint32(v[1:]), body) || sum == bodySum(v[0], t.keySum(key), body)
 }
 
-// intact reports whether a key is the one that was written.
+// intact reports whether a key is unchanged since it was written.
 func (t table) intact(key, v []byte) bool {
 	return len(v) >= frameSize && binary.BigEndian.Uint32(v[1:]) == t.keySum(key)
 }

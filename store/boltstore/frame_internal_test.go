@@ -7,7 +7,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// A group reads and removes the record under the given key, never its neighbour.
+// TestGroupFindsTheKeyItself checks that a group reads and deletes only the record with the given
+// key, and never a neighbour.
 func TestGroupFindsTheKeyItself(t *testing.T) {
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "frames.db"), 0o600, nil)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// FuzzFrame checks that a value opens only if it is what put would write under this key in this
-// bucket. For anything else the error reports damage, and names the record in few bytes.
+// FuzzFrame checks that a value is accepted only if put would write exactly this value for this key
+// and bucket. For any other value, the error must report damage and name the record in few bytes.
 func FuzzFrame(f *testing.F) {
 	as := func(format byte, key, body []byte) []byte {
 		sum := tableSagas.keySum(key)
@@ -31,7 +31,7 @@ func FuzzFrame(f *testing.F) {
 			if !bytes.Equal(as(v[0], key, body), v) {
 				t.Errorf("%x under %q is read as %x", v, key, body)
 			}
-			for other := range 256 { // sealed and plain are told apart, whatever the format byte has become
+			for other := range 256 { // no change of the format byte may turn sealed into plain
 				changed := append([]byte{byte(other)}, v[1:]...)
 				if _, err := tableSagas.open(key, changed); err == nil && byte(other) != v[0] {
 					t.Errorf("a value of format %d is opened as one of format %d", v[0], other)
@@ -61,8 +61,8 @@ func FuzzFrame(f *testing.F) {
 
 func be(n uint32) []byte { return []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)} }
 
-// FuzzRecord decodes arbitrary bytes as each kind of record that the store itself encodes. A
-// record that decodes must encode and decode to the same record again.
+// FuzzRecord decodes arbitrary bytes as each kind of record. If decoding succeeds, encoding and
+// decoding the result must reproduce it.
 func FuzzRecord(f *testing.F) {
 	h := head{revision: 7, class: 2, started: 1, wake: 2, ended: 3, ref: contract.DefinitionRef{Name: "checkout", Version: 3}, changes: 4, last: 9, skip: 1, skipRevision: 1, birth: 1, birthSum: 5}
 	f.Add(h.append(nil))
@@ -124,7 +124,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// normal makes entries comparable, by treating nil and empty slices as equal.
+// normal turns empty slices into nil, so that entries can be compared.
 func normal(e *entry) entry {
 	n := *e
 	n.birth = append([]byte{}, e.birth...)

@@ -54,7 +54,7 @@ func TestFailedCommitBreaksTheStore(t *testing.T) {
 	fail := true
 	s.FailCommits(func() error {
 		if fail {
-			fail = false // another try would succeed, but there must be none
+			fail = false // a retry would succeed, but must not happen
 			return syscall.ENOSPC
 		}
 		return nil

@@ -9,16 +9,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// metaKey is the prefix of the keys in the bucket meta under which every key that sealed something
-// here has sealed a known word. So a missing or wrong key is found when the file is opened, not at
-// the first saga.
+// metaKey is the prefix of the keys in the bucket meta that hold a known word, sealed with each
+// encryption key that was ever used. The words reveal a missing or wrong key when the file is
+// opened, and not only when the first saga is read.
 const metaKey = "key "
 
 const keyWord = "amends"
 
-// checkKeys compares the given keys with those that sealed the store. A store is sealed from its
-// creation or never, so a file in which nothing is sealed is not a sealed store with something
-// missing, but another store.
+// checkKeys compares the given keys with those that sealed the store. A store is sealed either from
+// its creation or never. So if keys are given and nothing in the file is sealed, the file is not a
+// damaged sealed store, but a different one.
 func (s *Store) checkKeys(tx *bolt.Tx) error {
 	c := tableMeta.bucket(tx).Cursor()
 	var missing []string
@@ -51,8 +51,8 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 	return nil
 }
 
-// noteKey records the key that seals from now on, the first time it is used. The store is sealed
-// already.
+// noteKey records the key that encrypts from now on in a sealed store, unless it is already
+// recorded.
 func (s *Store) noteKey() error {
 	keys := s.options.Keys
 	if keys == nil {
@@ -69,10 +69,10 @@ func (s *Store) noteKey() error {
 	return s.db.Update(func(tx *bolt.Tx) error { return keys.note(tableMeta.bucket(tx)) })
 }
 
-// metaKey is the meta key under which the first key has sealed its word.
+// metaKey returns the key in the bucket meta for the word that the first key has sealed.
 func (k *Keys) metaKey() []byte { return []byte(metaKey + k.names[0]) }
 
-// note seals the known word with the first key and stores it.
+// note seals the known word with the first key, and stores it.
 func (k *Keys) note(meta *bolt.Bucket) error {
 	return tableMeta.put(meta, k.metaKey(), k.close(part("key", k.names[0], 0), []byte(keyWord)))
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// victim is what TestKill's child runs: eight writers move sagas and print the acknowledged
-// revisions, until the process is killed.
+// victim runs in the child process of TestKill: eight writers change sagas and print the confirmed
+// revisions until the process is killed.
 func victim(path, round string) error {
 	s, err := boltstore.Open(path, boltstore.Options{})
 	if err != nil {
@@ -52,8 +52,8 @@ func victim(path, round string) error {
 	return nil
 }
 
-// TestKill kills a process in the middle of its commits, again and again, and checks that every
-// acknowledged revision is there.
+// TestKill repeatedly kills a process during commits, and checks that every confirmed revision is
+// still there.
 func TestKill(t *testing.T) {
 	if path := os.Getenv("BOLTSTORE_VICTIM"); path != "" {
 		if err := victim(path, os.Getenv("BOLTSTORE_ROUND")); err != nil {
@@ -90,7 +90,7 @@ func kills(t *testing.T, rounds int) {
 	t.Logf("%d kills, %d sagas acknowledged, none lost", rounds, len(acknowledged))
 }
 
-// killOne runs a child, kills it after some commits and records the revisions that it printed.
+// killOne starts a child, kills it after some commits and records the revisions that it printed.
 func killOne(t *testing.T, path string, round int, acknowledged map[contract.SagaID]uint64) {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestKill$", "-test.v=false")
@@ -106,12 +106,12 @@ func killOne(t *testing.T, path string, round int, acknowledged map[contract.Sag
 	lines := bufio.NewScanner(out)
 	for n := 0; lines.Scan(); n++ {
 		if n == 200+round*77 {
-			_ = child.Process.Kill() // what is still in the pipe was acknowledged too
+			_ = child.Process.Kill() // revisions still in the pipe were confirmed too
 		}
 		id, revision, ok := strings.Cut(lines.Text(), " ")
 		number, err := strconv.ParseUint(revision, 10, 64)
 		if !ok || err != nil {
-			continue // the last line, cut off by the kill
+			continue // the kill truncated the last line
 		}
 		acknowledged[contract.SagaID(id)] = number
 	}

@@ -10,43 +10,46 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// schemaVersion is the number of the layout below. A file with another one is refused.
+// schemaVersion is the version of the layout below. Open refuses a file with a different one.
 const schemaVersion = 1
 
-// A feature is something that a file may have beyond its layout, such as a kind of event that
-// earlier releases do not know. The transaction that first uses a feature records it in the file,
-// and a program refuses a file with a feature that it does not know, by name.
-const featureSealed = "sealed" // slim states, births, events, owed records, definitions and tombstones are sealed (seal.go)
+// A feature is something that a file may contain beyond its layout, such as a kind of event that
+// earlier releases do not know. The transaction that first uses a feature records its name in the
+// file. A release refuses to open a file with a feature that it does not know.
+// featureSealed means that slim states, births, events, outbox records, definitions and tombstones
+// are sealed (seal.go).
+const featureSealed = "sealed"
 
-// features are the features that this program knows.
+// features lists the features that this release knows.
 var features = []string{featureSealed}
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum of the key, checksum
-// of the body). Times are nanoseconds since 1970 with the sign bit inverted, big endian, so that
-// they sort; ids have no byte below 0x2d, so 0x00 can separate.
+// of the body). Times are nanoseconds since 1970 in big endian with the sign bit inverted, so that
+// they sort. Ids contain no byte below 0x2d, so 0x00 can be a separator.
 //
 //	bucket       key                      body
 //	meta         word                     schema, store id, created, incarnation, claim
 //	sagas        id                       head (revision, class, times, pending outbox records, journal positions), slim state
-//	journal      sequence                 one change: its events, and what is stored once (input …)
-//	owed         to 0 sequence place      one outbox record, abridged
+//	journal      sequence                 one change: its events, and data that is stored once (input …)
+//	owed         to 0 sequence index      one outbox record, abridged
 //	timers       time id                  -
 //	index        class start ~id 0xff     definition
 //	counts       name 0 version class     number of sagas
 //	definitions  name 0 version           definition
-//	tombstones   id                       what is left of a saga
+//	tombstones   id                       tombstone of a saga
 //	expiry       s|t ended id             -
 //
-// A page is the unit of writing, so the cost of a commit is the pages it touches. Large data
-// (events, inputs, messages) is appended by sequence: a group of changes shares the last pages,
-// whatever the ids are. Only small data is replaced in place: the slim state and a few keys.
-// Nothing is stored twice: the input is in the birth, a result is in the event that brought it
-// (result.go), and a message holds only what does not follow from the rest. Outbox records are
-// removed many at a time, so that whole pages become free. A timer that is postponed keeps its key
-// until that key comes due.
+// bbolt writes whole pages, so the cost of a commit is the number of pages that it changes. Large
+// data (events, inputs, messages) is appended by sequence: the changes of a group share the last
+// pages, whatever the saga ids are. Only small data is replaced in place: the slim state and a few
+// keys. Nothing is stored twice: the input is in the birth record, a result is in the event that
+// reported it (result.go), and a message omits everything that can be derived from other records.
+// Outbox records are deleted many at a time, so that whole pages become free. A postponed timer
+// keeps its key until that key comes due.
 //
-// The journal is a chain: head → last change → the one before …, with a second link that skips
-// skipEvery changes, so that reading the middle of a long history is cheap.
+// The journal of a saga is a linked list from the head to the last change, and from each change to
+// the previous one. A second link skips skipEvery changes, so that reading the middle of a long
+// history is cheap.
 var (
 	tableMeta        = newTable("meta", 0.5)
 	tableSagas       = newTable("sagas", 0.7)
@@ -65,7 +68,7 @@ var tables = []table{
 	tableCounts, tableDefinitions, tableTombstones, tableExpiry,
 }
 
-// Keys of the meta bucket.
+// Keys of the bucket meta.
 const (
 	metaSchema      = "schema"
 	metaStore       = "store"
@@ -73,7 +76,7 @@ const (
 	metaIncarnation = "incarnation"
 	metaClaim       = "claim"
 	metaClock       = "clock"
-	metaFeature     = "feature " // prefix of the key of each feature that the file has
+	metaFeature     = "feature " // key prefix; one key per feature of the file
 )
 
 // Kinds of keys in the expiry bucket.
@@ -82,14 +85,15 @@ const (
 	expiryTombstone = 't'
 )
 
-// skipEvery is the number of changes that the second link of the journal skips.
+// skipEvery is the number of changes that the second link of a journal record skips.
 const skipEvery = 64
 
-// first and last are the first and last time that nano can represent: 1677-09-21 and 2262-04-11.
+// first and last are the earliest and latest times that nano can represent (1677-09-21,
+// 2262-04-11).
 var first, last = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
-// nano returns a time as it is stored; 0 means none. Times out of range become first or last,
-// because a filter may contain any time.
+// nano returns the stored form of a time; 0 stands for the zero time. It limits t to the range from
+// first to last, because a filter may contain any time.
 func nano(t time.Time) int64 {
 	switch {
 	case t.IsZero():
@@ -110,15 +114,15 @@ func instant(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// sortable maps a time to an unsigned number with the same order.
+// sortable maps a signed number to an unsigned one with the same order.
 func sortable(n int64) uint64 { return uint64(n) ^ 1<<63 }
 
 func unsortable(u uint64) int64 { return int64(u ^ 1<<63) }
 
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// owedKey sorts by destination, then by commit order, so that the records of one destination are
-// read without skipping those of others.
+// owedKey returns a key that sorts by destination, then in commit order, so that reading the
+// records of one destination need not skip those of others.
 func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 	k := make([]byte, 0, len(to)+11)
 	k = append(append(k, to...), 0)
@@ -126,7 +130,7 @@ func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 	return binary.BigEndian.AppendUint16(k, uint16(place))
 }
 
-// parseOwedKey returns the destination and the position that a key in tableOwed holds.
+// parseOwedKey returns the destination and the position in a key of tableOwed.
 func parseOwedKey(k []byte) (outbox.Destination, outbox.Position) {
 	n := len(k) - 11
 	if n < 0 || k[n] != 0 {
@@ -135,7 +139,7 @@ func parseOwedKey(k []byte) (outbox.Destination, outbox.Position) {
 	return outbox.Destination(k[:n]), outbox.Position{Commit: binary.BigEndian.Uint64(k[n+1:]), Index: binary.BigEndian.Uint16(k[n+9:])}
 }
 
-// outboxKey encodes an outbox.ID. Seals are bound to it.
+// outboxKey encodes an outbox.ID. The seal of an outbox record is bound to this encoding.
 func outboxKey(id outbox.ID) []byte {
 	k := make([]byte, 0, len(id.Saga)+19)
 	k = append(append(k, id.Saga...), 0)
@@ -144,7 +148,7 @@ func outboxKey(id outbox.ID) []byte {
 	return binary.BigEndian.AppendUint16(k, id.Index)
 }
 
-// timeKey is the key of a timer (without a prefix) or of an expiry: prefix, time, id.
+// timeKey returns the key of a timer (with an empty prefix) or of an expiry: prefix, time, id.
 func timeKey(prefix string, at int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, len(prefix)+8+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, prefix...), sortable(at))
@@ -158,15 +162,16 @@ func parseTimeKey(prefix int, k []byte) (at int64, id contract.SagaID, ok bool) 
 	return unsortable(binary.BigEndian.Uint64(k[prefix:])), contract.SagaID(k[prefix+8:]), true
 }
 
-// indexKey sorts by class, then start, then id in reverse, because the list is read from its end:
-// newest start first, then by id. New sagas are appended.
+// indexKey returns a key that sorts by class, then start, then id in reverse order. List reads the
+// index backwards: newest start first, then by id. New sagas are therefore appended.
 func indexKey(class store.Class, started int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, 10+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, byte(class)), sortable(started))
 	return append(turn(k, id), 0xff)
 }
 
-// startKey sorts before all entries of a class that started at that time or later.
+// startKey returns a key that sorts before the entries of all sagas of a class that started at or
+// after a time.
 func startKey(class byte, started int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{class}, sortable(started))
 }
@@ -186,7 +191,7 @@ func parseIndexKey(k []byte) (started int64, id contract.SagaID, ok bool) {
 	return unsortable(binary.BigEndian.Uint64(k[1:])), contract.SagaID(turn(nil, k[9:len(k)-1])), true
 }
 
-// refKey is the key of a definition.
+// refKey returns the key of a definition.
 func refKey(r contract.DefinitionRef) []byte {
 	k := make([]byte, 0, len(r.Name)+6)
 	return binary.BigEndian.AppendUint32(append(append(k, r.Name...), 0), uint32(r.Version))
@@ -200,7 +205,7 @@ func parseRefKey(k []byte) (contract.DefinitionRef, bool) {
 	return contract.DefinitionRef{Name: string(k[:n]), Version: int(binary.BigEndian.Uint32(k[n+1:]))}, true
 }
 
-// tally is the key by which sagas are counted.
+// tally identifies a count of sagas: those of one definition in one class.
 type tally struct {
 	ref   contract.DefinitionRef
 	class store.Class

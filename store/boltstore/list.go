@@ -12,10 +12,10 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// List implements store.Store. It merges the index ranges of the wanted classes, and loads only
-// the states that it returns, unless the filter needs data that only the states have. One call
-// reads at most scanLimit entries and loads at most loadLimit states that do not match; then it
-// returns a short page with a cursor.
+// List implements store.Store. It merges the index ranges of the wanted classes. It loads only the
+// states that it returns, unless the filter needs data that is not indexed. One call reads at most
+// scanLimit entries and loads at most loadLimit states that do not match. At a limit it returns a
+// short page with a cursor.
 func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) ([]store.Summary, string, error) {
 	var behind *store.Position
 	if page.Cursor != "" {
@@ -41,7 +41,7 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 	return list, cursor, err
 }
 
-// fill reads lines until the page is full or a limit is reached.
+// fill reads lines from next and loads their sagas until the page is full or a limit is reached.
 func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (line, bool)) ([]store.Summary, string) {
 	var list []store.Summary
 	var last line
@@ -55,7 +55,7 @@ func (s *Store) fill(tx *bolt.Tx, filter *store.Filter, size int, next func() (l
 			return list, filter.Cursor(position(last))
 		}
 		last = l
-		if l.damage != nil { // the head itself is damaged, so nothing else is known
+		if l.damage != nil { // the head is damaged, so only the id is known
 			list = append(list, store.Summary{ID: l.id, Damage: l.damage.Error()})
 			continue
 		}
@@ -82,8 +82,8 @@ func position(l line) store.Position {
 	return store.Position{Started: instant(l.started), ID: l.id}
 }
 
-// byIndex yields the index's lines of the wanted classes in list order, starting behind a
-// position. The filter's range of starts bounds the scan as well.
+// byIndex returns an iterator over the index entries of the wanted classes in list order, after a
+// position. The filter's range of start times bounds the scan too.
 func (s *Store) byIndex(tx *bolt.Tx, filter *store.Filter, behind *store.Position) func() (line, bool) {
 	var scans []*scan
 	for _, class := range store.Classes {
@@ -118,8 +118,8 @@ type scan struct {
 	live   bool // whether line is valid
 }
 
-// start returns the key below which the scan begins: the cursor's position or the end of the range
-// of starts, whichever comes first.
+// start returns the key below which the scan begins. It is derived from the cursor's position or
+// from the end of the range of start times, whichever is lower.
 func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
 	from := []byte{c.class + 1}
 	if before := filter.StartsBefore(); !before.IsZero() {
@@ -133,8 +133,8 @@ func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
 	return from
 }
 
-// seek goes to the last entry below a key. A key with a flipped bit misleads the binary search,
-// and the entries that it hides are behind it.
+// seek moves to the last entry below a key. A key with a flipped bit misleads the binary search, so
+// seek first steps forward past damaged keys and past entries below the key.
 func (c *scan) seek(below []byte) {
 	k, v := c.cursor.Seek(below)
 	for k != nil && (!c.intact(k, v) || bytes.Compare(k, below) < 0) {
@@ -149,8 +149,8 @@ func (c *scan) seek(below []byte) {
 
 func (c *scan) next() { c.take(c.cursor.Prev()) }
 
-// take makes the first readable entry the current line. Only an intact key of another class ends
-// the scan.
+// take makes the first readable entry the current line. Only an intact key of a different class
+// ends the scan.
 func (c *scan) take(k, v []byte) {
 	for ; k != nil; k, v = c.cursor.Prev() {
 		if k[0] != c.class {
@@ -169,7 +169,7 @@ func (c *scan) take(k, v []byte) {
 	c.live = false
 }
 
-// intact reports whether a key is the one that was written, and reports the damage if not.
+// intact reports whether a key is unchanged since it was written. If not, it reports the damage.
 func (c *scan) intact(k, v []byte) bool {
 	if tableIndex.intact(k, v) {
 		return true
@@ -178,8 +178,9 @@ func (c *scan) intact(k, v []byte) bool {
 	return false
 }
 
-// byPrefix yields the sagas whose ids have the filter's prefix, if they are few enough to sort
-// here; otherwise done is false. A search for one id need not scan the index then.
+// byPrefix returns an iterator over the sagas whose ids have the filter's prefix, so that a search
+// for one id need not scan the index. done is false if there is no prefix, or if there are too many
+// sagas to sort in memory.
 func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
 	if filter.IDPrefix == "" {
 		return nil, false
@@ -213,7 +214,8 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 	return inOrder(lines), true
 }
 
-// byIDs yields the sagas that the filter names. done is false if it names none.
+// byIDs returns an iterator over the sagas that the filter lists by id. done is false if it lists
+// none.
 func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
 	if len(filter.IDs) == 0 {
 		return nil, false
@@ -239,7 +241,7 @@ func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position)
 	return inOrder(lines), true
 }
 
-// inOrder yields lines in list order.
+// inOrder returns an iterator over lines in list order.
 func inOrder(lines []line) func() (line, bool) {
 	slices.SortFunc(lines, func(a, b line) int {
 		if position(a).Before(position(b)) {

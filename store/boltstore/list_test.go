@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// TestASearchIsCutIntoPages finds one saga among thousands by a property that only its state has.
-// That takes several calls, each with a bounded amount of work (I10).
+// TestASearchIsCutIntoPages searches for one saga among thousands by a property that is not
+// indexed. The search takes several calls, each with a bounded amount of work (I10).
 func TestASearchIsCutIntoPages(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 5000
@@ -30,7 +30,7 @@ func TestASearchIsCutIntoPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	oldest := storetest.Park(changes[0].Instance, storetest.Epoch.Add(time.Hour)) // it is listed last
+	oldest := storetest.Park(changes[0].Instance, storetest.Epoch.Add(time.Hour)) // the last in the list
 	if results, err := s.Commit(t.Context(), []store.Change{oldest}); err != nil || results[0] != nil {
 		t.Fatal(results, err)
 	}
@@ -54,7 +54,7 @@ func TestASearchIsCutIntoPages(t *testing.T) {
 	if pages != 10 {
 		t.Errorf("it took %d pages, want 10: nine that load as many as they may, and the rest", pages)
 	}
-	// A saga that has not moved since then cannot have started since then: nothing newer is read.
+	// A saga that was last updated before a time started before it, so newer ones are not read.
 	filter := store.Filter{UpdatedBefore: storetest.Epoch.Add(2 * time.Second)}
 	if found, pages := search(filter); len(found) != 1 || found[0].ID != "order-0001" || pages != 1 {
 		t.Errorf("unmoved are %v, on %d pages; want order-0001 on one", found, pages)

@@ -12,11 +12,11 @@ import (
 	"github.com/amends-dev/amends/internal/crashpoint"
 )
 
-// making is the suffix of a store's file name while the store is being made.
+// making is the pattern of the suffix that a store's file name has while the file is being created.
 const making = ".new-*"
 
-// makeFile makes a new store in a temporary file, and renames it once all of it is on disk: after
-// a power cut there is either no store or one that opens.
+// makeFile creates a new store in a temporary file, and renames the file once it is completely on
+// disk. So a power cut leaves either no store or a usable one.
 func makeFile(path string, options Options) (err error) {
 	dir := filepath.Dir(path)
 	if left, err := filepath.Glob(filepath.Join(dir, filepath.Base(path)+making)); err == nil {
@@ -42,14 +42,14 @@ func makeFile(path string, options Options) (err error) {
 		return err
 	}
 	crashpoint.Here(crashpoint.FileUnnamed)
-	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // else another process was quicker
+	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // ErrExist: another process was faster
 		return err
 	}
 	return syncDir(dir)
 }
 
-// give renames a file without replacing another one: unlike a rename, a link fails then. On file
-// systems without links it renames.
+// give renames a file without replacing an existing one. It creates a link, which unlike a rename
+// fails if the name exists. On file systems without links it renames.
 func give(file, name string) error {
 	err := os.Link(file, name)
 	if err != nil && !errors.Is(err, os.ErrExist) {
@@ -63,7 +63,7 @@ func noteFeature(tx *bolt.Tx, name string) error {
 	return tableMeta.put(tableMeta.bucket(tx), []byte(metaFeature+name), []byte{1})
 }
 
-// create makes the buckets of a new file.
+// create creates the buckets of a new file.
 func (s *Store) create(tx *bolt.Tx) error {
 	for _, t := range tables {
 		if _, err := tx.CreateBucket([]byte(t.name)); err != nil {

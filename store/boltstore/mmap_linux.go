@@ -2,15 +2,15 @@ package boltstore
 
 import "syscall"
 
-// defaultMapSize is 16 GiB, or 0 where addresses have 32 bits.
+// defaultMapSize is 16 GiB, or 0 on 32-bit systems.
 const defaultMapSize = 1 << (34 * (^uint(0) >> 63))
 
-// populateLimit is the largest file that is read into memory as a whole when it is opened. A
-// larger one is read as it is used, so that the start does not wait for all of it.
+// populateLimit is the size up to which a file is read into memory as a whole when it is opened. A
+// larger file is read on demand, so that the start does not wait for it.
 const populateLimit = 256 << 20
 
-// mapFlags returns the flags for a file of a given size: a small one is read ahead at once,
-// because a cold start would otherwise fault page by page.
+// mapFlags returns the mmap flags for a file of the given size. A small file is read ahead, because
+// otherwise a cold start would cause a page fault for every page.
 func mapFlags(size int64) int {
 	if size > populateLimit {
 		return 0

@@ -2,8 +2,8 @@ package boltstore
 
 import "testing"
 
-// A small file is read ahead as a whole. Of a large one only used pages are read, so that a
-// million waiting sagas do not fill the memory.
+// TestLargeFilesAreNotReadAhead checks that only a small file is read ahead as a whole. A large
+// file is read on demand, so that a million waiting sagas do not fill the memory.
 func TestLargeFilesAreNotReadAhead(t *testing.T) {
 	if mapFlags(populateLimit) == 0 {
 		t.Error("a file at the limit is not read ahead")

@@ -19,7 +19,7 @@ import (
 
 // Errors of Open.
 var (
-	// ErrLocked means that another process has the file open.
+	// ErrLocked means that another process has opened the file.
 	ErrLocked = errors.New("already open by another process")
 	// ErrLater means that a later release wrote the file.
 	ErrLater = errors.New("written by a later release")
@@ -29,14 +29,14 @@ var (
 	ErrDamaged = errors.New("the database file is damaged")
 )
 
-// ErrReadOnly is returned by the methods that write, for a store from OpenReadOnly.
+// ErrReadOnly is returned by methods that write if the store was opened by OpenReadOnly.
 var ErrReadOnly = errors.New("the store is open for reading only")
 
-// Open opens the store in the file at path and creates it if it does not exist; the directory must
-// exist. The file is locked by this process until Close. Open returns ErrLocked if another process
-// has it, ErrDamaged if a backup must be restored with Restore, ErrLater or ErrForeign if this
-// program must not touch the file, ErrKey if Options.Keys lacks a key, and ErrPlain if there are
-// keys and the file is not sealed.
+// Open opens the store in the file at path, and creates the file if it does not exist; the
+// directory must exist. This process locks the file until Close. Open returns ErrLocked if another
+// process has locked the file, ErrDamaged if a backup must be restored with Restore, ErrLater or
+// ErrForeign if this release must not touch the file, ErrKey if Options.Keys lacks a key, and
+// ErrPlain if keys are given but the file is not sealed.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {
@@ -47,8 +47,8 @@ func Open(path string, options Options) (*Store, error) {
 }
 
 // OpenReadOnly opens the store in the file at path for reading or copying, and never changes the
-// file. Methods that write return ErrReadOnly. It returns os.ErrNotExist if there is no file, and
-// ErrLocked if another process may write to it; other errors are those of Open.
+// file. Methods that write return ErrReadOnly. OpenReadOnly returns os.ErrNotExist if there is no
+// file, ErrLocked if another process may write to it, and otherwise the same errors as Open.
 func OpenReadOnly(path string, options Options) (*Store, error) {
 	s, err := openReadOnly(path, options)
 	if err != nil {
@@ -82,7 +82,7 @@ func openReadOnly(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// newStore returns a store that has no file yet.
+// newStore returns a store without a file.
 func newStore(path string, options Options) *Store {
 	return &Store{
 		options:  options,
@@ -96,7 +96,7 @@ func newStore(path string, options Options) *Store {
 	}
 }
 
-// open does everything but start the committer.
+// open does all the work of Open except starting the committer.
 func open(path string, options Options) (*Store, error) {
 	options, err := options.withDefaults()
 	if err != nil {
@@ -118,7 +118,7 @@ func open(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// openFile checks what bbolt does not check, and opens the database.
+// openFile runs the checks that bbolt omits, and opens the database.
 func openFile(path string, options Options, report func(error)) (*bolt.DB, error) {
 	if err := precheck(path, options, report); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 	case errors.As(err, new(*os.PathError)):
 		return nil, err
 	default:
-		if errors.As(err, new(*store.CorruptError)) { // a panic left it open and locked
+		if errors.As(err, new(*store.CorruptError)) { // bbolt panicked and left the file open and locked
 			unlock(file)
 			_ = file.Close()
 		}
@@ -165,8 +165,8 @@ func damaged(err error) error {
 	return fmt.Errorf("%w: %w: restore a backup, and keep this file for inspection", ErrDamaged, err)
 }
 
-// precheck reads the file before bbolt does. It skips a locked file, whose pages may move; bbolt
-// waits for the lock.
+// precheck checks the file before bbolt reads it. It skips a locked file, because the owner may
+// change the pages during the check; bbolt then waits for the lock.
 func precheck(path string, options Options, report func(error)) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -184,9 +184,10 @@ func precheck(path string, options Options, report func(error)) error {
 	return checkFile(file, info.Size(), options, report)
 }
 
-// checkFile checks the two root pages. A commit replaces the older one in a single sector write,
-// so both are always readable; if one is damaged, the newest commit may be lost silently. It also
-// checks that the file is as long as the newer root says, and that its pages are sound.
+// checkFile checks the two root pages. A commit replaces the older one by writing a single sector,
+// so a power cut leaves both readable. If one is damaged, the newest commit may be lost silently.
+// checkFile also checks that the file is as long as the newer root says, and that its pages are
+// intact.
 func checkFile(file *os.File, size int64, options Options, report func(error)) error {
 	roots, pageSize := readRoots(file)
 	switch {
@@ -213,8 +214,8 @@ func checkFile(file *os.File, size int64, options Options, report func(error)) e
 	return nil
 }
 
-// prepareFile reads, or writes for the first time, what the store records about itself, and clears
-// what a crash left behind.
+// prepareFile reads the metadata of the store, or writes it to a new file, and removes what a crash
+// left behind.
 func (s *Store) prepareFile() error {
 	fresh := false
 	err := s.db.View(func(tx *bolt.Tx) error {
@@ -245,7 +246,7 @@ func (s *Store) prepareFile() error {
 	return s.sweepLeftovers()
 }
 
-// readSelf reads what the store records about itself.
+// readSelf reads the metadata of the store.
 func (s *Store) readSelf() error {
 	if err := s.db.View(s.readMeta); err != nil {
 		return err
@@ -253,7 +254,7 @@ func (s *Store) readSelf() error {
 	return s.db.View(s.checkKeys)
 }
 
-// lookOver is prepareFile for a file that must not be changed.
+// lookOver does the work of prepareFile for a file that must not be changed.
 func (s *Store) lookOver() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		if tx.Bucket([]byte(tableMeta.name)) == nil {
@@ -320,12 +321,12 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	}
 	s.info.Schema, s.info.Created, s.info.Incarnation, s.info.ID = int(schema), int64(created), incarnation, string(id)
 	for _, t := range tables {
-		t.bucket(tx) // panics if the bucket is missing; guard turns that into an error
+		t.bucket(tx) // panics if the bucket is missing; guard returns that as an error
 	}
 	return nil
 }
 
-// readFeatures reads which features the file has beyond its layout.
+// readFeatures returns the features that the file records. It is an error if one is unknown.
 func readFeatures(c *bolt.Cursor) (has []string, err error) {
 	var unknown []string
 	for k, v := c.Seek([]byte(metaFeature)); k != nil && bytes.HasPrefix(k, []byte(metaFeature)); k, v = c.Next() {

@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("a file of a later release", path, boltstore.ErrLater)
-	fails("the same again", path, boltstore.ErrLater) // not ErrLocked: the lock was released
+	fails("the same again", path, boltstore.ErrLater) // not ErrLocked, because the lock was released
 	later := filepath.Join(dir, "later.db")
 	s = open(t, later, boltstore.Options{})
 	if err := errors.Join(s.NoteFeature("teleport"), s.NoteFeature("loop"), s.Close()); err != nil {
@@ -75,7 +75,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestDamagedRoot: the newest commit may be lost with a damaged root.
+// TestDamagedRoot checks that Open refuses a damaged root, with which the newest commit may be
+// lost, unless AcceptDamagedRoot is set.
 func TestDamagedRoot(t *testing.T) {
 	f := newSample(t, 20)
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -168,8 +169,8 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// takeDamaged restores a backup in which orders 3 and 7 are damaged, with OnDamaged set: both are
-// named, and every other saga is there.
+// takeDamaged restores a backup in which orders 3 and 7 are damaged, with OnDamaged set. It checks
+// that both are reported and that every other saga is there.
 func takeDamaged(t *testing.T, backup []byte, path string) {
 	t.Helper()
 	var damage []error
@@ -197,14 +198,14 @@ func takeDamaged(t *testing.T, backup []byte, path string) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	path += ".cut-short" // while it is checked: an unchecked backup is not accepted
+	path += ".cut-short" // the name during verification: an unverified backup is not accepted
 	err = boltstore.Restore(ctx, bytes.NewReader(backup), path, boltstore.RestoreOptions{OnDamaged: func(error) {}, Progress: func(int64) { cancel() }})
 	if _, there := os.Stat(path); !errors.Is(err, context.Canceled) || there == nil {
 		t.Errorf("a restore that was cut short: %v, and the store: %v", err, there)
 	}
 }
 
-// TestBackupStopsAtClose: a backup to a reader that does not read ends when the store closes.
+// TestBackupStopsAtClose checks that a blocked backup ends when the store closes.
 func TestBackupStopsAtClose(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	r, w := io.Pipe()
@@ -218,7 +219,7 @@ func TestBackupStopsAtClose(t *testing.T) {
 	}
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
-	for s.Check(t.Context()) == nil { // until Close has begun
+	for s.Check(t.Context()) == nil { // until Close has started
 		time.Sleep(time.Millisecond)
 	}
 	go func() { _, _ = io.Copy(io.Discard, r) }()
@@ -231,8 +232,8 @@ func TestBackupStopsAtClose(t *testing.T) {
 	_ = w.Close()
 }
 
-// TestOpenTakesFullPages: a page that is full to its last byte is sound. The file is foreign; Open
-// reports that only after it has found the pages sound.
+// TestOpenTakesFullPages checks that Open accepts a page that is full to its last byte. The file is
+// foreign, and Open reports that only after it has found the pages intact.
 func TestOpenTakesFullPages(t *testing.T) {
 	key := []byte("k")
 	for _, pages := range []int{1, 2, 5} {

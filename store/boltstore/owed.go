@@ -13,10 +13,10 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Pending implements store.Store. It reads in batches, each in its own transaction, and calls
-// yield between the transactions.
+// Pending implements store.Store. It reads in batches, each in its own transaction, and calls yield
+// outside the transactions.
 func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error {
-	from := owedKey(to, after.Commit, int(after.Index)) // the key to continue after
+	from := owedKey(to, after.Commit, int(after.Index)) // the key after which to continue
 	for {
 		records, places, last, err := s.owedBatch(ctx, to, from)
 		if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	}
 }
 
-// owedBatch reads the records for a destination after a key. last is nil at the end.
+// owedBatch reads the records for a destination after a key. last is nil after the final batch.
 func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []byte) (records []outbox.Record, places []outbox.Position, last []byte, err error) {
 	prefix := append([]byte(to), 0)
 	err = s.view(ctx, func(tx *bolt.Tx) error {
@@ -69,8 +69,8 @@ func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []b
 	return records, places, last, err
 }
 
-// Destinations implements store.Store. It may still count records that were just discarded, at
-// most as many as are removed together.
+// Destinations implements store.Store. The counts may include recently discarded records, at most
+// as many as are deleted together.
 func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, e
 	return counts, nil
 }
 
-// countOwed counts the records of tableOwed. One with a damaged key counts for no destination, and
-// no destination finds it.
+// countOwed counts the records of tableOwed. It counts none with a damaged key, because its
+// destination is unknown.
 func (s *Store) countOwed(tx *bolt.Tx) {
 	clear(s.owing)
 	c := tableOwed.bucket(tx).Cursor()
@@ -97,7 +97,8 @@ func (s *Store) countOwed(tx *bolt.Tx) {
 	}
 }
 
-// readOwed decodes an outbox record if it is pending: named by its saga's head and not discarded.
+// readOwed decodes an outbox record if it is pending: its saga's head refers to it, and it is not
+// discarded.
 func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed bool, err error) {
 	o, h, err := s.openOwed(tx, k, v)
 	if err != nil || h == nil {
@@ -114,7 +115,7 @@ func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed b
 	return record, err == nil, err
 }
 
-// completeOwed decodes the complete record. h is the head of the saga that enqueued it.
+// completeOwed decodes the rest of a record. h is the head of the saga that enqueued it.
 func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *head) (outbox.Record, error) {
 	record, err := o.read(s.options.Keys, to, func() ([]byte, error) {
 		b, err := s.loadBirth(tx, o.id.Saga, h)
@@ -126,8 +127,8 @@ func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *he
 	return record, nil
 }
 
-// openOwed decodes a record's id and returns its saga's head if that names the record. A nil head
-// means that the record is not pending.
+// openOwed decodes a record's id and returns its saga's head if the head refers to the record. A
+// nil head means that the record is not pending.
 func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	body, err := tableOwed.open(k, v)
 	if err != nil {
@@ -155,16 +156,16 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 		}
 		return o, &h, nil
 	}
-	// It is discarded and not yet swept, unless it is stored at another record's position.
+	// It is discarded and not yet swept, unless it is stored in the position of a different record.
 	_, err = s.loadEntry(tx, o.id.Saga, place.Commit)
 	return o, nil, err
 }
 
-// Shared implements store.Store. It is false because the file is locked.
+// Shared implements store.Store. It returns false, because one process locks the file.
 func (s *Store) Shared() bool { return false }
 
-// Discard implements store.Store. The records are removed by a later transaction, when their sagas
-// move or when many have gathered. Owed skips them until then.
+// Discard implements store.Store. A later transaction deletes the records: when their saga changes,
+// or when there are many. Until then Pending skips them.
 func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	if err := s.writable(ctx); err != nil {
 		return err
@@ -181,8 +182,8 @@ func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	return s.write(ctx, func(*group) error { return nil })
 }
 
-// sweepLeftovers removes outbox records that no head names: those that were discarded but not yet
-// swept when the process died. Damaged ones stay.
+// sweepLeftovers deletes outbox records that no head refers to: those that were discarded but not
+// yet swept before a crash. It keeps damaged ones.
 func (s *Store) sweepLeftovers() error {
 	var places [][]byte
 	err := s.db.View(func(tx *bolt.Tx) error {

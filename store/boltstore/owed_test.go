@@ -14,13 +14,14 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// Records that are discarded but not yet swept when the process dies are swept by the next one.
+// TestLeftoversAreSwept checks that records which were discarded but not yet swept before a crash
+// are deleted at the next start.
 func TestLeftoversAreSwept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
 	for i := range 20 {
 		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%02d", i)), storetest.Checkout, storetest.Epoch)
-		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // settles the start's
+		commit(t, s, c, storetest.Next(c.Instance, storetest.Epoch.Add(time.Second))) // discards the start's
 	}
 	if n := s.Records("owed"); n != 40 {
 		t.Fatalf("%d records, want those of 40 changes: nothing was swept yet", n)
@@ -32,7 +33,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// Verify finds a pending message that has vanished without a trace.
+// TestVerifyMissesMessages checks that Verify reports a pending message whose record is missing.
 func TestVerifyMissesMessages(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	for _, id := range []contract.SagaID{"order-1", "order-2"} {
@@ -51,8 +52,8 @@ func TestVerifyMissesMessages(t *testing.T) {
 	}
 }
 
-// Discarded records of sagas that do not move are kept until they are removed together, and leave
-// nothing in the heads.
+// TestDiscardedGather checks that the discarded records of sagas that do not change are kept until
+// they are deleted together, and that the heads then no longer refer to them.
 func TestDiscardedGather(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	var ids []outbox.ID

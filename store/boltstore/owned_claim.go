@@ -13,8 +13,8 @@ import (
 // identity distinguishes this store from others, including those restored from its backups.
 func (s *Store) identity() string { return fmt.Sprintf("%s-%d", s.info.ID, s.info.Incarnation) }
 
-// LoadClaim implements ownership.ClaimStore. A restored backup returns the claim saved before the
-// backup, but under the store's new identity.
+// LoadClaim implements ownership.ClaimStore. In a restored backup, the claim is the one from the
+// time of the backup, but the store's identity is new.
 func (s *Store) LoadClaim(ctx context.Context) (o ownership.SavedClaim, err error) {
 	o.Store = s.identity()
 	err = s.view(ctx, func(tx *bolt.Tx) error {

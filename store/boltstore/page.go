@@ -10,21 +10,21 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// bbolt trusts what a page says about itself: a flipped bit in a header can make it free millions
-// of pages, loop or leave records out. So Open walks the tree once and checks every header and
-// element table, which is everything between the roots and the records, which both have checksums.
+// bbolt trusts the headers of its pages: a flipped bit in one can make it free millions of pages,
+// loop forever or skip records. So Open walks the tree once and checks every page header and
+// element table. The roots above them and the records below them have their own checksums.
 //
-// A page is: id (8), flags (2), count (2), overflow (4: pages that follow and
-// belong to it); then count elements of 16 bytes: flags, place, size of key,
-// size of value (leaf), or place, size of key, page (branch); then the keys and
-// values, one after the other in the order of the elements.
+// A page begins with id (8), flags (2), count (2) and overflow (4: the number of further pages that
+// belong to it). Then follow count elements of 16 bytes. In a leaf, an element holds flags, data
+// position, key size and value size; in a branch, data position, key size and page. The keys and
+// values follow in the order of the elements.
 const (
 	pageHeader   = 16
 	pageElement  = 16
 	flagBranch   = 1
 	flagLeaf     = 2
 	flagFreelist = 16
-	flagBucket   = 1 // of an element: the value is a bucket
+	flagBucket   = 1 // element flag: the value is a bucket
 	noFreelist   = 1<<64 - 1
 )
 
@@ -34,11 +34,11 @@ type pageWalk struct {
 	size   int64  // of a page
 	pages  uint64 // in the file
 	seen   []bool
-	report func(error) // for damage that bbolt tolerates
+	report func(error) // reports damage that bbolt tolerates
 }
 
-// checkPages walks everything reachable from a root. If it returns an error, bbolt must not open
-// the file.
+// checkPages walks all pages that a root refers to. If it returns an error, bbolt must not open the
+// file.
 func checkPages(f io.ReaderAt, pageSize uint32, r root, report func(error)) error {
 	w := &pageWalk{f: f, size: int64(pageSize), pages: r.pages, seen: make([]bool, r.pages), report: report}
 	if r.pages < 2 {
@@ -54,7 +54,7 @@ func checkPages(f io.ReaderAt, pageSize uint32, r root, report func(error)) erro
 	return w.freelist(r.freelist)
 }
 
-// read returns a page with its overflow pages, and marks them as seen.
+// read returns a page with its overflow pages, and marks all of them as seen.
 func (w *pageWalk) read(id uint64) ([]byte, error) {
 	if id < 2 || id >= w.pages {
 		return nil, fmt.Errorf("page %d is outside the file", id)
@@ -162,24 +162,24 @@ func (w *pageWalk) leaf(id uint64, page []byte) error {
 	return nil
 }
 
-// rounded returns the size of the whole pages that hold n bytes. Data that fills a page exactly
-// needs no further one.
+// rounded returns the total size of the pages that hold n bytes. If the data fills its last page
+// exactly, no further page is needed.
 func (w *pageWalk) rounded(n int) int64 {
 	return (int64(n) + w.size - 1) / w.size * w.size
 }
 
-// placeError means that an element does not point to the position of its data.
+// placeError means that an element points to a position different from that of its data.
 type placeError struct {
 	element int
-	first   bool // whether it is the first one: then the count or the table is wrong
+	first   bool // whether it is the first element: then the count or the table is wrong
 }
 
 func (e *placeError) Error() string {
 	return fmt.Sprintf("element %d does not point to its data", e.element)
 }
 
-// elements calls check for every element with the position at which its data must begin; check
-// returns the data's length. elements returns where the data ends.
+// elements calls check for every element, with the position at which the element's data must begin.
+// check returns the length of the data. elements returns the end of all data.
 func elements(page []byte, check func(element []byte, data int) (int, error)) (end int, err error) {
 	order := binary.NativeEndian
 	count := int(order.Uint16(page[10:]))
@@ -218,7 +218,7 @@ func elements(page []byte, check func(element []byte, data int) (int, error)) (e
 	return end, nil
 }
 
-// freelist checks that every free page is in the file, listed once, and not in use.
+// freelist checks that every free page is inside the file, listed once and not in use.
 func (w *pageWalk) freelist(id uint64) error {
 	page, err := w.read(id)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// shop fills a store with one of everything that it can hold, and closes it. All business data in
-// it contains the word.
+// shop fills a store with one of everything that it can contain, and closes it. All business data
+// in it contains the word.
 func shop(t *testing.T, options boltstore.Options, word string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "store.db")
@@ -63,7 +63,7 @@ func shop(t *testing.T, options boltstore.Options, word string) (path string) {
 	return path
 }
 
-// told returns everything that can be read from a store, with errors in place of what cannot.
+// told returns everything that can be read from a store, with errors in place of unreadable data.
 func told(t *testing.T, path string, options boltstore.Options) string {
 	t.Helper()
 	var all strings.Builder
@@ -105,9 +105,9 @@ func told(t *testing.T, path string, options boltstore.Options) string {
 	return all.String()
 }
 
-// TestSealedStoreTakesNothingPlain: somebody who can write to the file but has no key cannot add
-// data to it. Each record in turn, and then all of them, are replaced by those of a plain store,
-// with correct checksums.
+// TestSealedStoreTakesNothingPlain checks that an attacker with write access to the file but
+// without a key cannot add data. It replaces each record in turn, and then all of them, with those
+// of a plain store and correct checksums.
 func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	const forged, genuine = "forged", "genuine"
 	given := line(t, "key-1")
@@ -163,7 +163,7 @@ func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	}
 	attack("all", records...)
 
-	// A coordinator that has a saga's state cached commits without reading it first.
+	// A coordinator that has cached a saga's state commits without reading it first.
 	s := open(t, sealedPath, boltstore.Options{Keys: keys(t, given)})
 	in, err := s.Load(t.Context(), "order-1")
 	if err != nil {
@@ -178,8 +178,8 @@ func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	}
 }
 
-// TestPlainStoreIsNotTakenWithKeys: with keys, a plain file, a plain backup, and a file whose seal
-// marks were changed are all refused.
+// TestPlainStoreIsNotTakenWithKeys checks that, with keys, a plain file, a plain backup and a file
+// with changed seal marks are refused.
 func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 	given := line(t, "key-1")
 	plainPath := shop(t, boltstore.Options{}, "forged")
@@ -230,8 +230,8 @@ func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 	refused("no word, without keys", sealed, boltstore.Options{}, boltstore.ErrKey)
 }
 
-// TestCopy copies a store with new, other and no keys. The copy has the same content, needs only
-// the new keys, holds nothing unsealed that should be sealed, and can be used.
+// TestCopy copies a store with new, different and no keys. The copy must have the same content,
+// need only the new keys, contain no unsealed business data if it has keys, and accept changes.
 func TestCopy(t *testing.T) {
 	const word = "4111-1111"
 	first, second := line(t, "key-1"), line(t, "key-2")
@@ -284,7 +284,7 @@ func TestCopy(t *testing.T) {
 		if found := bytes.Contains(file, []byte(word)); found != (from.Keys == nil) {
 			t.Errorf("%s: the word is found: %v", step.name, found)
 		}
-		if found := bytes.Contains(file, digest[1:]); found != (from.Keys == nil) { // it confirms guesses
+		if found := bytes.Contains(file, digest[1:]); found != (from.Keys == nil) { // it verifies guesses
 			t.Errorf("%s: the digest of a start is found: %v", step.name, found)
 		}
 		c := open(t, path, from)
@@ -295,9 +295,9 @@ func TestCopy(t *testing.T) {
 				t.Errorf("%s: %s has %d records, want %d", step.name, bucket, n, records[bucket])
 			}
 		}
-		own := 0 // records that only the copy has
+		own := 0 // records that exist only in the copy
 		if from.Keys != nil {
-			own = 2 // the word sealed with its key, and the feature
+			own = 2 // the sealed word and the feature
 		}
 		if progress < int64(total-own) {
 			t.Errorf("%s: %d records were told of, there are %d", step.name, progress, total)
@@ -311,7 +311,7 @@ func TestCopy(t *testing.T) {
 		if owned, err := c.LoadClaim(t.Context()); err != nil || owned != owner {
 			t.Errorf("%s: it is owned by %+v (%v), want %+v", step.name, owned, err, owner)
 		}
-		goOn(t, c, "order-1") // with the result that was there before
+		goOn(t, c, "order-1") // with the previous result
 		fill(t, c, word, contract.SagaID("new-"+strings.ReplaceAll(step.name, " ", "-")))
 		if err := errors.Join(c.Verify(t.Context()), c.Close()); err != nil {
 			t.Errorf("%s, later: %v", step.name, err)
@@ -337,7 +337,8 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyRefusesDamage: what cannot be read cannot be sealed, and no incomplete file is left.
+// TestCopyRefusesDamage checks that a store with unreadable data is not copied, and that no
+// incomplete file remains.
 func TestCopyRefusesDamage(t *testing.T) {
 	path := shop(t, boltstore.Options{}, "word")
 	s := open(t, path, boltstore.Options{})

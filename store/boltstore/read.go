@@ -52,14 +52,14 @@ func of(id contract.SagaID, err error) error {
 	return err
 }
 
-// loadBirth reads a saga's birth. Its input is the transaction's memory.
+// loadBirth reads a saga's birth. The input is valid only during the transaction.
 func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, error) {
 	e, err := s.loadEntry(tx, id, h.birth)
 	if err != nil {
 		return birth{}, err
 	}
 	b, began, err := s.birthOf(e)
-	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal proves more
+	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal is a stronger proof
 		err = fmt.Errorf("it is not how saga %s began", id)
 	}
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, erro
 	return b, nil
 }
 
-// birthOf decodes the birth in a journal record, and also returns it encoded.
+// birthOf decodes the birth in a journal record, and returns both the decoded and the encoded form.
 func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
 	stored, err := s.options.Keys.opening(e.sealed, "birth", string(e.saga), 0, e.birth)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
 	return parseBirth(stored)
 }
 
-// eventOf decodes an event of a journal record.
+// eventOf decodes event i of a journal record.
 func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	data, err := s.options.Keys.opening(e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
 	if err != nil {
@@ -87,20 +87,20 @@ func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	if err != nil || !e.began || i > 0 {
 		return event, err
 	}
-	b, _, err := s.birthOf(e) // the birth of that record, because a later change may replace it
+	b, _, err := s.birthOf(e) // the birth in this record, because a later change may have replaced it
 	if err == nil {
 		b.begin(event, e.saga)
 	}
 	return event, err
 }
 
-// loadHead reads a saga's head and slim state. Its errors are those of Load.
+// loadHead reads a saga's head and slim state. It returns the same errors as Load.
 func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) {
 	body, sealed, err := tableSagas.find(tableSagas.cursor(tx), []byte(id))
 	if err != nil || body == nil {
 		stone, sealed, wrong := tableTombstones.find(tableTombstones.cursor(tx), []byte(id))
 		switch {
-		case wrong == nil && stone != nil: // the damaged record beside it was removed
+		case wrong == nil && stone != nil: // a neighbour's key is damaged, but this saga has a tombstone
 			return head{}, nil, s.entombed(id, stone, sealed)
 		case err != nil:
 			return head{}, nil, of(id, err)
@@ -172,8 +172,8 @@ func (s *Store) History(ctx context.Context, id contract.SagaID, from uint64, li
 	return events, err
 }
 
-// chain walks a saga's journal backwards and returns the records that hold the revisions from …
-// to, oldest first.
+// chain walks a saga's journal backwards. It returns the records that contain the revisions in the
+// range from … to, oldest first.
 func (s *Store) chain(tx *bolt.Tx, id contract.SagaID, h *head, from, to uint64) ([]*entry, error) {
 	var entries []*entry
 	seq, end := h.last, h.revision // end: the last revision of the record at seq
@@ -223,8 +223,7 @@ func (s *Store) decodeEvents(entries []*entry, id contract.SagaID, from, to uint
 	return events, nil
 }
 
-// Counts implements store.Store. The counts are kept in memory, and written to disk with every
-// commit.
+// Counts implements store.Store. The counts are kept in memory and written with every commit.
 func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
@@ -254,7 +253,7 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	return counts, nil
 }
 
-// readCounts loads the counts. If one is damaged, it counts the index again.
+// readCounts loads the counts. If one is damaged, it recounts the index.
 func (s *Store) readCounts(tx *bolt.Tx) error {
 	c := tableCounts.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -290,7 +289,7 @@ type line struct {
 	id      contract.SagaID
 	ref     contract.DefinitionRef
 	class   store.Class
-	damage  error // why nothing but the id is known
+	damage  error // why only the id is known; otherwise nil
 }
 
 func parseLine(k, v []byte) (line, error) {

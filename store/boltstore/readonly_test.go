@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// TestReadOnly reads and copies a store without changing a byte of it, although a process that
-// died left discarded messages in it.
+// TestReadOnly reads and copies a store without changing a byte of it, although a crash left
+// discarded messages in it.
 func TestReadOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
@@ -32,7 +32,7 @@ func TestReadOnly(t *testing.T) {
 	path = died(t, path)
 	untouched(t, path, func() {
 		r := openReadOnly(t, path, boltstore.Options{})
-		second := openReadOnly(t, path, boltstore.Options{}) // readers do not exclude each other
+		second := openReadOnly(t, path, boltstore.Options{}) // several readers are allowed
 		for _, r := range []*boltstore.Store{r, second} {
 			if diff := cmp.Diff(want, picture(t, r, ids...)); diff != "" {
 				t.Errorf("(-written +read):\n%.3000s", diff)
@@ -71,7 +71,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestNoLayout: a file without a layout number is refused, and not changed.
+// TestNoLayout checks that a file without a layout version is refused and stays unchanged.
 func TestNoLayout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, boltstore.Options{})
@@ -107,7 +107,7 @@ func fillAtEveryStep(t *testing.T, s store.Store, sagas int) (ids []contract.Sag
 	return ids
 }
 
-// TestReadOnlyOfNothing: a missing file is not created, and a foreign one is refused.
+// TestReadOnlyOfNothing checks that a missing file is not created and a foreign one is refused.
 func TestReadOnlyOfNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	if _, err := boltstore.OpenReadOnly(path, boltstore.Options{}); !errors.Is(err, os.ErrNotExist) {
@@ -136,12 +136,12 @@ func openReadOnly(t *testing.T, path string, options boltstore.Options) *boltsto
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() }) // a second Close returns what the first did
+	t.Cleanup(func() { _ = s.Close() }) // a second Close returns the same result
 	return s
 }
 
-// died returns a copy of an idle store's file: what a process leaves if it is killed now. Close
-// would sweep it.
+// died returns a copy of an idle store's file, as a crash would leave it. Close would sweep it
+// first.
 func died(t *testing.T, path string) string {
 	t.Helper()
 	file, err := os.ReadFile(path)
@@ -155,7 +155,7 @@ func died(t *testing.T, path string) string {
 	return path
 }
 
-// untouched fails if do changes the file.
+// untouched runs do, and fails the test if the file has changed.
 func untouched(t *testing.T, path string, do func()) {
 	t.Helper()
 	was, err := os.ReadFile(path)
@@ -172,7 +172,7 @@ func untouched(t *testing.T, path string, do func()) {
 	}
 }
 
-// changes calls every method that writes, and returns their errors by name.
+// changes calls every method that writes, and returns their errors by method name.
 func changes(t *testing.T, s *boltstore.Store) map[string]error {
 	t.Helper()
 	said := map[string]error{}

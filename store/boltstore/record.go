@@ -10,42 +10,42 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// head is what the store itself needs to know about a saga, so that a commit need not decode the
-// state that it replaces.
+// head holds what the store needs to know about a saga, so that a commit need not decode the state
+// that it replaces.
 type head struct {
 	revision uint64
 	class    store.Class
 	started  int64
-	wake     int64 // 0: never
-	ended    int64 // 0: open
+	wake     int64 // 0 if the saga has no timer
+	ended    int64 // 0 if the saga is open
 	ref      contract.DefinitionRef
 
 	changes      uint64 // number of journal records
-	last         uint64 // sequence of the last one
-	skip         uint64 // sequence of the last one whose number is a multiple of skipEvery
-	skipRevision uint64 // its first revision
+	last         uint64 // sequence of the last journal record
+	skip         uint64 // sequence of the last journal record whose number is a multiple of skipEvery
+	skipRevision uint64 // first revision of that record
 
-	birth    uint64 // sequence of the journal record that has the birth
-	birthSum uint32 // CRC32C of the birth; if that is sealed, the beginning of its HMAC
+	birth    uint64 // sequence of the journal record that contains the birth
+	birthSum uint32 // CRC32C of the birth, or the beginning of its HMAC if it is sealed
 
-	timer   int64    // time in the saga's timers key, never after wake; 0: it has no key
+	timer   int64    // time in the saga's key in timers, never after wake; 0 if it has no key
 	debts   []debt   // pending outbox records
-	results []result // step results that are stored elsewhere
+	results []result // step results that are not in the slim state
 
-	// Not part of the record.
-	sealed  bool  // whether the slim state behind it is sealed
+	// The following fields are not stored in the record.
+	sealed  bool  // whether the slim state after the head is sealed
 	updated int64 // time of the last event; only set in a head to be written
 }
 
-// Bits in a head's first byte, beside the class, that say which parts follow.
+// Bits of a head's first byte, above the class. They say which optional parts follow.
 const (
-	headTimer   = 1 << 5 // the timer, if it differs from wake
+	headTimer   = 1 << 5 // the timer, because it differs from wake
 	headDebts   = 1 << 6
 	headResults = 1 << 7
 	headClass   = headTimer - 1
 )
 
-// headSize is the maximum size of a head, without the definition's name, debts and results.
+// headSize is the maximum size of a head without the definition's name, debts and results.
 const headSize = 1 + 4*8 + 4 + 8*binary.MaxVarintLen64
 
 func (h *head) append(b []byte) []byte {
@@ -80,7 +80,7 @@ func (h *head) append(b []byte) []byte {
 	return b
 }
 
-// parseHead decodes a head and returns the slim state behind it. Its results share memory with b.
+// parseHead decodes a head and returns the slim state after it. Both share memory with b.
 func parseHead(b []byte) (head, []byte, error) {
 	r := reader{b: b}
 	first := r.byte()
@@ -104,25 +104,25 @@ func parseHead(b []byte) (head, []byte, error) {
 	return h, r.b, r.err
 }
 
-// born returns the saga's birth, which is part of the ids of its outbox records.
+// born returns the saga's birth, which is part of the ids of the saga's outbox records.
 func (h *head) born() contract.Birth { return contract.BirthOf(instant(h.started)) }
 
 func (h *head) tally() tally { return tally{h.ref, h.class} }
 
-// entry is a record of the journal: one change of one saga.
+// entry is a journal record. It describes one change of one saga.
 type entry struct {
 	saga         contract.SagaID
 	first        uint64 // revision of the first event
-	prev         uint64 // sequence of the saga's previous change; 0: none
-	skip         uint64 // head.skip before this change; 0: none
+	prev         uint64 // sequence of the saga's previous change, or 0
+	skip         uint64 // head.skip before this change, or 0
 	skipRevision uint64
-	birth        []byte   // nil: an earlier change holds it
+	birth        []byte   // nil if an earlier change contains it
 	events       [][]byte // encoded
-	began        bool     // the first event omits what the birth holds
-	sealed       bool     // whether birth and events are sealed; not part of the record
+	began        bool     // the first event omits the data that the birth contains
+	sealed       bool     // whether birth and events are sealed; not stored in the record
 }
 
-// entryBegan is the last byte of a record whose first event omits what the birth holds.
+// entryBegan is the last byte of a record whose first event omits the data of the birth.
 const entryBegan = 1
 
 // size returns the maximum number of bytes that append writes.
@@ -166,7 +166,7 @@ func parseEntry(b []byte) (*entry, error) {
 	return e, r.err
 }
 
-// encodeTombstone and parseTombstone convert what is left of a saga.
+// encodeTombstone and parseTombstone convert the tombstone of a saga.
 func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
 	b := []byte{byte(class)}
 	b = append(b, t.Start[:]...)
@@ -204,7 +204,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 var errShort = errors.New("it ends too early")
 
-// reader decodes the fields of a record. After the first error it returns zeros.
+// reader decodes the fields of a record. After the first error it returns zero values.
 type reader struct {
 	b   []byte
 	err error

@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// twenty opens a store with the sagas order-00 to order-19 at revision 1. Each was a change of its
-// own, so a saga's journal sequence is its number plus one.
+// twenty opens a store with the sagas order-00 to order-19 at revision 1. Each was committed in a
+// change of its own, so the journal sequence of a saga is its number plus one.
 func twenty(t *testing.T, reported *[]string) *boltstore.Store {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{
@@ -47,8 +47,8 @@ func try(t *testing.T, s *boltstore.Store, c store.Change) error {
 	return errors.Join(append(results, err)...)
 }
 
-// TestDamagedSagaIsAlone damages each kind of record of one saga. That saga reports the damage;
-// the others continue.
+// TestDamagedSagaIsAlone damages each kind of record of one saga. The damage must be reported for
+// that saga, and the others must continue.
 func TestDamagedSagaIsAlone(t *testing.T) {
 	const sick = 7
 	id := orderID(sick)
@@ -105,8 +105,8 @@ func TestDamagedSagaIsAlone(t *testing.T) {
 	}
 }
 
-// others checks that the other sagas continue, in one group with the sick one, and that a new one
-// can start right beside it.
+// others checks that the other sagas can continue, in one group with the damaged one, and that a
+// new saga with a neighbouring id can start.
 func others(t *testing.T, s *boltstore.Store, sick int) {
 	t.Helper()
 	var changes []store.Change
@@ -127,7 +127,7 @@ func others(t *testing.T, s *boltstore.Store, sick int) {
 }
 
 // TestDamagedKeyHidesNoSaga flips bits of a saga's id wherever it occurs in the file. Neither that
-// saga nor a neighbour may appear not to exist, or it could be started a second time.
+// saga nor a neighbour may appear to be missing, because it could then be started a second time.
 func TestDamagedKeyHidesNoSaga(t *testing.T) {
 	f := newSample(t, 40)
 	const id = "order-0007"
@@ -172,8 +172,8 @@ func TestDamagedKeyHidesNoSaga(t *testing.T) {
 	}
 }
 
-// TestNoiseHidesNoSaga overwrites sectors. A saga whose key and value are gone cannot be found,
-// but its id must not appear free, or it could be started a second time.
+// TestNoiseHidesNoSaga overwrites sectors. A saga without its key and value cannot be found, but
+// its id must not appear to be unused, because it could then be started a second time.
 func TestNoiseHidesNoSaga(t *testing.T) {
 	f := newSample(t, 40)
 	path := filepath.Join(t.TempDir(), "noise.db")
@@ -257,8 +257,8 @@ func TestDamagedCountsAreCountedAnew(t *testing.T) {
 	}
 }
 
-// TestDamagedSagaDoesNotStopExpire: a saga that cannot be removed stays, and is not tried again
-// and again.
+// TestDamagedSagaDoesNotStopExpire checks that a saga which cannot be removed is kept, and that the
+// removal is not retried.
 func TestDamagedSagaDoesNotStopExpire(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)

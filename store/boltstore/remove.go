@@ -13,9 +13,9 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// RemoveDamaged implements store.Store. It reads the whole file to find the saga's records,
-// because the damaged record may be the one that points to them, and then removes them in one
-// transaction. While it reads, the file cannot reuse space.
+// RemoveDamaged implements store.Store. It reads the whole file to find the saga's records, because
+// the damaged record may be the one that refers to them. Then it deletes them in one transaction.
+// While it reads, the file cannot reuse pages.
 func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (store.Removed, error) {
 	for range maxRemovals {
 		t, err := s.trace(ctx, id)
@@ -35,26 +35,26 @@ func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal s
 	return store.Removed{}, fmt.Errorf("saga %s: %w", id, store.ErrConflict)
 }
 
-// maxRemovals bounds how often RemoveDamaged starts again: a saga whose history is damaged may
-// move while the file is read.
+// maxRemovals bounds the attempts of RemoveDamaged. A saga whose history is damaged can change
+// while the file is being read.
 const maxRemovals = 3
 
-// errMoved means that the saga has moved since its records were found.
+// errMoved means that the saga has changed since its records were found.
 var errMoved = errors.New("it has moved")
 
-// traces are all records of one saga in the file.
+// traces holds all records of one saga in the file.
 type traces struct {
 	id       contract.SagaID
-	damage   error // what is damaged
+	damage   error // the damage that was found
 	revision uint64
 	found    []trace
 	removed  store.Removed
-	stone    store.TombstoneError // what can still be read of it
-	tallies  map[tally]int        // the counts that include it
-	changes  map[uint64]bool      // sequences of its journal records; false: so far only named by another record
+	stone    store.TombstoneError // the tombstone, from what is still readable
+	tallies  map[tally]int        // changes to the counts that include the saga
+	changes  map[uint64]bool      // sequences of its journal records; false if one is only referred to so far
 }
 
-// trace is a record of the saga.
+// trace identifies one record of the saga.
 type trace struct {
 	table table
 	key   []byte
@@ -78,14 +78,13 @@ func (s *Store) trace(ctx context.Context, id contract.SagaID) (*traces, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(t.found) == 0 { // a neighbour's damaged record hides whether the saga exists
+	if len(t.found) == 0 { // a neighbour's damaged key hides whether the saga exists
 		return nil, t.damage
 	}
 	return t, nil
 }
 
-// damage returns what is damaged of a saga. err means that nothing is, or that there is no such
-// saga.
+// damage returns the damage of a saga. err is set if the saga is not damaged or does not exist.
 func (s *Store) damage(tx *bolt.Tx, id contract.SagaID) (damage, err error) {
 	in, err := s.load(tx, id)
 	if err == nil && in.Open() {
@@ -115,7 +114,8 @@ func (s *Store) wholeHistory(tx *bolt.Tx, id contract.SagaID) error {
 	return err
 }
 
-// remember keeps what can still be read, for the tombstone.
+// remember fills the tombstone with what is still readable, and notes the journal records that the
+// head refers to.
 func (s *Store) remember(tx *bolt.Tx, t *traces) {
 	h, _, err := s.loadHead(tx, t.id)
 	if err != nil {
@@ -131,8 +131,8 @@ func (s *Store) remember(tx *bolt.Tx, t *traces) {
 	}
 }
 
-// name notes the journal records that a record of the saga refers to, so that they are found even
-// if they cannot be read. 0 means none.
+// name notes journal records that another record of the saga refers to, so that they are found even
+// if they are unreadable. It ignores 0.
 func (t *traces) name(sequences ...uint64) {
 	for _, seq := range sequences {
 		if _, known := t.changes[seq]; seq != 0 && !known {
@@ -141,8 +141,9 @@ func (t *traces) name(sequences ...uint64) {
 	}
 }
 
-// owners report for each table whether a record belongs to the saga. The journal comes first, from
-// its end: later records name earlier ones, and it identifies the outbox records.
+// owners lists, for each table, a function that reports whether a record belongs to the saga. The
+// journal comes first, because it identifies the outbox records. It is scanned from its end,
+// because later records refer to earlier ones.
 var owners = []struct {
 	table table
 	owns  func(t *traces, k, v []byte) bool
@@ -156,7 +157,7 @@ var owners = []struct {
 		body, err := tableJournal.open(k, v)
 		e, wrong := parseEntry(body)
 		switch {
-		case err != nil || wrong != nil: // it belongs to the saga that names it
+		case err != nil || wrong != nil: // it belongs to the saga whose record refers to it
 			r := reader{b: v[min(frameSize, len(v)):]}
 			if !named && string(r.bytes()) != string(t.id) {
 				return false
@@ -209,7 +210,7 @@ var owners = []struct {
 	}},
 }
 
-// scan finds the saga's records in one table, from its end.
+// scan finds the saga's records in one table. It scans backwards.
 func (t *traces) scan(ctx context.Context, tx *bolt.Tx, of table, owns func(t *traces, k, v []byte) bool) error {
 	c := of.cursor(tx)
 	n := 0

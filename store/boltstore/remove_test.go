@@ -16,9 +16,9 @@ import (
 
 var removal = store.Removal{At: storetest.Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced"}
 
-// TestRemoveDamaged damages each kind of record of a saga, open or ended, plain or sealed. The
-// saga can be removed with all its records, nothing is damaged afterwards, and the other sagas
-// continue.
+// TestRemoveDamaged damages each kind of record of a saga, open or ended, plain or sealed. It must
+// be possible to remove the saga with all its records. Afterwards nothing may be damaged, and the
+// other sagas must continue.
 func TestRemoveDamaged(t *testing.T) {
 	const sick = 7
 	id := orderID(sick)
@@ -36,7 +36,7 @@ func TestRemoveDamaged(t *testing.T) {
 		for _, at := range []int{-9, -6, 0, 60} {
 			for _, sealed := range []bool{false, true} {
 				if sealed && at != 0 {
-					continue // the frame is the same
+					continue // the damage does not change the frame
 				}
 				t.Run(fmt.Sprintf("%s at %d, sealed %v", c.name, at, sealed), func(t *testing.T) {
 					options := boltstore.Options{}
@@ -90,7 +90,7 @@ func TestRemoveDamaged(t *testing.T) {
 	}
 }
 
-// gone checks that only a tombstone is left of a saga, and that the other 19 are unchanged.
+// gone checks that only a tombstone of the saga remains, and that the other 19 are unchanged.
 func gone(t *testing.T, s *boltstore.Store, id contract.SagaID) {
 	t.Helper()
 	var stone *store.TombstoneError
@@ -118,7 +118,7 @@ func gone(t *testing.T, s *boltstore.Store, id contract.SagaID) {
 	}
 }
 
-// TestRemoveDamagedTombstone: an unreadable tombstone is replaced too.
+// TestRemoveDamagedTombstone checks that an unreadable tombstone is replaced too.
 func TestRemoveDamagedTombstone(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)
@@ -148,12 +148,12 @@ func TestRemoveDamagedTombstone(t *testing.T) {
 	}
 }
 
-// TestRemoveNothingOfOthers: a record that has lost its key and its value could belong to any id
-// nearby. A saga of which nothing else is found is not removed.
+// TestRemoveNothingOfOthers checks that a saga is not removed if its only possible record is one
+// without key and value, because that record could belong to any neighbouring id.
 func TestRemoveNothingOfOthers(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)
-	if err := s.Damage("sagas", []byte(orderID(7)), -9); err != nil { // its format
+	if err := s.Damage("sagas", []byte(orderID(7)), -9); err != nil { // the format byte
 		t.Fatal(err)
 	}
 	for _, id := range []contract.SagaID{"order-06-beside", "order-07-beside", "nobody"} {
@@ -170,7 +170,8 @@ func TestRemoveNothingOfOthers(t *testing.T) {
 	gone(t, s, orderID(7))
 }
 
-// TestRemovedOwesNothing: the pending messages of a removed saga are dropped and reported.
+// TestRemovedOwesNothing checks that the pending messages of a removed saga are deleted and
+// reported.
 func TestRemovedOwesNothing(t *testing.T) {
 	var reported []string
 	s := twenty(t, &reported)

@@ -15,17 +15,17 @@ import (
 )
 
 // result is an entry in a saga's head. It refers to the event that holds a step's result, so that
-// the result is not repeated in every later state.
+// later states need not repeat the result.
 type result struct {
 	step  int
-	sum   uint32 // computed as head.birthSum
-	seq   uint64 // of the change that holds the event; 0: inline
+	sum   uint32 // computed in the same way as head.birthSum
+	seq   uint64 // sequence of the change that holds the event, or 0 if inline is set
 	event int    // index among the events of the change
 
-	inline []byte // if no event holds it; may be sealed
+	inline []byte // the result itself, if no event holds it; possibly sealed
 }
 
-// minElsewhere is the size, in bytes, from which a result is not stored in the state itself.
+// minElsewhere is the size, in bytes, from which a result is stored outside the state.
 const minElsewhere = 24
 
 func appendResults(b []byte, h *head) []byte {
@@ -59,7 +59,7 @@ func (r *reader) results(h *head) (list []result) {
 	return list
 }
 
-// small reads a number that is bounded by a uint16.
+// small reads a number that must fit a uint16.
 func (r *reader) small() int {
 	n := r.uvarint()
 	if n > math.MaxUint16 && r.err == nil {
@@ -68,15 +68,15 @@ func (r *reader) small() int {
 	return int(n & math.MaxUint16)
 }
 
-// given is a result in a change, with the index of the change's event that holds it (-1: none
-// does).
+// given is a result in a change. It has the index of the change's event that holds the result, or
+// -1 if none does.
 type given struct {
 	result
 
 	plain []byte
 }
 
-// elsewhere returns the results of a state that need not be stored in it.
+// elsewhere returns the results that can be stored outside the state.
 func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list []given) {
 	for i := range in.Steps {
 		data := in.Steps[i].Result
@@ -94,8 +94,8 @@ func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list [
 	return list
 }
 
-// place records where each result of a change is stored: in the change's own events, where the old
-// head says, or in the new head.
+// place sets the location of each result of a change: an event of this change, the location in the
+// old head, or the new head itself.
 func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	for _, g := range p.results {
 		r := g.result
@@ -112,7 +112,7 @@ func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	}
 }
 
-// result returns the entry of a step if it has the same sum.
+// result returns the entry of a step, or nil if there is none with this checksum.
 func (h *head) result(step int, sum uint32) *result {
 	if h == nil {
 		return nil
@@ -125,7 +125,7 @@ func (h *head) result(step int, sum uint32) *result {
 	return nil
 }
 
-// fillResults adds the results to a state.
+// fillResults adds the results that are stored elsewhere to a state.
 func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
@@ -136,7 +136,7 @@ func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 		if err != nil {
 			return err
 		}
-		if !sealed && checksum(data) != r.sum { // a seal proves more
+		if !sealed && checksum(data) != r.sum { // a seal is a stronger proof
 			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("the result of step %d is another one where it is said", r.step))
 		}
 		in.Steps[r.step].Result = own(data)

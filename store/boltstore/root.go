@@ -9,16 +9,15 @@ import (
 	"path/filepath"
 )
 
-// root is the content of a bbolt root ("meta") page: the positions of the tree and the freelist,
-// the number of pages in the file, and the number of its transaction.
+// root holds the content of a bbolt root ("meta") page: the positions of the tree and the freelist,
+// the number of pages in the file, and the id of the transaction that wrote it.
 type root struct {
 	bucket, freelist, pages, txid uint64
 }
 
-// The root page as bbolt writes it, in the byte order of the machine: a page
-// header of 16 bytes, then magic, version, page size, flags (4 bytes each), the
-// root bucket (16), freelist, number of pages, transaction, FNV-1a of all
-// before (8 each).
+// bbolt writes a root page in the byte order of the machine: a page header of 16 bytes; magic,
+// version, page size and flags (4 bytes each); the root bucket (16); the freelist, the number of
+// pages, the transaction, and the FNV-1a checksum of all bytes from the magic on (8 each).
 const (
 	rootMagic  = 0xED0CDAED
 	rootHeader = 16
@@ -29,7 +28,7 @@ const (
 func readRoots(f io.ReaderAt) (roots []root, pageSize uint32) {
 	first, pageSize, ok := readRoot(f, 0)
 	if !ok {
-		// The page size is unknown then: try every possible one.
+		// The page size is unknown: try every possible one.
 		for size := uint32(1 << 10); size <= 1<<16; size <<= 1 {
 			if second, declared, ok := readRoot(f, int64(size)); ok && declared == size {
 				return []root{second}, size
@@ -62,7 +61,7 @@ func readRoot(f io.ReaderAt, offset int64) (r root, pageSize uint32, ok bool) {
 	return r, order.Uint32(b[8:]), true
 }
 
-// syncDir makes a new or renamed file's name durable.
+// syncDir makes the name of a new or renamed file durable.
 func syncDir(dir string) error {
 	d, err := os.Open(filepath.Clean(dir))
 	if err != nil {

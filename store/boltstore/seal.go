@@ -26,16 +26,16 @@ import (
 //
 //	length of the key's name (1) · name · salt (16) · counter (8) · AES-256-GCM of the part (16 more than it)
 //
-// The AES key is derived from the named key and the salt, which is new each time keys are loaded;
-// the counter is the nonce. So no nonce is used twice with one key, however many records there
-// are; random nonces of 96 bits would last only a day at full load. The kind of the part and its
-// saga are authenticated with it, so no part passes for another's.
+// The AES key is derived from the named key and a salt, which is new each time keys are loaded. The
+// counter is the nonce. So no nonce is used twice with one AES key, however many records there are;
+// random 96-bit nonces would be safe for only a day at full load. The kind of the part and its saga
+// are authenticated together with it, so a part cannot replace a different one.
 const (
 	saltSize    = 16
 	counterSize = 8
 	keySize     = 32
 
-	maxKeys    = 64      // in a file (I10)
+	maxKeys    = 64      // per file (I10)
 	maxSalts   = 1024    // cached derived keys (I10)
 	maxKeyFile = 1 << 16 // bytes
 )
@@ -43,14 +43,14 @@ const (
 // ErrKey means that the store is sealed with a key that is missing or wrong.
 var ErrKey = errors.New("the store is sealed, and the key for it is missing or wrong")
 
-// ErrPlain means that keys are given, but the store is not sealed.
+// ErrPlain means that keys are given although the store is not sealed.
 var ErrPlain = errors.New("keys are given, and the store is not sealed")
 
-// errPlain means that somebody without a key wrote the record.
+// errPlain means that a record in a sealed store was written without a key.
 var errPlain = errors.New("it is not sealed, and everything in this store is: it was changed from outside")
 
-// Keys seal the business data in a store's records: inputs, results, events and messages. The
-// first key seals; every key opens.
+// Keys encrypt the business data in a store's records: inputs, results, events and messages. The
+// first key encrypts; all keys decrypt.
 type Keys struct {
 	names   []string
 	secrets map[string][]byte
@@ -60,8 +60,8 @@ type Keys struct {
 	derived *lru.Cache[string, cipher.AEAD] // by name and salt
 }
 
-// LoadKeys reads a file of keys. Each line holds a name and 32 bytes in base64, the newest key
-// first; comments begin with #. coordinator key create prints such a line.
+// LoadKeys reads a key file. Each line holds a name and 32 bytes in base64, the newest key first;
+// comments begin with #. "coordinator key create" prints such a line.
 func LoadKeys(path string) (*Keys, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -81,7 +81,7 @@ func LoadKeys(path string) (*Keys, error) {
 	return k, nil
 }
 
-// ParseKeys parses the content of a file for LoadKeys.
+// ParseKeys parses the content of a key file.
 func ParseKeys(data []byte) (*Keys, error) {
 	k := &Keys{secrets: map[string][]byte{}}
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -117,7 +117,7 @@ func ParseKeys(data []byte) (*Keys, error) {
 	return k, err
 }
 
-// NewKey returns a line with a new key for a file of keys.
+// NewKey generates a key and returns its line for a key file.
 func NewKey(name string) (line string, err error) {
 	if err := contract.CheckName("key", name); err != nil {
 		return "", err
@@ -127,8 +127,8 @@ func NewKey(name string) (line string, err error) {
 	return name + " " + base64.StdEncoding.EncodeToString(secret), nil
 }
 
-// Derive derives other secrets from the keys for a purpose, such as data stored beside the store.
-// The order stays that of the keys.
+// Derive derives a secret from each key, in the order of the keys. The purpose, such as data stored
+// beside the store, distinguishes them from other derived secrets.
 func (k *Keys) Derive(purpose string) ([]string, error) {
 	var out []string
 	for _, name := range k.names {
@@ -165,12 +165,12 @@ func nonce(counter uint64) []byte {
 	return binary.BigEndian.AppendUint64(make([]byte, 4, 12), counter)
 }
 
-// part identifies what is sealed: its kind, saga and revision.
+// part identifies the sealed data: its kind, saga and revision.
 func part(kind string, id string, revision uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte(kind+" "+id+"\x00"), revision)
 }
 
-// close seals a part.
+// close encrypts a part. what identifies it (see part).
 func (k *Keys) close(what, plain []byte) []byte {
 	name := k.names[0]
 	counter := k.counter.Add(1)
@@ -180,7 +180,7 @@ func (k *Keys) close(what, plain []byte) []byte {
 	return k.seal.Seal(out, nonce(counter), plain, what)
 }
 
-// open opens a sealed part.
+// open decrypts a part. what identifies it (see part).
 func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	if k == nil {
 		return nil, ErrKey
@@ -205,8 +205,8 @@ func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// sum is compared to find equal births and equal results. With keys it is keyed too, because a
-// plain checksum would confirm a guess of what was sealed.
+// sum returns a checksum by which equal births and equal results are found. With keys it is an
+// HMAC, because a plain checksum would allow guesses of the sealed data to be verified.
 func (k *Keys) sum(kind string, b []byte) uint32 {
 	if k == nil {
 		return checksum(b)
@@ -217,7 +217,7 @@ func (k *Keys) sum(kind string, b []byte) uint32 {
 	return binary.BigEndian.Uint32(mac.Sum(nil))
 }
 
-// closing returns a part as it is stored: sealed if there are keys.
+// closing returns the stored form of a part, which is sealed if there are keys.
 func (k *Keys) closing(kind, id string, revision uint64, plain []byte) []byte {
 	if k == nil {
 		return plain
@@ -225,7 +225,7 @@ func (k *Keys) closing(kind, id string, revision uint64, plain []byte) []byte {
 	return k.close(part(kind, id, revision), plain)
 }
 
-// format returns the format of records with parts that may be sealed.
+// format returns the frame format of records with sealable parts.
 func (k *Keys) format() byte {
 	if k == nil {
 		return frameFormat
@@ -233,8 +233,8 @@ func (k *Keys) format() byte {
 	return frameSealed
 }
 
-// opening returns a part as it was before closing. With keys it accepts only sealed parts, because
-// somebody who can write to the file could replace one with a plain part.
+// opening returns the original form of a stored part. With keys it refuses plain parts, because an
+// attacker with write access to the file could replace a sealed part with a plain one.
 func (k *Keys) opening(sealed bool, kind, id string, revision uint64, stored []byte) ([]byte, error) {
 	switch {
 	case sealed:
@@ -245,7 +245,7 @@ func (k *Keys) opening(sealed bool, kind, id string, revision uint64, stored []b
 	return stored, nil
 }
 
-// sealable reports whether the records of a table have parts that are sealed.
+// sealable reports whether records of the table have parts that are sealed.
 func (t table) sealable() bool {
 	switch t {
 	case tableSagas, tableJournal, tableOwed, tableDefinitions, tableTombstones:
@@ -254,7 +254,7 @@ func (t table) sealable() bool {
 	return false
 }
 
-// checkSeal refuses a plain record of a sealed store.
+// checkSeal returns an error for a plain record of a sealed store.
 func (k *Keys) checkSeal(t table, key []byte, sealed bool) error {
 	if k != nil && !sealed && t.sealable() {
 		return t.corrupt(key, errPlain.Error())

@@ -19,7 +19,7 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// line returns a new line for a file of keys.
+// line returns a line with a new key for a key file.
 func line(t *testing.T, name string) string {
 	t.Helper()
 	l, err := boltstore.NewKey(name)
@@ -29,7 +29,7 @@ func line(t *testing.T, name string) string {
 	return l
 }
 
-// keys parses lines as another process would.
+// keys parses lines into new Keys, as a different process would.
 func keys(t *testing.T, lines ...string) *boltstore.Keys {
 	t.Helper()
 	k, err := boltstore.ParseKeys([]byte("# newest first\n\n" + strings.Join(lines, "\n")))
@@ -97,8 +97,8 @@ func picture(t *testing.T, s store.Store, ids ...contract.SagaID) []any {
 
 const secret = "4111-1111-1111-1111"
 
-// TestSealedFileHoldsNoPlainText: business data cannot be found in a sealed file or its backup,
-// but can in a store without keys.
+// TestSealedFileHoldsNoPlainText checks that business data cannot be found in a sealed file or its
+// backup. As a control, it must be found in a store without keys.
 func TestSealedFileHoldsNoPlainText(t *testing.T) {
 	for name, tt := range map[string]struct {
 		options boltstore.Options
@@ -134,7 +134,7 @@ func TestSealedFileHoldsNoPlainText(t *testing.T) {
 	}
 }
 
-// TestWrongKeys: wrong keys are refused when the file is opened, and the error names them.
+// TestWrongKeys checks that Open refuses wrong keys, and that the error names them.
 func TestWrongKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	first := line(t, "key-1")
@@ -176,7 +176,7 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
-// TestKeysRotate: a new key seals, and the old one opens what it has sealed.
+// TestKeysRotate checks that a new key encrypts, and that the old one still decrypts older data.
 func TestKeysRotate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	first, second := line(t, "key-1"), line(t, "key-2")
@@ -193,7 +193,7 @@ func TestKeysRotate(t *testing.T) {
 		id := contract.SagaID("order-" + string(rune('a'+i)))
 		fill(t, s, secret, id)
 		ids = append(ids, id)
-		goOn(t, s, ids[0]) // a saga that started under another key
+		goOn(t, s, ids[0]) // a saga that started with the old key
 		want = picture(t, s, ids...)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func TestKeysRotate(t *testing.T) {
 	}
 }
 
-// goOn moves a saga by one revision.
+// goOn commits the next revision of a saga.
 func goOn(t *testing.T, s store.Store, id contract.SagaID) {
 	t.Helper()
 	in, err := s.Load(t.Context(), id)
@@ -217,8 +217,8 @@ func goOn(t *testing.T, s store.Store, id contract.SagaID) {
 	}
 }
 
-// TestSealsAreBoundToTheirPlace: a sealed state that was changed, or moved to another saga with
-// correct checksums, is reported as damage.
+// TestSealsAreBoundToTheirPlace checks that a sealed state is reported as damaged if it was
+// changed, or copied to a different saga with correct checksums.
 func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	given := line(t, "key-1")
@@ -249,7 +249,7 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	}
 }
 
-// TestKeyFiles: a file of keys must not be readable by everybody, and errors never quote the
+// TestKeyFiles checks that a world-readable key file is refused, and that errors never quote a
 // secret.
 func TestKeyFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
@@ -257,7 +257,7 @@ func TestKeyFiles(t *testing.T) {
 	for name, tt := range map[string]struct {
 		text string
 		mode os.FileMode
-		want string // "": valid
+		want string // "" if the file is valid
 	}{
 		"good":          {good + "\n", 0o600, ""},
 		"for the group": {good, 0o640, ""},

@@ -8,22 +8,22 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Space is the use of the file, in bytes.
+// Space describes the use of the file, in bytes.
 //
-// A file never shrinks. Removed data leaves free pages, which the next commits fill. So Used
-// follows the amount of stored data, Reached the most that was ever stored at once, and File is at
-// most FileGrowth above Reached.
+// A file never shrinks. Deleted data leaves free pages, which later commits reuse. So Used follows
+// the current amount of data, Reached is the highest amount so far, and File exceeds Reached by at
+// most FileGrowth.
 type Space struct {
 	File    int64 // size of the file
-	Reached int64 // up to the last page that was ever in use
-	Used    int64 // in pages that hold data
+	Reached int64 // end of the last page that was ever used
+	Used    int64 // size of the pages that hold data
 }
 
-// FileGrowth is how many bytes the file grows beyond a commit that does not fit; bbolt calls it
-// AllocSize.
+// FileGrowth is the number of bytes by which the file grows beyond the commit that no longer
+// fitted. bbolt calls it AllocSize.
 const FileGrowth = 16 << 20
 
-// Space measures the file. It reads no record, and is exact unless a commit runs meanwhile.
+// Space measures the file without reading records. The result is exact unless a commit is running.
 func (s *Store) Space(ctx context.Context) (Space, error) {
 	var space Space
 	err := s.view(ctx, func(tx *bolt.Tx) error {

@@ -12,13 +12,13 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// The space of removed data is reused (I10): rounds of sagas that start, enqueue messages and are
-// removed leave nothing behind, and use no more space than the first round.
+// TestSpaceIsUsedAgain checks that the space of deleted data is reused (I10). Each round starts
+// sagas, enqueues messages and removes everything; no round may use more space than the first.
 func TestSpaceIsUsedAgain(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	const sagas = 2000
-	const waiting = 2 << 20 // for the 2,048 outbox records that are swept together
-	var most int64          // bytes in use at once
+	const waiting = 2 << 20 // of the 2,048 outbox records that are swept together
+	var most int64          // highest number of bytes in use
 	for round := range 6 {
 		changes := make([]store.Change, sagas)
 		for i := range changes {
@@ -52,7 +52,7 @@ func space(t *testing.T, s *boltstore.Store) boltstore.Space {
 	return space
 }
 
-// forget removes every saga that has ended, and its tombstone.
+// forget removes every saga that has ended, and then its tombstone.
 func forget(t *testing.T, s *boltstore.Store) {
 	t.Helper()
 	for later := time.Now(); ; {

@@ -10,33 +10,33 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Stats are counters since Open. Reading them is cheap.
+// Stats holds counters since Open. Reading them is cheap.
 type Stats struct {
 	Calls         uint64 // calls of Commit that reached the committer
 	Changes       uint64 // committed
-	Refused       uint64 // changes answered with their own error
-	Transactions  uint64 // writes to disk, each two fsyncs: pages, then root
+	Refused       uint64 // changes refused with an error of their own
+	Transactions  uint64 // writes to disk with two fsyncs each: pages, then root
 	BytesWritten  uint64 // pages written
-	LastGroup     uint64 // changes in the last transaction that had any
+	LastGroup     uint64 // changes in the last transaction with any
 	LargestGroup  uint64
-	Damaged       uint64 // damaged records that were read, skipped or returned as an error; every read counts
-	DamagedNow    int    // distinct ones of those, without those of removed sagas; at most MaxDamaged
+	Damaged       uint64 // reads of damaged records, skipped or returned as an error
+	DamagedNow    int    // distinct damaged records among them, without those of removed sagas; at most MaxDamaged
 	CommitSeconds float64
 }
 
-// MaxDamaged bounds the distinct damaged records that Stats counts (I10).
+// MaxDamaged bounds Stats.DamagedNow (I10).
 const MaxDamaged = 10_000
 
-// counters are the live form of Stats.
+// counters holds the current values of Stats.
 type counters struct {
 	calls, changes, refused, transactions, written atomic.Uint64
 	last, largest, damaged, commitNanos            atomic.Uint64
 
 	mu  sync.Mutex
-	now map[string]contract.SagaID // damaged records that were read, and their sagas
+	now map[string]contract.SagaID // damaged records that were read, with their sagas
 }
 
-// met counts err if it is about a damaged record.
+// met counts err if it reports a damaged record.
 func (c *counters) met(err error) {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok {
 		c.note(damage.What, damage.Saga)
@@ -56,7 +56,7 @@ func (c *counters) note(what string, of contract.SagaID) {
 	}
 }
 
-// fixed removes the damaged records of a removed saga from the count.
+// fixed removes the records of a removed saga from the damaged ones.
 func (c *counters) fixed(t *traces) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

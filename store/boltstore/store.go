@@ -18,7 +18,7 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a store in one file. Open makes one.
+// Store is a store in one file. Open returns one.
 type Store struct {
 	options  Options
 	db       *bolt.DB
@@ -27,13 +27,13 @@ type Store struct {
 
 	requests chan *request
 	closing  chan struct{} // closed by Close
-	stopped  chan struct{} // closed when the committer is done
+	stopped  chan struct{} // closed when the committer has stopped
 	close    sync.Once
 	closeErr error
 
 	mu       sync.Mutex
 	broken   error                      // ErrBroken with its cause
-	counts   map[tally]int              // as committed
+	counts   map[tally]int              // as committed; the number of sagas per definition and class
 	unsettle map[outbox.ID]struct{}     // discarded, not yet on disk
 	owing    map[outbox.Destination]int // number of records in owed
 
@@ -47,18 +47,18 @@ type Store struct {
 // Info describes the file of a store.
 type Info struct {
 	ID          string   // id of the store; a restored backup keeps it
-	Incarnation uint64   // how often it was restored from a backup
+	Incarnation uint64   // how often the store was restored from a backup
 	Created     int64    // nanoseconds since 1970
-	Schema      int      // number of the layout
-	Features    []string // features beyond the layout; "sealed": it was made with keys
+	Schema      int      // version of the layout
+	Features    []string // features beyond the layout; "sealed": created with keys
 	Path        string
 }
 
-// Info returns what Open found in the file.
+// Info returns what the file recorded about itself when it was opened.
 func (s *Store) Info() Info { return s.info }
 
-// Close commits the requests that the committer has, writes pending discards and closes the file.
-// A second call does nothing.
+// Close commits the queued requests, writes pending discards and closes the file. A second call
+// has no effect.
 func (s *Store) Close() error {
 	s.close.Do(func() {
 		close(s.closing)
@@ -74,7 +74,7 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// writable returns the reason why the store accepts no changes, nil if it does.
+// writable returns nil if the store accepts changes, and otherwise the reason why not.
 func (s *Store) writable(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil || !s.options.readOnly {
 		return err
@@ -82,7 +82,7 @@ func (s *Store) writable(ctx context.Context) error {
 	return ErrReadOnly
 }
 
-// usable returns the reason why the store cannot be used, nil if it can.
+// usable returns nil if the store can be used, and otherwise the reason why not.
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -97,7 +97,8 @@ func (s *Store) usable(ctx context.Context) error {
 	return s.broken
 }
 
-// breakDown makes the store refuse everything from now on. The first cause is kept.
+// breakDown makes every later call fail with ErrBroken, and returns that error. The first cause is
+// kept.
 func (s *Store) breakDown(cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +108,7 @@ func (s *Store) breakDown(cause error) error {
 	return s.broken
 }
 
-// report counts and reports a damaged record that is skipped.
+// report counts a damaged record that is skipped, and passes the error to Options.OnCorrupt.
 func (s *Store) report(err error) {
 	if errors.Is(err, store.ErrCorrupt) {
 		s.counters.met(err)
@@ -128,7 +129,7 @@ func (s *Store) view(ctx context.Context, fn func(tx *bolt.Tx) error) error {
 	return s.read(fn)
 }
 
-// read is view without the check that the store is usable.
+// read does the same as view, but does not check first that the store is usable.
 func (s *Store) read(fn func(tx *bolt.Tx) error) error {
 	err := guard(func() error { return s.db.View(fn) })
 	s.counters.met(err)
@@ -138,7 +139,7 @@ func (s *Store) read(fn func(tx *bolt.Tx) error) error {
 	return err
 }
 
-// guard turns a panic of fn, or a fault while it reads the mapped file, into a
+// guard runs fn. If fn panics, or faults while it reads the mapped file, guard returns a
 // *store.CorruptError.
 func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -153,8 +154,8 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// Check reports whether the store can take a commit: it is open, not broken, and the disk has
-// enough room (Options.MinFree).
+// Check returns an error unless the store can take a commit: it must be open and not broken, and
+// the disk must have enough free space (Options.MinFree).
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.writable(ctx); err != nil {
 		return err

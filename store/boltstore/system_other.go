@@ -4,11 +4,11 @@ package boltstore
 
 import "os"
 
-// freeSpace is unknown on this system.
+// freeSpace returns false, because the free space is unknown on this system.
 func freeSpace(string) (int64, bool) { return 0, false }
 
 // unlock does nothing here: closing the file unlocks it.
 func unlock(*os.File) {}
 
-// tryLock is not needed where bbolt's lock keeps readers out.
+// tryLock returns true, because on this system bbolt's own lock keeps readers out.
 func tryLock(*os.File) bool { return true }

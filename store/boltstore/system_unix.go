@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// freeSpace returns the bytes that an unprivileged process may still write.
+// freeSpace returns the number of bytes that an unprivileged process can still write.
 func freeSpace(dir string) (int64, bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
@@ -22,5 +22,5 @@ func tryLock(f *os.File) bool {
 }
 
 // unlock unlocks a file that bbolt locked before it panicked. Closing the file is not enough,
-// because the mapping keeps the lock.
+// because its memory mapping keeps the lock.
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -11,8 +11,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Due implements store.Store. Keys that came due although their sagas have postponed their timers
-// are moved to the new times before it returns.
+// Due implements store.Store. If a key came due although the saga has postponed its timer, Due
+// first replaces it with a key for the new time.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error) {
 	for {
 		var late []contract.SagaID
@@ -29,9 +29,9 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contra
 	}
 }
 
-// due reads the keys up to now and returns the sagas to wake, those that have postponed their
-// timers, and when the next key comes due. It stops at limit of the first, or at a page of the
-// second.
+// due reads the keys up to now. It returns the sagas that are due, the sagas that have postponed
+// their timers, and the time when the next key comes due. It stops after limit sagas that are due,
+// or after a page of postponed ones.
 func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract.SagaID, next time.Time) {
 	c := tableTimers.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -43,7 +43,7 @@ func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract
 		if instant(at).After(now) || len(ids) == limit || len(late) == store.MaxPage {
 			return ids, late, instant(at)
 		}
-		// A saga whose head cannot be read counts as due, so that loading it reports the damage.
+		// A saga with an unreadable head counts as due, so that loading it reports the damage.
 		if h, _, err := s.loadHead(tx, id); err == nil && h.timer == at && h.wake > at {
 			late = append(late, id)
 			continue
@@ -53,12 +53,12 @@ func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract
 	return ids, late, time.Time{}
 }
 
-// retime moves the timer keys of sagas that postponed their timers to the new times.
+// retime replaces the timer keys of sagas that postponed their timers with keys for the new times.
 func (g *group) retime(ids []contract.SagaID) error {
 	for _, id := range ids {
 		h, state, err := g.s.loadHead(g.tx, id)
 		if err != nil || h.timer == h.wake {
-			continue // it has moved meanwhile
+			continue // it has changed in the meantime
 		}
 		if err := g.move(tableTimers, timeKey("", h.timer, id), timeKey("", h.wake, id)); err != nil {
 			return err

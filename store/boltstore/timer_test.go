@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// A timer that is postponed a little keeps its key until that comes due. A timer that is postponed
-// by much gets its new key at once.
+// TestTimerThatIsPutOff checks that a timer which is postponed by little keeps its key until the
+// key comes due, and that one which is postponed by much gets a new key at once.
 func TestTimerThatIsPutOff(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), boltstore.Options{})
 	made := func(c store.Change) *machine.Instance {
@@ -48,7 +48,7 @@ func TestTimerThatIsPutOff(t *testing.T) {
 		t.Errorf("ask again at %s, it is due at %s", next, second)
 	}
 	due(second, "order-1")
-	in = made(storetest.Next(in, second.Add(-time.Second))) // due in a second, then postponed by half a minute
+	in = made(storetest.Next(in, second.Add(-time.Second))) // due in a second, then postponed by 30 seconds
 	keys("put off by much", in.Wake())
 	for in.Open() {
 		in = made(storetest.Next(in, in.Updated.Add(time.Second)))

@@ -11,12 +11,12 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// maxFindings bounds what Verify reports.
+// maxFindings bounds the findings that Verify reports.
 const maxFindings = 100
 
-// Verify reads the whole file and checks its structure, every record, and that records and indexes
-// agree. It returns the findings joined, at most 100; nil means that the store is sound. It may
-// run while the store is in use.
+// Verify reads the whole file. It checks the file's structure and every record, and that records
+// and indexes agree. It returns at most 100 findings as a joined error, or nil if the store is
+// intact. It can run while the store is in use.
 func (s *Store) Verify(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -27,11 +27,11 @@ func (s *Store) Verify(ctx context.Context) error {
 	})
 }
 
-// errStructure ends a verification: records read through a broken structure prove nothing.
+// errStructure ends a verification, because records in a damaged structure prove nothing.
 var errStructure = errors.New("the structure of the database file is damaged")
 
-// verify returns its findings about records. It returns an error if it could not check all of
-// them: errStructure, or that of ctx.
+// verify returns its findings about records. err is set if it could not check all records: it is
+// errStructure or the error of ctx.
 func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	find := func(err error) {
 		if err != nil && len(findings) < maxFindings {
@@ -55,7 +55,8 @@ func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	return findings, err
 }
 
-// verifyTable checks every frame of a table, and the content of records that belong to no saga.
+// verifyTable checks every frame of a table, and the content of records that do not belong to a
+// saga.
 func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func(error)) error {
 	c := t.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -81,8 +82,8 @@ func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func
 	return nil
 }
 
-// verifySagas checks that every saga can be loaded with its whole history and is in the index at
-// the right position.
+// verifySagas checks that the state and the whole history of every saga can be read, and that the
+// saga is in the right positions in the indexes.
 func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
 	c := tableSagas.bucket(tx).Cursor()
 	index, timers := tableIndex.bucket(tx), tableTimers.bucket(tx)
@@ -115,8 +116,8 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 	return nil
 }
 
-// verifyDebts checks that the pending outbox records of an open saga exist. For an ended saga they
-// may be gone: they are removed once discarded, while its head keeps their positions.
+// verifyDebts checks that the pending outbox records of a saga exist. Those of an ended saga may be
+// missing: a discarded record is deleted, but the head of an ended saga still refers to it.
 func (s *Store) verifyDebts(tx *bolt.Tx, id contract.SagaID, h *head) error {
 	places := tableOwed.bucket(tx)
 	for _, d := range h.debts {
