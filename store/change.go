@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// ErrInvalid is the result for a change that no store can commit, because it contradicts itself.
+// ErrInvalid is returned for a change that contradicts itself, so that no store can commit it.
 var ErrInvalid = errors.New("not a valid change")
 
-// Check returns an error (errors.Is ErrInvalid) unless the change is consistent. Every store calls
+// Check returns an error that wraps ErrInvalid unless the change is consistent. Every store calls
 // it before it reads anything.
 func (c *Change) Check() error {
 	in := c.Instance

@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Class is the phase by which lists are indexed; abandoned sagas have a class apart from other
-// parked ones. The numbers are stored and never change.
+// Class is the phase by which lists are indexed, except that abandoned sagas have their own class,
+// apart from other parked ones. The numbers are stored and must never change.
 type Class uint8
 
 // The classes.
@@ -21,10 +21,10 @@ const (
 	ClassCompensated  Class = 6
 )
 
-// Classes lists all classes, the open ones first.
+// Classes lists all classes, with the open ones first.
 var Classes = []Class{ClassRunning, ClassCompensating, ClassParked, ClassAbandoned, ClassCompleted, ClassCompensated}
 
-// ClassOf returns the class of a state. It is an error if the phase is unknown or contradicts
+// ClassOf returns the class of a state. It returns an error if the phase is unknown or contradicts
 // Ended: running and compensating sagas are open, completed and compensated ones are not.
 func ClassOf(in *machine.Instance) (Class, error) {
 	open := in.Open()
@@ -45,7 +45,7 @@ func ClassOf(in *machine.Instance) (Class, error) {
 	return 0, fmt.Errorf("phase %q with ended %t is not a valid state of a saga", in.Phase, !open)
 }
 
-// Phase returns the phase of the class; "" for an unknown number.
+// Phase returns the phase of the class, or "" if the class is unknown.
 func (c Class) Phase() contract.Phase {
 	switch c {
 	case ClassRunning:
@@ -62,5 +62,5 @@ func (c Class) Phase() contract.Phase {
 	return ""
 }
 
-// Open reports whether sagas of this class have not ended.
+// Open reports whether sagas of this class are open, that is, have not ended.
 func (c Class) Open() bool { return c >= ClassRunning && c <= ClassParked }

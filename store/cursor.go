@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Position is a position in a list: after the saga with this start and id.
+// Position is a position in a list, right after the saga with this start and id.
 type Position struct {
 	Started time.Time
 	ID      contract.SagaID
@@ -29,7 +29,7 @@ const cursorVersion = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Cursor encodes a position for a client that pages through the list. The cursor is valid only with
+// Cursor encodes a position for a client that pages through the list. The cursor is valid only for
 // this filter.
 func (f *Filter) Cursor(p Position) string {
 	b := []byte{cursorVersion}
@@ -39,12 +39,12 @@ func (f *Filter) Cursor(p Position) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// Position decodes a cursor; ErrCursor unless Cursor of the same filter has encoded it.
+// Position decodes a cursor. It returns ErrCursor unless Cursor of the same filter encoded it.
 func (f *Filter) Position(cursor string) (Position, error) {
 	if len(cursor) > 512 {
 		return Position{}, fmt.Errorf("%w: it is %d bytes long", ErrCursor, len(cursor))
 	}
-	// Decoding skips line breaks, which our cursors never contain.
+	// The decoder ignores line breaks, which Cursor never writes.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || strings.ContainsAny(cursor, "\r\n") || len(b) < 1+8+1+4 || b[0] != cursorVersion {
 		return Position{}, fmt.Errorf("%w: use the cursor of the previous page", ErrCursor)

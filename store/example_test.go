@@ -19,8 +19,8 @@ import (
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-// Journal is a store that logs each change committed by another one. It wraps Commit and inherits
-// the other methods.
+// Journal wraps a store and logs each committed change. It overrides Commit and inherits the other
+// methods.
 type Journal struct {
 	store.Store
 	Lines *log.Logger
@@ -29,7 +29,7 @@ type Journal struct {
 func (j *Journal) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	results, err := j.Store.Commit(ctx, changes)
 	if err != nil {
-		return results, err // nothing is known to be committed
+		return results, err // it is unknown whether anything was committed
 	}
 	for i, c := range changes {
 		if results[i] == nil {
@@ -66,7 +66,8 @@ var (
 		saga.Pivot("ship", saga.Do(Ship)))
 )
 
-// A server with a custom store. The data directory holds the streams of the embedded NATS server.
+// This example runs a server with a custom store. The data directory holds the streams of the
+// embedded NATS server.
 func Example() {
 	dir, err := os.MkdirTemp("", "amends")
 	check(err)

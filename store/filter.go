@@ -21,15 +21,16 @@ func (f *Filter) WantsDefinition(r contract.DefinitionRef) bool {
 	return (f.Definition == "" || f.Definition == r.Name) && (f.Version == 0 || f.Version == r.Version)
 }
 
-// WantsStart reports whether sagas that started at t can match. The range includes StartedAfter and
-// excludes StartsBefore.
+// WantsStart reports whether a saga that started at t can match. The range includes StartedAfter
+// but not StartsBefore.
 func (f *Filter) WantsStart(t time.Time) bool {
 	before := f.StartsBefore()
 	return (f.StartedAfter.IsZero() || !t.Before(f.StartedAfter)) && (before.IsZero() || t.Before(before))
 }
 
-// StartsBefore returns the earlier of StartedBefore and UpdatedBefore, before which every matching
-// saga has started, because no saga is updated before it starts; zero: no limit.
+// StartsBefore returns the time before which every matching saga started: the earlier of
+// StartedBefore and UpdatedBefore, because no saga is updated before it starts. Zero means no
+// limit.
 func (f *Filter) StartsBefore() time.Time {
 	if f.StartedBefore.IsZero() || !f.UpdatedBefore.IsZero() && f.UpdatedBefore.Before(f.StartedBefore) {
 		return f.UpdatedBefore
@@ -49,13 +50,13 @@ func (f *Filter) WantsID(id contract.SagaID) bool {
 	return strings.HasPrefix(string(id), f.IDPrefix) && (len(f.IDs) == 0 || slices.Contains(f.IDs, id))
 }
 
-// ByState reports whether the filter needs the full state of sagas: List then also loads sagas that
-// it does not return.
+// ByState reports whether the filter needs data that is not indexed. List then also loads sagas
+// that it does not return.
 func (f *Filter) ByState() bool {
 	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != "" || f.Paused
 }
 
-// WantsState reports whether a state matches those parts of the filter that are not indexed.
+// WantsState reports whether a state matches the parts of the filter that are not indexed.
 func (f *Filter) WantsState(in *machine.Instance) bool {
 	return (!f.Paused || in.Paused != nil) &&
 		(f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
@@ -63,7 +64,7 @@ func (f *Filter) WantsState(in *machine.Instance) bool {
 		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))
 }
 
-// wantsSteps reports whether a step in progress or parked has the filter's name, and one in
+// wantsSteps reports whether a step in progress or parked has the filter's step name, and a step in
 // progress asks the filter's participant.
 func (f *Filter) wantsSteps(in *machine.Instance) bool {
 	if f.Plans == nil || !in.Open() {
@@ -103,7 +104,7 @@ func (p Page) Size() int {
 	return p.Limit
 }
 
-// Bounded returns the limit of a call of History, Due or Expire: below 1 it is MaxPage.
+// Bounded returns the limit of a History, Due or Expire call, or MaxPage if limit is below 1.
 func Bounded(limit int) int {
 	if limit < 1 {
 		return MaxPage
@@ -111,7 +112,7 @@ func Bounded(limit int) int {
 	return limit
 }
 
-// Summarize returns a state's line in a list.
+// Summarize returns the summary of a state for a list.
 func Summarize(in *machine.Instance) Summary {
 	s := Summary{
 		ID:         in.ID,

@@ -8,8 +8,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// FuzzCursor: a cursor is either refused with ErrCursor, or it is exactly the one that this filter
-// encodes for its position; another filter refuses it.
+// FuzzCursor checks that a cursor is either refused with ErrCursor or is exactly the one that the
+// filter encodes for its position, and that a different filter refuses it.
 func FuzzCursor(f *testing.F) {
 	filter, other := store.Filter{Definition: "checkout"}, store.Filter{Definition: "refund"}
 	f.Add(filter.Cursor(store.Position{Started: time.Unix(1, 0), ID: "order-1"}))
@@ -32,7 +32,7 @@ func FuzzCursor(f *testing.F) {
 				t.Errorf("%q is taken by two filters", cursor)
 			}
 		}
-		// Any position, unchanged and with one byte changed.
+		// Any position must be decoded if unchanged, and refused if one byte is changed.
 		if id := "s-" + cursor; len(id) < 100 {
 			p := store.Position{Started: time.Unix(0, int64(len(cursor))).UTC(), ID: "order-1"}
 			made := []byte(filter.Cursor(p))

@@ -14,89 +14,96 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Store keeps sagas, their histories, their pending records and their timers. Implementations:
-// boltstore (embedded, one process) and memstore (in memory, the model for random tests). Package
-// storetest is their conformance suite. All methods may be called from any goroutine.
+// Store keeps sagas, their histories, pending records and timers. The implementations are boltstore
+// (embedded, one process) and memstore (in memory, the model for random tests). Package storetest
+// is their conformance suite. All methods are safe for concurrent use.
 type Store interface {
-	// Commit is the only method that changes sagas. Each change is atomic: state, history, outbox
-	// and timer together (I1). Changes of one call may be committed together, and concurrent calls
-	// may share one write to disk. When it returns, the changes it reports as committed are durable
-	// (fsync).
+	// Commit is the only method that changes sagas. Each change is atomic: it includes state,
+	// history, outbox and timer (I1). The changes of one call may be committed together, and
+	// concurrent calls may share one disk write. When Commit returns, every change without an error
+	// is durable (fsync).
 	//
-	// It returns one error (or nil) per change, in order: *ConflictError if the saga is not at the
-	// expected revision (I7) or another one was started with its id, *TombstoneError if a saga with
-	// this id ended and was removed. err != nil means that nothing is known to be committed: the
-	// store is broken (ErrBroken), every later call fails, and the process ends, because a failed
-	// fsync must not be retried. Exceptions are ErrClosed, and the error of a ctx that ended before
-	// the store accepted the changes: then nothing was committed.
+	// results has one error or nil per change, in order. The error is a *ConflictError if the saga
+	// is not at the expected revision (I7), or if a different saga was started with its id. It is a
+	// *TombstoneError if a saga with this id ended and was removed, ErrInvalid if the change is
+	// inconsistent (Change.Check), and a *CorruptError if the saga is damaged.
 	//
-	// An inconsistent change is refused with ErrInvalid (Change.Check), and one of a damaged saga
-	// with *CorruptError. Changes of one saga are applied in the order of the call. The store does
-	// not keep the caller's memory.
+	// If err is not nil, it is unknown whether anything was committed. The store is then broken
+	// (ErrBroken): every later call fails and the process ends, because a failed fsync must not be
+	// retried. There are two exceptions, after which nothing was committed: ErrClosed, and the
+	// error of a ctx that ended before the store accepted the changes.
+	//
+	// Changes of one saga are applied in the order of the call. The store does not keep references
+	// to the caller's memory.
 	Commit(ctx context.Context, changes []Change) (results []error, err error)
 
-	// Load returns the saga's state; ErrNotFound if there is none, *TombstoneError if it ended and
-	// was removed, *CorruptError if its record is damaged.
+	// Load returns the saga's state. It returns ErrNotFound if there is no such saga,
+	// *TombstoneError if the saga ended and was removed, and *CorruptError if its record is
+	// damaged.
 	Load(ctx context.Context, id contract.SagaID) (*machine.Instance, error)
-	// History returns the recorded events from revision from (1: the first), oldest first, at most
-	// limit (below 1: MaxPage). Event k moved the saga to revision k. Without a state, it returns
-	// the error of Load.
+	// History returns at most limit recorded events, oldest first, beginning with the event of
+	// revision from. If from is 0, it begins with revision 1; if limit is below 1, it is MaxPage.
+	// Event k moved the saga to revision k. If the state cannot be loaded, History returns the
+	// error of Load.
 	History(ctx context.Context, id contract.SagaID, from uint64, limit int) ([]machine.Event, error)
-	// List returns matching sagas, at most page.Limit, and the cursor of the next page; "" if there
-	// is none. They are sorted by start, newest first, then by id. Pages are stable: an unchanged
-	// saga is listed once. A page may be shorter than its limit, or even empty, and still have a
-	// next one, which bounds the work of one call. A damaged saga has Summary.Damage, and is left
-	// out if the filter needs its state. ErrCursor: not a cursor of this filter.
+	// List returns at most page.Limit matching sagas, and the cursor of the next page or "". The
+	// sagas are sorted by start, newest first, then by id. Pages are stable: an unchanged saga is
+	// listed once. To bound the work of one call, a page may be shorter than its limit, or even
+	// empty, although a next page exists. A damaged saga has Summary.Damage set, and is omitted if
+	// the filter needs its state. List returns ErrCursor if the cursor is not of this filter.
 	List(ctx context.Context, filter Filter, page Page) ([]Summary, string, error)
-	// Counts returns the number of sagas by definition, version and phase, in this
-	// order; without zeros.
+	// Counts returns the number of sagas by definition, version and phase, sorted in this order.
+	// It omits zeros.
 	Counts(ctx context.Context) ([]Count, error)
 
-	// Due returns the ids of sagas whose timers are due at now, earliest first, then by id, at most
-	// limit (below 1: MaxPage), and when to call again: not later than the next timer (zero: none).
-	// It has no visible effect.
+	// Due returns the ids of at most limit sagas whose timers are due at now, earliest first, then
+	// by id. A limit below 1 means MaxPage. next is the time of the next call, at the latest
+	// that of the next timer, or zero if there is none. Due has no visible effect.
 	Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error)
 
-	// Pending calls yield with every pending record of a destination until yield returns false: in
-	// commit order, within a commit in the order of Change.Enqueue, starting after a position
-	// (zero: from the start). Records of other destinations do not slow it down. While yield runs,
-	// it blocks commits for one batch at most, and may miss records that are committed meanwhile.
+	// Pending calls yield with the pending records of a destination until yield returns false. The
+	// records are in commit order and, within a commit, in the order of Change.Enqueue. They start
+	// after a position, or from the first record if that is zero. Records of other destinations do
+	// not slow Pending down. yield may block commits for at most one batch. Records that are
+	// committed during the call may be missed.
 	Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error
-	// Destinations returns the number of pending records per destination, without zeros. It is
+	// Destinations returns the number of pending records per destination. It omits zeros. It is
 	// fast, because it is called every second.
 	Destinations(ctx context.Context) (map[outbox.Destination]int, error)
-	// Discard removes records that are no longer pending; unknown ids are ignored. It need not be
+	// Discard removes records that are no longer pending, and ignores unknown ids. It need not be
 	// durable: a record that reappears is sent twice, which is harmless.
 	Discard(ctx context.Context, ids []outbox.ID) error
 
-	// Shared reports whether other processes may have the store open and send its records.
+	// Shared reports whether other processes may open the store and send its records.
 	Shared() bool
 
 	// ClaimStore saves the store's claim on a prefix.
 	ownership.ClaimStore
 
-	// Clock returns what SetClock has saved; zero: nothing.
+	// Clock returns the state that SetClock saved, or zero if there is none.
 	Clock(ctx context.Context) (Clock, error)
 	// SetClock saves the state of the machine's clock durably.
 	SetClock(ctx context.Context, c Clock) error
 
-	// PutDefinition stores a definition. If it exists with the same fingerprint, nothing happens;
-	// with another one: *DefinitionConflictError.
+	// PutDefinition stores a definition. It does nothing if the definition exists with the same
+	// fingerprint, and returns *DefinitionConflictError if it exists with a different one.
 	PutDefinition(ctx context.Context, d Definition) error
-	// Definitions returns all definitions, by name and version.
+	// Definitions returns all definitions, sorted by name and version.
 	Definitions(ctx context.Context) ([]Definition, error)
 
-	// Expire first drops the tombstones of sagas that ended before dropTombstones, and then
-	// replaces sagas that ended before endedBefore by tombstones: at most limit of each (below 1:
-	// MaxPage), in the order of their ends. It returns how many it removed and dropped.
+	// Expire first drops the tombstones of sagas that ended before dropTombstones. Then it replaces
+	// sagas that ended before endedBefore with tombstones. It handles at most limit of each, in the
+	// order in which they ended; a limit below 1 means MaxPage. It returns the number of
+	// removed sagas and of dropped tombstones.
 	Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error)
 
-	// RemoveDamaged replaces a saga that cannot be read by a tombstone: its state, history, timers
-	// and pending records are deleted, and its id stays taken as long as tombstones are kept.
-	// removal says who wants that and why, and is stored in the tombstone. ErrNotDamaged: the saga
-	// can be read and, if it has ended, so can its history. For a missing or removed saga it
-	// returns the error of Load; if nothing of the saga is found, because another record has lost
-	// its key, that record's *CorruptError.
+	// RemoveDamaged replaces an unreadable saga with a tombstone. It deletes the saga's state,
+	// history, timers and pending records. The id stays taken as long as tombstones are kept.
+	// removal, which says who removes the saga and why, is stored in the tombstone.
+	//
+	// It returns ErrNotDamaged if the saga is readable, including its history if it has ended. For
+	// a missing or removed saga, it returns the error of Load. If no record of the saga is found
+	// because a different record has lost its key, it returns that record's *CorruptError.
 	RemoveDamaged(ctx context.Context, id contract.SagaID, removal Removal) (Removed, error)
 
 	// Backup writes a consistent copy of the store while it is in use, and returns its size in
@@ -104,30 +111,29 @@ type Store interface {
 	Backup(ctx context.Context, w io.Writer) (int64, error)
 	// Check returns an error if the store cannot take a commit now.
 	Check(ctx context.Context) error
-	// Close finishes accepted calls and closes the store; a second call has no effect. Every other
-	// method returns ErrClosed from then on.
+	// Close completes accepted calls and closes the store; a second call has no effect. All other
+	// methods then return ErrClosed.
 	Close() error
 }
 
-// Clock is the saved state of the machine's clocks, by which a change of the wall clock is
-// detected.
+// Clock is the saved state of the machine's clocks. It is used to detect changes of the wall clock.
 type Clock struct {
-	Boot    string        // boot id that Running counts from; "": unknown
+	Boot    string        // boot id that Running counts from, or "" if unknown
 	Running time.Duration // monotonic time since boot, including sleep, at Wall
 	Wall    time.Time
 	Total   time.Duration // sum of all changes of the wall clock
-	Retimes bool          // sagas are being retimed by Total; continued after a restart
-	Held    time.Duration // remaining monotonic time for which retention is suspended
+	Retimes bool          // the timers of sagas are being shifted by Total; continued after a restart
+	Held    time.Duration // monotonic time for which retention remains suspended
 }
 
 // Definition is a definition as it is stored. A store does not interpret it.
 type Definition struct {
 	Ref         contract.DefinitionRef
-	Fingerprint string // the lower-case hexadecimal SHA-256 of JSON
-	JSON        []byte // what saga.ParseJSON reads
+	Fingerprint string // lower-case hexadecimal SHA-256 of JSON
+	JSON        []byte // input of saga.ParseJSON
 }
 
-// DefinitionOf returns what is stored of a *saga.Definition.
+// DefinitionOf returns the stored form of a *saga.Definition.
 func DefinitionOf(d interface {
 	Ref() contract.DefinitionRef
 	Fingerprint() string
@@ -139,49 +145,49 @@ func DefinitionOf(d interface {
 
 // Change is a change of one saga.
 type Change struct {
-	// Expected is the revision that the saga must have; 0: it must not exist.
+	// Expected is the revision that the saga must have, or 0 if the saga must not exist.
 	Expected uint64
 	// Instance is the new state, with Revision = Expected + len(Events). The store's indexes
 	// (phase, definition, wake, ended) are derived from it. Its ID and Started identify the saga.
 	Instance *machine.Instance
-	// Events are recorded as revisions Expected+1 … Instance.Revision.
+	// Events are recorded as the revisions Expected+1 … Instance.Revision.
 	Events []machine.Event
 	// Enqueue lists the messages to send.
 	Enqueue []outbox.Record
-	// Discard lists the records that need not be sent any more.
+	// Discard lists the records that need not be sent any longer.
 	Discard []outbox.ID
 }
 
-// Filter selects sagas; zero fields do not filter.
+// Filter selects sagas. Zero fields do not restrict the selection.
 type Filter struct {
 	Definition                  string
 	Version                     int
 	Phases                      []contract.Phase
 	IDPrefix                    string
 	OpenOnly                    bool      // only sagas that have not ended
-	StartedAfter, StartedBefore time.Time // StartedAfter is included, StartedBefore is not
+	StartedAfter, StartedBefore time.Time // StartedAfter is inclusive, StartedBefore is exclusive
 
-	IDs           []contract.SagaID // one of these; at most MaxPage
-	UpdatedBefore time.Time         // not updated since
+	IDs           []contract.SagaID // only these sagas; at most MaxPage
+	UpdatedBefore time.Time         // not updated since this time
 	Reason        string            // substring of Summary.Reason, case-insensitive
 	Paused        bool              // only paused sagas
-	Step          contract.StepName // in progress, between attempts, or parked
-	Participant   string            // asked by a step in progress
-	// Plans returns a definition's plan, for the names of steps and participants; required with
-	// Step and Participant. Sagas of unknown definitions (nil) do not match.
+	Step          contract.StepName // a step that is in progress, between attempts or parked
+	Participant   string            // the participant of a step in progress
+	// Plans returns a definition's plan, from which the names of steps and participants are taken.
+	// It is required with Step and Participant. Sagas of unknown definitions (nil) do not match.
 	Plans func(contract.DefinitionRef) *machine.Plan
 }
 
 // Page selects a part of a list.
 type Page struct {
-	Limit  int    // 1 … MaxPage; 0: 100
-	Cursor string // "": the first page
+	Limit  int    // 1 … MaxPage; 0 means 100
+	Cursor string // "" for the first page
 }
 
 // MaxPage bounds Page.Limit.
 const MaxPage = 1000
 
-// Summary is a saga in a list.
+// Summary describes a saga in a list.
 type Summary struct {
 	ID         contract.SagaID
 	Definition contract.DefinitionRef
@@ -189,21 +195,21 @@ type Summary struct {
 	Revision   uint64
 	Started    time.Time
 	Updated    time.Time
-	Ended      time.Time // zero: open
+	Ended      time.Time // zero if the saga is open
 	Reason     string    // why it compensates, was compensated or is parked
 	Paused     *machine.Pause
 
-	// Damage says what cannot be read. Then only ID is known and, if they are indexed, Definition,
-	// Phase and Started.
+	// Damage says what is unreadable. If it is set, only ID is known, and Definition, Phase and
+	// Started if they are indexed.
 	Damage string
 }
 
-// Count is the number of sagas of a definition in a phase.
+// Count is the number of sagas of one definition in one phase.
 type Count struct {
 	Definition contract.DefinitionRef
 	Phase      contract.Phase
 	Sagas      int
-	Ended      int // how many have ended: all, none, or of Parked the abandoned ones
+	Ended      int // how many have ended; in Parked, these are the abandoned sagas, and otherwise all or none
 }
 
 // Sentinel errors, for errors.Is.
@@ -219,40 +225,40 @@ var (
 	ErrDefinitionConflict = errors.New("this version is registered with another content")
 )
 
-// ConflictError reports the saga's actual revision. errors.Is(err, ErrConflict). If that equals
+// ConflictError reports the saga's actual revision. It matches ErrConflict. If Actual equals
 // Expected, a later saga with the same id exists.
 type ConflictError struct {
 	Saga     contract.SagaID
 	Expected uint64
-	Actual   uint64 // 0: does not exist
+	Actual   uint64 // 0 if the saga does not exist
 }
 
-// TombstoneError is what remains of a saga that ended and was removed. errors.Is(err, ErrEnded).
+// TombstoneError holds what remains of a saga that ended and was removed. It matches ErrEnded.
 type TombstoneError struct {
 	Saga       contract.SagaID
 	Definition contract.DefinitionRef
 	Phase      contract.Phase      // completed, compensated or parked (abandoned)
-	Start      machine.StartDigest // digest of the start, by which a repeated one is recognised; zero: unknown
-	Started    time.Time           // zero: unknown
+	Start      machine.StartDigest // digest of the start, which identifies a repeated start; zero if unknown
+	Started    time.Time           // zero if unknown
 	Ended      time.Time
-	Removal    *Removal // set if an operator removed it because it was damaged; nil: removed by retention
+	Removal    *Removal // set if an operator removed the saga because of damage; nil if retention removed it
 }
 
-// Removal says why a damaged saga was removed. The saga counts as abandoned at that time; the other
-// fields hold what could still be read.
+// Removal says why a damaged saga was removed. The saga counts as abandoned at the time of the
+// removal. The other fields of its tombstone hold what was still readable.
 type Removal struct {
 	At         time.Time
 	By, Reason string
 	Damage     string // what was damaged; set by RemoveDamaged
 }
 
-// Removed reports what RemoveDamaged has removed, as far as known.
+// Removed describes what RemoveDamaged has removed, as far as known.
 type Removed struct {
-	Discarded []outbox.ID // records that are no longer pending; some may have been discarded before
-	Open      bool        // the saga had not ended
+	Discarded []outbox.ID // records that are no longer pending; some may already have been discarded
+	Open      bool        // whether the saga had not ended
 }
 
-// Birth returns the saga's birth; 0: unknown.
+// Birth returns the saga's birth, or 0 if unknown.
 func (e *TombstoneError) Birth() contract.Birth {
 	if e.Started.IsZero() {
 		return 0
@@ -260,14 +266,14 @@ func (e *TombstoneError) Birth() contract.Birth {
 	return contract.BirthOf(e.Started)
 }
 
-// CorruptError reports a damaged record. errors.Is(err, ErrCorrupt).
+// CorruptError reports a damaged record. It matches ErrCorrupt.
 type CorruptError struct {
-	What string // "state of saga order-42", "outbox record …"
+	What string // for example "state of saga order-42"
 	Why  string
-	Saga contract.SagaID // "": none, or unknown
+	Saga contract.SagaID // "" if there is none or it is unknown
 }
 
-// DefinitionConflictError reports both fingerprints. errors.Is(err, ErrDefinitionConflict).
+// DefinitionConflictError reports both fingerprints. It matches ErrDefinitionConflict.
 type DefinitionConflictError struct {
 	Definition        contract.DefinitionRef
 	Registered, Given string // fingerprints

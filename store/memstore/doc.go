@@ -1,14 +1,14 @@
 // Package memstore is a store in memory: the reference model for random tests, and the store of the
 // simulator and of unit tests.
 //
-//	Commit ──▶ Hooks.Before ──▶ maps of written records ──▶ Hooks.After ──▶ answer
-//	              │ conflicts, failures                         │ failures after the fact
+//	Commit ──▶ Hooks.Before ──▶ maps of encoded records ──▶ Hooks.After ──▶ results
+//	              │ conflicts, failures                         │ failures after the commit
 //
-// It keeps the contract of package store (I1, I2, I7), without files, goroutines or a clock.
-// Commits are encoded, decoded when first read, as from a disk, and returned as copies, so that no
-// caller shares its memory. Lookups are plain loops, so that their correctness is obvious. It is
-// deterministic.
+// It keeps the contract of package store (I1, I2, I7) without files, goroutines or a clock. Commit
+// encodes states. The first read decodes them, as a store on disk would, and callers get copies, so
+// that they share no memory. Lookups are plain loops, so that their correctness is obvious. The
+// store is deterministic.
 //
-// Failures are those of every store. Hooks inject them: a spurious conflict, or a store that breaks
-// before or after a commit. Reopen simulates the restart.
+// It fails as every store does. Hooks inject failures: a spurious conflict, or a store that breaks
+// before or after a commit. Reopen simulates a restart.
 package memstore

@@ -104,13 +104,13 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contra
 	return ids, time.Time{}, nil
 }
 
-// at is an id with a time.
+// at holds an id and its time.
 type at struct {
 	at time.Time
 	id contract.SagaID
 }
 
-// timed returns the ids that have a time, earliest first, then by id.
+// timed returns the ids with a nonzero time, earliest first, then by id.
 func timed[T any](all map[contract.SagaID]T, when func(T) time.Time) []at {
 	var list []at
 	for id, r := range all {
@@ -136,7 +136,7 @@ func (d *data) endedTombstones(before time.Time, limit int) []contract.SagaID {
 	return until(timed(d.tombstones, func(t store.TombstoneError) time.Time { return t.Ended }), before, limit)
 }
 
-// until returns the ids before a time, at most limit.
+// until returns at most limit ids whose time is before the given one.
 func until(list []at, before time.Time, limit int) []contract.SagaID {
 	var ids []contract.SagaID
 	for _, a := range list {

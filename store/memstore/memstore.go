@@ -23,9 +23,9 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a store in memory, created by New.
+// Store is a store in memory. New returns one.
 type Store struct {
-	// Hooks inject failures. Set them before the store is used.
+	// Hooks inject failures. Set them before you use the store.
 	Hooks Hooks
 
 	mu     sync.Mutex
@@ -35,16 +35,16 @@ type Store struct {
 
 // Hooks are called by Commit. They may be nil.
 type Hooks struct {
-	// Before is called first, with the changes. It may return results to use instead (one per
-	// change; changes with a nil result are committed as usual). After an error the store is broken
-	// and has committed nothing of the call.
+	// Before is called first, with the changes. It may return one result per change; a change with
+	// a nil result is committed as usual. If it returns an error, nothing is committed and the
+	// store is broken.
 	Before func(changes []store.Change) (results []error, err error)
-	// After is called once the changes are committed. After an error the store is broken, and the
-	// caller does not learn that they were committed, as if the process had died before its reply.
+	// After is called after the commit. If it returns an error, the store is broken and the caller
+	// does not learn that the changes were committed, as after a crash before the reply.
 	After func(changes []store.Change) error
 }
 
-// data survives Reopen.
+// data is the content that survives Reopen.
 type data struct {
 	owned       ownership.SavedClaim
 	clock       store.Clock
@@ -53,7 +53,7 @@ type data struct {
 	commits     uint64 // number of committed changes
 	tombstones  map[contract.SagaID]store.TombstoneError
 	definitions map[contract.DefinitionRef]store.Definition
-	buffer      []byte // for encoding states
+	buffer      []byte // reused to encode states
 }
 
 // entry is an encoded pending record.
@@ -66,16 +66,16 @@ type entry struct {
 // record is an encoded saga with its index fields.
 type record struct {
 	written []byte
-	state   *machine.Instance // decoded from written; nil until first read
+	state   *machine.Instance // decoded from written; nil before the first read
 	start   machine.StartDigest
 	events  [][]byte
 	summary store.Summary
 	class   store.Class
 	wake    time.Time
-	spoilt  error // nil: readable
+	spoilt  error // the damage, or nil if the saga is readable
 }
 
-// read returns the state as decoded from its encoding. Callers of the store get copies.
+// read returns the decoded state. The store's methods must copy it for their callers.
 func (r *record) read() (*machine.Instance, error) {
 	if r.state == nil {
 		state, err := sagapb.UnmarshalInstance(r.written)
@@ -98,8 +98,8 @@ func New() *Store {
 	}}
 }
 
-// Reopen closes s and returns a store with everything that s has committed, as after a restart: not
-// broken, not closed, with the same hooks.
+// Reopen closes s and returns a store with everything that s committed, as after a restart. The new
+// store has the same hooks and is neither broken nor closed.
 func (s *Store) Reopen() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,8 @@ func (s *Store) Reopen() *Store {
 	return &Store{Hooks: s.Hooks, data: s.data}
 }
 
-// lock locks the mutex, or returns why the store cannot be used; the caller unlocks if err is nil.
+// lock locks the mutex, or returns an error if the store cannot be used. If err is nil, the caller
+// must unlock.
 func (s *Store) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -154,7 +155,7 @@ func (s *Store) breakDown(cause error) error {
 	return s.broken
 }
 
-// apply commits one change, or changes nothing.
+// apply commits one change. If it returns an error, it has changed nothing.
 func (d *data) apply(c *store.Change) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -312,7 +313,7 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	var records []entry
 	for id, d := range s.data.pending {
 		if r := s.data.sagas[id.Saga]; r != nil && r.spoilt != nil {
-			continue // unknown whether it is pending
+			continue // it is unknown whether the record is pending
 		}
 		if d.to == to && after.Compare(d.place) < 0 {
 			records = append(records, d)
@@ -335,7 +336,7 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	return nil
 }
 
-// Shared implements store.Store: no other process has this one's memory.
+// Shared implements store.Store. It returns false, because the memory belongs to one process.
 func (s *Store) Shared() bool { return false }
 
 // LoadClaim implements store.Store.
@@ -432,7 +433,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 	return removed, dropped, nil
 }
 
-// Backup implements store.Store: it returns errors.ErrUnsupported.
+// Backup implements store.Store. It returns errors.ErrUnsupported.
 func (s *Store) Backup(context.Context, io.Writer) (int64, error) {
 	return 0, fmt.Errorf("back up a store in memory: %w", errors.ErrUnsupported)
 }
@@ -455,7 +456,7 @@ func (s *Store) Close() error {
 }
 
 // Copy returns a store with a copy of everything that s has committed, like a copy of a data
-// directory: both have the same identity but share nothing.
+// directory. Both stores have the same identity but share no memory.
 func (s *Store) Copy() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()

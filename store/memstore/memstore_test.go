@@ -71,7 +71,7 @@ func TestHooks(t *testing.T) {
 	})
 }
 
-// A copy has the same data, and later changes of either do not affect the other.
+// TestCopy checks that a copy has the same data, and that later changes affect only one of the two.
 func TestCopy(t *testing.T) {
 	s := memstore.New()
 	if _, err := s.Commit(t.Context(), []store.Change{storetest.Start("order-1", storetest.Checkout, storetest.Epoch)}); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Spoil makes a saga's record unreadable, as a failing disk does. It reports whether there is such
-// a saga.
+// Spoil makes a saga's record unreadable, as a failing disk would. It reports whether the saga
+// exists.
 func (s *Store) Spoil(id contract.SagaID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -90,8 +90,8 @@ func testExpire(t *testing.T, h Harness) {
 	testAgain(t, h, s, start)
 }
 
-// testStartDigest checks that a tombstone recognises a repeated start and refuses a different one, and
-// that its checksum is that of the start, whatever is committed later.
+// testStartDigest checks that a tombstone recognises a repeated start and refuses a different one.
+// The digest in the tombstone must be that of the start, whatever is committed later.
 func testStartDigest(t *testing.T, h Harness) {
 	s := h.Store
 	starts := []struct {

@@ -33,7 +33,7 @@ func testReopen(t *testing.T, h Harness) {
 	begin(t, s, "after", Epoch)
 }
 
-// testClock: the saved clock survives a restart.
+// testClock checks that the saved clock survives a restart.
 func testClock(t *testing.T, h Harness) {
 	if got, err := h.Store.Clock(t.Context()); err != nil || got != (store.Clock{}) {
 		t.Fatalf("a new store remembers %+v, %v", got, err)
@@ -51,8 +51,8 @@ func testClock(t *testing.T, h Harness) {
 	}
 }
 
-// testClaim: a claim survives a restart together with the store's identity; a restored backup has a
-// new identity but the same claim.
+// testClaim checks that a claim and the store's identity survive a restart, and that a restored
+// backup has a new identity but the same claim.
 func testClaim(t *testing.T, h Harness) {
 	s := h.Store
 	first, err := s.LoadClaim(t.Context())
@@ -217,8 +217,8 @@ func testBackup(t *testing.T, h Harness) {
 	}
 }
 
-// checkRestored compares the sagas that did not change during the backup, and checks that those
-// that did are consistent.
+// checkRestored checks that the sagas which did not change during the backup are equal, and that
+// the others are consistent.
 func checkRestored(t *testing.T, s store.Store, all []*machine.Instance, before picture) {
 	t.Helper()
 	after := snapshot(t, s, all)

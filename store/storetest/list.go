@@ -39,7 +39,7 @@ func spread(t testing.TB, s store.Store) []*machine.Instance {
 	return all
 }
 
-// expected returns the list that a filter should give.
+// expected returns the list that a filter should produce.
 func expected(all []*machine.Instance, f store.Filter) []store.Summary {
 	var list []store.Summary
 	for _, in := range all {
@@ -71,7 +71,7 @@ func testPages(t *testing.T, h Harness) {
 		}
 		equal(t, fmt.Sprintf("pages of %d", limit), list, want)
 	}
-	// An unchanged saga is listed once, whatever happens to the others.
+	// An unchanged saga must be listed once, whatever happens to the others.
 	first, cursor, err := s.List(t.Context(), store.Filter{}, store.Page{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func testFilters(t *testing.T, h Harness) {
 	}
 	ids := []contract.SagaID{"order-39", "order-05", "nobody", "order-05", "order-00"}
 	late := Epoch.Add(time.Minute)
-	// The expected sagas are given explicitly, because Match alone would agree with itself.
+	// The expected sagas are listed explicitly, because the stores use Match themselves.
 	for name, tt := range map[string]struct {
 		filter store.Filter
 		want   func(in *machine.Instance) bool
@@ -235,7 +235,7 @@ func testCounts(t *testing.T, h Harness) {
 			contract.DefinitionRef
 			contract.Phase
 		}
-		want := map[key][2]int{} // how many there are, and how many of them have ended
+		want := map[key][2]int{} // number of sagas, and number of those that have ended
 		for _, in := range all {
 			n := want[key{in.Definition, in.Phase}]
 			n[0]++
@@ -256,7 +256,7 @@ func testCounts(t *testing.T, h Harness) {
 	check(s, nil)
 	all := spread(t, s)
 	check(s, all)
-	commitOne(t, s, Start(all[0].ID, Checkout, Epoch)) // a conflict does not count
+	commitOne(t, s, Start(all[0].ID, Checkout, Epoch)) // a change that conflicts must not be counted
 	check(s, all)
 	check(h.Reopen(t), all)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // testModel makes the same random calls to the store and to the model and compares the results.
-// Between two runs, the store is emptied by letting everything expire.
+// Between two runs, it empties the store by letting everything expire.
 func testModel(t *testing.T, h Harness) {
 	under := h.Store
 	run := 0
@@ -54,20 +54,20 @@ func testModel(t *testing.T, h Harness) {
 	})
 }
 
-// stateMachine is one run.
+// stateMachine holds the state of one run.
 type stateMachine struct {
 	t            *testing.T
 	h            Harness
 	store, model store.Store
 	now          time.Time
-	latest       map[contract.SagaID]*machine.Instance // the newest states, committed or not
+	latest       map[contract.SagaID]*machine.Instance // latest states, committed or not
 }
 
 func (m *stateMachine) id(rt *rapid.T) contract.SagaID {
 	return contract.SagaID(rapid.SampledFrom([]string{"a", "a-", "a-1", "a:", "aa", "b", "order-1", "order-10", "order-2", "z"}).Draw(rt, "id"))
 }
 
-// same compares two results: their values, and the kinds of their errors.
+// same compares two results by their values and by the kinds of their errors.
 func same(rt *rapid.T, what string, got, want any, gotErr, wantErr error) {
 	rt.Helper()
 	for _, target := range []error{
@@ -140,7 +140,7 @@ func (m *stateMachine) group(rt *rapid.T) {
 	m.commit(rt, changes...)
 }
 
-// stale commits a change that expects another revision than the latest.
+// stale commits a change that does not expect the latest revision.
 func (m *stateMachine) stale(rt *rapid.T) {
 	if c, ok := m.newMove(rt); ok {
 		by := rapid.Uint64Range(1, 3).Draw(rt, "ahead")
@@ -177,7 +177,7 @@ func (m *stateMachine) reopen(rt *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(rt, "reopen") > 0 {
 		return
 	}
-	// Discards need not be durable: if one is undone, it is undone in the model, too.
+	// Discards need not be durable. If the store lost one, undo it in the model too.
 	m.store = m.h.Reopen(m.t)
 	have := map[outbox.ID]bool{}
 	_ = outbox.All(context.Background(), m.store, func(_ outbox.Position, r outbox.Record) bool { have[r.ID] = true; return true })

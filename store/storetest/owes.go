@@ -9,15 +9,15 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// testRemovedHaveNothingPending: records still pending when a saga ends stay pending until
-// retention removes the saga. Then they are gone for good: beside its tombstone, after a restart,
-// and once the tombstone is dropped.
+// testRemovedHaveNothingPending checks that records which are pending when a saga ends stay pending
+// until retention removes the saga. After that they must not reappear: next to the tombstone, after
+// a restart, or after the tombstone is dropped.
 func testRemovedHaveNothingPending(t *testing.T, h Harness) {
 	s := h.Store
 	const n = 20
 	for i := range n {
 		c := Abandon(begin(t, s, contract.SagaID(fmt.Sprintf("order-%02d", i)), Epoch), Epoch.Add(time.Minute))
-		c.Discard = nil // its command stays pending after its end
+		c.Discard = nil // its command stays pending after the saga has ended
 		commit(t, s, c)
 	}
 	open := begin(t, s, "open", Epoch)

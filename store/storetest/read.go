@@ -144,7 +144,7 @@ func testPendingOrder(t *testing.T, h Harness) {
 	testPendingMoves(t, s, want)
 }
 
-// testPendingMoves commits and discards while Pending yields.
+// testPendingMoves commits and discards records while Pending yields.
 func testPendingMoves(t *testing.T, s store.Store, all map[outbox.Destination][]outbox.ID) {
 	want := slices.Concat(all["shop"], all["bank"])
 	n := 0
@@ -195,7 +195,7 @@ func testDue(t *testing.T, h Harness) {
 	due(at(9), 0, []contract.SagaID{"b", "c", "c-", "a"}, time.Time{})
 	due(at(9), 2, []contract.SagaID{"b", "c"}, at(2))
 	due(at(2), 3, []contract.SagaID{"b", "c", "c-"}, at(3))
-	due(at(9), 2, []contract.SagaID{"b", "c"}, at(2)) // read-only
+	due(at(9), 2, []contract.SagaID{"b", "c"}, at(2)) // Due changes nothing
 	next := Next(a, Epoch.Add(10*time.Second))
 	commit(t, s, next)
 	due(at(9), 10, []contract.SagaID{"b", "c", "c-"}, at(10))

@@ -14,7 +14,7 @@ import (
 
 var removal = store.Removal{At: Epoch.Add(time.Hour), By: "ada", Reason: "the disk is being replaced; discarded by hand, ticket 1234"}
 
-// testNotDamaged: a readable saga is not removed.
+// testNotDamaged checks that a readable saga is not removed.
 func testNotDamaged(t *testing.T, h Harness) {
 	s := h.Store
 	open := begin(t, s, "order-1", Epoch)
@@ -40,8 +40,9 @@ func testNotDamaged(t *testing.T, h Harness) {
 	equal(t, "what is pending", ids(pendingBy(t, s)), ids(before))
 }
 
-// testRemoveDamaged: a damaged saga is replaced by a tombstone that says who removed it and why.
-// Nothing else of it is left, its id stays taken, and other sagas are unchanged.
+// testRemoveDamaged checks that a damaged saga is replaced with a tombstone that says who removed
+// it and why. Nothing else of it may remain, its id must stay taken, and other sagas must be
+// unchanged.
 func testRemoveDamaged(t *testing.T, h Harness) {
 	s := h.Store
 	start := Start("order-2", Checkout, Epoch)
@@ -133,7 +134,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, removal.At.Add(1), 10, 0, 1)
 	_, err = s.Load(t.Context(), "order-2")
 	wantError(t, "Load after the tombstone was dropped", err, store.ErrNotFound)
-	if err := s.Discard(t.Context(), []outbox.ID{start.Enqueue[0].ID}); err != nil { // of the removed saga
+	if err := s.Discard(t.Context(), []outbox.ID{start.Enqueue[0].ID}); err != nil { // a record of the removed saga
 		t.Fatal(err)
 	}
 	commit(t, s, start)

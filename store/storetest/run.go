@@ -18,17 +18,17 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Harness is one store under test.
+// Harness holds a store under test, and ways to restart, restore and damage it.
 type Harness struct {
 	// Store is open and empty.
 	Store store.Store
-	// Reopen closes the store that was opened last as abruptly as possible and opens it again;
-	// committed changes must be there.
+	// Reopen closes the store that was opened last as abruptly as possible, and opens it again.
+	// Committed changes must survive.
 	Reopen func(t testing.TB) store.Store
-	// Restore opens a backup as a separate store. nil: the store has no backups.
+	// Restore opens a backup as a separate store. It is nil if the store has no backups.
 	Restore func(t testing.TB, backup io.Reader) (store.Store, error)
-	// Damage makes a saga's state in the store that was opened last unreadable, as a failing disk
-	// does.
+	// Damage makes a saga's state unreadable in the store that was opened last, as a failing disk
+	// would.
 	Damage func(t testing.TB, id contract.SagaID)
 }
 
@@ -78,7 +78,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 // sameBytes compares large data quickly.
 var sameBytes = cmp.FilterValues(func(a, b []byte) bool { return len(a)+len(b) > 0 }, cmp.Comparer(bytes.Equal))
 
-// equal compares values of the domain: times as instants, nil as empty.
+// equal fails the test unless got and want are equal. Times are compared as instants, and nil
+// equals empty.
 func equal(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), sameBytes); diff != "" {
@@ -155,7 +156,7 @@ func pendingBy(t testing.TB, s store.Store) []outbox.Record {
 	return records
 }
 
-// pendingAt is pendingBy with the records' positions.
+// pendingAt returns the pending records in commit order with their positions.
 func pendingAt(t testing.TB, s store.Store) (records []outbox.Record, places []outbox.Position) {
 	t.Helper()
 	counts, err := s.Destinations(t.Context())

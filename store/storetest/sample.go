@@ -22,10 +22,11 @@ var Checkout = contract.DefinitionRef{Name: "checkout", Version: 3}
 // timeout is the timeout of a sample's attempts.
 const timeout = 30 * time.Second
 
-// steps of a sample.
+// steps lists the steps of a sample.
 var steps = []string{"reserve-stock", "charge-card", "ship", "send-mail"}
 
-// Definition returns a definition of four steps, as it is stored; note makes its content differ.
+// Definition returns the stored form of a definition with four steps; note makes its content
+// unique.
 func Definition(name string, version int, note string) (store.Definition, error) {
 	d, err := define(name, version, note)
 	if err != nil {
@@ -47,7 +48,7 @@ func define(name string, version int, note string) (*saga.Definition, error) {
 	}})
 }
 
-// Start returns the start of a saga of four steps: one event, one pending command, one timer.
+// Start returns the start of a saga with four steps: one event, one pending command, one timer.
 func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.Change {
 	in := &machine.Instance{
 		ID:          id,
@@ -67,8 +68,8 @@ func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.C
 	return ask(store.Change{Instance: in, Events: []machine.Event{event}}, 0, contract.DirectionDo, at)
 }
 
-// Next moves a saga on: the step in progress is answered and the next one requested, forward or in
-// compensation. A saga without a step in progress only gets an event.
+// Next returns the next change of a saga: the step in progress is answered and the next one is
+// requested, forward or in compensation. A saga without a step in progress only gets an event.
 func Next(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
 	c := answer(in, i, contract.OutcomeCompleted, "", at)
@@ -90,7 +91,7 @@ func Next(in *machine.Instance, at time.Time) store.Change {
 	return end(c, contract.Completed, at)
 }
 
-// Reject rejects the step in progress: the saga compensates.
+// Reject rejects the step in progress, so that the saga compensates.
 func Reject(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
 	c := answer(in, i, contract.OutcomeRejected, "card declined", at)
@@ -116,7 +117,7 @@ func Park(in *machine.Instance, at time.Time) store.Change {
 	return c
 }
 
-// Abandon ends a saga as it is.
+// Abandon ends a saga in its current state.
 func Abandon(in *machine.Instance, at time.Time) store.Change {
 	c := change(in, machine.Event{Type: contract.EventOperationTaken, At: at, Operation: contract.OperationAbandon, By: "mallory", Reason: "test"})
 	for i := range c.Instance.Steps {
@@ -128,7 +129,7 @@ func Abandon(in *machine.Instance, at time.Time) store.Change {
 	return end(c, contract.Parked, at)
 }
 
-// underWay returns the number of the step in progress; -1: none.
+// underWay returns the index of the step in progress, or -1 if there is none.
 func underWay(in *machine.Instance) int {
 	for i := range in.Steps {
 		if in.Steps[i].Current().State() == machine.SideAwaitingAnswer {
@@ -138,7 +139,7 @@ func underWay(in *machine.Instance) int {
 	return -1
 }
 
-// change copies the state, so that the previous one stays unchanged.
+// change copies the state, so that the original stays unchanged.
 func change(in *machine.Instance, e machine.Event) store.Change {
 	next := *in
 	next.Steps = append([]machine.StepState(nil), in.Steps...)
@@ -147,7 +148,7 @@ func change(in *machine.Instance, e machine.Event) store.Change {
 	return store.Change{Expected: in.Revision, Instance: &next, Events: []machine.Event{e}}
 }
 
-// answer records an outcome of step i and discards its command.
+// answer records an outcome of step i and discards the step's command.
 func answer(in *machine.Instance, i int, outcome contract.Outcome, reason string, at time.Time) store.Change {
 	if i < 0 {
 		return change(in, machine.Event{Type: contract.EventTimerFired, Timer: contract.TimerDeadline, At: at})
@@ -166,7 +167,7 @@ func answer(in *machine.Instance, i int, outcome contract.Outcome, reason string
 	return c
 }
 
-// put changes one direction of a step, but keeps its number of attempts.
+// put replaces the data of one direction of a step, but keeps its number of attempts.
 func put(s *machine.StepState, direction contract.Direction, d machine.SideData) {
 	side := s.Side(direction)
 	d.Attempt, d.MaxAttempt = max(d.Attempt, side.Attempt()), max(d.MaxAttempt, side.MaxAttempt())
@@ -184,7 +185,7 @@ func discard(ids []outbox.ID, in *machine.Instance, i int) []outbox.ID {
 	return ids
 }
 
-// participant returns the participant of step i; neighbouring steps have different ones.
+// participant returns the participant of step i. Adjacent steps have different participants.
 func participant(i int) string { return []string{"shop", "bank"}[i%2] }
 
 // ask enqueues a command for step i and sets its timer.
@@ -218,7 +219,7 @@ func ask(c store.Change, i int, direction contract.Direction, at time.Time) stor
 	return c
 }
 
-// back undoes step i or, if nothing is left, ends the saga.
+// back undoes step i, or ends the saga if nothing is left to undo.
 func back(c store.Change, i int, at time.Time) store.Change {
 	if i < 0 {
 		return end(c, contract.Compensated, at)
