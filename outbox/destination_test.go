@@ -16,15 +16,15 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// sizedTo returns a record with that many bytes of data.
+// sizedTo returns record n for a destination, with the given number of bytes of data.
 func sizedTo(to outbox.Destination, n, bytes int) outbox.Record {
 	r := recordTo(to, n)
 	r.Envelope.Data = make([]byte, bytes)
 	return r
 }
 
-// A destination that the bus refuses, for whatever time, delays no other (I13), neither on the same
-// stream nor on another.
+// TestRefusedDestinationDelaysNobody checks that a destination which the bus refuses delays no
+// other (I13), neither on the same stream nor on a different one.
 func TestRefusedDestinationDelaysNobody(t *testing.T) {
 	for _, refused := range []outbox.Destination{"bank", outbox.Lifecycle} {
 		t.Run(refused.String(), func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestRefusedDestinationDelaysNobody(t *testing.T) {
 	}
 }
 
-// A stream that does not answer delays no other.
+// TestSilentStreamDelaysNoOther checks that a stream which does not respond delays no other stream.
 func TestSilentStreamDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := make(chan struct{})
@@ -80,7 +80,7 @@ func TestSilentStreamDelaysNoOther(t *testing.T) {
 	})
 }
 
-// perStream is a bus whose streams answer once their gates open.
+// perStream is a bus with a gate for each stream. Publish blocks until the gate opens.
 type perStream struct {
 	*bus
 	gates map[transport.Stream]chan struct{}
@@ -93,8 +93,8 @@ func (p perStream) Publish(ctx context.Context, batch []transport.Envelope) []er
 	return p.bus.Publish(ctx, batch)
 }
 
-// Destinations take turns by bytes: a short command does not wait behind a hundred long ones of
-// another destination.
+// TestTurnsByBytes checks that destinations take turns by bytes: a short command must not wait
+// behind a hundred long commands of a different destination.
 func TestTurnsByBytes(t *testing.T) {
 	b := &bus{}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Window: 16})
@@ -113,8 +113,9 @@ func TestTurnsByBytes(t *testing.T) {
 	}
 }
 
-// However many participants do not answer and however much is pending for them, each holds at most
-// what the limits allow, and a participant that comes later can always send a command.
+// TestShares checks the limits on what the bus holds. However many participants do not respond, and
+// however much is pending for them, each holds at most its share. A participant that is added later
+// can always send a command.
 func TestShares(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		room := rapid.IntRange(100_000, 2_000_000).Draw(t, "room")
@@ -164,8 +165,8 @@ func TestShares(t *testing.T) {
 	})
 }
 
-// Answered and expired commands give their share back; a superseded attempt does so only when it
-// expires.
+// TestCreditComesBack checks that answered and expired commands free their share of the bus. A
+// superseded attempt does so only when it expires.
 func TestCreditComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bus{}
@@ -201,12 +202,12 @@ func TestCreditComesBack(t *testing.T) {
 			t.Errorf("sent after %s, although the bus keeps commands for %s", passed, transport.MinLife)
 		}
 		sent(5)
-		r.Correct(outbox.Held{Before: r.InFlight(), Messages: map[outbox.Destination]int{"shop": 0}}) // acknowledged, not yet answered
+		r.Correct(outbox.Held{Before: r.InFlight(), Messages: map[outbox.Destination]int{"shop": 0}}) // acknowledged
 		sent(7)
 	})
 }
 
-// Correct counts commands that an earlier process has sent.
+// TestCorrected checks that Correct counts commands that a previous process sent.
 func TestCorrected(t *testing.T) {
 	b := &bus{}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Credit: 10})
@@ -220,8 +221,8 @@ func TestCorrected(t *testing.T) {
 	}
 }
 
-// While the bus takes no announcements they wait, up to a limit: the oldest are dropped and
-// counted. Commands are never dropped.
+// TestAnnouncementsAreBounded checks that announcements wait while the bus accepts none, up to a
+// limit. Beyond it, the oldest are dropped and counted. Commands are never dropped.
 func TestAnnouncementsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool
@@ -253,8 +254,8 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 	})
 }
 
-// A single destination's share is half of the limit, and a destination with few waiting commands is
-// never over its share.
+// TestOverShare checks that the share of a single destination is half of the limit, and that a
+// destination with few waiting commands never exceeds its share.
 func TestOverShare(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{})
@@ -278,7 +279,8 @@ func TestOverShare(t *testing.T) {
 	crowded(false, "mail")
 }
 
-// Records that are no longer pending do not fill up a queue behind one that is.
+// TestQueueIsRewritten checks that records which are no longer pending do not accumulate behind a
+// pending one.
 func TestQueueIsRewritten(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{Backlog: 300})
@@ -296,8 +298,8 @@ func TestQueueIsRewritten(t *testing.T) {
 	}
 }
 
-// The records of many refused destinations have a common limit in memory, and each destination has
-// some room whatever the others use.
+// TestMemoryIsBounded checks that the records of all refused destinations share a limit in memory,
+// and that each destination has some space however much the others use.
 func TestMemoryIsBounded(t *testing.T) {
 	b := &bus{refuse: func(string) error { return fmt.Errorf("away: %w", transport.ErrRefused) }}
 	r := outbox.NewRelay(b, &ledger{}, outbox.Options{MemoryBytes: 8 << 20, BacklogBytes: 6 << 20})
@@ -321,7 +323,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// A command reported as refused for good is not sent by a later Resend.
+// TestRefusedIsNotSentAgain checks that Resend does not send a command that was reported as refused
+// for good.
 func TestRefusedIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var open atomic.Bool

@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// after lets virtual time pass inside a synctest bubble.
+// after returns a channel that lets virtual time pass inside a synctest bubble.
 func after(t *testing.T) <-chan time.Time {
 	t.Helper()
 	return time.After(10 * time.Millisecond)

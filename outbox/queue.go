@@ -11,56 +11,56 @@ import (
 type item struct {
 	Record
 	since time.Time
-	sent  bool // an earlier publish may have succeeded
+	sent  bool // whether an earlier publish may have succeeded
 }
 
-// queue holds the records waiting for one destination, and counts what the bus holds for it.
-// Guarded by Relay.mu.
+// queue holds the records that wait for one destination, and counts the destination's messages on
+// the bus. Relay.mu guards it.
 type queue struct {
 	to    Destination
 	items []item // waiting, in commit order
-	array []item // the start of the array behind items, kept for reuse
+	array []item // the array that items is a part of, kept for reuse
 	bytes int    // of items
 
-	rescan  bool     // read the ledger from its beginning
-	reading bool     // in the middle of reading the ledger
-	cursor  Position // how far the ledger has been read
+	rescan  bool     // whether the ledger must be read from its beginning
+	reading bool     // whether the ledger has been read in part
+	cursor  Position // position up to which the ledger has been read
 
-	problem error         // why the bus took nothing in the last attempt; nil: it did
+	problem error         // error of the last attempt, or nil if the bus accepted a record
 	since   time.Time     // when the problem began
-	backoff time.Duration // current wait between attempts; 0: none
+	backoff time.Duration // current wait between attempts, or 0
 	retryAt time.Time     // when the wait ends
 
 	pending    int // pending records known in memory, including those on the bus
 	dead       int // items that are no longer pending
-	held       int // messages on the bus or being published, neither answered nor expired
+	held       int // messages being published or on the bus, neither answered nor expired
 	heldBytes  int
-	correction int  // the bus's own count minus held, as of the last Correct
-	full       bool // the next item does not fit into the destination's share of the bus
+	correction int  // at the last Correct, the bus's own count minus held
+	full       bool // whether the next item exceeds the destination's share of the bus
 
-	deficit int  // bytes the destination may still send in this round
-	active  bool // in its lane's ring
+	deficit int  // bytes that the destination may still send in this round
+	active  bool // whether it is in its lane's ring
 
-	// The outcome of its part of the current batch.
+	// The following fields hold the result of this queue's part of the current batch.
 	again       []item
 	failed      error
 	anyAccepted bool
 }
 
-// idle reports whether there is nothing to do for the destination.
+// idle reports whether the queue has nothing to send or to read.
 func (l *queue) idle() bool { return len(l.items) == 0 && !l.rescan && !l.reading }
 
-// waiting returns how many pending records wait in memory.
+// waiting returns the number of pending records that wait in memory.
 func (l *queue) waiting() int { return len(l.items) - l.dead }
 
-// backingOff reports whether the destination waits for its next attempt. A retryAt further away
-// than maxBackoff was set before the clock was set back, and is ignored.
+// backingOff reports whether the destination waits for its next attempt. If retryAt is more than
+// maxBackoff in the future, the clock was set back since, and retryAt is ignored.
 func (l *queue) backingOff(now time.Time) bool {
 	return l.backoff > 0 && now.Before(l.retryAt) && l.retryAt.Sub(now) <= maxBackoff
 }
 
-// push appends a record. The array grows by at least a window, so that a queue that is drained
-// while it grows is not copied again and again.
+// push appends a record. The array grows by at least a window, so that a queue which is drained
+// while it grows is not copied repeatedly.
 func (l *queue) push(it item, window int) {
 	if len(l.items) == cap(l.items) {
 		l.array = slices.Grow(l.items, max(len(l.items), window))
@@ -71,7 +71,7 @@ func (l *queue) push(it item, window int) {
 }
 
 // pop removes the first record. An empty queue reuses its array from the start, unless the array
-// has grown large in an outage.
+// became large during an outage.
 func (l *queue) pop(window int) {
 	l.bytes -= l.items[0].size()
 	l.items[0] = item{}
@@ -92,7 +92,7 @@ func (l *queue) prepend(items []item) {
 	}
 }
 
-// markDead notes that a queued record is no longer pending. The queue is compacted once half of its
+// markDead counts a queued record that is no longer pending. It compacts the queue once half of the
 // records are dead.
 func (l *queue) markDead(pending func(ID) bool) {
 	if l.dead++; l.dead < 64 || l.dead < len(l.items)/2 {
@@ -108,7 +108,8 @@ func (l *queue) markDead(pending func(ID) bool) {
 	l.dead = 0
 }
 
-// onBus returns how many messages the bus holds for the destination, and about how many bytes.
+// onBus returns the number of messages that the bus holds for the destination, and their
+// approximate size.
 func (l *queue) onBus() (messages, bytes int) {
 	mean := headerBytes * 2
 	if l.held > 0 {
@@ -117,15 +118,15 @@ func (l *queue) onBus() (messages, bytes int) {
 	return max(l.held+l.correction, 0), max(l.heldBytes+l.correction*mean, 0)
 }
 
-// The backoff of a refused destination doubles from minBackoff to longBackoff. The limit grows to
-// maxBackoff once the destination has been refused for a quarter of an hour.
+// The backoff of a refused destination doubles from minBackoff to longBackoff. After a quarter of
+// an hour of refusals, the limit is maxBackoff.
 const (
 	minBackoff  = 20 * time.Millisecond
 	longBackoff = 2 * time.Second
 	maxBackoff  = 30 * time.Second
 )
 
-// refused notes that the bus refused a record of the destination, and starts the backoff.
+// refused records that the bus refused the destination, and starts or extends the backoff.
 func (l *queue) refused(now time.Time, err error) {
 	if l.problem == nil {
 		l.since = now
@@ -135,25 +136,25 @@ func (l *queue) refused(now time.Time, err error) {
 	l.retryAt = now.Add(l.backoff)
 }
 
-// accepted notes that the bus accepted a record of the destination, and ends the backoff.
+// accepted records that the bus accepted the destination, and ends the backoff.
 func (l *queue) accepted() { l.problem, l.backoff = nil, 0 }
 
-// lane holds the queues of one stream. Each stream is published to on its own, so one that does not
-// answer delays no other.
+// lane holds the queues of one stream. Streams are published to independently, so a stream that
+// does not respond delays no other.
 type lane struct {
 	stream transport.Stream
 	wake   chan struct{} // capacity 1
 
 	// Guarded by Relay.mu.
-	ring   []*queue // queues with something to do
-	at     int      // where the next round begins
-	relist bool     // ask the ledger for the destinations that have pending records
+	ring   []*queue // queues that are not idle
+	at     int      // index at which the next round begins
+	relist bool     // whether to ask the ledger which destinations have pending records
 
-	// Used only by the goroutine that steps the lane.
+	// Only the goroutine that steps the lane uses the following fields.
 	batch     []item
 	envelopes []transport.Envelope
 	touched   []*queue
-	trimAt    time.Time // when announcements are next counted
+	trimAt    time.Time // when to count announcements next
 }
 
 func (l *lane) nudge() {

@@ -9,9 +9,9 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// ID identifies a record: the saga, the revision whose commit enqueues the message, and the index
-// of the message within that commit. It is known before the commit, and unique even if a later saga
-// has the same id.
+// ID identifies a record by the saga, the revision whose commit enqueues the message, and the index
+// of the message in that commit. The ID is known before the commit. It is unique even if a later
+// saga has the same id.
 type ID struct {
 	Saga     contract.SagaID
 	Birth    contract.Birth
@@ -19,8 +19,8 @@ type ID struct {
 	Index    uint16
 }
 
-// Announcements is the first index of announcements. Smaller indexes are step numbers, for
-// commands.
+// Announcements is the first index of announcements. Smaller indexes belong to commands and are
+// step numbers.
 const Announcements = 1 << 15
 
 // MessageID returns the CloudEvents id of an announcement: saga/birth/revision/number.
@@ -28,32 +28,32 @@ func (id ID) MessageID() string {
 	return string(id.Saga) + "/" + id.Birth.String() + "/" + strconv.FormatUint(id.Revision, 10) + "/" + strconv.Itoa(int(id.Index&^Announcements))
 }
 
-// String returns saga/birth@revision#index.
+// String returns the ID as saga/birth@revision#index.
 func (id ID) String() string {
 	return fmt.Sprintf("%s/%s@%d#%d", id.Saga, id.Birth, id.Revision, id.Index)
 }
 
-// Position orders the records of one destination in a ledger: by commit, and within a commit in the
-// order in which it enqueues them. It does not change while the record is pending. The zero
+// Position orders the records of one destination in a ledger: by commit and, within a commit, in
+// the order in which they were enqueued. It does not change while the record is pending. The zero
 // Position is before all records.
 type Position struct {
 	Commit uint64 // number of the commit, from 1
 	Index  uint16 // from 0
 }
 
-// Compare returns a number below 0 if p comes before q, and 0 if they are equal.
+// Compare returns -1 if p comes before q, 0 if they are equal, and 1 otherwise.
 func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Commit, q.Commit), cmp.Compare(p.Index, q.Index))
 }
 
-// Destination is where a record goes: the participant that a command is for, or Lifecycle. A
-// destination that cannot be sent to delays no other (I13).
+// Destination identifies the receiver of a record: the participant of a command, or Lifecycle. A
+// destination that is unavailable delays no other (I13).
 type Destination string
 
 // Lifecycle is the destination of announcements. No participant has an empty name.
 const Lifecycle Destination = ""
 
-// Stream returns the stream that carries messages to the destination.
+// Stream returns the stream that carries the destination's messages.
 func (d Destination) Stream() transport.Stream {
 	if d == Lifecycle {
 		return transport.Lifecycle
@@ -69,21 +69,21 @@ func (d Destination) String() string {
 	return string(d)
 }
 
-// Record is a pending message: committed together with the state that enqueues it, and sent until
-// it is discarded.
+// Record is a pending message. It is committed together with the state that enqueues it, and sent
+// until it is discarded.
 type Record struct {
 	ID       ID
 	To       Destination
 	Envelope transport.Envelope
 }
 
-// Answered reports whether the record is discarded by the commit of its answer rather than by the
-// bus's acceptance, so that a bus that loses accepted messages costs only latency (I2).
-// Announcements are discarded once the bus has accepted them.
+// Answered reports whether the record is discarded by the commit of its answer. Such a record
+// survives if the bus loses a message that it has accepted, so the loss costs only latency (I2).
+// Announcements, in contrast, are discarded once the bus has accepted them.
 func (r *Record) Answered() bool { return r.To != Lifecycle }
 
-// size returns about how many bytes the record takes on the bus.
+// size returns the approximate size of the record on the bus, in bytes.
 func (r *Record) size() int { return len(r.Envelope.Data) + len(r.Envelope.Subject) + headerBytes }
 
-// headerBytes is about the size of a command's headers.
+// headerBytes is the approximate size of a command's headers.
 const headerBytes = 512

@@ -13,21 +13,21 @@ import (
 
 // Publisher is the part of the bus that the Relay needs.
 //
-// Publish is that of transport.Bus. It is called by one goroutine at a time for each stream, and
-// must not keep the batch after it returns.
+// Publish has the contract of transport.Bus.Publish. It is called by one goroutine at a time for
+// each stream, and must not keep the batch after it returns.
 type Publisher interface {
 	Publish(ctx context.Context, batch []transport.Envelope) []error
 }
 
-// Ledger is the part of the store that the Relay needs; see store.Store.
+// Ledger is the part of the store that the Relay needs (see store.Store).
 type Ledger interface {
 	Pending(ctx context.Context, to Destination, after Position, yield func(Position, Record) bool) error
 	Destinations(ctx context.Context) (map[Destination]int, error)
 	Discard(ctx context.Context, ids []ID) error
 }
 
-// All yields every pending record until yield returns false: destinations by name, and the records
-// of each in commit order.
+// All calls yield with every pending record until yield returns false: destinations by name, and
+// the records of each in commit order.
 func All(ctx context.Context, ledger Ledger, yield func(Position, Record) bool) error {
 	counts, err := ledger.Destinations(ctx)
 	if err != nil {
@@ -46,38 +46,39 @@ func All(ctx context.Context, ledger Ledger, yield func(Position, Record) bool) 
 	return nil
 }
 
-// Options of a Relay. The zero value is usable.
+// Options configures a Relay. The zero value is usable.
 type Options struct {
-	// Window bounds the envelopes handed to the bus in one call, for each stream; WindowBytes
-	// bounds their bytes. 0: 512, and 8 MiB.
+	// Window bounds the envelopes in one call of Publish, and WindowBytes bounds their bytes. 0
+	// means 512 envelopes and 8 MiB.
 	Window, WindowBytes int
-	// Backlog bounds the records of one destination held in memory; BacklogBytes bounds their
-	// bytes. Further ones stay in the ledger until the queue has drained. 0: 16,384, and 16 MiB.
+	// Backlog bounds the records of one destination in memory, and BacklogBytes bounds their bytes.
+	// Further records stay in the ledger until the queue has drained. 0 means 16,384 records and
+	// 16 MiB.
 	Backlog, BacklogBytes int
-	// MemoryBytes bounds the bytes of all records in memory. Each destination may hold 1 MiB, and
-	// more only within what is left. 0: 256 MiB.
+	// MemoryBytes bounds the bytes of all records in memory. Each destination may always hold 1
+	// MiB, and may hold more only while there is space below this bound. 0 means 256 MiB.
 	MemoryBytes int
-	// Credit bounds the unanswered commands of one participant on the bus; CreditBytes bounds their
-	// bytes. Beyond that, or when they take as much as the stream has free, further ones wait in
-	// the relay. 0: 20,000, and 64 MiB.
+	// Credit bounds the unanswered commands of one participant on the bus, and CreditBytes bounds
+	// their bytes. Further commands wait in the relay. They also wait while the participant's
+	// messages take as many bytes as the stream has free. 0 means 20,000 commands and 64 MiB.
 	Credit, CreditBytes int
-	// Announcements bounds the announcements that wait while the bus takes none; beyond it the
-	// oldest are dropped. 0: 262,144.
+	// Announcements bounds the announcements that wait while the bus accepts none. Beyond it, the
+	// oldest are dropped. 0 means 262,144.
 	Announcements int
 	// Shared says that other processes send from the same ledger. A command that this process has
-	// not sent may then have been sent by another.
+	// not sent may then have been sent by a different process.
 	Shared bool
-	// OnPublish is called after every batch with how many records the bus accepted and refused.
+	// OnPublish is called after every batch with the numbers of accepted and refused records.
 	OnPublish func(accepted, refused int)
-	// OnRefused is called with a command that the bus will never take
-	// (transport.ErrRefusedForGood). sent: an earlier publish, or another process's, may have
-	// succeeded. The command is not sent again before the next start, and stays pending until a
-	// commit discards it. OnRefused is called from Step and must not block.
+	// OnRefused is called with a command that the bus will never accept
+	// (transport.ErrRefusedForGood). sent is true if an earlier publish, or one by a different
+	// process, may have succeeded. The command is not sent again before the next start, and stays
+	// pending until a commit discards it. OnRefused is called from Step and must not block.
 	OnRefused func(r Record, sent bool, err error)
-	// OnDropped is called with the number of announcements that were given up, because the bus will
-	// never take them or because too many were waiting.
+	// OnDropped is called with the number of announcements that were dropped, because the bus will
+	// never accept them or because too many were waiting.
 	OnDropped func(announcements int, err error)
-	// Now is the clock. nil: time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -115,13 +116,13 @@ func (o Options) withDefaults() Options {
 // Relay sends pending records: right after their commit (Push), and again from the ledger after a
 // start and whenever the bus may have lost data (Resend).
 //
-// Each destination has a queue, a share of the bus and a backoff of its own (I13), and they take
-// turns by bytes. Records of one destination are sent in commit order, except that a record refused
-// for now goes back to the front while others of its batch were accepted. There is no order between
-// destinations.
+// Each destination has its own queue, share of the bus and backoff (I13). Destinations take turns
+// by bytes. The records of one destination are sent in commit order, with one exception: a record
+// that is refused for now returns to the front of the queue, although later records of its batch
+// may have been accepted. Records of different destinations are not ordered.
 //
-// NewRelay wires it; Run owns its goroutines, one for each stream. Push, Drop, Supersede, Resend,
-// Correct and the methods that report may be called from any goroutine.
+// Run starts one goroutine for each stream. Push, Drop, Supersede, Resend, Correct and the methods
+// that report state are safe for concurrent use.
 type Relay struct {
 	publisher Publisher
 	ledger    Ledger
@@ -129,19 +130,19 @@ type Relay struct {
 
 	mu     sync.Mutex
 	queues map[Destination]*queue
-	lanes  [2]*lane // of commands, of announcements
+	lanes  [2]*lane // one for commands, one for announcements
 	known  map[ID]entry
-	// refused holds commands that the bus will never take, until they are discarded: a command
-	// reported as refused must not be sent after all. true: discarded during a read of the ledger,
-	// which may still return it.
+	// refused holds the commands that the bus will never accept, until they are discarded. They
+	// must not be sent, because they were reported as refused. The value is true if the command was
+	// discarded while the ledger was being read, because that read may still return it.
 	refused    map[ID]bool
-	reading    bool      // the ledger of commands is being read
+	reading    bool      // whether the ledger of commands is being read
 	epoch      int       // incremented when the bus may have lost data
-	sweepAt    time.Time // when expired messages are next looked for
-	room       int64     // bytes the stream of commands may hold; 0: not known
-	used       int64     // bytes it holds
+	sweepAt    time.Time // when to look for expired messages next
+	room       int64     // bytes that the stream of commands may hold; 0 if unknown
+	used       int64     // bytes that the stream of commands holds
 	backlog    int       // commands in all queues
-	sending    int       // records handed to the bus and not yet accepted
+	sending    int       // records passed to the bus and not accepted yet
 	acceptedAt time.Time // when the bus last accepted a command
 }
 
@@ -151,10 +152,10 @@ type entry struct {
 	bytes   int
 	state   state
 	pending bool
-	until   time.Time // when it expires on the bus; zero: not before its answer
+	until   time.Time // when it expires on the bus; zero if it stays until its answer
 }
 
-// clearPending notes that the record is no longer pending.
+// clearPending marks the record as no longer pending.
 func (e *entry) clearPending() {
 	if e.pending {
 		e.pending = false
@@ -166,13 +167,13 @@ type state int8
 
 const (
 	waiting    state = iota // in its destination's queue
-	sending                 // handed to the bus
-	answered                // being published, but already answered: dropped if refused
-	superseded              // being published, but no longer needed: if accepted, it stays on the bus until it expires
+	sending                 // passed to the bus
+	answered                // being published, but already answered; removed if refused
+	superseded              // being published, but no longer needed; if accepted, it stays on the bus until it expires
 	onBus                   // accepted
 )
 
-// NewRelay returns a Relay that does nothing before Run or Step.
+// NewRelay returns a Relay, which does nothing until Run or Step is called.
 func NewRelay(publisher Publisher, ledger Ledger, options Options) *Relay {
 	r := &Relay{
 		publisher: publisher, ledger: ledger, options: options.withDefaults(),
@@ -192,7 +193,7 @@ func laneOf(to Destination) int {
 	return 0
 }
 
-// queueOf returns the queue of a destination, which it creates on first use. Called with r.mu held.
+// queueOf returns the queue of a destination, and creates it on first use. The caller holds r.mu.
 func (r *Relay) queueOf(to Destination) *queue {
 	l := r.queues[to]
 	if l == nil {
@@ -202,7 +203,7 @@ func (r *Relay) queueOf(to Destination) *queue {
 	return l
 }
 
-// activate adds a queue with something to do to its lane's ring. Called with r.mu held.
+// activate adds a queue that is not idle to its lane's ring. The caller holds r.mu.
 func (r *Relay) activate(l *queue) {
 	if !l.active {
 		l.active = true
@@ -235,7 +236,7 @@ func (r *Relay) push(record *Record, now time.Time) {
 	l := r.queueOf(record.To)
 	r.activate(l)
 	if l.rescan || l.reading || r.atBound(l) {
-		l.rescan = true // found in the ledger, in commit order
+		l.rescan = true // the ledger returns the record in commit order
 		return
 	}
 	if _, there := r.known[record.ID]; there {
@@ -247,16 +248,16 @@ func (r *Relay) push(record *Record, now time.Time) {
 	l.pending++
 }
 
-// atBound reports whether a destination's queue is full. Called with r.mu held.
+// atBound reports whether a destination's queue is full. The caller holds r.mu.
 func (r *Relay) atBound(l *queue) bool {
 	return l.waiting() >= r.options.Backlog || l.bytes >= ownBytes && l.bytes >= r.memoryShare()
 }
 
-// ownBytes is what each destination may keep in memory, however much the others use.
+// ownBytes is the memory that each destination may use, however much the others use.
 const ownBytes = 1 << 20
 
-// memoryShare returns how many bytes of records a destination may keep in memory now. Called with
-// r.mu held.
+// memoryShare returns the number of bytes of records that a destination may currently keep in
+// memory. The caller holds r.mu.
 func (r *Relay) memoryShare() int {
 	left := r.options.MemoryBytes
 	for _, l := range r.queues {
@@ -265,19 +266,19 @@ func (r *Relay) memoryShare() int {
 	return min(max(left, ownBytes), r.options.BacklogBytes)
 }
 
-// count adds to the number of waiting commands.
+// count adds to the number of waiting commands if l is not the queue of announcements.
 func (r *Relay) count(l *queue, more int) {
 	if l.to != Lifecycle {
 		r.backlog += more
 	}
 }
 
-// Drop removes commands that were answered or announcements that were discarded: they need not be
-// sent, and the bus no longer holds them.
+// Drop removes answered commands and discarded announcements. They need not be sent any longer, and
+// the bus no longer holds them.
 func (r *Relay) Drop(ids []ID) { r.drop(ids, true) }
 
-// Supersede removes commands that need not be sent any more, without an answer. Copies on the bus
-// count until they expire.
+// Supersede removes commands that need not be sent any longer although they were not answered.
+// Copies on the bus count towards the share until they expire.
 func (r *Relay) Supersede(ids []ID) { r.drop(ids, false) }
 
 func (r *Relay) drop(ids []ID, isAnswered bool) {
@@ -318,13 +319,13 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 	}
 }
 
-// isWaiting reports whether a record waits in its queue. Called with r.mu held.
+// isWaiting reports whether a record waits in its queue. The caller holds r.mu.
 func (r *Relay) isWaiting(id ID) bool {
 	e, there := r.known[id]
 	return there && e.state == waiting
 }
 
-// addHeld adds to what the bus holds for a destination. Called with r.mu held.
+// addHeld adds to the destination's messages on the bus. The caller holds r.mu.
 func (r *Relay) addHeld(l *queue, messages, bytes int) {
 	l.held += messages
 	l.heldBytes += bytes
@@ -333,8 +334,8 @@ func (r *Relay) addHeld(l *queue, messages, bytes int) {
 	}
 }
 
-// release notes that the bus no longer holds a message, and reports whether its destination was
-// waiting for that. Called with r.mu held.
+// release records that the bus no longer holds a message, and reports whether its destination was
+// waiting for space on the bus. The caller holds r.mu.
 func (r *Relay) release(id ID, e entry) bool {
 	e.clearPending()
 	r.addHeld(e.queue, -1, -e.bytes)
@@ -342,7 +343,7 @@ func (r *Relay) release(id ID, e entry) bool {
 	return e.queue.full
 }
 
-// Resend sends all pending records again, because the bus may have lost what it had accepted.
+// Resend sends all pending records again, because the bus may have lost messages that it accepted.
 func (r *Relay) Resend() {
 	r.mu.Lock()
 	r.epoch++
@@ -353,7 +354,7 @@ func (r *Relay) Resend() {
 	}
 	for _, l := range r.queues {
 		l.correction, l.full = 0, false
-		l.accepted() // retried at once
+		l.accepted() // retry at once
 	}
 	r.used = 0
 	for _, lane := range r.lanes {
@@ -402,10 +403,10 @@ func (r *Relay) run(ctx context.Context, lane *lane) error {
 	}
 }
 
-// Step does one round of Run for each stream: it reads the ledger if necessary and hands a window
-// of records to the bus. It returns how many records it handed over, and how many of them the bus
-// refused for now. Step is for callers without goroutines, such as a simulator, and must not be
-// called while Run runs. Its error is the ledger's.
+// Step runs one round of Run for each stream: it reads the ledger if necessary, and passes a window
+// of records to the bus. It returns the number of those records, and how many of them the bus
+// refused for now. err is an error of the ledger. Step is for callers without goroutines, such as a
+// simulator, and must not be called while Run is running.
 func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 	for _, lane := range r.lanes {
 		n, back, err := r.step(ctx, lane)
@@ -417,8 +418,8 @@ func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 	return handed, refused, nil
 }
 
-// Due returns when Step next has something to do if nothing is pushed or dropped meanwhile; false:
-// never.
+// Due returns when Step will next have work if nothing is pushed or dropped until then. ok is false
+// if it never will.
 func (r *Relay) Due() (at time.Time, ok bool) {
 	for _, lane := range r.lanes {
 		if due, yes := r.due(lane); yes && (!ok || due.Before(at)) {
@@ -428,8 +429,8 @@ func (r *Relay) Due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// creditPause is how often a destination that has used up its share of the bus is tried again,
-// besides each time one of its commands is answered.
+// creditPause is the interval at which a destination that has used up its share of the bus is
+// retried. It is also retried whenever one of its commands is answered.
 const creditPause = time.Second
 
 func (r *Relay) due(lane *lane) (at time.Time, ok bool) {

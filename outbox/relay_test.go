@@ -17,12 +17,12 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// bus records what it accepts; refuse decides what it refuses.
+// bus records the messages that it accepts. refuse decides which ones it refuses.
 type bus struct {
 	mu     sync.Mutex
 	got    []string
 	refuse func(id string) error
-	gate   chan struct{} // if not nil, Publish waits for it
+	gate   chan struct{} // if not nil, Publish waits until it is closed
 }
 
 func (b *bus) Publish(_ context.Context, batch []transport.Envelope) []error {
@@ -111,7 +111,7 @@ func records(from, to int) (out []outbox.Record) {
 	return out
 }
 
-// commands are records for one participant.
+// commands returns the records from … upTo-1 for one participant.
 func commands(to outbox.Destination, from, upTo int) (out []outbox.Record) {
 	for n := from; n < upTo; n++ {
 		out = append(out, recordTo(to, n))
@@ -119,7 +119,7 @@ func commands(to outbox.Destination, from, upTo int) (out []outbox.Record) {
 	return out
 }
 
-// of returns either the announcements or the commands in a list of message ids.
+// of returns the announcements or the commands in a list of message ids.
 func of(list []string, announcements bool) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(id string) bool {
 		n, err := strconv.Atoi(id)
@@ -148,8 +148,9 @@ func run(t *testing.T, r *outbox.Relay) (stop func()) {
 	}
 }
 
-// After a start everything pending is sent, then what is pushed, in order for each destination.
-// Announcements are discarded once the bus has them; commands are not.
+// TestSendsInOrder checks that the pending records are sent after a start, then the pushed ones, in
+// order for each destination. Announcements must be discarded once the bus has them, but not
+// commands.
 func TestSendsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: records(0, 10)}
@@ -172,7 +173,8 @@ func TestSendsInOrder(t *testing.T) {
 	})
 }
 
-// What the bus refuses for now is sent again, and nothing is lost.
+// TestRefusedIsSentAgain checks that records which the bus refuses for now are sent again and not
+// lost.
 func TestRefusedIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := map[string]int{}
@@ -202,8 +204,9 @@ func TestRefusedIsSentAgain(t *testing.T) {
 	})
 }
 
-// A command that the bus will never take is reported once and delays no other. It is reported as
-// possibly sent unless every earlier attempt was refused for certain.
+// TestRefusedForGood checks that a command which the bus will never accept is reported once and
+// delays no other. It must be reported as possibly sent unless all earlier attempts were certainly
+// refused.
 func TestRefusedForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := map[string]int{}
@@ -251,7 +254,8 @@ func TestRefusedForGood(t *testing.T) {
 	})
 }
 
-// With a shared ledger, another process may have sent what this one has not.
+// TestSharedIsNeverCertain checks that, with a shared ledger, a refused command is reported as
+// possibly sent, because a different process may have sent it.
 func TestSharedIsNeverCertain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bus{refuse: func(string) error { return fmt.Errorf("too large: %w", transport.ErrRefusedForGood) }}
@@ -269,7 +273,7 @@ func TestSharedIsNeverCertain(t *testing.T) {
 	})
 }
 
-// A record discarded while it waited is not sent.
+// TestDrop checks that a record which is discarded while it waits is not sent.
 func TestDrop(t *testing.T) {
 	for name, drop := range map[string]func(*outbox.Relay, []outbox.ID){"answered": (*outbox.Relay).Drop, "superseded": (*outbox.Relay).Supersede} {
 		t.Run(name, func(t *testing.T) {
@@ -290,8 +294,9 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-// A record discarded while it is being published, and then refused, does not come back. Otherwise
-// an outage would collect every attempt that timed out.
+// TestDropWhileSending checks that a record which is discarded during its publish, and then
+// refused, is not queued again. Otherwise, attempts that timed out would accumulate during an
+// outage.
 func TestDropWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var up atomic.Bool
@@ -324,7 +329,8 @@ func TestDropWhileSending(t *testing.T) {
 	})
 }
 
-// Beyond its backlog the relay drops records from memory and reads the ledger again later (I10).
+// TestBacklogIsBounded checks that a relay at its backlog drops records from memory and reads them
+// from the ledger later (I10).
 func TestBacklogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{gate: make(chan struct{})}, &ledger{}
@@ -346,7 +352,8 @@ func TestBacklogIsBounded(t *testing.T) {
 	})
 }
 
-// A record pushed while the ledger is being read waits there and is sent in its turn.
+// TestPushedWhileTheLedgerIsRead checks that a record which is pushed during a read of the ledger
+// is sent in commit order.
 func TestPushedWhileTheLedgerIsRead(t *testing.T) {
 	b, l := &bus{}, &ledger{records: commands("shop", 0, 12)}
 	r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
@@ -374,8 +381,9 @@ func TestPushedWhileTheLedgerIsRead(t *testing.T) {
 	}
 }
 
-// A record that meets a full backlog while the ledger is read in parts is sent even if nothing is
-// pushed any more: the next read starts at once. Found by the simulator.
+// TestReadsAgainAtOnce checks that a record which is pushed to a full backlog, while the ledger is
+// read in parts, is sent without a further push: the next read must start at once. Found by the
+// simulator.
 func TestReadsAgainAtOnce(t *testing.T) {
 	b, l := &bus{}, &ledger{records: commands("shop", 6, 8)}
 	r := outbox.NewRelay(b, l, outbox.Options{Backlog: 2, Window: 2})
@@ -385,8 +393,8 @@ func TestReadsAgainAtOnce(t *testing.T) {
 			t.Fatalf("handed %d (%v), want %d", handed, err, want)
 		}
 	}
-	step(2)                            // as many as fit; there may be more behind 7
-	l.records = commands("shop", 1, 2) // the others are discarded, and this one comes before the cursor
+	step(2)                            // as many as fit; the ledger may have more after 7
+	l.records = commands("shop", 1, 2) // the others are discarded, and this one is before the cursor
 	r.Push(l.records)
 	step(1)
 	step(0)
@@ -398,7 +406,7 @@ func TestReadsAgainAtOnce(t *testing.T) {
 	}
 }
 
-// After the bus has lost data, everything pending is sent again.
+// TestResend checks that all pending records are sent again after the bus has lost data.
 func TestResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{}, &ledger{records: commands("shop", 0, 3)}
@@ -413,7 +421,8 @@ func TestResend(t *testing.T) {
 	})
 }
 
-// What was being published when the bus lost data is sent again, too.
+// TestResendWhileSending checks that records which were being published when the bus lost data are
+// sent again too.
 func TestResendWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, l := &bus{gate: make(chan struct{})}, &ledger{records: commands("shop", 0, 3)}

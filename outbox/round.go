@@ -24,7 +24,7 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 		}
 		if batch, epoch := r.next(lane); len(batch) > 0 {
 			refused := r.send(ctx, lane, batch, epoch)
-			clear(batch) // do not keep sent records alive
+			clear(batch) // release the sent records
 			return len(batch), refused, nil
 		}
 		if !read {
@@ -33,8 +33,8 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 	}
 }
 
-// listDestinations asks the ledger which destinations have pending records, after a start and after
-// the bus may have lost data.
+// listDestinations asks the ledger which destinations have pending records. That is necessary after
+// a start and when the bus may have lost data.
 func (r *Relay) listDestinations(ctx context.Context, lane *lane) error {
 	r.mu.Lock()
 	due := lane.relist
@@ -64,12 +64,12 @@ func sorted(counts map[Destination]int) []Destination {
 	for to := range counts {
 		list = append(list, to)
 	}
-	slices.Sort(list) // simulations need a fixed order
+	slices.Sort(list) // simulations need a deterministic order
 	return list
 }
 
-// readLedger refills the queues of a lane that have run empty, and reports whether it read
-// anything.
+// readLedger refills the queues of a lane that must be read from the ledger. It reports whether it
+// read anything.
 func (r *Relay) readLedger(ctx context.Context, lane *lane) (read bool, err error) {
 	for {
 		l, after := r.nextUnread(lane)
@@ -83,7 +83,8 @@ func (r *Relay) readLedger(ctx context.Context, lane *lane) (read bool, err erro
 	}
 }
 
-// nextUnread returns a queue that has to be refilled from the ledger, and the position to start at.
+// nextUnread returns a queue that must be refilled from the ledger, and the position to start
+// after.
 func (r *Relay) nextUnread(lane *lane) (*queue, Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,8 +103,8 @@ func (r *Relay) nextUnread(lane *lane) (*queue, Position) {
 	return nil, Position{}
 }
 
-// refill reads one destination's pending records from where the last read stopped, as many as fit
-// into memory. Records already in memory or on the bus are skipped.
+// refill reads the pending records of one destination, starting where the last read stopped, until
+// the memory limit is reached. It skips records that are already in memory or on the bus.
 func (r *Relay) refill(ctx context.Context, l *queue, after Position) error {
 	now, bytes, full := r.options.Now(), 0, false
 	var found []item
@@ -150,11 +151,11 @@ func (r *Relay) knows(id ID) bool {
 	return there || refused
 }
 
-// quantum is how many bytes a destination may send per turn.
+// quantum is the number of bytes that a destination may send per turn.
 const quantum = 64 << 10
 
-// next takes up to a window of records, from the destinations in turn. A turn is measured in bytes,
-// so a destination with a long queue delays the others by one quantum at most (deficit round robin:
+// next takes up to a window of records from the destinations in turn. A turn is measured in bytes,
+// so a destination with a long queue delays the others by at most one quantum (deficit round robin,
 // Shreedhar and Varghese, 1995).
 func (r *Relay) next(lane *lane) (batch []item, epoch int) {
 	now := r.options.Now()
@@ -186,8 +187,8 @@ func (r *Relay) next(lane *lane) (batch []item, epoch int) {
 	return batch, r.epoch
 }
 
-// take appends to a batch what one destination may send, and reports whether only its quantum kept
-// it from sending more. A destination that was refused tries a single record.
+// take appends the records that one destination may send to a batch. It reports whether the quantum
+// was the only reason not to append more. A destination that was refused sends a single record.
 func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 	l.deficit += quantum
 	l.full = false
@@ -222,9 +223,10 @@ func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 	return batch, bytes, false
 }
 
-// mayHold reports whether the bus may hold that many more bytes for a destination: within the fixed
-// limits, and no more than the stream has free. So one absent participant can fill half of the
-// stream, two a third each, and a later one always finds room. Called with r.mu held.
+// mayHold reports whether the bus may hold the given number of additional bytes for a destination.
+// The limits are the fixed ones, and as many bytes as the stream has free. So one unavailable
+// participant can fill half of the stream and two a third each, and a further one always finds
+// space. The caller holds r.mu.
 func (r *Relay) mayHold(l *queue, bytes int) bool {
 	if l.to == Lifecycle {
 		return true
@@ -239,8 +241,8 @@ func (r *Relay) mayHold(l *queue, bytes int) bool {
 	return r.room == 0 || int64(held+bytes) <= r.room-r.used
 }
 
-// send publishes a batch and discards the announcements that the bus accepted. It returns how many
-// records the bus refused for now; those go back to the front of their queues.
+// send publishes a batch and discards the announcements that the bus accepted. It returns the
+// number of records that the bus refused for now, which go back to the front of their queues.
 func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (back int) {
 	envelopes := slices.Grow(lane.envelopes[:0], len(batch))
 	for i := range batch {
@@ -262,8 +264,8 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 			}
 		case errors.Is(err, transport.ErrRefusedForGood) && it.Answered():
 			refused++
-			// A missing permission is a fact about the subject, so this record may have been sent
-			// earlier.
+			// A missing permission concerns the whole subject and may be recent, so this record may
+			// have been sent earlier.
 			r.options.OnRefused(it.Record, it.sent || r.options.Shared || errors.Is(err, transport.ErrNotPermitted), err)
 		case dropped(it, err):
 			refused++
@@ -277,20 +279,20 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 	}
 	r.options.OnPublish(len(batch)-refused, refused)
 	if len(accepted) > 0 {
-		// Best effort: an announcement that is not discarded is sent again after the next start.
+		// Best effort: if discarding fails, the announcements are sent again after the next start.
 		_ = r.ledger.Discard(ctx, accepted)
 	}
 	r.applyResults(lane, batch, errs, epoch)
 	return back
 }
 
-// dropped reports whether an announcement is given up because the bus will never take it. One that
-// lacks permission is kept, because an operator can grant that.
+// dropped reports whether an announcement is dropped because the bus will never accept it. If only
+// a permission is missing, it is kept, because an operator can grant the permission.
 func dropped(it *item, err error) bool {
 	return !it.Answered() && errors.Is(err, transport.ErrRefusedForGood) && !errors.Is(err, transport.ErrNotPermitted)
 }
 
-// applyResults records what the bus accepted and refused.
+// applyResults records which messages the bus accepted and which it refused.
 func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) {
 	now := r.options.Now()
 	r.mu.Lock()
@@ -313,7 +315,7 @@ func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) 
 			}
 			r.finish(it, err == nil && epoch == r.epoch, now)
 			if l.anyAccepted = l.anyAccepted || !errors.Is(err, transport.ErrNotPermitted); !l.anyAccepted {
-				l.failed = err // final for this record, not for those behind it
+				l.failed = err // final for this record, but not for those after it
 			}
 		default:
 			l.failed = err
@@ -339,8 +341,8 @@ func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) 
 	clear(lane.touched)
 }
 
-// finish notes that the bus has accepted a record or refused it for good. there: the bus holds it
-// now. Called with r.mu held.
+// finish records that the bus has accepted a record or refused it for good. there is true if the
+// bus now holds it. The caller holds r.mu.
 func (r *Relay) finish(it *item, there bool, now time.Time) {
 	e := r.known[it.ID]
 	if !there || !it.Answered() || e.state == answered {
@@ -356,8 +358,8 @@ func (r *Relay) finish(it *item, there bool, now time.Time) {
 	r.known[it.ID] = e
 }
 
-// requeue notes that the bus has not taken a record, and reports whether it is still pending.
-// Called with r.mu held.
+// requeue records that the bus has not accepted a record, and reports whether the record is still
+// pending. The caller holds r.mu.
 func (r *Relay) requeue(it *item) bool {
 	e := r.known[it.ID]
 	if e.state != sending {
@@ -370,17 +372,17 @@ func (r *Relay) requeue(it *item) bool {
 	return true
 }
 
-// sweepEvery is how often entries of expired messages are removed.
+// sweepEvery is the interval at which entries of expired messages are removed.
 const sweepEvery = 10 * time.Second
 
-// sweep removes the entries of messages that have expired on the bus: every sweepEvery, and more
-// often while a destination has used up its share. Called with r.mu held.
+// sweep removes the entries of messages that have expired on the bus. It does so every sweepEvery,
+// and more often while a destination has used up its share. The caller holds r.mu.
 func (r *Relay) sweep(now time.Time) {
 	if now.Before(r.sweepAt) && r.sweepAt.Sub(now) <= sweepEvery {
 		return
 	}
 	r.sweepAt = now.Add(sweepEvery)
-	pace := creditPause * time.Duration(1+len(r.known)/50_000) // the larger the map, the rarer: a sweep holds the lock
+	pace := creditPause * time.Duration(1+len(r.known)/50_000) // rarer for a large map: a sweep holds the lock
 	for id, e := range r.known {
 		if e.state == onBus && !e.until.IsZero() && !now.Before(e.until) {
 			r.release(id, e)
@@ -391,11 +393,11 @@ func (r *Relay) sweep(now time.Time) {
 	}
 }
 
-// trimEvery is how often waiting announcements are counted.
+// trimEvery is the interval at which waiting announcements are counted.
 const trimEvery = 10 * time.Second
 
-// trim drops the oldest announcements when too many are pending. That happens only when the bus has
-// taken none for a long time.
+// trim drops the oldest announcements if too many are pending. That happens only if the bus has
+// accepted none for a long time.
 func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	now := r.options.Now()
 	r.mu.Lock()

@@ -9,20 +9,20 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 )
 
-// Stats reports how far a relay is behind.
+// Stats describes the backlog of a relay.
 type Stats struct {
 	Backlog  int           // commands waiting in memory
-	UnderWay int           // records handed to the bus and not yet accepted
+	UnderWay int           // records passed to the bus and not accepted yet
 	Oldest   time.Duration // how long the oldest record in memory has waited
-	Rescan   bool          // the ledger is about to be read again
-	Sendable bool          // a record could be sent now: no backoff, and within its destination's share
-	Accepted time.Time     // when the bus last accepted a command; zero: never
+	Rescan   bool          // whether the ledger is about to be read again
+	Sendable bool          // whether a record could be sent now: no backoff, and within its destination's share
+	Accepted time.Time     // when the bus last accepted a command, or zero
 }
 
-// Busy reports whether any pending record has not been accepted by the bus.
+// Busy reports whether some pending record has not been accepted by the bus.
 func (s Stats) Busy() bool { return s.Backlog > 0 || s.UnderWay > 0 || s.Oldest > 0 || s.Rescan }
 
-// Stats reports how far the relay is behind.
+// Stats returns the current backlog.
 func (r *Relay) Stats() Stats {
 	now := r.options.Now()
 	r.mu.Lock()
@@ -39,7 +39,7 @@ func (r *Relay) Stats() Stats {
 	return s
 }
 
-// oldest returns how long the first record of a queue has waited; 0: the queue is empty.
+// oldest returns how long the first record of a queue has waited, or 0 if the queue is empty.
 func (l *queue) oldest(now time.Time) time.Duration {
 	if l.waiting() == 0 {
 		return 0
@@ -47,9 +47,10 @@ func (l *queue) oldest(now time.Time) time.Duration {
 	return max(now.Sub(l.items[0].since), 1)
 }
 
-// OverShare returns the first of some destinations that uses up its share of limit, a bound on all
-// waiting commands together. The share is what the others leave of the limit (so a single
-// destination gets half of it), and at least a sixteenth. false: none is over its share.
+// OverShare returns the first of the given destinations that exceeds its share of limit, which
+// bounds all waiting commands together. The share is the part of limit that the others do not use,
+// so a single destination gets half of it; it is at least a sixteenth. If no destination exceeds
+// its share, OverShare returns false.
 func (r *Relay) OverShare(of []Destination, limit int) (Destination, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,8 +62,8 @@ func (r *Relay) OverShare(of []Destination, limit int) (Destination, bool) {
 	return "", false
 }
 
-// Pending returns how many unanswered commands of a participant are in memory. more: the ledger has
-// further ones.
+// Pending returns the number of a participant's unanswered commands in memory. more reports whether
+// the ledger has further ones.
 func (r *Relay) Pending(to Destination) (commands int, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,17 +74,17 @@ func (r *Relay) Pending(to Destination) (commands int, more bool) {
 	return l.pending, l.rescan || l.reading
 }
 
-// QueueStats reports how far the relay is behind with one destination.
+// QueueStats describes the backlog of one destination.
 type QueueStats struct {
 	To           Destination
 	Waiting      int           // records waiting in memory
-	MoreInLedger bool          // further records wait in the ledger
-	Oldest       time.Duration // how long the first of them has waited in memory
+	MoreInLedger bool          // whether further records wait in the ledger
+	Oldest       time.Duration // how long the first record has waited in memory
 	OnBus        int           // messages on the bus, neither answered nor expired
-	Bytes        int           // about how many bytes those take
-	Full         bool          // the share of the bus is used up: nothing is sent until the destination answers
-	Problem      error         // why the bus refuses its records; nil: it does not
-	Since        time.Time     // when Problem began; zero without one
+	Bytes        int           // their approximate size
+	Full         bool          // the share of the bus is used up; nothing is sent until the destination answers
+	Problem      error         // why the bus refuses its records, or nil
+	Since        time.Time     // when Problem began, or zero
 }
 
 // Queues returns the destinations with records waiting or messages on the bus, by name.
@@ -111,7 +112,8 @@ func (r *Relay) Queues() []QueueStats {
 	return list
 }
 
-// Unsent returns why a command is not on the bus yet; "" if it is, or if that is unknown.
+// Unsent returns why a command is not on the bus yet. It returns "" if it is, or if that is
+// unknown.
 func (r *Relay) Unsent(to Destination, id ID) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,13 +133,13 @@ func (r *Relay) Unsent(to Destination, id ID) string {
 	return "not handed to the bus yet"
 }
 
-// InFlight is a snapshot of what the relay believes the bus holds.
+// InFlight is a snapshot of the relay's own counts of messages on the bus.
 type InFlight struct {
 	messages map[Destination]int
 	bytes    int64
 }
 
-// InFlight returns what the relay believes the bus holds; see Held.Before.
+// InFlight returns the relay's own counts of messages on the bus, for Held.Before.
 func (r *Relay) InFlight() InFlight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,21 +150,21 @@ func (r *Relay) InFlight() InFlight {
 	return f
 }
 
-// Held reports what the bus itself says it holds.
+// Held describes what the bus holds according to the bus itself.
 type Held struct {
-	Before   InFlight            // what the relay believed before the bus was asked
-	Limit    int64               // bytes the stream of commands may hold; 0: not known
-	Used     int64               // bytes it holds
-	Messages map[Destination]int // by participant; those without messages are left out
+	Before   InFlight            // the relay's counts before the bus was asked
+	Limit    int64               // bytes that the stream of commands may hold; 0 if unknown
+	Used     int64               // bytes that the stream holds
+	Messages map[Destination]int // by participant; without zeros
 }
 
-// Correct adjusts the relay's counts to what the bus holds. The relay cannot know that from what it
-// sent alone: participants acknowledge, messages expire, and an earlier process may have sent some.
-// Call it after a start and every few seconds.
+// Correct adjusts the relay's counts to what the bus holds. The relay cannot derive that from what
+// it sent: participants acknowledge messages, messages expire, and a previous process may have sent
+// some. Call it after a start and every few seconds.
 func (r *Relay) Correct(held Held) {
 	r.mu.Lock()
 	r.room = held.Limit
-	r.used += held.Used - held.Before.bytes // keeps what was sent and answered meanwhile
+	r.used += held.Used - held.Before.bytes // keeps changes since the snapshot
 	for to := range held.Messages {
 		r.queueOf(to)
 	}
