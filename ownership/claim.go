@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// Claim records which store owns a prefix. It is kept on the bus, as JSON.
+// Claim records which store owns a prefix. It is stored on the bus as JSON.
 type Claim struct {
 	Prefix      string    `json:"prefix"`
-	Store       string    `json:"store"`                // identity of the store; a restore gets a new one
-	Number      uint64    `json:"number"`               // fencing token: grows when another store or machine claims
+	Store       string    `json:"store"`                // identity of the store; a restore creates a new one
+	Number      uint64    `json:"number"`               // fencing token; grows when a different store or machine claims
 	Incarnation string    `json:"incarnation"`          // random, different for each process
 	Host        string    `json:"host,omitempty"`       // host name of the process
 	Boot        string    `json:"boot,omitempty"`       // boot id of that host
 	File        string    `json:"file,omitempty"`       // device and inode of the store file, locked by the process
-	Address     string    `json:"address,omitempty"`    // of its API
-	Version     string    `json:"version,omitempty"`    // of the program
+	Address     string    `json:"address,omitempty"`    // address of its API
+	Version     string    `json:"version,omitempty"`    // version of the program
 	Since       time.Time `json:"since"`                // when this process took the claim, by its own clock
-	Released    time.Time `json:"released,omitzero"`    // when it was released; zero: it is held
-	TakenFrom   string    `json:"taken_from,omitempty"` // the store that held it before, if that was another one
-	// Contested: the previous owner may not have noticed yet and may still send. The next owner has
-	// to wait, too. Cleared after two TTLs.
+	Released    time.Time `json:"released,omitzero"`    // when it was released; zero if it is held
+	TakenFrom   string    `json:"taken_from,omitempty"` // the store that held it before, if a different one
+	// Contested means that the previous owner may not have noticed yet and may still send, so the
+	// next owner has to wait too. It is cleared after two TTLs.
 	Contested bool `json:"contested,omitempty"`
 }
 
-// SavedClaim is what a store remembers of its claim. It is saved before the claim is written, so
-// that an older copy of the store can be recognised.
+// SavedClaim is the state of the claim that the store itself saves. It is saved before the claim is
+// written, so that an older copy of the store can be recognised.
 type SavedClaim struct {
-	Store       string // identity; never empty
-	Number      uint64 // of the last claim; 0: none yet
-	Incarnation string // of the process that wrote it, or was about to
-	Before      string // of the process whose claim it replaces: the registry may still hold that one
+	Store       string // identity of the store; never empty
+	Number      uint64 // number of the last claim, or 0
+	Incarnation string // of the process that wrote the claim or was about to
+	Before      string // of the process whose claim it replaces; the registry may still hold that claim
 }
 
 // ClaimStore saves the store's claim. Every store implements it.
@@ -43,43 +43,44 @@ type ClaimStore interface {
 	SaveClaim(ctx context.Context, o SavedClaim) error
 }
 
-// Position identifies a written claim; zero: none. Token identifies its owner to the registry,
-// which may not be the process that read the claim.
+// Position identifies a written claim; the zero value stands for no claim. Token identifies its
+// owner to the registry. The owner may differ from the process that read the claim.
 type Position struct{ Sequence, Token uint64 }
 
-// Entry is what a registry holds.
+// Entry is the content of a registry.
 type Entry struct {
-	Claim *Claim   // nil: none
-	At    Position // of Claim
-	Pulse uint64   // changes with each confirmation
+	Claim *Claim   // nil if there is none
+	At    Position // position of Claim
+	Pulse uint64   // changes with every confirmation
 }
 
-// Registry is the claim on the bus. All clients of the bus see the same one.
+// Registry holds the claim on the bus. All clients of the bus see the same claim.
 type Registry interface {
 	Read(ctx context.Context) (Entry, error)
-	// Write replaces the claim at a position; zero: there must be none. From then on the registry
-	// takes no confirmation of the former owner, and a bus that fences none of its messages.
-	// ErrChanged: the registry holds another claim. After any other error it may have been written.
+	// Write replaces the claim at a position; if that is zero, there must be no claim. From then
+	// on, the registry accepts no confirmation by the previous owner, and a bus that fences accepts
+	// none of its messages. Write returns ErrChanged if the registry holds a different claim. After
+	// any other error, the claim may have been written.
 	Write(ctx context.Context, c *Claim, over Position) (Position, error)
-	// Confirm shows that the owner of the claim at a position is alive. ErrChanged: that claim has
-	// been replaced.
+	// Confirm shows that the owner of the claim at a position is alive. It returns ErrChanged if
+	// that claim has been replaced.
 	Confirm(ctx context.Context, at Position) error
-	// Fences reports whether the bus itself refuses messages from the owner of an earlier claim.
+	// Fences reports whether the bus itself refuses messages from the owners of earlier claims.
 	Fences() bool
-	// ConfirmNow signals that the claim should be confirmed at once, as the bus may have lost it.
+	// ConfirmNow signals that the bus may have lost the claim, which should be confirmed at once.
 	ConfirmNow() <-chan struct{}
 }
 
 // ErrChanged is returned when the registry does not hold the expected claim.
 var ErrChanged = errors.New("the claim has been changed")
 
-// NotOwnerError reports that a prefix belongs to another store. It ends the process.
+// NotOwnerError reports that a prefix belongs to a different store. It ends the process.
 type NotOwnerError struct {
 	Claim     Claim
-	LastHeard time.Time // when its owner last confirmed, by our clock; zero: not while we watched
+	LastHeard time.Time // when its owner last confirmed, by our clock; zero if not while we watched
 	Ours      SavedClaim
-	Reason    string // why it is not ours
-	// Replaced: the claim was ours until now. Since is when it was last confirmed.
+	Reason    string // why we do not own the prefix
+	// Replaced means that the claim was ours until now. Since is when it was last confirmed.
 	Replaced bool
 	Since    time.Time
 }

@@ -9,11 +9,11 @@
 //	   └───────────┴──────────┴──▶ refused or replaced: the process ends
 //
 // An owner that could not confirm its claim for one TTL is unconfirmed: it still commits, but sends
-// and receives nothing. A new owner waits for two TTLs before it sends, unless the previous one is
-// known to be dead or the bus refuses its messages. Clocks of different machines are never
-// compared: each process uses its own monotonic clock, which also runs while the machine sleeps.
-// The only assumption is that these clocks run at about the same rate.
+// and receives nothing. A new owner waits for two TTLs before it sends. It need not wait if the
+// previous owner is known to have stopped, or if the bus refuses that owner's messages. Clocks of
+// different machines are never compared: each process uses its own monotonic clock, which also runs
+// while the machine sleeps. The only assumption is that these clocks run at about the same rate.
 //
-// Keeper has no goroutine and no clock of its own: the coordinator, or the simulator, calls Step
-// again after the time that the last Step returned.
+// Keeper has no goroutine and no clock of its own. The coordinator or the simulator calls Step, and
+// calls it again after the time that Step returned.
 package ownership

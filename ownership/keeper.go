@@ -24,48 +24,48 @@ type Config struct {
 	// Me describes this process: Prefix, Host, Boot, File, Address and Version, and a random
 	// Incarnation. Other fields are ignored.
 	Me Claim
-	// TakeOver takes the claim even where the keeper would refuse or wait.
+	// TakeOver takes the claim even if the keeper would otherwise refuse or wait.
 	TakeOver bool
-	// Exclusive: no other process can reach the registry, as with an embedded server whose files
-	// are in the store's directory. The keeper then never waits.
+	// Exclusive means that no other process can reach the registry, as with an embedded server
+	// whose files are in the store's directory. The keeper then never waits.
 	Exclusive bool
-	Interval  time.Duration // between two confirmations; 0: DefaultInterval
-	TTL       time.Duration // how long a confirmation holds; 0: DefaultTTL
-	// Clock is monotonic and also runs while the machine sleeps. Now is the time of day, for
-	// messages only.
+	Interval  time.Duration // between two confirmations; 0 means DefaultInterval
+	TTL       time.Duration // validity of a confirmation; 0 means DefaultTTL
+	// Clock is monotonic and also runs while the machine sleeps. Now returns the wall-clock time,
+	// which is used for messages and claim numbers only.
 	Clock func() time.Duration
 	Now   func() time.Time
 }
 
 // Keeper takes a store's claim and keeps it confirmed. One goroutine calls Step; the other methods
-// may be called from any.
+// are safe for concurrent use.
 type Keeper struct {
 	config Config
 
 	saved   SavedClaim
-	silence *silence // nil: not waiting for a silent owner
+	silence *silence // nil unless waiting for an owner to stay silent
 
 	mu             sync.Mutex
-	claim          *Claim // ours; nil: none
+	claim          *Claim // our claim, or nil
 	at             Position
 	confirmedUntil time.Duration // by Clock
-	othersUntil    time.Duration // by Clock: until then the previous owner may still send
+	othersUntil    time.Duration // by Clock; until then the previous owner may still send
 	lastConfirmed  time.Time     // by Now
-	waitingFor     *Claim        // the claim whose owner has to stay silent
-	replacedBy     *Claim        // the claim that replaced ours; nil: none
-	registryErr    error         // of the last request to the registry
+	waitingFor     *Claim        // the claim whose owner must stay silent
+	replacedBy     *Claim        // the claim that replaced ours, or nil
+	registryErr    error         // error of the last request to the registry
 
 	changesMu sync.Mutex
-	changes   map[string]bool // changed since the last confirmation; true: also since the current one began
+	changes   map[string]bool // changes since the last confirmation; true if also since the current one began
 }
 
-// silence is a wait of two TTLs in which an owner must not confirm.
+// silence describes a wait of two TTLs during which the owner must not confirm.
 type silence struct {
-	entry *Entry // nil: the registry has no claim, and its owner may write it again
+	entry *Entry // nil if the registry has no claim; its owner may write it again
 	since time.Duration
 }
 
-// New returns a keeper that has no claim yet.
+// New returns a keeper without a claim.
 func New(c Config) *Keeper {
 	if c.Interval == 0 {
 		c.Interval = DefaultInterval
@@ -77,7 +77,7 @@ func New(c Config) *Keeper {
 }
 
 // Confirmed reports whether this store may send and receive: its claim was confirmed within the
-// TTL, and no previous owner can still be sending.
+// last TTL, and no previous owner can still be sending.
 func (k *Keeper) Confirmed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -85,7 +85,7 @@ func (k *Keeper) Confirmed() bool {
 	return k.claim != nil && now < k.confirmedUntil && now >= k.othersUntil
 }
 
-// Number returns the number of our claim; 0: none.
+// Number returns the number of our claim, or 0 if there is none.
 func (k *Keeper) Number() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -95,22 +95,22 @@ func (k *Keeper) Number() uint64 {
 	return k.claim.Number
 }
 
-// RecordChange notes that a saga has been started or changed, once that is committed.
+// RecordChange records a committed start or change of a saga.
 func (k *Keeper) RecordChange(id string) {
 	k.changesMu.Lock()
 	defer k.changesMu.Unlock()
 	k.changes[id] = true
 }
 
-// UnconfirmedChanges returns the sagas started or changed since the last confirmation, sorted. A
-// store that has taken the prefix over may not know of those changes.
+// UnconfirmedChanges returns the ids of the sagas that were started or changed since the last
+// confirmation, sorted. A store that has taken over the prefix may not know of these changes.
 func (k *Keeper) UnconfirmedChanges() []string {
 	k.changesMu.Lock()
 	defer k.changesMu.Unlock()
 	return slices.Sorted(maps.Keys(k.changes))
 }
 
-// confirmationBegan marks the changes so far as covered by the confirmation that begins.
+// confirmationBegan marks the changes so far as covered by the confirmation in progress.
 func (k *Keeper) confirmationBegan() {
 	k.changesMu.Lock()
 	defer k.changesMu.Unlock()
@@ -126,14 +126,14 @@ func (k *Keeper) confirmed() {
 	maps.DeleteFunc(k.changes, func(_ string, since bool) bool { return !since })
 }
 
-// Status describes a keeper's state for operators.
+// Status describes the state of a keeper for operators.
 type Status struct {
-	Claim         Claim     // ours, the one being waited for, or the one that replaced ours
-	Owner         bool      // this store has the claim
-	Confirmed     bool      // and it is confirmed
-	Replaced      bool      // another store has taken the claim; this process ends
-	LastConfirmed time.Time // zero: never
-	Waiting       string    // what is being waited for; "": nothing
+	Claim         Claim     // our claim, the one being waited for, or the one that replaced ours
+	Owner         bool      // whether this store has the claim
+	Confirmed     bool      // whether this store has the claim and it is confirmed
+	Replaced      bool      // whether a different store has taken the claim; this process then ends
+	LastConfirmed time.Time // zero if never
+	Waiting       string    // the reason for waiting, or ""
 }
 
 // Status returns the keeper's state.
@@ -162,7 +162,7 @@ func (k *Keeper) Status() Status {
 	return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: "reading the claim from the bus"}
 }
 
-// noteResult keeps the error of a request to the registry for Status, and returns it.
+// noteResult saves the error of a request to the registry for Status, and returns it.
 func (k *Keeper) noteResult(err error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -170,8 +170,8 @@ func (k *Keeper) noteResult(err error) error {
 	return err
 }
 
-// Step does what is due and returns how long to wait before the next call. A *NotOwnerError or an
-// error of the store ends the process; an unreachable bus is not an error.
+// Step does the work that is due and returns the time until the next call. A *NotOwnerError or an
+// error of the store ends the process. An unreachable bus is not an error.
 func (k *Keeper) Step(ctx context.Context) (again time.Duration, err error) {
 	k.mu.Lock()
 	owner := k.claim != nil
@@ -194,7 +194,7 @@ func (k *Keeper) Step(ctx context.Context) (again time.Duration, err error) {
 	return k.seek(ctx, entry)
 }
 
-// retry is the wait before a bus that did not answer is asked again.
+// retry is the wait before the next request to a bus that did not respond.
 const retry = time.Second
 
 // seek decides from the registry's entry whether the claim can be taken now.
@@ -205,12 +205,12 @@ func (k *Keeper) seek(ctx context.Context, entry Entry) (again time.Duration, er
 	switch {
 	case c == nil && (k.saved.Number == 0 || k.config.Exclusive):
 		return k.take(ctx, entry, false)
-	case c == nil: // a running owner may be about to write it again
-	case here && k.config.TakeOver: // participants may know of a later claim than the bus
+	case c == nil: // a running owner may be about to write its claim again
+	case here && k.config.TakeOver: // participants may know a later claim than the bus
 		return k.take(ctx, entry, false)
 	case here, ours && c.Incarnation == me.Incarnation:
-		// This process wrote it without learning so, or an earlier process did that used this store
-		// file and is dead, because we hold the file's lock.
+		// Either this process wrote the claim without receiving the response, or an earlier process
+		// with this store file did. That process has stopped, because we hold the file's lock.
 		return k.write(ctx, entry, max(c.Number, k.saved.Number), false)
 	case !c.Released.IsZero(), k.config.Exclusive:
 		return k.take(ctx, entry, false)
@@ -247,21 +247,21 @@ func (k *Keeper) refused(entry Entry, why string) error {
 	return e
 }
 
-// take writes a claim with a new number. alive: the previous owner may still send.
+// take writes a claim with a new number. alive is true if the previous owner may still send.
 func (k *Keeper) take(ctx context.Context, entry Entry, alive bool) (time.Duration, error) {
 	number := k.saved.Number
 	if entry.Claim != nil {
 		number = max(number, entry.Claim.Number)
 	}
-	// The bus may have lost its data and the store may be an older backup, so the number must also
-	// exceed what participants remember, and differ from any other store's.
+	// The bus may have lost its data, and the store may be an older backup. So the number must
+	// exceed those that participants remember, and differ from the number of any other store.
 	number = max(number+1+k.stride(), uint64(max(k.config.Now().UnixMicro(), 0)))
 	return k.write(ctx, entry, number, alive)
 }
 
-// stride separates two owners that count on from the same number, as happens when their clocks are
-// behind it and the bus has lost one claim before the other store writes its own. It is less than
-// 2^20, and differs for each store and process.
+// stride separates two owners that increment the same number. That happens if both clocks are
+// behind the number and the bus loses one claim before the other store writes its own. stride is
+// less than 2^20 and differs for each store and process.
 func (k *Keeper) stride() uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(k.saved.Store + " " + k.config.Me.Incarnation)) // never fails
@@ -269,7 +269,7 @@ func (k *Keeper) stride() uint64 {
 }
 
 func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bool) (time.Duration, error) {
-	// The owner before the contested claim may still be sending, whoever that was.
+	// If the entry is contested, the owner before it may also still be sending.
 	alive = !k.config.Exclusive && (alive || entry.Claim != nil && entry.Claim.Contested)
 	claim := k.config.Me
 	claim.Contested = alive
@@ -300,15 +300,15 @@ func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bo
 	return k.config.Interval, nil
 }
 
-// waitForOthers waits until the owner before a contested claim has noticed, unless the bus refuses
-// its messages. Called with k.mu held.
+// waitForOthers waits until the owner before a contested claim must have noticed. It does not wait
+// if the bus refuses that owner's messages. The caller holds k.mu.
 func (k *Keeper) waitForOthers() {
 	if k.claim.Contested && !k.config.Registry.Fences() {
 		k.othersUntil = k.config.Clock() + 2*k.config.TTL
 	}
 }
 
-// clearContested marks the claim as no longer contested once the wait is over.
+// clearContested writes the claim without its contested mark once the wait is over.
 func (k *Keeper) clearContested(ctx context.Context) error {
 	k.mu.Lock()
 	now := k.config.Clock()
@@ -321,7 +321,7 @@ func (k *Keeper) clearContested(ctx context.Context) error {
 	claim.Contested = false
 	at, err := k.config.Registry.Write(ctx, &claim, at)
 	if errors.Is(err, ErrChanged) {
-		at, err = k.restore(ctx, &claim) // an earlier write may have succeeded without an answer
+		at, err = k.restore(ctx, &claim) // an earlier write may have succeeded without a response
 	}
 	if _, replaced := errors.AsType[*NotOwnerError](err); replaced {
 		return err
@@ -339,7 +339,7 @@ func sameClaim(a, b *Claim) bool {
 	return a != nil && a.Store == b.Store && a.Number == b.Number && a.Incarnation == b.Incarnation
 }
 
-// confirm renews the claim, and finds out if it is no longer ours.
+// confirm confirms the claim, and detects if it is no longer ours.
 func (k *Keeper) confirm(ctx context.Context) error {
 	k.mu.Lock()
 	claim, at := k.claim, k.at
@@ -363,29 +363,29 @@ func (k *Keeper) confirm(ctx context.Context) error {
 	return nil
 }
 
-// restore finds out what became of our claim, and writes it again if the bus has lost it. It also
-// replaces an earlier claim that was written first after the loss, because participants that know
-// our number ignore that claim's commands.
+// restore reads the registry after a failed confirmation, and writes our claim again if the bus has
+// lost it. If a different store has since written a claim with a lower number, restore replaces
+// that too, because participants that know our number ignore its commands.
 func (k *Keeper) restore(ctx context.Context, claim *Claim) (Position, error) {
 	entry, err := k.config.Registry.Read(ctx)
 	switch {
 	case err != nil:
 		return Position{}, err
-	case entry.Claim == nil, sameClaim(entry.Claim, claim): // the bus has lost it, or its owner token
-		return k.config.Registry.Write(ctx, claim, entry.At) // ErrChanged: somebody else was faster; the next confirmation finds them
+	case entry.Claim == nil, sameClaim(entry.Claim, claim): // the bus has lost the claim or its owner token
+		return k.config.Registry.Write(ctx, claim, entry.At) // after ErrChanged, confirming finds the new owner
 	case entry.Claim.Number < claim.Number:
 		return k.displace(ctx, claim, entry.At)
 	}
 	return Position{}, k.replaced(entry.Claim)
 }
 
-// displace writes our claim over another store's earlier one.
+// displace replaces a different store's claim, which has a lower number, with ours.
 func (k *Keeper) displace(ctx context.Context, claim *Claim, over Position) (at Position, err error) {
 	contested := *claim
 	contested.Contested = !k.config.Exclusive
 	k.mu.Lock()
 	k.claim = &contested
-	k.othersUntil = k.config.Clock() + 2*k.config.TTL // until the write has succeeded
+	k.othersUntil = k.config.Clock() + 2*k.config.TTL // recomputed after the write
 	k.mu.Unlock()
 	if at, err = k.config.Registry.Write(ctx, &contested, over); err != nil {
 		return at, err
@@ -404,8 +404,8 @@ func (k *Keeper) replaced(by *Claim) error {
 	return &NotOwnerError{Claim: *by, Ours: k.saved, Reason: "what it started or changed since its last confirmation may have been decided differently by the other store", Replaced: true, Since: k.lastConfirmed}
 }
 
-// Check reads the claim before an action that another owner might also take. An error means that
-// the claim is not ours, or that its state is unknown.
+// Check reads the claim before an action that a different owner might also take. It returns an
+// error if the claim is not ours or its state is unknown.
 func (k *Keeper) Check(ctx context.Context) error {
 	k.mu.Lock()
 	claim := k.claim
@@ -425,7 +425,7 @@ func (k *Keeper) Check(ctx context.Context) error {
 	return nil
 }
 
-// Release gives up the claim, so that the next owner need not wait for two TTLs.
+// Release releases the claim, so that the next owner need not wait for two TTLs.
 func (k *Keeper) Release(ctx context.Context) error {
 	k.mu.Lock()
 	claim := k.claim

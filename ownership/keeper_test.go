@@ -18,7 +18,7 @@ const (
 	ttl   = ownership.DefaultTTL
 )
 
-// bus is a registry in memory whose failures a test controls.
+// bus is an in-memory registry whose failures a test controls.
 type bus struct {
 	claim         *ownership.Claim
 	sequence      uint64
@@ -26,8 +26,8 @@ type bus struct {
 	token, pulse  uint64
 	away          bool
 	fences        bool
-	mute          bool // executes requests, but their answers are lost
-	muteWrites    bool // the same for writes of claims only
+	mute          bool // executes requests, but loses the responses
+	muteWrites    bool // the same, but only for writes of claims
 	confirmations int
 }
 
@@ -105,7 +105,7 @@ func (d *disk) SaveClaim(_ context.Context, o ownership.SavedClaim) error {
 	return nil
 }
 
-// stage holds a bus, its stores and the one clock of a test.
+// stage holds a bus, its stores and the clock of a test.
 type stage struct {
 	now   time.Duration
 	bus   *bus
@@ -123,7 +123,7 @@ type process struct {
 	dead bool
 }
 
-// place is a machine and a directory on it.
+// place identifies a machine and a directory on it.
 type place struct{ boot, directory string }
 
 func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *process {
@@ -144,7 +144,7 @@ func (s *stage) start(d *disk, at place, change ...func(*ownership.Config)) *pro
 func takeOver(c *ownership.Config) { c.TakeOver = true }
 func alone(c *ownership.Config)    { c.Exclusive = true }
 
-// due calls Step if its time has come.
+// due calls Step if it is due.
 func (p *process) due() {
 	if p.dead || p.err != nil || p.s.now < p.next {
 		return
@@ -153,7 +153,7 @@ func (p *process) due() {
 	p.err, p.next = err, p.s.now+again
 }
 
-// pass lets time pass and steps the processes.
+// pass advances the time and steps the processes.
 func (s *stage) pass(d time.Duration, all ...*process) {
 	for end := s.now + d; ; s.now += 250 * time.Millisecond {
 		for _, p := range all {
@@ -189,7 +189,7 @@ func (p *process) is(t *testing.T, what string, sure bool) {
 	}
 }
 
-// refused checks that the process has ended with a NotOwnerError that contains the words.
+// refused checks that the process has ended with a NotOwnerError whose text contains words.
 func (p *process) refused(t *testing.T, replaced bool, words ...string) {
 	t.Helper()
 	var owned *ownership.NotOwnerError
@@ -217,8 +217,8 @@ func TestRestartAfterAKillDoesNotWait(t *testing.T) {
 	}
 }
 
-// A process that died between saving a claim and writing it, several times in a row, is still
-// recognised as the store of the registered claim.
+// TestDiedWhileItClaimed checks that repeated crashes between saving a claim and writing it do not
+// prevent the process from being recognised as the store of the registered claim.
 func TestDiedWhileItClaimed(t *testing.T) {
 	s, d := newStage(), store("a")
 	s.owner(t, d, here).dead = true
@@ -226,7 +226,7 @@ func TestDiedWhileItClaimed(t *testing.T) {
 		s.bus.away = false
 		p := s.start(d, here)
 		read := p.s.bus
-		// The claim is saved, and the bus goes away before it is written.
+		// The claim is saved, but the bus becomes unavailable before it is written.
 		registry := &between{bus: read, before: func() { read.away = true }}
 		p.Keeper = ownership.New(ownership.Config{
 			Registry: registry, Store: d, Me: ownership.Claim{Prefix: "saga", Incarnation: fmt.Sprint("dying-", s.runs), Boot: here.boot, File: here.directory},
@@ -241,7 +241,7 @@ func TestDiedWhileItClaimed(t *testing.T) {
 	p.is(t, "the heir", true)
 }
 
-// between calls before ahead of each write.
+// between is a registry that calls before ahead of each write.
 type between struct {
 	*bus
 	before func()
@@ -292,7 +292,7 @@ func TestOlderCopy(t *testing.T) {
 	next := s.start(d, here)
 	s.pass(every, next)
 	next.dead = true
-	for _, at := range []place{here, there} { // also in the place of the newer one
+	for _, at := range []place{here, there} { // also in the directory of the newer copy
 		copied := old
 		p := s.start(&copied, at)
 		s.pass(3*ttl, p)
@@ -339,13 +339,13 @@ func TestTakeOver(t *testing.T) {
 	s.pass(2*ttl, second)
 	second.is(t, "after two TTLs", true)
 	second.dead = true
-	again := s.start(store("b"), there, takeOver) // a fresh disk, which has no saved claim
+	again := s.start(store("b"), there, takeOver) // a new disk without a saved claim
 	again.due()
 	again.is(t, "a take-over of a take-over", false)
 }
 
-// A bus that has lost everything gives a new store another number than it gave the previous one,
-// however soon after.
+// TestNoTwoClaimsAreAlike checks that a bus which has lost all data gives a new store a different
+// number from the one it gave the previous store, even shortly before.
 func TestNoTwoClaimsAreAlike(t *testing.T) {
 	s := newStage()
 	first := s.owner(t, store("a"), here)
@@ -362,8 +362,8 @@ func TestNoTwoClaimsAreAlike(t *testing.T) {
 	}
 }
 
-// Two owners whose clocks are behind the last number they saw get different numbers, even if the
-// bus loses the first claim before the second is written.
+// TestNoTwoCountOnAlike checks that two owners whose clocks are behind the last number get
+// different numbers, even if the bus loses the first claim before the second is written.
 func TestNoTwoCountOnAlike(t *testing.T) {
 	s := newStage()
 	behind := func(c *ownership.Config) { c.Now = func() time.Time { return epoch.Add(-time.Hour) } }
@@ -502,9 +502,9 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Whatever processes, disks and the bus do, no two processes are confirmed owners at the same time
-// on a bus without fencing. The exception is right after the bus has lost everything, when a new
-// store may write its claim before the owner does.
+// TestOneIsSure checks that no two processes are confirmed owners at the same time on a bus without
+// fencing, whatever processes, disks and the bus do. There is one exception: right after the bus
+// has lost all data, a new store may write its claim before the owner does.
 func TestOneIsSure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStage()
@@ -527,7 +527,7 @@ func TestOneIsSure(t *testing.T) {
 				}
 				at := rapid.SampledFrom(places).Draw(t, "place")
 				if at.directory != "" {
-					at.directory += fmt.Sprintf("%p", d) // a directory of its own
+					at.directory += fmt.Sprintf("%p", d) // a separate directory
 				}
 				p := s.start(d, at, change...)
 				busyDisk[d] = p
@@ -556,7 +556,7 @@ func TestOneIsSure(t *testing.T) {
 			case "copy":
 				copied := *rapid.SampledFrom(disks).Draw(t, "disk")
 				disks = append(disks, &copied)
-			case "pause": // a process does not run for a while
+			case "pause": // a process is suspended for a while
 				if len(all) > 0 {
 					rapid.SampledFrom(all).Draw(t, "process").next += rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, time.Minute}).Draw(t, "pause")
 				}
@@ -582,9 +582,9 @@ func TestOneIsSure(t *testing.T) {
 	})
 }
 
-// While a replaced owner may still send, every next owner waits as well: the restart of a killed
-// process, the next store after a release, and a process that does not learn that its claim was
-// written.
+// TestContestedClaimIsInherited checks that every next owner waits while a replaced owner may still
+// send. The next owner may be the restart of a killed process, the next store after a release, or a
+// process that did not receive the response to its write.
 func TestContestedClaimIsInherited(t *testing.T) {
 	next := map[string]func(s *stage, d *disk, taker *process) *process{
 		"killed": func(s *stage, d *disk, taker *process) *process {
@@ -602,7 +602,7 @@ func TestContestedClaimIsInherited(t *testing.T) {
 	for how, successor := range next {
 		t.Run(how, func(t *testing.T) {
 			s, d := newStage(), store("b")
-			first := s.owner(t, store("a"), here) // does not run from now on
+			first := s.owner(t, store("a"), here) // does not run any more
 			taker := s.start(d, there, takeOver)
 			taker.due()
 			p := successor(s, d, taker)
@@ -630,11 +630,12 @@ func TestContestedClaimIsInherited(t *testing.T) {
 	})
 }
 
-// When the bus has lost everything and a long-replaced owner writes its claim first, the later
-// claim still replaces it, because participants accept only the later claim's commands.
+// TestLaterClaimOutdoesAnEarlierOne checks the case that the bus has lost all data and an owner
+// that was replaced long ago writes its claim first. The later claim must still replace it, because
+// participants accept only commands of the later claim.
 func TestLaterClaimOutdoesAnEarlierOne(t *testing.T) {
 	s := newStage()
-	first := s.owner(t, store("a"), here) // does not run from now on
+	first := s.owner(t, store("a"), here) // does not run any more
 	second := s.start(store("b"), there, takeOver)
 	s.pass(2*ttl+every, second)
 	second.is(t, "the second one", true)
@@ -649,8 +650,8 @@ func TestLaterClaimOutdoesAnEarlierOne(t *testing.T) {
 	second.is(t, "the second one", true)
 }
 
-// Participants may know of a later claim than the bus. A restart with --take-over then takes a
-// still later one, without waiting.
+// TestTakeOverOfOnesOwn checks that, if participants know a later claim than the bus, a restart
+// with --take-over takes a still later claim without waiting.
 func TestTakeOverOfOnesOwn(t *testing.T) {
 	s, d := newStage(), store("a")
 	first := s.owner(t, d, here)
