@@ -2,21 +2,22 @@ package compensation
 
 import "fmt"
 
-// Problem is one reason why a tree does not make a saga that can always end.
+// Problem is one reason why a tree is not valid.
 type Problem struct {
-	Step int    // the leaf concerned; -1: the tree as a whole
+	Step int    // the leaf concerned, or -1 for the whole tree
 	What string // what is wrong
 	Fix  string // how to fix it
 }
 
 func (p Problem) String() string { return p.What + "; " + p.Fix }
 
-// Check returns everything that is wrong with the tree, in the order of its leaves. Without a
-// problem, the saga can always end, forward or back, from every state.
+// Check returns all problems of the tree, in the order of its leaves. If there are none, the saga
+// can always end, forward or in compensation, from every state.
 //
-// The rules: at least one step. At most one pivot, which is not inside a parallel. Compensable steps have an undo or declare that there is nothing to undo, and come
-// before the pivot and before every retriable step. Pivot and retriable steps have no undo.
-// Retriable steps come after every compensable step and after the pivot.
+// A valid tree follows these rules. It has at least one step, and at most one pivot, which is not
+// inside a parallel. A compensable step has an undo or declares that there is nothing to undo, and
+// it comes before the pivot and before every retriable step. Pivot and retriable steps have no
+// undo. A retriable step comes after every compensable step and after the pivot.
 func Check(root *Node) []Problem {
 	c := checker{pivot: -1, retriable: -1}
 	leaves := 0
@@ -30,8 +31,8 @@ func Check(root *Node) []Problem {
 
 type checker struct {
 	problems  []Problem
-	pivot     int // number of the first pivot seen, -1: none yet
-	retriable int // number of the first retriable step seen, -1: none yet
+	pivot     int // number of the first pivot so far, or -1
+	retriable int // number of the first retriable step so far, or -1
 }
 
 func (c *checker) add(step int, what, fix string) {
@@ -51,8 +52,8 @@ func (c *checker) node(n *Node, outermost bool) {
 	}
 }
 
-// parallel checks each branch against what comes before the parallel, and then whether the branches
-// fit together.
+// parallel checks each branch against the steps before the parallel, and then whether the branches
+// are compatible.
 func (c *checker) parallel(n *Node) {
 	before := *c
 	var compensable, retriable = -1, -1

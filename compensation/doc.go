@@ -1,9 +1,9 @@
-// Package compensation decides which trees of steps make a saga that can always end, and which
+// Package compensation decides which trees of steps form a saga that can always end, and which
 // undos may run at a given moment.
 //
-// Mistakes in this algorithm cost money, so the package stands alone: it imports nothing of ours,
-// and has no I/O, no clock and no names. A saga is a tree of numbered leaves; the state of a leaf
-// is a function of its number.
+// Mistakes in this algorithm cost money, so the package stands alone: it imports no other package
+// of this module, and has no I/O, no clock and no names. A saga is a tree of numbered leaves; a
+// function maps the number of a leaf to its state.
 //
 //	        sequence                    undo runs the mirror image:
 //	┌─────────┼──────────┐
@@ -15,8 +15,8 @@
 // with parallel siblings at the same time. No step is undone before its do has ended, after it was
 // rejected, or after the pivot completed.
 //
-// Two rules are the caller's: to compensate only while PastPivot is false, and to report a pivot
-// whose outcome is unknown as Doing, so that nothing before it is undone.
+// The caller must follow two rules: compensate only while PastPivot is false, and report a pivot
+// with an unknown outcome as Doing, so that nothing before it is undone.
 //
 // It has no run-time errors. Check reports all problems of a malformed tree at once.
 //

@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/compensation"
 )
 
-// checkout is one step, two parallel steps, and the point of no return.
+// checkout returns a tree of one step, two parallel steps, and the pivot.
 func checkout() *compensation.Node {
 	leaf := func(step int, kind compensation.Kind, undo compensation.Undo) compensation.Node {
 		return compensation.Node{Step: step, Kind: kind, Undo: undo}
@@ -21,7 +21,7 @@ func checkout() *compensation.Node {
 	}}
 }
 
-// Before the pivot completes, steps are undone in reverse order, parallel ones together.
+// Before the pivot completes, steps are undone in reverse order, and parallel ones together.
 func ExamplePlan() {
 	states := []compensation.State{compensation.Done, compensation.Done, compensation.Done, compensation.Rejected}
 	fmt.Println(compensation.Plan(checkout(), func(step int) compensation.State { return states[step] }))
@@ -29,7 +29,7 @@ func ExamplePlan() {
 	// [[2 1] [0]]
 }
 
-// A tree that could get stuck is refused, with all problems.
+// Check reports all problems of a tree that could prevent the saga from ending.
 func ExampleCheck() {
 	tree := checkout()
 	tree.Children[0].Undo = compensation.NoUndo

@@ -9,7 +9,8 @@ import (
 	"github.com/amends-dev/amends/compensation"
 )
 
-// tree draws a valid tree of up to a dozen leaves; if wild, it sometimes violates the rules.
+// tree draws a valid tree with up to a dozen leaves. If wild is true, it sometimes violates the
+// rules.
 func tree(t *rapid.T, wild bool) *compensation.Node {
 	g := &grower{t: t, wild: wild, pivot: -1}
 	n := rapid.IntRange(1, 6).Draw(t, "width")
@@ -61,8 +62,8 @@ func (g *grower) grow(depth int) compensation.Node {
 	return leaf
 }
 
-// run executes a tree: forward to its end or until turn steps have begun, then backward. It
-// records the order in which dos and undos began and ended.
+// run executes a tree: forward to its end, or until turn steps have begun, and then backward. It
+// records the order in which dos and undos begin and end.
 type run struct {
 	t      *rapid.T
 	root   *compensation.Node
@@ -140,7 +141,8 @@ func (r *run) back() {
 	}
 }
 
-// A well-formed tree always reaches its end, and every leaf is done once.
+// TestForwardDoesEverything checks that a valid tree always reaches its end, and that every leaf is
+// done once.
 func TestForwardDoesEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
@@ -156,7 +158,8 @@ func TestForwardDoesEverything(t *testing.T) {
 	})
 }
 
-// I3, I4: exactly what may have happened is undone, in reverse order.
+// TestBackwardIsTheMirrorImage checks that exactly the steps that may have happened are undone, in
+// reverse order (I3, I4).
 func TestBackwardIsTheMirrorImage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
@@ -174,7 +177,7 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 		root.Leaves(func(leaf *compensation.Node) bool {
 			s := r.states[leaf.Step]
 			if s == compensation.Done || s == compensation.Unknown {
-				mayHaveHappened[leaf.Step] = true // not undone
+				mayHaveHappened[leaf.Step] = true // and was not undone
 				if leaf.Undo == compensation.HasUndo {
 					t.Fatalf("step %d may have happened and was not undone", leaf.Step)
 				}
@@ -196,8 +199,8 @@ func TestBackwardIsTheMirrorImage(t *testing.T) {
 	})
 }
 
-// ordered checks that within every sequence a later child's undos end before an earlier child's
-// begin.
+// ordered checks, for every sequence, that the undos of a later child end before those of an
+// earlier child begin.
 func ordered(t *rapid.T, n *compensation.Node, r *run) {
 	for i := range n.Children {
 		ordered(t, &n.Children[i], r)
@@ -233,7 +236,7 @@ func leaves(n *compensation.Node) (out []int) {
 	return out
 }
 
-// Nothing is undone while a do is in progress.
+// TestAtRestBeforeUndo checks that nothing is undone while a do is in progress.
 func TestAtRestBeforeUndo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		root := tree(t, false)
@@ -256,8 +259,8 @@ func TestAtRestBeforeUndo(t *testing.T) {
 	})
 }
 
-// Valid trees have no problems; in wild trees Check finds exactly the problems that a naive
-// implementation of the rules finds.
+// TestCheckKnowsTheRules checks that valid trees have no problems, and that in wild trees Check
+// finds a problem exactly if a naive implementation of the rules does.
 func TestCheckKnowsTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		if problems := compensation.Check(tree(t, false)); len(problems) > 0 {
@@ -273,7 +276,7 @@ func TestCheckKnowsTheRules(t *testing.T) {
 	})
 }
 
-// wellFormed implements the rules naively: for every two leaves in order, and for every single
+// wellFormed implements the rules naively: for every ordered pair of leaves, and for every single
 // leaf.
 func wellFormed(root *compensation.Node) bool {
 	ok := true
@@ -306,7 +309,7 @@ func wellFormed(root *compensation.Node) bool {
 			for j := range i {
 				for _, a := range leaves(&n.Children[j]) {
 					for _, b := range leaves(&n.Children[i]) {
-						// a before b, or beside it
+						// a is before b or parallel to it
 						if kinds[a] > kinds[b] {
 							ok = false
 						}

@@ -5,28 +5,29 @@ type State uint8
 
 // The states of a leaf.
 const (
-	// Pending: its do has not been requested, or is known to have had no effect and does not delay
-	// compensation.
+	// Pending means that the do has not been requested, or is known to have had no effect and does
+	// not delay compensation.
 	Pending State = iota
-	// Doing: the do was requested and has not been answered.
+	// Doing means that the do was requested and has not been answered.
 	Doing
-	// Done: the do has completed.
+	// Done means that the do has completed.
 	Done
-	// Skipped: an operator decided to continue without it. Going forward it counts as done; in
-	// compensation there is nothing to undo.
+	// Skipped means that an operator decided to continue without the step. It counts as done going
+	// forward, and there is nothing to undo in compensation.
 	Skipped
-	// Unknown: the do was requested and no answer says what became of it, so it may have happened.
+	// Unknown means that the do was requested but its outcome is not known, so it may have
+	// happened.
 	Unknown
-	// Rejected: the do had no effect, and there is nothing to undo.
+	// Rejected means that the do had no effect, so there is nothing to undo.
 	Rejected
-	// Undoing: the undo was requested and has not ended.
+	// Undoing means that the undo was requested and has not ended.
 	Undoing
-	// Undone: the step was undone, or there is nothing left to undo.
+	// Undone means that the step was undone, or that nothing is left to undo.
 	Undone
 )
 
-// Forward calls yield with every step whose do may be requested now: it is pending, and everything
-// before it in its sequence is done. It reports whether the whole tree is done.
+// Forward calls yield with every step whose do may be requested now: the step is pending, and all
+// steps before it in its sequence are done. Forward reports whether the whole tree is done.
 func Forward(n *Node, state func(step int) State, yield func(step int)) (done bool) {
 	switch n.Shape {
 	case Leaf:
@@ -55,12 +56,12 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 }
 
 // Backward calls yield with every step whose undo may be requested now: its do may have happened,
-// and everything after it in its sequence is undone. It reports whether nothing is left to undo in
-// the whole tree.
+// and all steps after it in its sequence are undone. Backward reports whether nothing is left to
+// undo in the whole tree.
 //
-// Do's in progress must end first, so that an undo knows its do's result: while any step is Doing,
-// Backward yields nothing (see AtRest). It does not look at the pivot: call it only while PastPivot
-// is false.
+// All dos in progress must end first, so that every undo knows the result of its do. While any step
+// is Doing, Backward yields nothing (see AtRest). It does not check the pivot: call it only while
+// PastPivot is false.
 func Backward(n *Node, state func(step int) State, yield func(step int)) (undone bool) {
 	if !AtRest(n, state) {
 		return false
@@ -112,9 +113,9 @@ func AtRest(n *Node, state func(step int) State) bool {
 	return atRest
 }
 
-// PastPivot reports whether the saga can only go forward: its pivot is done or was skipped, or,
-// without a pivot, a retriable step was requested. (A retriable step has no undo, so the saga
-// cannot compensate once one has been requested.)
+// PastPivot reports whether the saga can only go forward: its pivot is done or was skipped or, if
+// it has no pivot, a retriable step was requested. (A retriable step has no undo, so the saga
+// cannot compensate after it was requested.)
 func PastPivot(n *Node, state func(step int) State) bool {
 	past := false
 	n.Leaves(func(leaf *Node) bool {
@@ -130,10 +131,10 @@ func PastPivot(n *Node, state func(step int) State) bool {
 	return past
 }
 
-// Plan returns the order in which the saga would compensate from here, as waves of steps that may
-// run together. Branches of a parallel do not wait for one another, so an undo may begin before the
-// wave before its own has ended. Operators see it before they cancel. Do's in progress count as
-// done. Past the point of no return it is empty.
+// Plan returns the order in which the saga would compensate now, as waves of steps that may run
+// together. It is shown to operators before they cancel. Branches of a parallel do not wait for
+// each other, so an undo may begin before the previous wave has ended. Dos in progress count as
+// done. Past the point of no return, the plan is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
 	if PastPivot(n, state) {
 		return nil

@@ -1,9 +1,9 @@
 package compensation
 
-// Kind says how a step takes part in compensation.
+// Kind is the role of a step in compensation.
 type Kind uint8
 
-// The kinds of step.
+// The kinds of steps.
 const (
 	// Compensable steps can be undone. They come before the pivot.
 	Compensable Kind = iota + 1
@@ -27,16 +27,16 @@ func (k Kind) String() string {
 	return "unknown kind"
 }
 
-// Undo is the kind of undo that a step has.
+// Undo describes the undo of a step.
 type Undo uint8
 
-// The kinds of undo.
+// The values of Undo.
 const (
-	// NoUndo: the step has no undo action.
+	// NoUndo means that the step has no undo action.
 	NoUndo Undo = iota
-	// HasUndo: the step has an undo action.
+	// HasUndo means that the step has an undo action.
 	HasUndo
-	// NothingToUndo: the step declares that it has no effect to undo.
+	// NothingToUndo means that the step declares to have no effect that must be undone.
 	NothingToUndo
 )
 
@@ -54,9 +54,9 @@ const (
 type Node struct {
 	Shape    Shape
 	Step     int    // the leaf's number; leaves are numbered from 0 in the order of the definition
-	Kind     Kind   // of a leaf
-	Undo     Undo   // of a leaf
-	Children []Node // of a sequence or parallel
+	Kind     Kind   // kind of a leaf
+	Undo     Undo   // undo of a leaf
+	Children []Node // children of a sequence or parallel
 }
 
 // Leaves calls yield for every leaf from left to right until yield returns false.
