@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Birth is when a saga was started, in microseconds since 1970; 0 means none. It distinguishes a saga
-// from earlier ones with the same id, which were removed before. On the wire and in keys it is its
-// String, which is safe in a subject, a URL and a SQL key of any collation.
+// Birth is the time when a saga was started, in microseconds since 1970; 0 means none. It
+// distinguishes a saga from earlier, removed sagas with the same id. On the wire and in keys, it is
+// written as its String, which is safe in a subject, a URL and an SQL key with any collation.
 type Birth int64
 
 // exampleBirth is 2026-11-21T12:00:00Z.
@@ -17,14 +17,14 @@ const exampleBirth Birth = 1_795_262_400_000_000
 // birthBase is the number base of a Birth's String.
 const birthBase = 36
 
-// MaxBirthLength bounds the length of a Birth's String; until 2085 it is 10.
+// MaxBirthLength bounds the length of a Birth's String. Until 2085 the length is 10.
 const MaxBirthLength = 13
 
-// BirthOf returns the Birth of a saga started at a time. Times up to 1970 give 1.
+// BirthOf returns the Birth of a saga that started at a time. For times up to 1970 it returns 1.
 func BirthOf(started time.Time) Birth { return Birth(max(started.UnixMicro(), 1)) }
 
-// ParseBirth is the inverse of String. Any other text, even another spelling of the same number, is
-// a *NameError.
+// ParseBirth is the inverse of String. It returns a *NameError for any other text, even for a
+// different spelling of the same number.
 func ParseBirth(text string) (Birth, error) {
 	n, err := strconv.ParseInt(text, birthBase, 64)
 	if b := Birth(n); err == nil && n > 0 && b.spells(text) {
@@ -33,7 +33,7 @@ func ParseBirth(text string) (Birth, error) {
 	return 0, &NameError{"birth", shortened(text), fmt.Sprintf("is not a start time in microseconds in base %d, lower case, such as %s; copy it from the command", birthBase, exampleBirth)}
 }
 
-// spells reports whether text is the String of b.
+// spells reports whether text equals b.String().
 func (b Birth) spells(text string) bool {
 	var room [MaxBirthLength]byte
 	return string(b.Append(room[:0])) == text
@@ -51,7 +51,7 @@ func (b Birth) Time() time.Time { return time.UnixMicro(int64(b)).UTC() }
 // MarshalText implements encoding.TextMarshaler.
 func (b Birth) MarshalText() ([]byte, error) { return b.Append(nil), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. Its error is that of ParseBirth.
+// UnmarshalText implements encoding.TextUnmarshaler. It returns the errors of ParseBirth.
 func (b *Birth) UnmarshalText(text []byte) (err error) {
 	*b, err = ParseBirth(string(text))
 	return err

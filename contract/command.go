@@ -2,13 +2,13 @@ package contract
 
 import "reflect"
 
-// Command is an action of a participant, with the Go types of its request (Req) and result (Res).
-// Declare it once, in a package that both the participant and the definition import:
+// Command describes an action of a participant, with the Go types of its request (Req) and result
+// (Res). Declare it once, in a package that both the participant and the definition import:
 //
 //	var ReserveStock = contract.NewCommand[Reserve, Reserved]("inventory", "reserve-stock")
 //	var ReleaseStock = contract.UndoOf(ReserveStock, "release-stock")
 //
-// An invalid name is reported where the command is used: by saga.Define, and by the participant's
+// An invalid name is reported where the command is used: by saga.Define and by the participant's
 // Run.
 type Command[Req, Res any] struct {
 	participant, action string
@@ -31,12 +31,12 @@ func (c Command[Req, Res]) RequestType() reflect.Type { return reflect.TypeFor[R
 // ResultType returns the Go type of a completed answer's data.
 func (c Command[Req, Res]) ResultType() reflect.Type { return reflect.TypeFor[Res]() }
 
-// UndoCommand is the action that compensates a Command.
+// UndoCommand describes the action that compensates a Command.
 type UndoCommand[Req, Res any] struct {
 	participant, action string
 }
 
-// UndoOf declares the action of the same participant that compensates c.
+// UndoOf declares the action that compensates c. It belongs to the same participant.
 func UndoOf[Req, Res any](c Command[Req, Res], action string) UndoCommand[Req, Res] {
 	return UndoCommand[Req, Res]{c.participant, action}
 }
@@ -53,9 +53,9 @@ func (u UndoCommand[Req, Res]) RequestType() reflect.Type { return reflect.TypeF
 // ResultType returns the Go type of the do's result.
 func (u UndoCommand[Req, Res]) ResultType() reflect.Type { return reflect.TypeFor[Res]() }
 
-// Undo is the data of an undo command: the do's request and, if known, its result. On the wire it
-// is {"request": …, "result": …}.
+// Undo holds the data of an undo command: the do's request and, if known, its result. On the wire
+// it is {"request": …, "result": …}.
 type Undo[Req, Res any] struct {
 	Request Req  `json:"request"`
-	Result  *Res `json:"result"` // nil if neither coordinator nor inbox knows it
+	Result  *Res `json:"result"` // nil if neither the coordinator nor the inbox knows it
 }

@@ -1,6 +1,6 @@
-// Package contract holds what coordinator, participants and callers have in common: the typed
-// commands that participants offer and definitions use, names and ids, and the phases and outcomes
-// of sagas.
+// Package contract holds the definitions that coordinator, participants and callers share: the
+// typed commands that participants offer and saga definitions use, names and ids, and the phases
+// and outcomes of sagas.
 //
 //	definition (saga) ──uses──▶ contract ◀──serves── participant
 //	                               ▲
@@ -11,5 +11,5 @@
 //
 // It makes no decisions and sends nothing.
 //
-// A failure is a *NameError: which name, what is wrong with it and what a valid one looks like.
+// A failure is a *NameError. It says which name is invalid, why, and what a valid name looks like.
 package contract

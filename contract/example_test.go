@@ -15,7 +15,7 @@ type (
 	}
 )
 
-// A command and its undo are declared once, in a package that the saga and the service import.
+// A command and its undo are declared once, in a package that both the saga and the service import.
 func ExampleNewCommand() {
 	bookRoom := contract.NewCommand[Trip, Room]("hotel", "book-room")
 	cancelRoom := contract.UndoOf(bookRoom, "cancel-room")

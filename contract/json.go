@@ -10,28 +10,28 @@ import (
 )
 
 // Limits on the nesting of JSON objects and arrays (I10, I12): in data, and in a message including
-// what surrounds its data. Some parsers of other languages stop at 128.
+// the levels around its data. Some parsers in other languages stop at 128.
 const (
 	MaxDepth     = MaxDataDepth + 8
 	MaxDataDepth = 120
 )
 
-// JSONError says why data is not JSON that every parser reads alike. It quotes nothing of the data.
+// JSONError says where and why data is not JSON that all parsers read alike. It quotes no data.
 type JSONError struct {
 	At    int    // byte offset, from 0
-	Why   string // what is wrong there, and how to fix it
+	Why   string // what is wrong there and how to fix it
 	Twice bool   // the only problem is a duplicate name in an object
 }
 
 func (e *JSONError) Error() string { return fmt.Sprintf("at byte %d %s", e.At+1, e.Why) }
 
-// CheckJSON returns a *JSONError unless data is JSON that every parser reads alike and that can be
-// displayed unchanged: RFC 8259 in UTF-8, no unpaired surrogates, no duplicate names in an object,
-// at most MaxDataDepth levels of nesting (I-JSON, RFC 7493, without its range of numbers).
-// Everything that starts a saga, answers a command or resolves a step is checked with it.
+// CheckJSON returns a *JSONError unless data is JSON that all parsers read alike and that can be
+// displayed unchanged: RFC 8259 in UTF-8, without unpaired surrogates or duplicate names in an
+// object, and with at most MaxDataDepth levels of nesting. That is I-JSON (RFC 7493) without its
+// range of numbers. It is used to check the data of every start, answer and resolve operation.
 func CheckJSON(data []byte) error { return CheckJSONDepth(data, MaxDataDepth) }
 
-// CheckJSONDepth is CheckJSON with another limit on nesting.
+// CheckJSONDepth does the same as CheckJSON, but allows most levels of nesting.
 func CheckJSONDepth(data []byte, most int) error {
 	if !utf8.Valid(data) {
 		return &JSONError{At: invalidAt(data), Why: "it is not UTF-8; write the text in UTF-8, or give a content type that is not JSON"}
@@ -42,15 +42,15 @@ func CheckJSONDepth(data []byte, most int) error {
 	return scanJSON(data, most)
 }
 
-// IsJSON reports whether a content type means JSON; "" does.
+// IsJSON reports whether a content type means JSON. The empty content type does.
 func IsJSON(contentType string) bool {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	mediaType = strings.TrimSpace(strings.ToLower(mediaType))
 	return mediaType == "" || mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
-// EncodeJSON is json.Marshal, but keeps JSON values in v unchanged: json.Marshal would escape < > &
-// and two line separators in them with six bytes each.
+// EncodeJSON does the same as json.Marshal, but keeps JSON values in v unchanged. In those,
+// json.Marshal would escape < > & and two line separators with six bytes each.
 func EncodeJSON(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil || !htmlEscapes(data) {
@@ -65,7 +65,7 @@ func EncodeJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// htmlEscapes reports whether data contains one of json.Marshal's escapes for HTML.
+// htmlEscapes reports whether data contains one of the HTML escapes of json.Marshal.
 func htmlEscapes(data []byte) bool {
 	for _, escape := range [...]string{`\u003c`, `\u003e`, `\u0026`, `\u2028`, `\u2029`} {
 		if bytes.Contains(data, []byte(escape)) {
@@ -88,8 +88,8 @@ func invalidAt(data []byte) int {
 	return at
 }
 
-// syntaxError describes what is wrong with data that encoding/json calls invalid, without quoting
-// it.
+// syntaxError describes the problem of data that encoding/json considers invalid, without quoting
+// the data.
 func syntaxError(data []byte, most int) error {
 	var whole json.RawMessage
 	syntax, _ := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &whole))
@@ -113,19 +113,19 @@ func tooDeep(at, most int) error {
 // jsonScope is an open object or array.
 type jsonScope struct {
 	object bool
-	first  int             // index of its first name
-	known  map[string]bool // its names as a set, if there are many
+	first  int             // index of its first name in names
+	known  map[string]bool // set of its names, if there are many
 }
 
-// manyNames is the number of names from which an object gets a set of them.
+// manyNames is the number of names from which the names of an object are kept as a set.
 const manyNames = 16
 
-// scanJSON checks valid JSON for what encoding/json accepts but CheckJSON does not.
+// scanJSON looks for problems in valid JSON that encoding/json accepts and CheckJSON must not.
 func scanJSON(data []byte, most int) error {
 	var roomOpen [8]jsonScope // enough for most data without allocating
 	var roomNames [24][]byte
 	open, names := roomOpen[:0], roomNames[:0] // names of all open objects
-	name := false                              // the next string is a name
+	name := false                              // whether the next string is a name
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; c {
 		case '{', '[':
@@ -160,7 +160,7 @@ func scanJSON(data []byte, most int) error {
 	return nil
 }
 
-// has reports whether the object already has a name.
+// has reports whether the object already contains a name.
 func (s *jsonScope) has(names [][]byte, name []byte) bool {
 	if s.known == nil && len(names) == manyNames {
 		s.known = make(map[string]bool, 2*manyNames)
@@ -181,7 +181,7 @@ func (s *jsonScope) has(names [][]byte, name []byte) bool {
 	return false
 }
 
-// plainName returns a name without quotes and escapes.
+// plainName returns a name without its quotes and escapes.
 func plainName(quoted []byte, escaped bool) []byte {
 	if escaped {
 		return unescaped(quoted)
@@ -191,7 +191,7 @@ func plainName(quoted []byte, escaped bool) []byte {
 
 func unescaped(quoted []byte) []byte {
 	var plain string
-	if json.Unmarshal(quoted, &plain) != nil { // impossible: the JSON is valid
+	if json.Unmarshal(quoted, &plain) != nil { // impossible, because the JSON is valid
 		return quoted
 	}
 	return []byte(plain)

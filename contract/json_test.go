@@ -20,8 +20,8 @@ func deep(n int, open, inner, end string) string {
 	return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 }
 
-// TestCheckJSON accepts exactly what docs/WIRE.md calls valid data (I12). Errors give the
-// position, and quote none of the data.
+// TestCheckJSON checks that CheckJSON accepts exactly the data that docs/WIRE.md calls valid (I12).
+// Errors must give the position and quote no data.
 func TestCheckJSON(t *testing.T) {
 	var many, manyTwice strings.Builder
 	for i := range 1000 {
@@ -100,12 +100,12 @@ func wellPaired(data []byte) bool {
 	return true
 }
 
-// plainlyRead reads JSON token by token, as many programs do, and returns its depth and whether an
+// plainlyRead reads JSON token by token, as many programs do. It returns the depth, and whether an
 // object has a duplicate name.
 func plainlyRead(t *testing.T, data []byte) (depth int, twice bool) {
 	type scope struct {
-		names map[string]bool // nil: of a list
-		value bool            // a value comes next
+		names map[string]bool // nil for an array
+		value bool            // whether a value comes next
 	}
 	var open []*scope
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -145,7 +145,8 @@ func plainlyRead(t *testing.T, data []byte) (depth int, twice bool) {
 	}
 }
 
-// FuzzCheckJSON: CheckJSON accepts exactly what a plain reader with the same rules accepts.
+// FuzzCheckJSON checks that CheckJSON accepts exactly what a simple reader with the same rules
+// accepts.
 func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"a":2}`, `"\ud800"`, `"\ud83d\ude00"`, "\"\xe9\"", deep(121, `[`, ``, `]`), deep(120, `{"":`, `0`, `}`), `{"a":[{"b":1},{"b":2}],"\u0061":0}`, `[1,"a",{"a":"a"}]`, `{`, ``, `"\\ud800"`,
@@ -158,7 +159,7 @@ func FuzzCheckJSON(f *testing.F) {
 		if want && bytes.Contains(data, []byte(`\u`)) && !bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`)) {
 			want = wellPaired(data)
 		} else if want && bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`)) {
-			return // the plain reader cannot decide that
+			return // the simple reader cannot decide this case
 		}
 		if want {
 			depth, twice := plainlyRead(t, data)
@@ -176,7 +177,7 @@ func FuzzCheckJSON(f *testing.F) {
 	})
 }
 
-// TestEncodeJSON: values are encoded without unnecessary escapes.
+// TestEncodeJSON checks that values are encoded without unnecessary escapes.
 func TestEncodeJSON(t *testing.T) {
 	text := `<script>a && b</script>`
 	for _, v := range []any{text, json.RawMessage(`"` + text + `"`), struct{ A any }{text}, map[string]any{text: []string{text}}} {

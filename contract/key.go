@@ -14,7 +14,7 @@ type Key struct {
 	Direction Direction
 }
 
-// String returns saga/birth/step/direction, as on the wire; none of them contains a slash.
+// String returns saga/birth/step/direction, as on the wire. None of the parts contains a slash.
 func (k Key) String() string {
 	return string(k.Saga) + "/" + k.Birth.String() + "/" + string(k.Step) + "/" + string(k.Direction)
 }
@@ -33,8 +33,8 @@ func (k Key) Check() error {
 	return k.Direction.Check()
 }
 
-// ParseKey is the inverse of String. Each key has one spelling; the error says what is wrong with
-// any other text.
+// ParseKey is the inverse of String. Each key has exactly one spelling. For any other text, the
+// error says what is wrong.
 func ParseKey(text string) (k Key, err error) {
 	parts := strings.Split(text, "/")
 	if len(parts) != 4 {

@@ -17,8 +17,8 @@ import (
 // births draws valid and invalid start times.
 var births = rapid.OneOf(rapid.Int64Range(1, 10_000), rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000), rapid.Int64Min(1))
 
-// A birth has exactly one spelling, that of docs/WIRE.md: the number in base 36, with the digits
-// 0-9a-z and no prefix. Everything else is refused (I9).
+// TestBirthHasOneSpelling checks that a birth has exactly the spelling of docs/WIRE.md: the number
+// in base 36, with the digits 0-9a-z and no prefix. Any other spelling must be refused (I9).
 func TestBirthHasOneSpelling(t *testing.T) {
 	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
 	rapid.Check(t, func(t *rapid.T) {
@@ -60,7 +60,8 @@ func TestBirthHasOneSpelling(t *testing.T) {
 	}
 }
 
-// A birth depends only on the start's time, so that every replay gives the same one (I8).
+// TestBirthOf checks that a birth depends only on the start time, so that every replay produces the
+// same one (I8).
 func TestBirthOf(t *testing.T) {
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for _, started := range []time.Time{noon, noon.In(time.FixedZone("", 3600)), noon.Add(999), time.Unix(0, noon.UnixNano())} {
@@ -86,7 +87,8 @@ func TestBirthOf(t *testing.T) {
 	}
 }
 
-// A key is parsed as it was written, and different keys have different spellings.
+// TestKeyHasOneSpelling checks that parsing a key's text returns the same key, and that different
+// keys have different texts.
 func TestKeyHasOneSpelling(t *testing.T) {
 	keys := rapid.Custom(func(t *rapid.T) contract.Key {
 		return contract.Key{
@@ -120,7 +122,7 @@ func TestKeyHasOneSpelling(t *testing.T) {
 	}
 }
 
-// FuzzParseKey: a parsed key is valid, and is written as it was parsed.
+// FuzzParseKey checks that a parsed key is valid, and that its text is the parsed one.
 func FuzzParseKey(f *testing.F) {
 	f.Add("order-42/hod85snpc0/charge-card/do")
 	f.Add("a/1/b/undo")

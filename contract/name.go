@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Limits on names (I10). They are short and plain because they become tokens of bus subjects and
-// keys of stores.
+// Limits on names (I10). Names are short and restricted because they become tokens of bus subjects
+// and keys of stores.
 const (
 	// MaxNameLength bounds the name of a definition, step, participant or action.
 	MaxNameLength = 64
@@ -15,15 +15,15 @@ const (
 )
 
 // SagaID identifies a saga. It is the caller's idempotency key: starting the same id again with the
-// same input returns the existing saga. 1 to MaxSagaIDLength characters out of A-Z a-z 0-9 _ - : =
-// @. Dots, spaces and wildcards are excluded because the id is a token of a bus subject.
+// same input returns the existing saga. It has 1 to MaxSagaIDLength characters out of A-Z a-z 0-9 _
+// - : = @. Dots, spaces and wildcards are excluded because the id is a token of a bus subject.
 type SagaID string
 
-// StepName names a step of a definition: lower-case letters, digits and hyphens, starting with a
-// letter.
+// StepName is the name of a step in a definition. It consists of lower-case letters, digits and
+// hyphens, and starts with a letter.
 type StepName string
 
-// NameError says what is wrong with a name, and what a valid one looks like.
+// NameError says what is wrong with a name, and what a valid name looks like.
 type NameError struct {
 	What string // "saga id", "step", "participant" …
 	Name string // shortened to 64 characters
@@ -34,7 +34,7 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("%s %q: %s", e.What, e.Name, e.Why)
 }
 
-// shortened cuts a name to MaxNameLength characters, for messages.
+// shortened truncates a name to MaxNameLength characters for an error.
 func shortened(name string) string {
 	if len(name) > MaxNameLength {
 		return strings.ToValidUTF8(name[:MaxNameLength], "") + "…"
@@ -59,8 +59,8 @@ func (id SagaID) Check() error {
 	return nil
 }
 
-// inSagaID holds the bytes that a saga id may contain: a table for speed, because the ids of every
-// message and record are checked.
+// inSagaID is a table of the bytes that a saga id may contain. A table is fast, which matters
+// because the ids of all messages and records are checked.
 var inSagaID = func() (is [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-:=@") {
 		is[c] = true
@@ -69,7 +69,7 @@ var inSagaID = func() (is [256]bool) {
 }()
 
 // CheckName returns a *NameError unless name is a valid name of a definition, step, participant or
-// action; what says which, for the message.
+// action. what says which of these it is, for the error.
 func CheckName(what, name string) error {
 	const right = "use 1 to 64 lower-case letters, digits and hyphens, starting with a letter, for example reserve-stock"
 	switch {

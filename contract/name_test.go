@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestNames checks each byte in an id, and at each position of a name.
+// TestNames checks every byte in an id, and at each position of a name.
 func TestNames(t *testing.T) {
 	id, name := regexp.MustCompile(`^[A-Za-z0-9_:=@-]{1,128}$`), regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
 	for c := range 256 {

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestParseNumber: a number has only the spelling with which it is written.
+// TestParseNumber checks that a number has exactly one accepted spelling.
 func TestParseNumber(t *testing.T) {
 	for _, text := range []string{
 		"", "00", "01", "007", "+1", "-1", "-0", " 1", "1 ", "1\n", "\t1", "1_0", "1,0", "1.", "1.0", "1e0", "0x1", "0b1", "0o1", "1a", "\x001",
@@ -36,7 +36,7 @@ func TestParseNumber(t *testing.T) {
 	})
 }
 
-// TestParseLong: the same, up to the largest 64-bit number.
+// TestParseLong checks the same up to the largest 64-bit number.
 func TestParseLong(t *testing.T) {
 	for _, text := range []string{"", "00", "01", "+1", "-1", " 1", "1 ", "0x1", "１", "18446744073709551616", "18446744073709551625", "28446744073709551615", "100000000000000000000"} {
 		if n, ok := contract.ParseLong(text); ok {

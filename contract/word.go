@@ -5,8 +5,8 @@ import "strconv"
 // Phase is the phase of a saga.
 type Phase string
 
-// The phases. Completed and compensated are final. Parked waits for an operator, and is final once
-// the operator has abandoned the saga.
+// The phases. Completed and compensated are final. A parked saga waits for an operator; parked is
+// final once the operator has abandoned the saga.
 const (
 	Running      Phase = "running"
 	Compensating Phase = "compensating"
@@ -15,7 +15,7 @@ const (
 	Parked       Phase = "parked"
 )
 
-// AtRest reports whether a saga in the phase has ended or is parked.
+// AtRest reports whether a saga in this phase has ended or is parked.
 func (p Phase) AtRest() bool { return p == Parked || p == Completed || p == Compensated }
 
 // Direction is the direction of a command: it does a step or undoes it.
@@ -35,8 +35,8 @@ func (d Direction) Check() error {
 	return nil
 }
 
-// Kind is the kind of a step: one that can be undone, the point of no return, or one after it,
-// which only goes forward; see package compensation.
+// Kind is the kind of a step: one that can be undone, the point of no return, or one after it that
+// can only go forward. See package compensation.
 type Kind string
 
 // The kinds.
@@ -54,40 +54,43 @@ const (
 	StepPending  StepStatus = "pending" // not requested yet
 	StepDoing    StepStatus = "doing"
 	StepDone     StepStatus = "done"
-	StepRejected StepStatus = "rejected" // had no effect
-	StepUnknown  StepStatus = "unknown"  // requested but never answered: may have happened
+	StepRejected StepStatus = "rejected" // rejected, without any effect
+	StepUnknown  StepStatus = "unknown"  // requested but not answered; may have happened
 	StepUndoing  StepStatus = "undoing"
 	StepUndone   StepStatus = "undone"
-	StepSkipped  StepStatus = "skipped" // an operator decided to continue without its do or its undo
+	StepSkipped  StepStatus = "skipped" // an operator decided to continue without its do or undo
 	StepParked   StepStatus = "parked"  // its do or undo waits for an operator
 )
 
-// Outcome is a participant's answer to a command.
+// Outcome is the outcome of a command, usually the participant's answer.
 type Outcome string
 
 // The outcomes.
 const (
-	// OutcomeCompleted: done, with a result.
+	// OutcomeCompleted means that the participant completed the action, with a result.
 	OutcomeCompleted Outcome = "completed"
-	// OutcomeRejected: rejected for a business reason. Final; it had no effect.
+	// OutcomeRejected means that the participant rejected the command for a business reason. It is
+	// final, and the command had no effect.
 	OutcomeRejected Outcome = "rejected"
-	// OutcomeFailed: something broke. May be retried, unless it is marked final.
+	// OutcomeFailed means a technical error. The command may be retried, unless the failure is
+	// marked final.
 	OutcomeFailed Outcome = "failed"
-	// OutcomeNotSent: the bus will never take the command and has taken none of this step's before,
-	// so the step did not happen. Recorded by the coordinator; participants never send it.
+	// OutcomeNotSent means that the bus will never accept the command, and accepted no earlier
+	// command of this step, so the step did not happen. The coordinator records it; participants
+	// never send it.
 	OutcomeNotSent Outcome = "not-sent"
 )
 
-// DefinitionRef names a definition. Version 0 means the newest one registered.
+// DefinitionRef identifies a definition by name and version. Version 0 means the newest one.
 type DefinitionRef struct {
 	Name    string `json:"name"`
 	Version int    `json:"version,omitempty"`
 }
 
-// Ref returns r, so that a reference can be used as a definition.
+// Ref returns r, so that a reference can be used in place of a definition.
 func (r DefinitionRef) Ref() DefinitionRef { return r }
 
-// String returns name/version, or only the name for the newest version.
+// String returns name/version, or only the name if the version is 0.
 func (r DefinitionRef) String() string {
 	if r.Version == 0 {
 		return r.Name
