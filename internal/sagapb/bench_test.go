@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// typical is a saga of four steps with 300 bytes of input and small results.
+// typical returns a saga with four steps, 300 bytes of input and small results.
 func typical() *machine.Instance {
 	in := minimal()
 	in.Input = make([]byte, 300)

@@ -1,22 +1,20 @@
-// Package sagapb turns sagas and their events into bytes, and back: what a store keeps
+// Package sagapb encodes sagas and their events for a store, and decodes them
 // (proto/amends/v1/record.proto).
 //
 //	*machine.Instance ──AppendInstance──▶ bytes ──UnmarshalInstance──▶ *machine.Instance
 //	*machine.Event    ──AppendEvent─────▶ bytes ──UnmarshalEvent─────▶ *machine.Event
 //
-// Laws:
+// Invariants:
 //
-//   - What Append accepts, Unmarshal gives back equal, except that times come
-//     back in UTC without a monotonic reading, and that empty data and empty
-//     lists come back nil: nil and empty mean the same.
-//   - The same value makes the same bytes.
-//   - Arbitrary bytes make an error, never a panic (I9).
+//   - Decoding an encoded value returns an equal value, except that times are in UTC without a
+//     monotonic reading, and that empty data and empty lists are nil: nil and empty mean the same.
+//   - Equal values have equal encodings.
+//   - Decoding arbitrary bytes returns an error and never panics (I9).
 //
-// It adds no checksum and no version to the bytes; the store does, because only
-// it knows where they lie. It does not check what Decide guarantees, only what a
-// reader needs.
+// The encoding has no checksum and no version. The store adds both, because only it knows where the
+// bytes are stored. This package does not check what Decide guarantees, but only what a reader
+// needs.
 //
-// Failure looks like an error that names the saga and the field.
-// A record of a later release is refused (protoconv.ErrLater, or a number that
-// is not known) rather than read in part.
+// A failure is an error that names the saga and the field. A record of a later release is refused
+// and not read in part (protoconv.ErrLater, or an unknown enum number).
 package sagapb

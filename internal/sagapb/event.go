@@ -12,12 +12,12 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// MarshalEvent is AppendEvent to nothing.
+// MarshalEvent encodes an event.
 func MarshalEvent(e *machine.Event) ([]byte, error) { return AppendEvent(nil, e) }
 
-// AppendEvent appends the bytes of an event to dst. It fails on an event that
-// could not be read back: without type or time, with a word outside its set or
-// with a time outside 1678 … 2261. dst is unchanged then.
+// AppendEvent appends the encoding of an event to dst. It returns an error, and leaves dst
+// unchanged, if the event could not be decoded: if the type or time is missing, a value is outside
+// its enum, or a time is outside 1678 … 2261.
 func AppendEvent(dst []byte, e *machine.Event) ([]byte, error) {
 	m := eventMessages.Get().(*amendsv1.Event)
 	defer releaseEvent(m)
@@ -31,8 +31,7 @@ func AppendEvent(dst []byte, e *machine.Event) ([]byte, error) {
 	return dst, fmt.Errorf("write down event %.64q: %w", string(e.Type), err)
 }
 
-// UnmarshalEvent reads what AppendEvent wrote. The result shares no memory with
-// data.
+// UnmarshalEvent decodes the output of AppendEvent. The result shares no memory with data.
 func UnmarshalEvent(data []byte) (*machine.Event, error) {
 	m := eventMessages.Get().(*amendsv1.Event)
 	defer releaseEvent(m)
@@ -48,16 +47,16 @@ func UnmarshalEvent(data []byte) (*machine.Event, error) {
 
 var errNoTime = errors.New("time is missing: an event happened at a time")
 
-// eventMessages are events on their way to or from bytes, to be used again.
+// eventMessages pools the messages that are used to encode and decode events.
 var eventMessages = sync.Pool{New: func() any { return new(amendsv1.Event) }}
 
-// releaseEvent gives a message back, and lets go of what it refers to.
+// releaseEvent returns a message to the pool, without references to other data.
 func releaseEvent(m *amendsv1.Event) {
 	m.Reset()
 	eventMessages.Put(m)
 }
 
-// fillEvent makes the message of an event.
+// fillEvent sets the fields of m from an event.
 func fillEvent(m *amendsv1.Event, e *machine.Event) error {
 	if e.At.IsZero() {
 		return errNoTime

@@ -10,17 +10,17 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Generators of arbitrary states: anything the types allow and Append accepts,
-// not only what Decide makes.
+// Generators of arbitrary states: not only those that Decide produces, but any that the types allow
+// and Append accepts.
 
 var (
 	names = rapid.StringMatching(`[a-z][a-z0-9-]{0,20}`)
 	ids   = rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`)
-	// texts come from other programs: any bytes.
+	// texts are from other programs, so they can have any bytes.
 	texts = rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 40), func(b []byte) string { return string(b) }))
-	// data is nil, empty or something.
+	// data is nil, empty or not empty.
 	data = rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 60))
-	// moments are zero or a time that can be written down, in some zone.
+	// moments are zero or a time that can be encoded, in some time zone.
 	moments = rapid.OneOf(rapid.Just(time.Time{}), someMoments)
 
 	someMoments = rapid.Custom(func(t *rapid.T) time.Time {
@@ -79,7 +79,7 @@ func sides(direction contract.Direction) *rapid.Generator[machine.Side] {
 			d.Parked = noon.Add(time.Duration(rapid.Int64Range(0, 1<<50).Draw(t, "parked")))
 		}
 		side, err := machine.NewSide(direction, d)
-		if err != nil { // a state of the other side
+		if err != nil { // a state of the other direction
 			return machine.Side{}
 		}
 		return side

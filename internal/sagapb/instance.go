@@ -13,13 +13,13 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// MarshalInstance is AppendInstance to nothing.
+// MarshalInstance encodes a saga's state.
 func MarshalInstance(in *machine.Instance) ([]byte, error) { return AppendInstance(nil, in) }
 
-// AppendInstance appends the bytes of a saga's state to dst, so that a caller
-// can reuse a buffer. It fails on a state that could not be read back: without
-// id, definition, revision, phase or time of start, with a word outside its set
-// or with a time outside 1678 … 2261. dst is unchanged then.
+// AppendInstance appends the encoding of a saga's state to dst, so that a caller can reuse a
+// buffer. It returns an error, and leaves dst unchanged, if the state could not be decoded: if the
+// id, definition, revision, phase or start time is missing, a value is outside its enum, or a time
+// is outside 1678 … 2261.
 func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
 	m := messages.Get().(*message)
 	defer m.release()
@@ -33,8 +33,7 @@ func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
 	return dst, fmt.Errorf("write down saga %.128s: %w", in.ID, err)
 }
 
-// UnmarshalInstance reads what AppendInstance wrote. The result shares no memory
-// with data.
+// UnmarshalInstance decodes the output of AppendInstance. The result shares no memory with data.
 func UnmarshalInstance(data []byte) (*machine.Instance, error) {
 	m := new(amendsv1.Instance)
 	if err := protoconv.Unmarshal(data, m); err != nil {
@@ -47,7 +46,7 @@ func UnmarshalInstance(data []byte) (*machine.Instance, error) {
 	return in, nil
 }
 
-// checkInstance says what is missing in a state.
+// checkInstance returns an error if a required field of the state is missing.
 func checkInstance(in *machine.Instance) error {
 	switch {
 	case in.Definition.Name == "" || in.Definition.Version < 1:
@@ -60,19 +59,19 @@ func checkInstance(in *machine.Instance) error {
 	return in.ID.Check()
 }
 
-// message is a state on its way to bytes. Every transition of every saga writes
-// one, so that its memory is used again.
+// message holds the memory for encoding a state. It is pooled, because every transition of every
+// saga encodes a state.
 type message struct {
 	instance amendsv1.Instance
 	ref      amendsv1.DefinitionRef
 	steps    []amendsv1.StepState
-	sides    []amendsv1.Side // of each step its do and its undo
+	sides    []amendsv1.Side // the do and undo of each step
 	list     []*amendsv1.StepState
 }
 
 var messages = sync.Pool{New: func() any { return new(message) }}
 
-// release gives the memory back, and lets go of the state's.
+// release returns the memory to the pool, without references to the state.
 func (m *message) release() {
 	m.instance.Reset()
 	m.ref.Reset()
@@ -84,7 +83,7 @@ func (m *message) release() {
 	messages.Put(m)
 }
 
-// fill makes the message of a state.
+// fill sets the fields of m from a state.
 func (m *message) fill(in *machine.Instance) error {
 	if err := checkInstance(in); err != nil {
 		return err
@@ -218,7 +217,7 @@ func (m *message) fillSteps(steps []machine.StepState) error {
 	return nil
 }
 
-// sideMessage fills to with a side; nil: it is idle.
+// sideMessage sets to from a side and returns it, or returns nil if the side is idle.
 func sideMessage(direction contract.Direction, side *machine.Side, to *amendsv1.Side) (*amendsv1.Side, error) {
 	if *side == (machine.Side{}) {
 		return nil, nil
@@ -240,7 +239,7 @@ func sideMessage(direction contract.Direction, side *machine.Side, to *amendsv1.
 	return to, nil
 }
 
-// fromSide reads a side; nil: it is idle.
+// fromSide decodes a side. A nil message stands for an idle side.
 func fromSide(direction contract.Direction, m *amendsv1.Side) (machine.Side, error) {
 	if m == nil {
 		return machine.Side{}, nil

@@ -15,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// same compares as the laws say: nil and empty mean the same, times by instant.
+// same compares values under the invariants: nil equals empty, and times are compared as instants.
 var same = cmpopts.EquateEmpty()
 
-// TestInstanceLaws: what AppendInstance accepts comes back equal, the same state
-// makes the same bytes, and what stood in the buffer stays there.
+// TestInstanceLaws checks that decoding an encoded state returns an equal state, that equal states
+// have equal encodings, and that existing bytes in the buffer are kept.
 func TestInstanceLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := instances.Draw(t, "instance")
@@ -27,7 +27,7 @@ func TestInstanceLaws(t *testing.T) {
 	})
 }
 
-// TestEventLaws is TestInstanceLaws for events.
+// TestEventLaws checks the same for events.
 func TestEventLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events.Draw(t, "event")
@@ -56,7 +56,7 @@ func checkLaws[T any](t *rapid.T, v *T, appendTo func([]byte, *T) ([]byte, error
 	if err != nil || !bytes.Equal(again, record) {
 		t.Fatalf("second writing differs (%v):\n%x\n%x", err, record, again)
 	}
-	for i := range record { // nothing may be shared
+	for i := range record { // no memory may be shared
 		record[i] = 0xff
 	}
 	if diff := cmp.Diff(v, got, same); diff != "" {
@@ -64,7 +64,7 @@ func checkLaws[T any](t *rapid.T, v *T, appendTo func([]byte, *T) ([]byte, error
 	}
 }
 
-// TestEmptyIsNil: empty data and lists come back nil.
+// TestEmptyIsNil checks that empty data and lists are decoded as nil.
 func TestEmptyIsNil(t *testing.T) {
 	in := minimal()
 	in.Input, in.Steps = []byte{}, []machine.StepState{}
@@ -81,9 +81,8 @@ func TestEmptyIsNil(t *testing.T) {
 	}
 }
 
-// TestNoFieldIsForgotten: a struct of the domain has as many fields as its
-// message. Who adds one extends the message, the conversion and the generators
-// of these tests.
+// TestNoFieldIsForgotten checks that every struct has as many fields as its message. If you add a
+// field, extend the message, the conversion and the generators of these tests.
 func TestNoFieldIsForgotten(t *testing.T) {
 	for _, pair := range []struct {
 		domain  any

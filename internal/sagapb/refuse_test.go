@@ -27,7 +27,7 @@ func newSide(direction contract.Direction, d machine.SideData) machine.Side {
 	return side
 }
 
-// minimal is the least that can be written down.
+// minimal returns the smallest state that can be encoded.
 func minimal() *machine.Instance {
 	return &machine.Instance{
 		ID:         "order-42",
@@ -39,8 +39,8 @@ func minimal() *machine.Instance {
 	}
 }
 
-// TestAppendInstanceRefuses: what could not be read back is not written down, the
-// error names it, and the buffer stays as it was.
+// TestAppendInstanceRefuses checks that a state which could not be decoded is not encoded. The
+// error must name the problem, and the buffer must be unchanged.
 func TestAppendInstanceRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*machine.Instance){
 		"saga id":                  func(in *machine.Instance) { in.ID = "a.b" },
@@ -77,8 +77,8 @@ func TestAppendInstanceRefuses(t *testing.T) {
 	}
 }
 
-// TestUnmarshalInstanceRefuses: damaged, incomplete and later records are errors
-// that say so.
+// TestUnmarshalInstanceRefuses checks that damaged and incomplete records and records of later
+// releases return errors that say so.
 func TestUnmarshalInstanceRefuses(t *testing.T) {
 	spoiled := func(spoil func(*amendsv1.Instance)) []byte {
 		var m message
@@ -134,7 +134,7 @@ func repeat[T any](v T, n int) []T {
 	return list
 }
 
-// TestEventRefuses is both of the above for events.
+// TestEventRefuses checks the same for events, in both directions.
 func TestEventRefuses(t *testing.T) {
 	for want, e := range map[string]machine.Event{
 		"time is missing":              {Type: contract.EventTimerFired},
@@ -170,8 +170,8 @@ func TestEventRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshalInstance: arbitrary bytes never panic, and what is read can be
-// written and read again with the same result.
+// FuzzUnmarshalInstance checks that arbitrary bytes never cause a panic, and that a decoded state
+// can be encoded and decoded again with the same result.
 func FuzzUnmarshalInstance(f *testing.F) {
 	in := minimal()
 	in.Cause = &machine.Cause{Kind: machine.CauseRejected, Step: "pay", Reason: "card declined", At: noon}
@@ -203,7 +203,7 @@ func FuzzUnmarshalInstance(f *testing.F) {
 	})
 }
 
-// FuzzUnmarshalEvent is FuzzUnmarshalInstance for events.
+// FuzzUnmarshalEvent checks the same for events.
 func FuzzUnmarshalEvent(f *testing.F) {
 	record, err := MarshalEvent(&machine.Event{Type: contract.EventStepAnswered, At: noon, Participant: "payment", Step: "pay",
 		Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeFailed, Reason: "timeout"})
@@ -227,8 +227,8 @@ func FuzzUnmarshalEvent(f *testing.F) {
 	})
 }
 
-// TestMemoryIsUsedAgainSafely: a state or an event that is refused leaves nothing
-// to the next one, and what was read stays as it is when the next one is read.
+// TestMemoryIsUsedAgainSafely checks that a refused state or event leaves no data in the next one,
+// and that decoding a value does not change the previous result.
 func TestMemoryIsUsedAgainSafely(t *testing.T) {
 	want, err := MarshalInstance(minimal())
 	if err != nil {

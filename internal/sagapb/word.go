@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// The closed sets of packages machine and contract. A test reads the constants of their source
-// and fails if one is not here.
+// These are the closed sets of values of packages machine and contract. A test reads the constants
+// in their source and fails if one is missing here.
 var (
 	causeKinds = protoconv.NewWords("kind of cause", map[machine.CauseKind]amendsv1.CauseKind{
 		machine.CauseRejected:      amendsv1.CauseKind_CAUSE_KIND_REJECTED,

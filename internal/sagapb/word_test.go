@@ -15,7 +15,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// TestSideStatesHaveTheirNumbers: a state is stored as its number.
+// TestSideStatesHaveTheirNumbers checks that each state of a side has the same value in Go as in
+// the enum.
 func TestSideStatesHaveTheirNumbers(t *testing.T) {
 	all := map[machine.SideState]amendsv1.SideState{
 		machine.SideIdle: amendsv1.SideState_SIDE_STATE_UNSPECIFIED, machine.SideAwaitingAnswer: amendsv1.SideState_SIDE_STATE_AWAITING_ANSWER,
@@ -36,8 +37,8 @@ func TestSideStatesHaveTheirNumbers(t *testing.T) {
 	}
 }
 
-// TestEveryWordHasANumber reads the constants of packages saga and contract and
-// fails if one of a closed set has no number: it could not be stored.
+// TestEveryWordHasANumber reads the constants of packages machine and contract. It fails if a value
+// of a closed set has no enum number, because it could not be stored.
 func TestEveryWordHasANumber(t *testing.T) {
 	required := map[string]func(string) error{
 		"Phase":     func(w string) error { _, err := protoconv.Phases.Required(contract.Phase(w)); return err },
@@ -80,7 +81,7 @@ func TestEveryWordHasANumber(t *testing.T) {
 	}
 }
 
-// constants yields the type and the value of each typed string constant.
+// constants yields the type and the value of every typed string constant in a file.
 func constants(file *ast.File) func(yield func(*ast.Ident, string) bool) {
 	return func(yield func(*ast.Ident, string) bool) {
 		for _, decl := range file.Decls {
