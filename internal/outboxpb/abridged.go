@@ -12,25 +12,25 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// What is left out of an abridged record, or written otherwise, because it follows
-// from the rest. The bits are stored; they never change.
+// These bits say which fields an abridged record omits or shortens, because they can be derived
+// from the others. The bits are stored, so they must never change.
 const (
-	leftSaga        = 1 << iota // the saga and its birth are those of the record's ID
-	leftID                      // the id is saga/birth/step/direction/attempt, or saga/birth/revision/index
+	leftSaga        = 1 << iota // saga and birth are those of the record's ID
+	leftID                      // the id is saga/birth/step/direction/attempt or saga/birth/revision/index
 	leftSource                  // the source is transport.CoordinatorSource
 	leftCommand                 // the type is that of a command
-	leftLifecycle               // … of an announcement
+	leftLifecycle               // the type is that of an announcement
 	leftJSON                    // the content type is transport.JSON
-	leftReply                   // the answer is expected where subject and key say
+	leftReply                   // the reply subject can be derived from subject and key
 	leftInput                   // the data is the saga's input
-	dedupIsHex                  // the id for deduplication is hexadecimal, and written as the bytes
-	firstUnknownBit             // from here on a later release wrote it
+	dedupIsHex                  // the deduplication id is hexadecimal, and stored as bytes
+	firstUnknownBit             // this bit and higher ones are of a later release
 )
 
-// AppendAbridged appends a record without its ID and To, which the caller keeps beside it,
-// and without what follows from the rest: a third of what AppendRecord takes. input
-// is the saga's input, which many commands carry on as it is. The errors are those of
-// AppendRecord.
+// AppendAbridged appends an encoding without the record's ID and To, which the caller stores
+// separately, and without all fields that can be derived. It takes a third of the space of
+// AppendRecord. input is the input of the saga, which many commands contain unchanged. The errors
+// are those of AppendRecord.
 func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) {
 	if err := checkRecord(r); err != nil {
 		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
@@ -44,9 +44,9 @@ func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) 
 	return out, nil
 }
 
-// UnmarshalAbridged reads what AppendAbridged wrote of the record with this ID and To. input
-// is asked for the saga's input if the record carries it. The result shares no memory
-// with data; its data is what input returned then.
+// UnmarshalAbridged decodes the output of AppendAbridged for the record with this ID and To. It
+// calls input if the record contains the saga's input unchanged; the record's data is then the
+// slice that input returned. Otherwise, the result shares no memory with data.
 func UnmarshalAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	r, err := fromAbridged(data, id, to, input)
 	if err != nil {
@@ -76,14 +76,15 @@ func fromAbridged(data []byte, id outbox.ID, to outbox.Destination, input func()
 	return r, checkRecord(&r)
 }
 
-// abridge takes out of an envelope what complete can put back, and says what that is.
+// abridge removes the fields of an envelope that complete can restore, and returns their bits.
 func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	leave := func(bit uint64, field *string, same string) {
 		if *field == same && same != "" && left&bit == 0 {
 			*field, left = "", left|bit
 		}
 	}
-	// The reply and the id are told from the saga and the step, so they go first.
+	// The reply subject and the id are derived from the saga and the step, so they are removed
+	// first.
 	leave(leftReply, &e.ReplyTo, replyTo(e))
 	if e.Saga == id.Saga && e.Birth == id.Birth {
 		leave(leftID, &e.ID, usualID(e, id))
@@ -94,7 +95,7 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	leave(leftLifecycle, &e.Type, transport.TypeLifecycle)
 	leave(leftJSON, &e.ContentType, transport.JSON)
 	if isHex(e.DedupID) {
-		raw := make([]byte, 0, 64) // it is 16 bytes
+		raw := make([]byte, 0, 64) // space for the 16 bytes that are usual
 		raw, _ = hex.AppendDecode(raw, []byte(e.DedupID))
 		e.DedupID, left = string(raw), left|dedupIsHex
 	}
@@ -104,7 +105,7 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	return left
 }
 
-// isHex reports whether a text is what hex.EncodeToString gives of some bytes.
+// isHex reports whether s is a possible output of hex.EncodeToString.
 func isHex(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
@@ -114,7 +115,7 @@ func isHex(s string) bool {
 	return len(s) > 0 && len(s)%2 == 0
 }
 
-// complete puts back what abridge took out, but for the input.
+// complete restores the fields that abridge removed, except for the input.
 func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 	put := func(bit uint64, field *string, is string) error {
 		if left&bit == 0 {
@@ -142,7 +143,7 @@ func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 	)
 }
 
-// usualID is the id that a coordinator gives the message of a record.
+// usualID returns the message id that the coordinator gives a record.
 func usualID(e *transport.Envelope, id outbox.ID) string {
 	if e.Step == "" {
 		return id.MessageID()
@@ -150,7 +151,7 @@ func usualID(e *transport.Envelope, id outbox.ID) string {
 	return transport.CommandID(e.Key(), e.Attempt)
 }
 
-// replyTo is where the answer to a command is expected; "" if it is none.
+// replyTo returns the subject for the answer to a command, or "" if the envelope is not a command.
 func replyTo(e *transport.Envelope) string {
 	prefix, rest, ok := strings.Cut(e.Subject, ".command.")
 	participant, _, more := strings.Cut(rest, ".")

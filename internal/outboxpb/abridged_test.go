@@ -15,7 +15,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// usual is a record as a coordinator makes it.
+// usual returns a record as a coordinator creates it, and the saga's input.
 func usual() (*outbox.Record, []byte) {
 	input := []byte(`{"order_id":1,"lines":[{"sku":"tea-earl-grey-100g","quantity":2}]}`)
 	return &outbox.Record{
@@ -33,7 +33,7 @@ func usual() (*outbox.Record, []byte) {
 	}, input
 }
 
-// mixed are records of which some attributes follow from others and some do not.
+// mixed draws records in which some fields can be derived from others and some cannot.
 var mixed = rapid.Custom(func(t *rapid.T) *outbox.Record {
 	r, from := records.Draw(t, "record"), func() *outbox.Record { r, _ := usual(); return r }()
 	r.To = rapid.SampledFrom([]outbox.Destination{outbox.Lifecycle, "payment"}).Draw(t, "to")
@@ -62,7 +62,8 @@ var mixed = rapid.Custom(func(t *rapid.T) *outbox.Record {
 	return r
 })
 
-// The law: what is abridged is read back as it was, whatever followed from the rest.
+// TestAbridgedReadsBack checks that an abridged record is decoded unchanged, whatever could be
+// derived.
 func TestAbridgedReadsBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := mixed.Draw(t, "record")
@@ -84,7 +85,7 @@ func TestAbridgedReadsBack(t *testing.T) {
 	})
 }
 
-// A record as a coordinator makes it takes a fourth of what it takes in full.
+// TestAbridgedIsShort checks that abridging a typical record reduces its size to a fourth.
 func TestAbridgedIsShort(t *testing.T) {
 	r, input := usual()
 	long, err := MarshalRecord(r)
@@ -128,8 +129,8 @@ func TestAbridgedRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshalAbridged: arbitrary bytes never panic, and what can be read is
-// written and read back as the same.
+// FuzzUnmarshalAbridged checks that arbitrary bytes never cause a panic, and that a decoded record
+// can be encoded and decoded again with the same result.
 func FuzzUnmarshalAbridged(f *testing.F) {
 	r, input := usual()
 	data, err := AppendAbridged(nil, r, input)

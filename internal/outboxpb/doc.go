@@ -1,17 +1,17 @@
-// Package outboxpb turns pending messages into bytes, and back: what a store keeps of
-// outbox.Record (proto/amends/v1/record.proto, envelope.proto).
+// Package outboxpb encodes pending messages (outbox.Record) for a store, and decodes them
+// (proto/amends/v1/record.proto, envelope.proto).
 //
 //	outbox.Record ──AppendRecord──▶ bytes ──UnmarshalRecord──▶ outbox.Record
 //	outbox.Record ──AppendAbridged──▶ bytes ──UnmarshalAbridged──▶ outbox.Record
 //
-// The abridged form leaves out what follows from the rest (docs/adr/0019).
+// The abridged form omits fields that can be derived from others (docs/adr/0019).
 //
-// Laws: what is accepted when it is written is given back equal, except that
-// times come back in UTC and empty data comes back nil; the same record makes
-// the same bytes; arbitrary bytes make an error, never a panic (I9).
+// Invariants: decoding an encoded record returns an equal record, except that times are in UTC and
+// empty data is nil. Equal records have equal encodings. Decoding arbitrary bytes returns an error
+// and never panics (I9).
 //
-// It adds no checksum and no version to the bytes; the store does. It does not
-// write bus messages: on NATS an envelope travels as headers (docs/WIRE.md).
+// The encoding has no checksum and no version; the store adds both. This package does not encode
+// bus messages: on NATS, an envelope is sent as headers (docs/WIRE.md).
 //
-// Failure looks like an error that names the record and the field.
+// A failure is an error that names the record and the field.
 package outboxpb

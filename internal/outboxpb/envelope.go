@@ -11,11 +11,11 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// MarshalEnvelope is AppendEnvelope to nothing.
+// MarshalEnvelope encodes a message.
 func MarshalEnvelope(e *transport.Envelope) ([]byte, error) { return AppendEnvelope(nil, e) }
 
-// AppendEnvelope appends the bytes of one message to dst. It fails on an unknown
-// direction and on a time outside 1678 … 2261. dst is unchanged then.
+// AppendEnvelope appends the encoding of a message to dst. It returns an error, and leaves dst
+// unchanged, if the direction is unknown or a time is outside 1678 … 2261.
 func AppendEnvelope(dst []byte, e *transport.Envelope) ([]byte, error) {
 	m, err := envelopeMessage(e)
 	if err == nil {
@@ -27,8 +27,7 @@ func AppendEnvelope(dst []byte, e *transport.Envelope) ([]byte, error) {
 	return dst, fmt.Errorf("write down envelope %.256q: %w", e.ID, err)
 }
 
-// UnmarshalEnvelope reads what AppendEnvelope wrote. The result shares no memory
-// with data.
+// UnmarshalEnvelope decodes the output of AppendEnvelope. The result shares no memory with data.
 func UnmarshalEnvelope(data []byte) (*transport.Envelope, error) {
 	m := new(amendsv1.Envelope)
 	if err := protoconv.Unmarshal(data, m); err != nil {

@@ -11,13 +11,12 @@ import (
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 )
 
-// MarshalRecord is AppendRecord to nothing.
+// MarshalRecord encodes a pending message.
 func MarshalRecord(r *outbox.Record) ([]byte, error) { return AppendRecord(nil, r) }
 
-// AppendRecord appends the bytes of a pending message to dst, so that a caller can
-// reuse a buffer. It fails on a record that could not be read back: without
-// saga, revision or subject, with an unknown direction or with a time outside
-// 1678 … 2261. dst is unchanged then.
+// AppendRecord appends the encoding of a pending message to dst, so that a caller can reuse a
+// buffer. It returns an error, and leaves dst unchanged, if the record could not be decoded: if the
+// saga, revision or subject is missing, the direction is unknown, or a time is outside 1678 … 2261.
 func AppendRecord(dst []byte, r *outbox.Record) ([]byte, error) {
 	m, err := recordMessage(r)
 	if err == nil {
@@ -29,8 +28,7 @@ func AppendRecord(dst []byte, r *outbox.Record) ([]byte, error) {
 	return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
 }
 
-// UnmarshalRecord reads what AppendRecord wrote. The result shares no memory
-// with data.
+// UnmarshalRecord decodes the output of AppendRecord. The result shares no memory with data.
 func UnmarshalRecord(data []byte) (outbox.Record, error) {
 	m := new(amendsv1.OutboxRecord)
 	if err := protoconv.Unmarshal(data, m); err != nil {
@@ -43,7 +41,7 @@ func UnmarshalRecord(data []byte) (outbox.Record, error) {
 	return r, nil
 }
 
-// checkRecord says what is missing in a record.
+// checkRecord returns an error if a required field of the record is missing.
 func checkRecord(r *outbox.Record) error {
 	switch {
 	case r.ID.Revision == 0:

@@ -63,8 +63,8 @@ var records = rapid.Custom(func(t *rapid.T) *outbox.Record {
 	}
 })
 
-// TestRecordLaws: what AppendRecord accepts comes back equal and unshared, the
-// same record makes the same bytes, and what stood in the buffer stays there.
+// TestRecordLaws checks that decoding an encoded record returns an equal record without shared
+// memory, that equal records have equal encodings, and that existing bytes in the buffer are kept.
 func TestRecordLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := records.Draw(t, "record")
@@ -93,7 +93,7 @@ func TestRecordLaws(t *testing.T) {
 	})
 }
 
-// TestEnvelopeLaws is TestRecordLaws for an envelope alone.
+// TestEnvelopeLaws checks the same for an envelope alone.
 func TestEnvelopeLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := records.Draw(t, "record").Envelope
@@ -111,8 +111,8 @@ func TestEnvelopeLaws(t *testing.T) {
 	})
 }
 
-// TestNoFieldIsForgotten: who adds a field to Envelope or Record extends the
-// message, the conversion and the generator of these tests.
+// TestNoFieldIsForgotten checks that every struct has as many fields as its message. If you add a
+// field, extend the message, the conversion and the generator of these tests.
 func TestNoFieldIsForgotten(t *testing.T) {
 	envelope := reflect.TypeFor[transport.Envelope]().NumField() - 3 // TraceDropped and Caller are set by the receiver, Owner by the sender
 	if fields := (&amendsv1.Envelope{}).ProtoReflect().Descriptor().Fields().Len(); fields != envelope {
@@ -131,7 +131,7 @@ func minimal() *outbox.Record {
 	}
 }
 
-// TestAppendRecordRefuses: what could not be read back is not written down.
+// TestAppendRecordRefuses checks that a record which could not be decoded is not encoded.
 func TestAppendRecordRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*outbox.Record){
 		"saga id":              func(r *outbox.Record) { r.ID.Saga = "" },
@@ -156,8 +156,7 @@ func TestAppendRecordRefuses(t *testing.T) {
 	}
 }
 
-// TestUnmarshalRecordRefuses: damaged and incomplete records are errors that say
-// so.
+// TestUnmarshalRecordRefuses checks that damaged and incomplete records return errors that say so.
 func TestUnmarshalRecordRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*amendsv1.OutboxRecord){
 		"saga id":              func(m *amendsv1.OutboxRecord) { m.Saga = "a b" },
@@ -187,8 +186,8 @@ func TestUnmarshalRecordRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshalRecord: arbitrary bytes never panic, and what is read can be
-// written.
+// FuzzUnmarshalRecord checks that arbitrary bytes never cause a panic, and that a decoded record
+// can be encoded.
 func FuzzUnmarshalRecord(f *testing.F) {
 	record, err := MarshalRecord(minimal())
 	if err != nil {
