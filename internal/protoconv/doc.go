@@ -1,14 +1,12 @@
-// Package protoconv holds the rules that all conversions between the domain and
-// protobuf follow: how a word becomes a number, how a time becomes a number, and
-// what bytes are refused.
+// Package protoconv holds the rules that all conversions between the domain types and protobuf
+// share: how enum values and times are encoded as numbers, and which bytes are refused.
 //
 //	sagapb   ──┐
 //	              ├──▶ protoconv ──▶ proto/amends/v1
 //	outboxpb ──┘
 //
-// It does not know what a saga or a record is.
+// It does not know sagas or records.
 //
-// Invariants: what Marshal accepts, Unmarshal gives back; arbitrary bytes never
-// panic (I9). Failure looks like an error that names the field, what it holds
-// and what would be right.
+// Invariants: decoding an encoded value returns the same value, and arbitrary bytes never cause a
+// panic (I9). A failure is an error that names the field, its value and what would be valid.
 package protoconv

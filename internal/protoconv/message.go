@@ -9,9 +9,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// recursion bounds how deep a message may be nested. The deepest that is ours is
-// a definition at its limits: 16 levels of nodes and 32 of a schema, each of two
-// messages.
+// recursion bounds the nesting of a message. The deepest valid message is a definition at its
+// limits: 16 levels of nodes and 32 levels of a schema, with two messages per level.
 const recursion = 128
 
 var (
@@ -19,17 +18,16 @@ var (
 	unmarshal = proto.UnmarshalOptions{RecursionLimit: recursion}
 )
 
-// ErrLater says that a record holds a field which this release does not know.
+// ErrLater means that a record contains a field that this release does not know.
 var ErrLater = errors.New("the record has a field that is not known: it is damaged or was written by a later release")
 
-// Append appends the bytes of m to dst: the same bytes for the same message.
+// Append appends the encoding of m to dst. The encoding is deterministic.
 func Append(dst []byte, m proto.Message) ([]byte, error) {
 	return marshal.MarshalAppend(dst, m)
 }
 
-// Unmarshal reads m. It refuses fields that m does not have, at any depth,
-// because they would be lost when the record is written again. m keeps nothing
-// of data.
+// Unmarshal decodes data into m. It refuses unknown fields at any depth, because they would be lost
+// when the record is written again. m shares no memory with data.
 func Unmarshal(data []byte, m proto.Message) error {
 	if err := unmarshal.Unmarshal(data, m); err != nil {
 		return fmt.Errorf("not a %s: %w", m.ProtoReflect().Descriptor().Name(), err)
@@ -53,7 +51,7 @@ func known(m protoreflect.Message) error {
 	return nil
 }
 
-// knownField is known for every message that a field holds.
+// knownField returns ErrLater if a message in the field has unknown fields.
 func knownField(f protoreflect.FieldDescriptor, v protoreflect.Value) (err error) {
 	switch {
 	case f.IsMap():
@@ -72,12 +70,12 @@ func knownField(f protoreflect.FieldDescriptor, v protoreflect.Value) (err error
 	return err
 }
 
-// nestedFields remembers what nested found: protoreflect.MessageDescriptor to
-// []protoreflect.FieldDescriptor. Most messages have no such field, and to look
-// at all fields of every message would cost more than to read them.
+// nestedFields caches the results of nested: protoreflect.MessageDescriptor to
+// []protoreflect.FieldDescriptor. Most messages have no such field, and checking all fields of
+// every message would take longer than decoding them.
 var nestedFields sync.Map
 
-// nested are the fields of a kind of message that hold messages.
+// nested returns the fields of a message type that contain messages.
 func nested(m protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
 	if found, ok := nestedFields.Load(m); ok {
 		return found.([]protoreflect.FieldDescriptor)
@@ -93,7 +91,7 @@ func nested(m protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
 	return found
 }
 
-// Bytes is b, or nil if b is empty: empty and absent data mean the same.
+// Bytes returns b, or nil if b is empty, because empty and absent data mean the same.
 func Bytes(b []byte) []byte {
 	if len(b) == 0 {
 		return nil

@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// The times that int64 nanoseconds can hold: from 1677-09-21 to 2262-04-11.
+// first and last are the earliest and latest times that int64 nanoseconds can represent (1677-09-21
+// and 2262-04-11).
 var (
 	first = time.Unix(0, math.MinInt64)
 	last  = time.Unix(0, math.MaxInt64)
 )
 
-// Nano is t in nanoseconds since 1970-01-01T00:00:00Z, and 0 for the zero time.
-// Times outside 1677-09-21 … 2262-04-11, and the very nanosecond that 0 would
-// mean, are errors; what names the time in them.
+// Nano returns t in nanoseconds since 1970-01-01T00:00:00Z, and 0 for the zero time. It returns an
+// error for times outside 1677-09-21 … 2262-04-11, and for 1970-01-01T00:00:00Z itself, which would
+// be 0. what names the time in errors.
 func Nano(what string, t time.Time) (int64, error) {
 	if t.IsZero() {
 		return 0, nil
@@ -29,7 +30,7 @@ func Nano(what string, t time.Time) (int64, error) {
 	return n, nil
 }
 
-// Time is the time that Nano made n of, in UTC; the zero time for 0.
+// Time is the inverse of Nano. It returns a time in UTC, or the zero time for 0.
 func Time(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

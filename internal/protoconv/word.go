@@ -7,14 +7,14 @@ import (
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 )
 
-// Words maps the words of one closed set to the numbers of an enumeration. Number
-// 0 is "not given" and stands for the empty word.
+// Words maps the string values of a closed set to the numbers of a protobuf enum. Number 0 means
+// "not given" and stands for the empty string.
 type Words[W ~string, E ~int32] struct {
 	what  string
-	words []W // by number; "" where there is none
+	words []W // by number; "" if there is none
 }
 
-// NewWords makes the map of a set; what names it in errors ("phase").
+// NewWords returns the mapping of a set. what names the set in errors ("phase").
 func NewWords[W ~string, E ~int32](what string, numbers map[W]E) Words[W, E] {
 	w := Words[W, E]{what: what}
 	for word, number := range numbers {
@@ -26,7 +26,7 @@ func NewWords[W ~string, E ~int32](what string, numbers map[W]E) Words[W, E] {
 	return w
 }
 
-// Optional is the number of a word that may be empty.
+// Optional returns the number of a value that may be empty.
 func (w Words[W, E]) Optional(word W) (E, error) {
 	if word == "" {
 		return 0, nil
@@ -34,9 +34,9 @@ func (w Words[W, E]) Optional(word W) (E, error) {
 	return w.Required(word)
 }
 
-// Required is the number of a word that must be given.
+// Required returns the number of a value that must not be empty.
 func (w Words[W, E]) Required(word W) (E, error) {
-	for number := range w.words { // a few: faster than a map
+	for number := range w.words { // there are few, so this is faster than a map
 		if w.words[number] == word && word != "" {
 			return E(number), nil
 		}
@@ -44,7 +44,7 @@ func (w Words[W, E]) Required(word W) (E, error) {
 	return 0, fmt.Errorf("%s %.64q is not one of %q", w.what, string(word), w.words[1:])
 }
 
-// OptionalWord is the word of a number; empty for 0.
+// OptionalWord returns the value of a number, or "" for 0.
 func (w Words[W, E]) OptionalWord(number E) (W, error) {
 	if number == 0 {
 		return "", nil
@@ -52,7 +52,7 @@ func (w Words[W, E]) OptionalWord(number E) (W, error) {
 	return w.RequiredWord(number)
 }
 
-// RequiredWord is the word of a number that must not be 0.
+// RequiredWord returns the value of a number that must not be 0.
 func (w Words[W, E]) RequiredWord(number E) (W, error) {
 	switch {
 	case number == 0:
@@ -63,7 +63,7 @@ func (w Words[W, E]) RequiredWord(number E) (W, error) {
 	return w.words[number], nil
 }
 
-// The sets that more than one package needs.
+// The sets that several packages need.
 var (
 	Phases = NewWords("phase", map[contract.Phase]amendsv1.Phase{
 		contract.Running:      amendsv1.Phase_PHASE_RUNNING,
@@ -84,7 +84,7 @@ var (
 	})
 )
 
-// Ref converts the name of a definition. A ref without name and version is nil.
+// Ref converts a definition reference. It returns nil for the zero reference.
 func Ref(ref contract.DefinitionRef) *amendsv1.DefinitionRef {
 	if ref == (contract.DefinitionRef{}) {
 		return nil
@@ -92,7 +92,7 @@ func Ref(ref contract.DefinitionRef) *amendsv1.DefinitionRef {
 	return &amendsv1.DefinitionRef{Name: ref.Name, Version: int64(ref.Version)}
 }
 
-// FromRef converts the name of a definition back; nil is the zero ref.
+// FromRef converts a definition reference back. It returns the zero reference for nil.
 func FromRef(ref *amendsv1.DefinitionRef) contract.DefinitionRef {
 	return contract.DefinitionRef{Name: ref.GetName(), Version: int(ref.GetVersion())}
 }
