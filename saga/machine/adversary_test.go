@@ -17,11 +17,10 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// TestAdversary runs random definitions against participants with an inbox over
-// a network that loses, repeats, delays and reorders, with rejections, failures,
-// crashes between commit and answer, timeouts, cancels and operators at any
-// moment. After every decision and at the end it checks I3, I4, I5's effect, I6
-// and I8.
+// TestAdversary runs random definitions against participants with an inbox. The network loses,
+// repeats, delays and reorders messages. There are rejections, failures, timeouts, crashes between
+// commit and answer, and operations at any moment. After every decision and at the end, the test
+// checks I3, I4, I6, I8 and the effect of I5.
 func TestAdversary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
@@ -33,14 +32,14 @@ func TestAdversary(t *testing.T) {
 	})
 }
 
-// world is one saga, its participants and the network between them.
+// world holds a saga, its participants and the network between them.
 type world struct {
 	t        *rapid.T
 	def      *saga.Definition
 	in       machine.Instance
 	at       time.Time
 	history  []machine.Event
-	network  []any // Command to a participant, Event to the coordinator
+	network  []any // Commands to participants and Events to the coordinator
 	inbox    map[contract.StepName]*entry
 	pending  map[machine.CommandRef]bool
 	vouched  map[contract.StepName]bool // an operator took responsibility for the step's effect
@@ -48,9 +47,9 @@ type world struct {
 	commands int
 }
 
-// entry is what a participant's inbox and database know about a step.
+// entry holds what a participant's inbox and database record about a step.
 type entry struct {
-	do, undo contract.Outcome // "" nothing recorded
+	do, undo contract.Outcome // "" if nothing is recorded
 	effects  int              // how often the do took effect
 	undos    int
 }
@@ -132,7 +131,7 @@ func randomAction(t *rapid.T, participant, action string) saga.Action {
 	}
 }
 
-// decide folds an event and checks everything that must hold after any event.
+// decide applies an event, and checks everything that must hold after any event.
 func (w *world) decide(ev machine.Event) {
 	before := w.in
 	after, eff, err := machine.Decide(w.def.Plan(), w.in, ev)
@@ -175,8 +174,8 @@ func (w *world) decide(ev machine.Event) {
 	}
 }
 
-// within checks that the decision is the same where mappings are evaluated beside it, and
-// that nothing is decided before they are (I6).
+// within checks that the decision is the same if mappings are evaluated separately, and that
+// nothing is decided before that (I6).
 func (w *world) within(before *machine.Instance, ev machine.Event, want *machine.Instance, effects *machine.Effects) {
 	after, eff, err := machine.DecideWithin(machine.NewCostBudget(0), nil, w.def.Plan(), *before, ev)
 	if errors.Is(err, machine.ErrCostly) {
@@ -190,7 +189,7 @@ func (w *world) within(before *machine.Instance, ev machine.Event, want *machine
 	}
 }
 
-// send checks I4 for a command that leaves.
+// send checks I4 for a command that is sent.
 func (w *world) send(c machine.Command, before *machine.Instance) {
 	w.commands++
 	ref := machine.CommandRef{Index: c.Index, Step: c.Step, Direction: c.Direction, Revision: w.in.Revision}
@@ -218,13 +217,13 @@ func (w *world) send(c machine.Command, before *machine.Instance) {
 	}
 }
 
-// mustBeUndone reports whether a step may have happened and is not taken back.
+// mustBeUndone reports whether a step may have happened and is not undone.
 func (w *world) mustBeUndone(i int) bool {
 	s := w.in.Steps[i].Status()
 	return (s == contract.StepDone || s == contract.StepUnknown || s == contract.StepUndoing) && w.def.Step(i).Undo != nil
 }
 
-// comesAfter reports whether leaf b comes after leaf a in a series that holds both.
+// comesAfter reports whether leaf b comes after leaf a in a sequence that contains both.
 func comesAfter(n *compensation.Node, a, b int) bool {
 	for i := range n.Children {
 		if comesAfter(&n.Children[i], a, b) {
@@ -247,7 +246,7 @@ func holds(n *compensation.Node, leaf int) (found bool) {
 	return found
 }
 
-// chaos lets one random thing happen.
+// chaos causes one random event.
 func (w *world) chaos() {
 	choice := rapid.IntRange(0, 99).Draw(w.t, "what")
 	switch {
@@ -257,14 +256,14 @@ func (w *world) chaos() {
 		w.at = w.at.Add(time.Duration(rapid.IntRange(0, 12_000).Draw(w.t, "ms")) * time.Millisecond)
 		w.fire()
 	case choice < 88:
-		w.at = w.at.Add(-time.Duration(rapid.IntRange(0, 3).Draw(w.t, "back")) * time.Second) // the clock jumps back
+		w.at = w.at.Add(-time.Duration(rapid.IntRange(0, 3).Draw(w.t, "back")) * time.Second) // the clock was set back
 	case choice < 92 && !w.in.Open():
 	default:
 		w.operate()
 	}
 }
 
-// fire fires what is due, or a timer that is not.
+// fire fires the timer that is due, or sometimes one that is not.
 func (w *world) fire() {
 	ev, due := machine.DueTimer(w.def.Plan(), &w.in, w.at)
 	if !due {
@@ -275,7 +274,7 @@ func (w *world) fire() {
 	}
 }
 
-// operate uses a random operation that is legal now.
+// operate applies a random operation that is legal now.
 func (w *world) operate() {
 	legal := machine.Legal(w.def.Plan(), &w.in)
 	if len(legal) == 0 {
@@ -297,8 +296,8 @@ func (w *world) operate() {
 	w.decide(ev)
 }
 
-// deliver takes a message from the network. fate 0: lost; 1: delivered and kept,
-// to come again; else: delivered.
+// deliver takes a message from the network. With fate 0 it is lost, with 1 it is delivered and
+// delivered again later, otherwise it is delivered once.
 func (w *world) deliver(k, fate int) {
 	message := w.network[k]
 	if fate != 1 {
@@ -316,7 +315,7 @@ func (w *world) deliver(k, fate int) {
 	}
 }
 
-// serve is a participant with an inbox.
+// serve handles a command as a participant with an inbox does.
 func (w *world) serve(c machine.Command) {
 	e, i := w.inbox[c.Step], c.Index
 	answer := machine.Event{
@@ -328,7 +327,7 @@ func (w *world) serve(c machine.Command) {
 		behaviour = rapid.IntRange(0, 9).Draw(w.t, "behaviour")
 	}
 	switch {
-	case behaviour == 0: // crashes before it does anything
+	case behaviour == 0: // crashes before any effect
 		return
 	case behaviour == 1 && c.Direction == contract.DirectionDo && e.do == "" && e.undo == "" || behaviour == 1 && c.Direction == contract.DirectionUndo && e.undo == "":
 		answer.Outcome, answer.Final = contract.OutcomeFailed, rapid.Bool().Draw(w.t, "final")
@@ -337,7 +336,7 @@ func (w *world) serve(c machine.Command) {
 	case c.Direction == contract.DirectionDo:
 		switch {
 		case e.do != "":
-		case e.undo != "": // the undo came first: tombstone
+		case e.undo != "": // the undo arrived first: tombstone
 			e.do = contract.OutcomeRejected
 		case behaviour <= 3 && w.def.Step(i).Kind != contract.KindRetriable:
 			e.do = contract.OutcomeRejected
@@ -358,7 +357,7 @@ func (w *world) serve(c machine.Command) {
 	w.network = append(w.network, answer)
 }
 
-// heal ends all faults; the saga must end.
+// heal ends all faults. The saga must then end.
 func (w *world) heal() {
 	w.healed = true
 	for range 2000 {
@@ -380,7 +379,7 @@ func (w *world) heal() {
 	w.t.Fatalf("I2: the saga does not end: %+v", w.in)
 }
 
-// repair is the operator after the faults: retry what can be retried, else skip.
+// repair acts as the operator after the faults: it retries where possible, and otherwise skips.
 func (w *world) repair() {
 	legal := machine.Legal(w.def.Plan(), &w.in)
 	for _, operation := range []contract.Operation{contract.OperationRetry, contract.OperationSkip} {
@@ -398,7 +397,7 @@ func (w *world) repair() {
 	w.t.Fatalf("parked without a way out: %v", legal)
 }
 
-// atRest delivers what is still on its way and audits the participants.
+// atRest delivers all messages in flight and audits the participants.
 func (w *world) atRest() {
 	for range 1000 {
 		if len(w.network) == 0 {

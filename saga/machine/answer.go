@@ -6,7 +6,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// answer takes in a participant's answer, for the step i.
+// answer applies a participant's answer to step i.
 func (d *decision) answer(i int, ev Event) {
 	switch ev.Outcome {
 	case contract.OutcomeCompleted:
@@ -24,13 +24,13 @@ func (d *decision) answer(i int, ev Event) {
 	}
 }
 
-// addressed finds the step that an answer is for, or says why it changes none.
-// The step's status is the inbox of the coordinator: an answer counts only while
-// the step waits in that direction (answers).
+// addressed returns the step that an answer is for, or the reason why the answer is ignored. The
+// status of the step serves as the coordinator's inbox: an answer counts only while the step waits
+// for it in that direction (see answers).
 //
-// A completed counts for every attempt so far: all attempts share one
-// idempotency key, so it is the answer to all of them. A rejected or failed
-// counts for the newest attempt only; another attempt may still complete.
+// A completed answer counts for every attempt so far, because all attempts share one idempotency
+// key. A rejected or failed answer counts only for the newest attempt, because a different one may
+// still complete.
 func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	i, ok := plan.find(ev.Step)
 	if !ok || (ev.Direction == contract.DirectionUndo && plan.Steps[i].Undo == nil) {
@@ -42,7 +42,7 @@ func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) 
 	side := in.Steps[i].Side(ev.Direction)
 	heard := answers[side.state].to(ev)
 	switch {
-	case heard == IgnoredContradiction: // first: a saga that was rejected has often ended
+	case heard == IgnoredContradiction: // first, because a saga that was rejected has often ended
 	case !in.Open():
 		heard = IgnoredEnded
 	case side.open() && ev.Attempt > side.attempt:
@@ -53,10 +53,10 @@ func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) 
 	return i, heard
 }
 
-// taken is what becomes of an answer that is awaited.
+// taken means that an answer is expected and applied.
 const taken Ignored = ""
 
-// reception is what becomes of the answers to a side.
+// reception says, for each outcome, how an answer to a side is treated.
 type reception struct{ completed, rejected, undoRejected, failed Ignored }
 
 func (r *reception) to(ev *Event) Ignored {
@@ -71,8 +71,9 @@ func (r *reception) to(ev *Event) Ignored {
 	return r.failed
 }
 
-// answers is what becomes of an answer, by the state of the side that it is for. A parked step is moved only by what
-// ends it, and so is one that an operator has retried in a pause: what it was parked for may come again.
+// answers says how an answer is treated in each state of its side. A parked step changes only by an
+// answer that ends it. The same holds for a step that an operator has retried while the saga is
+// paused, because the answer that parked it may be delivered again.
 var answers = [sideStates]reception{
 	SideIdle:           {IgnoredDirection, IgnoredDirection, IgnoredDirection, IgnoredDirection},
 	SideAwaitingAnswer: {taken, taken, taken, taken},
@@ -97,7 +98,7 @@ func (d *decision) completed(i int, ev Event) {
 	result, problem := d.result(i, ev)
 	do := &d.in.Steps[i].Do
 	switch {
-	case problem != "" && ev.Attempt < do.attempt: // what cannot be used is a failure
+	case problem != "" && ev.Attempt < do.attempt: // an unusable result counts as a failure
 		d.eff.Ignored = IgnoredStale
 		return
 	case problem != "" && (do.Parked() || do.state == SideRetryRequested):
@@ -115,8 +116,7 @@ func (d *decision) completed(i int, ev Event) {
 	}
 }
 
-// result checks a result and brings it into the form in which it is kept: JSON,
-// or nothing.
+// result checks a result and returns the form in which it is stored: JSON or nothing.
 func (d *decision) result(i int, ev Event) (result []byte, problem string) {
 	result = ev.Payload
 	json := contract.IsJSON(ev.ContentType)
@@ -151,7 +151,7 @@ func (d *decision) rejected(i int, ev Event) {
 	d.refuse(i, cut(ev.Reason))
 }
 
-// refuse ends a do that left no trace.
+// refuse ends a do that had no effect.
 func (d *decision) refuse(i int, reason string) {
 	d.close(i, contract.DirectionDo, SideRejected, reason)
 	switch {
@@ -164,9 +164,9 @@ func (d *decision) refuse(i int, reason string) {
 	}
 }
 
-// notSent takes in that the bus will never take a command. A do of which nothing was
-// ever sent did not happen: it is as if it had not been asked for. What else cannot be
-// sent is a failure that another attempt cannot help.
+// notSent applies the report that the bus will never accept a command. If no command of the do was
+// ever sent, the step did not happen and counts as never requested. Otherwise the report counts as
+// a failure that cannot be retried.
 func (d *decision) notSent(i int, ev Event) {
 	reason := cut("not sent: " + ev.Reason)
 	do, step := &d.in.Steps[i].Do, &d.plan.Steps[i]
@@ -185,8 +185,8 @@ func (d *decision) notSent(i int, ev Event) {
 	}
 }
 
-// failed takes in a failure or a missing answer: another attempt, or the
-// outcome stays unknown.
+// failed applies a failure or a missing answer. Either a further attempt follows, or the outcome
+// stays unknown.
 func (d *decision) failed(i int, dir contract.Direction, reason string, final bool) {
 	side := d.in.Steps[i].Side(dir)
 	switch {
@@ -199,7 +199,7 @@ func (d *decision) failed(i int, dir contract.Direction, reason string, final bo
 	}
 }
 
-// exhausted gives up asking: what became of the step is unknown.
+// exhausted ends the attempts. The outcome of the step is unknown.
 func (d *decision) exhausted(i int, dir contract.Direction, reason string) {
 	side, step := d.in.Steps[i].Side(dir), &d.plan.Steps[i]
 	if dir == contract.DirectionDo && step.Kind == contract.KindCompensable {

@@ -6,9 +6,10 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// backoff is the wait after an attempt: InitialInterval, doubled with each attempt, at
-// most MaxInterval, of which a hash of the key and the attempt leaves between a half and
-// all. The hash is the jitter: spread over sagas, the same in every replay (I6).
+// backoff returns the wait after an attempt. The interval starts at InitialInterval and doubles
+// with each attempt up to MaxInterval. The wait is between half of the interval and all of it. The
+// jitter is a hash of the key and the attempt: it differs between sagas, but is the same in every
+// replay (I6).
 func backoff(action *Action, key contract.Key, attempt int) time.Duration {
 	wait, limit := action.InitialInterval, action.MaxInterval
 	for range attempt - 1 {
@@ -26,9 +27,9 @@ func backoff(action *Action, key contract.Key, attempt int) time.Duration {
 	return half + time.Duration(hash(key, attempt)%uint64(half+1))
 }
 
-// hash is FNV-1a with a final mix, so that neighbouring attempts differ in all
-// bits. The key's birth has no part in it, nor has the wire's word for the direction: the
-// jitter of recorded histories stays.
+// hash returns FNV-1a with a final mix, so that the hashes of adjacent attempts differ in all bits.
+// It depends neither on the key's birth nor on the wire's text for the direction, so that the
+// jitter of recorded histories stays the same.
 func hash(key contract.Key, attempt int) uint64 {
 	const prime = 1099511628211
 	direction := "do"

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// four is a saga of four steps; mapped, the last one takes what a mapping makes.
+// four returns a saga with four steps. If with is not empty, it is the mapping of the last one.
 func four(t testing.TB, with string) *saga.Definition {
 	t.Helper()
 	step := func(name, kind, more string) string {
@@ -29,7 +29,7 @@ func four(t testing.TB, with string) *saga.Definition {
 	return def
 }
 
-// run takes a saga from its start through all answers.
+// run completes every step of a saga from its start.
 func run(t testing.TB, def *saga.Definition) (transitions int) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
@@ -69,8 +69,8 @@ func BenchmarkMapping(b *testing.B) {
 	}
 }
 
-// A transition asks for memory for the state behind it and for its effects, and
-// for little else.
+// TestDecideAllocates checks that a transition allocates memory only for the new state, its
+// effects, and little more.
 func TestDecideAllocates(t *testing.T) {
 	def, n := four(t, ""), 0
 	each := testing.AllocsPerRun(100, func() { n = run(t, def) }) / float64(n)

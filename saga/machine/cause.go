@@ -1,6 +1,6 @@
 package machine
 
-// String is the cause in a few words: what, where, by whom, why.
+// String returns a short description of the cause: what, where, by whom, why.
 func (c *Cause) String() string {
 	if c.Reason == "" {
 		return c.brief()
@@ -8,7 +8,7 @@ func (c *Cause) String() string {
 	return c.brief() + ": " + c.Reason
 }
 
-// brief is String without the reason, which others wrote.
+// brief returns the description without the reason, which comes from outside.
 func (c *Cause) brief() string {
 	text := string(c.Kind)
 	if c.Step != "" {

@@ -13,10 +13,10 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// quickData is more data than a quick evaluation reads.
+// quickData is more data than a quick evaluation may read.
 const quickData = 16 << 10
 
-// two is a saga whose second step has a mapping, and whose input has a schema.
+// two returns a saga whose second step has a mapping and whose input has a schema.
 func two(t testing.TB, with string) *saga.Definition {
 	t.Helper()
 	def, err := saga.New(saga.Spec{
@@ -32,13 +32,14 @@ func two(t testing.TB, with string) *saga.Definition {
 	return def
 }
 
-// dear is an expression that costs more than a quick evaluation may, and ends.
+// dear is an expression that costs more than a quick evaluation may, but less than the maximum.
 const dear = `{"n": input.n, "k": [1,2,3,4,5,6,7,8,9,10].map(x, [1,2,3,4,5,6,7,8,9,10].map(y, [1,2,3].map(z, x * y * z)))}`
 
 var oneDone = machine.Event{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted, Payload: []byte(`{"r":1}`)}
 
-// TestCostlyIsDecidedLater: what costs much is not evaluated, and nothing is decided; with
-// what Evaluate made of just these data it is, as if it had been evaluated at once.
+// TestCostlyIsDecidedLater checks that a costly mapping is not evaluated and nothing is decided.
+// With the output of Evaluate for the same data, the decision must be the same as with immediate
+// evaluation.
 func TestCostlyIsDecidedLater(t *testing.T) {
 	def := two(t, dear)
 	start := func(input string) (machine.Instance, machine.Event) {
@@ -72,7 +73,7 @@ func TestCostlyIsDecidedLater(t *testing.T) {
 	}
 }
 
-// TestCheapIsDecidedAtOnce, as far as the budget goes.
+// TestCheapIsDecidedAtOnce checks that cheap mappings are evaluated at once while the budget lasts.
 func TestCheapIsDecidedAtOnce(t *testing.T) {
 	def := two(t, `{"n": input.n + 1}`)
 	in, _, err := machine.Decide(def.Plan(), machine.Instance{}, machine.Event{Type: contract.EventStarted, At: epoch, ID: "s", Payload: []byte(`{"n":1}`)})
@@ -95,7 +96,8 @@ func TestCheapIsDecidedAtOnce(t *testing.T) {
 	}
 }
 
-// TestLargeInputIsCheckedBeside: to read it costs as much as a mapping.
+// TestLargeInputIsCheckedBeside checks that a large input is checked by Evaluate, because reading
+// it costs as much as a mapping.
 func TestLargeInputIsCheckedBeside(t *testing.T) {
 	def := two(t, `{"n": input.n}`)
 	for input, fits := range map[string]bool{
@@ -118,8 +120,8 @@ func TestLargeInputIsCheckedBeside(t *testing.T) {
 	}
 }
 
-// TestFoldEvaluatesOnce: a history with many attempts of a step whose mapping costs much is
-// read as if it had one.
+// TestFoldEvaluatesOnce checks that a costly mapping is evaluated once for a history with many
+// attempts of its step.
 func TestFoldEvaluatesOnce(t *testing.T) {
 	const attempts = 20
 	def, err := saga.New(saga.Spec{Name: "again", Version: 1, Steps: []saga.Node{{Step: &saga.Step{Name: "one", Kind: contract.KindRetriable, Do: saga.Action{

@@ -10,31 +10,30 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Errors of Decide for an event that cannot belong to the instance. Everything
-// else that comes too late, twice or from nowhere is Effects.Ignored.
+// Errors of Decide for an event that cannot belong to the instance. An event that is late, a
+// duplicate or unexpected is not an error, but sets Effects.Ignored.
 var (
-	// ErrExists: a saga that exists cannot be started again.
+	// ErrExists means that the saga exists, so it cannot be started again.
 	ErrExists = errors.New("the saga exists already")
-	// ErrMissing: the first event of a saga must be one of type started.
+	// ErrMissing means that the saga does not exist, and the event is not of type started.
 	ErrMissing = errors.New("the saga does not exist")
-	// ErrOtherDefinition: the definition given is not the one the instance was started with.
+	// ErrOtherDefinition means that the instance was started with a different definition.
 	ErrOtherDefinition = errors.New("not the definition this saga was started with")
-	// ErrInput: the input cannot be used; the text says why.
+	// ErrInput means that the input cannot be used. The text says why.
 	ErrInput = errors.New("unusable input")
 )
 
-// Decide is the whole behaviour of a saga: given its definition, where it stands
-// and what happened, it returns where it stands then and what must follow. It is
-// pure (I6): the same arguments give the same results, on every machine and in
-// every release that replays recorded histories (I8). The instance given is not
-// changed; parts of it may be shared by the one returned.
+// Decide is the complete behaviour of a saga. From its definition, its current state and an event,
+// it computes the next state and the effects. Decide is pure (I6): the same arguments give the same
+// results on every machine, and in every release that replays recorded histories (I8). It does not
+// change the given instance, but the returned one may share parts with it.
 //
 // A new saga begins with the zero Instance and an event of type started.
 //
-// Errors: ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, *contract.NameError
-// for a bad id, *OperationError for a decision that is not legal now. On an error, and
-// when Effects.Ignored is set, the instance returned is the one given and the
-// event is not part of the history.
+// Decide returns ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, a *contract.NameError for an
+// invalid id, or an *OperationError for an operation that is not legal now. After an error, and if
+// Effects.Ignored is set, the returned instance is the given one, and the event must not be
+// recorded.
 func Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
 	return decide(plan, in, ev, evaluator{})
 }
@@ -48,10 +47,10 @@ func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Ef
 		updated = updated.Add(ev.ClockOffset - in.ClockOffset)
 	}
 	if at.Before(updated) {
-		at = updated // the clock went back; the saga does not
+		at = updated // the clock was set back; the saga's time never goes back
 	}
 	step, ignored := 0, Ignored("")
-	switch ev.Type { // first, because much of what comes changes nothing
+	switch ev.Type { // first, because many events change nothing
 	case contract.EventStepAnswered:
 		step, ignored = addressed(plan, &in, &ev)
 	case contract.EventTimerFired:
@@ -99,8 +98,8 @@ func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Ef
 	return d.in, d.eff, nil
 }
 
-// Fold replays a history from nothing. Folding a saga's recorded events gives
-// its stored instance (I8).
+// Fold replays a history from the zero Instance. Folding a saga's recorded events produces its
+// stored instance (I8).
 func Fold(plan *Plan, events []Event) (Instance, error) {
 	var in Instance
 	var replay Replay
@@ -130,21 +129,21 @@ func belongs(plan *Plan, in *Instance, ev Event) error {
 	return nil
 }
 
-// few is for how many steps at once a decision has room without asking for
-// memory. Most decisions are about one or two.
+// few is the number of steps for which a decision has space without allocating. Most decisions
+// concern one or two.
 const few = 8
 
-// decision is one call of Decide at work.
+// decision holds the state of one Decide call.
 type decision struct {
 	plan   *Plan
-	in     Instance // the instance that becomes
+	in     Instance // the next instance
 	at     time.Time
 	before contract.Phase
 	eff    Effects
 	reason string // for the announcement
 
 	mappings evaluator
-	costly   bool // a mapping was not evaluated: what is decided is void
+	costly   bool // a mapping was not evaluated, so the decision is void
 }
 
 func (d *decision) start(ev Event) error {
@@ -174,8 +173,7 @@ func (d *decision) start(ev Event) error {
 	return nil
 }
 
-// advance begins everything that may begin now, and ends the saga when nothing
-// is left to do.
+// advance requests everything that may begin now, and ends the saga if nothing is left to do.
 func (d *decision) advance() {
 	if !d.in.Open() {
 		return
@@ -199,9 +197,8 @@ func (d *decision) advance() {
 	}
 }
 
-// forward asks for every step that may be done now, unless the saga is paused. All their requests are
-// worked out first: one that cannot be is a reason to go back before anything
-// else is set going.
+// forward requests every step whose do may begin now, unless the saga is paused. It computes all
+// requests first: if one fails, the saga compensates before any of the others is sent.
 func (d *decision) forward() (done bool) {
 	var room [few]int
 	ready := room[:0]
@@ -236,8 +233,8 @@ func (d *decision) forward() (done bool) {
 	return done
 }
 
-// backward asks for every undo that may run now, once everything under way is
-// ended, unless the saga is paused.
+// backward requests every undo that may run now, unless the saga is paused. All dos in progress
+// must have ended.
 func (d *decision) backward() (undone bool) {
 	var room [few]int
 	ready := room[:0]
@@ -247,7 +244,7 @@ func (d *decision) backward() (undone bool) {
 	}
 	for _, i := range ready {
 		payload, err := d.undoData(i)
-		if err != nil { // the request was worked out from the same data before
+		if err != nil { // impossible: the same data produced this request before
 			d.park(i, contract.DirectionUndo, SideParkedUnknown, err.Error())
 			continue
 		}
@@ -256,7 +253,8 @@ func (d *decision) backward() (undone bool) {
 	return undone
 }
 
-// turn goes back, or remembers to when the pivot, which is in progress, has ended.
+// turn starts compensation. If a pivot is in progress, it only records the cause until the pivot
+// has ended.
 func (d *decision) turn(cause Cause) {
 	if d.pivotUnderWay() {
 		cause.At = d.at
@@ -275,8 +273,8 @@ func (d *decision) pivotUnderWay() bool {
 	return false
 }
 
-// goBack turns the saga round. Steps between two attempts are not attempted
-// again: what became of them is unknown. Steps under way are awaited.
+// goBack starts compensation. Steps between two attempts are not retried: their outcome is unknown.
+// Steps in progress may still be answered.
 func (d *decision) goBack(cause Cause) {
 	if d.in.Cause != nil {
 		return

@@ -7,92 +7,91 @@ import (
 	"slices"
 )
 
-// Bounds of the evaluations that DecideWithin does itself, in units of what they cost.
+// Bounds of the evaluations that DecideWithin does itself, in units of cost.
 const (
-	// BatchCost is a budget for a batch of decisions: about 20 ms of one processor.
+	// BatchCost is a budget for a batch of decisions. It takes about 20 ms of one processor.
 	BatchCost = 200_000
 	// quickInput bounds the input that is checked, in bytes.
 	quickInput = 8 << 10
-	// readPerUnit is how many bytes of JSON are read for a unit.
+	// readPerUnit is the number of bytes of JSON whose reading costs one unit.
 	readPerUnit = 2
 )
 
-// ErrCostly is what DecideWithin returns instead of evaluating a mapping that costs much.
+// ErrCostly is returned by DecideWithin if a mapping costs too much to be evaluated at once.
 var ErrCostly = errors.New("a mapping costs too much to be evaluated between other decisions")
 
-// CostBudget is what the mappings of several decisions may cost together where they are taken
-// one after the other. It is for one goroutine.
+// CostBudget bounds the total cost of mappings for several successive decisions. Only one goroutine
+// may use it.
 type CostBudget struct {
 	units, left int
 	known       map[Mapping]*costlyFrom
 }
 
-// costlyFrom says of which data a mapping was found to be costly, so that it is not tried
-// again and again.
+// costlyFrom records the size of data for which a mapping was found to be costly, so that it is not
+// repeatedly tried in vain.
 type costlyFrom struct {
 	bytes   int
 	skipped int
 }
 
 const (
-	// tryAgain is how many evaluations are skipped before one is tried: other data of the
-	// same size may cost less.
+	// tryAgain is the number of evaluations that are skipped before the next try, because different
+	// data of the same size may cost less.
 	tryAgain = 64
-	// maxKnown bounds the mappings that a CostBudget knows to be costly (I10).
+	// maxKnown bounds the costly mappings that a CostBudget remembers (I10).
 	maxKnown = 4096
 )
 
-// NewCostBudget makes a CostBudget of some units; BatchCost is a good number. With 0 no mapping
-// is evaluated.
+// NewCostBudget returns a CostBudget with the given number of units, normally BatchCost. With 0, no
+// mapping is evaluated.
 func NewCostBudget(units int) *CostBudget {
 	return &CostBudget{units: units, left: units, known: map[Mapping]*costlyFrom{}}
 }
 
-// Refill makes the budget whole again, for the next decisions.
+// Refill restores the whole budget for the next decisions.
 func (b *CostBudget) Refill() { b.left = b.units }
 
-// Requests is what mappings make of the data of one saga: see Evaluate. It says nothing
-// that does not follow from the definition and the data, so decisions that are taken with
-// it are those that are taken without (I6).
+// Requests holds the outputs of mappings for the data of one saga (see Evaluate). They follow from
+// the definition and the data alone. So a decision with them is the same as one without them (I6).
 type Requests struct{ made []made }
 
-// made is what one mapping makes, or what became of the check of an input.
+// made holds the output of one mapping, or the result of the check of an input.
 type made struct {
 	plan    *Plan
-	step    int // checkingInput: of none
+	step    int // number of the step, or checkingInput
 	input   []byte
 	results []used
 	request []byte
 	err     error
 }
 
-// checkingInput stands for a step where the input is checked.
+// checkingInput is used in place of a step number for the check of the input.
 const checkingInput = -1
 
-// used is a result that a mapping asked for.
+// used is a result that a mapping has read.
 type used struct {
 	step int
 	data []byte
 }
 
-// DecideWithin is Decide, but for what it costs: of the mappings that the decision needs it
-// evaluates those that cost little, within a budget, and takes what others make from known,
-// which may be nil. If that does not have it, the error is ErrCostly, and nothing is decided:
-// take the decision again with what Evaluate returns. Whether it is may depend on what the
-// budget has met before; what is decided does not.
+// DecideWithin makes the same decision as Decide, but bounds its cost. It evaluates only cheap
+// mappings, within a budget. For others it uses the outputs in known, which may be nil. If an
+// output is missing there, it returns ErrCostly and decides nothing; the caller then repeats the
+// decision with the output of Evaluate. The history of the budget may influence whether it returns
+// ErrCostly, but not what it decides.
 func DecideWithin(budget *CostBudget, known *Requests, plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
 	return decide(plan, in, ev, evaluator{budget: budget, known: known})
 }
 
-// Replay decides once more what was decided before, event by event. A mapping that several
-// events need, for one attempt after the other, is evaluated once. The zero value is ready.
+// Replay repeats the decisions of a history, event by event. If several events need the same
+// mapping, as several attempts do, it is evaluated once. The zero value is ready to use.
 type Replay struct{ mappings Requests }
 
-// replayed is how many mappings a Replay remembers: those of the steps that are attempted at
-// the same time: the branches of a parallel, at most.
+// replayed is the number of mappings that a Replay remembers. At most that many steps, the branches
+// of a parallel, are attempted at the same time.
 const replayed = 64
 
-// Decide is Decide, of the next event.
+// Decide returns the decision for the next event, as the function Decide does.
 func (r *Replay) Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
 	next, eff, err := decide(plan, in, ev, evaluator{record: &r.mappings})
 	if made := r.mappings.made; len(made) > replayed {
@@ -101,23 +100,22 @@ func (r *Replay) Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, e
 	return next, eff, err
 }
 
-// Evaluate works out what the mappings make that a decision needs, for DecideWithin. It may
-// take long, and be called from any goroutine.
+// Evaluate computes the outputs of the mappings that a decision needs, for DecideWithin. It may
+// take long, and is safe for concurrent use.
 func Evaluate(plan *Plan, in Instance, ev Event) *Requests {
 	var requests Requests
 	_, _, _ = decide(plan, in, ev, evaluator{record: &requests})
 	return &requests
 }
 
-// evaluator is how a decision comes by what mappings make. The zero value evaluates all of
-// them.
+// evaluator provides the outputs of mappings for a decision. The zero value evaluates all of them.
 type evaluator struct {
-	budget *CostBudget // nil: none
-	known  *Requests   // nil: nothing is
-	record *Requests   // nil: it is not recorded
+	budget *CostBudget // nil means no bound
+	known  *Requests   // nil if nothing is known
+	record *Requests   // if not nil, outputs are recorded here
 }
 
-// request is the data of step i's do.
+// request returns the data of step i's do.
 func (e *evaluator) request(plan *Plan, i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	mapping := plan.Steps[i].Mapping
 	if mapping == nil {
@@ -170,7 +168,7 @@ func (e *evaluator) checkInput(plan *Plan, input []byte) error {
 	return err
 }
 
-// evaluate evaluates a mapping that costs little; ErrCostly: it does not.
+// evaluate evaluates a cheap mapping. It returns ErrCostly if the mapping is not cheap.
 func (b *CostBudget) evaluate(plan *Plan, i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	m := plan.Steps[i].Mapping
 	bytes := m.Size(input, results)
@@ -196,7 +194,7 @@ func (b *CostBudget) evaluate(plan *Plan, i int, input []byte, results func(step
 	return request, err
 }
 
-// skip reports whether so much data is known to be costly.
+// skip reports whether the mapping is known to be costly for data of this size.
 func (c *costlyFrom) skip(bytes int) bool {
 	if c == nil || bytes < c.bytes {
 		return false
@@ -205,7 +203,7 @@ func (c *costlyFrom) skip(bytes int) bool {
 	return c.skipped%tryAgain != 0
 }
 
-// find is what a mapping made of the same data; nil: that is not known.
+// find returns the known output of a mapping for the same data, or nil.
 func (r *Requests) find(plan *Plan, step int, input []byte, results func(step int) []byte) *made {
 	if r == nil {
 		return nil
@@ -218,7 +216,7 @@ func (r *Requests) find(plan *Plan, step int, input []byte, results func(step in
 	return nil
 }
 
-// uses reports whether the results that a mapping asked for are these.
+// uses reports whether the results that the mapping read are equal to the given ones.
 func (m *made) uses(results func(step int) []byte) bool {
 	for _, u := range m.results {
 		if !bytes.Equal(u.data, results(u.step)) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// sized is a mapping that costs as much as its input has bytes, and too much from 100 on.
+// sized is a mapping that costs one unit per byte of input, and is costly from 100 bytes on.
 type sized struct{ _ int }
 
 func (*sized) Make(input []byte, _ func(int) []byte) ([]byte, error) { return input, nil }
@@ -19,8 +19,8 @@ func (*sized) MakeWithin(input []byte, _ func(int) []byte) ([]byte, int, error) 
 
 func (*sized) Size(input []byte, _ func(int) []byte) int { return len(input) }
 
-// TestCostlyIsNotTriedAgain: where a mapping was found to be costly it is not begun in vain
-// each time, with as much data or more; with less it is, and now and then with as much.
+// TestCostlyIsNotTriedAgain checks that a costly mapping is not tried again for the same or a
+// larger size, except from time to time for the same size. For a smaller size it must be tried.
 func TestCostlyIsNotTriedAgain(t *testing.T) {
 	mapping := new(sized)
 	plan := &Plan{Steps: []Step{{Name: "one", Mapping: mapping}}}
@@ -47,7 +47,7 @@ func TestCostlyIsNotTriedAgain(t *testing.T) {
 	if begun < 2 || begun > 4 {
 		t.Errorf("of %d evaluations %d were begun", 3*tryAgain, begun)
 	}
-	budget.known[mapping].bytes = 0 // found with other data
+	budget.known[mapping].bytes = 0 // found with different data
 	for range tryAgain {
 		_, _ = try(5)
 	}

@@ -6,19 +6,19 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Event is a fact that moves a saga. The accepted ones are its history. Beside Type and At
-// each type has fields of its own:
+// Event is a fact that changes a saga. The recorded events are the saga's history. In addition to
+// Type and At, each type has its own fields:
 //
-//	started           ID, Payload (the input), ContentType, TraceParent, ClockOffset. It is the first.
+//	started           ID, Payload (the input), ContentType, TraceParent, ClockOffset. Always the first event.
 //	step_answered     Participant, Step, Direction, Attempt, Outcome, Payload (the result),
-//	                  ContentType, Reason, Final. With the outcome not_sent it is the bus's, in the
-//	                  participant's place.
-//	timer_fired       Timer, and but for the deadline Step, Direction, Attempt: it was due at At. Of
-//	                  an attempt that timed out, Reason says why its command did not go out; empty:
-//	                  it did, or that is not known. DueTimer makes these events.
+//	                  ContentType, Reason, Final. If the outcome is not_sent, the answer is from the
+//	                  bus and not from the participant.
+//	timer_fired       Timer and, except for the deadline, Step, Direction, Attempt. It was due at At.
+//	                  For a timeout, Reason says why the command was not sent. Reason is empty if it
+//	                  was sent, or if that is unknown. DueTimer creates these events.
 //	operation_taken   Operation, Step, By, Reason, and for resolve Outcome and Payload.
-//	clock_adjusted    ClockOffset, Reason (by how much): the wall clock was set, and what is due in a
-//	                  while is due in the same while.
+//	clock_adjusted    ClockOffset, Reason (by how much). The wall clock was set; the remaining time of
+//	                  timers stays the same.
 type Event struct {
 	Type        contract.EventType
 	At          time.Time // never before the event that was recorded last, but of clock_adjusted; Decide lifts it if the clock went back
@@ -26,22 +26,22 @@ type Event struct {
 	Payload     []byte
 	ContentType string
 	TraceParent string
-	Participant string // who answered, as the bus vouches for it
+	Participant string // who answered, as authenticated by the bus
 	Step        contract.StepName
 	Direction   contract.Direction
 	Attempt     int
 	Outcome     contract.Outcome
 	Reason      string
-	Final       bool // of a failure: trying again cannot help; of not-sent: an earlier attempt to send it may have arrived
+	Final       bool // failure: a retry cannot help; not-sent: an earlier command may have been sent
 	Operation   contract.Operation
 	By          string
 	Timer       contract.Timer
-	// ClockOffset is, of started and clock_adjusted, by how much the wall clock by which At was read had
-	// been set in all. Times are compared only with those of the same ClockOffset.
+	// ClockOffset is set for started and clock_adjusted. It is the sum of all changes of the wall
+	// clock from which At was read. Only times with the same ClockOffset can be compared.
 	ClockOffset time.Duration
 }
 
-// Command is an effect: ask a participant for one direction of one step.
+// Command is an effect: send a command to a participant, for one direction of one step.
 type Command struct {
 	Index       int // of the step in its definition
 	Step        contract.StepName
@@ -54,28 +54,28 @@ type Command struct {
 	Expires     time.Time // when the attempt times out
 }
 
-// Announcement is an effect: tell whoever listens that the saga reached a phase.
+// Announcement is an effect: announce that the saga reached a phase.
 type Announcement struct {
 	Phase   contract.Phase
-	Ended   bool // the saga is over: completed, compensated or abandoned
+	Ended   bool // the saga has ended: completed, compensated or abandoned
 	Overdue bool // the deadline passed after the point of no return; Phase did not change
 	Reason  string
 }
 
-// Effects is what must follow a decision, as data. Commands and announcements
-// leave only after the new instance is durable (I1).
+// Effects describes the effects of a decision as data. Commands and announcements may be sent only
+// after the new instance is durable (I1).
 type Effects struct {
 	Commands      []Command
 	Announcements []Announcement
-	// Discarded are the revisions whose commands are no longer pending.
+	// Discarded lists the commands that are no longer pending.
 	Discarded []CommandRef
-	// Ignored is why the event changed nothing; empty when it did. An ignored
+	// Ignored is the reason why the event changed nothing, or empty if it was applied. An ignored
 	// event is not recorded.
 	Ignored Ignored
 }
 
-// CommandRef identifies a pending command by its step, its direction and the revision whose
-// commit enqueued it.
+// CommandRef identifies a pending command by its step, its direction and the revision whose commit
+// enqueued it.
 type CommandRef struct {
 	Index     int // of the step in its definition
 	Step      contract.StepName
@@ -83,7 +83,7 @@ type CommandRef struct {
 	Revision  uint64
 }
 
-// Ignored is why an event changed nothing. It is a metric label: a closed set.
+// Ignored is the reason why an event changed nothing. It is a metric label, so the set is closed.
 type Ignored string
 
 // The reasons.
@@ -96,13 +96,14 @@ const (
 	IgnoredDirection Ignored = "step is not waiting in this direction"
 	IgnoredStep      Ignored = "no such step"
 	IgnoredSender    Ignored = "step belongs to another participant"
-	// IgnoredContradiction is a do that was recorded as rejected, by its participant or
-	// by an operator's word, or as never sent, and is now reported as completed: there is an effect that
-	// no undo takes back. It comes before IgnoredEnded, because a saga that was rejected
-	// has often ended by then. The other contradictions leave nothing behind and are
-	// IgnoredDuplicate: a rejected after a completed (the do counts, and is undone if
-	// the saga goes back), a completed after the outcome was unknown or the undo was
-	// done (the undo takes it back, or has left a tombstone), and a completed for a step
-	// that an operator skipped (leaving it as it is was the decision).
+	// IgnoredContradiction means that a do is reported as completed although it was recorded as
+	// rejected (by its participant or by an operator) or as never sent. No undo will revert its
+	// effect. It takes precedence over IgnoredEnded, because a saga that was rejected has often
+	// ended by then.
+	//
+	// Other contradictions are harmless and are IgnoredDuplicate. If a rejection follows a
+	// completion, the do counts, and is undone in compensation. If a completion follows an unknown
+	// outcome or a completed undo, the undo reverts it or has left a tombstone. If a completion
+	// follows a skip, the operator has decided to leave the step as it is.
 	IgnoredContradiction Ignored = "completed after rejection"
 )

@@ -24,9 +24,9 @@ var update = flag.Bool("update", false, "rewrite the golden histories")
 
 var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// TestHistories plays the golden histories in testdata/histories: a definition,
-// then commands, each followed by what Decide makes of it. -update rewrites the
-// outputs; read the difference before you commit it.
+// TestHistories runs the golden histories in testdata/histories: a definition and commands, each
+// followed by the output of Decide. -update rewrites the outputs; review the changes before you
+// commit them.
 func TestHistories(t *testing.T) {
 	files, err := filepath.Glob("testdata/histories/*.txt")
 	if err != nil || len(files) == 0 {
@@ -52,8 +52,8 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-// play reads "commands, ----, outputs" blocks separated by empty lines, and
-// writes them again with what comes out now.
+// play reads "commands, ----, outputs" blocks separated by empty lines, and returns them with the
+// current outputs.
 func play(t *testing.T, golden string) string {
 	t.Helper()
 	var out strings.Builder
@@ -98,7 +98,7 @@ func (p *player) define(text string, out *strings.Builder) {
 	fmt.Fprintf(out, "%s\n", def.Ref())
 }
 
-// command reads "[+5s] operation arguments…".
+// command executes a line "[+5s] operation arguments…".
 func (p *player) command(line string, out *strings.Builder) {
 	p.t.Helper()
 	words := strings.Fields(line)
@@ -117,7 +117,8 @@ func (p *player) command(line string, out *strings.Builder) {
 	p.decide(line, p.event(words), out)
 }
 
-// wake fires what is due: "wake [step reason…]", with why the command of a step was not sent.
+// wake fires due timers: "wake [step reason…]", where reason says why the step's command was not
+// sent.
 func (p *player) wake(line string, words []string, out *strings.Builder) {
 	p.t.Helper()
 	ev, due := machine.DueTimer(p.def.Plan(), &p.in, p.at)
@@ -252,7 +253,7 @@ func (p *player) print(out *strings.Builder, eff *machine.Effects) {
 	}
 }
 
-// replay checks I8 on the whole history.
+// replay checks I8 for the whole history.
 func (p *player) replay() {
 	p.t.Helper()
 	folded, err := machine.Fold(p.def.Plan(), p.history)

@@ -7,13 +7,13 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Instance is one run of a definition: everything Decide needs to go on. It is
-// a value; Decide returns a new one and leaves its argument alone.
+// Instance is the state of one run of a definition: everything that Decide needs. It is a value;
+// Decide returns a new one and does not change its argument.
 type Instance struct {
 	ID          contract.SagaID
 	Definition  contract.DefinitionRef
-	Fingerprint string // of the definition; the instance keeps it for life
-	Revision    uint64 // number of events folded into this state; 0: does not exist yet
+	Fingerprint string // of the definition; never changes
+	Revision    uint64 // number of events so far; 0 if the saga does not exist
 	Phase       contract.Phase
 	Input       []byte
 	ContentType string // of the input; "" means application/json
@@ -21,40 +21,40 @@ type Instance struct {
 	Started     time.Time
 	Updated     time.Time // time of the last event
 	Ended       time.Time // zero while the saga is open; set when completed, compensated or abandoned
-	Deadline    time.Time // zero: none
+	Deadline    time.Time // zero if there is none
 	Overdue     bool      // the deadline passed after the point of no return
-	Cause       *Cause    // why the saga goes back; nil while it goes forward
-	// PendingCause is why the saga goes back if the pivot, which is under way, does not complete.
+	Cause       *Cause    // why the saga compensates; nil while it goes forward
+	// PendingCause is why the saga compensates if the pivot in progress does not complete.
 	PendingCause *Cause
-	Paused       *Pause // an operator holds the saga; nil: it goes on. Never of one that has ended
+	Paused       *Pause // set while an operator has paused the saga; nil if it has ended
 	Steps        []StepState
-	StateBytes   int           // input and results together
-	ClockOffset  time.Duration // by how much the wall clock that its times go by had been set in all; see Event
+	StateBytes   int           // total size of input and results
+	ClockOffset  time.Duration // sum of all changes of the wall clock that its times refer to (see Event)
 }
 
-// Cause says why a saga goes back.
+// Cause says why a saga compensates.
 type Cause struct {
 	Kind   CauseKind
 	Step   contract.StepName // for rejected, exhausted, mapping_failed
 	Reason string
-	By     string // who, for a person's decision
+	By     string // the operator, for an operation
 	At     time.Time
 }
 
-// Pause says since when an operator holds a saga, who and why. The saga's timers
-// stand still at At until it is resumed.
+// Pause describes who paused a saga, when and why. The saga's timers stand still at At until it is
+// resumed.
 type Pause struct {
 	At     time.Time
 	By     string
 	Reason string
 }
 
-// CauseKind is why a saga goes back, in a word.
+// CauseKind is the kind of reason for which a saga compensates.
 type CauseKind string
 
-// The reasons to go back. They all lead to the same plan.
+// The reasons to compensate. They all lead to the same plan.
 const (
-	CauseRejected      CauseKind = "rejected"       // a participant said no
+	CauseRejected      CauseKind = "rejected"       // a participant rejected the step
 	CauseExhausted     CauseKind = "exhausted"      // no answer, or only failures, in all attempts: outcome unknown. Or not sent: it did not happen
 	CauseMappingFailed CauseKind = "mapping_failed" // the step's mapping failed on this saga's data
 	CauseDeadline      CauseKind = "deadline"
@@ -62,7 +62,7 @@ const (
 	CauseOperator      CauseKind = "operator" // compensate
 )
 
-// State is the view that package compensation has of the i-th step.
+// State returns the state of step i for package compensation.
 func (in *Instance) State(i int) compensation.State {
 	switch in.Steps[i].Status() {
 	case contract.StepDoing:
@@ -84,19 +84,19 @@ func (in *Instance) State(i int) compensation.State {
 	return compensation.Pending
 }
 
-// Birth tells the saga from earlier and later ones with its id: it is the time of the
-// recorded start, so that every replay gives the same.
+// Birth distinguishes the saga from earlier and later ones with the same id. It is derived from the
+// time of the recorded start, so that every replay produces the same value.
 func (in *Instance) Birth() contract.Birth { return contract.BirthOf(in.Started) }
 
 // Open reports whether the saga has not ended.
 func (in *Instance) Open() bool { return in.Ended.IsZero() }
 
-// AtRest reports whether the saga has ended or is parked: whoever waits for it is told.
+// AtRest reports whether the saga has ended or is parked.
 func (in *Instance) AtRest() bool { return in.Phase.AtRest() }
 
-// Wake is when the saga wants to be woken next: the earliest time at which an
-// attempt times out, goes out again, or the deadline passes. Zero: never, or not
-// before it is resumed.
+// Wake returns the time of the saga's next timer: the earliest time at which an attempt times out,
+// the next attempt starts, or the deadline passes. It returns zero if there is none or the saga is
+// paused.
 func (in *Instance) Wake() time.Time {
 	if !in.Open() || in.Paused != nil {
 		return time.Time{}

@@ -11,9 +11,9 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// How the sides of a step move. What else follows from it is in their callers.
+// Transitions of a step's sides. Their callers handle the consequences.
 
-// begin asks for one direction of a step.
+// begin requests one direction of a step.
 func (d *decision) begin(i int, dir contract.Direction, payload []byte) {
 	side := d.in.Steps[i].Side(dir)
 	*side = Side{}
@@ -21,7 +21,7 @@ func (d *decision) begin(i int, dir contract.Direction, payload []byte) {
 	d.send(i, dir, payload)
 }
 
-// attempt sends the next attempt of a step that was asked for before.
+// attempt sends the next attempt of a step that was requested before.
 func (d *decision) attempt(i int, dir contract.Direction) {
 	payload, err := d.data(i, dir)
 	if err != nil {
@@ -47,13 +47,13 @@ func (d *decision) send(i int, dir contract.Direction, payload []byte) {
 	})
 }
 
-// wait lets the next attempt follow later.
+// wait schedules the next attempt.
 func (d *decision) wait(i int, dir contract.Direction, state SideState, due time.Time, reason string) {
 	d.discard(i, dir)
 	d.in.Steps[i].Side(dir).wait(state, due, reason)
 }
 
-// park lets a step wait for an operator.
+// park makes a step wait for an operator.
 func (d *decision) park(i int, dir contract.Direction, state SideState, reason string) {
 	d.discard(i, dir)
 	side := d.in.Steps[i].Side(dir)
@@ -67,7 +67,7 @@ func (d *decision) close(i int, dir contract.Direction, state SideState, reason 
 	d.in.Steps[i].Side(dir).end(state, reason)
 }
 
-// discard says that the step's last command is not pending any more.
+// discard records that the step's last command is no longer pending.
 func (d *decision) discard(i int, dir contract.Direction) {
 	side := d.in.Steps[i].Side(dir)
 	if side.command != 0 {
@@ -76,12 +76,12 @@ func (d *decision) discard(i int, dir contract.Direction) {
 	}
 }
 
-// key is the idempotency key of one direction of a step.
+// key returns the idempotency key of one direction of a step.
 func (d *decision) key(i int, dir contract.Direction) contract.Key {
 	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.plan.Steps[i].Name, Direction: dir}
 }
 
-// cut shortens a reason to MaxReason bytes and makes it valid UTF-8.
+// cut truncates a reason to MaxReason bytes and makes it valid UTF-8.
 func cut(reason string) string {
 	reason = strings.ToValidUTF8(reason, "�")
 	if len(reason) <= contract.MaxReason {
@@ -90,7 +90,7 @@ func cut(reason string) string {
 	return strings.ToValidUTF8(reason[:contract.MaxReason-len("…")], "") + "…"
 }
 
-// data is that of one direction of a step.
+// data returns the data of one direction of a step.
 func (d *decision) data(i int, dir contract.Direction) ([]byte, error) {
 	if dir == contract.DirectionUndo {
 		return d.undoData(i)
@@ -98,9 +98,9 @@ func (d *decision) data(i int, dir contract.Direction) ([]byte, error) {
 	return d.request(i)
 }
 
-// request is the data of a step's do.
+// request returns the data of a step's do.
 func (d *decision) request(i int) ([]byte, error) {
-	steps := d.in.Steps // not d: the mapping may keep what it is given
+	steps := d.in.Steps // a copy, because the mapping may retain the closure
 	request, err := d.mappings.request(d.plan, i, d.in.Input, func(step int) []byte { return steps[step].Result })
 	if errors.Is(err, ErrCostly) {
 		d.costly = true
@@ -109,16 +109,15 @@ func (d *decision) request(i int) ([]byte, error) {
 		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.plan.Steps[i].Name, len(request), contract.MaxPayload)
 	}
 	if err == nil && d.plan.Steps[i].Mapping != nil {
-		if wrong := contract.CheckJSON(request); wrong != nil { // deeper than what it is made of, for example
+		if wrong := contract.CheckJSON(request); wrong != nil { // for example, it is nested more deeply than its inputs
 			err = fmt.Errorf("the request of step %s would not be valid JSON: %w", d.plan.Steps[i].Name, wrong)
 		}
 	}
 	return request, err
 }
 
-// undoData is the data of a step's undo: {"request": …, "result": …}. What is
-// not JSON is written as a string of its base64, which encoding/json reads back
-// into a []byte.
+// undoData returns the data of a step's undo: {"request": …, "result": …}. Data that is not JSON is
+// encoded as a base64 string, which encoding/json decodes into a []byte.
 func (d *decision) undoData(i int) ([]byte, error) {
 	request, err := d.request(i)
 	if err != nil {

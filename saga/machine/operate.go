@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// OperationError says why a decision is not legal now, and which ones are.
+// OperationError says why an operation is not legal now, and which ones are.
 type OperationError struct {
 	Operation contract.Operation
 	Step      contract.StepName
@@ -17,7 +17,7 @@ type OperationError struct {
 	Legal     []contract.LegalOperation
 }
 
-// Brief is the error without what is legal.
+// Brief returns the error text without the legal operations.
 func (e *OperationError) Brief() string {
 	return fmt.Sprintf("%s: %s", contract.LegalOperation{Operation: e.Operation, Step: e.Step}, e.Why)
 }
@@ -33,7 +33,7 @@ func (e *OperationError) Error() string {
 	return e.Brief() + "; legal now: " + strings.Join(words, ", ")
 }
 
-// Legal returns the operations that may be used on the saga as it stands.
+// Legal returns the operations that are legal in the current state of the saga.
 func Legal(plan *Plan, in *Instance) []contract.LegalOperation {
 	if !in.Open() || in.Revision == 0 {
 		return nil
@@ -75,7 +75,7 @@ func Legal(plan *Plan, in *Instance) []contract.LegalOperation {
 	return legal
 }
 
-// operate takes in a person's decision.
+// operate applies an operator's operation.
 func (d *decision) operate(ev Event) error {
 	if strings.TrimSpace(ev.By) == "" || strings.TrimSpace(ev.Reason) == "" {
 		return d.illegal(ev, "give a reason and your name: both become part of the history")
@@ -117,8 +117,8 @@ func (d *decision) operate(ev Event) error {
 	return nil
 }
 
-// legal finds the step an operation is about, which need not be named when there is
-// only one that it can be about.
+// legal returns the step that an operation concerns. The operation need not name it if only one
+// step is possible.
 func (d *decision) legal(ev Event) (contract.StepName, error) {
 	var found []contract.LegalOperation
 	for _, v := range Legal(d.plan, &d.in) {
@@ -184,7 +184,7 @@ func (d *decision) illegal(ev Event, why string) error {
 	return &OperationError{Operation: ev.Operation, Step: ev.Step, Why: why, Legal: Legal(d.plan, &d.in)}
 }
 
-// vouch takes the operator's word that the parked pivot did not happen.
+// vouch records the operator's statement that the parked pivot did not happen.
 func (d *decision) vouch() {
 	for i := range d.in.Steps {
 		if d.plan.Steps[i].Kind == contract.KindPivot {
@@ -206,7 +206,7 @@ func (d *decision) abandon() {
 func (d *decision) retry(i int) {
 	dir := d.in.Steps[i].Direction()
 	side := d.in.Steps[i].Side(dir)
-	if side.state == SideParkedUnasked { // advance asks for it
+	if side.state == SideParkedUnasked { // advance requests it
 		d.close(i, dir, SideIdle, "")
 		return
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Every operation with every step, wherever the saga stands, is taken if it is legal, and
-// refused with what is legal if it is not (I9): a decision about the whole saga that names a
-// step once ended the process.
+// TestEveryOperationWithEveryStep checks every operation with every step in every state. A legal
+// operation must be applied, and any other must be refused with the list of legal ones (I9). An
+// operation on the whole saga that named a step once crashed the process.
 func TestEveryOperationWithEveryStep(t *testing.T) {
 	def := four(t, "")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -60,8 +60,8 @@ func TestEveryOperationWithEveryStep(t *testing.T) {
 	}
 }
 
-// TestRefusedDecisionQuotesNobody: the error about a decision that is not legal says why the
-// saga goes back, and not in the words of whoever said no.
+// TestRefusedDecisionQuotesNobody checks that the error for an illegal operation says why the saga
+// compensates, but does not quote a participant's reason.
 func TestRefusedDecisionQuotesNobody(t *testing.T) {
 	def, err := saga.New(saga.Spec{Name: "d", Version: 1, Steps: []saga.Node{
 		{Step: &saga.Step{Name: "one", Kind: contract.KindCompensable, Do: saga.Action{Participant: "p", Action: "act"}, Undo: &saga.Action{Participant: "p", Action: "undo"}}},

@@ -8,10 +8,10 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// A step that an operator retries while the saga is paused is attempted when it is
-// resumed, at once; before and after that the answer for which it was parked may come
-// again, and moves nothing (I9). Found by the simulator, whose seeds retried-in-a-pause.txt
-// and resumed-after-a-retry.txt are the same with an undo that was rejected.
+// TestRetryInAPause checks a step that an operator retries while the saga is paused. It must be
+// attempted as soon as the saga is resumed. The answer that parked it may be delivered again,
+// before or after that, and must change nothing (I9). The simulator found this; its seeds
+// retried-in-a-pause.txt and resumed-after-a-retry.txt are the same case with a rejected undo.
 func TestRetryInAPause(t *testing.T) {
 	for name, ev := range map[string]machine.Event{
 		"failed for good":    {Outcome: contract.OutcomeFailed, Reason: "no", Final: true},

@@ -9,16 +9,16 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Plan is what a definition comes to: everything of it that Decide looks at, checked and
-// with all defaults filled in. Package saga makes it. Treat it as read-only; it is safe for
-// concurrent use.
+// Plan is the executable form of a definition: everything that Decide needs, checked and with all
+// defaults filled in. Package saga creates it. It must not be modified and is safe for concurrent
+// use.
 type Plan struct {
 	Definition  contract.DefinitionRef
-	Fingerprint string        // of the definition; an instance keeps that of its own for life
-	Deadline    time.Duration // of a saga, from its start; 0: none
+	Fingerprint string        // of the definition; an instance keeps the one it started with
+	Deadline    time.Duration // of a saga, from its start; 0 means none
 	Tree        compensation.Node
 	Steps       []Step // the leaves of the tree, from left to right
-	// CheckInput says why an input cannot be used; nil: all can, and none is looked at.
+	// CheckInput returns why an input cannot be used. If nil, every input is accepted unread.
 	CheckInput func(input []byte) error
 }
 
@@ -27,34 +27,34 @@ type Step struct {
 	Name    contract.StepName
 	Kind    contract.Kind
 	Do      Action
-	Undo    *Action // nil: there is none
-	Mapping Mapping // makes the data of the do; nil: that is the saga's input byte for byte
+	Undo    *Action // nil if there is none
+	Mapping Mapping // computes the data of the do; nil means the saga's input byte for byte
 }
 
-// Action is one direction of a step: whom to ask, how long and how often.
+// Action is one direction of a step: the participant, the timeout and the retries.
 type Action struct {
 	Participant     string
 	Action          string
 	Timeout         time.Duration // of one attempt
-	Attempts        int           // in all, the first one included
-	InitialInterval time.Duration // the wait before the second attempt; it doubles from there
-	MaxInterval     time.Duration // the longest wait
+	Attempts        int           // total number, including the first
+	InitialInterval time.Duration // wait before the second attempt; then doubled each time
+	MaxInterval     time.Duration // maximum wait
 }
 
-// Mapping makes the data of a step's do of the saga's input and the results of the steps before,
-// which it asks for by their numbers. The same data gives the same bytes (I6). An error says why
-// it could not, and nothing of the data; trying again cannot help. Mappings are compared, and
-// used by several goroutines at once.
+// Mapping computes the data of a step's do from the saga's input and the results of previous steps,
+// which it requests by step number. The same data produces the same bytes (I6). An error says why
+// it failed without quoting data; a retry cannot help. Mappings must be comparable and safe for
+// concurrent use.
 type Mapping interface {
 	Make(input []byte, results func(step int) []byte) ([]byte, error)
-	// MakeWithin is Make as far as it costs little, and says how much it cost; ErrCostly: it does
-	// not, and what Make would give is not known.
+	// MakeWithin does the same as Make if that is cheap, and also returns the cost. Otherwise it
+	// returns ErrCostly, and the output of Make is unknown.
 	MakeWithin(input []byte, results func(step int) []byte) (data []byte, cost int, err error)
-	// Size is how much data it may read, in bytes.
+	// Size returns the number of bytes of data that it may read.
 	Size(input []byte, results func(step int) []byte) int
 }
 
-// find is the number of the step with the given name.
+// find returns the number of the step with the given name.
 func (p *Plan) find(name contract.StepName) (int, bool) {
 	for i := range p.Steps {
 		if p.Steps[i].Name == name {
@@ -64,7 +64,7 @@ func (p *Plan) find(name contract.StepName) (int, bool) {
 	return 0, false
 }
 
-// action is one direction of step i; nil: it has no such direction.
+// action returns one direction of step i, or nil if the step has no such direction.
 func (p *Plan) action(i int, direction contract.Direction) *Action {
 	if direction == contract.DirectionUndo {
 		return p.Steps[i].Undo
@@ -72,7 +72,7 @@ func (p *Plan) action(i int, direction contract.Direction) *Action {
 	return &p.Steps[i].Do
 }
 
-// request is the data of step i's do.
+// request returns the data of step i's do.
 func (p *Plan) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	step := &p.Steps[i]
 	if step.Mapping == nil {
@@ -85,7 +85,8 @@ func (p *Plan) request(i int, input []byte, results func(step int) []byte) ([]by
 	return data, nil
 }
 
-// requestWithin is request as far as it costs little, and what it cost. Step i has a mapping.
+// requestWithin does the same as request if that is cheap, and also returns the cost. Step i must
+// have a mapping.
 func (p *Plan) requestWithin(i int, input []byte, results func(step int) []byte) (data []byte, cost int, err error) {
 	step := &p.Steps[i]
 	data, cost, err = step.Mapping.MakeWithin(input, results)

@@ -19,8 +19,9 @@ var (
 	retimedUndo = contract.UndoOf(retimedDo, "release")
 )
 
-// Times that count from when they were set move with the clock; what happened stays where it
-// was. Once by the same clock is enough, and a saga that has ended is left alone (I6).
+// TestRetimed checks that times which measure a duration from when they were set move with the
+// clock, and that times of past events do not. Repeating the same event and retiming an ended saga
+// must change nothing (I6).
 func TestRetimed(t *testing.T) {
 	def := saga.MustDefine[retimedOrder]("checkout", saga.Deadline(time.Hour), saga.Timeout(10*time.Second),
 		saga.Compensable("reserve", saga.Do(retimedDo), saga.Undo(retimedUndo)))
@@ -55,8 +56,8 @@ func TestRetimed(t *testing.T) {
 	}
 }
 
-// A timer fires for its own moment, and not for that of an event which came later and was taken
-// in before it: answers that came between the two may still wait.
+// TestTimersFireForTheirMoment checks that a timer fires as of its own due time, and not as of a
+// later event that was applied before it, because answers from between the two may still be queued.
 func TestTimersFireForTheirMoment(t *testing.T) {
 	def := saga.MustDefine[retimedOrder]("checkout", saga.Timeout(10*time.Second), saga.Parallel(
 		saga.Compensable("reserve", saga.Do(retimedDo), saga.Undo(retimedUndo)),
@@ -66,7 +67,7 @@ func TestTimersFireForTheirMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.Updated = noon.Add(time.Minute) // by another answer
+	in.Updated = noon.Add(time.Minute) // by a different answer
 	early := machine.Event{Type: contract.EventTimerFired, At: noon.Add(9 * time.Second), Timer: contract.TimerTimeout, Step: "reserve", Direction: contract.DirectionDo, Attempt: 1}
 	if _, eff, _ := machine.Decide(def.Plan(), in, early); eff.Ignored != machine.IgnoredNothing {
 		t.Errorf("nothing is due after 9 s: %+v", eff)

@@ -8,29 +8,29 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// SideState is where one side of a step, its do or its undo, stands. The set is closed.
+// SideState is the state of one side of a step, its do or its undo. The set is closed.
 type SideState uint8
 
-// The states of a side. Those that wait for an operator are parked.
+// The states of a side. In the parked states it waits for an operator.
 const (
-	SideIdle           SideState = iota // not asked for
-	SideAwaitingAnswer                  // asked for, until Due
-	SideBackingOff                      // the last attempt failed; the next one goes out at Due
-	SideRetryRequested                  // an operator's retry in a pause; it goes out when the saga is resumed
-	SideParkedUnasked                   // parked: nothing was ever sent
-	SideParkedUnknown                   // parked: what became of it is unknown, or of an undo that it was rejected
-	SideParkedRejected                  // parked: rejected past the point of no return
-	SideDone                            // of a do: completed
-	SideUndone                          // of an undo: completed
-	SideRejected                        // of a do: rejected, it left no trace
-	SideUnknown                         // of a do: asked for, outcome not known: it may have happened
-	SideNotTaken                        // of a do: it cannot be asked for, or its command was never sent
-	SideSkipped                         // an operator decided to go on without it
+	SideIdle           SideState = iota // not requested
+	SideAwaitingAnswer                  // requested; times out at Due
+	SideBackingOff                      // the last attempt failed; the next one starts at Due
+	SideRetryRequested                  // retried by an operator while paused; sent when the saga is resumed
+	SideParkedUnasked                   // parked; nothing was ever sent
+	SideParkedUnknown                   // parked; the outcome is unknown or, for an undo, it was rejected
+	SideParkedRejected                  // parked; rejected past the point of no return
+	SideDone                            // do only: completed
+	SideUndone                          // undo only: completed
+	SideRejected                        // do only: rejected, without any effect
+	SideUnknown                         // do only: requested, but the outcome is unknown; may have happened
+	SideNotTaken                        // do only: cannot be requested, or its command was never sent
+	SideSkipped                         // an operator decided to continue without it
 	sideStates
 )
 
-// Side is where one side of a step stands, with what belongs to that state and nothing else.
-// The zero Side is idle. NewSide makes others; Decide moves them.
+// Side is the state of one side of a step, with the data of that state only. The zero Side is idle.
+// NewSide creates others; Decide changes them.
 type Side struct {
 	state      SideState
 	attempt    int
@@ -40,18 +40,18 @@ type Side struct {
 	reason     string
 }
 
-// State returns where the side stands.
+// State returns the state of the side.
 func (s *Side) State() SideState { return s.state }
 
-// Attempt returns the number of the newest attempt; 0: none yet. It starts again
-// from 1 when a step that was never sent is asked for again.
+// Attempt returns the number of the newest attempt, or 0 if there is none. It restarts from 1 if a
+// step whose command was never sent is requested again.
 func (s *Side) Attempt() int { return s.attempt }
 
-// MaxAttempt returns the number of the attempt after which no other follows by itself. An
-// operator's retry raises it.
+// MaxAttempt returns the number of the last attempt that is made automatically. An operator's retry
+// raises it.
 func (s *Side) MaxAttempt() int { return s.maxAttempt }
 
-// Due returns when an attempt times out or the next one goes out; zero: nothing is awaited.
+// Due returns when the attempt times out or the next one starts, or zero if neither is pending.
 func (s *Side) Due() time.Time {
 	if !s.timed() {
 		return time.Time{}
@@ -59,7 +59,7 @@ func (s *Side) Due() time.Time {
 	return s.at
 }
 
-// ParkedSince returns since when the side waits for an operator; zero: it does not.
+// ParkedSince returns when the side was parked, or zero if it is not parked.
 func (s *Side) ParkedSince() time.Time {
 	if !s.Parked() {
 		return time.Time{}
@@ -67,11 +67,11 @@ func (s *Side) ParkedSince() time.Time {
 	return s.at
 }
 
-// Command returns the revision whose commit enqueues the command of the attempt that is awaited;
-// 0: none is pending.
+// Command returns the revision whose commit enqueued the command of the current attempt, or 0 if no
+// command is pending.
 func (s *Side) Command() uint64 { return s.command }
 
-// Reason returns the last rejection or failure, or why the side is parked.
+// Reason returns the reason of the last rejection or failure, or why the side is parked.
 func (s *Side) Reason() string { return s.reason }
 
 // Parked reports whether the side waits for an operator.
@@ -79,7 +79,7 @@ func (s *Side) Parked() bool {
 	return s.state == SideParkedUnasked || s.state == SideParkedUnknown || s.state == SideParkedRejected
 }
 
-// Equal reports whether two sides are the same.
+// Equal reports whether two sides are equal.
 func (s Side) Equal(other Side) bool {
 	same := s.at.Equal(other.at)
 	s.at, other.at = time.Time{}, time.Time{}
@@ -91,7 +91,7 @@ func (s *Side) Waiting() bool {
 	return s.state == SideBackingOff || s.state == SideRetryRequested
 }
 
-// open reports whether the side is asked for and has not ended.
+// open reports whether the side was requested and has not ended.
 func (s *Side) open() bool {
 	return s.state == SideAwaitingAnswer || s.Waiting() || s.state == SideParkedUnknown
 }
@@ -103,7 +103,7 @@ func (s *Side) due(at time.Time) bool {
 	return !due.IsZero() && !due.After(at)
 }
 
-// timer is what Due is the time of; "": of nothing.
+// timer returns the kind of timer that Due is for, or "" if there is none.
 func (s *Side) timer() contract.Timer {
 	switch {
 	case s.state == SideAwaitingAnswer:
@@ -114,28 +114,28 @@ func (s *Side) timer() contract.Timer {
 	return ""
 }
 
-// A side goes from one state to another by the functions below, and no other way; a decision
-// calls them through those in move.go.
+// Only the following functions change the state of a side. A decision calls them through those in
+// move.go.
 
-// ask begins the next attempt.
+// ask starts the next attempt.
 func (s *Side) ask(due time.Time, command uint64) {
 	s.state, s.attempt, s.at, s.command = SideAwaitingAnswer, s.attempt+1, due, command
 }
 
-// wait lets the next attempt follow later.
+// wait schedules the next attempt.
 func (s *Side) wait(state SideState, due time.Time, reason string) {
 	s.state, s.at, s.command, s.reason = state, due, 0, reason
 }
 
-// allow lets so many attempts follow.
+// allow permits the given number of further attempts.
 func (s *Side) allow(attempts int) { s.maxAttempt, s.reason = s.attempt+attempts, "" }
 
-// park lets the side wait for an operator.
+// park makes the side wait for an operator.
 func (s *Side) park(state SideState, since time.Time, reason string) {
 	s.state, s.at, s.command, s.reason = state, since, 0, reason
 }
 
-// end ends the side. One that was not taken was not attempted either: nothing was sent.
+// end ends the side. If it was not taken, its attempts are reset, because nothing was sent.
 func (s *Side) end(state SideState, reason string) {
 	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
 	if state == SideNotTaken {
@@ -143,21 +143,21 @@ func (s *Side) end(state SideState, reason string) {
 	}
 }
 
-// stop ends the waiting of a side whose saga is abandoned; what was under way stays so.
+// stop ends the wait of a side whose saga is abandoned. A side in progress keeps its state.
 func (s *Side) stop() {
 	if s.timed() {
 		s.state, s.at, s.command = SideAwaitingAnswer, time.Time{}, 0
 	}
 }
 
-// shift moves Due.
+// shift moves Due by a duration.
 func (s *Side) shift(by time.Duration) {
 	if s.timed() && !s.at.IsZero() {
 		s.at = s.at.Add(by)
 	}
 }
 
-// SideData is what a Side is made of, for codecs.
+// SideData holds the fields of a Side, for encoding.
 type SideData struct {
 	State      SideState
 	Attempt    int
@@ -168,12 +168,12 @@ type SideData struct {
 	Reason     string
 }
 
-// Data returns what the side is made of.
+// Data returns the fields of the side.
 func (s *Side) Data() SideData {
 	return SideData{s.state, s.attempt, s.maxAttempt, s.Due(), s.ParkedSince(), s.command, s.reason}
 }
 
-// NewSide makes the do or the undo of a step. It refuses what Decide never makes.
+// NewSide returns the do or undo of a step. It refuses data that Decide never produces.
 func NewSide(direction contract.Direction, d SideData) (Side, error) {
 	s := Side{state: d.State, attempt: d.Attempt, maxAttempt: d.MaxAttempt, at: d.Due, command: d.Command, reason: d.Reason}
 	if s.Parked() {
@@ -197,10 +197,10 @@ func NewSide(direction contract.Direction, d SideData) (Side, error) {
 	return s, nil
 }
 
-// StepState is where one step of a saga stands.
+// StepState is the state of one step of a saga.
 type StepState struct {
 	Do, Undo Side
-	Result   []byte // of the do
+	Result   []byte // result of the do
 }
 
 // Side returns the do or the undo.
@@ -211,7 +211,7 @@ func (s *StepState) Side(direction contract.Direction) *Side {
 	return &s.Do
 }
 
-// Direction returns the side that is at work or was last: the undo as soon as that was begun.
+// Direction returns the direction of the current or last side: undo once the undo has begun.
 func (s *StepState) Direction() contract.Direction {
 	if s.Undo.state != SideIdle {
 		return contract.DirectionUndo
@@ -219,10 +219,10 @@ func (s *StepState) Direction() contract.Direction {
 	return contract.DirectionDo
 }
 
-// Current returns the side of Direction.
+// Current returns the side in the current Direction.
 func (s *StepState) Current() *Side { return s.Side(s.Direction()) }
 
-// Status returns both sides in a word.
+// Status returns a status that combines both sides.
 func (s *StepState) Status() contract.StepStatus {
 	switch s.Undo.state {
 	case SideIdle:

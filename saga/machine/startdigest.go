@@ -12,24 +12,24 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// StartDigest tells a start from another one with the same id: two starts are the same when
-// their inputs are equal. JSON (application/json and …+json, whatever their parameters) is
-// equal by value: objects without order, strings by code points, numbers by their exact
-// decimal value. Everything else is equal byte for byte, content type included, and so is
-// what is called JSON and is not.
+// StartDigest distinguishes a start from a different one with the same id. Two starts are equal if
+// their inputs are equal. JSON (application/json and …+json, with any parameters) is compared by
+// value: objects without order, strings by code points, and numbers by their exact decimal value.
+// Everything else is compared byte for byte, including the content type. So is invalid JSON.
 //
-// It is the version of the rule, 1, and a SHA-256. It is stored, so what a version makes
-// of a start never changes. The zero value is that of no start.
+// It consists of the version of this rule (1) and a SHA-256. It is stored, so the digest that a
+// version computes must never change. The zero value stands for no start.
 type StartDigest [1 + sha256.Size]byte
 
 const (
 	startDigestVersion = 1
-	// startDigestDepth is how deep JSON may be nested to be compared by value. Beyond it, it is
-	// compared byte for byte; no door takes it.
+	// startDigestDepth bounds the nesting of JSON that is compared by value. JSON beyond it is
+	// compared byte for byte; no entry point accepts it.
 	startDigestDepth = 128
 )
 
-// DigestStart is the digest of a start with an input. An empty content type means application/json.
+// DigestStart returns the digest of a start with an input. An empty content type means
+// application/json.
 func DigestStart(contentType string, input []byte) StartDigest {
 	c := jsonByValue{in: input, out: append(make([]byte, 0, len(input)+len(input)/4+16), 'j')}
 	var canonical []byte
@@ -46,12 +46,12 @@ func DigestStart(contentType string, input []byte) StartDigest {
 	return d
 }
 
-// Is reports whether d is the digest of a start with that input.
+// Is reports whether d is the digest of a start with the given input.
 func (d StartDigest) Is(contentType string, input []byte) bool {
 	return d == DigestStart(contentType, input)
 }
 
-// StartedWith reports whether a start with that input is the one of the saga.
+// StartedWith reports whether the saga was started with the given input.
 func (in *Instance) StartedWith(contentType string, input []byte) bool {
 	if in.ContentType == contentType && bytes.Equal(in.Input, input) {
 		return true
@@ -59,17 +59,16 @@ func (in *Instance) StartedWith(contentType string, input []byte) bool {
 	return DigestStart(in.ContentType, in.Input) == DigestStart(contentType, input)
 }
 
-// jsonByValue writes JSON, which is valid, so that equal values are the same text, and
-// others are not: without white space, members of objects in the order of their names, which
-// may be there twice; strings without escapes where none is needed; numbers as digits and an
-// exponent.
+// jsonByValue rewrites valid JSON so that two values have the same text exactly if they are equal.
+// It omits white space and unnecessary escapes in strings. It sorts the members of objects by name,
+// and keeps duplicates. It writes numbers as digits and an exponent.
 type jsonByValue struct {
-	in  []byte // what is to be read
+	in  []byte // the remaining input
 	out []byte
 }
 
-// value writes the next value. It reports false if more than depth objects and lists are in
-// one another.
+// value rewrites the next value. It returns false if objects and arrays are nested more deeply than
+// depth.
 func (c *jsonByValue) value(depth int) bool {
 	c.space()
 	switch c.in[0] {
@@ -89,7 +88,7 @@ func (c *jsonByValue) value(depth int) bool {
 	return true
 }
 
-// take writes what is next as it is.
+// take copies the next n bytes unchanged.
 func (c *jsonByValue) take(n int) {
 	c.out = append(c.out, c.in[:n]...)
 	c.in = c.in[n:]
@@ -97,7 +96,7 @@ func (c *jsonByValue) take(n int) {
 
 func (c *jsonByValue) space() { c.in = c.in[c.end(isSpace):] }
 
-// end is where a run of bytes ends.
+// end returns the length of a run of bytes.
 func (c *jsonByValue) end(of func(byte) bool) int {
 	n := 0
 	for n < len(c.in) && of(c.in[n]) {
@@ -113,7 +112,7 @@ func isNumber(b byte) bool {
 	return isDigit(b) || b == '-' || b == '+' || b == '.' || b == 'e' || b == 'E'
 }
 
-// next passes over white space and a byte, and reports whether that is the one.
+// next skips white space and one byte, and reports whether that byte is b.
 func (c *jsonByValue) next(b byte) bool {
 	c.space()
 	if c.in[0] != b {
@@ -138,7 +137,7 @@ func (c *jsonByValue) list(depth int) bool {
 	return true
 }
 
-// member is where one is in what was written: its name, and the whole.
+// member holds the offsets of a member of an object in the output.
 type member struct{ start, name, end int }
 
 func (c *jsonByValue) object(depth int) bool {
@@ -173,15 +172,15 @@ func (c *jsonByValue) object(depth int) bool {
 		}
 	}
 	if len(members) > 0 {
-		c.out[len(c.out)-1] = '}' // for the last comma
+		c.out[len(c.out)-1] = '}' // replaces the last comma
 	} else {
 		c.out = append(c.out, '}')
 	}
 	return true
 }
 
-// text writes a string. Half a surrogate pair, which is no code point, stays an escape; bytes
-// that are no UTF-8 stay what they are.
+// text rewrites a string. An unpaired surrogate, which is not a code point, stays an escape. Bytes
+// that are not UTF-8 stay unchanged.
 func (c *jsonByValue) text() {
 	c.take(1)
 	for {
@@ -195,7 +194,7 @@ func (c *jsonByValue) text() {
 	}
 }
 
-// unescaped are the characters with an escape of one letter.
+// unescaped maps the letter of each one-letter escape to its character.
 var unescaped = map[byte]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 func (c *jsonByValue) escape() {
@@ -220,14 +219,14 @@ func (c *jsonByValue) escape() {
 	c.out = append(c.out, string(r)...)
 }
 
-// unit is what \uXXXX stands for.
+// unit returns the code unit of \uXXXX.
 func unit(escape []byte) rune {
-	n, _ := strconv.ParseUint(string(escape[2:6]), 16, 16) // it is valid JSON
+	n, _ := strconv.ParseUint(string(escape[2:6]), 16, 16) // cannot fail in valid JSON
 	return rune(n)
 }
 
-// appendCanonicalNumber writes a number as its digits, from the first to the last that is
-// not 0, and the exponent that goes with them as an integer: -1.50 is -15e-1, and 0 is 0.
+// appendCanonicalNumber writes a number as an integer without zeros at either end, and the matching
+// exponent: -1.50 becomes -15e-1, and 0 stays 0.
 func appendCanonicalNumber(out, n []byte) []byte {
 	negative := n[0] == '-'
 	mantissa, exponent := n, []byte(nil)
@@ -254,16 +253,15 @@ func appendCanonicalNumber(out, n []byte) []byte {
 	return appendSum(out, exponent, len(digits)-len(significant)-len(fraction))
 }
 
-// appendSum writes an integer of any length, which may have a sign, and to which little is
-// added.
+// appendSum writes the sum of an integer of any length, which may have a sign, and a small number.
 func appendSum(out, n []byte, more int) []byte {
-	const short = 18 // digits, with which nothing overflows
+	const short = 18 // number of digits that cannot overflow
 	negative := len(n) > 0 && n[0] == '-'
 	digits := bytes.TrimLeft(n, "+-0")
 	if len(digits) <= short {
 		sum := int64(more)
 		if len(digits) > 0 {
-			small, _ := strconv.ParseInt(string(digits), 10, 64) // it is digits
+			small, _ := strconv.ParseInt(string(digits), 10, 64) // cannot fail for digits
 			if negative {
 				small = -small
 			}
@@ -274,7 +272,7 @@ func appendSum(out, n []byte, more int) []byte {
 	if negative {
 		out, more = append(out, '-'), -more
 	}
-	sum := append([]byte("0"), digits...) // it grows by one digit at most
+	sum := append([]byte("0"), digits...) // the sum has at most one digit more
 	for i := len(sum) - 1; more != 0; i-- {
 		more += int(sum[i] - '0')
 		digit := (more%10 + 10) % 10

@@ -14,9 +14,10 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// TestStartDigestIsGolden: digests are stored, so a version of them never changes. The expected ones were
-// made without this package: a byte for the version, and the SHA-256 of "j" and the canonical
-// JSON, or of "b", the length of the content type, the content type and the input.
+// TestStartDigestIsGolden checks that the digests never change, because they are stored. The
+// expected ones were computed without this package: a byte for the version, and the SHA-256 of "j"
+// and the canonical JSON, or of "b", the length of the content type, the content type and the
+// input.
 func TestStartDigestIsGolden(t *testing.T) {
 	for _, golden := range []struct{ contentType, input, digest string }{
 		{"", `{"id":"order-42","amount":12.50}`, "01354ec3094c0a73db4acbf7bf70569ced62c1ffecdb8430e28d6f72a5fcf392ed"},
@@ -30,7 +31,7 @@ func TestStartDigestIsGolden(t *testing.T) {
 	}
 }
 
-// TestJSONByValue: what the digest is of.
+// TestJSONByValue checks the canonical text from which the digest is computed.
 func TestJSONByValue(t *testing.T) {
 	for input, want := range map[string]string{
 		`{ "b" : [ 1 , 2.50 , { } , [ ] ] ,  "a" : null }`: `{"a":null,"b":[1e0,25e-1,{},[]]}`,
@@ -59,7 +60,7 @@ func TestJSONByValue(t *testing.T) {
 	}
 }
 
-// TestStartsAreComparedByValue: JSON by value, everything else byte for byte.
+// TestStartsAreComparedByValue checks that JSON is compared by value, and other data byte for byte.
 func TestStartsAreComparedByValue(t *testing.T) {
 	for _, test := range []struct {
 		a, first, b, second string
@@ -105,7 +106,7 @@ func nest(depth int, value string) string {
 	return strings.Repeat("[", depth) + value + strings.Repeat("]", depth)
 }
 
-// twoSpellings is a value in two spellings.
+// twoSpellings returns two spellings of the same value.
 func twoSpellings(t *rapid.T, depth int) (a, b string) {
 	kinds := []string{"number", "text", "word"}
 	if depth > 0 {
@@ -146,7 +147,7 @@ func twoSpellings(t *rapid.T, depth int) (a, b string) {
 	return word, word
 }
 
-// quote is a string in JSON, with all characters escaped or no more than is needed.
+// quote returns text as a JSON string, with all characters escaped or only those that must be.
 func quote(text string, all bool) string {
 	out := `"`
 	for _, r := range text {
@@ -162,7 +163,7 @@ func quote(text string, all bool) string {
 	return out + `"`
 }
 
-// exactly is JSON with its numbers as exact as they are.
+// exactly returns a JSON value with its numbers converted without loss of precision.
 func exactly(t *rapid.T, raw any) any {
 	switch v := raw.(type) {
 	case json.Number:
@@ -185,8 +186,8 @@ func exactly(t *rapid.T, raw any) any {
 	return raw
 }
 
-// TestEqualJSONHasOneDigest: two spellings of a value have one digest, and so have two values if
-// they are equal, and only then.
+// TestEqualJSONHasOneDigest checks that two spellings of a value have the same digest, and that two
+// values have the same digest exactly if they are equal.
 func TestEqualJSONHasOneDigest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := twoSpellings(t, 3)
@@ -204,7 +205,7 @@ func TestEqualJSONHasOneDigest(t *testing.T) {
 	})
 }
 
-// TestLargeExponentsCostNothing: numbers are never expanded, whatever they say.
+// TestLargeExponentsCostNothing checks that numbers are never expanded, whatever their exponent.
 func TestLargeExponentsCostNothing(t *testing.T) {
 	long := strings.Repeat("9", contract.MaxPayload-2)
 	for _, input := range []string{"1e999999999", "1e" + long, "1e-" + long[1:], "[" + strings.TrimSuffix(strings.Repeat("1e999999999,", 1000), ",") + "]"} {

@@ -8,10 +8,10 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// DueTimer returns the event of the timer that is to fire next, of those that are due at the
-// given time, and false when none is. What may turn the saga round comes first: the deadline,
-// then attempts without an answer, then the next attempts, so that nothing is asked for that
-// is not wanted any more. To fire all of them, decide the event and ask again.
+// DueTimer returns the event of the timer that must fire next, of those that are due at the given
+// time. It returns false if none is. Timers that may start compensation come first, so that no
+// unnecessary command is sent: the deadline, then timeouts, then retries. To fire all due timers,
+// decide the event and call DueTimer again.
 func DueTimer(plan *Plan, in *Instance, at time.Time) (Event, bool) {
 	if !in.Open() || in.Paused != nil {
 		return Event{}, false
@@ -32,9 +32,9 @@ func DueTimer(plan *Plan, in *Instance, at time.Time) (Event, bool) {
 	return Event{}, false
 }
 
-// fired finds the step of a timer, or says why the timer changes nothing. Whether it is due
-// is a matter of the event's own time and not of a later one: what came before that may not
-// be taken in yet.
+// fired returns the step of a timer, or the reason why the timer is ignored. Whether the timer is
+// due depends on the event's own time and not on a later one, because earlier answers may not be
+// applied yet.
 func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	switch {
 	case !in.Open():
@@ -42,7 +42,7 @@ func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	case in.Paused != nil, ev.Timer == contract.TimerDeadline && !in.deadlineDue(ev.At):
 		return 0, IgnoredNothing
 	case ev.Timer != contract.TimerTimeout && ev.Timer != contract.TimerRetry:
-		return 0, "" // fire says what is wrong, if it is not the deadline
+		return 0, "" // for anything but the deadline, fire reports the error
 	}
 	i, ok := plan.find(ev.Step)
 	if !ok {
@@ -54,7 +54,7 @@ func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	return i, ""
 }
 
-// fire does what a timer of the saga, or of its step i, is for.
+// fire executes a timer of the saga or of its step i.
 func (d *decision) fire(i int, ev *Event) error {
 	switch ev.Timer {
 	case contract.TimerDeadline:
@@ -69,7 +69,7 @@ func (d *decision) fire(i int, ev *Event) error {
 	return nil
 }
 
-// silence is why there was no answer to an attempt in time.
+// silence returns the reason for the timeout of an attempt.
 func (d *decision) silence(i int, ev *Event) string {
 	timeout := d.plan.action(i, ev.Direction).Timeout
 	if ev.Reason != "" {
@@ -82,8 +82,8 @@ func (in *Instance) deadlineDue(at time.Time) bool {
 	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.PendingCause == nil
 }
 
-// deadline goes back where there is a way back, waits for a pivot under way, and
-// otherwise only says so.
+// deadline starts compensation if that is possible. If a pivot is in progress, it waits for it.
+// Past the point of no return, it only announces that the saga is overdue.
 func (d *decision) deadline() {
 	if compensation.PastPivot(&d.plan.Tree, d.in.State) {
 		d.in.Overdue = true
@@ -93,14 +93,13 @@ func (d *decision) deadline() {
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", d.plan.Deadline)})
 }
 
-// pause holds the saga: nothing new is sent, and its timers stand still. What is
-// under way is still answered, and every other decision may be taken; what follows
-// from them waits.
+// pause pauses the saga: nothing new is sent, and its timers stand still. Steps in progress can
+// still be answered, and other operations can be taken, but their consequences wait.
 func (d *decision) pause(ev Event) {
 	d.in.Paused = &Pause{At: d.at, By: ev.By, Reason: ev.Reason}
 }
 
-// resume lets the saga go on with as much time as it had left when it was paused.
+// resume continues the saga. Its timers have as much time left as when it was paused.
 func (d *decision) resume() {
 	held := d.at.Sub(d.in.Paused.At)
 	d.in.Paused = nil
@@ -111,12 +110,12 @@ func (d *decision) resume() {
 		side := d.in.Steps[i].Current()
 		side.shift(held)
 		if side.state == SideRetryRequested {
-			d.attempt(i, d.in.Steps[i].Direction()) // at once: until then, what it was parked for may come again and park it
+			d.attempt(i, d.in.Steps[i].Direction()) // at once: a repeated answer could park it again
 		}
 	}
 }
 
-// clock is the time by which the saga's timers run.
+// clock returns the time that the saga's timers use.
 func (d *decision) clock() time.Time {
 	if d.in.Paused != nil {
 		return d.in.Paused.At
@@ -124,7 +123,7 @@ func (d *decision) clock() time.Time {
 	return d.at
 }
 
-// inTime says why a saga need not be retimed; "": it has to be.
+// inTime returns the reason why a saga need not be retimed, or "" if it must be.
 func inTime(in *Instance, clock time.Duration) Ignored {
 	switch {
 	case !in.Open():
@@ -135,8 +134,8 @@ func inTime(in *Instance, clock time.Duration) Ignored {
 	return ""
 }
 
-// retime moves all times that count from when they were set, so that as much of them is left
-// as before the wall clock was set. A time at which something happened stays what it was, but
+// retime shifts all times that measure a duration from when they were set, so that their remaining
+// time is the same as before the wall clock was set. Times of past events stay unchanged, except
 // for that of a pause, from which the timers count.
 func (d *decision) retime(clock time.Duration) {
 	by := clock - d.in.ClockOffset

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// unreadable is data that says it is JSON, and that not everybody can read (I12).
+// unreadable holds data that is declared as JSON but that some parsers cannot read (I12).
 var unreadable = map[string]string{
 	"Latin-1":      "{\"a\":\"caf\xe9\"}",
 	"half a pair":  `{"a":"\ud800"}`,
@@ -21,8 +21,9 @@ var unreadable = map[string]string{
 	"no JSON":      `{"a":`,
 }
 
-// TestValidData: what not everybody can read is no input and no result, whoever gives it;
-// a request is not made of it; and what is not JSON is carried as it is.
+// TestValidData checks that data which some parsers cannot read is refused as input and as a
+// result, and is never sent in a request. Data that is not declared as JSON must be passed on
+// unchanged.
 func TestValidData(t *testing.T) {
 	def, err := saga.ParseJSON([]byte(`{"name":"n","version":1,"steps":[
 		{"step":{"name":"a","kind":"compensable","do":{"participant":"p","action":"x","retry":{"attempts":1}},"undo":{"participant":"p","action":"y"}}},
@@ -79,7 +80,7 @@ func TestValidData(t *testing.T) {
 		if in.Phase != want || want == contract.Compensating && (in.Cause.Kind != machine.CauseMappingFailed || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
 			t.Errorf("a request of what is %d deep: %s, %v", depth, in.Phase, in.Cause)
 		}
-		for _, c := range eff.Commands { // the undo holds the input, one deeper
+		for _, c := range eff.Commands { // the undo contains the input, one level deeper
 			if n := strings.Count(string(c.Payload), "["); n > 120 {
 				t.Errorf("%s is asked with data that is %d deep", c.Action, n)
 			}
