@@ -1,13 +1,12 @@
-// Package sagatest tests the sagas of its users: a saga is run step by step
-// against its definition alone, in virtual time, with the test in the place of
-// the participants. No bus, no store, no goroutine.
+// Package sagatest tests saga definitions. A test plays the participants, and runs a saga step by
+// step against its definition. Time is virtual, and there is no bus, no store and no goroutine.
 //
 //	given   Start(t, definition, input)
 //	when    Completed, Rejected, Failed, TimesOut, Cancel …
 //	then    ExpectCommands, ExpectPhase, Request, ExpectReason
 //
-// It is the behaviour that the coordinator runs in production, because both call
-// machine.Decide. It does not test participants; package participanttest does.
+// The behaviour is that of the coordinator in production, because both call machine.Decide.
+// Participants are tested with package participanttest instead.
 //
-// Failure looks like t.Fatal with the saga's history so far.
+// A failure calls Fatalf of the test, with the saga's history so far.
 package sagatest

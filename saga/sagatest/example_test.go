@@ -94,10 +94,10 @@ func TestOperators(t *testing.T) {
 	}
 }
 
-// Whatever has Helper and Fatalf runs a saga.
+// All of these can run a saga, because they have Helper and Fatalf.
 var _ = []sagatest.TB{(*testing.T)(nil), (*testing.F)(nil), (*rapid.T)(nil)}
 
-// recorder is a sagatest.TB that notes how a test ends.
+// recorder is a sagatest.TB that records how a test ends.
 type recorder struct{ said string }
 
 func (r *recorder) Helper() {}
@@ -126,10 +126,9 @@ func TestItCanFail(t *testing.T) {
 	}
 }
 
-// A course of events reads as a sentence, and ends the test where the saga does something
-// else.
+// A sequence of events reads like a sentence. The test fails if the saga behaves differently.
 func ExampleStart() {
-	t := new(recorder) // in a test, its *testing.T
+	t := new(recorder) // in a real test, its *testing.T
 
 	var undo contract.Undo[trip, room]
 	sagatest.Start(t, holiday, trip{"Oslo"}).

@@ -12,32 +12,31 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Epoch is when every run starts.
+// Epoch is the start time of every run.
 var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TB is what a Run needs of a test: a *testing.T, a *testing.F's, a *rapid.T, or two methods of
-// a program's own.
+// TB is the part of a test that a Run needs. It is implemented by *testing.T, *testing.F, *rapid.T,
+// and any type with these two methods.
 type TB interface {
 	Helper()
-	Fatalf(format string, args ...any) // does not return
+	Fatalf(format string, args ...any) // must not return
 }
 
-// Run is one saga under test. Its methods end the test when what they ask for
-// cannot happen; those that let something happen return the Run, so that a
-// course of events reads as a sentence.
+// Run is a saga under test. A method ends the test if the requested event cannot happen. Methods
+// that cause an event return the Run, so that calls can be chained.
 type Run struct {
 	t        TB
 	def      *saga.Definition
 	in       machine.Instance
 	now      time.Time
 	history  []machine.Event
-	commands []machine.Command // all of them, in order
-	seen     int               // how many ExpectCommands has looked at
+	commands []machine.Command // all commands so far, in order
+	seen     int               // number of commands that ExpectCommands has checked
 	log      []string
 }
 
-// Start starts a saga of def with an input (written as JSON; a []byte is taken
-// as it is) and the id "test".
+// Start starts a saga of def with the id "test". input is encoded as JSON, except that a []byte is
+// used unchanged.
 func Start(t TB, def *saga.Definition, input any) *Run {
 	t.Helper()
 	r := &Run{t: t, def: def, now: Epoch}
@@ -45,8 +44,8 @@ func Start(t TB, def *saga.Definition, input any) *Run {
 	return r
 }
 
-// Completed lets the participant complete the step, or its undo when that is
-// what the saga waits for, with a result (nil: none).
+// Completed makes the participant complete the step, or its undo if the saga waits for that. The
+// result may be nil.
 func (r *Run) Completed(step contract.StepName, result any) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeCompleted)
@@ -56,7 +55,7 @@ func (r *Run) Completed(step contract.StepName, result any) *Run {
 	return r.apply(fmt.Sprintf("%s of %s completes", ev.Direction, step), ev)
 }
 
-// Rejected lets the participant say no, for a reason.
+// Rejected makes the participant reject the step for a reason.
 func (r *Run) Rejected(step contract.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeRejected)
@@ -64,7 +63,7 @@ func (r *Run) Rejected(step contract.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s is rejected: %s", ev.Direction, step, reason), ev)
 }
 
-// Failed lets the attempt fail, for a reason; it may be tried again.
+// Failed makes the attempt fail for a reason. It may be retried.
 func (r *Run) Failed(step contract.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeFailed)
@@ -72,7 +71,7 @@ func (r *Run) Failed(step contract.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s fails: %s", ev.Direction, step, reason), ev)
 }
 
-// Broken lets the attempt fail in a way that trying again cannot help.
+// Broken makes the attempt fail in a way that a retry cannot fix.
 func (r *Run) Broken(step contract.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeFailed)
@@ -80,7 +79,7 @@ func (r *Run) Broken(step contract.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s fails for good: %s", ev.Direction, step, reason), ev)
 }
 
-// TimesOut lets the time pass in which the attempt should have been answered.
+// TimesOut advances the time until the current attempt times out.
 func (r *Run) TimesOut(step contract.StepName) *Run {
 	r.t.Helper()
 	s := r.state(step).Current()
@@ -90,7 +89,7 @@ func (r *Run) TimesOut(step contract.StepName) *Run {
 	return r.After(s.Due().Sub(r.now))
 }
 
-// TriesAgain lets the time pass until the next attempt goes out.
+// TriesAgain advances the time until the next attempt is sent.
 func (r *Run) TriesAgain(step contract.StepName) *Run {
 	r.t.Helper()
 	s := r.state(step).Current()
@@ -100,7 +99,7 @@ func (r *Run) TriesAgain(step contract.StepName) *Run {
 	return r.After(s.Due().Sub(r.now))
 }
 
-// After lets time pass, waking the saga whenever it wants to be.
+// After advances the time, and fires all timers that come due.
 func (r *Run) After(d time.Duration) *Run {
 	r.t.Helper()
 	until := r.now.Add(d)
@@ -122,7 +121,7 @@ func (r *Run) After(d time.Duration) *Run {
 	return r
 }
 
-// timer is what a timer does, in words.
+// timer describes the effect of a timer.
 func timer(ev *machine.Event) string {
 	switch ev.Timer {
 	case contract.TimerTimeout:
@@ -134,14 +133,14 @@ func timer(ev *machine.Event) string {
 	return "the deadline passes"
 }
 
-// Cancel asks the saga to go back.
+// Cancel requests compensation, as an operator does.
 func (r *Run) Cancel(reason string) *Run {
 	r.t.Helper()
 	return r.Operate(machine.Event{Operation: contract.OperationCancel, Reason: reason})
 }
 
-// Operate lets an operator decide: Operation, Step, Reason, and for resolve Outcome
-// and Payload. By is "tester" unless given.
+// Operate applies an operator's operation: Operation, Step, Reason and, for resolve, Outcome and
+// Payload. The default of By is "tester".
 func (r *Run) Operate(decision machine.Event) *Run {
 	r.t.Helper()
 	decision.Type = contract.EventOperationTaken
@@ -151,7 +150,7 @@ func (r *Run) Operate(decision machine.Event) *Run {
 	return r.apply(fmt.Sprintf("operator: %s %s", decision.Operation, decision.Step), decision)
 }
 
-// Refuses checks that an operator's decision is refused now, and returns why.
+// Refuses checks that an operation is refused now, and returns the reason.
 func (r *Run) Refuses(decision machine.Event) string {
 	r.t.Helper()
 	decision.Type, decision.At = contract.EventOperationTaken, r.now
@@ -165,8 +164,8 @@ func (r *Run) Refuses(decision machine.Event) string {
 	return err.Error()
 }
 
-// ExpectCommands checks the commands that were sent since the last look, as "do
-// step" and "undo step", in any order among those sent at the same moment.
+// ExpectCommands checks the commands that were sent since its last call, written as "do step" and
+// "undo step". Commands that were sent at the same moment may be in any order.
 func (r *Run) ExpectCommands(want ...string) *Run {
 	r.t.Helper()
 	var got []string
@@ -182,7 +181,7 @@ func (r *Run) ExpectCommands(want ...string) *Run {
 	return r
 }
 
-// ExpectPhase checks where the saga stands.
+// ExpectPhase checks the phase of the saga.
 func (r *Run) ExpectPhase(want contract.Phase) *Run {
 	r.t.Helper()
 	if r.in.Phase != want {
@@ -191,8 +190,7 @@ func (r *Run) ExpectPhase(want contract.Phase) *Run {
 	return r
 }
 
-// ExpectReason checks that the reason why the saga goes back or is parked
-// contains a text.
+// ExpectReason checks that the reason why the saga compensates or is parked contains a text.
 func (r *Run) ExpectReason(text string) *Run {
 	r.t.Helper()
 	reasons := ""
@@ -210,8 +208,8 @@ func (r *Run) ExpectReason(text string) *Run {
 	return r
 }
 
-// Request decodes the data of the last command about a step into v, which is a
-// pointer to the participant's request, or to contract.Undo for an undo.
+// Request decodes the data of the step's last command into v. v points to the participant's request
+// type, or to contract.Undo for an undo.
 func (r *Run) Request(step contract.StepName, v any) *Run {
 	r.t.Helper()
 	for _, c := range slices.Backward(r.commands) {
@@ -227,10 +225,10 @@ func (r *Run) Request(step contract.StepName, v any) *Run {
 	return r
 }
 
-// Instance is where the saga stands.
+// Instance returns the current state of the saga.
 func (r *Run) Instance() machine.Instance { return r.in }
 
-// History is what has happened so far; machine.Fold makes the instance of it.
+// History returns the events so far. machine.Fold computes the instance from them.
 func (r *Run) History() []machine.Event { return slices.Clone(r.history) }
 
 func (r *Run) apply(what string, ev machine.Event) *Run {
@@ -250,7 +248,7 @@ func (r *Run) apply(what string, ev machine.Event) *Run {
 	return r
 }
 
-// answer is an answer to what the step waits for.
+// answer returns an answer to the current attempt of the step.
 func (r *Run) answer(step contract.StepName, outcome contract.Outcome) machine.Event {
 	r.t.Helper()
 	s := r.state(step)
