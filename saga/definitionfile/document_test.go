@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
 
-// TestDocument: docs/DEFINITION.md shows a definition that is one, and the very
-// errors of one that is not.
+// TestDocument checks that the definition in docs/DEFINITION.md is valid, and that the errors shown
+// there for an invalid one are the actual errors.
 func TestDocument(t *testing.T) {
 	text, err := os.ReadFile("../../docs/DEFINITION.md")
 	if err != nil {

@@ -23,8 +23,7 @@ var (
 	ReleaseStock = contract.UndoOf(ReserveStock, "release-stock")
 )
 
-// A definition written in Go, as a file for a coordinator that does not know the
-// Go types.
+// A definition in Go is written as a file for a coordinator that does not have the Go types.
 func ExampleYAML() {
 	d := saga.MustDefine[Reserve]("reservation",
 		saga.Compensable("reserve-stock",
@@ -66,7 +65,7 @@ func ExampleYAML() {
 	//         action: release-stock
 }
 
-// A definition written by hand.
+// This definition is written by hand.
 func ExampleParseYAML() {
 	d, err := definitionfile.ParseYAML([]byte(`
 name: refund

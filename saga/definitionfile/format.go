@@ -12,9 +12,9 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// ParseYAML reads a definition in YAML: the same fields as in JSON, as strict.
-// There is one document, without aliases. Keys are text whatever they look like,
-// and the words yes, no, y, n, on and off are text as well (as in YAML 1.2).
+// ParseYAML parses a definition in YAML. The fields are the same as in JSON, and parsing is as
+// strict. There must be one document without aliases. All keys are strings, and yes, no, y, n, on
+// and off are strings too (as in YAML 1.2).
 func ParseYAML(data []byte) (*saga.Definition, error) {
 	if len(data) > saga.MaxDefinition {
 		return nil, fmt.Errorf("definition: %d bytes; at most %d are allowed", len(data), saga.MaxDefinition)
@@ -37,8 +37,8 @@ func ParseYAML(data []byte) (*saga.Definition, error) {
 	return saga.ParseJSON(text)
 }
 
-// YAML writes a definition for people: in the order of its fields, expressions of
-// several lines as they were written.
+// YAML encodes a definition for people: with its fields in order, and multi-line expressions with
+// their line breaks.
 func YAML(d *saga.Definition) ([]byte, error) {
 	canonical, err := d.MarshalJSON()
 	if err != nil {
@@ -58,8 +58,7 @@ func YAML(d *saga.Definition) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// plain takes the braces and quotes of JSON away; where YAML needs them they are
-// written all the same.
+// plain removes the braces and quotes of JSON. Quotes that YAML requires are still written.
 func plain(n *yaml.Node) {
 	n.Style = 0
 	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
@@ -70,7 +69,7 @@ func plain(n *yaml.Node) {
 	}
 }
 
-// JSON writes a definition as indented JSON.
+// JSON encodes a definition as indented JSON.
 func JSON(d *saga.Definition) ([]byte, error) {
 	canonical, err := d.MarshalJSON()
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 // MaxFiles bounds the definition files of one directory.
 const MaxFiles = 1000
 
-// Load reads the definitions at path: one file, or all files of a directory that
-// end in .json, .yaml or .yml and do not begin with a dot, in the order of their
-// names; it does not go into subdirectories. The definitions come in the same
-// order. The error joins what is wrong with each file.
+// Load reads the definitions at path. If that is a directory, Load reads all its files that end in
+// .json, .yaml or .yml and do not begin with a dot, in the order of their names, but no
+// subdirectories. The definitions are returned in this order. The error joins the problems of all
+// files.
 func Load(path string) ([]*saga.Definition, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func Load(path string) ([]*saga.Definition, error) {
 	return definitions, nil
 }
 
-// list is the definition files of a directory, sorted.
+// list returns the definition files of a directory, sorted.
 func list(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
@@ -73,8 +73,7 @@ func list(dir string) ([]string, error) {
 
 var extensions = []string{".json", ".yaml", ".yml"}
 
-// LoadFile reads one definition. The extension of the file reports whether it is JSON or
-// YAML.
+// LoadFile reads one definition. The extension of the file determines whether it is JSON or YAML.
 func LoadFile(file string) (*saga.Definition, error) {
 	data, err := read(file)
 	if err != nil {
@@ -108,7 +107,7 @@ func read(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // only read
+	defer func() { _ = f.Close() }() // opened for reading only
 	data, err := io.ReadAll(io.LimitReader(f, saga.MaxDefinition+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

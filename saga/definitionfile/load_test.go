@@ -18,7 +18,7 @@ steps:
   - step: {name: pay-back, kind: retriable, do: {participant: payment, action: pay-back}}
 `
 
-// files writes a directory of files.
+// files creates a directory with the given files.
 func files(t *testing.T, content map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -124,7 +124,7 @@ func TestParseYAMLIsStrict(t *testing.T) {
 	}
 }
 
-// Unknown fields by the thousand are refused as quickly as one (I9).
+// TestParseYAMLIsLinear checks that thousands of unknown fields are refused as quickly as one (I9).
 func TestParseYAMLIsLinear(t *testing.T) {
 	_, err := definitionfile.ParseYAML([]byte(strings.Repeat("a: b\n", 100_000)))
 	if err == nil || !strings.Contains(err.Error(), "a: line 1, column 2: there is no such field") {
@@ -132,7 +132,7 @@ func TestParseYAMLIsLinear(t *testing.T) {
 	}
 }
 
-// A coordinate is called y, not true.
+// TestParseYAMLLeavesWordsAlone checks that a field named y is not read as true.
 func TestParseYAMLLeavesWordsAlone(t *testing.T) {
 	d, err := definitionfile.ParseYAML([]byte(refund + "input: {x: int, y: int, on: bool, no: string}\n"))
 	if err != nil {

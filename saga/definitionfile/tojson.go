@@ -8,16 +8,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// yamlToJSON writes a YAML document as JSON and leaves everything that can be
-// wrong with its content to saga.ParseJSON, keys that are there twice included.
-// Each value stands in the line and, where there is room, the column that it has
-// in the YAML, so that what ParseJSON says about places is true of the file.
+// yamlToJSON converts a YAML document to JSON. All problems of its content, including duplicate
+// keys, are left to saga.ParseJSON. Each value is written in the line that it has in the YAML and,
+// if there is space, in the same column, so that the positions in errors of ParseJSON are those of
+// the file.
 //
-// Aliases are refused: a definition reads better without them, and a few lines of
-// them can stand for gigabytes.
+// Aliases are refused: a definition is more readable without them, and a few lines of aliases can
+// expand to gigabytes.
 func yamlToJSON(document *yaml.Node) ([]byte, error) {
 	w := jsonText{line: 1}
-	for _, n := range document.Content { // a document holds one value
+	for _, n := range document.Content { // a document contains one value
 		if err := w.value(n); err != nil {
 			return nil, err
 		}
@@ -27,11 +27,11 @@ func yamlToJSON(document *yaml.Node) ([]byte, error) {
 
 type jsonText struct {
 	bytes.Buffer
-	line      int // of what is written next
-	lineStart int // offset
+	line      int // current line of the output
+	lineStart int // offset of that line
 }
 
-// goTo fills up with white space as far as the place of a node.
+// goTo writes white space up to the position of a node.
 func (w *jsonText) goTo(n *yaml.Node) {
 	for ; w.line < n.Line; w.line++ {
 		w.WriteByte('\n')
@@ -78,7 +78,7 @@ func (w *jsonText) mapping(n *yaml.Node) error {
 			return fmt.Errorf("line %d, column %d: a key is a word, not a list, map, alias or merge", key.Line, key.Column)
 		}
 		w.goTo(key)
-		if err := w.text(key.Value); err != nil { // whatever YAML takes it for: y and 1 are words
+		if err := w.text(key.Value); err != nil { // as a string, whatever its YAML type: y and 1 are strings
 			return err
 		}
 		w.WriteByte(':')
