@@ -52,7 +52,7 @@ func checkout(t *testing.T) *saga.Definition {
 	return d
 }
 
-// TestGolden holds both drawings against what was looked at and found good.
+// TestGolden compares both drawings with reviewed ones.
 func TestGolden(t *testing.T) {
 	d := checkout(t)
 	for name, got := range map[string]string{"checkout.mmd": diagram.Mermaid(d), "checkout.svg": string(diagram.SVG(d))} {
@@ -72,7 +72,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestEveryStepIsDrawnOnce, in both drawings, and the picture is well-formed.
+// TestEveryStepIsDrawnOnce checks that both drawings contain every step once, and that the SVG is
+// well-formed.
 func TestEveryStepIsDrawnOnce(t *testing.T) {
 	d := checkout(t)
 	mermaid, svg := diagram.Mermaid(d), string(diagram.SVG(d))

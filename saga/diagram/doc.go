@@ -1,13 +1,12 @@
-// Package diagram draws definitions: as a Mermaid flowchart, for documents that
-// render it, and as an SVG picture that needs nothing else.
+// Package diagram draws definitions: as a Mermaid flowchart for documents that render it, and as a
+// self-contained SVG picture.
 //
 //	saga.Definition ──▶ Mermaid   text
 //	                └─▶ SVG       a picture
 //
-// A definition is nested series-parallel, so its layout is a recursion: a sequence
-// stands from top to bottom, the branches of a parallel side by side. The same
-// definition gives the same bytes. It draws definitions, not where a saga stands:
-// that changes, and is the business of the faces.
+// A definition is a series-parallel tree, so the layout is recursive: a sequence is drawn from top
+// to bottom, and the branches of a parallel side by side. The same definition produces the same
+// bytes. The package does not draw the state of a saga; the user interfaces do.
 //
-// There is no failure: a definition that exists can be drawn.
+// It cannot fail: every definition can be drawn.
 package diagram

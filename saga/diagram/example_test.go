@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/saga/diagram"
 )
 
-// A definition as a flowchart, for documents that render Mermaid.
+// A definition is drawn as a flowchart for documents that render Mermaid.
 func ExampleMermaid() {
 	charge := contract.NewCommand[int, struct{}]("payment", "charge")
 	refund := contract.UndoOf(charge, "refund")
@@ -18,7 +18,7 @@ func ExampleMermaid() {
 		saga.Compensable("charge", saga.Do(charge), saga.Undo(refund)),
 		saga.Pivot("ship", saga.Do(ship)))
 
-	chart, _, _ := strings.Cut(diagram.Mermaid(order), "    classDef") // colours follow
+	chart, _, _ := strings.Cut(diagram.Mermaid(order), "    classDef") // the colours follow
 	fmt.Print(chart)
 	// Output:
 	// flowchart TD

@@ -8,8 +8,8 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// Mermaid returns the definition as a Mermaid flowchart. Steps are labelled with
-// their name, whom they ask for what, and what takes them back.
+// Mermaid returns the definition as a Mermaid flowchart. A step is labelled with its name, its
+// participant and action, and its undo.
 func Mermaid(d *saga.Definition) string {
 	spec := d.Spec()
 	m := mermaid{}
@@ -24,10 +24,10 @@ func Mermaid(d *saga.Definition) string {
 	return m.text.String()
 }
 
-// mermaid is a flowchart that is being written.
+// mermaid builds a flowchart.
 type mermaid struct {
 	text  strings.Builder
-	steps int // numbered in the order of the definition
+	steps int // number of steps so far, in the order of the definition
 	forks int
 }
 
@@ -39,15 +39,14 @@ func (m *mermaid) line(format string, args ...any) {
 	m.text.WriteByte('\n')
 }
 
-// join draws an arrow from each of the nodes to one.
+// join draws arrows from several nodes to one.
 func (m *mermaid) join(from []string, to string) {
 	for _, f := range from {
 		m.line("%s --> %s", f, to)
 	}
 }
 
-// sequence draws nodes one after the other, behind the given ones, and returns
-// the last.
+// sequence draws nodes one after the other, following the given ones, and returns the last ones.
 func (m *mermaid) sequence(nodes []saga.Node, from []string) []string {
 	for i := range nodes {
 		from = m.node(&nodes[i], from)
@@ -64,7 +63,7 @@ func (m *mermaid) node(n *saga.Node, from []string) []string {
 		m.join(from, id)
 		return []string{id}
 	case n.Parallel != nil:
-		if len(from) > 1 { // a fork keeps two parallels in a row from crossing all arrows
+		if len(from) > 1 { // a fork between two adjacent parallels prevents crossing arrows
 			m.forks++
 			fork := fmt.Sprintf("f%d", m.forks)
 			m.line("%s{{and}}", fork)
@@ -80,8 +79,8 @@ func (m *mermaid) node(n *saga.Node, from []string) []string {
 	return m.sequence(n.Sequence, from)
 }
 
-// label is what stands in a step's box. Names are made of letters, digits and
-// hyphens, so nothing needs escaping.
+// label returns the text in a step's box. Names consist of letters, digits and hyphens, so nothing
+// is escaped.
 func label(s *saga.Step) string {
 	lines := []string{fmt.Sprintf("<b>%s</b>", s.Name), fmt.Sprintf("%s: %s", s.Do.Participant, s.Do.Action)}
 	if s.Kind != contract.KindCompensable {

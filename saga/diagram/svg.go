@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// Measures of the picture, in pixels.
+// Dimensions of the picture, in pixels.
 const (
 	boxWidth  = 220
 	boxHeight = 62
@@ -18,17 +18,16 @@ const (
 	titleSize = 34
 )
 
-// area is a part of the picture that has been measured.
+// area is a part of the picture with known dimensions.
 type area struct {
 	width, height int
-	node          *saga.Node // a step; nil for a group
+	node          *saga.Node // a step, or nil for a group
 	parallel      bool
 	parts         []area
 }
 
-// SVG returns the definition as a picture: sequences from top to bottom, parallel
-// branches side by side. It has a light background of its own and refers to
-// nothing outside of it.
+// SVG returns the definition as a picture: sequences from top to bottom, parallel branches side by
+// side. The picture has its own light background and no external references.
 func SVG(d *saga.Definition) []byte {
 	spec := d.Spec()
 	whole := measure(spec.Steps, false)
@@ -43,7 +42,7 @@ func SVG(d *saga.Definition) []byte {
 	return p.out.Bytes()
 }
 
-// measure works out how much room nodes need.
+// measure computes the space that nodes need.
 func measure(nodes []saga.Node, parallel bool) area {
 	a := area{parallel: parallel}
 	for i := range nodes {
@@ -71,13 +70,13 @@ func measureNode(n *saga.Node) area {
 		return area{width: boxWidth, height: boxHeight, node: n}
 	case n.Parallel != nil:
 		a := measure(n.Parallel, true)
-		a.height += 2 * gapDown // the lines that part and meet
+		a.height += 2 * gapDown // the lines that split and join
 		return a
 	}
 	return measure(n.Sequence, false)
 }
 
-// picture is an SVG that is being written.
+// picture builds an SVG.
 type picture struct{ out bytes.Buffer }
 
 func (p *picture) add(format string, args ...any) {
@@ -105,8 +104,7 @@ func (p *picture) draw(a *area, x, y int) {
 	}
 }
 
-// branches draws the branches of a parallel between the line that parts and the
-// line that meets.
+// branches draws the branches of a parallel between the line that splits and the line that joins.
 func (p *picture) branches(a *area, x, y int) {
 	first, last := x+a.parts[0].width/2, x+a.width-a.parts[len(a.parts)-1].width/2
 	top, bottom := y+gapDown/2, y+a.height-gapDown/2
@@ -128,7 +126,7 @@ func (p *picture) line(x1, y1, x2, y2 int) {
 	p.add(`<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#94a3b8" stroke-width="1.5"/>`, x1, y1, x2, y2)
 }
 
-// colours of a kind: its box, and the line around it.
+// colours holds the fill and border colours of each kind.
 var colours = map[contract.Kind][2]string{
 	contract.KindCompensable: {"#e8f0fe", "#3b6fb6"},
 	contract.KindPivot:       {"#fff3d6", "#b7791f"},
@@ -150,8 +148,8 @@ func (p *picture) box(s *saga.Step, x, y int) {
 	}
 }
 
-// text writes a line that fits into width pixels: what is too long is cut, and a
-// pointer shows it whole.
+// text writes a line that fits into width pixels. Longer text is truncated and shown in full as a
+// tooltip.
 func (p *picture) text(x, y, size int, weight, fill, s string, width int) {
 	shown := s
 	if limit := width * 10 / (size * 6); len(shown) > limit {
