@@ -7,24 +7,24 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Canaries are words that stand in data and nowhere else.
+// Canaries holds words that occur in data and nowhere else.
 type Canaries []string
 
-// Text makes a word of letters. No two words have eight bytes in common.
+// Text returns a new word of letters. No two words share eight consecutive bytes.
 func (c *Canaries) Text() string {
 	word := fmt.Sprintf("%cq%04dzxkv%04dw", 'a'+len(*c)%26, 1000+len(*c), 7000+len(*c))
 	*c = append(*c, word)
 	return word
 }
 
-// Digits makes one of digits.
+// Digits returns a new word of digits.
 func (c *Canaries) Digits() string {
 	word := fmt.Sprintf("83%04d6471%04d", 1000+len(*c), 5000+len(*c))
 	*c = append(*c, word)
 	return word
 }
 
-// In is a word of which eight bytes are in a text.
+// In returns a word of which eight consecutive bytes occur in a text.
 func (c *Canaries) In(text string) (string, bool) {
 	for _, word := range *c {
 		for i := range len(word) - 7 {
@@ -36,7 +36,7 @@ func (c *Canaries) In(text string) (string, bool) {
 	return "", false
 }
 
-// Data is JSON whose leaves and keys are canaries, but for the keys a, b and c.
+// Data draws JSON whose leaves and keys are canaries, except for the keys a, b and c.
 func (c *Canaries) Data(t *rapid.T, depth int) string {
 	kinds := []string{"text", "text", "number", "double", "huge", "true", "null", "time", "pattern"}
 	if depth > 0 {
@@ -65,7 +65,7 @@ func (c *Canaries) Data(t *rapid.T, depth int) string {
 	return "null"
 }
 
-// Document is the data of a saga; sometimes it is broken.
+// Document draws the data of a saga, which is sometimes malformed.
 func (c *Canaries) Document(t *rapid.T) string {
 	whole := fmt.Sprintf(`{"a":%s,"b":%s,"c":%s,%q:%s}`, c.Data(t, 2), c.Data(t, 2), c.Data(t, 1), c.Text(), c.Data(t, 1))
 	if rapid.IntRange(0, 9).Draw(t, "broken") > 0 {
@@ -75,7 +75,7 @@ func (c *Canaries) Document(t *rapid.T) string {
 	return whole[:at] + rapid.SampledFrom([]string{"", "\x01", c.Text(), `"`, "}", "[" + c.Digits()}).Draw(t, "what")
 }
 
-// Expression is one about input; variables are those of the macros around it.
+// Expression draws an expression over input. variables are those of the enclosing macros.
 func Expression(t *rapid.T, depth int, variables []string) string {
 	leaves := append([]string{"input.a", "input.b", "input.c", "input", "result.step_one", "result.step_one.a", "1", "0", `"x"`, "2.5", "true", "null", "-1u"}, variables...)
 	if depth == 0 {

@@ -1,4 +1,4 @@
-// Package datatest makes data and expressions for the tests of packages that evaluate mappings.
+// Package datatest draws data and expressions for the tests of packages that evaluate mappings.
 //
-// Failure looks like t.Fatal of the test that uses it.
+// A failure calls Fatal of the test that uses it.
 package datatest
