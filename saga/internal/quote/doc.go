@@ -1,5 +1,5 @@
-// Package quote is how messages quote what definitions and data say: cut, in one line, with the
-// place where it stands.
+// Package quote quotes definitions and data in messages: truncated, in one line, with their
+// position.
 //
-// Failure looks like an ellipsis.
+// It cannot fail. Text that is too long ends in an ellipsis.
 package quote

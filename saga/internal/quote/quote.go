@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Short cuts what is quoted in a message: a name, or another word.
+// Short truncates a name or other short text for a message.
 func Short(s string) string { return cut(s, 80) }
 
-// Line is a text in one line, cut where it is very long.
+// Line returns a text in one line, truncated if it is very long.
 func Line(s string) string { return cut(strings.Join(strings.Fields(s), " "), 300) }
 
 func cut(s string, most int) string {
@@ -19,7 +19,7 @@ func cut(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// Position is the line and column of a byte in data.
+// Position returns the line and column of a byte offset in data.
 func Position(data []byte, offset int64) string {
 	before := data[:min(max(offset, 0), int64(len(data)))]
 	line := 1 + bytes.Count(before, []byte("\n"))
