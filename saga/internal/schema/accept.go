@@ -13,13 +13,13 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// maxMismatches bounds what Accepts reports at once.
+// maxMismatches bounds the mismatches that Accepts reports at once.
 const maxMismatches = 10
 
-// Accepts returns nil when data is JSON as the schema describes it, else an error
-// that lists what differs, one line for each place; the keys of maps are [] there, and
-// no values of the data are shown. Fields that the schema does not know are accepted. A
-// nil schema accepts everything, JSON or not.
+// Accepts returns nil if data is JSON that matches the schema. Otherwise it returns an error with
+// one line for each mismatch. The error contains no values of the data, and has [] in place of the
+// keys of maps. Fields that the schema does not have are accepted. A nil schema accepts everything,
+// even if it is not JSON.
 func (s *Schema) Accepts(data []byte) error {
 	if s == nil {
 		return nil
@@ -33,12 +33,12 @@ func (s *Schema) Accepts(data []byte) error {
 	return errors.Join(m...)
 }
 
-// mismatches are the places where data differs from its schema.
+// mismatches collects the positions at which data does not match its schema.
 type mismatches []error
 
 func (m *mismatches) add(path, what string) {
 	text := whole(path) + " " + what
-	same := func(err error) bool { return err.Error() == text } // the keys of maps are not told apart
+	same := func(err error) bool { return err.Error() == text } // different keys of a map have the same text
 	if len(*m) < maxMismatches && !slices.ContainsFunc(*m, same) {
 		*m = append(*m, errors.New(text))
 	}
@@ -107,7 +107,7 @@ func (m *mismatches) number(kind Kind, v json.Number, path string) {
 	}
 }
 
-// text checks a string; it reports whether a string was wanted at all.
+// text checks a string. It reports whether the schema wants a string at all.
 func (m *mismatches) text(kind Kind, v, path string) bool {
 	switch kind {
 	case String:
@@ -116,7 +116,8 @@ func (m *mismatches) text(kind Kind, v, path string) bool {
 			m.add(path, "is a string, but no time such as 2006-01-02T15:04:05Z")
 		}
 	case Bytes:
-		// Strict: DecodeString passes over line breaks, and over bits that stand for nothing.
+		// Strict, and without line breaks: DecodeString would ignore line breaks and nonzero
+		// trailing bits.
 		if _, err := base64.StdEncoding.Strict().DecodeString(v); err != nil || strings.ContainsAny(v, "\r\n") {
 			m.add(path, "is a string, but not in base64")
 		}
@@ -126,8 +127,8 @@ func (m *mismatches) text(kind Kind, v, path string) bool {
 	return true
 }
 
-// isTime reports whether a string is a time as of RFC 3339. time.Parse takes more: hours of
-// one digit, commas, zones of 24 hours, which readers in other languages refuse.
+// isTime reports whether a string is a time as in RFC 3339. time.Parse also accepts one-digit
+// hours, commas and zones of 24 hours, which parsers in other languages refuse.
 func isTime(v string) bool {
 	if _, err := time.Parse(time.RFC3339, v); err != nil {
 		return false
@@ -139,7 +140,7 @@ func isTime(v string) bool {
 	return v[len(v)-1] == 'Z' || zone[:2] <= "23" && zone[3:] <= "59"
 }
 
-// whole is the path, or the data as a whole.
+// whole returns the path, or "the data" for the root.
 func whole(path string) string {
 	if path == "" {
 		return "the data"

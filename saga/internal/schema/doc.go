@@ -1,13 +1,13 @@
-// Package schema is what is known of JSON data: a Schema says which fields there are and what
-// kind of value each is. Package saga has the names with which authors use it.
+// Package schema describes JSON data: a Schema says which fields there are, and the kind of each
+// value. Package saga exports it to authors under its own names.
 //
-//	schema.go   Schema, its limits and what can be wrong with one
-//	json.go     the JSON form of a schema, an example of what it describes
+//	schema.go   Schema, its limits and its validation
+//	json.go     the JSON form of a schema, an example of the described data
 //	reflect.go  the schema of a Go type
-//	read.go     reading data, and what data can be other than JSON
-//	accept.go   whether data is as a schema describes it
+//	read.go     reading data, and the errors of data that is not JSON
+//	accept.go   whether data matches a schema
 //
 // It keeps its part of I10 (MaxNodes, MaxDepth).
 //
-// Failure looks like an error that lists what differs, one line for each place.
+// A failure is an error with one line for each mismatch.
 package schema

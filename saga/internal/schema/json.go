@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// MarshalJSON writes the schema as an example of what it describes; see Schema.
+// MarshalJSON encodes the schema as an example of the described data (see Schema).
 func (s *Schema) MarshalJSON() ([]byte, error) {
 	form, err := s.form()
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Schema) MarshalJSON() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// form is the schema as the value whose JSON is its form.
+// form returns a value whose JSON is the form of the schema.
 func (s *Schema) form() (any, error) {
 	form, err := s.solidForm()
 	if err != nil || !s.Optional {
@@ -37,7 +37,7 @@ func (s *Schema) form() (any, error) {
 	return map[string]any{"?": form}, nil
 }
 
-// solidForm is the form without what says that the value is optional.
+// solidForm returns the form without the mark for optional values.
 func (s *Schema) solidForm() (any, error) {
 	switch s.Kind {
 	case Object:
@@ -63,9 +63,9 @@ func (s *Schema) solidForm() (any, error) {
 	return string(s.Kind), nil
 }
 
-// fieldKey is how a field's name is written: with a ? behind it when the field is
-// optional. A name that is written with stars only gets one more, and question
-// marks at its end are doubled, so that every name has its own key.
+// fieldKey returns the key of a field in the form. If the field is optional, a ? is appended. So
+// that every name has a unique key, question marks at its end are doubled, and a name of stars only
+// gets one more star.
 func fieldKey(name string, optional bool) string {
 	if strings.Trim(name, "*") == "" {
 		name += "*"
@@ -87,7 +87,7 @@ func fieldName(key string) (name string, optional bool) {
 	return name + strings.Repeat("?", marks/2), marks%2 == 1
 }
 
-// UnmarshalJSON reads the form that MarshalJSON writes.
+// UnmarshalJSON decodes the form that MarshalJSON writes.
 func (s *Schema) UnmarshalJSON(data []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -139,7 +139,7 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 			return s.Items.read(items, path+"[*]", depth+1)
 		}
 		if inner, ok := form["?"]; ok {
-			err := s.read(inner, path, depth) // the mark is no level of the schema
+			err := s.read(inner, path, depth) // the ? does not count as a level
 			s.Optional = true
 			return err
 		}
@@ -164,7 +164,7 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 	return errors.Join(problems...)
 }
 
-// at is the path within a schema, for a message.
+// at returns the path in a schema for a message.
 func at(path string) string {
 	if path == "" {
 		return ""

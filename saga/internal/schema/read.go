@@ -8,22 +8,22 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// What can be wrong with a number, in words that hold for all data.
+// Errors of numbers, in words that contain no data.
 const (
 	NotInteger = "is no integer of 64 bits, written without fraction and exponent"
 	OutOfRange = "is a number that is out of range"
 )
 
-// JSONError is where and why data is not JSON.
+// JSONError says where and why data is not JSON.
 type JSONError struct {
-	Said string // in words that hold for all data: is not JSON: …
-	Full string // with what stands there, where that says more; else empty
+	Said string // without data: is not JSON: …
+	Full string // quotes the data if that is more precise; otherwise empty
 }
 
-// Error says of the data that it is not JSON, and where, and not what stands there.
+// Error says where and why the data is not JSON, without quoting it.
 func (e *JSONError) Error() string { return "the data " + e.Said }
 
-// ReadJSON reads data as encoding/json does with UseNumber.
+// ReadJSON decodes data as encoding/json does with UseNumber.
 func ReadJSON(data []byte) (any, *JSONError) {
 	not := func(how string) *JSONError { return &JSONError{Said: "is not JSON: " + how} }
 	if len(bytes.TrimSpace(data)) == 0 {
@@ -47,7 +47,7 @@ func ReadJSON(data []byte) (any, *JSONError) {
 	return raw, nil
 }
 
-// KindOf is what a JSON value is, for a message.
+// KindOf names the kind of a JSON value for a message.
 func KindOf(raw any) string {
 	switch raw.(type) {
 	case nil:

@@ -10,14 +10,13 @@ import (
 	"unicode"
 )
 
-// For describes the JSON that encoding/json makes of a T: field tags,
-// embedded structs, omitempty and omitzero (may be missing), pointers (may be
-// null). Nil means that nothing is known: T is any, json.RawMessage, or writes
-// its own JSON. A type within itself becomes any, and so does what exceeds
-// MaxNodes or MaxDepth.
+// For returns the schema of the JSON that encoding/json produces for a T. It follows field tags,
+// embedded structs, omitempty and omitzero (may be missing) and pointers (may be null). It returns
+// nil if nothing is known: T is any or json.RawMessage, or it has its own JSON encoding. A
+// recursive type becomes any, and so do the parts beyond MaxNodes or MaxDepth.
 //
-// A type that cannot be JSON, such as a channel, is reported where the schema is
-// used, by New or Define.
+// A type that cannot be encoded as JSON, such as a channel, is reported by New or Define when the
+// schema is used.
 func For[T any]() *Schema {
 	r := reflector{left: MaxNodes - 1, open: map[reflect.Type]bool{}}
 	s := r.schema(reflect.TypeFor[T](), 0)
@@ -38,12 +37,12 @@ var (
 )
 
 type reflector struct {
-	left int                   // nodes that may still be made
+	left int                   // number of nodes that may still be created
 	open map[reflect.Type]bool // types that enclose the current one
 }
 
-// schema describes a type. A type of its own JSON or text methods is taken at
-// their word only as far as they are the same for a value and a pointer.
+// schema returns the schema of a type. Custom JSON or text methods count only if they are the same
+// for a value and a pointer.
 func (r *reflector) schema(t reflect.Type, depth int) *Schema {
 	if depth > MaxDepth || r.open[t] {
 		return &Schema{Kind: Any}
@@ -88,7 +87,7 @@ func (r *reflector) kind(t reflect.Type, depth int) *Schema {
 	case reflect.Struct:
 		return r.object(t, depth)
 	}
-	return &Schema{Kind: Kind(t.String())} // check reports it
+	return &Schema{Kind: Kind(t.String())} // Check reports it
 }
 
 func (r *reflector) list(t reflect.Type, depth int) *Schema {
@@ -122,7 +121,7 @@ func (r *reflector) collection(kind Kind, t reflect.Type, depth int) *Schema {
 	return &Schema{Kind: kind, Items: r.schema(t.Elem(), depth+1)}
 }
 
-// reserve takes n nodes from what is left.
+// reserve takes n nodes from the remaining ones. It reports whether there were enough.
 func (r *reflector) reserve(n int) bool {
 	if n > r.left {
 		return false
@@ -154,14 +153,14 @@ func (r *reflector) object(t reflect.Type, depth int) *Schema {
 type jsonField struct {
 	name             string
 	typ              reflect.Type
-	tagged           bool // its name comes from a tag
+	tagged           bool // whether its name comes from a tag
 	optional, quoted bool
-	depth            int // of embedding
+	depth            int // depth of embedding
 }
 
-// jsonFields are the fields that encoding/json writes for a struct, in order:
-// those of embedded structs are promoted, the shallowest one of a name wins,
-// then the only tagged one, else none.
+// jsonFields returns the fields that encoding/json writes for a struct, in order. Fields of
+// embedded structs are promoted. Of several fields with the same name, the shallowest one counts,
+// then the only tagged one, and otherwise none.
 func jsonFields(t reflect.Type) []jsonField {
 	var all []jsonField
 	embeddedFields(t, 0, false, map[reflect.Type]bool{}, &all)
@@ -201,8 +200,8 @@ func dominant(same []jsonField) (jsonField, bool) {
 	return same[0], true
 }
 
-// embeddedFields collects the fields of t and of what it embeds. Behind an
-// embedded pointer they may be missing.
+// embeddedFields collects the fields of t and of its embedded structs. Fields in an embedded
+// pointer may be missing.
 func embeddedFields(t reflect.Type, depth int, optional bool, open map[reflect.Type]bool, all *[]jsonField) {
 	if open[t] || depth > MaxDepth {
 		return
@@ -236,7 +235,7 @@ func embeddedFields(t reflect.Type, depth int, optional bool, open map[reflect.T
 	}
 }
 
-// apply reads the options of a json tag.
+// apply applies the options of a json tag.
 func (f *jsonField) apply(options []string) {
 	for _, option := range options {
 		switch option {
@@ -261,7 +260,7 @@ func (f *jsonField) apply(options []string) {
 	}
 }
 
-// validTag reports whether encoding/json takes name out of a tag.
+// validTag reports whether encoding/json accepts name from a tag.
 func validTag(name string) bool {
 	if name == "" {
 		return false

@@ -9,12 +9,12 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// Limits of one Schema (I10). A schema written by hand beyond them is refused by
-// Check; one derived from a Go type says any from there on.
+// Limits of one Schema (I10). Check refuses a schema that was written by hand and exceeds them. A
+// schema derived from a Go type uses any for the parts beyond them.
 const (
 	// MaxNodes bounds the objects, fields, lists, maps and values of one schema.
 	MaxNodes = 1024
-	// MaxDepth bounds how deep a schema is nested.
+	// MaxDepth bounds the nesting of a schema.
 	MaxDepth = 32
 )
 
@@ -23,21 +23,20 @@ type Kind string
 
 // The kinds of values.
 const (
-	Any    Kind = "any"    // whatever JSON there is
-	Object Kind = "object" // with the fields that Fields names; others may be there as well
-	Map    Kind = "map"    // an object with any keys and values like Items
-	List   Kind = "list"   // of values like Items
+	Any    Kind = "any"    // any JSON
+	Object Kind = "object" // with the fields in Fields; other fields are allowed too
+	Map    Kind = "map"    // an object with any keys, and values as described by Items
+	List   Kind = "list"   // an array with items as described by Items
 	String Kind = "string"
-	Time   Kind = "time"  // a string in the form of RFC 3339
+	Time   Kind = "time"  // a string as in RFC 3339
 	Bytes  Kind = "bytes" // a string in standard base64
 	Int    Kind = "int"   // a number without fraction that fits 64 bits
 	Double Kind = "double"
 	Bool   Kind = "bool"
 )
 
-// Schema describes JSON data, as far as mappings between steps need it. Its own
-// JSON form is an example of what it describes, with the kinds in place of the
-// values:
+// Schema describes JSON data, as far as mappings between steps need it. Its own JSON form is an
+// example of the described data, with kinds in place of the values:
 //
 //	{
 //	  "order_id": "string",
@@ -49,12 +48,12 @@ const (
 //	}
 type Schema struct {
 	Kind     Kind
-	Optional bool               // may be null and, as a field of an object, missing
+	Optional bool               // may be null or, as a field of an object, missing
 	Fields   map[string]*Schema // of an object
 	Items    *Schema            // of a list or map
 }
 
-// Check returns what is wrong with a schema that was written by hand.
+// Check returns the problems of a schema that was written by hand.
 func (s *Schema) Check() error {
 	left := MaxNodes
 	return s.checkAt("", 0, &left)
@@ -91,7 +90,7 @@ func (s *Schema) checkAt(path string, depth int, left *int) error {
 	return nil
 }
 
-// Equal reports whether two schemas describe the same data. Nil is any.
+// Equal reports whether two schemas describe the same data. A nil schema equals any.
 func (s *Schema) Equal(other *Schema) bool {
 	if s.IsAny() || other.IsAny() {
 		return s.IsAny() && other.IsAny()
@@ -108,11 +107,11 @@ func (s *Schema) Equal(other *Schema) bool {
 	return s.Items.Equal(other.Items)
 }
 
-// IsAny reports whether nothing is known of the data.
+// IsAny reports whether nothing is known about the data.
 func (s *Schema) IsAny() bool { return s == nil || s.Kind == Any }
 
-// CanBeEmpty reports whether the data may be null although it is not optional: it is empty then,
-// as it is for Go.
+// CanBeEmpty reports whether null is accepted although the data is not optional. It then means
+// empty data, as in Go.
 func (s *Schema) CanBeEmpty() bool { return s.Kind == List || s.Kind == Map || s.Kind == Bytes }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -117,8 +117,8 @@ func TestFor(t *testing.T) {
 	}
 }
 
-// Fields of the same name follow encoding/json: the shallowest wins, then the one
-// with a tag, else none is written.
+// TestForSameNames checks that fields with the same name follow encoding/json: the shallowest one
+// counts, then the only tagged one, and otherwise none.
 func TestForSameNames(t *testing.T) {
 	type One struct {
 		Tagged  int `json:"x"`
@@ -190,7 +190,7 @@ func TestForWhatIsNotKnown(t *testing.T) {
 	}
 }
 
-// A type that grows without end, and one that would make millions of fields, stay
+// TestForIsBounded checks that an infinitely nested type, and a type with millions of fields, stay
 // within the limits.
 func TestForIsBounded(t *testing.T) {
 	type Tree struct {
@@ -257,7 +257,7 @@ func TestAcceptsWhatEncodingJSONWrites(t *testing.T) {
 	})
 }
 
-// A time that is accepted can be read by whoever it is passed on to.
+// TestAcceptsTimesOfRFC3339Only checks that every receiver can parse an accepted time.
 func TestAcceptsTimesOfRFC3339Only(t *testing.T) {
 	type visit struct {
 		At time.Time `json:"at"`
@@ -368,7 +368,7 @@ func TestJSONForm(t *testing.T) {
 	}
 }
 
-// Every name of a field has a key of its own.
+// TestFieldKeysAreTheirOwn checks that every field name has a unique key.
 func TestFieldKeysAreTheirOwn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[a*?]{1,5}`).Draw(t, "name")
