@@ -13,32 +13,32 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// Limits of expressions (I10). Beyond them a definition is refused.
+// Limits of expressions (I10). A definition beyond them is refused.
 const (
 	// MaxExpression bounds the length of one CEL expression, in bytes.
 	MaxExpression = 16 << 10
-	// MaxExpressions bounds the CEL expressions of one definition together, in bytes:
-	// checking them is the most expensive thing that a definition can ask for.
+	// MaxExpressions bounds the total length of the CEL expressions of one definition, in bytes.
+	// Checking them is the most expensive part of checking a definition.
 	MaxExpressions = 64 << 10
 )
 
-// Problem is one thing that is wrong with a mapping.
+// Problem describes one problem of a mapping.
 type Problem struct {
 	What string // what is wrong
-	Fix  string // what would be right
+	Fix  string // how to fix it
 }
 
-// Step is what mappings have to know of a step.
+// Step holds the parts of a step that mappings need.
 type Step struct {
 	Name    contract.StepName
-	With    string         // its mapping; empty: none
-	Request *schema.Schema // what its command takes; nil: anything
-	Result  *schema.Schema // what it answers; nil: anything
+	With    string         // its mapping, or empty
+	Request *schema.Schema // the request that its command accepts; nil means anything
+	Result  *schema.Schema // the result that it returns; nil means anything
 }
 
-// Compiler compiles the mappings of one definition, and checks that what they make fits what the
-// commands take. Its environment is made for the first mapping: a definition without any never
-// touches CEL.
+// Compiler compiles the mappings of one definition, and checks that their output matches the
+// requests of the commands. It creates its environment for the first mapping, so that a definition
+// without mappings never uses CEL.
 type Compiler struct {
 	input  *schema.Schema
 	steps  []Step
@@ -48,8 +48,9 @@ type Compiler struct {
 	names  []contract.StepName
 }
 
-// NewCompiler returns one for a definition's input and steps. before says for each step which
-// steps are certainly done when it begins; nil for one that is in no place.
+// NewCompiler returns a Compiler for a definition's input and steps. before holds, for each step,
+// which steps are certainly done when it begins. The entry is nil for a step that is not in the
+// tree.
 func NewCompiler(input *schema.Schema, steps []Step, before [][]bool) *Compiler {
 	return &Compiler{input: input, steps: steps, before: before}
 }
@@ -76,7 +77,7 @@ func (c *Compiler) prepare() error {
 	return err
 }
 
-// Compile compiles the mapping of step i; notes are what may go wrong with it although it can be used.
+// Compile compiles the mapping of step i. notes are warnings that do not prevent its use.
 func (c *Compiler) Compile(i int) (m *Mapping, problems, notes []Problem) {
 	if err := c.prepare(); err != nil {
 		return nil, []Problem{{What: "the expression language cannot be set up: " + err.Error(), Fix: "report this as a bug"}}, nil
@@ -114,15 +115,14 @@ func (c *Compiler) Compile(i int) (m *Mapping, problems, notes []Problem) {
 	return m, slices.Concat(use.problems, guard.problems, fit.problems, dear), notes
 }
 
-// apart finds what else is wrong with a mapping that does not compile: which
-// fields are missing or unknown, and whether those values that do compile alone
-// are of the right type.
+// apart finds further problems of a mapping that does not compile: missing and unknown fields, and
+// values that compile alone but have the wrong type.
 func (c *Compiler) apart(want *schema.Schema, parsed *ast.AST) []Problem {
 	root := parsed.Expr()
 	if want.IsAny() || want.Kind != schema.Object || root.Kind() != ast.MapKind {
 		return nil
 	}
-	fit := &fitter{ast: parsed, types: c.types} // nothing has a type yet: this looks at the fields alone
+	fit := &fitter{ast: parsed, types: c.types} // nothing has a type yet, so this checks only the fields
 	fit.object(want, root.AsMap(), "")
 	for _, e := range root.AsMap().Entries() {
 		entry := e.AsMapEntry()
@@ -136,7 +136,7 @@ func (c *Compiler) apart(want *schema.Schema, parsed *ast.AST) []Problem {
 		}
 		alone, issues := c.env.Compile(text)
 		if issues.Err() != nil {
-			continue // it is among the issues of the whole
+			continue // already among the issues of the whole expression
 		}
 		one := &fitter{ast: alone.NativeRep(), types: c.types}
 		one.expr(want.Fields[name], alone.NativeRep().Expr(), name)
@@ -149,7 +149,7 @@ func (c *Compiler) apart(want *schema.Schema, parsed *ast.AST) []Problem {
 	return fit.problems
 }
 
-// issues translates what CEL has to say.
+// issues converts the issues that CEL reports.
 func (c *Compiler) issues(issues *cel.Issues, root ast.Expr) []Problem {
 	var problems []Problem
 	for _, issue := range issues.Errors() {
@@ -165,7 +165,7 @@ func (c *Compiler) issues(issues *cel.Issues, root ast.Expr) []Problem {
 	return problems
 }
 
-// fix says what would be right, as far as it can be seen.
+// fix returns a suggestion for an issue, if one can be derived.
 func (c *Compiler) fix(message string, id int64, root ast.Expr) string {
 	switch {
 	case strings.Contains(message, "undefined field") && root != nil:
@@ -183,8 +183,8 @@ func (c *Compiler) fix(message string, id int64, root ast.Expr) string {
 	return "see the CEL language definition at https://cel.dev"
 }
 
-// siblings are the fields that could have stood where the selection with the
-// given id names one that does not exist.
+// siblings returns the fields that exist where the selection with the given id names one that does
+// not.
 func (c *Compiler) siblings(root ast.Expr, id int64) []string {
 	var fields []string
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
@@ -207,7 +207,7 @@ func (c *Compiler) siblings(root ast.Expr, id int64) []string {
 	return fields
 }
 
-// chainOf is a selection as it is written: input.address.city.
+// chainOf returns a selection as it is written, such as input.address.city.
 func chainOf(e ast.Expr) (string, bool) {
 	switch e.Kind() {
 	case ast.IdentKind:

@@ -11,41 +11,39 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// An evaluation is bounded by what it costs, in units of about 100 ns of one processor, and
-// never by time, so that the verdict is the same on every machine (I6). CEL counts one unit
-// for each operation; what an operation does for each byte or item that it touches is priced
-// here. CEL's own prices are for values of a few bytes: it takes the size of a string, or of a
-// list within a list, for nothing.
+// The cost of an evaluation is bounded in units of about 100 ns of one processor. The bound never
+// depends on time, so that the result is the same on every machine (I6). CEL counts one unit per
+// operation. The prices here cover the work of an operation for each byte or item. CEL's own prices
+// assume values of a few bytes: they ignore the size of a string, and of a list in a list.
 const (
-	// maxCost bounds an evaluation (I10): about 20 ms. Beyond it the saga goes back, or is
-	// parked.
+	// maxCost bounds an evaluation (I10); it takes about 20 ms. Beyond it, the saga compensates or
+	// is parked.
 	maxCost = 200_000
-	// quickCost bounds a quick evaluation, beside other decisions: about 0.5 ms.
+	// quickCost bounds a quick evaluation between other decisions. It takes about 0.5 ms.
 	quickCost = 5_000
-	// quickData bounds the data that a quick evaluation reads, and what it makes of it, in bytes
-	// each.
+	// quickData bounds the data that a quick evaluation reads, and its output, in bytes each.
 	quickData = 8 << 10
-	// readPerUnit and writtenPerUnit are how many bytes of JSON are read, or written, for a
-	// unit.
+	// readPerUnit and writtenPerUnit are the numbers of bytes of JSON that can be read or written
+	// for one unit.
 	readPerUnit    = 2
 	writtenPerUnit = 10
-	// bytesPerUnit is how many bytes of a string cost a unit.
+	// bytesPerUnit is the number of bytes of a string that cost one unit.
 	bytesPerUnit = 64
-	// maxRegex bounds a compiled regular expression, in instructions. They are RE2: linear
-	// in the text.
+	// maxRegex bounds a compiled regular expression, in instructions. It is RE2, so matching is
+	// linear in the text.
 	maxRegex = 500
-	// maxPattern bounds a regular expression, in bytes.
+	// maxPattern bounds the text of a regular expression, in bytes.
 	maxPattern = 1000
 )
 
-// pricing prices the calls of an expression, once they are done. What one call can do is
-// bounded by the sizes of its arguments, and those by the data and by what was paid before.
+// pricing prices the calls of an expression after they have been executed. The work of one call is
+// bounded by the sizes of its arguments. Those are bounded by the data and the cost so far.
 type pricing struct{}
 
-// paying is the function of the calls with which nodes pay for what they do.
+// paying is the function name of the calls with which nodes pay for their work.
 const paying = "pay"
 
-// prices are the small ones, so that they need not be allocated.
+// prices holds the small prices, so that they need not be allocated.
 var prices = func() (p [256]uint64) {
 	for i := range p {
 		p[i] = uint64(i)
@@ -79,8 +77,8 @@ func (pricing) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 	return &cost
 }
 
-// addCost is that of a sum: strings are copied, and so are lists (adder), but for the one
-// that a macro builds, to which an item is appended.
+// addCost returns the cost of an addition. Strings and lists are copied (see adder), except for the
+// list that a macro builds, to which an item is appended.
 func addCost(args []ref.Val, result ref.Val) uint64 {
 	if _, built := args[0].(traits.MutableLister); built {
 		return 0
@@ -92,7 +90,7 @@ func addCost(args []ref.Val, result ref.Val) uint64 {
 	return textSize(result)
 }
 
-// textSize is what the bytes of a string cost; 0: it is none.
+// textSize returns the cost of reading a string, or 0 if v is not a string.
 func textSize(v ref.Val) uint64 {
 	switch v := v.(type) {
 	case types.String:
@@ -103,11 +101,11 @@ func textSize(v ref.Val) uint64 {
 	return 0
 }
 
-// sizes counts the items and strings of values, which remember it.
+// sizes counts the items and strings of values. Values cache their size.
 var sizes = types.NewSizeCalculator(
 	types.SizeCalculatorMaxDepth(maxCost), types.SizeCalculatorMaxTraversal(2*machine.MaxState), types.SizeCalculatorStringUnitLength(bytesPerUnit))
 
-// deepSize is what it costs to look at all of a value.
+// deepSize returns the cost of reading all of a value.
 func deepSize(v ref.Val) uint64 {
 	switch v.(type) {
 	case types.String, types.Bytes:
@@ -118,8 +116,8 @@ func deepSize(v ref.Val) uint64 {
 	return 0
 }
 
-// pay takes the price of what a node is about to do, and ends the evaluation when it is too
-// much.
+// pay charges a node for the work that it is about to do. It ends the evaluation if the total is
+// too high.
 func pay(frame *interpreter.ExecutionFrame, id int64, units int) {
 	frame.CostTracker().EvalUnary(nil, id, payment{}, types.Int(units), nil)
 }
@@ -133,14 +131,14 @@ func (payment) Function() string { return paying }
 // OverloadID implements cost.Call.
 func (payment) OverloadID() string { return paying }
 
-// price has those nodes pay that do more than CEL counts, and gives the maps that an
-// expression builds one order.
+// price wraps the nodes that do more work than CEL counts, so that they pay for it. It also makes
+// the order of maps that an expression builds deterministic.
 func price(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	switch n := node.(type) {
 	case interpreter.InterpretableConstructor:
 		items := len(n.InitVals())
 		if n.Type() == types.MapType {
-			items *= 3 // they are hashed and sorted
+			items *= 3 // the keys are hashed and sorted
 		}
 		return maker{node, items}, nil
 	case interpreter.InterpretableCall:
@@ -156,7 +154,7 @@ func price(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error
 	return node, nil
 }
 
-// maker makes a list or map, and pays for each item.
+// maker creates a list or map, and pays for each item.
 type maker struct {
 	interpreter.InterpretableV2
 
@@ -186,9 +184,9 @@ func (n maker) Eval(vars interpreter.Activation) ref.Val {
 	return interpreter.EvalActivation(vars, n.Exec)
 }
 
-// adder adds. CEL does not copy lists, but looks through all that a list was added of
-// whenever an item is asked for; and a list of two lists of two lists … has more items than
-// anybody has paid for.
+// adder adds two values. CEL does not copy lists: on every access to an item, it searches the
+// operands of all additions. And a list that is doubled repeatedly would have more items than were
+// paid for.
 type adder struct{ interpreter.InterpretableV2 }
 
 // Exec implements interpreter.InterpretableV2.

@@ -16,7 +16,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// worth is an expression that does work in proportion to n, or more, and what is in data.
+// worth is an expression whose work is at least proportional to n, with its data.
 type worth struct {
 	name string
 	with string
@@ -35,7 +35,7 @@ func fieldsOf(n int) string {
 
 func text(n int) string { return `"` + strings.Repeat("0", n) + `"` }
 
-// worths are one of each kind of work that an evaluation can do.
+// worths returns one expression for each kind of work that an evaluation can do.
 func worths() []worth {
 	list := func(n int) string { return `{"l":` + ones(n) + `}` }
 	doubles := func(n int) string { return `{"l":` + strings.ReplaceAll(ones(n), ",", ".0,") + `}` }
@@ -72,8 +72,8 @@ func worths() []worth {
 	}
 }
 
-// pinned is what the worths cost with n = 100. Whether a mapping fails on some data follows
-// from it, and so do recorded decisions: it does not change, whatever cel-go does (I8).
+// pinned holds the costs of the worths with n = 100. They decide whether a mapping fails for some
+// data, and therefore recorded decisions, so they must not change even if cel-go does (I8).
 var pinned = map[string]int{
 	"a loop":                                   1513,
 	"a filter":                                 1613,
@@ -104,8 +104,8 @@ var pinned = map[string]int{
 	"times":                                    2213,
 }
 
-// TestCostFollowsWork: whatever an expression does more of costs more, so that the bound on
-// the cost is one on the work, and on the memory.
+// TestCostFollowsWork checks that more work of any kind costs more, so that the bound on the cost
+// also bounds the work and the memory.
 func TestCostFollowsWork(t *testing.T) {
 	costOf := func(t *testing.T, w worth, n int) int {
 		t.Helper()
@@ -152,7 +152,7 @@ func TestCostFollowsWork(t *testing.T) {
 	if cost := costOf(t, pattern, 1); cost < 100*maxRegex {
 		t.Errorf("compiling 100 expressions costs %d", cost)
 	}
-	for _, n := range []int{10, 100} { // what an expression writes out itself
+	for _, n := range []int{10, 100} { // items that the expression itself contains
 		for _, literal := range []string{"[" + strings.TrimSuffix(strings.Repeat("1,", n), ",") + "]", strings.ReplaceAll(fieldsOf(n), `"`, `'`)} {
 			w := worth{with: `input.l.all(x, size(` + literal + `) > 0)`, data: func(int) string { return `{"l":` + ones(100) + `}` }}
 			if cost := costOf(t, w, 1); cost < 100*n {
@@ -162,8 +162,8 @@ func TestCostFollowsWork(t *testing.T) {
 	}
 }
 
-// TestCostIsBounded: an evaluation that would do much ends at the bound, and soon behind it:
-// one step more does not cost more than the data of a saga allows.
+// TestCostIsBounded checks that an expensive evaluation ends at the bound or soon after it: one
+// further operation costs at most as much as the data of a saga allows.
 func TestCostIsBounded(t *testing.T) {
 	most := contract.MaxPayload / 2
 	for _, with := range []string{
@@ -189,8 +189,8 @@ func TestCostIsBounded(t *testing.T) {
 	}
 }
 
-// TestEstimate: what always costs too much is refused when it is defined, and what does with
-// much data is noted.
+// TestEstimate checks that an expression which always costs too much is refused when it is defined,
+// and that one which does so for much data is noted.
 func TestEstimate(t *testing.T) {
 	const ten = `[1,2,3,4,5,6,7,8,9,10]`
 	nested := func(n int, of string) string {
@@ -227,8 +227,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestEstimateIsALowerBound: an expression that is evaluated to its end costs as much as the
-// least that is estimated.
+// TestEstimateIsALowerBound checks that a completed evaluation costs at least the lower estimate.
 func TestEstimateIsALowerBound(t *testing.T) {
 	compared := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -251,13 +250,13 @@ func TestEstimateIsALowerBound(t *testing.T) {
 			}
 		}
 	})
-	if compared < 50 && !testing.Short() { // which tries less
+	if compared < 50 && !testing.Short() { // which runs fewer cases
 		t.Errorf("%d were evaluated", compared)
 	}
 }
 
-// BenchmarkCost is what a unit of cost takes. The data is read as well, so that what costs
-// little looks dear here.
+// BenchmarkCost measures the time of one unit of cost. It includes reading the data, so cheap
+// expressions appear expensive here.
 func BenchmarkCost(b *testing.B) {
 	for _, w := range worths() {
 		b.Run(w.name, func(b *testing.B) {
@@ -277,14 +276,14 @@ func BenchmarkCost(b *testing.B) {
 	}
 }
 
-// TestPatternsAreReadWithinBounds: reading a regular expression takes what its classes and
-// repetitions say, which a few bytes can ask for; one of the data is paid for before it is
-// read, and none that takes much is evaluated between other decisions.
+// TestPatternsAreReadWithinBounds checks the cost of parsing regular expressions. It depends on
+// their classes and repetitions, which a few bytes can make large. A pattern from the data must be
+// paid for before it is parsed, and an expensive one must not be parsed between other decisions.
 func TestPatternsAreReadWithinBounds(t *testing.T) {
 	wide := func(n int) string { return "(?i)" + strings.Repeat(`[B-\x{1ffff}]`, n) }
 	for _, tt := range []struct {
 		pattern       string
-		refused, slow bool // by all; by a decision among others
+		refused, slow bool // refused always; refused in a quick evaluation
 	}{
 		{`^[a-z]+$`, false, false},
 		{`(?i)^[a-z0-9-]+$`, false, false},
@@ -321,8 +320,8 @@ func TestPatternsAreReadWithinBounds(t *testing.T) {
 	}
 }
 
-// TestInstructionsAreALowerBound: no regular expression is refused for its repetitions that
-// would be compiled to few instructions.
+// TestInstructionsAreALowerBound checks that no regular expression which compiles to few
+// instructions is refused because of its repetitions.
 func TestInstructionsAreALowerBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`((a|\(b\||\)|[a-c]|\\b|\^|\(\?i:kx|\.){1,3}([*+?]|\{[0-3]\}|\{2,\}|\{1,4\}|)){1,6}`).Draw(t, "text")
@@ -340,8 +339,9 @@ func TestInstructionsAreALowerBound(t *testing.T) {
 	})
 }
 
-// TestContains: searching finds what package strings finds, also where all sums that it
-// compares are equal, for which it needs time in proportion to the product of both lengths.
+// TestContains checks that the search finds the same as package strings. It includes texts in which
+// all rolling hashes are equal, for which package strings needs time proportional to the product of
+// both lengths.
 func TestContains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[ab]{0,200}`).Draw(t, "text")
@@ -353,7 +353,7 @@ func TestContains(t *testing.T) {
 			t.Errorf("%q in %q: %v", part, text, contains(text, part))
 		}
 	})
-	const sameSum = "seabaabnkp" // as that of ten times a
+	const sameSum = "seabaabnkp" // same hash as "aaaaaaaaaa"
 	mapped, err := second(nil, `input.l.all(x, input.s.contains(input.p) || true)`)
 	if err != nil {
 		t.Fatal(err)
@@ -370,13 +370,14 @@ func TestContains(t *testing.T) {
 		if err == nil {
 			t.Errorf("it ends at a cost of %d", e.cost)
 		}
-	case <-time.After(time.Minute): // it would be minutes
+	case <-time.After(time.Minute): // a quadratic search takes minutes
 		t.Fatal("it does not end")
 	}
 }
 
-// TestResultsAreReadOnce: a result is looked at once in an evaluation, whatever becomes of
-// it, and so is a field of it that does not fit: all() goes on after a fault.
+// TestResultsAreReadOnce checks that a result is read only once in an evaluation, even if that
+// fails. The same holds for a field that does not match its schema, because all() continues after a
+// fault.
 func TestResultsAreReadOnce(t *testing.T) {
 	for _, with := range []string{
 		`input.l.all(x, has(result.step_one) || true)`,

@@ -10,20 +10,18 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// Limits of one CEL expression, beside MaxExpression (I10). An expression whose
-// text is beyond them is refused. What an evaluation may cost is said in
-// cost.go.
+// Limits of one CEL expression, in addition to MaxExpression (I10). An expression whose text is
+// beyond them is refused. cost.go bounds the cost of an evaluation.
 const (
-	// maxExpressionDepth bounds how deep an expression is nested.
+	// maxExpressionDepth bounds the nesting of an expression.
 	maxExpressionDepth = 100
-	// maxExpressionErrors bounds the problems that are reported for one expression.
+	// maxExpressionErrors bounds the reported problems of one expression.
 	maxExpressionErrors = 5
 )
 
-// baseEnv is CEL's standard library with optional values and nothing else: no
-// clock, no randomness and, against CEL's habit, no time zones by name, because
-// they are read from the machine. Its parts are pinned, so that a definition
-// means the same for as long as it is stored.
+// baseEnv is CEL's standard library with optional values and nothing else: no clock and no
+// randomness. Unlike CEL's default it has no time zones by name, because these are read from the
+// machine. Its parts are pinned, so that a stored definition never changes its meaning.
 var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	setUpErrors()
 	return cel.NewCustomEnv(
@@ -56,7 +54,7 @@ func withoutZone(function, overload string) *env.Function {
 	return env.NewFunction(function, env.NewOverload(overload, nil, nil))
 }
 
-// mappingEnv is the environment of a definition's mappings.
+// mappingEnv returns the environment of a definition's mappings.
 func mappingEnv(t *objectTypes, input *schema.Schema) (*cel.Env, error) {
 	base, err := baseEnv()
 	if err != nil {
@@ -70,8 +68,8 @@ func mappingEnv(t *objectTypes, input *schema.Schema) (*cel.Env, error) {
 	)
 }
 
-// programOptions are the same for every mapping, but for how its nodes are read and what it
-// may cost.
+// programOptions returns the options of a mapping's program. They are the same for every mapping
+// except for read and the maximum cost.
 func programOptions(read *reading, most uint64) []cel.ProgramOption {
 	return []cel.ProgramOption{cel.CostTracking(pricing{}), cel.CostLimit(most), cel.CustomDecoratorV2(read.decorate)}
 }

@@ -9,26 +9,26 @@ import (
 	"cel.dev/cel-go/common/operators"
 )
 
-// muchItems is how many items, or characters, all that comes with the data is taken to have
-// when it is estimated what a mapping may cost.
+// muchItems is the number of items or characters that estimates assume for all data of unknown
+// size.
 const muchItems = 1000
 
-// estimator estimates what an expression costs: at least, whatever the data is, and at most
-// with muchItems everywhere.
+// estimator estimates the cost of an expression: the minimum for any data, and the maximum with
+// muchItems everywhere.
 type estimator struct{}
 
-// EstimateSize implements cost.Estimator, for what is not written out in the expression.
+// EstimateSize implements cost.Estimator for values that the expression does not contain literally.
 func (estimator) EstimateSize(cost.AstNode) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Max: muchItems}
 }
 
-// EstimateCallCost implements cost.Estimator. What calls cost follows from the data (pricing).
+// EstimateCallCost implements cost.Estimator. The cost of calls depends on the data (see pricing).
 func (estimator) EstimateCallCost(_, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	return cost.NewCallEstimate(cost.Estimate{Max: 1 + muchItems/bytesPerUnit}, nil)
 }
 
-// estimate returns the least that an expression costs. It refuses one that always costs too
-// much, and notes one that does with much data.
+// estimate returns the minimum cost of an expression. It refuses an expression that always costs
+// too much, and adds a note for one that does so with much data.
 func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Problem) {
 	estimated, err := c.env.EstimateCost(checked, estimator{})
 	if !skips(checked) {
@@ -37,7 +37,7 @@ func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Prob
 	const fix = "go through the data once, not once for each item of it, or move the work into the participant"
 	switch {
 	case err != nil:
-		return 0, nil, nil // what it costs is seen when it is evaluated
+		return 0, nil, nil // the cost is unknown until the evaluation
 	case least > maxCost:
 		return least, []Problem{{What: fmt.Sprintf("costs more than the %d units that an evaluation may, whatever the data is", maxCost), Fix: fix}}, nil
 	case estimated.Max > maxCost:
@@ -46,9 +46,9 @@ func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Prob
 	return least, nil, nil
 }
 
-// skips reports whether an expression may come to its end although a part of it was not
-// evaluated, which the estimate does not know: it selects from optional values, or has
-// operators that a failure on one side of them does not end.
+// skips reports whether an evaluation may complete without evaluating a part of the expression,
+// which the estimate ignores. That is so if it selects from optional values, or has operators that
+// ignore a failure on one side.
 func skips(checked *cel.Ast) bool {
 	found := false
 	ast.PostOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {

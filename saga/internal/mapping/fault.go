@@ -17,9 +17,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// fault is why a mapping could not be evaluated: one of a closed set, in words that hold
-// for all data. The data is never part of it: a reason is shown to more people than the
-// data is, and in logs.
+// fault says why a mapping could not be evaluated. The set is closed, and the words contain no
+// data, because a reason is logged and shown to more people than the data.
 type fault string
 
 const (
@@ -43,11 +42,11 @@ const (
 	faultInternal   fault = "it cannot be evaluated"
 )
 
-// dataFault is a fault of the data at a place that the definition names.
+// dataFault is a fault of the data, at a position that the definition names.
 type dataFault struct {
-	where string // how an expression reaches it: names of the schema, [] for keys and items; "": not known
+	where string // path with the names of the schema, and [] for keys and items; "" if unknown
 	fault fault
-	full  string // what it is, with the data; for Try alone
+	full  string // description that quotes the data; only for Try
 }
 
 func (e *dataFault) Error() string {
@@ -58,13 +57,13 @@ func (e *dataFault) Error() string {
 	return saidOf(e.where, text)
 }
 
-// at says whose fault it is.
+// at sets the path of the data at fault.
 func (e *dataFault) at(where string) *dataFault {
 	e.where = where
 	return e
 }
 
-// saidOf says of what a text is.
+// saidOf prefixes a text with the path that it is about.
 func saidOf(where, text string) string {
 	switch {
 	case where == "":
@@ -75,22 +74,22 @@ func saidOf(where, text string) string {
 	return where + ": " + text
 }
 
-// faulty is a data fault as a value of CEL.
+// faulty returns a data fault as a CEL value.
 func faulty(where string, f fault, full string, args ...any) ref.Val {
 	return types.WrapErr(&dataFault{where: where, fault: f, full: fmt.Sprintf(full, args...)})
 }
 
-// mappingError is why a mapping failed: the expression, the place in it, and the fault.
+// mappingError says why a mapping failed: the expression, the position in it, and the fault.
 type mappingError struct {
 	expression   string
-	line, column int // from 1; 0: not known
+	line, column int // from 1; 0 if unknown
 	fault        error
-	full         error // as CEL says it, with the data; for Try alone
+	full         error // CEL's error, which quotes the data; only for Try
 }
 
 func (e *mappingError) Error() string { return e.text(e.fault) }
 
-// whole is the error with the data in it.
+// whole returns the error with the data in it.
 func (e *mappingError) whole() error { return errors.New(e.text(e.full)) }
 
 func (e *mappingError) text(why error) string {
@@ -101,7 +100,7 @@ func (e *mappingError) text(why error) string {
 	return fmt.Sprintf("evaluate %s: %s%v", quote.Short(e.expression), at, why)
 }
 
-// failed says why an evaluation failed.
+// failed returns the error for a failed evaluation.
 func (m *Mapping) failed(err error) *mappingError {
 	e := &mappingError{expression: m.expression, full: err}
 	value, isValue := errors.AsType[*types.Err](err)
@@ -131,7 +130,7 @@ func (m *Mapping) failed(err error) *mappingError {
 	return e
 }
 
-// find is the node of an expression with an id; nil: there is none.
+// find returns the node of an expression with an id, or nil.
 func find(root ast.Expr, id int64) (found ast.Expr) {
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		if e.ID() == id {
@@ -141,7 +140,7 @@ func find(root ast.Expr, id int64) (found ast.Expr) {
 	return found
 }
 
-// faultOf is what can be wrong with the data at a node. CEL says more, and quotes the data.
+// faultOf returns the fault that the data can cause at a node. CEL's own error quotes the data.
 func faultOf(node ast.Expr) fault {
 	if node == nil {
 		return faultType
@@ -159,7 +158,8 @@ func faultOf(node ast.Expr) fault {
 	return faultType
 }
 
-// faultsOf are the faults of CEL's functions. Of all others it is the types of the values.
+// faultsOf holds the faults of CEL's functions. All other functions fail because of the types of
+// values.
 var faultsOf = map[string]fault{
 	operators.Index:     faultKey,
 	operators.OptIndex:  faultKey,
@@ -184,13 +184,13 @@ var faultsOf = map[string]fault{
 	"value": faultNone,
 }
 
-// setUpErrors gives the errors that CEL has only once an id, before any evaluation does:
-// the first one that met them would write its own into them, and all others would say that
-// place (I6), or write at the same time.
+// setUpErrors labels the errors that CEL shares between all evaluations, before the first one.
+// Otherwise, the first evaluation that returned such an error would write its own position into it.
+// All others would report that position (I6), or write it concurrently.
 func setUpErrors() {
 	types.LabelErrNode(nowhere, types.NoSuchOverloadErr())
 	types.LabelErrNode(nowhere, types.Int(math.MaxInt64).ConvertToType(types.TimestampType))
 }
 
-// nowhere is the id of no node.
+// nowhere is an id that no node has.
 const nowhere = -1

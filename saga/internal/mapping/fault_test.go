@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/saga/internal/datatest"
 )
 
-// TestEachFault: each kind of a mapping's failure, with data that CEL would quote.
+// TestEachFault checks each kind of failure of a mapping, with data that CEL would quote.
 func TestEachFault(t *testing.T) {
 	var c datatest.Canaries
 	word, number := c.Text(), c.Digits()
@@ -80,9 +80,9 @@ func TestEachFault(t *testing.T) {
 	}
 }
 
-// TestSharedErrorsHaveNoPlace: some errors CEL has only once for all expressions. The place
-// that the first failure wrote into them would be told of all others, so that what a
-// decision says would depend on what was decided before (I6).
+// TestSharedErrorsHaveNoPlace checks errors that CEL shares between all expressions. If the first
+// failure wrote its position into them, all others would report it, and a decision would depend on
+// previous ones (I6).
 func TestSharedErrorsHaveNoPlace(t *testing.T) {
 	for _, with := range []string{
 		`dyn(1).orValue(true) ? 1 : 2`,

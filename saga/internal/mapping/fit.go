@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// fitter checks that what an expression makes fits a schema: field by field
-// where the expression spells the fields out, else by its type.
+// fitter checks that the output of an expression matches a schema: field by field where the
+// expression contains an object literal, and otherwise by type.
 type fitter struct {
 	ast      *ast.AST
 	types    *objectTypes
@@ -26,8 +26,8 @@ func (f *fitter) add(what, fix string) {
 	f.problems = append(f.problems, Problem{What: what, Fix: fix})
 }
 
-// expr checks e against want; field is where the value will stand in the
-// request, empty for the whole.
+// expr checks e against want. field is the path of the value in the request, empty for the whole
+// request.
 func (f *fitter) expr(want *schema.Schema, e ast.Expr, field string) {
 	if want.IsAny() {
 		return
@@ -61,7 +61,7 @@ func (f *fitter) expr(want *schema.Schema, e ast.Expr, field string) {
 	}
 }
 
-// object checks a map that is written out against the fields of an object.
+// object checks a map literal against the fields of an object.
 func (f *fitter) object(want *schema.Schema, m ast.MapExpr, field string) {
 	seen := map[string]bool{}
 	open := false
@@ -94,8 +94,8 @@ func (f *fitter) object(want *schema.Schema, m ast.MapExpr, field string) {
 	}
 }
 
-// entry checks the value of a key. {?"note": input.?note} leaves the field out
-// when there is no value, so the field has to be optional.
+// entry checks the value of a key. {?"note": input.?note} omits the field if there is no value, so
+// the field must be optional.
 func (f *fitter) entry(want *schema.Schema, entry ast.MapEntry, field string) {
 	if !entry.IsOptional() {
 		f.expr(want, entry.Value(), field)
@@ -108,7 +108,7 @@ func (f *fitter) entry(want *schema.Schema, entry ast.MapEntry, field string) {
 	f.typ(want, optionalOf(f.ast.GetType(entry.Value().ID())), field)
 }
 
-// typ checks a value of which the type is known.
+// typ checks a value of a known type.
 func (f *fitter) typ(want *schema.Schema, t *types.Type, field string) {
 	if want.IsAny() {
 		return
@@ -150,7 +150,7 @@ func (f *fitter) typ(want *schema.Schema, t *types.Type, field string) {
 	f.add(fmt.Sprintf("%s is of type %s, but the command takes %s", where(field), strings.TrimSuffix(t.String(), "_type"), want.Word()), fix)
 }
 
-// primitiveFits says which values of CEL may stand for which kinds.
+// primitiveFits holds, for each primitive CEL type, the schema kinds that it matches.
 var primitiveFits = map[types.Kind]map[schema.Kind]bool{
 	types.BoolKind:      {schema.Bool: true},
 	types.IntKind:       {schema.Int: true, schema.Double: true},
@@ -161,10 +161,10 @@ var primitiveFits = map[types.Kind]map[schema.Kind]bool{
 	types.TimestampKind: {schema.Time: true, schema.String: true},
 }
 
-// Fit checks that data like have, which is passed on as it is, may stand where want is taken.
+// Fit checks that data with the schema have, passed on unchanged, matches the schema want.
 func Fit(want, have *schema.Schema) []Problem { return fitSchema(want, have, "") }
 
-// fitSchema checks that data like have may stand where want is taken.
+// fitSchema checks that data with the schema have matches the schema want.
 func fitSchema(want, have *schema.Schema, field string) []Problem {
 	if want.IsAny() || have.IsAny() {
 		return nil
@@ -214,7 +214,7 @@ func fitFields(want, have *schema.Schema, field string) []Problem {
 	return problems
 }
 
-// mapped is the element that a map or filter macro puts into its list.
+// mapped returns the element that a map or filter macro appends to its list.
 func mapped(c ast.ComprehensionExpr) ast.Expr {
 	step := c.LoopStep()
 	if isCall(step, operators.Conditional) {
@@ -243,7 +243,7 @@ func literalString(e ast.Expr) (string, bool) {
 	return string(s), ok
 }
 
-// optionalOf is the type within an optional value.
+// optionalOf returns the type inside an optional type.
 func optionalOf(t *types.Type) *types.Type {
 	if t.Kind() == types.OpaqueKind && len(t.Parameters()) == 1 {
 		return t.Parameters()[0]
@@ -265,7 +265,7 @@ func known(s *schema.Schema) string {
 	return "the command takes " + quote.Line(strings.Join(sortedKeys(s.Fields), ", "))
 }
 
-// conversion is the CEL function that makes such a value.
+// conversion returns the CEL function that converts to such a value.
 func conversion(s *schema.Schema) string {
 	switch s.Kind {
 	case schema.Int, schema.Double, schema.Bool:

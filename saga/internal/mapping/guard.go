@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// guard finds fields that may be missing and are read without a has() that says
-// that they are there: what would otherwise fail on the first saga without them.
+// guard finds optional fields that are read without a has() guard. Without this check, the mapping
+// would fail for the first saga without such a field.
 type guard struct {
 	ast      *ast.AST
 	types    *objectTypes
@@ -19,7 +19,7 @@ type guard struct {
 	reported map[string]bool
 }
 
-// walk visits e, knowing that the fields in present are there.
+// walk visits e. The fields in present are known to exist.
 func (g *guard) walk(e ast.Expr, present map[string]bool) {
 	switch e.Kind() {
 	case ast.SelectKind:
@@ -77,7 +77,7 @@ func (g *guard) selection(e ast.Expr, present map[string]bool) {
 		Fix:  fix + fmt.Sprintf("; or leave it out with {?%q: ….?%s}", sel.FieldName(), sel.FieldName())})
 }
 
-// zeroOf is an expression that could stand in for a missing value.
+// zeroOf returns an expression that can replace a missing value.
 func zeroOf(s *schema.Schema) string {
 	switch s.Kind {
 	case schema.String, schema.Time:
@@ -92,7 +92,7 @@ func zeroOf(s *schema.Schema) string {
 	return "…"
 }
 
-// there are the fields that are there when e is true.
+// there returns the fields that exist if e is true.
 func there(e ast.Expr) map[string]bool {
 	switch e.Kind() {
 	case ast.SelectKind:
@@ -111,7 +111,7 @@ func there(e ast.Expr) map[string]bool {
 	return nil
 }
 
-// notThere are the fields that are there when e is false.
+// notThere returns the fields that exist if e is false.
 func notThere(e ast.Expr) map[string]bool {
 	if e.Kind() == ast.CallKind {
 		args := e.AsCall().Args()

@@ -16,13 +16,13 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// jsonWriter writes CEL values as JSON: the keys of objects sorted, no white
-// space, at most so many bytes.
+// jsonWriter writes CEL values as JSON: with sorted keys, without white space, and up to a maximum
+// number of bytes.
 type jsonWriter struct {
 	buffer  bytes.Buffer
 	encoder *json.Encoder
 	most    int
-	full    bool // there were more
+	full    bool // whether the maximum was exceeded
 }
 
 func newJSONWriter(most int) *jsonWriter {
@@ -40,12 +40,12 @@ func (w *jsonWriter) check() error {
 	return nil
 }
 
-// plain writes what encoding/json knows how to write.
+// plain writes a value that encoding/json can encode.
 func (w *jsonWriter) plain(v any) error {
 	if err := w.encoder.Encode(v); err != nil {
 		return err
 	}
-	w.buffer.Truncate(w.buffer.Len() - 1) // the encoder ends with a new line
+	w.buffer.Truncate(w.buffer.Len() - 1) // the encoder appends a line break
 	return w.check()
 }
 
@@ -121,7 +121,7 @@ func (w *jsonWriter) mapper(m traits.Mapper) error {
 	return writeObject(w, fields, w.value)
 }
 
-// raw writes what encoding/json has read.
+// raw writes a value that encoding/json has decoded.
 func (w *jsonWriter) raw(v any) error {
 	switch v := v.(type) {
 	case map[string]any:

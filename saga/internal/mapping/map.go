@@ -10,14 +10,13 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// sortedMap is a CEL map whose keys come in one order. CEL walks maps in the
-// order of Go's maps, which is another one every time; Decide is to be the same
-// every time (I6).
+// sortedMap is a CEL map with a deterministic order of keys. CEL iterates in the order of Go maps,
+// which is random, but Decide must be deterministic (I6).
 type sortedMap struct {
 	traits.Mapper
 	keys  []ref.Val
-	size  uint32  // 0: not worked out yet
-	plain ref.Val // with plain values; nil: not asked for yet
+	size  uint32  // 0 if not computed yet
+	plain ref.Val // the map with plain values; nil if not computed yet
 }
 
 func newSortedMap(values map[ref.Val]ref.Val) *sortedMap {

@@ -18,14 +18,14 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Mapping is a compiled CEL expression over the saga's input and the results of
-// steps. It is safe for concurrent use.
+// Mapping is a compiled CEL expression over the saga's input and the results of steps. It is safe
+// for concurrent use.
 type Mapping struct {
 	expression string
 	program    cel.Program
-	quick      cel.Program // the same, for quickCost at most
-	least      int         // units that it costs
-	reads      []int       // of which steps it uses the results
+	quick      cel.Program // the same program with the bound quickCost
+	least      int         // minimum cost, in units
+	reads      []int       // the steps whose results it uses
 	tree       *ast.AST
 	types      *objectTypes
 	input      *schema.Schema
@@ -33,12 +33,12 @@ type Mapping struct {
 
 var _ machine.Mapping = (*Mapping)(nil)
 
-// celName is how an expression writes a step's name. Names have no underscore,
-// so two of them never become the same.
+// celName returns a step's name as expressions spell it. Names contain no underscore, so the
+// results are unique.
 func celName(name contract.StepName) string { return strings.ReplaceAll(string(name), "-", "_") }
 
-// Make implements machine.Mapping: it makes the data of a request. JSON is read only as far as the expression
-// asks for it. The error is a *mappingError.
+// Make implements machine.Mapping. It computes the data of a request, and decodes only the JSON
+// that the expression uses. The error is a *mappingError.
 func (m *Mapping) Make(input []byte, results func(step int) []byte) ([]byte, error) {
 	e := evaluation{Mapping: m, input: input, results: results, most: contract.MaxPayload}
 	out, err := e.run(m.program)
@@ -48,7 +48,7 @@ func (m *Mapping) Make(input []byte, results func(step int) []byte) ([]byte, err
 	return out, nil
 }
 
-// Try is Make with an error that says all about a failure, and quotes the data.
+// Try does the same as Make, but its error describes a failure in full and quotes the data.
 func (m *Mapping) Try(input []byte, results func(step int) []byte) ([]byte, error) {
 	data, err := m.Make(input, results)
 	if failed, ok := errors.AsType[*mappingError](err); ok {
@@ -66,7 +66,7 @@ func (m *Mapping) Size(input []byte, results func(step int) []byte) int {
 	return size
 }
 
-// MakeWithin implements machine.Mapping, within the bounds of a quick evaluation.
+// MakeWithin implements machine.Mapping. It has the bounds of a quick evaluation.
 func (m *Mapping) MakeWithin(input []byte, results func(step int) []byte) (out []byte, cost int, err error) {
 	e := evaluation{Mapping: m, input: input, results: results, most: quickData, quick: true}
 	out, err = e.run(m.quick)
@@ -81,18 +81,18 @@ func (m *Mapping) MakeWithin(input []byte, results func(step int) []byte) (out [
 	return out, cost, nil
 }
 
-// evaluation is one evaluation of a mapping at work.
+// evaluation holds the state of one evaluation of a mapping.
 type evaluation struct {
 	*Mapping
 
 	input   []byte
 	results func(step int) []byte
-	most    int // bytes of the request
+	most    int // maximum bytes of the request
 	quick   bool
 
-	read   int  // bytes of data
-	cost   int  // in units, without the data
-	costly bool // it is no quick one
+	read   int  // bytes of data read so far
+	cost   int  // in units, without reading the data
+	costly bool // whether it exceeds a quick evaluation
 }
 
 func (e *evaluation) run(program cel.Program) ([]byte, error) {
@@ -114,7 +114,7 @@ func (e *evaluation) run(program cel.Program) ([]byte, error) {
 	return w.buffer.Bytes(), nil
 }
 
-// inputValue is the variable input, which is read when it is asked for.
+// inputValue returns the variable input, which is decoded on first use.
 func (e *evaluation) inputValue() any {
 	raw, err := e.readData(e.input)
 	if err != nil {
@@ -123,7 +123,7 @@ func (e *evaluation) inputValue() any {
 	return value(e.Mapping.input, raw, "input")
 }
 
-// readData reads data, unless it is too much for a quick evaluation.
+// readData decodes data, unless that is too much for a quick evaluation.
 func (e *evaluation) readData(data []byte) (any, *dataFault) {
 	if e.read += len(data); e.quick && e.read > quickData {
 		e.costly = true
@@ -136,12 +136,12 @@ func (e *evaluation) readData(data []byte) (any, *dataFault) {
 	return raw, nil
 }
 
-// resultsValue is the variable result: a field for each step, read when it is
-// asked for, once, also where that fails: an expression may ask again and again.
+// resultsValue is the variable result, with a field for each step. A field is decoded once, on
+// first use. A failure is cached too, because an expression may use the field repeatedly.
 type resultsValue struct {
 	evaluation *evaluation
-	found      map[string][]byte  // nil: nothing yet
-	read       map[string]ref.Val // faults too
+	found      map[string][]byte  // nil before the first use
+	read       map[string]ref.Val // including faults
 }
 
 func (r *resultsValue) data(name string) []byte {

@@ -13,13 +13,13 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// second is the mapping of the second of two steps.
+// second compiles the mapping of the second of two steps.
 func second(input *schema.Schema, with string) (*Mapping, error) {
 	mapped, _, err := noted(input, with)
 	return mapped, err
 }
 
-// noted is second with what is noted of it.
+// noted does the same as second, and also returns the notes.
 func noted(input *schema.Schema, with string) (mapped *Mapping, notes []Problem, err error) {
 	steps := []Step{{Name: "step-one"}, {Name: "step-two", With: with}}
 	mapped, problems, notes := NewCompiler(input, steps, [][]bool{{false, false}, {true, false}}).Compile(1)
@@ -29,8 +29,8 @@ func noted(input *schema.Schema, with string) (mapped *Mapping, notes []Problem,
 	return mapped, notes, err
 }
 
-// TestQuickIsWhole: a quick evaluation that is not refused gives what a whole one gives, and
-// costs what it may at most.
+// TestQuickIsWhole checks that a quick evaluation which is not refused has the output of a normal
+// one, and stays within its cost.
 func TestQuickIsWhole(t *testing.T) {
 	quick, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {

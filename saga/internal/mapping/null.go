@@ -5,12 +5,12 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// qualifier is a selection or an index. What is null is not there for has() and ?, whatever
-// it is selected from, and nothing is selected from null.
+// qualifier is a selection or an index. For has() and ?, a null value counts as missing, whatever
+// it is selected from, and nothing can be selected from null.
 type qualifier struct {
 	interpreter.Qualifier
 
-	test bool // of has()
+	test bool // whether it is the argument of has()
 }
 
 // Qualify implements interpreter.Qualifier.

@@ -6,8 +6,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// TestNullIsMissing: for has() and ? it is the same whether a value is missing or null, and
-// whether a schema says what it is or nothing does.
+// TestNullIsMissing checks that has() and ? treat null as missing, with and without a schema for
+// the value.
 func TestNullIsMissing(t *testing.T) {
 	text := &schema.Schema{Kind: schema.String, Optional: true}
 	address := &schema.Schema{Kind: schema.Object, Optional: true, Fields: map[string]*schema.Schema{"zip": text}}
@@ -18,7 +18,7 @@ func TestNullIsMissing(t *testing.T) {
 	const fails = "fails"
 	for _, test := range []struct {
 		with string
-		want map[string]string // by what the input is
+		want map[string]string // by the content of the input
 	}{
 		{`has(input.note)`, map[string]string{`{}`: `false`, `{"note":null}`: `false`, `{"note":""}`: `true`}},
 		{`has(input.any)`, map[string]string{`{}`: `false`, `{"any":null}`: `false`, `{"any":false}`: `true`}},
@@ -70,7 +70,7 @@ func TestNullIsMissing(t *testing.T) {
 			}
 		}
 	}
-	// It has no other meaning in a map that the expression makes.
+	// Null counts as missing in a map that the expression creates, too.
 	mapped, err := second(nil, `[has({"a": null}.a), {"a": null}.?a.hasValue(), [null][?0].hasValue(), optional.of(null).hasValue(), "a" in {"a": null}]`)
 	if err != nil {
 		t.Fatal(err)

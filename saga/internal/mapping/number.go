@@ -15,18 +15,18 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// A number of the data keeps the text it has there for as long as it is only passed on. CEL
-// calculates with plain values: they are taken from what is handed to a function or an
-// operator, unless that passes values on itself.
+// A number keeps the text that it has in the data while it is only passed on. CEL calculates with
+// plain values. Functions and operators receive the plain values of their arguments, unless they
+// only pass them on.
 
-// written is a number of the data with the text it has there, which is not the one that its
-// plain value would be written with.
+// written is a number of the data whose text differs from the encoding of its plain value. It keeps
+// that text.
 type written struct {
-	ref.Val // the plain value; an error where CEL has no number for it
+	ref.Val // the plain value; an error if CEL cannot represent the number
 	text    json.Number
 }
 
-// withText is a number of the data as a value.
+// withText returns a number of the data as a value that keeps its text.
 func withText(plain ref.Val, text json.Number) ref.Val {
 	same := false
 	switch v := plain.(type) {
@@ -37,7 +37,7 @@ func withText(plain ref.Val, text json.Number) ref.Val {
 	case types.Double:
 		var buffer [32]byte
 		abs := math.Abs(float64(v))
-		same = (v == 0 || abs >= 1e-6 && abs < 1e21) && // beyond it JSON is written with an exponent
+		same = (v == 0 || abs >= 1e-6 && abs < 1e21) && // outside this range JSON has an exponent
 			string(strconv.AppendFloat(buffer[:0], float64(v), 'f', -1, 64)) == string(text)
 	}
 	if same {
@@ -63,20 +63,20 @@ func (w *written) IsZeroValue() bool {
 	return ok && z.IsZeroValue()
 }
 
-// AggregateSize implements types.AggregateSizeVisitor: it is as large as its plain value.
+// AggregateSize implements types.AggregateSizeVisitor. The size is that of the plain value.
 func (w *written) AggregateSize(types.AggregateSizer) uint32 { return 1 }
 
-// depth is how much of a value is made plain.
+// depth says which numbers of a value are replaced with plain ones.
 type depth byte
 
 const (
 	handedOn depth = iota // nothing
 	shallow               // the value, if it is a number
-	deep                  // all numbers within it
-	members               // all numbers within it, unless it is a map: what is in that are its keys
+	deep                  // all numbers in it
+	members               // all numbers in it, except if it is a map, because only its keys are used
 )
 
-// depths are those of the functions whose arguments are not shallow.
+// depths holds the depths of the arguments of a function, unless they are shallow.
 var depths = map[string][2]depth{
 	operators.Equals:       {deep, deep},
 	operators.NotEquals:    {deep, deep},
@@ -84,10 +84,10 @@ var depths = map[string][2]depth{
 	operators.OldIn:        {deep, members},
 	overloads.DeprecatedIn: {deep, members},
 
-	operators.Add: {shallow, shallow}, // lists hand their items on
+	operators.Add: {shallow, shallow}, // lists pass their items on
 
-	operators.Conditional: {}, // its third argument as the second
-	operators.Index:       {}, // an index is made plain by attribute
+	operators.Conditional: {}, // the third argument is treated as the second
+	operators.Index:       {}, // attribute makes an index plain
 	operators.OptIndex:    {},
 	operators.OptSelect:   {},
 
@@ -105,7 +105,7 @@ var depths = map[string][2]depth{
 	"last":                    {},
 }
 
-// depthOf is how much of an argument of a function is made plain.
+// depthOf returns the depth of an argument of a function.
 func depthOf(function string, argument int) depth {
 	if of, ok := depths[function]; ok {
 		return of[min(argument, 1)]
@@ -113,14 +113,14 @@ func depthOf(function string, argument int) depth {
 	return shallow
 }
 
-// holdsNumber reports whether a value of a type may be a number, or hold one.
+// holdsNumber reports whether a value of a type may be or contain a number that must be made plain.
 func (d depth) holdsNumber(t *types.Type) bool {
 	if t == nil {
 		return true
 	}
 	switch t.Kind() {
 	case types.BoolKind, types.StringKind, types.BytesKind, types.TimestampKind, types.DurationKind, types.NullTypeKind, types.TypeKind,
-		types.StructKind: // objects are compared by what is plain in them
+		types.StructKind: // objects are compared by their plain values
 		return false
 	case types.ListKind, types.MapKind, types.OpaqueKind:
 		for _, of := range t.Parameters() {
@@ -133,10 +133,10 @@ func (d depth) holdsNumber(t *types.Type) bool {
 	return true
 }
 
-// reading says how the nodes of an expression take values, by their ids.
+// reading says how the nodes of an expression receive values, by node id.
 type reading struct {
-	plain map[int64]depth // those whose plain value is taken
-	tests map[int64]bool  // those of has()
+	plain map[int64]depth // nodes whose plain value is used
+	tests map[int64]bool  // nodes in has()
 }
 
 func readingOf(tree *ast.AST) *reading {
@@ -170,15 +170,14 @@ func readingOf(tree *ast.AST) *reading {
 	return r
 }
 
-// decorate gives a node the price of what it does (price), and has it take values as they
-// are to be read.
+// decorate makes a node pay for its work (see price) and receive values as reading says.
 func (r *reading) decorate(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	node, err := price(node)
 	if err != nil {
 		return nil, err
 	}
 	switch n := node.(type) {
-	case *attribute: // it has got a qualifier, and with it the id of another node
+	case *attribute: // it was already given a qualifier, and with it a different id
 		n.take = r.plain[n.ID()]
 		return n, nil
 	case interpreter.InterpretableAttribute:
@@ -192,7 +191,7 @@ func (r *reading) decorate(node interpreter.InterpretableV2) (interpreter.Interp
 	return node, nil
 }
 
-// plainer gives the plain value of a node.
+// plainer returns the plain value of a node.
 type plainer struct {
 	interpreter.InterpretableV2
 
@@ -232,7 +231,7 @@ func (a *attribute) AddQualifier(q interpreter.Qualifier) (interpreter.Attribute
 	return a.InterpretableAttribute.AddQualifier(qualifier{q, a.reading.tests[q.ID()]})
 }
 
-// Qualify implements interpreter.Qualifier, for an attribute that is the index of another.
+// Qualify implements interpreter.Qualifier, for an attribute that is used as an index.
 func (a *attribute) Qualify(vars interpreter.Activation, obj any) (any, error) {
 	index, err := a.index(vars)
 	if err != nil {
@@ -250,7 +249,7 @@ func (a *attribute) QualifyIfPresent(vars interpreter.Activation, obj any, prese
 	return index.QualifyIfPresent(vars, obj, presenceOnly)
 }
 
-// index is the attribute's plain value as an index.
+// index returns the attribute's plain value as an index.
 func (a *attribute) index(vars interpreter.Activation) (interpreter.Qualifier, error) {
 	v, err := a.Resolve(vars)
 	if err != nil {
@@ -265,10 +264,10 @@ func (a *attribute) index(vars interpreter.Activation) (interpreter.Qualifier, e
 	return indices.NewQualifier(nil, a.ID(), v, a.IsOptional())
 }
 
-// indices makes qualifiers of values.
+// indices creates qualifiers from values.
 var indices = interpreter.NewAttributeFactory(containers.DefaultContainer, types.DefaultTypeAdapter, nil)
 
-// of is the plain value of what the node with an id has given.
+// of returns the plain value of v, which is the output of the node with an id.
 func (d depth) of(v ref.Val, id int64) ref.Val {
 	if d == handedOn {
 		return v
@@ -284,7 +283,7 @@ func (d depth) of(v ref.Val, id int64) ref.Val {
 	return types.LabelErrNode(id, v)
 }
 
-// deeplyPlain is a value of which nothing is written; changed: it is another one.
+// deeplyPlain returns v with all numbers in it plain, and reports whether that differs from v.
 func deeplyPlain(v ref.Val) (plain ref.Val, changed bool) {
 	switch v := v.(type) {
 	case *written:
@@ -307,7 +306,7 @@ func deeplyPlain(v ref.Val) (plain ref.Val, changed bool) {
 }
 
 func plainList(l traits.Lister) (ref.Val, bool) {
-	var items []ref.Val // nil: no item has changed so far
+	var items []ref.Val // nil until an item has changed
 	i := 0
 	for it := l.Iterator(); it.HasNext() == types.True; i++ {
 		item, changed := deeplyPlain(it.Next())
@@ -338,9 +337,9 @@ func plainMap(m *sortedMap) (ref.Val, bool) {
 	return m.plain, m.plain != ref.Val(m)
 }
 
-// makePlain is the map with plain values; itself, if they are.
+// makePlain returns the map with plain values, or m itself if all are plain.
 func (m *sortedMap) makePlain() ref.Val {
-	var values map[ref.Val]ref.Val // nil: no value has changed so far
+	var values map[ref.Val]ref.Val // nil until a value has changed
 	for i, key := range m.keys {
 		value, changed := deeplyPlain(m.Get(key))
 		switch {

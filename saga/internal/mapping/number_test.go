@@ -21,14 +21,14 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// inRange are numbers whose plain value is written otherwise than they are; beyondRange are
-// those for which CEL has no number.
+// inRange holds numbers whose plain value is encoded differently. beyondRange holds numbers that
+// CEL cannot represent.
 var (
 	inRange     = []string{"12345678901234567.89", "1.0", "1.50", "0.1000000000000000055511151231257827", "-0", "-0.0", "1E2", "1e-7", "1e21", "100e0", "18446744073709551615", "1e-400"}
 	beyondRange = []string{"1e400", "-1e999999999", "123456789012345678901234567890", "-9223372036854775809"}
 )
 
-// TestPassedOnNumbersKeepTheirText: in each way in which an expression passes a value on.
+// TestPassedOnNumbersKeepTheirText checks each way in which an expression can pass a value on.
 func TestPassedOnNumbersKeepTheirText(t *testing.T) {
 	for with, want := range map[string]string{
 		`input`:                          `{"i":1.0,"l":[N,5],"m":{"a":N},"n":N,"o":[{"a":N}]}`,
@@ -97,7 +97,7 @@ func TestPassedOnNumbersKeepTheirText(t *testing.T) {
 	}
 }
 
-// TestPassedOnNumbersOfASchema: and where a schema says what they are.
+// TestPassedOnNumbersOfASchema checks the same for values with a schema.
 func TestPassedOnNumbersOfASchema(t *testing.T) {
 	double := &schema.Schema{Kind: schema.Double}
 	input := &schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{
@@ -129,7 +129,7 @@ func TestPassedOnNumbersOfASchema(t *testing.T) {
 	}
 }
 
-// TestIntegers: int is an integer as JSON writes one, within 64 bits.
+// TestIntegers checks that int accepts exactly the integers of JSON that fit 64 bits.
 func TestIntegers(t *testing.T) {
 	input := &schema.Schema{Kind: schema.Object, Fields: map[string]*schema.Schema{"i": {Kind: schema.Int}}}
 	mapped, err := second(input, `input.i`)
@@ -149,10 +149,10 @@ func TestIntegers(t *testing.T) {
 	}
 }
 
-// uniques makes numbers of all shapes, of which no two are equal.
+// uniques draws numbers of all forms, of which no two are equal.
 type uniques struct {
 	made   int
-	inside bool // CEL's range
+	inside bool // whether to stay in CEL's range
 }
 
 func (u *uniques) next(t *rapid.T) string {
@@ -164,14 +164,14 @@ func (u *uniques) next(t *rapid.T) string {
 	return fmt.Sprintf(rapid.SampledFrom(shapes).Draw(t, "shape"), 1000+u.made)
 }
 
-// document is data of the shape that passing is about.
+// document draws data of the form that the expressions of passing use.
 func (u *uniques) document(t *rapid.T) string {
 	n := func() string { return u.next(t) }
 	return fmt.Sprintf(`{"n":%s,"z":0.0,"i":%s,"l":[%s,%s,%s],"o":{"a":%s,"l":[%s]},"lo":[{"a":%s},{"a":%s}]}`,
 		n(), rapid.SampledFrom([]string{"0", "-0", "0.0", "0e5"}).Draw(t, "i"), n(), n(), n(), n(), n(), n(), n())
 }
 
-// passing makes expressions that only pass numbers on, whatever they ask before.
+// passing draws expressions that only pass numbers on, after any conditions.
 type passing struct {
 	t    *rapid.T
 	made int
@@ -267,12 +267,12 @@ func (p *passing) condition(depth int, known []string) string {
 	)
 }
 
-// leaves are the numbers in JSON, as they are written.
+// leaves matches the numbers in JSON as they are written.
 var leaves = regexp.MustCompile(`-?[0-9][-+.0-9eE]*`)
 
-// TestNumbersAreTheirTexts is the law: in a document of unique numbers, each number of what
-// an expression makes that only passes numbers on is one of the document, to the letter. And
-// its twin: where nothing has a text, the same expression gives an equal value.
+// TestNumbersAreTheirTexts evaluates expressions that only pass numbers on, over a document of
+// unique numbers. Each number in the output must have the text of a number in the document. Without
+// texts, the same expression must produce an equal value.
 func TestNumbersAreTheirTexts(t *testing.T) {
 	tried, made, typed := 0, 0, 0
 	numbers := everyNumber(&schema.Schema{Kind: schema.Double})
@@ -320,7 +320,7 @@ func TestNumbersAreTheirTexts(t *testing.T) {
 	}
 }
 
-// everyNumber is the schema of the documents.
+// everyNumber returns the schema of the documents.
 func everyNumber(n *schema.Schema) *schema.Schema {
 	object := func(fields map[string]*schema.Schema) *schema.Schema {
 		return &schema.Schema{Kind: schema.Object, Fields: fields}
@@ -330,7 +330,8 @@ func everyNumber(n *schema.Schema) *schema.Schema {
 	return object(map[string]*schema.Schema{"n": n, "z": n, "l": l, "i": {Kind: schema.Any}, "o": object(map[string]*schema.Schema{"a": n, "l": l}), "lo": {Kind: schema.List, Items: a}})
 }
 
-// TestNumbersCalculateAsWithoutTexts: the twin for expressions of all kinds.
+// TestNumbersCalculateAsWithoutTexts checks for arbitrary expressions that the output is the same
+// without texts.
 func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 	compared := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -352,13 +353,13 @@ func TestNumbersCalculateAsWithoutTexts(t *testing.T) {
 			}
 		}
 	})
-	if compared < 100 && !testing.Short() { // which tries less
+	if compared < 100 && !testing.Short() { // which runs fewer cases
 		t.Errorf("%d were compared", compared)
 	}
 }
 
-// compareWithTwin evaluates an expression with values that never had a text. It reports
-// whether both gave a value.
+// compareWithTwin evaluates an expression with values that have no texts. It reports whether both
+// evaluations produced a value.
 func compareWithTwin(t *rapid.T, mapped *Mapping, with, input, result string, out []byte, err error) bool {
 	m := mapped
 	env, failed := mappingEnv(m.types, m.input)
@@ -369,7 +370,7 @@ func compareWithTwin(t *rapid.T, mapped *Mapping, with, input, result string, ou
 	if issues.Err() != nil {
 		t.Fatal(issues.Err())
 	}
-	nulls := reading{tests: readingOf(tree.NativeRep()).tests} // null means there what it means here
+	nulls := reading{tests: readingOf(tree.NativeRep()).tests} // null has the same meaning in both evaluations
 	program, failed := env.Program(tree, cel.CostTracking(pricing{}), cel.CustomDecoratorV2(nulls.decorate))
 	if failed != nil {
 		t.Fatal(failed)
@@ -387,7 +388,7 @@ func compareWithTwin(t *rapid.T, mapped *Mapping, with, input, result string, ou
 		if w := newJSONWriter(contract.MaxPayload); w.value(twin) == nil {
 			t.Fatalf("%s\nof %s and %s\nfails with %v, and without texts it makes %s", with, input, result, err, w.buffer.Bytes())
 		}
-		return false // neither has a form in JSON
+		return false // neither can be encoded as JSON
 	}
 	if !sameAs(t, twin, decoded(t, string(out))) {
 		t.Fatalf("%s\nof %s and %s\nmakes %s, and without texts %v", with, input, result, out, twin)
@@ -404,7 +405,7 @@ func decoded(t *rapid.T, data string) (raw any) {
 	return raw
 }
 
-// textless is data as CEL has it, and nothing more.
+// textless returns data as CEL's own values.
 func textless(t *rapid.T, s *schema.Schema, data string) ref.Val {
 	var of func(raw any) ref.Val
 	of = func(raw any) ref.Val {
@@ -441,7 +442,7 @@ func textless(t *rapid.T, s *schema.Schema, data string) ref.Val {
 	return of(decoded(t, data))
 }
 
-// fieldsOnly is an object of a schema, of which only the fields are asked for.
+// fieldsOnly is an object with a schema, of which only the fields can be accessed.
 type fieldsOnly struct{ traits.Mapper }
 
 func (f fieldsOnly) has(name string) bool { return f.Contains(types.String(name)) == types.True }
@@ -450,7 +451,7 @@ func (f fieldsOnly) field(name string) (any, error) { return f.Get(types.String(
 
 func (f fieldsOnly) Value() any { return f }
 
-// sameAs reports whether a value is the one that JSON says.
+// sameAs reports whether a value equals decoded JSON.
 func sameAs(t *rapid.T, v ref.Val, raw any) bool {
 	switch v := v.(type) {
 	case *types.Optional:
@@ -503,8 +504,9 @@ func sameAs(t *rapid.T, v ref.Val, raw any) bool {
 	return json.Unmarshal(w.buffer.Bytes(), &plain) == nil && json.Unmarshal(text, &said) == nil && plain == said
 }
 
-// TestEachFunctionTakesNumbersSomehow: a function that takes lists, maps or anything either
-// hands them on or looks into them, and number.go says which.
+// TestEachFunctionTakesNumbersSomehow checks that number.go has an entry for each function that
+// takes lists, maps or any type. The entry defines whether the function passes them on or looks
+// into them.
 func TestEachFunctionTakesNumbersSomehow(t *testing.T) {
 	env, err := baseEnv()
 	if err != nil {

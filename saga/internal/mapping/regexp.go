@@ -18,17 +18,17 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// matcher matches a regular expression, whose cost follows from how it is compiled.
+// matcher matches a regular expression. The cost depends on the size of the compiled expression.
 type matcher struct {
 	interpreter.InterpretableCall
 
-	constant *pattern // nil: it is data
+	constant *pattern // nil if the pattern is data
 }
 
 // pattern is a compiled regular expression.
 type pattern struct {
 	re   *regexp.Regexp
-	size int // in instructions
+	size int // number of instructions
 }
 
 // Exec implements interpreter.InterpretableV2.
@@ -99,17 +99,17 @@ func compile(text string) (*pattern, error) {
 	return &pattern{re, len(program.Inst)}, nil
 }
 
-// readingCost is what reading the classes of a regular expression costs, at most, which is
-// not in proportion to its text: a class of Unicode is looked up in tables, and where upper
-// and lower case are alike each character of a range is looked at.
+// readingCost returns the maximum cost of parsing the classes of a regular expression. It is not
+// proportional to the text: a Unicode class is looked up in tables, and if case is ignored, each
+// character of a range is visited.
 func readingCost(text string) int {
 	if len(text) > maxPattern {
-		return 0 // it is not read
+		return 0 // it is not parsed
 	}
 	const (
-		table    = 1500    // units of \p and \P
-		perUnit  = 2       // characters
-		lastCase = 0x1e943 // no character behind it has a case
+		table    = 1500    // units for \p and \P
+		perUnit  = 2       // characters per unit
+		lastCase = 0x1e943 // no later character has a case
 		posix    = 0x80 / perUnit
 	)
 	tables := strings.Count(text, `\p`) + strings.Count(text, `\P`)
@@ -126,12 +126,12 @@ func readingCost(text string) int {
 	return cost
 }
 
-// flags are those in a regular expression that switch to ignoring case, or to more.
+// flags matches the flag groups in a regular expression that may switch on ignoring case.
 var flags = regexp.MustCompile(`\(\?[A-Za-z]*i`)
 
 func ignoresCase(text string) bool { return flags.MatchString(text) }
 
-// rangeEnd is the character with which a range ends, at most.
+// rangeEnd returns an upper bound for the character that ends a range.
 func rangeEnd(text string) rune {
 	c, _ := utf8.DecodeRuneInString(text)
 	switch {
@@ -142,13 +142,13 @@ func rangeEnd(text string) rune {
 		if n, err := strconv.ParseUint(digits, 16, 32); err == nil {
 			return rune(min(n, unicode.MaxRune))
 		}
-		return 0 // it is no regular expression
+		return 0 // not a regular expression
 	}
 	return 0o777 // \x7f, \377, \n
 }
 
-// instructions is how many a regular expression is compiled to, at least. Repetitions are
-// written out when it is compiled, however many they are.
+// instructions returns a lower bound for the number of compiled instructions. The compiler expands
+// repetitions, however many there are.
 func instructions(re *syntax.Regexp) (n int) {
 	switch re.Op {
 	case syntax.OpEmptyMatch:
@@ -172,8 +172,8 @@ func instructions(re *syntax.Regexp) (n int) {
 	return n
 }
 
-// patterns is what CEL is to find wrong about the regular expressions that an expression
-// writes out, without compiling what newMatcher refuses unread.
+// patterns validates the literal regular expressions of an expression. It does not compile those
+// that newMatcher refuses without parsing them.
 type patterns struct{}
 
 // Name implements cel.ASTValidator.

@@ -8,7 +8,8 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// textsOf are the arguments of a call that takes two strings; otherwise what it gives.
+// textsOf returns the arguments of a call with two strings. Otherwise, it returns the result of the
+// call.
 func textsOf(n interpreter.InterpretableCall, frame *interpreter.ExecutionFrame) (texts [2]types.String, otherwise ref.Val) {
 	for i, arg := range n.Args() {
 		v := arg.Exec(frame)
@@ -24,8 +25,8 @@ func textsOf(n interpreter.InterpretableCall, frame *interpreter.ExecutionFrame)
 	return texts, nil
 }
 
-// searcher looks for a string in another one, in time linear in both. The one of package
-// strings compares sums first, and data can be made of which all sums are equal.
+// searcher searches for a string in another string in linear time. Package strings compares rolling
+// hashes first, and data can be constructed in which all of them are equal.
 type searcher struct{ interpreter.InterpretableCall }
 
 // Exec implements interpreter.InterpretableV2.
@@ -43,7 +44,7 @@ func (n searcher) Eval(vars interpreter.Activation) ref.Val {
 	return interpreter.EvalActivation(vars, n.Exec)
 }
 
-// shortPart is how long a string is at most for which strings.Contains is linear enough.
+// shortPart is the maximum length up to which strings.Contains is close enough to linear.
 const shortPart = 32
 
 // contains reports whether part is in text (Knuth, Morris, Pratt).
@@ -51,7 +52,7 @@ func contains(text, part string) bool {
 	if len(part) <= shortPart || len(part) >= len(text) {
 		return strings.Contains(text, part)
 	}
-	border := make([]int32, len(part)) // of part up to here: the longest beginning that is an end, too
+	border := make([]int32, len(part)) // for each prefix of part, its longest proper prefix that is also a suffix
 	for i, k := 1, 0; i < len(part); i++ {
 		for k > 0 && part[i] != part[k] {
 			k = int(border[k-1])

@@ -8,14 +8,13 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// objectTypes gives CEL the types of a definition's data: each object schema is
-// a struct type whose name no expression can spell, so that it cannot get in the
-// way of a variable.
+// objectTypes provides the types of a definition's data to CEL. Each object schema is a struct
+// type. Expressions cannot spell the type's name, so it cannot conflict with a variable.
 type objectTypes struct {
 	types.Provider
-	schemas map[string]*schema.Schema // of object types by name
-	results map[string]*schema.Schema // of steps by CEL name; nil: any
-	numbers map[string]int            // of steps by CEL name
+	schemas map[string]*schema.Schema // object types by name
+	results map[string]*schema.Schema // results of steps by CEL name; nil means any
+	numbers map[string]int            // numbers of steps by CEL name
 }
 
 var _ types.Provider = (*objectTypes)(nil)
@@ -23,7 +22,7 @@ var _ types.Provider = (*objectTypes)(nil)
 // resultsType is the type of the variable result: one field for each step.
 var resultsType = types.NewObjectType("object result")
 
-// typeOf is the CEL type of data; where is how an expression reaches it.
+// typeOf returns the CEL type of data. where is the path of the data in expressions.
 func (t *objectTypes) typeOf(s *schema.Schema, where string) *types.Type {
 	if s.IsAny() {
 		return types.DynType
@@ -31,7 +30,7 @@ func (t *objectTypes) typeOf(s *schema.Schema, where string) *types.Type {
 	switch s.Kind {
 	case schema.Object:
 		name := "object " + where
-		if t.schemas[name] != s { // learn has put it there: evaluations only read
+		if t.schemas[name] != s { // learn has already added it: evaluations only read
 			t.schemas[name] = s
 		}
 		return types.NewObjectType(name)
@@ -46,11 +45,11 @@ func (t *objectTypes) typeOf(s *schema.Schema, where string) *types.Type {
 	case schema.Bool:
 		return types.BoolType
 	}
-	return types.StringType // time and bytes travel as strings
+	return types.StringType // times and bytes are strings in JSON
 }
 
-// learn makes the object types within s known before any expression is checked,
-// so that nothing is written while several are.
+// learn registers the object types in s before any expression is checked. Afterwards they are only
+// read, also concurrently.
 func (t *objectTypes) learn(s *schema.Schema, where string) {
 	t.typeOf(s, where)
 	if s.IsAny() {
@@ -102,7 +101,7 @@ func (t *objectTypes) FindStructFieldType(name, field string) (*types.FieldType,
 	return fieldType(t.typeOf(s.Fields[field], where), field), true
 }
 
-// fielded is a value with named fields: an object, or the results.
+// fielded is a value with named fields: an object or the variable result.
 type fielded interface {
 	field(name string) (any, error)
 	has(name string) bool

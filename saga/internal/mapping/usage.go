@@ -10,11 +10,11 @@ import (
 	"cel.dev/cel-go/common/types"
 )
 
-// usage finds out whether a mapping uses results that are not certainly there.
+// usage checks whether a mapping uses results that may not exist yet.
 type usage struct {
 	*Compiler
-	step     int   // whose mapping it is
-	reads    []int // whose results it uses
+	step     int   // the step with the mapping
+	reads    []int // the steps whose results it uses
 	problems []Problem
 }
 
@@ -45,7 +45,7 @@ func (u *usage) walk(e ast.Expr) {
 	forChildren(e, u.walk)
 }
 
-// resultName is the step in result.step and result.?step.
+// resultName returns the step name in result.step or result.?step.
 func resultName(e ast.Expr) (string, bool) {
 	isResult := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "result" }
 	switch e.Kind() {
@@ -69,7 +69,7 @@ func (u *usage) result(name string) {
 		u.reads = append(u.reads, other)
 	}
 	if !known || u.before[u.step][other] {
-		return // CEL reports what it does not know
+		return // CEL reports unknown names
 	}
 	switch {
 	case other == u.step:
@@ -84,7 +84,7 @@ func (u *usage) result(name string) {
 	}
 }
 
-// examples are the results that may be used.
+// examples lists the results that may be used.
 func (u *usage) examples() string {
 	var names []string
 	for i, done := range u.before[u.step] {

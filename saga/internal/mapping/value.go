@@ -15,28 +15,27 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// object is a JSON object whose schema is known, as a CEL value. It keeps what
-// was read, so that passing it on changes nothing, fields that the schema does
-// not know and the digits of numbers included.
+// object is a JSON object with a known schema, as a CEL value. It keeps the decoded JSON, so that
+// passing it on changes nothing. That includes fields that the schema does not have, and the digits
+// of numbers.
 type object struct {
 	schema *schema.Schema
-	where  string             // how an expression reaches it, for messages
-	raw    map[string]any     // as encoding/json reads it with UseNumber
-	read   map[string]ref.Val // faults too
-	plain  ref.Val            // without its schema; nil: not asked for yet
-	size   uint32             // 0: not worked out yet
+	where  string             // path in expressions, for messages
+	raw    map[string]any     // as decoded by encoding/json with UseNumber
+	read   map[string]ref.Val // including faults
+	plain  ref.Val            // the value without its schema; nil if not computed yet
+	size   uint32             // 0 if not computed yet
 }
 
 func newObject(s *schema.Schema, where string, raw map[string]any) *object {
 	return &object{schema: s, where: where, raw: raw, read: map[string]ref.Val{}}
 }
 
-// has reports whether the field is there and not null.
+// has reports whether the field exists and is not null.
 func (o *object) has(name string) bool { return o.raw[name] != nil }
 
-// field is the value of a field. A list, map or bytes that is null, or optional
-// and missing, is empty, as it is for Go; anything else that is missing is an
-// error.
+// field returns the value of a field. A list, map or bytes field that is null, or optional and
+// missing, is empty, as in Go. For any other missing field, it returns an error.
 func (o *object) field(name string) (any, error) {
 	if v, ok := o.read[name]; ok {
 		return found(v)
@@ -60,7 +59,7 @@ func (o *object) field(name string) (any, error) {
 	return found(v)
 }
 
-// found is a value that was read, or why it could not be.
+// found returns a value, or the error if v is one.
 func found(v ref.Val) (any, error) {
 	if failed, ok := v.(*types.Err); ok {
 		return nil, failed.Unwrap()
@@ -68,7 +67,7 @@ func found(v ref.Val) (any, error) {
 	return v, nil
 }
 
-// Get implements traits.Indexer, for objects that went through dyn().
+// Get implements traits.Indexer for objects that passed through dyn().
 func (o *object) Get(index ref.Val) ref.Val {
 	name, ok := index.(types.String)
 	if !ok || o.schema.Fields[string(name)] == nil {
@@ -87,7 +86,7 @@ func (o *object) IsSet(field ref.Val) ref.Val {
 	return types.Bool(ok && o.has(string(name)))
 }
 
-// Equal implements ref.Val: two objects are equal when their JSON is.
+// Equal implements ref.Val. Two objects are equal if their JSON is equal.
 func (o *object) Equal(other ref.Val) ref.Val {
 	its, ok := other.(*object)
 	if !ok {
@@ -96,7 +95,7 @@ func (o *object) Equal(other ref.Val) ref.Val {
 	return types.Equal(o.asMap(), its.asMap())
 }
 
-// asMap is the object as a plain value of which nothing is known.
+// asMap returns the object as a map without its schema.
 func (o *object) asMap() ref.Val {
 	if o.plain == nil {
 		o.plain, _ = deeplyPlain(value(nil, o.raw, o.where))
@@ -104,7 +103,7 @@ func (o *object) asMap() ref.Val {
 	return o.plain
 }
 
-// ConvertToNative implements ref.Val; nothing here converts objects to Go types.
+// ConvertToNative implements ref.Val. Nothing here converts objects to Go types.
 func (o *object) ConvertToNative(t reflect.Type) (any, error) {
 	return nil, fmt.Errorf("%s does not become a %v", o.where, t)
 }
@@ -131,7 +130,7 @@ func (o *object) AggregateSize(types.AggregateSizer) uint32 {
 	return o.size
 }
 
-// rawSize is how much there is in what encoding/json has read, as deepSize counts.
+// rawSize returns the size of decoded JSON, as deepSize counts it.
 func rawSize(raw any) uint32 {
 	size := uint32(1)
 	switch v := raw.(type) {
@@ -149,7 +148,7 @@ func rawSize(raw any) uint32 {
 	return size
 }
 
-// value makes a CEL value of JSON, as its schema says. What does not fit is an
+// value converts JSON to a CEL value according to its schema. JSON that does not match becomes an
 // error value.
 func value(s *schema.Schema, raw any, where string) ref.Val {
 	if s.IsAny() {
@@ -198,7 +197,7 @@ func value(s *schema.Schema, raw any, where string) ref.Val {
 	return types.WrapErr(&dataFault{where: where, fault: fault(fmt.Sprintf("is %s where the schema says %s", schema.KindOf(raw), s.Kind))})
 }
 
-// anyValue makes a CEL value of JSON of which nothing is known.
+// anyValue converts JSON without a schema to a CEL value.
 func anyValue(raw any, where string) ref.Val {
 	switch v := raw.(type) {
 	case bool:
@@ -242,8 +241,8 @@ func stringMap(items *schema.Schema, raw map[string]any, where string) ref.Val {
 	return newSortedMap(values)
 }
 
-// number is the plain value of a number: a double, or an integer of 64 bits, which has
-// neither a fraction nor an exponent.
+// number returns the plain value of a number: a double, or a 64-bit integer, which has neither a
+// fraction nor an exponent.
 func number(n json.Number, double bool, where string) ref.Val {
 	if double {
 		f, err := strconv.ParseFloat(string(n), 64)
@@ -259,5 +258,5 @@ func number(n json.Number, double bool, where string) ref.Val {
 	return types.Int(i)
 }
 
-// isDouble reports whether a number of which no schema says what it is, is a double.
+// isDouble reports whether a number without a schema is a double.
 func isDouble(n json.Number) bool { return strings.ContainsAny(string(n), ".eE") }
