@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 )
 
-// MarshalJSON is the definition's canonical JSON: what its Fingerprint is of and
-// what ParseJSON reads. It leaves < > & in expressions as they are; json.Marshal
-// escapes them again, which ParseJSON undoes.
+// MarshalJSON returns the definition's canonical JSON, which ParseJSON reads and from which
+// Fingerprint is computed. It does not escape < > & in expressions. json.Marshal escapes them in
+// its output, and ParseJSON reverts that.
 func (d *Definition) MarshalJSON() ([]byte, error) { return bytes.Clone(d.canonical), nil }
 
-// canonicalJSON is the one JSON of a spec: fields in the order of the Go types,
-// map keys sorted, no white space, nothing escaped that need not be.
+// canonicalJSON returns the only canonical JSON of a spec: fields in the order of the Go types,
+// sorted map keys, no white space, and no unnecessary escapes.
 func canonicalJSON(spec *Spec) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

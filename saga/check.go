@@ -14,16 +14,15 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// maxVersion bounds a definition's version, so that it fits every technology it
-// is stored in and sent through.
+// maxVersion bounds a definition's version, so that the version fits every technology that stores
+// or transmits it.
 const maxVersion = 1_000_000_000
 
-// New checks a definition that comes as data and makes it usable. The error is a
-// *DefinitionError that lists everything that is wrong. The definition keeps a
-// copy of the spec.
+// New checks a definition that is given as data, and returns it in usable form. The error is a
+// *DefinitionError that lists all problems. The definition keeps a copy of the spec.
 func New(spec Spec) (*Definition, error) { return build(spec, nil, nil) }
 
-// build is New for Define, which knows of problems that are not in the data.
+// build does the work of New and Define. Define passes problems that are not visible in the data.
 func build(spec Spec, mixed map[*Step]string, problems []Problem) (*Definition, error) {
 	c := checker{spec: &spec, mixed: mixed, problems: problems, names: map[contract.StepName]string{}, broken: map[*Schema]bool{}}
 	c.head()
@@ -42,15 +41,15 @@ func build(spec Spec, mixed map[*Step]string, problems []Problem) (*Definition, 
 	return d, nil
 }
 
-// checker works through a spec once and keeps what the definition is made of.
+// checker walks a spec once, and collects the parts of the definition.
 type checker struct {
 	spec     *Spec
 	mixed    map[*Step]string
 	problems []Problem
-	names    map[contract.StepName]string // step names seen, and the path of each
+	names    map[contract.StepName]string // paths of the steps so far, by name
 	steps    []checkedStep
 	tree     compensation.Node
-	compiled []*mapping.Mapping // by step
+	compiled []*mapping.Mapping // by step number
 	notes    []Problem
 	broken   map[*Schema]bool
 }
@@ -66,7 +65,7 @@ func (c *checker) add(path, what, fix string) {
 	}
 }
 
-// list is the problems in the order of the steps, cut at maxProblems.
+// list returns the problems in the order of the steps, truncated to maxProblems.
 func (c *checker) list() []Problem {
 	rank := func(p Problem) int {
 		return 1 + slices.IndexFunc(c.steps, func(s checkedStep) bool { return strings.HasPrefix(p.Path, s.path) })
@@ -84,7 +83,7 @@ func (c *checker) name(path, what, name string) {
 	}
 }
 
-// head checks what is said once for the whole definition.
+// head checks the fields of the whole definition.
 func (c *checker) head() {
 	c.name("name", "definition", c.spec.Name)
 	if c.spec.Version < 1 || c.spec.Version > maxVersion {
@@ -105,7 +104,7 @@ func (c *checker) duration(path string, d Duration) {
 	}
 }
 
-// retry checks what was written; the intervals are compared as they will be used.
+// retry checks a policy as written. It compares the intervals as used, with defaults.
 func (c *checker) retry(path string, written, used RetryPolicy) {
 	if written.Attempts < 0 || written.Attempts > MaxAttempts {
 		c.add(path+".attempts", fmt.Sprintf("is %d", written.Attempts),
@@ -129,7 +128,7 @@ func (c *checker) schema(path string, s *Schema) {
 	}
 }
 
-// sound is the schema, or nil (anything) when it is broken and was reported.
+// sound returns the schema, or nil (anything) if a problem with the schema was reported.
 func (c *checker) sound(s *Schema) *Schema {
 	if c.broken[s] {
 		return nil
@@ -158,7 +157,7 @@ func (c *checker) action(path string, a *Action, kind contract.Kind, dir contrac
 	}
 }
 
-// step checks everything about a step but its place among the others.
+// step checks everything about a step except for its position in the tree.
 func (c *checker) step(s *Step, path string) {
 	c.name(path+".name", "step", string(s.Name))
 	if first, twice := c.names[s.Name]; twice {
@@ -177,7 +176,7 @@ func (c *checker) step(s *Step, path string) {
 	c.pair(s, path+".undo")
 }
 
-// pair checks that the undo takes back what the do does.
+// pair checks that the undo is compatible with the do.
 func (c *checker) pair(s *Step, path string) {
 	undo := s.Undo
 	if undo.With != "" {
@@ -204,7 +203,7 @@ func (c *checker) pair(s *Step, path string) {
 	}
 }
 
-// order checks kinds and their order: all of it is package compensation.
+// order checks the kinds of steps and their order, with package compensation.
 func (c *checker) order() {
 	for _, p := range compensation.Check(&c.tree) {
 		path := "steps"
@@ -215,7 +214,7 @@ func (c *checker) order() {
 	}
 }
 
-// finish makes the definition of a spec without problems.
+// finish creates the definition of a spec without problems.
 func (c *checker) finish() (*Definition, error) {
 	canonical, err := canonicalJSON(c.spec)
 	if err != nil {

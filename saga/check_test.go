@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// good is a definition as data without a problem; the table breaks it.
+// good returns a valid definition as data. The table makes it invalid.
 func good() Spec {
 	return Spec{Name: "checkout", Version: 1, Steps: []Node{
 		{Step: &Step{Name: "reserve-stock", Kind: contract.KindCompensable,
@@ -203,7 +203,7 @@ func TestMustDefinePanicsWithTheList(t *testing.T) {
 	t.Error("it did not panic")
 }
 
-// Limits are looked at before the spec is walked (I10).
+// TestNewSurvivesHostileSpecs checks that limits are enforced before the spec is walked (I10).
 func TestNewSurvivesHostileSpecs(t *testing.T) {
 	step := func(i int) Node {
 		return Node{Step: &Step{Name: contract.StepName(fmt.Sprintf("s-%d", i)), Kind: contract.KindRetriable,
@@ -230,7 +230,7 @@ func TestNewSurvivesHostileSpecs(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		spec Spec
-		want string // the end of the first problem's path, and what it says
+		want string // the end of the first problem's path, and its text
 	}{
 		{"deep", Spec{Steps: []Node{deep}}, "is nested deeper than 16"},
 		{"many steps", Spec{Steps: many}, "there are more than 256 steps"},

@@ -10,15 +10,15 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Difference is one thing that differs between two definitions.
+// Difference describes one difference between two definitions.
 type Difference struct {
 	Path   string // such as deadline or steps/charge-card/do/timeout
 	Change Change
-	From   string // what stood there before; of a step that moved: where
-	To     string // what stands there now
+	From   string // old value, or old position of a step that moved
+	To     string // new value or position
 }
 
-// Change is how something differs.
+// Change is the kind of a difference.
 type Change string
 
 // The changes.
@@ -26,20 +26,20 @@ const (
 	Added   Change = "added"
 	Removed Change = "removed"
 	Changed Change = "changed"
-	Moved   Change = "moved" // the step stands elsewhere among the others
+	Moved   Change = "moved" // the position of the step among the others differs
 )
 
-// Compare says what differs between two definitions: what the sagas of to would do
-// differently, step by step, in the order of to. Steps are known by their names.
-// Timeouts and retries are compared as they apply, with the defaults filled in, so
-// that writing a default down is no difference. Versions are not compared.
+// Compare returns the differences between two definitions: how the sagas of to behave differently,
+// step by step, in the order of to. Steps are matched by name. Timeouts and retries are compared
+// with the defaults filled in, so that writing down a default is no difference. Versions are not
+// compared.
 func Compare(from, to *Definition) []Difference {
 	c := &comparison{from: from, to: to}
 	c.differ("name", from.spec.Name, to.spec.Name)
 	c.differ("deadline", optional(from.spec.Deadline), optional(to.spec.Deadline))
 	c.schema("input", from.spec.Input, to.spec.Input)
 	moved := c.moved()
-	next := 0 // steps of from before it have been dealt with
+	next := 0 // the steps of from before this one are done
 	for i := range to.steps {
 		name := to.steps[i].Name
 		k, common := from.find(name)
@@ -69,7 +69,7 @@ func (c *comparison) add(path string, change Change, from, to string) {
 	c.found = append(c.found, Difference{Path: path, Change: change, From: from, To: to})
 }
 
-// differ compares what may be missing (empty) on either side.
+// differ compares values that may be missing (empty) on either side.
 func (c *comparison) differ(path, from, to string) {
 	switch {
 	case from == to:
@@ -88,7 +88,7 @@ func (c *comparison) schema(path string, from, to *Schema) {
 	}
 }
 
-// removed reports the steps of from, from first to before last, that to does not have.
+// removed reports the steps of from in the range first … last-1 that to does not have.
 func (c *comparison) removed(first, last int) {
 	for k := first; k < last; k++ {
 		if _, common := c.to.find(c.from.steps[k].Name); !common {
@@ -124,9 +124,9 @@ func (c *comparison) action(path string, from, to *Action) {
 	c.schema(path+"/result", from.Result, to.Result)
 }
 
-// moved finds the fewest steps, or nearly, whose moving explains that pairs of
-// steps which both definitions have stand differently to each other: always the one
-// that stands differently to most of the rest.
+// moved returns the smallest set of steps, approximately, whose moves explain all pairs of common
+// steps with different relative positions. It repeatedly picks the step whose position differs
+// relative to the most other steps.
 func (c *comparison) moved() map[contract.StepName]bool {
 	var common []contract.StepName
 	for i := range c.from.steps {
@@ -171,13 +171,13 @@ func count(flags []bool) (n int) {
 	return n
 }
 
-// turn is one turning on the way from the root to a step.
+// turn is one branching on the path from the root to a step.
 type turn struct {
 	shape compensation.Shape
 	child int
 }
 
-// paths are the ways from the root to each step.
+// paths returns the path from the root to each step.
 func paths(d *Definition) [][]turn {
 	ways := make([][]turn, d.Len())
 	var walk func(n *compensation.Node, way []turn)
@@ -194,14 +194,15 @@ func paths(d *Definition) [][]turn {
 	return ways
 }
 
-// How one step stands to another.
+// The position of one step relative to another.
 const (
 	ahead  = -1 // it is done first
-	beside = 0  // at the same time
+	beside = 0  // they are done in parallel
 	behind = 1
 )
 
-// relation is how step x stands to step y: what decides is where their ways part.
+// relation returns the position of step x relative to step y. It depends on where their paths
+// separate.
 func relation(ways [][]turn, x, y int) int {
 	for k := range min(len(ways[x]), len(ways[y])) {
 		a, b := ways[x][k], ways[y][k]
@@ -218,8 +219,8 @@ func relation(ways [][]turn, x, y int) int {
 	return beside
 }
 
-// whereabouts says where a step stands: "first", "behind reserve", "behind reserve,
-// beside charge".
+// whereabouts describes the position of a step: "first", "behind reserve", "behind reserve, beside
+// charge".
 func whereabouts(d *Definition, i int) string {
 	ways, where := paths(d), "first"
 	var besides []string
@@ -260,7 +261,7 @@ func schemaText(s *Schema) string {
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
-		return err.Error() // a checked schema can be written
+		return err.Error() // a checked schema can be encoded
 	}
 	return string(text)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// compared reads a definition of these nodes, with more fields at its head.
+// compared parses a definition with these nodes, and with additional fields at its head.
 func compared(t interface{ Fatal(...any) }, head, nodes string) *saga.Definition {
 	d, err := saga.ParseJSON([]byte(`{"name":"shop","version":1,` + head + `"steps":[` + nodes + `]}`))
 	if err != nil {
@@ -70,9 +70,9 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestCompareLaws: nothing differs from itself, whichever way one looks there are
-// as many differences, and what was moved is never more than the steps that really
-// were.
+// TestCompareLaws checks that a definition does not differ from itself, that both directions give
+// the same number of differences, and that no more steps are reported as moved than were really
+// moved.
 func TestCompareLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := strings.Split("abcdefg", "")
@@ -95,7 +95,7 @@ func TestCompareLaws(t *testing.T) {
 			for _, d := range found {
 				n[map[saga.Change]string{added: "added", removed: "removed", saga.Changed: "changed"}[d.Change]]++
 			}
-			delete(n, "") // two ways round, other steps may be called moved
+			delete(n, "") // in the opposite direction, different steps may be reported as moved
 			return n
 		}
 		if a, b := kinds(there, saga.Added, saga.Removed), kinds(back, saga.Removed, saga.Added); fmt.Sprint(a) != fmt.Sprint(b) {

@@ -6,18 +6,17 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// DefaultRetry is the retry policy of an action that says nothing else, neither
-// itself nor through its definition:
+// DefaultRetry returns the retry policy of an action if neither the action nor its definition sets
+// one:
 //
 //	compensable do     3 attempts, first wait 1s, longest 30s
 //	pivot do           5 attempts, first wait 1s, longest 30s
 //	retriable do      20 attempts, first wait 1s, longest 1m
 //	every undo        20 attempts, first wait 1s, longest 1m
 //
-// A compensable step gives up early because the saga can go back; a retriable
-// step and an undo have no other way than to succeed, so they try for long
-// before they ask for an operator. Defaults are applied when a definition is
-// used; its data stays as the author wrote it.
+// A compensable step fails early because the saga can compensate. A retriable step and an undo must
+// complete, so they are retried for long before they wait for an operator. Defaults are applied
+// when a definition is used; its data stays as the author wrote it.
 func DefaultRetry(kind contract.Kind, dir contract.Direction) RetryPolicy {
 	second, minute := Duration(time.Second), Duration(time.Minute)
 	switch {
@@ -30,8 +29,8 @@ func DefaultRetry(kind contract.Kind, dir contract.Direction) RetryPolicy {
 	}
 }
 
-// orElse fills the fields that are zero from other. A cap that was not written
-// never undercuts the first wait that was.
+// orElse returns p with its zero fields taken from other. A default maximum interval is never below
+// an initial interval that is set.
 func (p RetryPolicy) orElse(other RetryPolicy) RetryPolicy {
 	if p.Attempts == 0 {
 		p.Attempts = other.Attempts
@@ -45,8 +44,8 @@ func (p RetryPolicy) orElse(other RetryPolicy) RetryPolicy {
 	return p
 }
 
-// withDefaults is the action with its timeout and retry policy filled in: its
-// own values, then the definition's, then the defaults of kind and direction.
+// withDefaults returns the action with its timeout and retry policy filled in: from the action,
+// then from the definition, then from the defaults of kind and direction.
 func (a Action) withDefaults(spec *Spec, kind contract.Kind, dir contract.Direction) Action {
 	if a.Timeout == 0 {
 		a.Timeout = spec.Timeout

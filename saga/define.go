@@ -8,13 +8,12 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Define writes a definition in Go: its settings and steps in the order in which
-// they run. In is the type of the saga's input; any (or json.RawMessage) leaves
-// it open. Without Version it is version 1.
+// Define creates a definition in Go from its settings and its steps, in the order in which they
+// run. In is the type of the saga's input; any or json.RawMessage accepts every input. The default
+// version is 1.
 //
-// The error is a *DefinitionError that lists everything that is wrong. What an
-// option cannot be given to does not compile: a pivot takes no Undo, an Undo
-// takes no With.
+// The error is a *DefinitionError that lists all problems. An option that does not apply does not
+// compile: a pivot takes no Undo, and an Undo takes no With.
 func Define[In any](name string, parts ...Part) (*Definition, error) {
 	b := builder{spec: Spec{Name: name, Version: 1, Input: SchemaFor[In]()}}
 	for i, part := range parts {
@@ -28,7 +27,7 @@ func Define[In any](name string, parts ...Part) (*Definition, error) {
 	return build(b.spec, b.mixed, b.problems)
 }
 
-// MustDefine is Define for package variables: it panics with the whole list of
+// MustDefine does the same as Define, for package variables. It panics with the list of all
 // problems.
 func MustDefine[In any](name string, parts ...Part) *Definition {
 	d, err := Define[In](name, parts...)
@@ -38,18 +37,17 @@ func MustDefine[In any](name string, parts ...Part) *Definition {
 	return d
 }
 
-// builder gathers what the parts of a definition say.
+// builder collects the parts of a definition.
 type builder struct {
 	spec     Spec
-	mixed    map[*Step]string // steps whose do and undo come from different Go types, and how
+	mixed    map[*Step]string // steps whose do and undo have different Go types, and the difference
 	problems []Problem
 }
 
 // Part is a part of a definition: Version, Deadline, Timeout, Retry, or a Block.
 type Part interface{ part(*builder) }
 
-// Block is a place in the order of steps: Compensable, Pivot, Retriable,
-// Parallel or Sequence.
+// Block is a node in the order of steps: Compensable, Pivot, Retriable, Parallel or Sequence.
 type Block interface {
 	Part
 	node(*builder) Node
@@ -61,8 +59,8 @@ type DoOption interface{ setDo(*Action) }
 // UndoOption is an option of Undo: Timeout, Retry.
 type UndoOption interface{ setUndo(*Action) }
 
-// Setting is an option of Do, of Undo, and of Define, where it holds for every
-// action that does not say otherwise: Timeout, Retry.
+// Setting is an option of Do, Undo and Define: Timeout or Retry. In Define, it applies to every
+// action without a setting of its own.
 type Setting interface {
 	Part
 	DoOption
@@ -73,19 +71,19 @@ type partFunc func(*builder)
 
 func (f partFunc) part(b *builder) { f(b) }
 
-// Version is the definition's version, from 1. A definition is immutable once it
-// is registered; a change is a new version, and sagas that run keep theirs.
+// Version sets the definition's version, from 1. A definition is immutable once it is registered. A
+// change needs a new version; running sagas keep theirs.
 func Version(version int) Part {
 	return partFunc(func(b *builder) { b.spec.Version = version })
 }
 
-// Deadline bounds the whole saga from its start. When it passes before the point
-// of no return the saga goes back; after it an alert is raised. Default: none.
+// Deadline bounds the duration of the whole saga. If it passes before the point of no return, the
+// saga compensates; after that point, an alert is raised. By default there is no deadline.
 func Deadline(deadline time.Duration) Part {
 	return partFunc(func(b *builder) { b.spec.Deadline = Duration(deadline) })
 }
 
-// Timeout is how long one attempt waits for its answer. Default: DefaultTimeout.
+// Timeout sets how long one attempt waits for its answer. The default is DefaultTimeout.
 func Timeout(timeout time.Duration) Setting { return timeoutSetting(timeout) }
 
 type timeoutSetting time.Duration
@@ -94,9 +92,9 @@ func (t timeoutSetting) part(b *builder)   { b.spec.Timeout = Duration(t) }
 func (t timeoutSetting) setDo(a *Action)   { a.Timeout = Duration(t) }
 func (t timeoutSetting) setUndo(a *Action) { a.Timeout = Duration(t) }
 
-// Retry says how often an action is attempted in all (1: never again), how long
-// the wait before the second attempt is, and how long it may grow by doubling.
-// A zero leaves that value at its default; see DefaultRetry.
+// Retry sets the number of attempts of an action (1 means no retry), the wait before the second
+// attempt, and the maximum to which the wait grows by doubling. Zero means the default (see
+// DefaultRetry).
 func Retry(attempts int, initialInterval, maxInterval time.Duration) Setting {
 	return retrySetting{Attempts: attempts, InitialInterval: Duration(initialInterval), MaxInterval: Duration(maxInterval)}
 }
@@ -107,27 +105,26 @@ func (r retrySetting) part(b *builder)   { b.spec.Retry = RetryPolicy(r) }
 func (r retrySetting) setDo(a *Action)   { a.Retry = RetryPolicy(r) }
 func (r retrySetting) setUndo(a *Action) { a.Retry = RetryPolicy(r) }
 
-// With makes the data of a do from the saga's input and the results of steps
-// that are certainly done, in CEL (https://cel.dev). Step names are written with
-// underscores:
+// With sets the CEL expression (https://cel.dev) that computes the data of a do, from the saga's
+// input and the results of steps that are certainly done. Step names are written with underscores:
 //
 //	saga.With(`{"order_id": input.order_id, "receipt": result.charge_card.receipt_id}`)
 //
-// It is checked against the Go types when the definition is built. Without With
-// the participant receives the saga's input byte for byte.
+// Define checks the expression against the Go types. Without With, the participant receives the
+// saga's input byte for byte.
 func With(expression string) DoOption { return withOption(expression) }
 
 type withOption string
 
 func (w withOption) setDo(a *Action) { a.With = string(w) }
 
-// StepDo is the do of a step; see Do.
+// StepDo describes the do of a step (see Do).
 type StepDo struct {
 	action   Action
 	req, res reflect.Type
 }
 
-// Do says which command does the step.
+// Do sets the command that does the step.
 func Do[Req, Res any](c contract.Command[Req, Res], options ...DoOption) StepDo {
 	do := StepDo{
 		action: Action{
@@ -142,15 +139,15 @@ func Do[Req, Res any](c contract.Command[Req, Res], options ...DoOption) StepDo 
 	return do
 }
 
-// StepUndo says how a compensable step is taken back; see Undo and NothingToUndo.
+// StepUndo describes how a compensable step is undone (see Undo and NothingToUndo).
 type StepUndo struct {
 	action   *Action
 	req, res reflect.Type
 	nothing  bool
 }
 
-// Undo says which command takes the step back. The participant receives what the
-// do was asked and what it answered, so there is nothing to map.
+// Undo sets the command that undoes the step. The participant receives the request and the result
+// of the do, so no mapping is needed.
 func Undo[Req, Res any](u contract.UndoCommand[Req, Res], options ...UndoOption) StepUndo {
 	undo := StepUndo{
 		action: &Action{Participant: u.Participant(), Action: u.Action()},
@@ -162,23 +159,23 @@ func Undo[Req, Res any](u contract.UndoCommand[Req, Res], options ...UndoOption)
 	return undo
 }
 
-// NothingToUndo declares that a compensable step has no effect that would have to
-// be taken back, for example because it only checks or reads.
+// NothingToUndo declares that a compensable step has no effect that must be undone, for example
+// because it only reads.
 func NothingToUndo() StepUndo { return StepUndo{nothing: true} }
 
-// Compensable is a step that can be taken back. It stands before the pivot.
+// Compensable adds a step that can be undone. It must come before the pivot.
 func Compensable(name contract.StepName, do StepDo, undo StepUndo) Block {
 	return stepBlock{name, contract.KindCompensable, do, undo}
 }
 
-// Pivot is the point of no return: once it has completed, the saga only goes
-// forward. There is at most one, in the outermost sequence.
+// Pivot adds the point of no return: once it has completed, the saga only goes forward. There is at
+// most one, in the outermost sequence.
 func Pivot(name contract.StepName, do StepDo) Block {
 	return stepBlock{name, contract.KindPivot, do, StepUndo{}}
 }
 
-// Retriable is a step that cannot be refused for good and is tried until it
-// completes. It stands after the pivot and after every compensable step.
+// Retriable adds a step that cannot be rejected and is retried until it completes. It must come
+// after the pivot and after every compensable step.
 func Retriable(name contract.StepName, do StepDo) Block {
 	return stepBlock{name, contract.KindRetriable, do, StepUndo{}}
 }
@@ -208,11 +205,11 @@ func (s stepBlock) node(b *builder) Node {
 	return Node{Step: step}
 }
 
-// Parallel runs its blocks at the same time and goes on when all are done.
+// Parallel runs its blocks concurrently and continues when all are done.
 func Parallel(branches ...Block) Block { return groupBlock{parallel: true, blocks: branches} }
 
-// Sequence runs its blocks one after the other: a branch of a Parallel with more
-// than one step.
+// Sequence runs its blocks one after the other. It is used as a branch of a Parallel with several
+// steps.
 func Sequence(blocks ...Block) Block { return groupBlock{blocks: blocks} }
 
 type groupBlock struct {

@@ -12,12 +12,12 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// MaxDefinition bounds the canonical JSON of a definition, in bytes. Beyond it
-// New and ParseJSON refuse.
+// MaxDefinition bounds the canonical JSON of a definition, in bytes. New and ParseJSON refuse a
+// larger one.
 const MaxDefinition = 1 << 20
 
-// Definition is a checked, immutable definition: what Define and New make. It
-// is safe for concurrent use.
+// Definition is a checked, immutable definition. Define, New and ParseJSON return it. It is safe
+// for concurrent use.
 type Definition struct {
 	spec      Spec
 	canonical []byte
@@ -27,40 +27,40 @@ type Definition struct {
 	notes     []Problem
 }
 
-// compiledStep is a step with everything that is worked out once.
+// compiledStep is a step with its precomputed data.
 type compiledStep struct {
 	Step
 	do      Action           // with the defaults filled in
-	undo    *Action          // with the defaults filled in; nil: there is none
-	request *mapping.Mapping // nil: the step receives the saga's input byte for byte
+	undo    *Action          // with the defaults filled in; nil if there is none
+	request *mapping.Mapping // nil if the step receives the saga's input byte for byte
 }
 
-// Ref is the definition's name and version.
+// Ref returns the definition's name and version.
 func (d *Definition) Ref() contract.DefinitionRef { return d.plan.Definition }
 
-// Plan is what the definition comes to for package machine. Treat it as read-only.
+// Plan returns the form of the definition that package machine uses. It must not be modified.
 func (d *Definition) Plan() *machine.Plan { return &d.plan }
 
-// Notes are what may go wrong with the definition's sagas although it can be used, such as
-// mappings that cost too much where there is much data. Treat it as read-only.
+// Notes returns warnings about the definition, such as mappings that cost too much for large data.
+// They do not prevent its use. The result must not be modified.
 func (d *Definition) Notes() []Problem { return d.notes }
 
-// Fingerprint identifies the definition's content: the lower-case hexadecimal
-// SHA-256 of its canonical JSON. Two definitions with the same name and version
-// and different fingerprints conflict.
+// Fingerprint identifies the definition's content. It returns the lower-case hexadecimal SHA-256 of
+// the canonical JSON. Definitions with the same name and version but different fingerprints
+// conflict.
 func (d *Definition) Fingerprint() string { return d.plan.Fingerprint }
 
-// Spec is the definition as plain data. Treat it as read-only.
+// Spec returns the definition as plain data. It must not be modified.
 func (d *Definition) Spec() Spec { return d.spec }
 
-// Len is the number of steps.
+// Len returns the number of steps.
 func (d *Definition) Len() int { return len(d.steps) }
 
-// Step is the i-th step, counted from left to right. Treat it as read-only.
+// Step returns step i, counted from left to right. It must not be modified.
 func (d *Definition) Step(i int) Step { return d.steps[i].Step }
 
-// Timeout is how long one attempt of the i-th step waits for its answer, defaults
-// included; 0: the step has no undo.
+// Timeout returns how long one attempt of step i waits for its answer, with the defaults applied.
+// It returns 0 if the step has no such direction.
 func (d *Definition) Timeout(i int, dir contract.Direction) time.Duration {
 	if a := d.action(i, dir); a != nil {
 		return time.Duration(a.Timeout)
@@ -68,17 +68,17 @@ func (d *Definition) Timeout(i int, dir contract.Direction) time.Duration {
 	return 0
 }
 
-// Tree is the shape of the definition for package compensation.
+// Tree returns the structure of the definition for package compensation.
 func (d *Definition) Tree() *compensation.Node { return &d.plan.Tree }
 
-// find is the number of the step with the given name.
+// find returns the number of the step with the given name.
 func (d *Definition) find(name contract.StepName) (int, bool) {
 	i, ok := d.index[name]
 	return i, ok
 }
 
-// action is one direction of step i with all defaults filled in; nil when the
-// step has no such direction. The result is shared: treat it as read-only.
+// action returns one direction of step i with all defaults filled in, or nil if the step has no
+// such direction. The result is shared and must not be modified.
 func (d *Definition) action(i int, dir contract.Direction) *Action {
 	if dir == contract.DirectionUndo {
 		return d.steps[i].undo
@@ -86,9 +86,9 @@ func (d *Definition) action(i int, dir contract.Direction) *Action {
 	return &d.steps[i].do
 }
 
-// Action is what step i asks for in a direction, as it applies: with the
-// definition's and the default timeout and retry policy filled in. Treat it as
-// read-only; ok is false when the step has no such direction.
+// Action returns the action of step i in a direction, with the timeout and retry policy filled in
+// from the definition and the defaults. It must not be modified. ok is false if the step has no
+// such direction.
 func (d *Definition) Action(i int, dir contract.Direction) (a Action, ok bool) {
 	applied := d.action(i, dir)
 	if applied == nil {
@@ -97,9 +97,9 @@ func (d *Definition) Action(i int, dir contract.Direction) (a Action, ok bool) {
 	return *applied, true
 }
 
-// Try makes the request of a step's do of data, as a run would. Unlike the reasons that
-// a run gives, the error says all about a failure and quotes the data: it is for the
-// definition's author, with data that may be seen. results are those of the steps before.
+// Try computes the request of a step's do from the given data, as a run would. results holds the
+// results of previous steps. Unlike the reasons of a run, the error describes a failure in full and
+// quotes the data. Try is meant for the author of the definition, with data that may be seen.
 func (d *Definition) Try(step contract.StepName, input []byte, results map[contract.StepName][]byte) ([]byte, error) {
 	i, ok := d.find(step)
 	if !ok {

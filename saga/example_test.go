@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// What travels. Such types and commands live in a package that the participant
+// The data of the commands. Such types and commands are declared in a package that the participant
 // and the definition share.
 type (
 	Order struct {
@@ -59,8 +59,8 @@ var (
 	ConfirmOrder = contract.NewCommand[Check, struct{}]("order", "confirm")
 )
 
-// A checkout: stock is reserved, then the card charged while the customer is
-// checked; booking the shipment is the point of no return.
+// In this checkout, the stock is reserved first. Then the card is charged while the customer is
+// checked. Booking the shipment is the point of no return.
 func ExampleDefine() {
 	checkout, err := saga.Define[Order]("checkout",
 		saga.Version(2), saga.Deadline(10*time.Minute),
@@ -94,8 +94,7 @@ func ExampleDefine() {
 	// confirm-order  retriable    order/confirm
 }
 
-// Everything that is wrong is reported at once, each with its place and a way to
-// fix it.
+// All problems are reported at once, each with its position and a fix.
 func ExampleDefinitionError() {
 	_, err := saga.Define[Order]("checkout",
 		saga.Parallel(
@@ -147,8 +146,8 @@ func ExampleWith() {
 	// true
 }
 
-// A definition that comes as data is checked in the same way, without any Go
-// type of the participants.
+// A definition that is given as data is checked in the same way, without the participants' Go
+// types.
 func ExampleParseJSON() {
 	d, err := saga.ParseJSON([]byte(`{
 		"name": "refund", "version": 1,
@@ -167,7 +166,7 @@ func ExampleParseJSON() {
 	// Output: refund/1 c8727dfb
 }
 
-// Schemas are written like the data that they describe.
+// The JSON form of a schema looks like the data that it describes.
 func ExampleSchemaFor() {
 	text, err := saga.SchemaFor[Order]().MarshalJSON()
 	if err != nil {
@@ -178,7 +177,7 @@ func ExampleSchemaFor() {
 	// Output: {"cents":"int","coupon?":"string","lines":[{"quantity":"int","sku":"string"}],"order_id":"string"}
 }
 
-// What a caller sends can be checked against what the definition takes.
+// Accepts checks whether a caller's data is valid input for the definition.
 func ExampleSchema_Accepts() {
 	fmt.Println(saga.SchemaFor[Order]().Accepts([]byte(`{"order_id": 42, "lines": [{"sku": "tea"}]}`)))
 	// Output:

@@ -13,23 +13,23 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// form reads a Spec from JSON that is valid and not nested too deeply. Unlike
-// encoding/json it goes on behind what it cannot use, leaves that out, and
-// reports all of it with its places.
+// form reads a Spec from JSON that is valid and not nested too deeply. Unlike encoding/json, it
+// continues after a problem. It omits the value concerned, and reports all problems with their
+// positions.
 type form struct {
 	data     []byte
 	problems []Problem
 }
 
-// jsonValue is one JSON value, or a member of an object with its key.
+// jsonValue holds a JSON value. For a member of an object, it also holds the key.
 type jsonValue struct {
 	raw   []byte
-	at    int64 // where it begins
+	at    int64 // offset at which the value begins
 	key   string
 	keyAt int64
 }
 
-// place is where people look: at the key.
+// place returns the offset that is best for an error: that of the key, if there is one.
 func (v jsonValue) place() int64 {
 	if v.keyAt > 0 {
 		return v.keyAt
@@ -48,7 +48,7 @@ func (f *form) add(at int64, path, what, fix string) {
 
 var schemaType = reflect.TypeFor[*Schema]()
 
-// read reads one value into its place in the Spec. null is what is left out.
+// read reads one value into its field of the Spec. null is treated as missing.
 func (f *form) read(path string, v jsonValue, into reflect.Value) {
 	switch {
 	case string(v.raw) == "null":
@@ -78,7 +78,7 @@ func (f *form) scalar(path string, v jsonValue, into reflect.Value) {
 	}
 }
 
-// wanted says in words what stands in a place of the Spec.
+// wanted describes the values that a field of the Spec accepts.
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Struct:
@@ -110,7 +110,7 @@ func (f *form) object(path string, v jsonValue, into reflect.Value) {
 		case seen[m.key]:
 			f.add(m.keyAt, here, "is there twice", "keep one")
 		case m.key == "step" && into.Type() == reflect.TypeFor[Node]():
-			f.read(path, m, into.Field(i)) // a node that is a step has the step's path
+			f.read(path, m, into.Field(i)) // a node that is a step uses the step's path
 		default:
 			f.read(here, m, into.Field(i))
 		}
@@ -118,7 +118,7 @@ func (f *form) object(path string, v jsonValue, into reflect.Value) {
 	}
 }
 
-// fieldNames are the names of a struct's fields in JSON, in their order.
+// fieldNames returns the JSON names of a struct's fields in their order.
 func fieldNames(t reflect.Type) []string {
 	names := make([]string, t.NumField())
 	for i := range names {
@@ -155,7 +155,7 @@ func (f *form) schema(path string, v jsonValue, into reflect.Value) {
 	into.Set(reflect.ValueOf(schema))
 }
 
-// twice finds a field that is there twice, anywhere within a value.
+// twice finds a duplicate field anywhere in a value.
 func (f *form) twice(v jsonValue) (key string, at int64, found bool) {
 	members, _ := f.members(v)
 	items, _ := f.items(v)
@@ -172,10 +172,10 @@ func (f *form) twice(v jsonValue) (key string, at int64, found bool) {
 	return "", 0, false
 }
 
-// members takes an object apart.
+// members returns the members of an object.
 func (f *form) members(v jsonValue) ([]jsonValue, bool) { return f.parts(v, '{') }
 
-// items takes a list apart.
+// items returns the items of an array.
 func (f *form) items(v jsonValue) ([]jsonValue, bool) { return f.parts(v, '[') }
 
 func (f *form) parts(v jsonValue, open byte) ([]jsonValue, bool) {
@@ -183,7 +183,7 @@ func (f *form) parts(v jsonValue, open byte) ([]jsonValue, bool) {
 		return nil, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(v.raw))
-	_, _ = decoder.Token() // the JSON is valid: no error here or below
+	_, _ = decoder.Token() // the JSON is valid, so no call fails here or below
 	next := func() int64 {
 		behind := v.raw[decoder.InputOffset():]
 		return v.at + int64(len(v.raw)-len(bytes.TrimLeft(behind, " \t\r\n,:")))

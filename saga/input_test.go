@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// I9: an input that the mappings could not use is refused at the start, with the
-// place and what would be right.
+// TestInputIsChecked checks that an input which the mappings could not use is refused at the start,
+// and that the error has the position and what would be valid (I9).
 func TestInputIsChecked(t *testing.T) {
 	type line struct {
 		SKU      string `json:"sku"`

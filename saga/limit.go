@@ -6,22 +6,22 @@ import (
 	"github.com/amends-dev/amends/saga/internal/mapping"
 )
 
-// Limits of a definition (I10). Beyond them it is refused by New. Those of a run are in package
-// machine.
+// Limits of a definition (I10). New refuses a definition beyond them. Package machine has the
+// limits of a run.
 const (
 	// MaxParallel bounds the branches of one parallel.
 	MaxParallel = 64
-	// MaxDepth bounds how deep sequences and parallels are nested.
+	// MaxDepth bounds the nesting of sequences and parallels.
 	MaxDepth = 16
 	// MaxAttempts bounds RetryPolicy.Attempts.
 	MaxAttempts = 10_000
 	// MaxExpression bounds the length of one CEL expression, in bytes.
 	MaxExpression = mapping.MaxExpression
-	// MaxExpressions bounds the CEL expressions of one definition together, in bytes:
-	// checking them is the most expensive thing that a definition can ask for.
+	// MaxExpressions bounds the total length of the CEL expressions of one definition, in bytes.
+	// Checking them is the most expensive part of checking a definition.
 	MaxExpressions = mapping.MaxExpressions
-	// MaxTimeout bounds the timeout of an attempt, the wait between attempts and
-	// the deadline of a saga.
+	// MaxTimeout bounds the timeout of an attempt, the wait between attempts and the deadline of a
+	// saga.
 	MaxTimeout = 366 * 24 * time.Hour
 )
 

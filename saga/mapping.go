@@ -8,8 +8,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/mapping"
 )
 
-// mappings compiles every mapping, and checks that what each step's do receives
-// fits what its command takes.
+// mappings compiles every mapping. It also checks that the data that each do sends matches the
+// request schema of its command.
 func (c *checker) mappings() {
 	c.compiled = make([]*mapping.Mapping, len(c.steps))
 	steps := make([]mapping.Step, len(c.steps))
@@ -27,7 +27,7 @@ func (c *checker) mappings() {
 	compiler := mapping.NewCompiler(input, steps, before)
 	for i, s := range c.steps {
 		switch {
-		case before[i] == nil: // not in the tree; that was reported
+		case before[i] == nil: // not in the tree, which was already reported
 		case s.Do.With == "":
 			for _, p := range mapping.Fit(steps[i].Request, input) {
 				c.add(s.path+".do", "receives the saga's input as it is, but "+p.What, "map it with a CEL expression (with)")
@@ -45,8 +45,8 @@ func (c *checker) mappings() {
 	}
 }
 
-// before says for each leaf which leaves are certainly done when it begins; nil
-// for what is not in the tree.
+// before returns, for each leaf, which leaves are certainly done when it begins. The entry is nil
+// for a step that is not in the tree.
 func before(root *compensation.Node, leaves int) [][]bool {
 	all := make([][]bool, leaves)
 	var walk func(n *compensation.Node, done []bool)

@@ -11,8 +11,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// mapOne defines a saga of a step "first" and a step that maps its request, and
-// runs the mapping.
+// mapOne defines a saga with a step "first" and a step with the mapping, and runs the mapping.
 func mapOne[In, Req any](t *testing.T, with, input, first string) (string, error) {
 	t.Helper()
 	d, err := mapDefine[In, Req](with)
@@ -147,7 +146,8 @@ func TestMappingFailsClearly(t *testing.T) {
 	}
 }
 
-// Without a mapping nothing is parsed: the input goes on byte for byte.
+// TestNoMappingPassesBytesOn checks that, without a mapping, the input is not parsed but passed on
+// byte for byte.
 func TestNoMappingPassesBytesOn(t *testing.T) {
 	d, err := testCheckout()
 	if err != nil {
@@ -160,7 +160,7 @@ func TestNoMappingPassesBytesOn(t *testing.T) {
 	}
 }
 
-// JSON that no mapping asks for is not read.
+// TestMappingReadsOnlyWhatItUses checks that JSON which no mapping uses is not parsed.
 func TestMappingReadsOnlyWhatItUses(t *testing.T) {
 	got, err := mapOne[testOrder, any](t, `{"n": result.step_one.number}`, "not JSON", `{"number":1}`)
 	if err != nil || got != `{"n":1}` {
@@ -343,8 +343,8 @@ func FuzzMapping(f *testing.F) {
 	})
 }
 
-// A mapping that does not compile is looked at as far as it can be: what is wrong
-// with its other fields is reported at once.
+// TestMappingReportsAllAtOnce checks that a mapping that does not compile is still checked as far
+// as possible, so that the problems of its other fields are reported too.
 func TestMappingReportsAllAtOnce(t *testing.T) {
 	type order struct {
 		ID    string   `json:"id"`

@@ -14,15 +14,13 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// maxJSONDepth bounds how deep the JSON of a definition is nested: what the other
-// limits allow, and some.
+// maxJSONDepth bounds the nesting of a definition's JSON. It exceeds what the other limits allow.
 const maxJSONDepth = 2*MaxDepth + 2*MaxSchemaDepth + 32
 
-// ParseJSON reads the JSON of a definition and checks it like New. It is strict:
-// unknown fields, fields that are there twice and data behind the end are
-// errors. Text that is not JSON is reported with its line and column; everything
-// that is wrong with the definition, in its form or in its meaning, at once as a
-// *DefinitionError.
+// ParseJSON parses the JSON of a definition and checks it as New does. It is strict: unknown
+// fields, duplicate fields and trailing data are errors. Text that is not JSON is reported with its
+// line and column. All problems of the definition, in its form or its meaning, are reported at once
+// in a *DefinitionError.
 func ParseJSON(data []byte) (*Definition, error) {
 	if len(data) > MaxDefinition {
 		return nil, fmt.Errorf("definition: %d bytes; at most %d are allowed", len(data), MaxDefinition)
@@ -40,8 +38,8 @@ func ParseJSON(data []byte) (*Definition, error) {
 	return nil, &DefinitionError{Definition: quote.Short(spec.Name), Problems: f.andThose(spec)}
 }
 
-// andThose adds to the problems of the form those of what could be read, but for
-// what follows from the former.
+// andThose returns the problems of the form together with those of the parts that could be read. It
+// omits problems that only follow from the former.
 func (f *form) andThose(spec Spec) []Problem {
 	problems := f.problems
 	_, err := New(spec)
@@ -59,11 +57,11 @@ func (f *form) andThose(spec Spec) []Problem {
 	return problems
 }
 
-// stepNames is what a problem's path has for people: (charge-card).
+// stepNames matches the step names that a problem's path contains for readers, such as
+// (charge-card).
 var stepNames = regexp.MustCompile(` \([^)]*\)`)
 
-// place adds the line and column to an error of encoding/json and drops what
-// speaks of Go.
+// place adds the line and column to an error of encoding/json, and removes references to Go.
 func place(data []byte, err error) error {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("%s: %w", quote.Position(data, syntax.Offset-1), err)
@@ -71,14 +69,14 @@ func place(data []byte, err error) error {
 	return errors.New(quote.Line(strings.TrimPrefix(err.Error(), "json: ")))
 }
 
-// checkJSON refuses what is not JSON by contract.CheckJSON, and deep nesting.
+// checkJSON returns an error for text that contract.CheckJSON refuses, and for deep nesting.
 func checkJSON(data []byte) error {
 	var whole json.RawMessage
 	if err := json.Unmarshal(data, &whole); err != nil {
 		return place(data, err)
 	}
 	wrong, _ := errors.AsType[*contract.JSONError](contract.CheckJSONDepth(data, maxJSONDepth))
-	if wrong == nil || wrong.Twice { // which form reports with the field's path
+	if wrong == nil || wrong.Twice { // form reports duplicates with the path of the field
 		return nil
 	}
 	return fmt.Errorf("%s: %s", quote.Position(data, int64(wrong.At)), wrong.Why)

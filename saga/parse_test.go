@@ -20,7 +20,7 @@ func TestParseJSON(t *testing.T) {
 	if d.Ref() != (contract.DefinitionRef{Name: "refund", Version: 2}) || d.Len() != 1 {
 		t.Errorf("read %v", d.Spec())
 	}
-	escaped, err := json.Marshal(d) // encoding/json escapes what MarshalJSON leaves alone
+	escaped, err := json.Marshal(d) // encoding/json escapes characters that MarshalJSON does not
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +85,8 @@ func TestParseJSONIsStrict(t *testing.T) {
 	}
 }
 
-// TestParseJSONReportsAllAtOnce: what is wrong with the form does not hide what is
-// wrong with the definition, and nothing is reported that only follows from it.
+// TestParseJSONReportsAllAtOnce checks that problems of the form do not hide problems of the
+// definition, and that consequences of other problems are not reported.
 func TestParseJSONReportsAllAtOnce(t *testing.T) {
 	_, err := ParseJSON([]byte(`{"name":"refund","version":2,"owner":"me","deadline":"soon",
  "input":{"id":"strng","cents":"integer","city":"string"},"steps":[
@@ -111,7 +111,8 @@ func TestParseJSONReportsAllAtOnce(t *testing.T) {
 	}
 }
 
-// I10: a definition that is wrong everywhere does not make an endless error.
+// TestParseJSONBoundsItsProblems checks that the error of a definition with problems everywhere is
+// bounded (I10).
 func TestParseJSONBoundsItsProblems(t *testing.T) {
 	text := `{"name":"x","version":1,"steps":[` + strings.Repeat(`{"stp":1},`, 5000) + `{}]}`
 	_, err := ParseJSON([]byte(text))
@@ -121,7 +122,7 @@ func TestParseJSONBoundsItsProblems(t *testing.T) {
 	}
 }
 
-// Expressions stay readable in JSON.
+// TestCanonicalJSONEscapesNothing checks that expressions stay readable in JSON.
 func TestCanonicalJSONEscapesNothing(t *testing.T) {
 	spec := good()
 	spec.Steps[0].Step.Do.With = `1 < 2 && 2 > 1`
@@ -155,7 +156,7 @@ func TestFingerprintIsOfWhatTheAuthorWrote(t *testing.T) {
 	if got := fingerprint(func(s *Spec) { s.Steps[0].Step.Do.Timeout = Duration(DefaultTimeout) }); got == plain {
 		t.Error("a default that is written out has the same fingerprint")
 	}
-	// Pinned: what is stored somewhere has to be found again.
+	// The fingerprint must never change, because it is stored.
 	const pinned = "b5fa659ee323e9239400a79b0d661de6876e485a8af774604532af2e907d71cd"
 	if plain != pinned {
 		t.Errorf("the canonical form changed: %s, it was %s", plain, pinned)
@@ -181,7 +182,7 @@ func TestDurationsReadWell(t *testing.T) {
 	}
 }
 
-// Whatever is accepted is written and read back as the same.
+// FuzzParseJSON checks that an accepted definition is unchanged after encoding and parsing it.
 func FuzzParseJSON(f *testing.F) {
 	f.Add([]byte(parsed))
 	f.Add([]byte(`{}`))
@@ -214,7 +215,7 @@ func FuzzParseJSON(f *testing.F) {
 	})
 }
 
-// All that is wrong with a schema is reported at once.
+// TestSchemaErrors checks that all problems of a schema are reported at once.
 func TestSchemaErrors(t *testing.T) {
 	_, err := ParseJSON([]byte(`{"name":"x","version":1,"input":{"a":"strng","b":{"c":1}},"steps":[]}`))
 	for _, want := range []string{`schema at .a: "strng"`, `schema at .b.c: 1 is not a kind`} {

@@ -8,7 +8,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// makePlan is what the definition comes to for package machine.
+// makePlan returns the form of the definition that package machine uses.
 func (d *Definition) makePlan(tree compensation.Node) machine.Plan {
 	p := machine.Plan{
 		Definition:  contract.DefinitionRef{Name: d.spec.Name, Version: d.spec.Version},
@@ -29,8 +29,8 @@ func (d *Definition) makePlan(tree compensation.Node) machine.Plan {
 			to.Mapping, mapped = from.request, true
 		}
 	}
-	// An input that does not fit: better the caller hears of it than a mapping, in the middle of
-	// the saga. Without mappings it is passed on as it is, so it is not read.
+	// If mappings use the input, it is checked at the start: the caller should get the error, and
+	// not a mapping in the middle of the saga. Without mappings the input is passed on unread.
 	if mapped && !d.spec.Input.IsAny() {
 		p.CheckInput = d.spec.Input.Accepts
 	}

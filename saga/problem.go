@@ -6,32 +6,31 @@ import (
 	"strings"
 )
 
-// ErrDefinition is what every *DefinitionError is, for errors.Is.
+// ErrDefinition matches every *DefinitionError in errors.Is.
 var ErrDefinition = errors.New("the definition cannot be used")
 
-// maxProblems bounds the list of problems of one definition; from there on it
-// says that there are more.
+// maxProblems bounds the list of problems of one definition. The list says if there are more.
 const maxProblems = 100
 
 var moreProblems = Problem{"…", "there are more problems", "fix these first"}
 
-// DefinitionError lists everything that is wrong with a definition.
+// DefinitionError lists all problems of a definition.
 type DefinitionError struct {
-	Definition string // its name, as far as it has one
+	Definition string // its name, if known
 	Problems   []Problem
 }
 
-// Problem is one thing that is wrong with a definition.
+// Problem describes one problem of a definition.
 type Problem struct {
-	Path string // where: steps[1].parallel[0] (charge-card).do.with
+	Path string // position, such as steps[1].parallel[0] (charge-card).do.with
 	What string // what is wrong
-	Fix  string // what would be right
+	Fix  string // how to fix it
 }
 
-// String is the problem in one line: path: what; fix.
+// String returns the problem in one line: path: what; fix.
 func (p Problem) String() string { return fmt.Sprintf("%s: %s; %s", p.Path, p.What, p.Fix) }
 
-// Error is the list of problems, one line each.
+// Error returns the list of problems, one per line.
 func (e *DefinitionError) Error() string {
 	var b strings.Builder
 	noun := "problems"

@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/saga/definitionfile"
 )
 
-// A definition means the same in Go, JSON and YAML.
+// TestDefinitionsRoundTrip checks that a definition is equivalent in Go, JSON and YAML.
 func TestDefinitionsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, err := saga.New(drawSpec(t))
@@ -49,8 +49,8 @@ func TestDefinitionsRoundTrip(t *testing.T) {
 	})
 }
 
-// specs draws valid specs: compensable steps in any shape, perhaps a pivot, then
-// retriable steps in any shape.
+// specs draws valid specs: compensable steps in any structure, sometimes a pivot, then retriable
+// steps in any structure.
 type specs struct {
 	*rapid.T
 	names map[string]bool
@@ -149,7 +149,7 @@ func (s *specs) duration(label string) saga.Duration {
 func (s *specs) retry(label string) saga.RetryPolicy {
 	return saga.RetryPolicy{
 		Attempts: rapid.IntRange(0, saga.MaxAttempts).Draw(s.T, label+" attempts"),
-		// Within these bounds no first wait exceeds a cap of another layer.
+		// These bounds ensure that no initial interval exceeds a maximum from a different layer.
 		InitialInterval: saga.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(s.T, label+" first")),
 		MaxInterval:     saga.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour)).Draw(s.T, label+" cap")),
 	}

@@ -2,12 +2,12 @@ package saga
 
 import "github.com/amends-dev/amends/saga/internal/schema"
 
-// Limits of one Schema (I10). A schema written by hand beyond them is refused by
-// New; one derived from a Go type says any from there on.
+// Limits of one Schema (I10). New refuses a schema that was written by hand and exceeds them. A
+// schema derived from a Go type uses any for the parts beyond them.
 const (
 	// MaxSchemaNodes bounds the objects, fields, lists, maps and values of one schema.
 	MaxSchemaNodes = schema.MaxNodes
-	// MaxSchemaDepth bounds how deep a schema is nested.
+	// MaxSchemaDepth bounds the nesting of a schema.
 	MaxSchemaDepth = schema.MaxDepth
 )
 
@@ -16,21 +16,20 @@ type SchemaKind = schema.Kind
 
 // The kinds of values.
 const (
-	SchemaAny    = schema.Any    // whatever JSON there is
-	SchemaObject = schema.Object // with the fields that Fields names; others may be there as well
-	SchemaMap    = schema.Map    // an object with any keys and values like Items
-	SchemaList   = schema.List   // of values like Items
+	SchemaAny    = schema.Any    // any JSON
+	SchemaObject = schema.Object // with the fields in Fields; other fields are allowed too
+	SchemaMap    = schema.Map    // an object with any keys, and values as described by Items
+	SchemaList   = schema.List   // an array with items as described by Items
 	SchemaString = schema.String
-	SchemaTime   = schema.Time  // a string in the form of RFC 3339
+	SchemaTime   = schema.Time  // a string as in RFC 3339
 	SchemaBytes  = schema.Bytes // a string in standard base64
 	SchemaInt    = schema.Int   // a number without fraction that fits 64 bits
 	SchemaDouble = schema.Double
 	SchemaBool   = schema.Bool
 )
 
-// Schema describes JSON data, as far as mappings between steps need it. Its own
-// JSON form is an example of what it describes, with the kinds in place of the
-// values:
+// Schema describes JSON data, as far as mappings between steps need it. Its own JSON form is an
+// example of the described data, with kinds in place of the values:
 //
 //	{
 //	  "order_id": "string",
@@ -42,12 +41,11 @@ const (
 //	}
 type Schema = schema.Schema
 
-// SchemaFor describes the JSON that encoding/json makes of a T: field tags,
-// embedded structs, omitempty and omitzero (may be missing), pointers (may be
-// null). Nil means that nothing is known: T is any, json.RawMessage, or writes
-// its own JSON. A type within itself becomes any, and so does what exceeds
-// MaxSchemaNodes or MaxSchemaDepth.
+// SchemaFor returns the schema of the JSON that encoding/json produces for a T. It follows field
+// tags, embedded structs, omitempty and omitzero (may be missing) and pointers (may be null). It
+// returns nil if nothing is known: T is any or json.RawMessage, or it has its own JSON encoding. A
+// recursive type becomes any, and so do the parts beyond MaxSchemaNodes or MaxSchemaDepth.
 //
-// A type that cannot be JSON, such as a channel, is reported where the schema is
-// used, by New or Define.
+// A type that cannot be encoded as JSON, such as a channel, is reported by New or Define when the
+// schema is used.
 func SchemaFor[T any]() *Schema { return schema.For[T]() }

@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// texts are all that a decision writes for people.
+// texts returns all texts that a decision writes for people.
 func texts(in *machine.Instance, eff *machine.Effects, err error) (all []string) {
 	if err != nil {
 		return []string{err.Error()}
@@ -30,7 +30,7 @@ func texts(in *machine.Instance, eff *machine.Effects, err error) (all []string)
 	return all
 }
 
-// secretive is a saga whose second step is the mapping.
+// secretive returns a saga whose second step has the mapping.
 func secretive(kind contract.Kind, input *Schema, with string) (*Definition, error) {
 	step := func(name contract.StepName, kind contract.Kind, with string) Node {
 		s := &Step{Name: name, Kind: kind, Do: Action{Participant: "p", Action: "act", With: with}}
@@ -40,9 +40,9 @@ func secretive(kind contract.Kind, input *Schema, with string) (*Definition, err
 	return New(Spec{Name: "secrets", Version: 1, Input: input, Steps: []Node{step("step-one", kind, ""), step("step-two", kind, with)}})
 }
 
-// TestNoTextHoldsData: whatever a mapping does and whatever the data is, nothing of the
-// data is in the errors and reasons that come of it (a reason is in logs, spans and
-// announcements, where --redact is too late).
+// TestNoTextHoldsData checks that errors and reasons contain no data, whatever a mapping does and
+// whatever the data is. Reasons appear in logs, spans and announcements, where --redact would be
+// too late.
 func TestNoTextHoldsData(t *testing.T) {
 	failed, told := 0, 0
 	try := func(t *rapid.T) {
@@ -66,7 +66,7 @@ func TestNoTextHoldsData(t *testing.T) {
 					told++
 				}
 			}
-			// The mapping itself, with data that no door has looked at.
+			// Run the mapping directly, with unchecked data.
 			_, err = def.request(1, []byte(input), func(int) []byte { return []byte(result) })
 			all = append(all, fmt.Sprint(err))
 		}
@@ -87,8 +87,8 @@ func TestNoTextHoldsData(t *testing.T) {
 	}
 }
 
-// TestNoTextOfADoorHoldsData: nor is it in what a caller is told of an input that does not
-// fit.
+// TestNoTextOfADoorHoldsData checks that the error for an input that does not match the schema
+// contains no data either.
 func TestNoTextOfADoorHoldsData(t *testing.T) {
 	schema := &Schema{Kind: SchemaObject, Fields: map[string]*Schema{
 		"a": {Kind: SchemaInt}, "b": {Kind: SchemaMap, Items: &Schema{Kind: SchemaTime}}, "c": {Kind: SchemaList, Items: &Schema{Kind: SchemaBytes}},

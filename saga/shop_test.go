@@ -9,7 +9,7 @@ import (
 
 var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// The checkout that the tests of this package define again and again.
+// The checkout that several tests of this package define.
 
 type testLine struct {
 	SKU      string `json:"sku"`
@@ -92,7 +92,7 @@ func testCheckout(parts ...Part) (*Definition, error) {
 	}, parts...)...)
 }
 
-// request is the data of step i's do.
+// request returns the data of step i's do.
 func (d *Definition) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
 	if d.steps[i].request == nil {
 		return input, nil

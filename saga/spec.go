@@ -10,61 +10,59 @@ import (
 	"github.com/amends-dev/amends/saga/internal/quote"
 )
 
-// Spec is a definition as plain data: what a JSON, YAML or protobuf file holds.
-// New checks it and makes a Definition of it; Define writes one in Go.
+// Spec is a definition as plain data, as in a JSON, YAML or protobuf file. New checks it and
+// returns a Definition. Define creates a Definition in Go.
 type Spec struct {
 	Name     string   `json:"name"`
 	Version  int      `json:"version"`            // from 1
-	Deadline Duration `json:"deadline,omitempty"` // 0: none. Before the point of no return it compensates, after it it alerts
-	Input    *Schema  `json:"input,omitempty"`    // nil: anything, passed on as it is
+	Deadline Duration `json:"deadline,omitempty"` // 0: none. Compensates before the point of no return; alerts after it
+	Input    *Schema  `json:"input,omitempty"`    // nil accepts anything, which is passed on unchanged
 
-	Timeout Duration    `json:"timeout,omitempty"` // of every action that has none of its own; 0: DefaultTimeout
-	Retry   RetryPolicy `json:"retry,omitzero"`    // of every action, for the fields it leaves zero; zero: DefaultRetry
+	Timeout Duration    `json:"timeout,omitempty"` // of actions without their own; 0 means DefaultTimeout
+	Retry   RetryPolicy `json:"retry,omitzero"`    // for fields that actions leave zero; 0: DefaultRetry
 
 	Steps []Node `json:"steps"` // the outermost sequence
 }
 
-// Node is one place in a definition: exactly one of its fields is set.
+// Node is a node of a definition. Exactly one of its fields is set.
 type Node struct {
 	Step     *Step  `json:"step,omitempty"`
-	Parallel []Node `json:"parallel,omitempty"` // branches, at the same time
-	Sequence []Node `json:"sequence,omitempty"` // one after the other; useful as a branch of a parallel
+	Parallel []Node `json:"parallel,omitempty"` // branches that run concurrently
+	Sequence []Node `json:"sequence,omitempty"` // nodes that run one after the other; useful as a branch of a parallel
 }
 
-// Step is a do and perhaps an undo.
+// Step describes a do and optionally an undo.
 type Step struct {
 	Name          contract.StepName `json:"name"`
 	Kind          contract.Kind     `json:"kind"`
 	Do            Action            `json:"do"`
 	Undo          *Action           `json:"undo,omitempty"`
-	NothingToUndo bool              `json:"nothing_to_undo,omitempty"` // a compensable step without effect, such as a check
+	NothingToUndo bool              `json:"nothing_to_undo,omitempty"` // for a step without effect, such as a check
 }
 
-// Action is one direction of a step: whom to ask, with what, how long and how often.
+// Action describes one direction of a step: the participant, the data, the timeout and the retries.
 type Action struct {
 	Participant string      `json:"participant"`
 	Action      string      `json:"action"`
-	With        string      `json:"with,omitempty"`    // CEL over input and result; empty: the saga's input, byte for byte. Not for an undo
-	Timeout     Duration    `json:"timeout,omitempty"` // of one attempt; 0: DefaultTimeout
+	With        string      `json:"with,omitempty"`    // CEL; "": the unchanged input. Not for an undo
+	Timeout     Duration    `json:"timeout,omitempty"` // of one attempt; 0 means DefaultTimeout
 	Retry       RetryPolicy `json:"retry,omitzero"`
-	Request     *Schema     `json:"request,omitempty"` // what the participant takes; nil: anything
-	Result      *Schema     `json:"result,omitempty"`  // what it answers; nil: anything
+	Request     *Schema     `json:"request,omitempty"` // the request that the participant accepts; nil means anything
+	Result      *Schema     `json:"result,omitempty"`  // the result that it returns; nil means anything
 }
 
-// RetryPolicy says how often and how soon an action is attempted again. The zero
-// value means the defaults of the step's kind and direction (see
-// DefaultRetry).
+// RetryPolicy says how often and how soon an action is attempted. The zero value means the defaults
+// of the step's kind and direction (see DefaultRetry).
 type RetryPolicy struct {
-	Attempts        int      `json:"attempts,omitempty"`         // in all, the first one included; 1: never again
-	InitialInterval Duration `json:"initial_interval,omitempty"` // wait before the second attempt; doubles from there
-	MaxInterval     Duration `json:"max_interval,omitempty"`     // longest wait
+	Attempts        int      `json:"attempts,omitempty"`         // including the first; 1 means no retry
+	InitialInterval Duration `json:"initial_interval,omitempty"` // wait before the second attempt; then doubles
+	MaxInterval     Duration `json:"max_interval,omitempty"`     // maximum wait
 }
 
-// Duration is a time.Duration that reads and writes itself as "1m30s".
+// Duration is a time.Duration that is encoded as a string such as "1m30s".
 type Duration time.Duration
 
-// String is the duration without the units that are zero at its end: 10m, not
-// 10m0s.
+// String returns the duration without trailing units that are zero: 10m, not 10m0s.
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {

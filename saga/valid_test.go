@@ -9,7 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// TestDefinitionsAreReadable: what stands in a definition is read by everybody alike too.
+// TestDefinitionsAreReadable checks that a definition must also be JSON that all parsers read
+// alike.
 func TestDefinitionsAreReadable(t *testing.T) {
 	const text = `{"name":"n","version":1,"steps":[{"step":{"name":"a","kind":"pivot","do":{"participant":"p","action":"x","with":"{\"a\": \"%s\"}"}}}]}`
 	for name, constant := range map[string]string{"Latin-1": "caf\xe9", "half a pair": `\ud800`, "half a pair in CEL": `\\ud800`, "bytes in CEL": `\" + string(b\"\\xff`} {

@@ -9,13 +9,12 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// maxNodes bounds the nodes that are looked at: no definition within the other
-// limits has more.
+// maxNodes bounds the nodes that are visited. No definition within the other limits has more.
 const maxNodes = machine.MaxSteps * MaxDepth
 
-// walk checks the shape of the definition and every step in it, and builds the
-// tree of what can be understood. It looks at limits before it goes on, so that
-// no spec, however deep or wide, costs more than the limits allow.
+// walk checks the structure of the definition and every step in it, and builds the tree of the
+// valid parts. It checks limits before it continues, so that the cost of any spec, however deep or
+// wide, is bounded.
 func (c *checker) walk() {
 	w := walker{checker: c}
 	c.tree = compensation.Node{Shape: compensation.Sequence, Children: w.nodes(c.spec.Steps, "steps", 1)}
@@ -30,10 +29,10 @@ func (c *checker) walk() {
 type walker struct {
 	*checker
 	visited, leaves int
-	deep            bool // the depth was reported
+	deep            bool // whether the depth was reported
 }
 
-// full reports whether the walk is beyond its limits.
+// full reports whether the walk has exceeded its limits.
 func (w *walker) full() bool { return w.visited > maxNodes || w.leaves > machine.MaxSteps }
 
 func (w *walker) nodes(nodes []Node, path string, depth int) []compensation.Node {
@@ -93,7 +92,7 @@ func (w *walker) group(nodes []Node, shape compensation.Shape, path string, dept
 }
 
 var kinds = map[contract.Kind]compensation.Kind{
-	"":                       0, // compensation.Check reports it
+	"":                       0, // reported by compensation.Check
 	contract.KindCompensable: compensation.Compensable,
 	contract.KindPivot:       compensation.Pivot,
 	contract.KindRetriable:   compensation.Retriable,
