@@ -123,8 +123,9 @@ func (n *lane) begin(c *crash, inputs []world.Transfer) *batch {
 	return b
 }
 
-// callerTimeout is how long a caller waits for a saga. One that has not ended by then is stuck.
-const callerTimeout = 30 * time.Second
+// callerTimeout is how long a caller waits for a saga. One that has not ended by then is stuck. It
+// covers the longest outage that a crash causes and the recovery from it.
+const callerTimeout = longestOutage + world.Limit
 
 func (n *lane) carry(r *world.Run, acked func()) {
 	ctx, cancel := context.WithTimeout(n.t.Context(), callerTimeout)

@@ -115,6 +115,9 @@ func silence(n *lane, c *crash) error {
 	return err
 }
 
+// longestOutage is how long the bus stays away until the crash point is reached.
+const longestOutage = 30 * time.Second
+
 // withoutBus stops the bus while commands are pending.
 func withoutBus(n *lane, c *crash) error {
 	if err := n.s.processes["post"].kill(); err != nil {
@@ -130,7 +133,7 @@ func withoutBus(n *lane, c *crash) error {
 		return err
 	}
 	reached := make(chan struct{})
-	timer := time.AfterFunc(30*time.Second, func() { close(reached) })
+	timer := time.AfterFunc(longestOutage, func() { close(reached) })
 	defer timer.Stop()
 	err = n.watch(c, l, reached)
 	err = errors.Join(err, n.start("bus", "post"))
