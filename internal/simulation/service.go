@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -40,7 +41,7 @@ type service struct {
 func newService(w *world, i int, weak bool) *service {
 	s := &service{w: w, name: serviceName(i), weak: weak}
 	s.inbox = &inbox{s: s, entries: map[participant.StepKey]participant.Entry{}}
-	s.core = participant.New(s.name, s.inbox)
+	s.core = participant.New(s.name, s.inbox, participant.Logger(slog.New(slog.DiscardHandler)))
 	do := contract.NewCommand[json.RawMessage, json.RawMessage](s.name, doAction)
 	participant.Handle(s.core, do, s.do)
 	participant.HandleUndo(s.core, contract.UndoOf(do, undoAction), s.undo)
