@@ -742,7 +742,7 @@ func TestBusyIsNoStandstill(t *testing.T) {
 					}
 				}
 			}
-			time.Sleep(time.Second) // until it has checked
+			time.Sleep(time.Second) // virtual: until it has checked
 			ready("at the start")
 			s.set(func(s *stage) { s.load = transport.Load{} })
 			time.Sleep(time.Hour)
