@@ -1181,98 +1181,6 @@ func (x *OutboxRecord) GetBirthUnixMicro() int64 {
 	return 0
 }
 
-// Tombstone is what is left of a saga that ended and was removed.
-type Tombstone struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The saga's id.
-	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
-	// The definition it followed.
-	Definition *DefinitionRef `protobuf:"bytes,2,opt,name=definition" json:"definition,omitempty"`
-	// How it ended: completed, compensated, or parked when it was abandoned.
-	Phase Phase `protobuf:"varint,3,opt,name=phase,enum=amends.v1.Phase" json:"phase,omitempty"`
-	// When it ended.
-	EndedUnixNano int64 `protobuf:"fixed64,5,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
-	// When it was started.
-	StartedUnixNano int64 `protobuf:"fixed64,6,opt,name=started_unix_nano,json=startedUnixNano" json:"started_unix_nano,omitempty"`
-	// What the same start is told by: the version of the sum, 1 byte, and the
-	// SHA-256 of the input in its canonical form, 32 bytes; taken at the start.
-	StartSum      []byte `protobuf:"bytes,7,opt,name=start_sum,json=startSum" json:"start_sum,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Tombstone) Reset() {
-	*x = Tombstone{}
-	mi := &file_amends_v1_record_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Tombstone) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Tombstone) ProtoMessage() {}
-
-func (x *Tombstone) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
-func (*Tombstone) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *Tombstone) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Tombstone) GetDefinition() *DefinitionRef {
-	if x != nil {
-		return x.Definition
-	}
-	return nil
-}
-
-func (x *Tombstone) GetPhase() Phase {
-	if x != nil {
-		return x.Phase
-	}
-	return Phase_PHASE_UNSPECIFIED
-}
-
-func (x *Tombstone) GetEndedUnixNano() int64 {
-	if x != nil {
-		return x.EndedUnixNano
-	}
-	return 0
-}
-
-func (x *Tombstone) GetStartedUnixNano() int64 {
-	if x != nil {
-		return x.StartedUnixNano
-	}
-	return 0
-}
-
-func (x *Tombstone) GetStartSum() []byte {
-	if x != nil {
-		return x.StartSum
-	}
-	return nil
-}
-
 var File_amends_v1_record_proto protoreflect.FileDescriptor
 
 const file_amends_v1_record_proto_rawDesc = "" +
@@ -1348,23 +1256,14 @@ const file_amends_v1_record_proto_rawDesc = "" +
 	"\x02by\x18\x0f \x01(\tR\x02by\x12&\n" +
 	"\x05timer\x18\x10 \x01(\x0e2\x10.amends.v1.TimerR\x05timer\x12\x1f\n" +
 	"\vclock_nanos\x18\x1e \x01(\x10R\n" +
-	"clockNanos\"\xcf\x01\n" +
+	"clockNanos\"\xbf\x01\n" +
 	"\fOutboxRecord\x12\x12\n" +
 	"\x04saga\x18\x01 \x01(\tR\x04saga\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12/\n" +
 	"\benvelope\x18\x04 \x01(\v2\x13.amends.v1.EnvelopeR\benvelope\x12\x0e\n" +
 	"\x02to\x18\x06 \x01(\tR\x02to\x12(\n" +
-	"\x10birth_unix_micro\x18\a \x01(\x10R\x0ebirthUnixMicroJ\x04\b\x05\x10\x06R\banswered\"\x82\x02\n" +
-	"\tTombstone\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
-	"\n" +
-	"definition\x18\x02 \x01(\v2\x18.amends.v1.DefinitionRefR\n" +
-	"definition\x12&\n" +
-	"\x05phase\x18\x03 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12&\n" +
-	"\x0fended_unix_nano\x18\x05 \x01(\x10R\rendedUnixNano\x12*\n" +
-	"\x11started_unix_nano\x18\x06 \x01(\x10R\x0fstartedUnixNano\x12\x1b\n" +
-	"\tstart_sum\x18\a \x01(\fR\bstartSumJ\x04\b\x04\x10\x05R\finput_sha256*\x8b\x03\n" +
+	"\x10birth_unix_micro\x18\a \x01(\x10R\x0ebirthUnixMicro*\x8b\x03\n" +
 	"\tSideState\x12\x1a\n" +
 	"\x16SIDE_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aSIDE_STATE_AWAITING_ANSWER\x10\x01\x12\x1a\n" +
@@ -1424,7 +1323,7 @@ func file_amends_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_amends_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_amends_v1_record_proto_goTypes = []any{
 	(SideState)(0),        // 0: amends.v1.SideState
 	(CauseKind)(0),        // 1: amends.v1.CauseKind
@@ -1438,16 +1337,15 @@ var file_amends_v1_record_proto_goTypes = []any{
 	(*StepState)(nil),     // 9: amends.v1.StepState
 	(*Event)(nil),         // 10: amends.v1.Event
 	(*OutboxRecord)(nil),  // 11: amends.v1.OutboxRecord
-	(*Tombstone)(nil),     // 12: amends.v1.Tombstone
-	(*DefinitionRef)(nil), // 13: amends.v1.DefinitionRef
-	(Phase)(0),            // 14: amends.v1.Phase
-	(Direction)(0),        // 15: amends.v1.Direction
-	(Outcome)(0),          // 16: amends.v1.Outcome
-	(*Envelope)(nil),      // 17: amends.v1.Envelope
+	(*DefinitionRef)(nil), // 12: amends.v1.DefinitionRef
+	(Phase)(0),            // 13: amends.v1.Phase
+	(Direction)(0),        // 14: amends.v1.Direction
+	(Outcome)(0),          // 15: amends.v1.Outcome
+	(*Envelope)(nil),      // 16: amends.v1.Envelope
 }
 var file_amends_v1_record_proto_depIdxs = []int32{
-	13, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
-	14, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
+	12, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
+	13, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
 	7,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
 	7,  // 3: amends.v1.Instance.pending_cause:type_name -> amends.v1.Cause
 	9,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
@@ -1457,18 +1355,16 @@ var file_amends_v1_record_proto_depIdxs = []int32{
 	8,  // 8: amends.v1.StepState.do:type_name -> amends.v1.Side
 	8,  // 9: amends.v1.StepState.undo:type_name -> amends.v1.Side
 	2,  // 10: amends.v1.Event.type:type_name -> amends.v1.EventType
-	15, // 11: amends.v1.Event.direction:type_name -> amends.v1.Direction
-	16, // 12: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
+	14, // 11: amends.v1.Event.direction:type_name -> amends.v1.Direction
+	15, // 12: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
 	4,  // 13: amends.v1.Event.operation:type_name -> amends.v1.Operation
 	3,  // 14: amends.v1.Event.timer:type_name -> amends.v1.Timer
-	17, // 15: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
-	13, // 16: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
-	14, // 17: amends.v1.Tombstone.phase:type_name -> amends.v1.Phase
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	16, // 15: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_record_proto_init() }
@@ -1484,7 +1380,7 @@ func file_amends_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_record_proto_rawDesc), len(file_amends_v1_record_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   8,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
