@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/internal/waiting"
@@ -52,8 +54,8 @@ type Definition interface{ Ref() contract.DefinitionRef }
 
 // Start starts a saga. It returns when the coordinator has written the saga to disk. The request is
 // repeated with the same id until it is answered, ctx ends or GiveUp has passed. If the saga was
-// already started with
-// the same input, Status.Existed is set. A reference with version 0 means the newest version.
+// already started with the same input, Saga.Existed is set. A reference with version 0 means the
+// newest version.
 //
 // The input is encoded as JSON; a []byte or json.RawMessage is sent unchanged. Two JSON inputs are
 // the same if they have the same value. The order of members does not matter, and numbers are
@@ -66,15 +68,16 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // RetryWhenOverloaded, it returns ErrOverloaded only if ctx ends meanwhile. It returns
 // ErrUnavailable if ctx ends first. In that case the saga may have been started, so start it again
 // with the id in Error.ID.
-func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
-	q, err := c.starting(transport.APIStart, d, input, options)
+func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*api.Saga, error) {
+	q, err := c.starting(api.MethodStart, d, input, options)
 	if err != nil {
 		return nil, err
 	}
-	return c.status(ctx, q)
+	return c.saga(ctx, q)
 }
 
-// starting returns the call for starting a saga.
+// starting returns the call for starting a saga: its fields are attributes, and its data is the
+// input.
 func (c *Client) starting(method string, d Definition, input any, options []StartOption) (*call, error) {
 	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, retryOverloaded: c.retryOverloaded}
 	e := &q.envelope
@@ -84,7 +87,7 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 	if e.Saga == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, &Error{Op: method, Code: transport.CodeInternal, Reason: "make an id", Err: err}
+			return nil, &Error{Op: method, Code: api.CodeInternal, Reason: "make an id", Err: err}
 		}
 		e.Saga = contract.SagaID(id.String())
 	}
@@ -99,61 +102,61 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 	if err != nil {
 		return nil, invalid(method, e.Saga, fmt.Errorf("encode the input as JSON: %w", err))
 	}
-	e.Data = data
+	q.id, e.Data = e.Saga, data
 	return q, nil
 }
 
-// Get returns a saga's status. For a saga that has ended and was removed, the status has only
-// Removed and the phase.
+// Get returns the state of a saga. Of a saga that has ended and was removed, only little is known;
+// see Saga.Removed.
 //
 // Get returns ErrInvalid, ErrNotFound or ErrUnavailable.
-func (c *Client) Get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
-	return c.status(ctx, &call{method: transport.APIGet, envelope: transport.Envelope{Saga: id}, retryOverloaded: true})
+func (c *Client) Get(ctx context.Context, id contract.SagaID) (*api.Saga, error) {
+	q, err := reading(api.MethodGet, id, &api.GetRequest{ID: id})
+	if err != nil {
+		return nil, err
+	}
+	return c.saga(ctx, q)
 }
 
-// Operate executes an operator's decision on a saga. op.Operation is one of Status.Legal. op.By and
-// op.Reason are recorded in the saga's history. The request is not repeated if the coordinator may
+// Operate executes an operator's decision on a saga. d.Operation is one of Saga.Legal. d.By and
+// d.Reason are recorded in the saga's history. The request is not repeated if the coordinator may
 // have received it. After ErrUnavailable, check the saga with Get before you try again.
 //
 // Operate returns ErrInvalid, ErrNotFound, ErrUnavailable, or ErrIllegal with a reason that lists
 // the legal operations.
-func (c *Client) Operate(ctx context.Context, id contract.SagaID, op transport.Decision) (*transport.Status, error) {
-	data, err := encode(op)
-	if err != nil {
-		return nil, invalid(transport.APIOperate, id, err)
+func (c *Client) Operate(ctx context.Context, id contract.SagaID, d api.Decision, options ...OperateOption) (*api.Saga, error) {
+	request := api.OperateRequest{ID: id, Decision: d}
+	for _, o := range options {
+		o.operate(&request)
 	}
-	return c.status(ctx, &call{method: transport.APIOperate, envelope: transport.Envelope{Saga: id, Data: data}, once: true, moves: true})
+	data, err := contract.EncodeJSON(&request)
+	if err != nil {
+		return nil, invalid(api.MethodOperate, id, err)
+	}
+	return c.saga(ctx, &call{method: api.MethodOperate, id: id, envelope: transport.Envelope{Data: data}, once: true, moves: true})
 }
 
 // Cancel requests the compensation of a saga. by is the person or program that cancels. After the
 // point of no return, Cancel returns ErrIllegal. See Operate.
-func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*transport.Status, error) {
-	return c.Operate(ctx, id, transport.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
+func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*api.Saga, error) {
+	return c.Operate(ctx, id, api.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
 }
 
 // List returns one page of sagas, newest first. All returns all pages.
 //
 // List returns ErrInvalid for a cursor of a different list, or ErrUnavailable.
-func (c *Client) List(ctx context.Context, query transport.ListQuery) (*transport.ListReply, error) {
-	data, err := encode(query)
-	if err != nil {
-		return nil, invalid(transport.APIList, "", err)
-	}
-	var reply transport.ListReply
-	if err := c.do(ctx, &call{method: transport.APIList, envelope: transport.Envelope{Data: data}, retryOverloaded: true}, &reply); err != nil {
-		return nil, err
-	}
-	return &reply, nil
+func (c *Client) List(ctx context.Context, request api.ListRequest) (*api.ListResponse, error) {
+	return read[api.ListResponse](ctx, c, api.MethodList, "", &request)
 }
 
 // All yields every matching saga, page by page. After an error, it yields the error with a zero
-// Status, and ends.
-func (c *Client) All(ctx context.Context, query transport.ListQuery) iter.Seq2[transport.Status, error] {
-	return func(yield func(transport.Status, error) bool) {
+// Saga, and ends.
+func (c *Client) All(ctx context.Context, request api.ListRequest) iter.Seq2[api.Saga, error] {
+	return func(yield func(api.Saga, error) bool) {
 		for {
-			page, err := c.List(ctx, query)
+			page, err := c.List(ctx, request)
 			if err != nil {
-				yield(transport.Status{}, err)
+				yield(api.Saga{}, err)
 				return
 			}
 			for i := range page.Sagas {
@@ -164,7 +167,7 @@ func (c *Client) All(ctx context.Context, query transport.ListQuery) iter.Seq2[t
 			if page.Next == "" {
 				return
 			}
-			query.Cursor = page.Next
+			request.Cursor = page.Next
 		}
 	}
 }
@@ -172,31 +175,26 @@ func (c *Client) All(ctx context.Context, query transport.ListQuery) iter.Seq2[t
 // History returns the recorded events of a saga, oldest first.
 //
 // History returns ErrInvalid, ErrNotFound or ErrUnavailable.
-func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.HistoryEvent, error) {
+func (c *Client) History(ctx context.Context, id contract.SagaID) ([]api.Event, error) {
 	if err := id.Check(); err != nil {
-		return nil, invalid(transport.APIHistory, id, err)
+		return nil, invalid(api.MethodHistory, id, err)
 	}
-	var events []transport.HistoryEvent
-	for query := (transport.HistoryQuery{}); ; {
-		data, err := encode(query)
+	var events []api.Event
+	for request := (api.HistoryRequest{ID: id}); ; {
+		page, err := read[api.HistoryResponse](ctx, c, api.MethodHistory, id, &request)
 		if err != nil {
-			return nil, invalid(transport.APIHistory, id, err)
-		}
-		var reply transport.HistoryReply
-		q := &call{method: transport.APIHistory, envelope: transport.Envelope{Saga: id, Data: data}, retryOverloaded: true}
-		if err := c.do(ctx, q, &reply); err != nil {
 			return nil, err
 		}
-		events = append(events, reply.Events...)
-		if reply.Next <= query.From {
+		events = append(events, page.Events...)
+		if page.Next <= request.From {
 			return events, nil
 		}
-		query.From = reply.Next
+		request.From = page.Next
 	}
 }
 
 // Register registers a definition. d is a *saga.Definition, or a value with the same JSON encoding.
-// Registering the same content again has no effect.
+// Registering the same content again has no effect; then Existed is set.
 //
 // Register returns ErrInvalid with a reason that lists every problem, or ErrUnavailable. It returns
 // ErrConflict if this version is registered with different content; give the changed definition a
@@ -204,48 +202,68 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]transport.H
 func (c *Client) Register(ctx context.Context, d interface {
 	json.Marshaler
 	Definition
-}) (*transport.DefinitionReply, error) {
-	data, err := d.MarshalJSON()
+}) (*api.RegisterDefinitionResponse, error) {
+	source, err := d.MarshalJSON()
 	if err != nil {
-		return nil, invalid(transport.APIDefine, "", fmt.Errorf("encode definition %s as JSON: %w", d.Ref(), err))
+		return nil, invalid(api.MethodRegisterDefinition, "", fmt.Errorf("encode definition %s as JSON: %w", d.Ref(), err))
 	}
-	var reply transport.DefinitionReply
-	q := &call{method: transport.APIDefine, envelope: transport.Envelope{Definition: d.Ref(), Data: data}, retryOverloaded: true}
-	if err := c.do(ctx, q, &reply); err != nil {
-		return nil, err
-	}
-	return &reply, nil
+	return read[api.RegisterDefinitionResponse](ctx, c, api.MethodRegisterDefinition, "", &api.RegisterDefinitionRequest{Source: string(source)})
 }
 
 // Definitions returns the registered definitions, sorted by name and version.
 //
 // Definitions returns ErrUnavailable.
-func (c *Client) Definitions(ctx context.Context) ([]transport.DefinitionReply, error) {
-	var reply transport.DefinitionsReply
-	if err := c.do(ctx, &call{method: transport.APIDefinitions, retryOverloaded: true}, &reply); err != nil {
+func (c *Client) Definitions(ctx context.Context) ([]api.Definition, error) {
+	response, err := read[api.ListDefinitionsResponse](ctx, c, api.MethodListDefinitions, "", &api.ListDefinitionsRequest{})
+	if err != nil {
 		return nil, err
 	}
-	return reply.Definitions, nil
+	return response.Definitions, nil
 }
 
-// status sends a call about one saga and returns the saga's status.
-func (c *Client) status(ctx context.Context, q *call) (*transport.Status, error) {
-	if err := q.envelope.Saga.Check(); err != nil {
+// saga sends a call about one saga and returns the saga of the response.
+func (c *Client) saga(ctx context.Context, q *call) (*api.Saga, error) {
+	if err := q.id.Check(); err != nil {
 		return nil, invalid(q.method, "", err)
 	}
 	end := c.follow(ctx, q)
-	var status transport.Status
-	err := c.do(ctx, q, &status)
+	var response api.GetResponse // those of the other methods about one saga are the same
+	err := c.do(ctx, q, &response)
+	if err == nil && response.Saga == nil {
+		err = otherRelease(q, errors.New("it contains no saga"))
+	}
 	if end != nil {
 		end(err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &status, nil
+	return response.Saga, nil
 }
 
-// encode encodes a value as JSON. It returns bytes unchanged.
+// read sends a request that can be repeated, and returns its response.
+func read[R any](ctx context.Context, c *Client, method string, id contract.SagaID, request any) (*R, error) {
+	q, err := reading(method, id, request)
+	if err != nil {
+		return nil, err
+	}
+	response := new(R)
+	if err := c.do(ctx, q, response); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// reading returns the call for a request that can be repeated, even if a coordinator is overloaded.
+func reading(method string, id contract.SagaID, request any) (*call, error) {
+	data, err := contract.EncodeJSON(request)
+	if err != nil {
+		return nil, invalid(method, id, err)
+	}
+	return &call{method: method, id: id, envelope: transport.Envelope{Data: data}, retryOverloaded: true}, nil
+}
+
+// encode encodes an input as JSON. It returns bytes unchanged.
 func encode(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case []byte:
@@ -258,5 +276,5 @@ func encode(v any) ([]byte, error) {
 }
 
 func invalid(op string, id contract.SagaID, err error) error {
-	return &Error{Op: op, ID: id, Code: transport.CodeInvalidArgument, Err: err}
+	return &Error{Op: op, ID: id, Code: api.CodeInvalidArgument, Err: err}
 }

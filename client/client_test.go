@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
@@ -45,7 +47,22 @@ func reply(v any) (*transport.Envelope, error) {
 	return &transport.Envelope{Type: transport.TypeReply, Data: data}, err
 }
 
-func refuse(code transport.Code, reason string) (*transport.Envelope, error) {
+// replySaga returns the response of a request about one saga.
+func replySaga(s api.Saga) (*transport.Envelope, error) { return reply(api.GetResponse{Saga: &s}) }
+
+// about returns the saga of a request: an attribute of a start or run, and a field of the others.
+func about(r *transport.Envelope) contract.SagaID {
+	if strings.HasSuffix(r.Subject, ".start") || strings.HasSuffix(r.Subject, ".run") {
+		return r.Saga
+	}
+	var request api.GetRequest
+	if err := json.Unmarshal(r.Data, &request); err != nil || r.Saga != "" {
+		panic(fmt.Sprintf("request %+v: %v", r, err))
+	}
+	return request.ID
+}
+
+func refuse(code api.Code, reason string) (*transport.Envelope, error) {
 	return &transport.Envelope{Type: transport.TypeReply, Code: string(code), Reason: reason}, nil
 }
 
@@ -61,7 +78,7 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-				return reply(transport.Status{ID: r.Saga, Definition: r.Definition, Phase: contract.Running, Revision: 1})
+				return replySaga(api.Saga{ID: about(r), Definition: r.Definition, Phase: contract.Running, Revision: 1})
 			}}
 			c := client.New(bus, client.Prefix("shop"))
 			status, err := c.Start(t.Context(), checkout, tt.input, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
@@ -98,11 +115,11 @@ func TestStartIsRepeatedWithTheSameID(t *testing.T) {
 				<-ctx.Done() // the answer is lost
 				return nil, ctx.Err()
 			case 3:
-				return refuse(transport.CodeUnavailable, "starting")
+				return refuse(api.CodeUnavailable, "starting")
 			case 4:
 				return nil, errors.New("connection closed")
 			}
-			return reply(transport.Status{ID: r.Saga, Existed: true})
+			return replySaga(api.Saga{ID: about(r), Existed: true})
 		}
 		began := time.Now()
 		status, err := client.New(bus).Start(t.Context(), checkout, 1)
@@ -155,14 +172,14 @@ func TestStartEndsWithItsContextAndNamesTheSaga(t *testing.T) {
 }
 
 func TestRefusalsAreConditions(t *testing.T) {
-	for code, want := range map[transport.Code]error{
-		transport.CodeInvalidArgument:    client.ErrInvalid,
-		transport.CodeNotFound:           client.ErrNotFound,
-		transport.CodeAlreadyExists:      client.ErrConflict,
-		transport.CodeFailedPrecondition: client.ErrIllegal,
-		transport.CodeResourceExhausted:  client.ErrOverloaded,
-		transport.CodeInternal:           client.ErrInternal,
-		transport.Code("from-tomorrow"):  client.ErrInternal,
+	for code, want := range map[api.Code]error{
+		api.CodeInvalidArgument:    client.ErrInvalid,
+		api.CodeNotFound:           client.ErrNotFound,
+		api.CodeAlreadyExists:      client.ErrConflict,
+		api.CodeFailedPrecondition: client.ErrIllegal,
+		api.CodeResourceExhausted:  client.ErrOverloaded,
+		api.CodeInternal:           client.ErrInternal,
+		api.Code("from-tomorrow"):  client.ErrInternal,
 	} {
 		bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
 			return refuse(code, "because")
@@ -180,7 +197,7 @@ func TestRefusalsAreConditions(t *testing.T) {
 // An Error contains the delay that an overloaded coordinator suggests.
 func TestRetryAfter(t *testing.T) {
 	bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
-		return &transport.Envelope{Code: string(transport.CodeResourceExhausted), RetryAfter: 1500 * time.Millisecond}, nil
+		return &transport.Envelope{Code: string(api.CodeResourceExhausted), RetryAfter: 1500 * time.Millisecond}, nil
 	}}
 	_, err := client.New(bus).Start(t.Context(), checkout, 1)
 	var refused *client.Error
@@ -195,9 +212,9 @@ func TestStartRetriesWhenOverloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			if n < 4 {
-				return &transport.Envelope{Code: string(transport.CodeResourceExhausted), RetryAfter: 20 * time.Second}, nil
+				return &transport.Envelope{Code: string(api.CodeResourceExhausted), RetryAfter: 20 * time.Second}, nil
 			}
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
 		}}
 		c, began := client.New(bus, client.RetryWhenOverloaded()), time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
@@ -225,9 +242,9 @@ func TestARefusalAfterSilenceIsNotTheLastWord(t *testing.T) {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				case n < after:
-					return refuse(transport.CodeResourceExhausted, "busy")
+					return refuse(api.CodeResourceExhausted, "busy")
 				}
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Running, Existed: true})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Running, Existed: true})
 			}}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -296,32 +313,64 @@ func TestOperateIsNotRepeatedOnceItMayHaveArrived(t *testing.T) {
 		if len(bus.requests) != 3 {
 			t.Fatalf("asked %d times, want 3", len(bus.requests))
 		}
-		var op transport.Decision
-		if err := json.Unmarshal(bus.requests[0].Data, &op); err != nil {
-			t.Fatal(err)
-		}
-		if op.Operation != "cancel" || op.By != "ada" || op.Reason != "customer called" {
-			t.Errorf("operation is %+v", op)
+		if got, want := string(bus.requests[0].Data), `{"id":"order-42","decision":{"operation":"cancel","by":"ada","reason":"customer called"}}`; got != want {
+			t.Errorf("request is %s, want %s", got, want)
 		}
 	})
 }
 
+func TestExpectedRevision(t *testing.T) {
+	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+		return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+	}}
+	if _, err := client.New(bus).Operate(t.Context(), "order-42", api.Decision{Operation: contract.OperationPause}, client.ExpectedRevision(7)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(bus.requests[0].Data), `{"id":"order-42","decision":{"operation":"pause"},"expectedRevision":7}`; got != want {
+		t.Errorf("request is %s, want %s", got, want)
+	}
+}
+
+// A coordinator of a later release may return more, and one of an earlier release something else.
+func TestOtherRelease(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"saga":{"id":"a","phase":"running","mood":"good"},"weather":{"rain":true}}`: "",
+		`{"id":"a","phase":"running"}`: "client and coordinator may be of different releases (it contains no saga)",
+		`{"saga":[]}`:                  "client and coordinator may be of different releases (json: cannot unmarshal array",
+		`status`:                       "client and coordinator may be of different releases (invalid character",
+	} {
+		bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
+			return &transport.Envelope{Type: transport.TypeReply, Data: []byte(data)}, nil
+		}}
+		s, err := client.New(bus).Get(t.Context(), "a")
+		if want == "" {
+			if err != nil || s.Phase != contract.Running {
+				t.Errorf("%s: %+v, %v", data, s, err)
+			}
+			continue
+		}
+		if !errors.Is(err, client.ErrInternal) || !strings.Contains(err.Error(), want) || len(bus.requests) != 1 {
+			t.Errorf("%s: %v after %d requests, want %q", data, err, len(bus.requests), want)
+		}
+	}
+}
+
 func TestAllReadsEveryPage(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		var q transport.ListQuery
-		if err := json.Unmarshal(r.Data, &q); err != nil || q.Definition != "checkout" {
-			return refuse(transport.CodeInvalidArgument, "query")
+		var q api.ListRequest
+		if err := json.Unmarshal(r.Data, &q); err != nil || q.Filter.Definition.Name != "checkout" {
+			return refuse(api.CodeInvalidArgument, "query")
 		}
 		switch q.Cursor {
 		case "":
-			return reply(transport.ListReply{Sagas: []transport.Status{{ID: "a"}, {ID: "b"}}, Next: "two"})
+			return reply(api.ListResponse{Sagas: []api.Saga{{ID: "a"}, {ID: "b"}}, Next: "two"})
 		case "two":
-			return reply(transport.ListReply{Sagas: []transport.Status{{ID: "c"}}})
+			return reply(api.ListResponse{Sagas: []api.Saga{{ID: "c"}}})
 		}
-		return refuse(transport.CodeInvalidArgument, "cursor")
+		return refuse(api.CodeInvalidArgument, "cursor")
 	}}
 	var ids []string
-	for s, err := range client.New(bus).All(t.Context(), transport.ListQuery{Filter: transport.Filter{Definition: "checkout"}}) {
+	for s, err := range client.New(bus).All(t.Context(), api.ListRequest{Filter: api.Filter{Definition: contract.DefinitionRef{Name: "checkout"}}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,23 +387,23 @@ func (spec) Ref() contract.DefinitionRef { return checkout }
 
 func TestRegisterAndLists(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		d := transport.DefinitionReply{Definition: checkout, Fingerprint: "f00"}
+		d := api.Definition{Ref: checkout, Fingerprint: "f00"}
 		switch r.Subject {
-		case "saga.api.define":
-			if string(r.Data) != `{"name":"checkout"}` {
-				return refuse(transport.CodeInvalidArgument, string(r.Data))
+		case "saga.api.register-definition":
+			if string(r.Data) != `{"source":"{\"name\":\"checkout\"}"}` {
+				return refuse(api.CodeInvalidArgument, string(r.Data))
 			}
-			return reply(d)
-		case "saga.api.definitions":
-			return reply(transport.DefinitionsReply{Definitions: []transport.DefinitionReply{d}})
+			return reply(api.RegisterDefinitionResponse{Definition: &d, Existed: true})
+		case "saga.api.list-definitions":
+			return reply(api.ListDefinitionsResponse{Definitions: []api.Definition{d}})
 		case "saga.api.history":
-			return reply(transport.HistoryReply{Events: []transport.HistoryEvent{{Revision: 1, Type: "started"}}})
+			return reply(api.HistoryResponse{Events: []api.Event{{Revision: 1, Type: "started"}}})
 		}
-		return refuse(transport.CodeNotFound, r.Subject)
+		return refuse(api.CodeNotFound, r.Subject)
 	}}
 	c := client.New(bus)
-	if d, err := c.Register(t.Context(), spec{json.RawMessage(`{"name":"checkout"}`)}); err != nil || d.Fingerprint != "f00" {
-		t.Errorf("Register: %v, %v", d, err)
+	if d, err := c.Register(t.Context(), spec{json.RawMessage(`{"name":"checkout"}`)}); err != nil || d.Definition == nil || d.Definition.Fingerprint != "f00" || !d.Existed {
+		t.Errorf("Register: %+v, %v", d, err)
 	}
 	if ds, err := c.Definitions(t.Context()); err != nil || len(ds) != 1 {
 		t.Errorf("Definitions: %v, %v", ds, err)
@@ -374,7 +423,7 @@ func TestImportsLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := []string{
-		"github.com/amends-dev/amends/client", "github.com/amends-dev/amends/contract", "github.com/amends-dev/amends/transport",
+		"github.com/amends-dev/amends/api", "github.com/amends-dev/amends/client", "github.com/amends-dev/amends/contract", "github.com/amends-dev/amends/transport",
 		"github.com/amends-dev/amends/internal/plural", "github.com/amends-dev/amends/internal/loglimit", "github.com/amends-dev/amends/internal/waiting", "github.com/google/uuid", "github.com/cenkalti/backoff/v5",
 	}
 	for path := range strings.FieldsSeq(string(out)) {
@@ -398,14 +447,14 @@ func TestRequestsTakeTurns(t *testing.T) {
 			if r.Subject == "saga.api.wait" {
 				held.Add(1)
 				time.Sleep(time.Second) // virtual: the coordinator holds it
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 			}
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
 			}
 			time.Sleep(10 * time.Millisecond) // virtual: the time in flight
 			now.Add(-1)
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
 		}}
 		c := client.New(bus, client.Concurrency(allowed))
 		var callers sync.WaitGroup
@@ -438,7 +487,7 @@ func TestNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(ctx context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 			if r.Subject == "saga.api.get" {
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -466,7 +515,7 @@ func TestNoTurn(t *testing.T) {
 func TestStartBounds(t *testing.T) {
 	long := strings.Repeat("x", 70_000)
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		return reply(transport.Status{ID: r.Saga})
+		return replySaga(api.Saga{ID: about(r)})
 	}}
 	for name, start := range map[string]func() error{
 		"id": func() error {

@@ -3,7 +3,7 @@
 //
 //	caller ──▶ Client ── saga.api.<method> ──▶ coordinator
 //	             ▲                               │
-//	             └────── Status, or a Code ──────┘
+//	             └─── api.Saga, or a Code ───────┘
 //
 // A start is idempotent by the saga's id. Start repeats the request with the same id until the
 // coordinator has answered, and an answered start is on disk (I1, I2). Run also waits until the

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
 )
 
 // Sentinel errors for use with errors.Is.
@@ -26,7 +26,7 @@ var (
 type Error struct {
 	Op     string          // the operation, such as "start" or "get"
 	ID     contract.SagaID // the saga of the request, if it has one
-	Code   transport.Code  // the coordinator's code; CodeUnavailable if there was no reply
+	Code   api.Code        // the coordinator's code; CodeUnavailable if there was no reply
 	Reason string          // the problem and how to fix it
 	Err    error           // the underlying error, such as context.DeadlineExceeded; may be nil
 
@@ -45,7 +45,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " saga %s", e.ID)
 	}
 	condition := e.sentinel().Error()
-	if e.Code == transport.CodeUnavailable && errors.Is(e.Err, context.Canceled) {
+	if e.Code == api.CodeUnavailable && errors.Is(e.Err, context.Canceled) {
 		condition = "cancelled before a reply arrived" // the caller has cancelled
 	}
 	b.WriteString(": " + condition)
@@ -76,17 +76,17 @@ func (e *Error) Unwrap() []error {
 
 func (e *Error) sentinel() error {
 	switch e.Code {
-	case transport.CodeInvalidArgument:
+	case api.CodeInvalidArgument:
 		return ErrInvalid
-	case transport.CodeNotFound:
+	case api.CodeNotFound:
 		return ErrNotFound
-	case transport.CodeAlreadyExists:
+	case api.CodeAlreadyExists:
 		return ErrConflict
-	case transport.CodeFailedPrecondition:
+	case api.CodeFailedPrecondition:
 		return ErrIllegal
-	case transport.CodeResourceExhausted:
+	case api.CodeResourceExhausted:
 		return ErrOverloaded
-	case transport.CodeUnavailable:
+	case api.CodeUnavailable:
 		return ErrUnavailable
 	default:
 		return ErrInternal

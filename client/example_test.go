@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
@@ -60,9 +61,9 @@ func ExampleClient_Operate() {
 	defer stop()
 	_, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
 	check(err)
-	_, err = c.Operate(ctx, "order-42", transport.Decision{Operation: contract.OperationPause, By: "kim", Reason: "stock-taking"})
+	_, err = c.Operate(ctx, "order-42", api.Decision{Operation: contract.OperationPause, By: "kim", Reason: "stock-taking"})
 	check(err)
-	for s, err := range c.All(ctx, transport.ListQuery{Filter: transport.Filter{Paused: true}}) {
+	for s, err := range c.All(ctx, api.ListRequest{Filter: api.Filter{Paused: true}}) {
 		check(err)
 		fmt.Println("paused:", s.ID)
 	}
@@ -136,10 +137,10 @@ func ExampleClient_Wait() {
 	fmt.Println(s.Phase, s.Reason)
 	fmt.Println("legal:", s.Legal)
 
-	_, err = c.Operate(ctx, s.ID, transport.Decision{
+	_, err = c.Operate(ctx, s.ID, api.Decision{
 		Operation: contract.OperationResolve, Step: "ship", Outcome: contract.OutcomeRejected,
-		By: "kim", Reason: "the carrier does not have it", ExpectedRevision: s.Revision,
-	})
+		By: "kim", Reason: "the carrier does not have it",
+	}, client.ExpectedRevision(s.Revision))
 	check(err)
 	s, err = c.Wait(ctx, s.ID)
 	check(err)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
@@ -14,6 +15,9 @@ type Option interface{ configure(*Client) }
 // StartOption sets an option of one start.
 type StartOption interface{ start(*transport.Envelope) }
 
+// OperateOption sets an option of one decision of an operator.
+type OperateOption interface{ operate(*api.OperateRequest) }
+
 type option func(*Client)
 
 func (o option) configure(c *Client) { o(c) }
@@ -21,6 +25,10 @@ func (o option) configure(c *Client) { o(c) }
 type startOption func(*transport.Envelope)
 
 func (o startOption) start(e *transport.Envelope) { o(e) }
+
+type operateOption func(*api.OperateRequest)
+
+func (o operateOption) operate(r *api.OperateRequest) { o(r) }
 
 // Prefix sets the first token, or tokens, of the coordinator's subjects. The default is
 // transport.DefaultPrefix.
@@ -89,7 +97,7 @@ func RetryWhenOverloaded() Option {
 }
 
 // Poll sets how long the coordinator may hold the first request of a Wait or Run before it replies
-// with the saga's current status. Later requests of the same call are held as long as the call has
+// with the saga's current state. Later requests of the same call are held as long as the call has
 // already lasted, up to eight times Poll. A coordinator that crashes loses the requests that it
 // holds; the caller then repeats its request after that time. 0 or less means DefaultPoll.
 func Poll(d time.Duration) Option {
@@ -112,4 +120,11 @@ func ContentType(mediaType string) StartOption {
 // is ignored; see transport.TraceContext.
 func Trace(traceParent, traceState string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.TraceParent, e.TraceState = traceParent, traceState })
+}
+
+// ExpectedRevision makes Operate return ErrIllegal unless the saga has this revision (see
+// Saga.Revision), so that the decision is not made about a state that the operator has not seen. 0
+// means any revision.
+func ExpectedRevision(revision uint64) OperateOption {
+	return operateOption(func(r *api.OperateRequest) { r.ExpectedRevision = revision })
 }

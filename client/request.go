@@ -11,6 +11,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
@@ -19,7 +21,8 @@ import (
 // thousand waiting callers should need little stack.
 type call struct {
 	method          string
-	envelope        transport.Envelope // Saga, Definition, Data and other fields that the method uses
+	id              contract.SagaID    // the saga of the request, if it has one
+	envelope        transport.Envelope // Data; of a start or run also its attributes
 	hold            time.Duration      // how long the coordinator may hold the request
 	once            bool               // must not be executed twice; not repeated if it may have arrived
 	retryOverloaded bool               // whether it is repeated while the coordinator is overloaded
@@ -27,14 +30,14 @@ type call struct {
 }
 
 // do waits for a free slot and sends the request. It repeats the request until there is a reply or
-// ctx ends. It decodes the data of the reply into reply.
-func (c *Client) do(ctx context.Context, q *call, reply any) error {
+// ctx ends. It decodes the data of the reply into response.
+func (c *Client) do(ctx context.Context, q *call, response any) error {
 	if err := transport.CheckPrefix(c.subjects.Prefix); err != nil {
-		return invalid(q.method, q.envelope.Saga, err)
+		return invalid(q.method, q.id, err)
 	}
 	if q.hold == 0 { // requests that the coordinator holds are not limited
 		slots := c.others
-		if q.method == transport.APIStart { // a repeated start may take long
+		if q.method == api.MethodStart { // a repeated start may take long
 			slots = c.starts
 		}
 		select {
@@ -49,7 +52,7 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
 	silent := silence{c: c, q: q}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		if last = c.ask(ctx, q, reply); last == nil {
+		if last = c.ask(ctx, q, response); last == nil {
 			return struct{}{}, nil
 		}
 		return struct{}{}, silent.retryable(ctx, last)
@@ -65,7 +68,7 @@ func (c *Client) do(ctx context.Context, q *call, reply any) error {
 //go:noinline
 func notSent(ctx context.Context, q *call, most int) error {
 	return &Error{
-		Op: q.method, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: context.Cause(ctx),
+		Op: q.method, ID: q.id, Code: api.CodeUnavailable, Err: context.Cause(ctx),
 		Reason: fmt.Sprintf("not sent: this client already has the maximum number of requests in flight (client.Concurrency, %d)", most),
 	}
 }
@@ -81,11 +84,11 @@ func (s *silence) ended(err, last error) error {
 		return known
 	case errors.As(last, &known): // ctx ended between two attempts
 		if s.uncertain {
-			known.Code = transport.CodeUnavailable // an earlier attempt may have been executed
+			known.Code = api.CodeUnavailable // an earlier attempt may have been executed
 		}
 		return &Error{Op: known.Op, ID: known.ID, Code: known.Code, Reason: known.Reason, RetryAfter: known.RetryAfter, Err: err}
 	default:
-		return &Error{Op: q.method, ID: q.envelope.Saga, Code: transport.CodeUnavailable, Err: err}
+		return &Error{Op: q.method, ID: q.id, Code: api.CodeUnavailable, Err: err}
 	}
 }
 
@@ -159,7 +162,7 @@ func repeatable(err error, q *call) bool {
 }
 
 // ask sends the request once and waits for the reply.
-func (c *Client) ask(ctx context.Context, q *call, reply any) error {
+func (c *Client) ask(ctx context.Context, q *call, response any) error {
 	limit := c.timeout + q.hold
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -171,34 +174,40 @@ func (c *Client) ask(ctx context.Context, q *call, reply any) error {
 	e.Type = transport.TypeRequest
 	e.Time = now
 	e.Expires = now.Add(limit)
-	if q.hold > 0 {
+	if q.method == api.MethodRun {
 		e.Expires = now.Add(q.hold)
 	}
 	answer, err := c.bus.Request(attempt, &e)
-	failure := &Error{Op: q.method, ID: e.Saga}
+	failure := &Error{Op: q.method, ID: q.id}
 	switch {
 	case errors.Is(err, transport.ErrTooLarge):
-		failure.Code, failure.Err = transport.CodeInvalidArgument, err
+		failure.Code, failure.Err = api.CodeInvalidArgument, err
 		return failure
 	case err != nil:
-		failure.Code, failure.Err = transport.CodeUnavailable, err
+		failure.Code, failure.Err = api.CodeUnavailable, err
 		failure.Reason = "it may or may not have been executed"
 		if errors.Is(err, transport.ErrNoResponders) {
 			failure.Reason = fmt.Sprintf("nobody serves %s; is the coordinator running, on this bus and with this prefix?", e.Subject)
 		}
 		return failure
 	case answer.Code != "":
-		failure.Code, failure.Reason, failure.RetryAfter = transport.Code(answer.Code), answer.Reason, answer.RetryAfter
-		var more transport.Refusal
+		failure.Code, failure.Reason, failure.RetryAfter = api.Code(answer.Code), answer.Reason, answer.RetryAfter
+		var more api.Refusal
 		if json.Unmarshal(answer.Data, &more) == nil { // most refusals have no details
 			failure.Legal = more.Legal
 		}
 		return failure
 	}
-	if err := json.Unmarshal(answer.Data, reply); err != nil {
-		failure.Code, failure.Err = transport.CodeInternal, err
-		failure.Reason = "cannot decode the reply; client and coordinator may be of different releases"
-		return failure
+	if err := json.Unmarshal(answer.Data, response); err != nil {
+		return otherRelease(q, err)
 	}
 	return nil
+}
+
+// otherRelease returns the error of a reply that cannot be decoded.
+func otherRelease(q *call, err error) error {
+	return &Error{
+		Op: q.method, ID: q.id, Code: api.CodeInternal, Err: err,
+		Reason: "cannot decode the reply; client and coordinator may be of different releases",
+	}
 }

@@ -5,16 +5,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
 )
 
 func TestResult(t *testing.T) {
-	s := &transport.Status{ID: "order-42", Steps: []transport.StepStatus{
-		{Name: "reserve", Status: contract.StepDone, Result: []byte(`{"id":"shelf-7"}`)},
-		{Name: "print", Status: contract.StepDone, Result: []byte(`"AAE="`)},
-		{Name: "scan", Status: contract.StepDone, Result: []byte(`"(…)"`), ResultSize: 900000, LeftOut: true},
+	s := &api.Saga{ID: "order-42", Steps: []api.Step{
+		{Name: "reserve", Status: contract.StepDone, Result: &api.Payload{JSON: []byte(`{"id":"shelf-7"}`)}},
+		{Name: "print", Status: contract.StepDone, Result: &api.Payload{JSON: []byte(`"AAE="`)}},
+		{Name: "draw", Status: contract.StepDone, Result: &api.Payload{ContentType: "image/png", Binary: []byte("\x89PNG")}},
+		{Name: "scan", Status: contract.StepDone, Result: &api.Payload{SizeBytes: 900000, LeftOut: true}},
 		{Name: "ship", Status: contract.StepPending},
 	}}
 	if got, err := client.Result[Order](s, "reserve"); err != nil || got.ID != "shelf-7" {
@@ -26,11 +27,15 @@ func TestResult(t *testing.T) {
 	if got, err := client.Result[[]byte](s, "print"); err != nil || string(got) != "\x00\x01" { // a participant's bytes travel in base64
 		t.Errorf("bytes: %q, %v", got, err)
 	}
+	if got, err := client.Result[[]byte](s, "draw"); err != nil || string(got) != "\x89PNG" {
+		t.Errorf("a picture: %q, %v", got, err)
+	}
 	for step, want := range map[contract.StepName]string{
+		"draw":    "it is image/png, which only a []byte takes",
 		"print":   "cannot unmarshal string",
 		"scan":    "900000 bytes did not fit into the reply; History has all of it",
 		"ship":    "there is none; the step is pending",
-		"nothing": "there is no such step; there are reserve, print, scan, ship",
+		"nothing": "there is no such step; there are reserve, print, draw, scan, ship",
 	} {
 		_, err := client.Result[Order](s, step)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "result of step "+string(step)+" of saga order-42: ") {
@@ -39,8 +44,22 @@ func TestResult(t *testing.T) {
 	}
 }
 
+// JSON null is a result and an input.
+func TestNull(t *testing.T) {
+	var s api.Saga
+	if err := json.Unmarshal([]byte(`{"steps":[{"name":"ship","result":{"sizeBytes":4,"json":null}}],"input":{"sizeBytes":4,"json":null}}`), &s); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.Result[*Order](&s, "ship"); err != nil || got != nil {
+		t.Errorf("Result: %v, %v", got, err)
+	}
+	if got, err := client.Input[*Order](&s); err != nil || got != nil {
+		t.Errorf("Input: %v, %v", got, err)
+	}
+}
+
 func TestInput(t *testing.T) {
-	s := &transport.Status{ID: "order-42", Input: &transport.Payload{JSON: []byte(`{"id": "42"}`)}}
+	s := &api.Saga{ID: "order-42", Input: &api.Payload{JSON: []byte(`{"id": "42"}`)}}
 	if got, err := client.Input[Order](s); err != nil || got.ID != "42" {
 		t.Errorf("a struct: %v, %v", got, err)
 	}
@@ -50,15 +69,15 @@ func TestInput(t *testing.T) {
 	if got, err := client.Input[json.RawMessage](s); err != nil || string(got) != `{"id": "42"}` {
 		t.Errorf("as JSON: %s, %v", got, err)
 	}
-	picture := &transport.Status{Input: &transport.Payload{ContentType: "image/png", Binary: []byte("\x89PNG")}}
+	picture := &api.Saga{Input: &api.Payload{ContentType: "image/png", Binary: []byte("\x89PNG")}}
 	if got, err := client.Input[[]byte](picture); err != nil || string(got) != "\x89PNG" {
 		t.Errorf("bytes: %q, %v", got, err)
 	}
-	for want, s := range map[string]*transport.Status{
+	for want, s := range map[string]*api.Saga{
 		"it is image/png, which only a []byte takes":                picture,
-		"cannot unmarshal array":                                    {Input: &transport.Payload{JSON: []byte(`[]`)}},
-		"7 bytes did not fit into the reply; History has all of it": {Input: &transport.Payload{Size: 7, LeftOut: true}},
-		"it is not in this status; ask with Get":                    {},
+		"cannot unmarshal array":                                    {Input: &api.Payload{JSON: []byte(`[]`)}},
+		"7 bytes did not fit into the reply; History has all of it": {Input: &api.Payload{SizeBytes: 7, LeftOut: true}},
+		"this reply does not contain it; ask with Get":              {},
 		"the saga ended so long ago that only its end is known":     {Removed: true},
 		"unknown definition":                                        {Problem: "unknown definition"},
 	} {

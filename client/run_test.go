@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
@@ -20,7 +21,7 @@ import (
 func TestRunIsOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Compensated, Reason: "card declined"})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Compensated, Reason: "card declined"})
 		}}
 		status, err := client.New(bus).Run(t.Context(), checkout, map[string]int{"total": 3}, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
 		if err != nil || status.Phase != contract.Compensated || status.Reason != "card declined" {
@@ -45,13 +46,13 @@ func TestRunGoesOnWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
 		bus := &fakeBus{answer: func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
-			asked = append(asked, strings.TrimPrefix(r.Subject, "saga.api.")+" "+string(r.Saga)+" "+time.Until(r.Expires).String())
+			asked = append(asked, strings.TrimPrefix(r.Subject, "saga.api.")+" "+string(about(r))+" "+hold(r).String())
 			switch n {
 			case 1:
 				_, _ = held(ctx, n, r)
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Running, Existed: true})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Running, Existed: true})
 			case 4:
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 			}
 			return held(ctx, n, r)
 		}}
@@ -77,9 +78,9 @@ func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			case 3: // a refusal says nothing about an earlier request
-				return refuse(transport.CodeResourceExhausted, "busy")
+				return refuse(api.CodeResourceExhausted, "busy")
 			}
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Completed, Existed: true})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed, Existed: true})
 		}}
 		began := time.Now()
 		status, err := client.New(bus).Run(t.Context(), checkout, 1)
@@ -99,11 +100,11 @@ func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 
 // TestRunIsRefused: a refused run is not repeated, like a refused start.
 func TestRunIsRefused(t *testing.T) {
-	for code, want := range map[transport.Code]error{
-		transport.CodeAlreadyExists:     client.ErrConflict,
-		transport.CodeNotFound:          client.ErrNotFound,
-		transport.CodeInvalidArgument:   client.ErrInvalid,
-		transport.CodeResourceExhausted: client.ErrOverloaded,
+	for code, want := range map[api.Code]error{
+		api.CodeAlreadyExists:     client.ErrConflict,
+		api.CodeNotFound:          client.ErrNotFound,
+		api.CodeInvalidArgument:   client.ErrInvalid,
+		api.CodeResourceExhausted: client.ErrOverloaded,
 	} {
 		bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
 			return refuse(code, "no")
@@ -117,7 +118,7 @@ func TestRunIsRefused(t *testing.T) {
 }
 
 // TestRunSaysWhereTheSagaStands: if the caller's context ends, Run returns the saga's last known
-// status.
+// state.
 func TestRunSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}
@@ -143,10 +144,10 @@ func TestRunsTakeTurns(t *testing.T) {
 			asked[method]++
 			mu.Unlock()
 			if method == "start" {
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
 			}
 			<-gate
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 		}}
 		c := client.New(bus, client.Concurrency(2))
 		var callers sync.WaitGroup

@@ -26,6 +26,9 @@ func (c *Client) follow(ctx context.Context, q *call) (end func(error)) {
 	if c.tracer == nil || !q.moves {
 		return nil
 	}
-	q.envelope.Subject, q.envelope.Type = c.subjects.API(q.method), transport.TypeRequest
-	return c.tracer.Request(ctx, &q.envelope)
+	e := q.envelope
+	e.Subject, e.Type, e.Saga = c.subjects.API(q.method), transport.TypeRequest, q.id
+	end = c.tracer.Request(ctx, &e)
+	q.envelope.TraceParent, q.envelope.TraceState = e.TraceParent, e.TraceState
+	return end
 }

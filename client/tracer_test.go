@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
-// answering is a bus with a coordinator that answers every request with a status.
+// answering is a bus with a coordinator that answers every request with a saga.
 type answering struct{ requests []transport.Envelope }
 
 func (a *answering) Request(_ context.Context, request *transport.Envelope) (*transport.Envelope, error) {
@@ -19,9 +20,9 @@ func (a *answering) Request(_ context.Context, request *transport.Envelope) (*tr
 		return nil, transport.ErrNoResponders
 	}
 	if strings.HasSuffix(request.Subject, ".wait") {
-		return &transport.Envelope{Data: []byte(`{"phase":"completed"}`)}, nil
+		return &transport.Envelope{Data: []byte(`{"saga":{"phase":"completed"}}`)}, nil
 	}
-	return &transport.Envelope{Data: []byte(`{}`)}, nil
+	return &transport.Envelope{Data: []byte(`{"saga":{}}`)}, nil
 }
 
 // The caller's trace context, and the one that the follower derives from it.
@@ -31,10 +32,14 @@ const (
 )
 
 // follower is a Tracer that counts its calls.
-type follower struct{ begun, ended int }
+type follower struct {
+	begun, ended int
+	seen         []string // subject and saga of the requests
+}
 
 func (f *follower) Request(_ context.Context, request *transport.Envelope) func(error) {
 	f.begun++
+	f.seen = append(f.seen, request.Subject+" "+string(request.Saga))
 	request.TraceParent = strings.Replace(request.TraceParent, "-b7ad6b7169203331-", "-00f067aa0ba902b7-", 1)
 	return func(error) { f.ended++ }
 }
@@ -62,6 +67,9 @@ func TestFollow(t *testing.T) {
 	if ran := bus.requests[4]; ran.Subject != "saga.api.run" || ran.TraceParent != ofCaller || bus.requests[5].Subject != "saga.api.wait" || bus.requests[5].TraceParent != "" {
 		t.Errorf("the run and its wait are %+v", bus.requests[4:])
 	}
+	if got, want := strings.Join(f.seen, ", "), "saga.api.start a, saga.api.operate a, saga.api.run b"; got != want {
+		t.Errorf("the tracer saw %s, want %s", got, want)
+	}
 	if f.begun != 3 || f.ended != 3 {
 		t.Errorf("%d spans begun, %d ended; want 3: the start, the cancel and the run", f.begun, f.ended)
 	}
@@ -72,7 +80,7 @@ func TestFollow(t *testing.T) {
 
 // Without a tracer, a request does not allocate more.
 func TestNobodyFollows(t *testing.T) {
-	c, q := New(&answering{}), &call{method: transport.APIStart, moves: true}
+	c, q := New(&answering{}), &call{method: api.MethodStart, moves: true}
 	if n := testing.AllocsPerRun(100, func() { c.follow(context.Background(), q) }); n != 0 {
 		t.Errorf("%v allocations for a tracer that is not there", n)
 	}

@@ -7,104 +7,108 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
 )
-
-// brief is the data of the requests of Wait (transport.WaitQuery).
-var brief = []byte(`{"brief":true}`)
 
 // Wait returns when the saga has ended or is parked. Until then it repeats its request, even if
 // coordinators restart or the bus is unreachable, for up to GiveUp. A parked saga waits for an
-// operator. Status.Legal lists the legal operations, and Wait can be called again after an
+// operator. Saga.Legal lists the legal operations, and Wait can be called again after an
 // operation.
 //
 // Wait returns ErrInvalid or ErrNotFound. If ctx ends, it returns ErrUnavailable and
-// context.Cause(ctx), with the last known status, without steps, if there is one. The saga
+// context.Cause(ctx), with the last known state, without steps, if there is one. The saga
 // continues.
-func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
+func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*api.Saga, error) {
 	return c.await(ctx, id, nil, time.Now())
 }
 
 // Run starts a saga and returns when it has ended or is parked. If possible, it combines Start and
 // Wait in one request. Like Start, it is idempotent: running the same id with the same input again
-// returns the outcome of the existing saga, with Status.Existed.
+// returns the outcome of the existing saga, with Saga.Existed.
 //
 // RunsPerStart times as many concurrent runs as Concurrency allows starts use a single request
 // each. Further runs queue for a start and then wait.
 //
 // Run returns the errors of Start. If ctx ends, it returns the errors of Wait: ErrUnavailable and
-// context.Cause(ctx), with the last known status if there is one. With a status, the saga was
-// started and continues. Without a status, it may have been started.
-func (c *Client) Run(ctx context.Context, d Definition, input any, options ...StartOption) (*transport.Status, error) {
+// context.Cause(ctx), with the last known state if there is one. With a state, the saga was started
+// and continues. Without one, it may have been started.
+func (c *Client) Run(ctx context.Context, d Definition, input any, options ...StartOption) (*api.Saga, error) {
 	began := time.Now()
-	q, err := c.starting(transport.APIRun, d, input, options)
+	q, err := c.starting(api.MethodRun, d, input, options)
 	if err != nil {
 		return nil, err
 	}
-	var status *transport.Status
+	var saga *api.Saga
 	select {
 	case c.runs <- struct{}{}:
 		q.hold = c.holdFor(ctx, 0)
-		status, err = c.status(ctx, q)
+		saga, err = c.saga(ctx, q)
 		<-c.runs
 	default:
-		q.method = transport.APIStart
-		status, err = c.status(ctx, q)
+		q.method = api.MethodStart
+		saga, err = c.saga(ctx, q)
 	}
-	if err != nil || status.AtRest() {
-		return status, err
+	if err != nil || saga.AtRest() {
+		return saga, err
 	}
-	end, err := c.await(ctx, q.envelope.Saga, status, began)
+	end, err := c.await(ctx, q.id, saga, began)
 	if end != nil {
-		end.Existed = status.Existed
+		end.Existed = saga.Existed
 	}
 	return end, err
 }
 
 // await repeats its request until the saga has ended or is parked. began is the start of the
 // caller's call.
-func (c *Client) await(ctx context.Context, id contract.SagaID, last *transport.Status, began time.Time) (*transport.Status, error) {
+func (c *Client) await(ctx context.Context, id contract.SagaID, last *api.Saga, began time.Time) (*api.Saga, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
 	for {
 		asked := time.Now()
 		hold := c.holdFor(ctx, asked.Sub(began))
-		status, err := c.status(ctx, &call{method: transport.APIWait, envelope: transport.Envelope{Saga: id, Data: brief}, hold: hold, retryOverloaded: true})
+		q, err := reading(api.MethodWait, id, &api.WaitRequest{ID: id, Timeout: api.For(hold), Brief: true})
+		if err != nil {
+			return nil, err
+		}
+		q.hold = hold
+		saga, err := c.saga(ctx, q)
 		switch {
 		case err != nil && last != nil && errors.Is(err, ErrUnavailable):
 			return last, err
 		case err != nil:
 			return nil, err
-		case status.AtRest():
-			return status, nil
+		case saga.AtRest():
+			return saga, nil
 		}
-		last = status
+		last = saga
 		if time.Since(asked) >= max(hold, c.poll)/2 {
 			pause.Reset() // the coordinator has held the request as expected
 			continue
 		}
-		// It replied at once. Either its clock is ahead of ours, or it already holds the maximum
-		// number of requests.
+		// It replied at once, because it already holds the maximum number of requests.
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
 			return last, &Error{
-				Op: transport.APIWait, ID: id, Code: transport.CodeUnavailable,
+				Op: api.MethodWait, ID: id, Code: api.CodeUnavailable,
 				Reason: "the saga is still " + string(last.Phase), Err: context.Cause(ctx),
 			}
 		}
 	}
 }
 
-// maxPolls limits how long a request is held, as a multiple of Poll.
-const maxPolls = 8
+// Limits on how long a request is held.
+const (
+	maxPolls = 8           // as a multiple of Poll
+	maxHold  = time.Minute // that of the coordinator
+)
 
 // holdFor returns how long the coordinator may hold a request. It is as long as the caller has
 // already waited, so that long waits cause few requests. It is less than the remaining time of the
-// caller's deadline, so that a status still arrives.
+// caller's deadline, so that a reply still arrives.
 func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duration {
-	hold := min(max(waited, c.poll), maxPolls*c.poll)
+	hold := min(max(waited, c.poll), maxPolls*c.poll, maxHold)
 	end, ok := ctx.Deadline()
 	if !ok {
 		return hold

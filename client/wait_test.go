@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -11,15 +13,30 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
 
-// held answers like a coordinator whose saga has not ended, which is when the request expires.
+// hold returns how long the coordinator may hold a request: until a run expires, and for the timeout
+// of a wait.
+func hold(r *transport.Envelope) time.Duration {
+	if strings.HasSuffix(r.Subject, ".run") {
+		return time.Until(r.Expires)
+	}
+	var request api.WaitRequest
+	if err := json.Unmarshal(r.Data, &request); err != nil || request.Timeout == nil {
+		panic(fmt.Sprintf("request %+v: %v", r, err))
+	}
+	return request.Timeout.Or(0)
+}
+
+// held answers like a coordinator whose saga has not ended, once the request has been held as long
+// as it may be.
 func held(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-	time.Sleep(time.Until(r.Expires)) // virtual
-	return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+	time.Sleep(hold(r)) // virtual
+	return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
 }
 
 func TestWaitOutlivesRestarts(t *testing.T) {
@@ -35,7 +52,7 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 			case 3, 4:
 				return nil, transport.ErrNoResponders
 			}
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Compensated, Reason: "card declined"})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Compensated, Reason: "card declined"})
 		}
 		status, err := client.New(bus).Wait(t.Context(), "order-42")
 		if err != nil {
@@ -48,7 +65,7 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 }
 
 // TestWaitSaysWhereTheSagaStands: the request is held until shortly before the caller's context
-// ends. Then Wait returns the saga's status.
+// ends. Then Wait returns the saga's state.
 func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: held}
@@ -67,12 +84,15 @@ func TestWaitAsksLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var holds []time.Duration
 		bus := &fakeBus{answer: func(ctx context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
-			holds = append(holds, time.Until(r.Expires))
-			if string(r.Data) != `{"brief":true}` {
-				t.Errorf("asked with %q", r.Data)
+			holds = append(holds, hold(r))
+			if want := fmt.Sprintf(`{"id":"order-42","timeout":"%ds","brief":true}`, hold(r)/time.Second); string(r.Data) != want {
+				t.Errorf("asked with %s, want %s", r.Data, want)
+			}
+			if left := time.Until(r.Expires); left != hold(r)+5*time.Second {
+				t.Errorf("the reply is awaited for %s, want 5s longer than %s", left, hold(r))
 			}
 			if n == 7 {
-				return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 			}
 			return held(ctx, n, r)
 		}}
@@ -102,7 +122,7 @@ func TestWaitIsInterrupted(t *testing.T) {
 
 func TestWaitReturnsWhenParked(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		return reply(transport.Status{ID: r.Saga, Phase: contract.Parked, Legal: []contract.LegalOperation{{Operation: contract.OperationRetry}}})
+		return replySaga(api.Saga{ID: about(r), Phase: contract.Parked, Legal: []contract.LegalOperation{{Operation: contract.OperationRetry}}})
 	}}
 	status, err := client.New(bus).Wait(t.Context(), "order-42")
 	if err != nil || status.Phase != contract.Parked {
@@ -110,12 +130,12 @@ func TestWaitReturnsWhenParked(t *testing.T) {
 	}
 }
 
-// TestWaitDoesNotSpin: if the coordinator's clock is ahead, every request has already expired and
-// is answered at once. Wait must not send requests in a busy loop.
+// TestWaitDoesNotSpin: a coordinator that holds the maximum number of requests answers at once. Wait
+// must not send requests in a busy loop.
 func TestWaitDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Running})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -138,9 +158,9 @@ func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			if n < 4 {
-				return refuse(transport.CodeResourceExhausted, "too many reading requests at once")
+				return refuse(api.CodeResourceExhausted, "too many reading requests at once")
 			}
-			return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 		}}
 		status, err := client.New(bus).Wait(t.Context(), "order-42")
 		if err != nil || status.Phase != contract.Completed || len(bus.requests) != 4 {
@@ -152,12 +172,12 @@ func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 func TestHistoryReadsEveryPart(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 		switch string(r.Data) {
-		case `{}`:
-			return reply(transport.HistoryReply{Events: []transport.HistoryEvent{{Revision: 1}, {Revision: 2}}, Next: 3})
-		case `{"from":3}`:
-			return reply(transport.HistoryReply{Events: []transport.HistoryEvent{{Revision: 3}}})
+		case `{"id":"order-42"}`:
+			return reply(api.HistoryResponse{Events: []api.Event{{Revision: 1}, {Revision: 2}}, Next: 3})
+		case `{"id":"order-42","from":3}`:
+			return reply(api.HistoryResponse{Events: []api.Event{{Revision: 3}}})
 		}
-		return refuse(transport.CodeInvalidArgument, string(r.Data))
+		return refuse(api.CodeInvalidArgument, string(r.Data))
 	}}
 	events, err := client.New(bus).History(t.Context(), "order-42")
 	if err != nil || len(events) != 3 || events[2].Revision != 3 {
@@ -171,7 +191,7 @@ type depth struct{ at uintptr }
 func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.Envelope, error) {
 	var here byte
 	d.at = uintptr(unsafe.Pointer(&here))
-	return reply(transport.Status{ID: r.Saga, Phase: contract.Completed})
+	return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 }
 
 // TestShallow: a waiting caller needs little stack in this package, because there may be a hundred
@@ -180,9 +200,9 @@ func TestShallow(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the garbage collector moves stacks
 	d := &depth{}
 	c := client.New(d)
-	for name, ask := range map[string]func() (*transport.Status, error){
-		"wait": func() (*transport.Status, error) { return c.Wait(t.Context(), "order-42") },
-		"run":  func() (*transport.Status, error) { return c.Run(t.Context(), checkout, 1) },
+	for name, ask := range map[string]func() (*api.Saga, error){
+		"wait": func() (*api.Saga, error) { return c.Wait(t.Context(), "order-42") },
+		"run":  func() (*api.Saga, error) { return c.Run(t.Context(), checkout, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var here byte

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -124,7 +125,7 @@ func (w *fixture) answeredWhileStopped() {
 	w.when(func(string, int) error { return nil })
 }
 
-func (w *fixture) get(id contract.SagaID) *transport.Status {
+func (w *fixture) get(id contract.SagaID) *api.Saga {
 	w.t.Helper()
 	s, err := client.New(w.bus).Get(w.t.Context(), id)
 	if err != nil {

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,8 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/quota"
+	"github.com/amends-dev/amends/internal/strictjson"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -22,115 +25,129 @@ import (
 //	                                    ├─▶ admit ─▶ service.list … ──┤
 //	HTTP ─Serve───────────── as it is ──┘                             └─▶ as it is
 
-// call is one request: its envelope and its decoded data.
+// call is one request: its envelope, which names the caller and the trace, and its message.
 type call struct {
 	*transport.Envelope
 
-	query any // pointer to the method's query; nil if it has none
+	request any // pointer to the method's request, such as *api.GetRequest
 }
 
 // method describes one kind of request.
 type method struct {
-	query func() any                                              // returns the target for the data; nil if not decoded
-	given func(data []byte) error                                 // validates the raw data; may be nil
-	serve func(context.Context, call, func(reply any, err error)) // calls back once, immediately or later
+	request func() any                                                 // returns an empty request
+	binary  func(*transport.Envelope) any                              // returns the request of a CloudEvent in binary mode; nil if it is JSON
+	serve   func(context.Context, call, func(response any, err error)) // calls back once, immediately or later
 }
 
 // methods returns all methods by name.
 func (s *service) methods() map[string]method {
+	start := answered(s.start, func(saga *api.Saga) *api.StartResponse { return &api.StartResponse{Saga: saga} })
+	start.binary = startRequest
+	run := answered(s.run, func(saga *api.Saga) *api.RunResponse { return &api.RunResponse{Saga: saga} })
+	run.binary = s.runRequest
 	return map[string]method{
-		transport.APIStart:   {serve: answered(s.start)},
-		transport.APIRun:     {serve: answered(s.run)},
-		transport.APIWait:    {query: fresh[transport.WaitQuery], serve: answered(s.wait)},
-		transport.APIWatch:   {query: fresh[transport.WatchQuery], serve: answered(s.watch)},
-		transport.APIOperate: {query: fresh[transport.Decision], serve: answered(s.operate)},
+		api.MethodStart:   start,
+		api.MethodRun:     run,
+		api.MethodWait:    answered(s.wait, func(saga *api.Saga) *api.WaitResponse { return &api.WaitResponse{Saga: saga} }),
+		api.MethodPoll:    answered(s.poll, func(r *api.PollResponse) *api.PollResponse { return r }),
+		api.MethodOperate: answered(s.operate, func(saga *api.Saga) *api.OperateResponse { return &api.OperateResponse{Saga: saga} }),
 
-		transport.APIGet: reading(s, func(ctx context.Context, c call, _ *none) (*transport.Status, error) { return s.get(ctx, c.Saga) }),
-		transport.APIHistory: reading(s, func(ctx context.Context, c call, q *transport.HistoryQuery) (*transport.HistoryReply, error) {
-			return s.history(ctx, c.Saga, q)
-		}),
-		transport.APIList:         reading(s, alone(s.list)),
-		transport.APICount:        reading(s, alone(s.count)),
-		transport.APIParticipants: reading(s, alone(s.participants)),
-		transport.APIOverview:     reading(s, alone(s.overview)),
-		transport.APIDeadLetters:  reading(s, alone(s.deadLetters)),
-		transport.APIOrphans:      reading(s, alone(s.orphans)),
+		api.MethodGet:              reading(s, s.get),
+		api.MethodHistory:          reading(s, s.history),
+		api.MethodList:             reading(s, s.list),
+		api.MethodCount:            reading(s, s.count),
+		api.MethodListParticipants: reading(s, s.listParticipants),
+		api.MethodGetOverview:      reading(s, s.getOverview),
+		api.MethodListDeadLetters:  reading(s, s.listDeadLetters),
+		api.MethodFindOrphans:      reading(s, s.findOrphans),
 
-		transport.APIDefine: reading(s, func(ctx context.Context, c call, _ *none) (*transport.DefinitionReply, error) {
-			return s.define(ctx, c.Data)
-		}),
-		transport.APICheckDefinition: reading(s, func(_ context.Context, c call, _ *none) (*transport.DefinitionReply, error) {
-			return s.checkDefinition(c.Data)
-		}),
-		transport.APIDefinition: reading(s, func(ctx context.Context, c call, _ *none) (*transport.DefinitionReply, error) {
-			return s.definition(ctx, c.Definition)
-		}),
-		transport.APIDefinitions:        reading(s, alone(s.allDefinitions)),
-		transport.APICompareDefinitions: reading(s, alone(s.compareDefinitions)),
+		api.MethodRegisterDefinition: reading(s, s.registerDefinition),
+		api.MethodGetDefinition:      reading(s, s.getDefinition),
+		api.MethodListDefinitions:    reading(s, s.listDefinitions),
+		api.MethodCompareDefinitions: reading(s, s.compareDefinitions),
 
-		transport.APIOperateAll: bulk(s, filterGiven, func(ctx context.Context, c call, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
-			return s.operateAll(ctx, c.Caller, q)
-		}),
-		transport.APIReplayDeadLetters:  bulk(s, nil, alone(s.replayDeadLetters)),
-		transport.APIDiscardDeadLetters: bulk(s, nil, alone(s.discardDeadLetters)),
-		transport.APIPurgeDeadLetters:   bulk(s, purgeGiven, alone(s.purgeDeadLetters)),
-		transport.APIRemoveDamaged: bulk(s, nil, func(ctx context.Context, c call, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
-			return s.removeDamaged(ctx, c.Saga, q)
-		}),
+		api.MethodOperatePage:        bulk(s, s.operatePage),
+		api.MethodReplayDeadLetters:  bulk(s, alone(s.replayDeadLetters)),
+		api.MethodDiscardDeadLetters: bulk(s, alone(s.discardDeadLetters)),
+		api.MethodPurgeDeadLetters:   bulk(s, alone(s.purgeDeadLetters)),
+		api.MethodRemoveDamaged:      bulk(s, alone(s.removeDamaged)),
 	}
 }
 
-// none is the query of a method that takes none.
-type none struct{}
+// startRequest returns the request of a CloudEvent in binary mode.
+func startRequest(e *transport.Envelope) any {
+	q := &api.StartRequest{ID: e.Saga, Definition: e.Definition, ContentType: e.ContentType}
+	q.Input, q.InputBinary = inputOf(e)
+	return q
+}
 
-// fresh returns a new, empty query.
+// runRequest returns the request of a CloudEvent in binary mode. The time at which it expires
+// becomes a timeout.
+func (s *service) runRequest(e *transport.Envelope) any {
+	q := &api.RunRequest{ID: e.Saga, Definition: e.Definition, ContentType: e.ContentType}
+	q.Input, q.InputBinary = inputOf(e)
+	if !e.Expires.IsZero() {
+		q.Timeout = api.For(max(e.Expires.Sub(s.c.config.Clock()), 0))
+	}
+	return q
+}
+
+// inputOf returns the data of a CloudEvent as the input of a request.
+func inputOf(e *transport.Envelope) (input json.RawMessage, binary []byte) {
+	if contract.IsJSON(e.ContentType) {
+		return e.Data, nil
+	}
+	return nil, e.Data
+}
+
+// answered returns a method that replies through a callback.
+func answered[Q, A, R any](serve func(context.Context, call, *Q, func(*A, error)), response func(*A) *R) method {
+	return method{request: fresh[Q], serve: func(ctx context.Context, c call, reply func(any, error)) {
+		q, _ := c.request.(*Q)
+		serve(ctx, c, q, func(a *A, err error) {
+			if err != nil {
+				reply(nil, err)
+				return
+			}
+			reply(response(a), nil)
+		})
+	}}
+}
+
+// fresh returns a new, empty request.
 func fresh[Q any]() any { return new(Q) }
 
-// alone adapts a method that needs only its query.
+// reading returns a method for read requests.
+func reading[Q, A any](s *service, serve func(context.Context, *Q) (*A, error)) method {
+	return within(s.reads, "reading requests", "MaxReads", alone(serve))
+}
+
+// alone adapts a method that needs only its request.
 func alone[Q, A any](serve func(context.Context, *Q) (*A, error)) func(context.Context, call, *Q) (*A, error) {
 	return func(ctx context.Context, _ call, q *Q) (*A, error) { return serve(ctx, q) }
 }
 
-// answered adapts a method that replies through a callback, with its query if it has one.
-func answered[Q, A any](serve func(context.Context, call, *Q, func(*A, error))) func(context.Context, call, func(any, error)) {
-	return func(ctx context.Context, c call, reply func(any, error)) {
-		q, _ := c.query.(*Q)
-		serve(ctx, c, q, func(a *A, err error) { reply(a, err) })
-	}
-}
-
-// reading returns a method for read requests.
-func reading[Q, A any](s *service, serve func(context.Context, call, *Q) (*A, error)) method {
-	return within(s.reads, "reading requests", "MaxReads", serve)
-}
-
 // bulk returns a method for requests about many objects, and for requests that take as long.
-func bulk[Q, A any](s *service, given func([]byte) error, serve func(context.Context, call, *Q) (*A, error)) method {
-	m := within(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
-	m.given = given
-	return m
+func bulk[Q, A any](s *service, serve func(context.Context, call, *Q) (*A, error)) method {
+	return within(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 }
 
 // within returns a method that runs on its own goroutine and takes a slot in a quota. The error for
 // a full quota names the kind of request, and limit, the settings that bound it.
 func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Context, call, *Q) (*A, error)) method {
-	m := method{serve: func(ctx context.Context, c call, reply func(any, error)) {
+	return method{request: fresh[Q], serve: func(ctx context.Context, c call, reply func(any, error)) {
 		caller := c.Caller
 		if err := admit(q, caller, kind, limit); err != nil {
 			reply(nil, err)
 			return
 		}
 		go func() {
-			query, _ := c.query.(*Q)
-			answer, err := serve(ctx, c, query)
+			request, _ := c.request.(*Q)
+			answer, err := serve(ctx, c, request)
 			q.Give(caller) // before the answer, because the caller may send the next request at once
 			reply(answer, err)
 		}()
 	}}
-	if _, nothing := any((*Q)(nil)).(*none); !nothing {
-		m.query = fresh[Q]
-	}
-	return m
 }
 
 // serve answers all requests on the bus. It subscribes with a wildcard, so that a misspelt method
@@ -155,7 +172,7 @@ func (s *service) serve() (stop func(), err error) {
 	}, nil
 }
 
-// handle serves a request whose data is JSON.
+// handle serves a request that is encoded as for the bus.
 func (s *service) handle(ctx context.Context, name string, request *transport.Envelope, reply func(*transport.Envelope)) {
 	m, err := s.method(name)
 	if err != nil {
@@ -163,7 +180,7 @@ func (s *service) handle(ctx context.Context, name string, request *transport.En
 		return
 	}
 	c := call{Envelope: request}
-	if c.query, err = m.decode(request.Data); err != nil {
+	if c.request, err = m.decode(request); err != nil {
 		reply(refusalOf(err))
 		return
 	}
@@ -184,19 +201,23 @@ func (s *service) method(name string) (method, error) {
 	return m, nil
 }
 
-func (m *method) decode(data []byte) (query any, err error) {
-	if m.query == nil {
-		return nil, nil
+func (m *method) decode(e *transport.Envelope) (request any, err error) {
+	if m.binary != nil {
+		return m.binary(e), nil
 	}
-	query = m.query()
-	if err = strict(data, query); err == nil && m.given != nil {
-		err = m.given(data)
+	request = m.request()
+	err = strictjson.Decode(e.Data, request)
+	if field, ok := errors.AsType[*strictjson.FieldError](err); ok {
+		return nil, violation(field.Field, field.Problem)
 	}
-	return query, err
+	if _, ok := errors.AsType[*api.Error](err); err != nil && !ok {
+		err = &badRequest{why: "the request: " + err.Error()}
+	}
+	return request, err
 }
 
 // Handle serves a request like one received over the bus, and waits for the reply. name is one of
-// the transport.API constants.
+// the api.Method constants.
 func (c *Coordinator) Handle(ctx context.Context, name string, request *transport.Envelope) *transport.Envelope {
 	replies := make(chan *transport.Envelope, 1)
 	c.service.handle(ctx, name, request, func(e *transport.Envelope) { replies <- e })
@@ -208,31 +229,24 @@ func (c *Coordinator) Handle(ctx context.Context, name string, request *transpor
 	}
 }
 
-// Serve serves a request that is not encoded as JSON, and waits for the answer. name is one of the
-// transport.API constants, which document the types of query and answer. Both are pointers; query
-// is nil if the request's data is the caller's payload. The error is a *transport.RequestError.
-func (c *Coordinator) Serve(ctx context.Context, name string, request *transport.Envelope, query any) (any, error) {
+// Serve serves a request that is not encoded, and waits for the response. name is one of the
+// api.Method constants, which document the types of request and response; both are pointers. The
+// envelope holds the caller and the trace. The error is an *api.Error.
+func (c *Coordinator) Serve(ctx context.Context, name string, envelope *transport.Envelope, request any) (any, error) {
 	m, err := c.service.method(name)
 	if err != nil {
 		return nil, refused(err)
 	}
-	switch {
-	case m.query == nil:
-		query = nil
-	case query == nil:
-		query = m.query()
-	default:
-		if want, have := reflect.TypeOf(m.query()), reflect.TypeOf(query); want != have {
-			return nil, refused(fmt.Errorf("%s takes %s, not %s", name, want, have))
-		}
+	if want, have := reflect.TypeOf(m.request()), reflect.TypeOf(request); want != have {
+		return nil, refused(fmt.Errorf("%s takes %s, not %s", name, want, have))
 	}
-	c.cleanTrace(request)
+	c.cleanTrace(envelope)
 	type result struct {
 		answer any
 		err    error
 	}
 	results := make(chan result, 1)
-	m.serve(ctx, call{request, query}, func(answer any, err error) { results <- result{answer, err} })
+	m.serve(ctx, call{envelope, request}, func(answer any, err error) { results <- result{answer, err} })
 	select {
 	case r := <-results:
 		if r.err != nil {
@@ -248,7 +262,7 @@ func (c *Coordinator) Serve(ctx context.Context, name string, request *transport
 func (s *service) serveSubscribe() (stop func(), err error) {
 	first := s.c.config.Subjects.Subscribe("")
 	participantOf := func(request *transport.Envelope) string { return strings.TrimPrefix(request.Subject, first) }
-	subscribes := reading(s, func(ctx context.Context, c call, q *transport.SubscribeQuery) (*transport.SubscribeReply, error) {
+	subscribes := within(s.reads, "reading requests", "MaxReads", func(ctx context.Context, c call, q *api.SubscribeRequest) (*api.SubscribeResponse, error) {
 		return s.subscribe(ctx, participantOf(c.Envelope), q)
 	})
 	stop, err = s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -263,7 +277,7 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 			s.subscribing.Delete(participant)
 			reply(respond(r, err))
 		}
-		query, err := subscribes.decode(request.Data)
+		query, err := subscribes.decode(request)
 		if err != nil {
 			answer(nil, err)
 			return
@@ -277,19 +291,21 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 }
 
 // subscribe creates the subscription from which a participant receives its commands.
-func (s *service) subscribe(ctx context.Context, participant string, query *transport.SubscribeQuery) (*transport.SubscribeReply, error) {
+func (s *service) subscribe(ctx context.Context, participant string, query *api.SubscribeRequest) (*api.SubscribeResponse, error) {
 	if err := contract.CheckName("participant", participant); err != nil {
 		return nil, err
 	}
 	var wrong violations
-	bounded := func(field string, value, least, most int64) {
+	bounded := func(field string, value, least, most int) {
 		if value != 0 && (value < least || value > most) {
-			wrong = append(wrong, transport.Violation{Field: field, Problem: fmt.Sprintf("is %d; give %d to %d, or leave it out", value, least, most)})
+			wrong.add(field, fmt.Sprintf("is %d; give %d to %d, or leave it out", value, least, most))
 		}
 	}
-	bounded("ack_wait_ms", query.AckWaitMS, transport.MinAckWait.Milliseconds(), transport.MaxAckWait.Milliseconds())
-	bounded("max_in_flight", int64(query.MaxInFlight), 1, transport.MostInFlight)
-	bounded("bundle", int64(query.Bundle), 1, transport.MaxBundleSize)
+	if wait := query.AckWait; wait != nil && (wait.Or(0) < transport.MinAckWait || wait.Or(0) > transport.MaxAckWait) {
+		wrong.add("ackWait", fmt.Sprintf("is %s; give %s to %s, or leave it out", wait, api.Duration(transport.MinAckWait), api.Duration(transport.MaxAckWait)))
+	}
+	bounded("maxInFlight", query.MaxInFlight, 1, transport.MostInFlight)
+	bounded("bundle", query.Bundle, 1, transport.MaxBundleSize)
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}

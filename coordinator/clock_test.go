@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -241,7 +242,7 @@ func TestClockIsSetInAPause(t *testing.T) {
 		time.Sleep(time.Second) // virtual
 		operate := func(operation contract.Operation) {
 			t.Helper()
-			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Decision{Operation: operation, By: "kim", Reason: "the bank moves"}); err != nil {
+			if _, err := client.New(w.bus).Operate(t.Context(), "s1", api.Decision{Operation: operation, By: "kim", Reason: "the bank moves"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -283,7 +284,7 @@ func TestRetentionWaitsAfterAStep(t *testing.T) {
 				}
 				said := false
 				for _, one := range c.Standstills() {
-					said = said || one.Kind == transport.StandsRetention && strings.Contains(one.Fix, "--accept-clock")
+					said = said || one.Kind == api.StandsRetention && strings.Contains(one.Fix, "--accept-clock")
 				}
 				if said == accept {
 					t.Errorf("accepted: %t, and it is said to wait: %v", accept, c.Standstills())

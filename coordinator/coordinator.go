@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/internal/loglimit"
@@ -259,7 +260,7 @@ func (c *Coordinator) noteReady() {
 
 // Standstills returns what is stuck, oldest first. It is cheap; its answer may be slightly
 // outdated.
-func (c *Coordinator) Standstills() []transport.Standstill { return c.monitor.current() }
+func (c *Coordinator) Standstills() []api.Standstill { return c.monitor.current() }
 
 // countOpen counts the open sagas in the store, at the start and when another coordinator may have
 // changed some. If sagas changed during the count, it may be wrong and is discarded.
@@ -367,13 +368,13 @@ func (c *Coordinator) startRefused(limit string, now time.Time) {
 
 // Stats is a coordinator's state in numbers.
 type Stats struct {
-	Sagas          []store.Count          // by definition, version and phase
-	Open           int                    // sagas that have not ended
-	Blocked        int                    // sagas found to be stuck since the start; at most MaxBlocked
-	Standstills    []transport.Standstill // what is stuck
-	OutboxBacklog  int                    // messages that the bus has not accepted
-	OutboxOldest   time.Duration          // how long the oldest of them has been pending
-	CacheHits      uint64                 // since the start
+	Sagas          []store.Count    // by definition, version and phase
+	Open           int              // sagas that have not ended
+	Blocked        int              // sagas found to be stuck since the start; at most MaxBlocked
+	Standstills    []api.Standstill // what is stuck
+	OutboxBacklog  int              // messages that the bus has not accepted
+	OutboxOldest   time.Duration    // how long the oldest of them has been pending
+	CacheHits      uint64           // since the start
 	CacheMisses    uint64
 	WaitingInputs  int // inputs in the shards' inboxes, or set aside while a mapping is evaluated
 	WaitingCallers int // open wait requests

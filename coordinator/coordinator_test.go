@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -87,7 +88,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 			t.Errorf("cancel of a parked pivot: %v", err)
 		}
 		w.when(func(string, int) error { return nil })
-		if _, err := c.Operate(t.Context(), "s1", transport.Decision{Operation: "retry", By: "kim", Reason: "table is there now"}); err != nil {
+		if _, err := c.Operate(t.Context(), "s1", api.Decision{Operation: "retry", By: "kim", Reason: "table is there now"}); err != nil {
 			t.Fatal(err)
 		}
 		s, err = c.Wait(t.Context(), "s1")
@@ -138,7 +139,7 @@ func TestStartAgainByValue(t *testing.T) {
 		defer w.close()
 		c := client.New(w.bus)
 		const first = `{"sku":"tea","amount":12345678901234567.10,"more":[1,"\u00e9"]}`
-		start := func(input, contentType string) (*transport.Status, error) {
+		start := func(input, contentType string) (*api.Saga, error) {
 			return c.Start(t.Context(), checkout, json.RawMessage(input), client.ID("s1"), client.ContentType(contentType))
 		}
 		if s, err := start(first, "application/json"); err != nil || s.Existed {
@@ -275,7 +276,7 @@ func TestFaultyBus(t *testing.T) {
 			s, err := c.Wait(t.Context(), contract.SagaID(fmt.Sprintf("s%d", i)))
 			for err == nil && s.Phase == contract.Parked { // every attempt of the pivot may have been lost
 				healed.Store(true)
-				if _, err = c.Operate(t.Context(), s.ID, transport.Decision{Operation: "retry", By: "kim", Reason: "the bus is fixed"}); err == nil {
+				if _, err = c.Operate(t.Context(), s.ID, api.Decision{Operation: "retry", By: "kim", Reason: "the bus is fixed"}); err == nil {
 					s, err = c.Wait(t.Context(), s.ID)
 				}
 			}
@@ -385,16 +386,16 @@ func TestBadRequests(t *testing.T) {
 			{"start", transport.Envelope{Saga: contract.SagaID(strings.Repeat("x", 10_000)), Definition: checkout.Ref(), Data: tea}, []string{"invalid_argument", "10000 characters"}},
 			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: []byte(`{"sku":`)}, []string{"invalid_argument", "not valid JSON"}},
 			{"start", transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: make([]byte, contract.MaxPayload+1)}, []string{"invalid_argument", "MaxPayload"}},
-			{"get", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
-			{"wait", transport.Envelope{Saga: "nobody"}, []string{"not_found", "no such saga"}},
-			{"wait", transport.Envelope{Saga: "no body"}, []string{"invalid_argument", "has ' '"}},
-			{"history", transport.Envelope{Saga: "nobody"}, []string{"not_found"}},
-			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"operation":"cancel","by":"kim","reason":"x"}`)}, []string{"not_found"}},
-			{"operate", transport.Envelope{Saga: "nobody", Data: []byte(`{"operation":"cancel","who":"kim"}`)}, []string{"invalid_argument", "unknown field"}},
+			{"get", transport.Envelope{Data: []byte(`{"id":"nobody"}`)}, []string{"not_found", "no such saga"}},
+			{"wait", transport.Envelope{Data: []byte(`{"id":"nobody"}`)}, []string{"not_found", "no such saga"}},
+			{"wait", transport.Envelope{Data: []byte(`{"id":"no body"}`)}, []string{"invalid_argument", "has ' '"}},
+			{"history", transport.Envelope{Data: []byte(`{"id":"nobody"}`)}, []string{"not_found"}},
+			{"operate", transport.Envelope{Data: []byte(`{"id":"nobody","decision":{"operation":"cancel","by":"kim","reason":"x"}}`)}, []string{"not_found"}},
+			{"operate", transport.Envelope{Data: []byte(`{"id":"nobody","decision":{"operation":"cancel","who":"kim"}}`)}, []string{"invalid_argument", "unknown field"}},
 			{"list", transport.Envelope{Data: []byte(`{"limit":100000}`)}, []string{"invalid_argument", "1 to 1000"}},
 			{"list", transport.Envelope{Data: []byte(`{"cursor":"zzz"}`)}, []string{"invalid_argument"}},
-			{"define", transport.Envelope{Data: []byte(`{"name":"Bad Name"}`)}, []string{"invalid_argument", "Bad Name"}},
-			{"define", transport.Envelope{Data: []byte(`{"name":"checkout","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`)}, []string{"already_exists", "new version"}},
+			{"register-definition", transport.Envelope{Data: []byte(`{"source":"{\"name\":\"Bad Name\"}"}`)}, []string{"invalid_argument", "Bad Name"}},
+			{"register-definition", transport.Envelope{Data: []byte(`{"source":"name: checkout\nversion: 1\nsteps: [{step: {name: a, kind: retriable, do: {participant: p, action: a}}}]"}`)}, []string{"already_exists", "new version"}},
 		} {
 			got := ask(c.method, c.e)
 			for _, want := range c.want {
@@ -502,7 +503,7 @@ func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 		began, answers := time.Now(), make(chan string, 1)
 		go func() {
 			e, err := w.bus.Request(t.Context(), &transport.Envelope{
-				Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "one", Expires: began.Add(time.Minute),
+				Subject: transport.Subjects{}.API(api.MethodWait), Type: transport.TypeRequest, Expires: began.Add(time.Minute), Data: []byte(`{"id":"one","timeout":"60s"}`),
 			})
 			if err != nil {
 				answers <- err.Error()

@@ -2,7 +2,6 @@ package coordinator_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -37,22 +37,19 @@ func (l *lines) String() string {
 }
 
 // remove requests the removal of a damaged saga.
-func (w *fixture) remove(id string, data string) (*transport.Status, *transport.Envelope) {
+func (w *fixture) remove(id string, data string) (*api.Saga, *transport.Envelope) {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
-		Subject: transport.Subjects{}.API(transport.APIRemoveDamaged), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
-		Saga: contract.SagaID(id), Data: []byte(data),
+		Subject: transport.Subjects{}.API(api.MethodRemoveDamaged), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
+		Data: of(contract.SagaID(id), data, false),
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var s transport.Status
-	if e.Code == "" {
-		if err := json.Unmarshal(e.Data, &s); err != nil {
-			w.t.Fatal(err)
-		}
+	if e.Code != "" {
+		return &api.Saga{}, e
 	}
-	return &s, e
+	return sagaIn(w.t, e), e
 }
 
 // Removing a damaged saga requires an operator and a reason. Afterwards the saga is not blocked,
@@ -82,18 +79,18 @@ func TestDamagedSagaIsRemoved(t *testing.T) {
 		time.Sleep(18 * time.Second) // virtual: its first attempt has timed out
 		start("well")
 		stands := func() bool {
-			return slices.ContainsFunc(c.Standstills(), func(s transport.Standstill) bool { return s.Kind == transport.StandsSagas })
+			return slices.ContainsFunc(c.Standstills(), func(s api.Standstill) bool { return s.Kind == api.StandsSagas })
 		}
 		if o := w.overview(); o.Blocked != 1 || o.Open != 2 || !stands() {
 			t.Fatalf("%d are blocked of %d: %v", o.Blocked, o.Open, c.Standstills())
 		}
 		for data, field := range map[string]string{`{"by":"ada"}`: "reason", `{"reason":"x"}`: "by", `{"by":"` + strings.Repeat("x", 2000) + `","reason":"x"}`: "by", `{"by":"ada","reason":"x","force":true}`: "force"} {
-			if _, e := w.remove("sick", data); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, field) {
+			if _, e := w.remove("sick", data); e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, field) {
 				t.Errorf("%.40s: %s %s", data, e.Code, e.Reason)
 			}
 		}
 		const right = `{"by":"ada","reason":"settled by hand, ticket 1234"}`
-		for id, code := range map[string]transport.Code{"well": transport.CodeFailedPrecondition, "nobody": transport.CodeNotFound, "no body": transport.CodeInvalidArgument} {
+		for id, code := range map[string]api.Code{"well": api.CodeFailedPrecondition, "nobody": api.CodeNotFound, "no body": api.CodeInvalidArgument} {
 			if _, e := w.remove(id, right); e.Code != string(code) {
 				t.Errorf("%s: %s %s", id, e.Code, e.Reason)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -87,14 +88,14 @@ func TestPurge(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		purge := func(q transport.PurgeDeadLettersRequest) (transport.PurgeDeadLettersReply, *transport.Envelope) {
+		purge := func(q api.PurgeDeadLettersRequest) (api.PurgeDeadLettersResponse, *transport.Envelope) {
 			t.Helper()
 			data, err := json.Marshal(q)
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := c.Handle(t.Context(), transport.APIPurgeDeadLetters, &transport.Envelope{Data: data})
-			var reply transport.PurgeDeadLettersReply
+			e := c.Handle(t.Context(), api.MethodPurgeDeadLetters, &transport.Envelope{Data: data})
+			var reply api.PurgeDeadLettersResponse
 			if e.Code == "" {
 				err = json.Unmarshal(e.Data, &reply)
 			}
@@ -103,27 +104,27 @@ func TestPurge(t *testing.T) {
 			}
 			return reply, e
 		}
-		for _, wrong := range []transport.PurgeDeadLettersRequest{
+		for _, wrong := range []api.PurgeDeadLettersRequest{
 			{}, {DryRun: true}, {All: true, Stream: "events"}, {Stream: ">"}, {Participant: "*"}, {Participant: "a.b"},
-			{Reason: strings.Repeat("x", 2000)}, {OlderThanMs: -1}, {OlderThanMs: 1 << 60},
+			{Reason: strings.Repeat("x", 2000)}, {OlderThan: api.For(-1)}, {OlderThan: api.For(0)}, {OlderThan: api.For(1 << 60)},
 		} {
-			if _, e := purge(wrong); e.Code != string(transport.CodeInvalidArgument) {
+			if _, e := purge(wrong); e.Code != string(api.CodeInvalidArgument) {
 				t.Errorf("%+v: %q %s, want that it is refused", wrong, e.Code, e.Reason)
 			}
 		}
 		for _, wider := range []string{`{"participant":"bank","stream":""}`, `{"reason":"","participant":"bank","by":""}`, `{"participant":"bank","Participant":"oven"}`} {
-			if e := c.Handle(t.Context(), transport.APIPurgeDeadLetters, &transport.Envelope{Data: []byte(wider)}); e.Code != string(transport.CodeInvalidArgument) {
+			if e := c.Handle(t.Context(), api.MethodPurgeDeadLetters, &transport.Envelope{Data: []byte(wider)}); e.Code != string(api.CodeInvalidArgument) {
 				t.Errorf("%s: %q %s, want that it is refused", wider, e.Code, e.Reason)
 			}
 		}
 		for _, q := range []struct {
-			request transport.PurgeDeadLettersRequest
+			request api.PurgeDeadLettersRequest
 			want    int
 		}{
-			{transport.PurgeDeadLettersRequest{Participant: "bank", DryRun: true}, 2},
-			{transport.PurgeDeadLettersRequest{OlderThanMs: 60_000}, 0},
-			{transport.PurgeDeadLettersRequest{Participant: "bank", Reason: "no such saga", By: "ada"}, 2},
-			{transport.PurgeDeadLettersRequest{All: true}, 1},
+			{api.PurgeDeadLettersRequest{Participant: "bank", DryRun: true}, 2},
+			{api.PurgeDeadLettersRequest{OlderThan: api.For(time.Minute)}, 0},
+			{api.PurgeDeadLettersRequest{Participant: "bank", Reason: "no such saga", By: "ada"}, 2},
+			{api.PurgeDeadLettersRequest{All: true}, 1},
 		} {
 			if reply, e := purge(q.request); e.Code != "" || reply.Matched != q.want || reply.Next != 0 {
 				t.Errorf("%+v: %+v %s, want %d", q.request, reply, e.Reason, q.want)

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/definitionfile"
 	"github.com/amends-dev/amends/saga/diagram"
 	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/transport"
 )
 
 // looksLikeJSON reports whether a definition is JSON: a brace followed by the quote of a key. The
@@ -33,52 +33,46 @@ func parseDefinition(data []byte) (*saga.Definition, error) {
 	return def, nil
 }
 
-// define registers a definition.
-func (s *service) define(ctx context.Context, source []byte) (*transport.DefinitionReply, error) {
-	def, err := parseDefinition(source)
+// registerDefinition registers a definition, or only validates it.
+func (s *service) registerDefinition(ctx context.Context, q *api.RegisterDefinitionRequest) (*api.RegisterDefinitionResponse, error) {
+	def, err := parseDefinition([]byte(q.Source))
 	if err != nil {
 		return nil, err
 	}
 	existed := s.c.definitions.has(def)
-	if err := s.c.Register(ctx, def); err != nil {
-		return nil, err
+	if q.DryRun {
+		err = s.c.definitions.takes(def)
+	} else {
+		err = s.c.Register(ctx, def)
 	}
-	return s.definitionReply(def, existed), nil
-}
-
-// checkDefinition returns what define would return, but does not register the definition.
-func (s *service) checkDefinition(source []byte) (*transport.DefinitionReply, error) {
-	def, err := parseDefinition(source)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.c.definitions.takes(def); err != nil {
-		return nil, err
-	}
-	return s.definitionReply(def, s.c.definitions.has(def)), nil
+	return &api.RegisterDefinitionResponse{Definition: s.described(def), Existed: existed}, nil
 }
 
-func (s *service) definitionReply(def *saga.Definition, existed bool) *transport.DefinitionReply {
-	return &transport.DefinitionReply{
-		Definition: def.Ref(), Fingerprint: def.Fingerprint(), Existed: existed,
-		Newest: s.c.definitions.isNewest(def.Ref()),
-	}
+// described returns a definition as in lists.
+func (s *service) described(def *saga.Definition) *api.Definition {
+	return &api.Definition{Ref: def.Ref(), Fingerprint: def.Fingerprint(), Newest: s.c.definitions.isNewest(def.Ref())}
 }
 
-// allDefinitions returns all definitions, sorted by name and version.
-func (s *service) allDefinitions(ctx context.Context, _ *none) (*transport.DefinitionsReply, error) {
+// listDefinitions returns definitions, sorted by name and version.
+func (s *service) listDefinitions(ctx context.Context, q *api.ListDefinitionsRequest) (*api.ListDefinitionsResponse, error) {
 	counts, err := s.c.config.Store.Counts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	byRef := map[contract.DefinitionRef][]transport.Count{}
+	byRef := map[contract.DefinitionRef][]api.Count{}
 	for _, n := range counts {
-		byRef[n.Definition] = append(byRef[n.Definition], transport.Count(n))
+		byRef[n.Definition] = append(byRef[n.Definition], api.Count(n))
 	}
 	all := s.c.definitions.all()
-	reply := &transport.DefinitionsReply{Definitions: make([]transport.DefinitionReply, 0, len(all))}
+	reply := &api.ListDefinitionsResponse{}
 	for _, def := range all {
-		one := s.definitionReply(def, false)
+		if q.Name != "" && q.Name != def.Ref().Name {
+			continue
+		}
+		one := s.described(def)
 		one.Counts = byRef[def.Ref()]
 		f := s.c.projection.Definition(def.Ref())
 		fare(def, &f, one, false)
@@ -87,13 +81,16 @@ func (s *service) allDefinitions(ctx context.Context, _ *none) (*transport.Defin
 	return reply, nil
 }
 
-// definition returns one definition with its content.
-func (s *service) definition(ctx context.Context, ref contract.DefinitionRef) (*transport.DefinitionReply, error) {
-	def, err := s.c.definitions.find(ref)
+// getDefinition returns one definition with its content.
+func (s *service) getDefinition(ctx context.Context, q *api.GetDefinitionRequest) (*api.GetDefinitionResponse, error) {
+	if err := checkVersion("ref.version", q.Ref.Version); err != nil {
+		return nil, err
+	}
+	def, err := s.c.definitions.find(q.Ref)
 	if err != nil {
 		return nil, err
 	}
-	reply := s.definitionReply(def, false)
+	reply := s.described(def)
 	filter := store.Filter{Definition: def.Ref().Name, Version: def.Ref().Version}
 	if reply.Counts, _, err = s.countSagas(ctx, &filter); err != nil {
 		return nil, err
@@ -104,13 +101,18 @@ func (s *service) definition(ctx context.Context, ref contract.DefinitionRef) (*
 	reply.Mermaid = diagram.Mermaid(def)
 	f := s.c.projection.Definition(def.Ref())
 	fare(def, &f, reply, true)
-	return reply, nil
+	return &api.GetDefinitionResponse{Definition: reply}, nil
 }
 
 // compareDefinitions returns the differences between two definitions.
-func (s *service) compareDefinitions(_ context.Context, q *transport.CompareQuery) (*transport.CompareReply, error) {
+func (s *service) compareDefinitions(_ context.Context, q *api.CompareDefinitionsRequest) (*api.CompareDefinitionsResponse, error) {
 	if (q.To.Name == "") == (q.ToSource == "") {
-		return nil, violation("to", "give either to, a definition that is registered, or to_source, one that need not be")
+		return nil, violation("to", "give either to, a definition that is registered, or toSource, one that need not be")
+	}
+	for field, ref := range map[string]contract.DefinitionRef{"from.version": q.From, "to.version": q.To} {
+		if err := checkVersion(field, ref.Version); err != nil {
+			return nil, err
+		}
 	}
 	from, err := s.c.definitions.find(q.From)
 	if err != nil {
@@ -126,9 +128,9 @@ func (s *service) compareDefinitions(_ context.Context, q *transport.CompareQuer
 		return nil, err
 	}
 	found := saga.Compare(from, to)
-	reply := &transport.CompareReply{Differences: make([]transport.Difference, len(found))}
+	reply := &api.CompareDefinitionsResponse{Differences: make([]api.Difference, len(found))}
 	for i, d := range found {
-		reply.Differences[i] = transport.Difference{Path: d.Path, Change: string(d.Change), From: d.From, To: d.To}
+		reply.Differences[i] = api.Difference{Path: d.Path, Change: string(d.Change), From: d.From, To: d.To}
 	}
 	return reply, nil
 }

@@ -58,7 +58,7 @@
 // It does not know undo order (package compensation), the meaning of an event (package saga), or
 // how the bus and the store are implemented.
 //
-// A failure is reported as a refused request with a transport.Code, as a dead letter or, if the
+// A failure is reported as a refused request with an api.Code, as a dead letter or, if the
 // store fails, as the error of Run. The process must then exit, because a failed fsync must not be
 // repeated.
 package coordinator

@@ -2,10 +2,10 @@ package coordinator
 
 import (
 	"encoding/base64"
-	"fmt"
+	"slices"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -27,15 +27,15 @@ func encoded(v any) int {
 
 // fit shortens a status to at most a number of bytes. It omits results first, starting with the
 // last, then the input, and finally truncates reasons. The history still has all of it.
-func fit(s *transport.Status, most int) {
+func fit(s *api.Saga, most int) {
 	if roughly(s) <= most {
 		return
 	}
 	bare := *s
 	bare.Input = withoutData(s.Input)
-	bare.Steps = make([]transport.StepStatus, len(s.Steps))
-	for i := range s.Steps {
-		bare.Steps[i] = withoutResult(s.Steps[i])
+	bare.Steps = slices.Clone(s.Steps)
+	for i := range bare.Steps {
+		bare.Steps[i].Result = withoutData(s.Steps[i].Result)
 	}
 	size := encoded(&bare)
 	for _, length := range [...]int{briefly, briefly / 4, 0} {
@@ -51,8 +51,11 @@ func fit(s *transport.Status, most int) {
 		bare.Input, size = s.Input, size+more
 	}
 	for i := range s.Steps {
-		if more := len(s.Steps[i].Result) - len(bare.Steps[i].Result); size+more <= most {
-			bare.Steps[i].Result, bare.Steps[i].LeftOut = s.Steps[i].Result, s.Steps[i].LeftOut
+		if s.Steps[i].Result == nil {
+			continue
+		}
+		if more := encoded(s.Steps[i].Result) - encoded(bare.Steps[i].Result); size+more <= most {
+			bare.Steps[i].Result = s.Steps[i].Result
 			size += more
 		}
 	}
@@ -60,32 +63,28 @@ func fit(s *transport.Status, most int) {
 }
 
 // roughly returns a cheap upper bound of encoded. Most sagas are far below it.
-func roughly(s *transport.Status) int {
+func roughly(s *api.Saga) int {
 	const step, text = 1 << 10, 6 // bytes per step without text; encoded bytes per byte of text
 	size := 2*step + text*(len(s.Reason)+len(s.Problem))
 	if s.Paused != nil {
 		size += text * (len(s.Paused.By) + len(s.Paused.Reason))
 	}
-	if s.Input != nil {
-		size += text*len(s.Input.ContentType) + len(s.Input.JSON) + base64.StdEncoding.EncodedLen(len(s.Input.Binary))
+	data := func(p *api.Payload) int {
+		if p == nil {
+			return 0
+		}
+		return text*len(p.ContentType) + len(p.JSON) + base64.StdEncoding.EncodedLen(len(p.Binary))
 	}
+	size += data(s.Input)
 	for i := range s.Steps {
-		size += step + text*len(s.Steps[i].Reason) + len(s.Steps[i].Result)
+		size += step + text*len(s.Steps[i].Reason) + data(s.Steps[i].Result)
 	}
 	return size
 }
 
-func withoutData(p *transport.Payload) *transport.Payload {
+func withoutData(p *api.Payload) *api.Payload {
 	if p == nil {
 		return nil
 	}
-	return &transport.Payload{ContentType: p.ContentType, Size: p.Size, LeftOut: true}
-}
-
-func withoutResult(s transport.StepStatus) transport.StepStatus {
-	note := fmt.Appendf(nil, `"(%s into this reply; the history has all of it)"`, plural.Of(s.ResultSize, "byte that does not fit", "bytes that do not fit"))
-	if len(s.Result) > len(note) {
-		s.Result, s.LeftOut = note, true
-	}
-	return s
+	return &api.Payload{ContentType: p.ContentType, SizeBytes: p.SizeBytes, LeftOut: true}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
@@ -82,10 +83,14 @@ func TestStatusFits(t *testing.T) {
 		whole := !s.Input.LeftOut
 		for i := range s.Steps {
 			step, state := &s.Steps[i], &in.Steps[i]
-			if step.LeftOut == (string(step.Result) == string(state.Result)) && len(state.Result) > 0 || step.ResultSize != len(state.Result) || !strings.HasPrefix(state.Current().Reason(), strings.TrimSuffix(step.Reason, "…")) {
-				t.Errorf("%s: step %d has %.60q (left out: %t) of %d bytes, and the reason %.20q…", name, i, step.Result, step.LeftOut, step.ResultSize, step.Reason)
+			shown := step.Result
+			if shown == nil {
+				shown = &api.Payload{}
 			}
-			whole = whole && !step.LeftOut && step.Reason == state.Current().Reason()
+			if shown.LeftOut == (string(shown.JSON) == string(state.Result)) && len(state.Result) > 0 || shown.SizeBytes != len(state.Result) || !strings.HasPrefix(state.Current().Reason(), strings.TrimSuffix(step.Reason, "…")) {
+				t.Errorf("%s: step %d has %.60q (left out: %t) of %d bytes, and the reason %.20q…", name, i, shown.JSON, shown.LeftOut, shown.SizeBytes, step.Reason)
+			}
+			whole = whole && !shown.LeftOut && step.Reason == state.Current().Reason()
 		}
 		if whole != tt.whole {
 			t.Errorf("%s: it is whole: %t", name, whole)
@@ -94,7 +99,7 @@ func TestStatusFits(t *testing.T) {
 		p := past{def: def, in: *in}
 		event := historyEvent(7, &machine.Event{Type: contract.EventStarted, Payload: tt.input, ContentType: tt.contentType, By: in.Paused.By, Reason: in.Paused.Reason})
 		p.show(&event)
-		if data := sent(t, transport.HistoryReply{Events: []transport.HistoryEvent{event}}); len(data) > carried || event.Saga == nil || len(event.Payload)+len(event.Binary) < len(tt.input) {
+		if data := sent(t, api.HistoryResponse{Events: []api.Event{event}}); len(data) > carried || event.Saga == nil || len(event.Payload.JSON)+len(event.Payload.Binary) < len(tt.input) {
 			t.Errorf("%s: an event with where the saga stood has %d bytes", name, len(data))
 		}
 	}
@@ -107,17 +112,17 @@ func TestOthersFit(t *testing.T) {
 	in.Cause = &machine.Cause{Kind: machine.CauseOperator, By: in.Paused.By, Reason: in.Paused.Reason}
 	s := status(def, in, false)
 	inList(s)
-	if n := len(sent(t, transport.WatchedSaga{Saga: *s, Left: true})) * watchSagas; n > maxReply-frameRoom {
+	if n := len(sent(t, api.ChangedSaga{Saga: s, Left: true})) * watchSagas; n > maxReply-frameRoom {
 		t.Errorf("a watch may have %d bytes", n)
 	}
 	letter := deadLetterReply(&transport.DeadLetter{
 		Sequence: 1, Subject: "saga.\xff", Reason: strings.Repeat("\x01", 16<<10), Data: bytes.Repeat([]byte{1}, transport.MaxData),
 		Header: map[string][]string{"\xfe": {strings.Repeat("\xff", 16<<10)}},
 	})
-	if n := len(sent(t, letter)); n > maxReply || !letter.Data.LeftOut || letter.Data.Size != transport.MaxData {
+	if n := len(sent(t, letter)); n > maxReply || !letter.Data.LeftOut || letter.Data.SizeBytes != transport.MaxData {
 		t.Errorf("a dead letter has %d bytes: %+.200v", n, letter)
 	}
-	if long := sendable(&transport.Envelope{Data: make([]byte, maxReply+1)}); long.Code != string(transport.CodeResourceExhausted) || len(long.Data) > 0 {
+	if long := sendable(&transport.Envelope{Data: make([]byte, maxReply+1)}); long.Code != string(api.CodeResourceExhausted) || len(long.Data) > 0 {
 		t.Errorf("what no bus carries is sent: %s, %d bytes", long.Code, len(long.Data))
 	}
 }

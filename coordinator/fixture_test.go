@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -235,7 +237,7 @@ func (w *fixture) deadLetters() []string {
 	}
 }
 
-func (w *fixture) run(id string) *transport.Status {
+func (w *fixture) run(id string) *api.Saga {
 	w.t.Helper()
 	c := client.New(w.bus)
 	if _, err := c.Start(w.t.Context(), checkout, order{"tea"}, client.ID(contract.SagaID(id))); err != nil {
@@ -248,7 +250,7 @@ func (w *fixture) run(id string) *transport.Status {
 	return s
 }
 
-func (w *fixture) expect(s *transport.Status, phase contract.Phase, ledger ...string) {
+func (w *fixture) expect(s *api.Saga, phase contract.Phase, ledger ...string) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -257,19 +259,42 @@ func (w *fixture) expect(s *transport.Status, phase contract.Phase, ledger ...st
 	}
 }
 
+// of returns a request about a saga: the JSON object data with the saga's id, in which data is the
+// decision if decision is set.
+func of(id contract.SagaID, data string, decision bool) []byte {
+	switch {
+	case decision:
+		return fmt.Appendf(nil, `{"id":%q,"decision":%s}`, id, data)
+	case data == "" || data == "{}":
+		return fmt.Appendf(nil, `{"id":%q}`, id)
+	}
+	return fmt.Appendf(nil, `{"id":%q,%s`, id, data[1:])
+}
+
+// sagaIn decodes a response with a saga.
+func sagaIn(t *testing.T, e *transport.Envelope) *api.Saga {
+	t.Helper()
+	var response api.GetResponse
+	if err := json.Unmarshal(e.Data, &response); err != nil || response.Saga == nil {
+		t.Fatalf("the response is %s, %v", e.Data, err)
+	}
+	return response.Saga
+}
+
 // overview returns the coordinator's overview.
-func (w *fixture) overview() (o transport.Overview) {
+func (w *fixture) overview() (o api.Overview) {
 	w.t.Helper()
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
-		Subject: transport.Subjects{}.API(transport.APIOverview), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
+		Subject: transport.Subjects{}.API(api.MethodGetOverview), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
 	})
+	var response api.GetOverviewResponse
 	if err == nil {
-		err = json.Unmarshal(e.Data, &o)
+		err = json.Unmarshal(e.Data, &response)
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return o
+	return *response.Overview
 }
 
 // refusals is an Observer that counts refused starts by limit.

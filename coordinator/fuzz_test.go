@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
@@ -17,15 +18,15 @@ import (
 )
 
 var apiMethods = []string{
-	transport.APIStart, transport.APIGet, transport.APIWait, transport.APIOperate,
-	transport.APIList, transport.APIHistory, transport.APIDefine, transport.APIDefinitions, transport.APIRun, transport.APIOrphans,
+	api.MethodStart, api.MethodGet, api.MethodWait, api.MethodOperate,
+	api.MethodList, api.MethodHistory, api.MethodRegisterDefinition, api.MethodListDefinitions, api.MethodRun, api.MethodFindOrphans, api.MethodPoll,
 }
 
 // callersFault lists the codes of refusals that may occur without a fault in the coordinator.
 // CodeInternal is not among them.
-var callersFault = map[transport.Code]bool{
-	"": true, transport.CodeInvalidArgument: true, transport.CodeNotFound: true, transport.CodeAlreadyExists: true,
-	transport.CodeFailedPrecondition: true, transport.CodeResourceExhausted: true,
+var callersFault = map[api.Code]bool{
+	"": true, api.CodeInvalidArgument: true, api.CodeNotFound: true, api.CodeAlreadyExists: true,
+	api.CodeFailedPrecondition: true, api.CodeResourceExhausted: true,
 }
 
 // FuzzRequest sends arbitrary requests to a running coordinator. Each is answered within a second,
@@ -34,14 +35,15 @@ var callersFault = map[transport.Code]bool{
 func FuzzRequest(f *testing.F) {
 	f.Add(uint8(0), "order-1", "checkout", 1, []byte(`{"sku":"A"}`))
 	f.Add(uint8(0), "order-1", "checkout", 0, []byte(`{"sku":"B"}`))
-	f.Add(uint8(1), "order-1", "", 0, []byte{})
-	f.Add(uint8(2), "order-2", "", 0, []byte{})
-	f.Add(uint8(3), "known", "", 0, []byte(`{"operation":"resolve","step":"reserve","by":"ada","reason":"r","outcome":"completed","result":{"shelf":7}}`))
-	f.Add(uint8(3), "known", "", 0, []byte(`{"operation":"cancel","by":"ada","reason":"r"}`))
-	f.Add(uint8(3), "known", "", 0, []byte(`{"operation":"retry","unknown":1}`))
-	f.Add(uint8(4), "", "", 0, []byte(`{"phases":["running"],"limit":5,"cursor":"AQ","id_prefix":"k","open":true}`))
-	f.Add(uint8(5), "known", "", 0, []byte(`{"from":18446744073709551615,"limit":1000}`))
-	f.Add(uint8(6), "", "", 0, []byte(`{"name":"x","version":1,"steps":[{"parallel":[{"step":null}]}]}`))
+	f.Add(uint8(1), "", "", 0, []byte(`{"id":"order-1"}`))
+	f.Add(uint8(2), "", "", 0, []byte(`{"id":"order-2","timeout":"0.000000001s"}`))
+	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"resolve","step":"reserve","by":"ada","reason":"r","outcome":"completed","result":{"shelf":7}}}`))
+	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"cancel","by":"ada","reason":"r"}}`))
+	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"retry","unknown":1}}`))
+	f.Add(uint8(4), "", "", 0, []byte(`{"filter":{"phases":["running"],"idPrefix":"k","open":true},"limit":5,"cursor":"AQ"}`))
+	f.Add(uint8(5), "", "", 0, []byte(`{"id":"known","from":18446744073709551615,"limit":1000}`))
+	f.Add(uint8(6), "", "", 0, []byte(`{"source":"{\"name\":\"x\",\"version\":1,\"steps\":[{\"parallel\":[{\"step\":null}]}]}","dryRun":true}`))
+	f.Add(uint8(10), "", "", 0, []byte(`{"filter":{"definition":{"name":"checkout","version":-1}},"timeout":"0s"}`))
 	f.Add(uint8(7), "", "", 0, []byte(`[`))
 	f.Add(uint8(8), "order-3", "checkout", 1, []byte(`{"sku":"A"}`))
 	f.Add(uint8(9), "", "", 0, []byte(`{"keys":["known/hod85snpc0/reserve/do","known/1/reserve/undo"]}`))
@@ -54,11 +56,11 @@ func FuzzRequest(f *testing.F) {
 			Saga: contract.SagaID(id), Definition: contract.DefinitionRef{Name: definition, Version: version}, Data: data, Expires: time.Now(),
 		}
 		answer(ctx, t, c, name, request)
-		known := answer(ctx, t, c, transport.APIGet, &transport.Envelope{Saga: "known"})
-		if known.Code == string(transport.CodeNotFound) { // a request or a timeout has ended it, and it was removed
-			known = answer(ctx, t, c, transport.APIStart, startKnown())
+		known := answer(ctx, t, c, api.MethodGet, &transport.Envelope{Data: []byte(`{"id":"known"}`)})
+		if known.Code == string(api.CodeNotFound) { // a request or a timeout has ended it, and it was removed
+			known = answer(ctx, t, c, api.MethodStart, startKnown())
 		}
-		if known.Code != "" && known.Code != string(transport.CodeResourceExhausted) {
+		if known.Code != "" && known.Code != string(api.CodeResourceExhausted) {
 			t.Errorf("afterwards the saga that was there answers %s: %s", known.Code, known.Reason)
 		}
 	})
@@ -94,7 +96,7 @@ func alone(f *testing.F) *coordinator.Coordinator {
 		}
 		bus.Close()
 	})
-	if reply := c.Handle(ctx, transport.APIStart, startKnown()); reply.Code != "" {
+	if reply := c.Handle(ctx, api.MethodStart, startKnown()); reply.Code != "" {
 		f.Fatalf("start: %s: %s", reply.Code, reply.Reason)
 	}
 	return c
@@ -103,7 +105,7 @@ func alone(f *testing.F) *coordinator.Coordinator {
 func answer(ctx context.Context, t *testing.T, c *coordinator.Coordinator, method string, request *transport.Envelope) *transport.Envelope {
 	t.Helper()
 	reply := c.Handle(ctx, method, request)
-	if !callersFault[transport.Code(reply.Code)] {
+	if !callersFault[api.Code(reply.Code)] {
 		t.Fatalf("%s of %q answers %s: %s", method, request.Data, reply.Code, reply.Reason)
 	}
 	if reply.Code == "" && !json.Valid(reply.Data) {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/memstore"
@@ -23,12 +24,12 @@ func BenchmarkHandle(b *testing.B) {
 	go func() { done <- c.Run(b.Context()) }()
 	b.Cleanup(func() { <-done; bus.Close() })
 	<-c.Started()
-	if e := c.Handle(b.Context(), transport.APIStart, startKnown()); e.Code != "" {
+	if e := c.Handle(b.Context(), api.MethodStart, startKnown()); e.Code != "" {
 		b.Fatal(e.Reason)
 	}
 	for name, request := range map[string]func() *transport.Envelope{
-		transport.APIStart: startKnown,
-		transport.APIGet:   func() *transport.Envelope { return &transport.Envelope{Saga: "known"} },
+		api.MethodStart: startKnown,
+		api.MethodGet:   func() *transport.Envelope { return &transport.Envelope{Data: []byte(`{"id":"known"}`)} },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -61,7 +62,7 @@ func TestHiddenReasons(t *testing.T) {
 			if s := w.run("s1"); s.Phase != contract.Parked || !strings.Contains(s.Reason, theirs) {
 				t.Fatalf("it is %s: %s", s.Phase, s.Reason)
 			}
-			if _, err := client.New(w.bus).Operate(t.Context(), "s1", transport.Decision{Operation: "abandon", By: "kim", Reason: "settled by phone"}); err != nil {
+			if _, err := client.New(w.bus).Operate(t.Context(), "s1", api.Decision{Operation: "abandon", By: "kim", Reason: "settled by phone"}); err != nil {
 				t.Fatal(err)
 			}
 			w.when(func(action string, _ int) error {

@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/transport"
 )
 
 // historyPage bounds the events of one history reply; maxReply bounds its bytes.
 const historyPage = 1000
 
 // history returns a range of a saga's recorded events.
-func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.HistoryQuery) (*transport.HistoryReply, error) {
+func (s *service) history(ctx context.Context, q *api.HistoryRequest) (*api.HistoryResponse, error) {
+	id := q.ID
 	if err := id.Check(); err != nil {
 		return nil, err
 	}
@@ -37,7 +38,7 @@ func (s *service) history(ctx context.Context, id contract.SagaID, q *transport.
 			before = &past{lost: err}
 		}
 	}
-	reply := &transport.HistoryReply{Events: make([]transport.HistoryEvent, 0, len(events))}
+	reply := &api.HistoryResponse{Events: make([]api.Event, 0, len(events))}
 	size := frameRoom
 	for i := range events {
 		revision := from + uint64(i)
@@ -64,9 +65,9 @@ type recorded struct {
 }
 
 // shown returns the event for a reply.
-func (r *recorded) shown(revision uint64) transport.HistoryEvent {
+func (r *recorded) shown(revision uint64) api.Event {
 	if r.damage != nil {
-		return transport.HistoryEvent{Revision: revision, Problem: problem(r.damage.Error())}
+		return api.Event{Revision: revision, Problem: problem(r.damage.Error())}
 	}
 	return historyEvent(revision, &r.event)
 }
@@ -154,7 +155,7 @@ func (p *past) fold(ev *machine.Event) error {
 
 // move applies one event and adds the resulting state to the reply, or the reason why the state is
 // missing.
-func (p *past) move(event *transport.HistoryEvent, r *recorded) {
+func (p *past) move(event *api.Event, r *recorded) {
 	if p.lost == nil {
 		p.lost = r.damage
 	}
@@ -171,7 +172,7 @@ func (p *past) move(event *transport.HistoryEvent, r *recorded) {
 }
 
 // show adds the saga's state to an event, shortened so that both fit into one reply.
-func (p *past) show(event *transport.HistoryEvent) {
+func (p *past) show(event *api.Event) {
 	s := status(p.def, &p.in, true)
 	fit(s, maxReply-2*frameRoom-encoded(event))
 	event.Saga = s

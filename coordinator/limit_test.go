@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/store"
@@ -84,7 +85,7 @@ func (c *crowd) ask(caller, method string, data any) *transport.Envelope {
 	c.held++
 	go func() {
 		reply, err := c.bus.Request(context.Background(), &transport.Envelope{
-			Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Caller: caller, Saga: "one", Data: raw, Expires: time.Now().Add(time.Minute),
+			Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Caller: caller, Data: raw, Expires: time.Now().Add(time.Minute),
 		})
 		if err != nil {
 			reply = &transport.Envelope{Code: err.Error()}
@@ -107,7 +108,7 @@ func (c *crowd) refused(caller, method string, data any, limit string) {
 	reply := c.ask(caller, method, data)
 	if reply == nil {
 		c.t.Errorf("%s by %s is held, want that it is refused by %s", method, caller, limit)
-	} else if reply.Code != string(transport.CodeResourceExhausted) || !strings.Contains(reply.Reason, limit) || reply.RetryAfter <= 0 {
+	} else if reply.Code != string(api.CodeResourceExhausted) || !strings.Contains(reply.Reason, limit) || reply.RetryAfter <= 0 {
 		c.t.Errorf("%s by %s: %q %q, again in %s; want that it is refused by %s", method, caller, reply.Code, reply.Reason, reply.RetryAfter, limit)
 	}
 }
@@ -147,7 +148,7 @@ func newCrowd(t *testing.T, w *fixture) (c *crowd, letGo func()) {
 	}
 }
 
-var everyOpen = transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "cancel", By: "ada", Reason: "a test"}}
+var everyOpen = api.OperatePageRequest{Filter: api.Filter{Open: true}, Decision: api.Decision{Operation: "cancel", By: "ada", Reason: "a test"}}
 
 // TestBulkIsApart checks that two bulk requests of one caller run at the same time, and eight of
 // all callers together. No other request waits for them (I13).
@@ -156,13 +157,13 @@ func TestBulkIsApart(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
 		c, letGo := newCrowd(t, w)
-		letters := transport.DeadLettersRequest{Sequences: []uint64{1}, By: "ada"}
+		letters := api.ReplayDeadLettersRequest{Sequences: []uint64{1}, By: "ada"}
 		bulk := []struct {
 			method string
 			data   any
 		}{
-			{transport.APIOperateAll, everyOpen}, {transport.APIReplayDeadLetters, letters}, {transport.APIDiscardDeadLetters, letters},
-			{transport.APIPurgeDeadLetters, transport.PurgeDeadLettersRequest{All: true, By: "ada"}},
+			{api.MethodOperatePage, everyOpen}, {api.MethodReplayDeadLetters, letters}, {api.MethodDiscardDeadLetters, letters},
+			{api.MethodPurgeDeadLetters, api.PurgeDeadLettersRequest{All: true, By: "ada"}},
 		}
 		for i, caller := range []string{"ada", "kim", "bo", "cy"} {
 			c.is(true, caller, bulk[i].method, bulk[i].data)
@@ -173,14 +174,14 @@ func TestBulkIsApart(t *testing.T) {
 				}
 			}
 		}
-		c.refused("di", transport.APIOperateAll, everyOpen, "MaxBulk")
+		c.refused("di", api.MethodOperatePage, everyOpen, "MaxBulk")
 		for _, caller := range []string{"ada", "di", ""} {
-			c.is(false, caller, transport.APIGet, nil)
-			c.is(false, caller, transport.APIHistory, transport.HistoryQuery{})
-			c.is(false, caller, transport.APIDeadLetters, transport.DeadLettersQuery{})
+			c.is(false, caller, api.MethodGet, api.GetRequest{ID: "one"})
+			c.is(false, caller, api.MethodHistory, api.HistoryRequest{ID: "one"})
+			c.is(false, caller, api.MethodListDeadLetters, api.ListDeadLettersRequest{})
 		}
 		letGo()
-		c.is(false, "di", transport.APIOperateAll, everyOpen)
+		c.is(false, "di", api.MethodOperatePage, everyOpen)
 	})
 }
 
@@ -191,12 +192,12 @@ func TestReplayInParts(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
 		c, letGo := newCrowd(t, w)
-		c.is(true, "ada", transport.APIReplayDeadLetters, transport.DeadLettersRequest{Sequences: []uint64{quick, 1, 2}, By: "ada"})
+		c.is(true, "ada", api.MethodReplayDeadLetters, api.ReplayDeadLettersRequest{Sequences: []uint64{quick, 1, 2}, By: "ada"})
 		time.Sleep(coordinator.MaxWait)
 		reply := <-c.came
 		c.held--
-		var done transport.DeadLettersDone
-		if err := json.Unmarshal(reply.Data, &done); err != nil || !slices.Equal(done.Done, []uint64{quick}) || len(done.Failed) != 2 {
+		var done api.ReplayDeadLettersResponse
+		if err := json.Unmarshal(reply.Data, &done); err != nil || !slices.Equal(done.Replayed, []uint64{quick}) || len(done.Failed) != 2 {
 			t.Errorf("it says %s, %v", said(reply), err)
 		}
 		letGo()
@@ -210,13 +211,13 @@ func TestReadsAreShared(t *testing.T) {
 		defer w.close()
 		c, letGo := newCrowd(t, w)
 		for range coordinator.MaxReads / 2 {
-			c.is(true, "ada", transport.APIList, transport.ListQuery{})
+			c.is(true, "ada", api.MethodList, api.ListRequest{})
 		}
-		c.refused("ada", transport.APIList, transport.ListQuery{}, "MaxReads")
-		c.is(false, "kim", transport.APIGet, nil)
-		c.is(true, "kim", transport.APIList, transport.ListQuery{})
+		c.refused("ada", api.MethodList, api.ListRequest{}, "MaxReads")
+		c.is(false, "kim", api.MethodGet, api.GetRequest{ID: "one"})
+		c.is(true, "kim", api.MethodList, api.ListRequest{})
 		letGo()
-		c.is(false, "ada", transport.APIGet, nil)
+		c.is(false, "ada", api.MethodGet, api.GetRequest{ID: "one"})
 	})
 }
 
@@ -232,10 +233,10 @@ func TestWatchesPerCaller(t *testing.T) {
 		w.start(coordinator.Config{MaxWatches: 3})
 		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
 		for range 3 {
-			c.is(true, "ada", transport.APIWatch, transport.WatchQuery{})
+			c.is(true, "ada", api.MethodPoll, api.PollRequest{ID: "one", Timeout: api.For(time.Minute)})
 		}
-		c.refused("ada", transport.APIWatch, transport.WatchQuery{}, "MaxWatches")
-		c.is(true, "kim", transport.APIWatch, transport.WatchQuery{})
+		c.refused("ada", api.MethodPoll, api.PollRequest{ID: "one", Timeout: api.For(time.Minute)}, "MaxWatches")
+		c.is(true, "kim", api.MethodPoll, api.PollRequest{ID: "one", Timeout: api.For(time.Minute)})
 		w.run("one")
 		for range 4 {
 			if reply := <-c.came; reply.Code != "" {
@@ -243,7 +244,7 @@ func TestWatchesPerCaller(t *testing.T) {
 			}
 		}
 		for range 3 {
-			c.is(true, "ada", transport.APIWatch, transport.WatchQuery{})
+			c.is(true, "ada", api.MethodPoll, api.PollRequest{ID: "one", Timeout: api.For(time.Minute)})
 		}
 		time.Sleep(time.Minute)
 	})
@@ -261,15 +262,15 @@ func TestWaitsPerCaller(t *testing.T) {
 		}
 		k := w.start(coordinator.Config{})
 		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
-		start := transport.Envelope{Subject: transport.Subjects{}.API(transport.APIStart), Type: transport.TypeRequest, Saga: "one", Definition: checkout.Ref(), Data: []byte(`{}`)}
+		start := transport.Envelope{Subject: transport.Subjects{}.API(api.MethodStart), Type: transport.TypeRequest, Saga: "one", Definition: checkout.Ref(), Data: []byte(`{}`)}
 		if reply, err := w.bus.Request(t.Context(), &start); err != nil || reply.Code != "" {
 			t.Fatal(reply, err)
 		}
 		undo := coordinator.FillWaiters(k, "ada")
-		c.is(false, "ada", transport.APIWait, nil)
-		c.is(true, "kim", transport.APIWait, nil)
+		c.is(false, "ada", api.MethodWait, api.WaitRequest{ID: "one", Timeout: api.For(time.Minute)})
+		c.is(true, "kim", api.MethodWait, api.WaitRequest{ID: "one", Timeout: api.For(time.Minute)})
 		undo()
-		c.is(true, "ada", transport.APIWait, nil)
+		c.is(true, "ada", api.MethodWait, api.WaitRequest{ID: "one", Timeout: api.For(time.Minute)})
 		time.Sleep(2 * time.Minute)
 	})
 }
@@ -282,7 +283,7 @@ func TestBulkTakesTurns(t *testing.T) {
 		w.when(func(string, int) error { return errors.New("try again") })
 		c := &crowd{t: t, bus: w.bus, came: make(chan *transport.Envelope, 1000)}
 		start := func(id contract.SagaID) {
-			request := &transport.Envelope{Subject: transport.Subjects{}.API(transport.APIStart), Type: transport.TypeRequest, Saga: id, Definition: checkout.Ref(), Data: []byte(`{}`)}
+			request := &transport.Envelope{Subject: transport.Subjects{}.API(api.MethodStart), Type: transport.TypeRequest, Saga: id, Definition: checkout.Ref(), Data: []byte(`{}`)}
 			if reply, err := w.bus.Request(t.Context(), request); err != nil || reply.Code != "" {
 				t.Errorf("start %s: %s, %v", id, said(reply), err)
 			}
@@ -296,8 +297,8 @@ func TestBulkTakesTurns(t *testing.T) {
 		}
 		seen := &gated{gate: make(chan struct{})}
 		w.start(coordinator.Config{Shards: 1, MaxBatch: batch, MaxLinger: -1, Observer: seen})
-		pause := transport.OperateAllQuery{Filter: transport.Filter{Open: true}, Decision: transport.Decision{Operation: "pause", By: "ada", Reason: "a test"}}
-		c.is(true, "ada", transport.APIOperateAll, pause)
+		pause := api.OperatePageRequest{Filter: api.Filter{Open: true}, Decision: api.Decision{Operation: "pause", By: "ada", Reason: "a test"}}
+		c.is(true, "ada", api.MethodOperatePage, pause)
 		go start("new")
 		synctest.Wait()
 		close(seen.gate)

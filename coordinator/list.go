@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/saga"
@@ -20,38 +22,39 @@ var phases = []contract.Phase{contract.Running, contract.Compensating, contract.
 
 // filter converts a filter for the store. It refuses a filter that no saga can match: a misspelt
 // value would otherwise look like an empty list.
-func (s *service) filter(f *transport.Filter) (store.Filter, error) {
+func (s *service) filter(f *api.Filter) (store.Filter, error) {
 	var wrong violations
-	if f.Definition != "" {
-		if err := contract.CheckName("definition", f.Definition); err != nil {
-			wrong.add("definition", err.Error())
+	ref := f.Definition
+	if ref.Name != "" {
+		if err := contract.CheckName("definition", ref.Name); err != nil {
+			wrong.add("filter.definition.name", err.Error())
 		}
 	}
 	switch {
-	case f.Version < 0:
-		wrong.add("version", fmt.Sprintf("is %d; versions count from 1, and 0 means any", f.Version))
-	case f.Version > 0 && f.Definition == "":
-		wrong.add("version", "is given without a definition; name the definition too")
+	case ref.Version < 0 || ref.Version > math.MaxInt32:
+		wrong.add("filter.definition.version", fmt.Sprintf("is %d; versions count from 1, and 0 means any", ref.Version))
+	case ref.Version > 0 && ref.Name == "":
+		wrong.add("filter.definition.version", "is given without a name; name the definition too")
 	}
 	if f.Phases != nil && len(f.Phases) == 0 {
-		wrong.add("phases", noItems)
+		wrong.add("filter.phases", noItems)
 	}
 	for i, p := range f.Phases {
 		if !slices.Contains(phases, p) {
-			wrong.add(fmt.Sprintf("phases[%d]", i), fmt.Sprintf("%q is not a phase; use running, compensating, completed, compensated or parked", brief(string(p))))
+			wrong.add(fmt.Sprintf("filter.phases[%d]", i), fmt.Sprintf("%q is not a phase; use running, compensating, completed, compensated or parked", brief(string(p))))
 		}
 	}
 	if len(f.IDPrefix) > contract.MaxSagaIDLength {
-		wrong.add("id_prefix", fmt.Sprintf("has %d characters; ids have at most %d", len(f.IDPrefix), contract.MaxSagaIDLength))
+		wrong.add("filter.idPrefix", fmt.Sprintf("has %d characters; ids have at most %d", len(f.IDPrefix), contract.MaxSagaIDLength))
 	}
-	after, before := wrong.moment("started_after", f.StartedAfter), wrong.moment("started_before", f.StartedBefore)
-	updated := wrong.moment("updated_before", f.UpdatedBefore)
+	after, before := wrong.moment("filter.startedAfter", f.StartedAfter), wrong.moment("filter.startedBefore", f.StartedBefore)
+	updated := wrong.moment("filter.updatedBefore", f.UpdatedBefore)
 	if !after.IsZero() && !before.IsZero() && !after.Before(before) {
-		wrong.add("started_before", "is not later than started_after, so nothing can match")
+		wrong.add("filter.startedBefore", "is not later than startedAfter, so nothing can match")
 	}
 	wrong.state(f)
 	return store.Filter{
-		Definition: f.Definition, Version: f.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
+		Definition: ref.Name, Version: ref.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
 		StartedAfter: after, StartedBefore: before,
 		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: updated, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
 		Plans: s.c.definitions.plan,
@@ -77,36 +80,36 @@ func (v *violations) moment(field string, t *time.Time) time.Time {
 }
 
 // state checks the filter fields that compare with a saga's state.
-func (v *violations) state(f *transport.Filter) {
+func (v *violations) state(f *api.Filter) {
 	if f.IDs != nil && len(f.IDs) == 0 {
-		v.add("ids", noItems)
+		v.add("filter.ids", noItems)
 	}
-	if len(f.IDs) > transport.MaxFilterIDs {
-		v.add("ids", fmt.Sprintf("has %d ids; at most %d are looked for", len(f.IDs), transport.MaxFilterIDs))
+	if len(f.IDs) > api.MaxFilterIDs {
+		v.add("filter.ids", fmt.Sprintf("has %d ids; at most %d are looked for", len(f.IDs), api.MaxFilterIDs))
 	} else {
 		for i, id := range f.IDs {
 			if err := id.Check(); err != nil {
-				v.add(fmt.Sprintf("ids[%d]", i), err.Error())
+				v.add(fmt.Sprintf("filter.ids[%d]", i), err.Error())
 			}
 		}
 	}
-	if len(f.Reason) > transport.MaxFilterReason {
-		v.add("reason", fmt.Sprintf("has %d bytes; at most %d are looked for", len(f.Reason), transport.MaxFilterReason))
+	if len(f.Reason) > api.MaxFilterReason {
+		v.add("filter.reason", fmt.Sprintf("has %d bytes; at most %d are looked for", len(f.Reason), api.MaxFilterReason))
 	}
 	if f.Step != "" {
 		if err := contract.CheckName("step", string(f.Step)); err != nil {
-			v.add("step", err.Error())
+			v.add("filter.step", err.Error())
 		}
 	}
 	if f.Participant != "" {
 		if err := contract.CheckName("participant", f.Participant); err != nil {
-			v.add("participant", err.Error())
+			v.add("filter.participant", err.Error())
 		}
 	}
 }
 
 // list returns a page of sagas.
-func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.ListReply, error) {
+func (s *service) list(ctx context.Context, q *api.ListRequest) (*api.ListResponse, error) {
 	if q.Limit < 0 || q.Limit > store.MaxPage {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, store.MaxPage))
 	}
@@ -119,7 +122,7 @@ func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.
 		if err != nil {
 			return nil, err
 		}
-		reply := &transport.ListReply{Sagas: make([]transport.Status, 0, len(found)), Next: next}
+		reply := &api.ListResponse{Sagas: make([]api.Saga, 0, len(found)), Next: next}
 		size := frameRoom
 		for i := range found {
 			reply.Sagas = append(reply.Sagas, summaryStatus(&found[i]))
@@ -134,8 +137,8 @@ func (s *service) list(ctx context.Context, q *transport.ListQuery) (*transport.
 	}
 }
 
-func summaryStatus(s *store.Summary) transport.Status {
-	one := transport.Status{
+func summaryStatus(s *store.Summary) api.Saga {
+	one := api.Saga{
 		ID: s.ID, Definition: s.Definition, Phase: s.Phase, Revision: s.Revision,
 		Started: s.Started, Updated: s.Updated, Ended: s.Ended, Reason: s.Reason, Paused: paused(s.Paused), Problem: problem(s.Damage),
 	}
@@ -144,7 +147,7 @@ func summaryStatus(s *store.Summary) transport.Status {
 }
 
 // inList shortens the text fields of a saga for a list.
-func inList(s *transport.Status) {
+func inList(s *api.Saga) {
 	s.Reason = brief(s.Reason)
 	if s.Paused != nil {
 		s.Paused.By, s.Paused.Reason = brief(s.Paused.By), brief(s.Paused.Reason)
@@ -159,8 +162,8 @@ func problem(text string) string { return transport.Cut(text, contract.MaxReason
 const countPages = 100
 
 // count returns how many sagas match a filter.
-func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.CountReply, error) {
-	f, err := s.filter(q)
+func (s *service) count(ctx context.Context, q *api.CountRequest) (*api.CountResponse, error) {
+	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +171,7 @@ func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.Co
 	if err != nil {
 		return nil, err
 	}
-	reply := &transport.CountReply{Counts: counts, AtLeast: atLeast}
+	reply := &api.CountResponse{Counts: counts, AtLeast: atLeast}
 	for _, n := range counts {
 		reply.Total += n.Sagas
 	}
@@ -177,7 +180,7 @@ func (s *service) count(ctx context.Context, q *transport.Filter) (*transport.Co
 
 // countSagas counts the matching sagas. It uses the store's own counts if they are sufficient, and
 // otherwise counts one by one.
-func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []transport.Count, atLeast bool, err error) {
+func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []api.Count, atLeast bool, err error) {
 	if f.ByState() || f.IDPrefix != "" || len(f.IDs) > 0 || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero() {
 		return s.countOneByOne(ctx, f, countPages)
 	}
@@ -190,18 +193,18 @@ func (s *service) countSagas(ctx context.Context, f *store.Filter) (counts []tra
 			n.Sagas, n.Ended = n.Sagas-n.Ended, 0
 		}
 		if n.Sagas > 0 && f.WantsDefinition(n.Definition) && (len(f.Phases) == 0 || slices.Contains(f.Phases, n.Phase)) {
-			counts = append(counts, transport.Count(n))
+			counts = append(counts, api.Count(n))
 		}
 	}
 	return counts, false, nil
 }
 
-func (s *service) countOneByOne(ctx context.Context, f *store.Filter, pages int) (counts []transport.Count, atLeast bool, err error) {
+func (s *service) countOneByOne(ctx context.Context, f *store.Filter, pages int) (counts []api.Count, atLeast bool, err error) {
 	type key struct {
 		definition contract.DefinitionRef
 		phase      contract.Phase
 	}
-	numbers := map[key]transport.Count{}
+	numbers := map[key]api.Count{}
 	page := store.Page{Limit: store.MaxPage}
 	for range pages {
 		found, next, err := s.c.config.Store.List(ctx, *f, page)
@@ -225,19 +228,24 @@ func (s *service) countOneByOne(ctx context.Context, f *store.Filter, pages int)
 	for _, n := range numbers {
 		counts = append(counts, n)
 	}
-	slices.SortFunc(counts, func(a, b transport.Count) int {
+	slices.SortFunc(counts, func(a, b api.Count) int {
 		return cmp.Or(cmp.Compare(a.Definition.Name, b.Definition.Name), cmp.Compare(a.Definition.Version, b.Definition.Version), cmp.Compare(a.Phase, b.Phase))
 	})
 	return counts, page.Cursor != "", nil
 }
 
-// overview returns a summary of the coordinator.
-func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, error) {
+// getOverview returns a summary of the coordinator.
+func (s *service) getOverview(ctx context.Context, _ *api.GetOverviewRequest) (*api.GetOverviewResponse, error) {
+	o, err := s.overview(ctx)
+	return &api.GetOverviewResponse{Overview: o}, err
+}
+
+func (s *service) overview(ctx context.Context) (*api.Overview, error) {
 	stats, err := s.c.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
-	o := &transport.Overview{
+	o := &api.Overview{
 		At: s.c.config.Clock().UTC(), Version: s.c.config.Version, Open: stats.Open, Blocked: stats.Blocked, BlockedSagas: blockedSagas(s.c.projection.Blocked()),
 		Outbox: stats.OutboxBacklog, OutboxOldestSeconds: stats.OutboxOldest.Seconds(),
 		CacheHitRatio: projection.Share(int64(stats.CacheHits), int64(stats.CacheHits+stats.CacheMisses)),
@@ -252,7 +260,7 @@ func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, e
 		o.Ready = true
 	}
 	for _, n := range stats.Sagas {
-		o.Counts = append(o.Counts, transport.Count(n))
+		o.Counts = append(o.Counts, api.Count(n))
 		if n.Phase == contract.Parked {
 			o.Parked += n.Sagas - n.Ended
 		}
@@ -262,9 +270,9 @@ func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, e
 	}
 	if load, err := s.c.load(ctx); err == nil {
 		if letters, ok := load.Streams[transport.DeadLetters]; ok {
-			o.DeadLetters = int64(letters.Messages)
+			o.DeadLetters = int(letters.Messages)
 		}
-		o.DeadLettersDropped = load.Dropped
+		o.DeadLettersDropped = int(load.Dropped)
 	}
 	f := s.c.projection.Figures(o.At)
 	figures(o, &f)
@@ -272,54 +280,56 @@ func (s *service) overview(ctx context.Context, _ *none) (*transport.Overview, e
 }
 
 // figures adds the statistics to an overview.
-func figures(o *transport.Overview, f *projection.Figures) {
+func figures(o *api.Overview, f *projection.Figures) {
 	o.Since, o.CompensatedShare, o.FailedShare = f.Since.UTC(), f.CompensatedShare, f.FailedShare
 	o.Commit = latency(f.Commit)
-	for i := range f.Series {
-		o.Series = append(o.Series, transport.Second(f.Series[i]))
+	for _, n := range f.Series {
+		o.Series = append(o.Series, api.Second{
+			At: n.At, Started: int(n.Started), Refused: int(n.Refused), Completed: int(n.Completed), Compensated: int(n.Compensated),
+			Parked: int(n.Parked), Failed: int(n.Failed), Transitions: int(n.Transitions),
+		})
 	}
 	o.StartedPerSecond, o.RefusedPerSecond = f.Rates.Started, f.Rates.Refused
-	o.EndedPerSecond, o.TransitionsPerSec = f.Rates.Ended, f.Rates.Transitions
+	o.EndedPerSecond, o.TransitionsPerSecond = f.Rates.Ended, f.Rates.Transitions
 	for _, name := range slices.Sorted(maps.Keys(f.Durations)) {
-		o.Durations = append(o.Durations, transport.DefinitionLatency{Definition: name, Duration: *latency(f.Durations[name])})
+		o.Durations = append(o.Durations, api.DefinitionLatency{Definition: name, Duration: latency(f.Durations[name])})
 	}
 }
 
-func latency(l *projection.Latency) *transport.Latency {
+func latency(l *projection.Latency) *api.Latency {
 	if l == nil {
 		return nil
 	}
-	out := transport.Latency(*l)
-	return &out
+	return &api.Latency{Count: int(l.Count), P50Seconds: l.P50, P99Seconds: l.P99}
 }
 
 // maxListed bounds the blocked sagas that an overview names.
 const maxListed = 20
 
 // blockedSagas returns the blocked sagas that were found first, at most maxListed.
-func blockedSagas(all []projection.Blocked) (out []transport.BlockedSaga) {
+func blockedSagas(all []projection.Blocked) (out []api.BlockedSaga) {
 	for _, one := range all[:min(len(all), maxListed)] {
-		out = append(out, transport.BlockedSaga{Saga: string(one.Saga), Since: one.Since.UTC(), Reason: one.Err.Error()})
+		out = append(out, api.BlockedSaga{ID: one.Saga, Since: one.Since.UTC(), Reason: one.Err.Error()})
 	}
 	return out
 }
 
 // fare adds the statistics of a definition's sagas, and of its steps if steps is set.
-func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *transport.DefinitionReply, steps bool) {
+func fare(def *saga.Definition, f *projection.DefinitionFigures, reply *api.Definition, steps bool) {
 	reply.Duration = latency(f.Duration)
 	for i := range def.Len() {
 		if !steps {
 			break
 		}
 		s := f.Steps[def.Step(i).Name]
-		reply.Steps = append(reply.Steps, transport.StepFigures{
-			Step: string(def.Step(i).Name), Completed: s.Completed, Rejected: s.Rejected, Failed: s.Failed, Do: latency(s.Do), Undo: latency(s.Undo),
+		reply.Steps = append(reply.Steps, api.StepFigures{
+			Step: def.Step(i).Name, Completed: int(s.Completed), Rejected: int(s.Rejected), Failed: int(s.Failed), Do: latency(s.Do), Undo: latency(s.Undo),
 		})
 	}
 }
 
-// participants returns all participants with their load.
-func (s *service) participants(ctx context.Context, _ *none) (*transport.ParticipantsReply, error) {
+// listParticipants returns all participants with their load.
+func (s *service) listParticipants(ctx context.Context, _ *api.ListParticipantsRequest) (*api.ListParticipantsResponse, error) {
 	load, err := s.c.load(ctx)
 	told := err == nil
 	if !told {
@@ -327,10 +337,10 @@ func (s *service) participants(ctx context.Context, _ *none) (*transport.Partici
 			return nil, unavailable(errNoLoad)
 		}
 	}
-	all := map[string]*transport.ParticipantStatus{}
-	of := func(name string) *transport.ParticipantStatus {
+	all := map[string]*api.Participant{}
+	of := func(name string) *api.Participant {
 		if all[name] == nil {
-			all[name] = &transport.ParticipantStatus{Name: name, Unknown: told}
+			all[name] = &api.Participant{Name: name, Unknown: told}
 		}
 		return all[name]
 	}
@@ -345,24 +355,24 @@ func (s *service) participants(ctx context.Context, _ *none) (*transport.Partici
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
 			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // only the coordinator has used it
-			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int64(n.Pending), int64(n.InFlight), int64(n.Redelivered), n.Asking > 0 || s.c.config.Clock().Sub(n.Delivered) < standsAfter
+			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int(n.Pending), n.InFlight, n.Redelivered, n.Asking > 0 || s.c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}
 	for name, commands := range load.Commands {
 		if p := of(name); p.Unknown { // commands without a subscription
-			p.Waiting = int64(commands)
+			p.Waiting = int(commands)
 		}
 	}
 	for _, f := range s.c.projection.Participants() {
 		p := of(f.Name)
-		p.Answers, p.LastAnswer, p.Latency = f.Answers, f.Last.UTC(), latency(f.Latency)
+		p.Answers, p.LastAnswer, p.Latency = int(f.Answers), f.Last.UTC(), latency(f.Latency)
 	}
-	reply := &transport.ParticipantsReply{Participants: []transport.ParticipantStatus{}}
+	reply := &api.ListParticipantsResponse{}
 	for _, p := range all {
 		slices.Sort(p.Actions)
 		reply.Participants = append(reply.Participants, *p)
 	}
-	slices.SortFunc(reply.Participants, func(a, b transport.ParticipantStatus) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(reply.Participants, func(a, b api.Participant) int { return cmp.Compare(a.Name, b.Name) })
 	return reply, nil
 }
 

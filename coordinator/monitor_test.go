@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -228,7 +229,7 @@ type row struct {
 	late  bool             // whether the sagas are started after the bus was checked
 	quick bool             // start sagas of checkout instead, whose attempts time out after five seconds
 	owned bool             // whether the prefix is claimed
-	kind  transport.StandstillKind
+	kind  api.StandstillKind
 	of    string   // the object
 	stops bool     // whether it stops all sagas, so that the coordinator is not ready
 	words []string // words in the reason and the fix
@@ -239,27 +240,27 @@ func rows() []row {
 	return []row{
 		{
 			name: "the bus is away", stand: func(s *stage) { s.check = errors.New("NATS: not connected") }, again: func(s *stage) { s.check = nil },
-			kind: transport.StandsBus, stops: true, words: []string{"not connected", "doctor"},
+			kind: api.StandsBus, stops: true, words: []string{"not connected", "doctor"},
 		},
 		{
 			name: "the bus hangs", stand: func(s *stage) { s.hang = make(chan struct{}) }, again: func(s *stage) { close(s.hang); s.hang = nil },
-			kind: transport.StandsBus, stops: true, words: []string{"has not answered for"},
+			kind: api.StandsBus, stops: true, words: []string{"has not answered for"},
 		},
 		{
 			name: "the stream of commands is not as it should be", stand: streamIs(transport.Commands), again: func(s *stage) { s.check = nil },
-			kind: transport.StandsBus, of: "commands", stops: true, words: []string{"no leader", "doctor"},
+			kind: api.StandsBus, of: "commands", stops: true, words: []string{"no leader", "doctor"},
 		},
 		{
 			name: "the stream of answers is not as it should be", stand: streamIs(transport.Lifecycle, transport.Events), again: func(s *stage) { s.check = nil },
-			kind: transport.StandsBus, of: "events", stops: true, words: []string{"no leader", "doctor"},
+			kind: api.StandsBus, of: "events", stops: true, words: []string{"no leader", "doctor"},
 		},
 		{
 			name: "the stream of announcements is not as it should be", stand: streamIs(transport.Lifecycle), again: func(s *stage) { s.check = nil },
-			kind: transport.StandsLifecycle, words: []string{"no leader", "sagas go on"},
+			kind: api.StandsLifecycle, words: []string{"no leader", "sagas go on"},
 		},
 		{
 			name: "the stream of dead letters is not as it should be", stand: streamIs(transport.DeadLetters), again: func(s *stage) { s.check = nil },
-			kind: transport.StandsBus, of: "dead-letters", words: []string{"no leader", "doctor"},
+			kind: api.StandsBus, of: "dead-letters", words: []string{"no leader", "doctor"},
 		},
 		{
 			// A faulty stream does not hide a participant that receives nothing.
@@ -268,54 +269,54 @@ func rows() []row {
 				consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10})(s)
 				streamIs(transport.DeadLetters)(s)
 			},
-			kind: transport.StandsParticipant, of: "stock", words: []string{"nobody has asked for any"},
+			kind: api.StandsParticipant, of: "stock", words: []string{"nobody has asked for any"},
 		},
 		{
 			name: "the bus does not tell what lies on it", stand: func(s *stage) { s.unload = errors.New("no permission") }, again: func(s *stage) { s.unload = nil },
-			kind: transport.StandsBus, of: "load", words: []string{"does not tell what lies on it", "no permission"},
+			kind: api.StandsBus, of: "load", words: []string{"does not tell what lies on it", "no permission"},
 		},
 		{
 			name: "the claim cannot be confirmed", owned: true, stand: func(s *stage) { s.unsure = errors.New("away") }, again: func(s *stage) { s.unsure = nil }, sagas: 1,
-			kind: transport.StandsOwner, stops: true, words: []string{"could not be confirmed", "starts are accepted"},
+			kind: api.StandsOwner, stops: true, words: []string{"could not be confirmed", "starts are accepted"},
 		},
 		{
 			name: "the coordinator's consumer is gone", stand: func(s *stage) { s.gone = true }, again: func(s *stage) { s.gone = false },
-			kind: transport.StandsAnswers, stops: true, words: []string{"consumer coordinator is gone", "create consumers"},
+			kind: api.StandsAnswers, stops: true, words: []string{"consumer coordinator is gone", "create consumers"},
 		},
 		{
 			name: "the store takes nothing", stand: func(s *stage) { s.full = errors.New("3 MiB left") }, again: func(s *stage) { s.full = nil },
-			kind: transport.StandsStore, stops: true, words: []string{"3 MiB left", "make room"},
+			kind: api.StandsStore, stops: true, words: []string{"3 MiB left", "make room"},
 		},
 		{
 			name: "the store hangs", stand: func(s *stage) { s.slow = make(chan struct{}) }, again: func(s *stage) { close(s.slow); s.slow = nil },
-			kind: transport.StandsStore, stops: true, words: []string{"has not answered for"},
+			kind: api.StandsStore, stops: true, words: []string{"has not answered for"},
 		},
 		{
 			name: "a commit hangs", stand: func(s *stage) { s.commit = make(chan struct{}) }, again: func(s *stage) { close(s.commit); s.commit = nil }, sagas: 1,
-			kind: transport.StandsShard, of: "1", stops: true, words: []string{"committing one batch", "disk"},
+			kind: api.StandsShard, of: "1", stops: true, words: []string{"committing one batch", "disk"},
 		},
 		{
 			name: "timers are late", stand: func(s *stage) { s.asleep = true; busRefuses("stock")(s) }, again: func(s *stage) { s.asleep = false; s.refuse = nil }, sagas: 2, quick: true,
-			kind: transport.StandsTimers, words: []string{"2 sagas were due"},
+			kind: api.StandsTimers, words: []string{"2 sagas were due"},
 		},
 		{
 			name: "the coordinator's consumer is paused", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Events, transport.ConsumerLoad{StreamName: "SAGA_EVENTS", Name: "coordinator", Paused: true, Pending: 7}),
-			kind:  transport.StandsAnswers, stops: true, words: []string{"somebody has paused", "7 answers wait", "nats consumer resume SAGA_EVENTS coordinator"},
+			kind:  api.StandsAnswers, stops: true, words: []string{"somebody has paused", "7 answers wait", "nats consumer resume SAGA_EVENTS coordinator"},
 		},
 		{
 			name: "the coordinator's consumer is clogged", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, RawInFlight: 100, MaxInFlight: 100}),
-			kind:  transport.StandsAnswers, stops: true, words: []string{"none of them is acknowledged"},
+			kind:  api.StandsAnswers, stops: true, words: []string{"none of them is acknowledged"},
 		},
 		{
 			name: "the coordinator is given no answers", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, MaxInFlight: 100}),
-			kind:  transport.StandsAnswers, stops: true, words: []string{"has given none for"},
+			kind:  api.StandsAnswers, stops: true, words: []string{"has given none for"},
 		},
 		{
 			name: "one participant's commands are refused", stand: busRefuses("bank"), again: func(s *stage) { s.refuse = nil }, sagas: 1,
-			kind: transport.StandsCommands, of: "bank", words: []string{"does not take its commands", "of which 1 wait", "full"},
+			kind: api.StandsCommands, of: "bank", words: []string{"does not take its commands", "of which 1 wait", "full"},
 		},
 		{
 			name: "a participant has used up its share", again: func(s *stage) { s.load = transport.Load{} }, sagas: 3, late: true,
@@ -327,38 +328,38 @@ func rows() []row {
 					Consumers: []transport.ConsumerLoad{{Stream: transport.Commands, Name: "stock", InFlight: 1, RawInFlight: 1, MaxInFlight: 10}},
 				}
 			},
-			kind: transport.StandsParticipant, of: "stock", words: []string{"which is its share", "start the service"},
+			kind: api.StandsParticipant, of: "stock", words: []string{"which is its share", "start the service"},
 		},
 		{
 			name: "announcements are refused", stand: busRefuses("lifecycle"), again: func(s *stage) { s.refuse = nil }, sagas: 1,
-			kind: transport.StandsLifecycle, words: []string{"does not take announcements", "sagas go on"},
+			kind: api.StandsLifecycle, words: []string{"does not take announcements", "sagas go on"},
 		},
 		{
 			name: "a participant's consumer is paused", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Commands, transport.ConsumerLoad{StreamName: "SAGA_COMMANDS", Name: "stock", Paused: true, Pending: 3}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"somebody has paused its consumer", "3 commands", "nats consumer resume SAGA_COMMANDS stock"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"somebody has paused its consumer", "3 commands", "nats consumer resume SAGA_COMMANDS stock"},
 		},
 		{
 			name: "a participant is away", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"nobody has asked for any", "start the service"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"nobody has asked for any", "start the service"},
 		},
 		{
 			name: "a participant acknowledges nothing", again: func(s *stage) { s.load = transport.Load{} },
 			// Its next pull request waits until the participant has acknowledged a message.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 10, RawInFlight: 10, MaxInFlight: 10, Asking: 1}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"acknowledged none"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"acknowledged none"},
 		},
 		{
 			name: "a participant is given nothing", again: func(s *stage) { s.load = transport.Load{} },
 			// Two of its bundles are in flight.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 200, RawInFlight: 2, MaxInFlight: 10, Asking: 1}),
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"it asks for more", "given it none"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"it asks for more", "given it none"},
 		},
 		{
 			name: "a participant was never there", again: func(s *stage) { s.load = transport.Load{} },
 			stand: func(s *stage) { s.load = transport.Load{Commands: map[string]uint64{"stock": 4}} },
-			kind:  transport.StandsParticipant, of: "stock", words: []string{"4 commands", "never subscribed"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"4 commands", "never subscribed"},
 		},
 	}
 }
@@ -539,24 +540,26 @@ func (r *row) try(t *testing.T) {
 
 // namesOwner checks that the overview names this store as the owner, whether its ownership is
 // confirmed, and what it waits for.
-func namesOwner(t *testing.T, c *coordinator.Coordinator, sure bool, waiting string) {
+func namesOwner(t *testing.T, c *coordinator.Coordinator, confirmed bool, waiting string) {
 	t.Helper()
-	var o transport.Overview
-	reply := c.Handle(t.Context(), transport.APIOverview, &transport.Envelope{})
-	if err := json.Unmarshal(reply.Data, &o); err != nil || o.Owner == nil {
+	var response api.GetOverviewResponse
+	reply := c.Handle(t.Context(), api.MethodGetOverview, &transport.Envelope{})
+	err := json.Unmarshal(reply.Data, &response)
+	o := response.Overview
+	if err != nil || o == nil || o.Owner == nil {
 		t.Fatalf("the overview is %s, %v", reply.Data, err)
 	}
 	claim := c.Owner().Claim
 	got := o.Owner
-	if !got.Ours || got.Sure != sure || !strings.Contains(got.Waiting, waiting) || (got.Waiting == "") != sure || got.Store != claim.Store || got.Claim != claim.Number || got.Host != "here" || got.LastSure.IsZero() {
-		t.Errorf("the owner is %+v, want sure: %t, waiting for %q", got, sure, waiting)
+	if !got.Ours || got.Confirmed != confirmed || !strings.Contains(got.Waiting, waiting) || (got.Waiting == "") != confirmed || got.Store != claim.Store || got.Claim != claim.Number || got.Host != "here" || got.LastConfirmed.IsZero() {
+		t.Errorf("the owner is %+v, want confirmed: %t, waiting for %q", got, confirmed, waiting)
 	}
 }
 
 // shows compares all reports of a standstill with its row.
 func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began time.Time) {
 	t.Helper()
-	var one *transport.Standstill
+	var one *api.Standstill
 	list := c.Standstills()
 	for i := range list {
 		if list[i].Kind == r.kind && list[i].Object == r.of {
@@ -595,11 +598,11 @@ func TestEveryKindHasARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried := map[transport.StandstillKind]bool{transport.StandsSagas: true, transport.StandsRetention: true}
+	tried := map[api.StandstillKind]bool{api.StandsSagas: true, api.StandsRetention: true}
 	for _, r := range rows() {
 		tried[r.kind] = true
 	}
-	for _, kind := range transport.StandstillKinds {
+	for _, kind := range api.StandstillKinds {
 		if !tried[kind] {
 			t.Errorf("nothing brings %s about", kind)
 		}
@@ -620,7 +623,7 @@ func TestRefusedByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := row{
 			name: "everybody's commands are refused", stand: busRefuses("stock", "bank"), again: func(s *stage) { s.refuse = nil }, sagas: 3, also: paid,
-			kind: transport.StandsCommands, of: "bank", stops: true, words: []string{"of which 3 wait"},
+			kind: api.StandsCommands, of: "bank", stops: true, words: []string{"of which 3 wait"},
 		}
 		r.try(t)
 	})
@@ -683,7 +686,7 @@ func TestTwoStrangersAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if list := c.Standstills(); len(list) != 2 || list[0].Kind != transport.StandsCommands || list[1].Kind != transport.StandsCommands {
+		if list := c.Standstills(); len(list) != 2 || list[0].Kind != api.StandsCommands || list[1].Kind != api.StandsCommands {
 			t.Errorf("there stands %v", list)
 		}
 	})
@@ -803,7 +806,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 		for range 60 {
 			time.Sleep(time.Second)
 			for _, one := range c.Standstills() {
-				if one.Kind != transport.StandsShard || one.Object != "1" || !one.Stops {
+				if one.Kind != api.StandsShard || one.Object != "1" || !one.Stops {
 					t.Fatal(one.String())
 				}
 				reasons += one.Reason + "\n"

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
@@ -38,9 +39,9 @@ func TestNewDoesNoIO(t *testing.T) {
 	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "starting") {
 		t.Errorf("ready: %v", err)
 	}
-	for _, method := range []string{transport.APIStart, transport.APIGet, transport.APIDefinitions, transport.APIDefine, transport.APIOverview, transport.APIWatch} {
+	for _, method := range []string{api.MethodStart, api.MethodGet, api.MethodListDefinitions, api.MethodRegisterDefinition, api.MethodGetOverview, api.MethodPoll} {
 		e := c.Handle(t.Context(), method, &transport.Envelope{Saga: "a", Definition: checkout.Ref()})
-		if e.Code != string(transport.CodeUnavailable) || !strings.Contains(e.Reason, "starting") {
+		if e.Code != string(api.CodeUnavailable) || !strings.Contains(e.Reason, "starting") {
 			t.Errorf("%s is answered %q, %s", method, e.Code, e.Reason)
 		}
 	}

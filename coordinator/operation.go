@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga/machine"
@@ -18,14 +18,15 @@ import (
 )
 
 // operate submits an operator's decision, and answers once the decision is committed.
-func (s *service) operate(_ context.Context, c call, d *transport.Decision, answer func(*transport.Status, error)) {
-	err := c.Saga.Check()
+func (s *service) operate(_ context.Context, c call, q *api.OperateRequest, answer func(*api.Saga, error)) {
+	d := &q.Decision
+	err := q.ID.Check()
 	if err == nil {
-		err = checkOperation(d, "")
+		err = checkDecision(d)
 	}
 	if err == nil {
 		err = s.submit(work{
-			input:   s.c.stamped(Input{Saga: c.Saga, Expected: d.ExpectedRevision, Event: s.operated(d)}),
+			input:   s.c.stamped(Input{Saga: q.ID, Expected: q.ExpectedRevision, Event: s.operated(d)}),
 			request: c.Envelope,
 			reply:   func(r Result) { answer(outcome(&r, true)) },
 		})
@@ -35,17 +36,20 @@ func (s *service) operate(_ context.Context, c call, d *transport.Decision, answ
 	}
 }
 
-// checkOperation refuses a decision that cannot be stored in a history or published. It does not
-// check whether the saga allows the decision; machine.Decide does. prefix is prepended to the field
-// names in the error.
-func checkOperation(op *transport.Decision, prefix string) error {
+// checkDecision refuses a decision that cannot be stored in a history or published. It does not
+// check whether the saga allows the decision; machine.Decide does.
+func checkDecision(op *api.Decision) error {
 	var wrong violations
-	wrong.operation(op, prefix)
+	if op.Operation == "" {
+		wrong.add("decision", "has no operation; give an operation, by and reason")
+	}
+	wrong.decision(op)
 	return wrong.err()
 }
 
-// operation checks the fields of a decision.
-func (v *violations) operation(op *transport.Decision, prefix string) {
+// decision checks the fields of a decision.
+func (v *violations) decision(op *api.Decision) {
+	const prefix = "decision."
 	for _, field := range [...]struct {
 		name, value string
 		most        int
@@ -77,7 +81,7 @@ func (v *violations) operation(op *transport.Decision, prefix string) {
 }
 
 // operated returns the event for a decision.
-func (s *service) operated(op *transport.Decision) machine.Event {
+func (s *service) operated(op *api.Decision) machine.Event {
 	return machine.Event{
 		Type: contract.EventOperationTaken, At: s.c.config.Clock(), Operation: op.Operation, Step: op.Step,
 		By: op.By, Reason: op.Reason, Outcome: op.Outcome, Payload: op.Result,
@@ -101,10 +105,10 @@ var allOperations = []contract.Operation{
 	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
 }
 
-// operateAll submits one decision about each saga on one page of a filter's matches. A decision
+// operatePage submits one decision about each saga on one page of a filter's matches. A decision
 // does not change the order of the list. So a caller that reads page by page reaches every saga
 // that matched at the beginning exactly once.
-func (s *service) operateAll(ctx context.Context, caller string, q *transport.OperateAllQuery) (*transport.OperateAllReply, error) {
+func (s *service) operatePage(ctx context.Context, c call, q *api.OperatePageRequest) (*api.OperatePageResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
 	f, err := s.filter(&q.Filter)
@@ -114,8 +118,8 @@ func (s *service) operateAll(ctx context.Context, caller string, q *transport.Op
 	if err := checkBulk(q); err != nil {
 		return nil, err
 	}
-	if q.Cursor == "" && q.AtMost > 0 {
-		if err := s.atMost(ctx, &f, q.AtMost); err != nil {
+	if q.Cursor == "" && q.MaxMatches > 0 {
+		if err := s.checkMatches(ctx, &f, q.MaxMatches); err != nil {
 			return nil, err
 		}
 	}
@@ -123,17 +127,17 @@ func (s *service) operateAll(ctx context.Context, caller string, q *transport.Op
 	if err != nil {
 		return nil, err
 	}
-	out := &transport.OperateAllReply{Matched: len(found), Next: next}
+	out := &api.OperatePageResponse{Matched: len(found), Next: next}
 	decide := s.decideAll
 	if q.DryRun {
 		decide = s.tryAll
 	}
-	for i, err := range decide(ctx, caller, found, &q.Decision) {
+	for i, err := range decide(ctx, c.Caller, found, &q.Decision) {
 		if err == nil {
 			out.Done++
 			continue
 		}
-		refused := transport.RefusedSaga{ID: found[i].ID, Reason: brief(reason(err))}
+		refused := api.RefusedSaga{ID: found[i].ID, Reason: brief(reason(err))}
 		if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 			refused.Legal = operation.Legal
 		}
@@ -142,20 +146,8 @@ func (s *service) operateAll(ctx context.Context, caller string, q *transport.Op
 	return out, nil
 }
 
-// filterGiven refuses a filter with empty fields. Such a filter would match more than intended.
-func filterGiven(data []byte) error {
-	var wrong violations
-	var given struct {
-		Filter json.RawMessage `json:"filter"`
-	}
-	if json.Unmarshal(data, &given) == nil && given.Filter != nil {
-		wrong.emptyFields(given.Filter)
-	}
-	return wrong.err()
-}
-
 // checkBulk refuses a request that would fail for every saga, or that would match every saga.
-func checkBulk(q *transport.OperateAllQuery) error {
+func checkBulk(q *api.OperatePageRequest) error {
 	var wrong violations
 	if reflect.ValueOf(q.Filter).IsZero() {
 		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
@@ -167,12 +159,9 @@ func checkBulk(q *transport.OperateAllQuery) error {
 	if d.By == "" || d.Reason == "" {
 		wrong.add("decision", "give by and reason: both become part of the history")
 	}
-	if d.ExpectedRevision != 0 {
-		wrong.add("decision.expected_revision", "is of one saga; leave it out")
-	}
-	wrong.operation(d, "decision.")
-	if q.AtMost < 0 {
-		wrong.add("at_most", "is negative; give the number that a dry run showed, or 0")
+	wrong.decision(d)
+	if q.MaxMatches < 0 {
+		wrong.add("maxMatches", "is negative; give the number that a dry run showed, or 0")
 	}
 	return wrong.err()
 }
@@ -181,10 +170,10 @@ func checkBulk(q *transport.OperateAllQuery) error {
 type tooManyError struct{ matched, allowed int }
 
 func (e *tooManyError) Error() string {
-	return fmt.Sprintf("%s now, more than at_most, %d: look again with dry_run before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
+	return fmt.Sprintf("%s now, more than maxMatches, %d: look again with dryRun before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
 }
 
-func (s *service) atMost(ctx context.Context, f *store.Filter, allowed int) error {
+func (s *service) checkMatches(ctx context.Context, f *store.Filter, allowed int) error {
 	counts, _, err := s.countSagas(ctx, f)
 	if err != nil {
 		return err
@@ -201,7 +190,7 @@ func (s *service) atMost(ctx context.Context, f *store.Filter, allowed int) erro
 
 // tryAll returns the error that a decision would have for each saga, without submitting it. It runs
 // machine.Decide, which is pure, and discards the result.
-func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, op *transport.Decision) []error {
+func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, op *api.Decision) []error {
 	errs := make([]error, len(found))
 	for i := range found {
 		errs[i] = s.try(ctx, found[i].ID, op)
@@ -209,7 +198,7 @@ func (s *service) tryAll(ctx context.Context, _ string, found []store.Summary, o
 	return errs
 }
 
-func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Decision) error {
+func (s *service) try(ctx context.Context, id contract.SagaID, op *api.Decision) error {
 	in, err := s.c.config.Store.Load(ctx, id)
 	if err != nil {
 		return err
@@ -224,7 +213,7 @@ func (s *service) try(ctx context.Context, id contract.SagaID, op *transport.Dec
 
 // decideAll submits a caller's decision about each saga, and waits until all are committed or
 // refused. The decisions are committed in shared batches.
-func (s *service) decideAll(ctx context.Context, caller string, found []store.Summary, op *transport.Decision) []error {
+func (s *service) decideAll(ctx context.Context, caller string, found []store.Summary, op *api.Decision) []error {
 	errs := make([]error, len(found))
 	type outcome struct {
 		i   int
@@ -282,7 +271,8 @@ func (s *service) insist(ctx context.Context, w work) error {
 
 // removeDamaged replaces a saga whose record is damaged with a tombstone, because a damaged saga
 // can neither make progress nor accept a decision.
-func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *transport.RemoveDamagedRequest) (*transport.Status, error) {
+func (s *service) removeDamaged(ctx context.Context, q *api.RemoveDamagedRequest) (*api.RemoveDamagedResponse, error) {
+	id := q.ID
 	if err := id.Check(); err != nil {
 		return nil, err
 	}
@@ -297,18 +287,18 @@ func (s *service) removeDamaged(ctx context.Context, id contract.SagaID, q *tran
 	s.c.relay.Supersede(removed.Discarded)
 	s.c.projection.Removed(id, removed.Open)
 	s.c.timekeeper.done(id)
-	status, err := s.get(ctx, id)
+	status, err := s.saga(ctx, id)
 	if err != nil { // the saga is removed even if its status cannot be read
-		status = &transport.Status{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
-			Removal: &transport.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
+		status = &api.Saga{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
+			Removal: &api.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
 	s.c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
 		slog.String(LogSaga, string(id)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
-	return status, nil
+	return &api.RemoveDamagedResponse{Saga: status}, nil
 }
 
 // checkRemoval refuses a removal that names no operator or no reason, because both are recorded.
-func checkRemoval(q *transport.RemoveDamagedRequest) error {
+func checkRemoval(q *api.RemoveDamagedRequest) error {
 	var wrong violations
 	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {
 		switch {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
@@ -26,17 +27,17 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 	for _, c := range []struct {
 		status contract.StepStatus
 		back   bool // whether the saga compensates
-		do     transport.OrphanKind
-		undo   transport.OrphanKind
+		do     api.OrphanKind
+		undo   api.OrphanKind
 	}{
-		{contract.StepPending, false, transport.OrphanNotDone, ""},
-		{contract.StepPending, true, transport.OrphanNotDone, ""},
+		{contract.StepPending, false, api.OrphanNotDone, ""},
+		{contract.StepPending, true, api.OrphanNotDone, ""},
 		{contract.StepDoing, false, "", ""},
 		{contract.StepDoing, true, "", ""},
-		{contract.StepDone, false, "", transport.OrphanNotUndone},
+		{contract.StepDone, false, "", api.OrphanNotUndone},
 		{contract.StepDone, true, "", ""},
-		{contract.StepRejected, false, transport.OrphanNotDone, ""},
-		{contract.StepRejected, true, transport.OrphanNotDone, ""},
+		{contract.StepRejected, false, api.OrphanNotDone, ""},
+		{contract.StepRejected, true, api.OrphanNotDone, ""},
 		{contract.StepUnknown, true, "", ""},
 		{contract.StepUndoing, true, "", ""},
 		{contract.StepUndone, true, "", ""},
@@ -47,8 +48,8 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		if c.back {
 			in.Phase, in.Cause = contract.Compensating, cause
 		}
-		for direction, want := range map[contract.Direction]transport.OrphanKind{contract.DirectionDo: c.do, contract.DirectionUndo: c.undo} {
-			kind := transport.OrphanKind("")
+		for direction, want := range map[contract.Direction]api.OrphanKind{contract.DirectionDo: c.do, contract.DirectionUndo: c.undo} {
+			kind := api.OrphanKind("")
 			o := orphanOf(def, in, contract.Key{Saga: "a", Birth: in.Birth(), Step: "reserve", Direction: direction})
 			if o != nil {
 				kind = o.Kind
@@ -72,10 +73,10 @@ func TestOrphansRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(data string) *transport.Envelope {
-		return c.Handle(t.Context(), transport.APIOrphans, &transport.Envelope{Data: []byte(data)})
+		return c.Handle(t.Context(), api.MethodFindOrphans, &transport.Envelope{Data: []byte(data)})
 	}
 	key := func(n int) string { return fmt.Sprintf("order-%d/hod85snpc0/reserve/do", n) }
-	many := make([]string, transport.MaxOrphanKeys+1)
+	many := make([]string, api.MaxOrphanKeys+1)
 	for i := range many {
 		many[i] = `"` + key(i) + `"`
 	}
@@ -84,7 +85,7 @@ func TestOrphansRequest(t *testing.T) {
 		"": "1 to 500", "{}": "1 to 500", `{"keys":[]}`: "1 to 500", list(many): "holds 501", `{"keys":["` + key(1) + `","order-42/reserve/do"]}`: "keys[1]: key ",
 		`{"keys":["order-42/0hod85snpc0/reserve/do"]}`: "keys[0]: birth ", `{"key":"x"}`: "unknown field", `[`: "", `{"keys":"x"}`: "keys",
 	} {
-		if reply := ask(data); transport.Code(reply.Code) != transport.CodeInvalidArgument || !strings.Contains(reply.Reason, want) || len(reply.Reason) > 1000 {
+		if reply := ask(data); api.Code(reply.Code) != api.CodeInvalidArgument || !strings.Contains(reply.Reason, want) || len(reply.Reason) > 1000 {
 			t.Errorf("%.80s: %s %.300s, want %q", data, reply.Code, reply.Reason, want)
 		}
 	}

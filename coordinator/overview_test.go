@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -28,16 +29,16 @@ func TestWhoWasNeverThere(t *testing.T) {
 			s.set(func(s *stage) { s.load = c.load })
 			time.Sleep(time.Minute) // virtual: until the bus is asked again
 			e, err := s.Request(t.Context(), &transport.Envelope{
-				Subject: transport.Subjects{}.API(transport.APIParticipants), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
+				Subject: transport.Subjects{}.API(api.MethodListParticipants), Type: transport.TypeRequest, Expires: time.Now().Add(time.Minute),
 			})
-			var reply transport.ParticipantsReply
+			var reply api.ListParticipantsResponse
 			if err == nil {
 				err = json.Unmarshal(e.Data, &reply)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			i := slices.IndexFunc(reply.Participants, func(p transport.ParticipantStatus) bool { return p.Name == "stock" })
+			i := slices.IndexFunc(reply.Participants, func(p api.Participant) bool { return p.Name == "stock" })
 			if i < 0 || reply.Participants[i].Unknown != c.unknown {
 				t.Errorf("%s: %+v, want unknown %t", name, reply.Participants, c.unknown)
 			}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/transport"
 )
@@ -176,25 +177,25 @@ func (c *Coordinator) Owner() *ownership.Status {
 }
 
 // owner returns the status of the claim for the overview.
-func (c *Coordinator) owner() *transport.OwnerStatus {
+func (c *Coordinator) owner() *api.Owner {
 	s := c.Owner()
 	if s == nil {
 		return nil
 	}
-	return &transport.OwnerStatus{
+	return &api.Owner{
 		Prefix: s.Claim.Prefix, Store: s.Claim.Store, Claim: s.Claim.Number, Host: s.Claim.Host, Address: s.Claim.Address, Since: s.Claim.Since,
-		Ours: s.Owner, Sure: s.Confirmed, LastSure: s.LastConfirmed.UTC(), Waiting: s.Waiting, Replaced: s.Replaced,
+		Ours: s.Owner, Confirmed: s.Confirmed, LastConfirmed: s.LastConfirmed.UTC(), Waiting: s.Waiting, Replaced: s.Replaced,
 	}
 }
 
 // ownership reports a standstill while this store's ownership is unconfirmed.
-func (m *monitor) ownership() []transport.Standstill {
+func (m *monitor) ownership() []api.Standstill {
 	status := m.c.Owner()
 	if status == nil || status.Confirmed {
 		return nil
 	}
-	return []transport.Standstill{{
-		Kind: transport.StandsOwner, Since: status.LastConfirmed, Stops: true, Reason: status.Waiting,
+	return []api.Standstill{{
+		Kind: api.StandsOwner, Since: status.LastConfirmed, Stops: true, Reason: status.Waiting,
 		Fix: "starts are accepted and kept, nothing is sent or taken; see that the bus can be reached, and that no other coordinator has the prefix: coordinator doctor",
 	}}
 }

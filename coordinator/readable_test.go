@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -26,8 +27,12 @@ const mostCarried = 661_461 - 16_384 - 1024
 // asks sends a request and decodes the reply.
 func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	w.t.Helper()
+	raw := []byte(data)
+	if id != "" {
+		raw = of(contract.SagaID(id), data, method == api.MethodOperate)
+	}
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
-		Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Saga: contract.SagaID(id), Data: []byte(data),
+		Subject: transport.Subjects{}.API(method), Type: transport.TypeRequest, Expires: time.Now().Add(time.Second), Data: raw,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -35,7 +40,9 @@ func (w *fixture) asks(method, id, data string, reply any) *transport.Envelope {
 	if len(e.Data) > mostCarried {
 		w.t.Errorf("the reply to %s %s has %d bytes, which the bus need not carry", method, data, len(e.Data))
 	}
-	if e.Code == "" && reply != nil {
+	if s, ok := reply.(*api.Saga); ok && e.Code == "" {
+		*s = *sagaIn(w.t, e)
+	} else if e.Code == "" && reply != nil {
 		if err := json.Unmarshal(e.Data, reply); err != nil {
 			w.t.Fatal(err)
 		}
@@ -55,7 +62,7 @@ func TestRepliesFit(t *testing.T) {
 		long := strings.Repeat("\u0001", contract.MaxReason) // each is six bytes as JSON
 		operate := func(id contract.SagaID, operation contract.Operation) {
 			t.Helper()
-			if _, err := c.Operate(t.Context(), id, transport.Decision{Operation: operation, By: long, Reason: long}); err != nil {
+			if _, err := c.Operate(t.Context(), id, api.Decision{Operation: operation, By: long, Reason: long}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -72,7 +79,7 @@ func TestRepliesFit(t *testing.T) {
 		}
 		listed := map[contract.SagaID]int{}
 		for cursor := ""; ; {
-			var page transport.ListReply
+			var page api.ListResponse
 			if e := w.asks("list", "", fmt.Sprintf(`{"limit":1000,"cursor":%q}`, cursor), &page); e.Code != "" || len(page.Sagas) == 0 {
 				t.Fatalf("%s: %s", e.Code, e.Reason)
 			}
@@ -94,8 +101,8 @@ func TestRepliesFit(t *testing.T) {
 		for _, with := range []string{"false", "true"} {
 			from, pages := uint64(1), 0
 			for next := uint64(1); next != 0; pages++ {
-				var page transport.HistoryReply
-				w.asks("history", "s0", fmt.Sprintf(`{"from":%d,"with_saga":%s}`, next, with), &page)
+				var page api.HistoryResponse
+				w.asks("history", "s0", fmt.Sprintf(`{"from":%d,"withSaga":%s}`, next, with), &page)
 				for _, e := range page.Events {
 					if e.Revision != from || e.Type == "operation_taken" && (e.By != long || e.Reason != long) || (e.Saga != nil) != (with == "true") {
 						t.Fatalf("event %d, want %d whole", e.Revision, from)
@@ -114,8 +121,8 @@ func TestRepliesFit(t *testing.T) {
 		operateAll(w, "resume", long)
 		seen := map[contract.SagaID]bool{}
 		for position, more := "", true; more; {
-			var page transport.WatchReply
-			if e := w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, position), &page); e.Code != "" {
+			var page api.PollResponse
+			if e := w.asks("poll", "", fmt.Sprintf(`{"after":%q,"timeout":"0.1s"}`, position), &page); e.Code != "" {
 				t.Fatalf("watch: %s %s", e.Code, e.Reason)
 			}
 			if position == "" {
@@ -149,8 +156,8 @@ func operateAll(w *fixture, operation, text string) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		var page transport.OperateAllReply
-		w.asks("operate-all", "", string(data), &page)
+		var page api.OperatePageResponse
+		w.asks("operate-page", "", string(data), &page)
 		if page.Next == "" {
 			return
 		}
@@ -187,7 +194,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 			}
 		}
 		for _, operation := range []contract.Operation{"pause", "resume", "pause"} {
-			if _, err := c.Operate(t.Context(), "z", transport.Decision{Operation: operation, By: "kim", Reason: string(operation)}); err != nil {
+			if _, err := c.Operate(t.Context(), "z", api.Decision{Operation: operation, By: "kim", Reason: string(operation)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -199,7 +206,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		}
 		w.start(coordinator.Config{Store: &torn{w.store, "z", 3}})
 
-		var list transport.ListReply
+		var list api.ListResponse
 		w.asks("list", "", "{}", &list)
 		problems := map[contract.SagaID]string{}
 		for _, s := range list.Sagas {
@@ -208,14 +215,14 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		if len(problems) != 3 || problems["a"]+problems["z"] != "" || !strings.Contains(problems["sick"], "sick: made unreadable") {
 			t.Errorf("the list says %q", problems)
 		}
-		var bulk transport.OperateAllReply
-		w.asks("operate-all", "", `{"filter":{"open":true},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, &bulk)
+		var bulk api.OperatePageResponse
+		w.asks("operate-page", "", `{"filter":{"open":true},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, &bulk)
 		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refused) != 1 || bulk.Refused[0].ID != "sick" || !strings.Contains(bulk.Refused[0].Reason, "made unreadable") {
 			t.Errorf("a decision about all answers %+v", bulk)
 		}
 		for _, with := range []string{"false", "true"} {
-			var history transport.HistoryReply
-			e := w.asks("history", "z", `{"with_saga":`+with+`}`, &history)
+			var history api.HistoryResponse
+			e := w.asks("history", "z", `{"withSaga":`+with+`}`, &history)
 			if e.Code != "" || len(history.Events) < 5 {
 				t.Fatalf("history: %s %s, %d events", e.Code, e.Reason, len(history.Events))
 			}
@@ -227,7 +234,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 				}
 			}
 		}
-		var one transport.HistoryReply
+		var one api.HistoryResponse
 		if w.asks("history", "z", `{"from":4}`, &one); len(one.Events) == 0 || one.Events[0].Revision != 4 || one.Events[0].Problem != "" {
 			t.Errorf("from behind it on: %+v", one.Events)
 		}
@@ -235,8 +242,8 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 			t.Errorf("the history of what is damaged whole: %s %s", e.Code, e.Reason)
 		}
 		const spoil = contract.SagaID("late")
-		var begin, moved transport.WatchReply
-		w.asks("watch", "", `{}`, &begin)
+		var begin, moved api.PollResponse
+		w.asks("poll", "", `{"timeout":"0s"}`, &begin)
 		if _, err := c.Start(t.Context(), checkout, order{"tea"}, client.ID(spoil)); err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +253,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		if !w.store.Spoil(spoil) {
 			t.Fatal("there is no such saga")
 		}
-		w.asks("watch", "", fmt.Sprintf(`{"after":%q}`, begin.Position), &moved)
+		w.asks("poll", "", fmt.Sprintf(`{"after":%q}`, begin.Position), &moved)
 		told := map[contract.SagaID]string{}
 		for _, s := range moved.Sagas {
 			told[s.Saga.ID] = s.Saga.Problem
@@ -275,23 +282,23 @@ func TestRequestsAreValid(t *testing.T) {
 		}
 		deep := strings.Repeat("[", 121) + strings.Repeat("]", 121)
 		for _, c := range []struct{ method, data, want string }{
-			{"operate", `{"operation":"pause","by":"\ud800","reason":"x"}`, "at byte 28 an escape is half of a surrogate pair"},
+			{"operate", `{"operation":"pause","by":"\ud800","reason":"x"}`, "at byte 50 an escape is half of a surrogate pair"},
 			{"operate", "{\"operation\":\"pause\",\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
 			{"operate", `{"operation":"cancel","by":"kim","reason":"x","operation":"pause"}`, "a name begins that its object has already"},
 			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":"\udfff"}`, "half of a surrogate pair"},
 			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":{"a":1,"a":2}}`, "a name begins that its object has already"},
-			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}`, "result: is not valid JSON: at byte 121 it is nested deeper than 120"},
-			{"operate-all", `{"filter":{"open":true},"decision":{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}}`, "decision.result: is not valid JSON"},
-			{"operate-all", `{"filter":{"open":true,"open":false},"decision":{"operation":"pause","by":"kim","reason":"x"}}`, "a name begins"},
+			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}`, "decision.result: is not valid JSON: at byte 121 it is nested deeper than 120"},
+			{"operate-page", `{"filter":{"open":true},"decision":{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}}`, "decision.result: is not valid JSON"},
+			{"operate-page", `{"filter":{"open":true,"open":false},"decision":{"operation":"pause","by":"kim","reason":"x"}}`, "a name begins"},
 			{"list", `{"limit":1,"limit":2}`, "a name begins that its object has already"},
-			{"list", `{"reason":"\udfff"}`, "half of a surrogate pair"},
+			{"list", `{"filter":{"reason":"\udfff"}}`, "half of a surrogate pair"},
 			{"remove-damaged", "{\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
 		} {
-			if e := w.asks(c.method, "s1", c.data, nil); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, c.want) {
+			if e := w.asks(c.method, map[bool]string{true: "s1"}[c.method == api.MethodOperate || c.method == api.MethodRemoveDamaged], c.data, nil); e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, c.want) {
 				t.Errorf("%s %.80q: %s %s, want %q", c.method, c.data, e.Code, e.Reason, c.want)
 			}
 		}
-		var s transport.Status
+		var s api.Saga
 		if w.asks("get", "s1", "", &s); s.Revision != 1 || s.Paused != nil {
 			t.Errorf("one was taken: revision %d, %+v", s.Revision, s.Paused)
 		}

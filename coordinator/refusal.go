@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
@@ -16,7 +17,7 @@ import (
 // badRequest is the error for an invalid request.
 type badRequest struct {
 	why        string
-	violations []transport.Violation
+	violations []api.Violation
 	cause      error // may be nil
 }
 
@@ -25,10 +26,10 @@ func (e *badRequest) Error() string { return e.why }
 func (e *badRequest) Unwrap() error { return e.cause }
 
 // violations collects the invalid fields of a request.
-type violations []transport.Violation
+type violations []api.Violation
 
 func (v *violations) add(field, problem string) {
-	*v = append(*v, transport.Violation{Field: field, Problem: problem})
+	*v = append(*v, api.Violation{Field: field, Problem: problem})
 }
 
 // err returns the violations as an error, or nil if there are none.
@@ -85,28 +86,29 @@ func (e *ignoredError) Error() string { return string(e.why) }
 func refusalOf(err error) *transport.Envelope { return envelopeOf(refused(err)) }
 
 // envelopeOf returns a reply with a refusal.
-func envelopeOf(r *transport.RequestError) *transport.Envelope {
-	e := &transport.Envelope{Type: transport.TypeReply, Code: string(r.Code), Reason: r.Reason, RetryAfter: r.RetryAfter}
-	if r.Detailed() {
-		if data, err := contract.EncodeJSON(r.Refusal); err == nil { // a Refusal can always be encoded
-			e.Data = data
-		}
+func envelopeOf(r *api.Error) *transport.Envelope {
+	e := &transport.Envelope{Type: transport.TypeReply, Code: string(r.Code), Reason: r.Reason, RetryAfter: r.Wait()}
+	if data, err := contract.EncodeJSON(&r.Refusal); err == nil && string(data) != "{}" { // a Refusal can always be encoded
+		e.Data = data
 	}
 	return e
 }
 
 // refused converts an error to a refusal.
-func refused(err error) *transport.RequestError {
-	r := &transport.RequestError{Code: codeOf(err), Reason: transport.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
-	if busy, ok := errors.AsType[*busyError](err); ok {
-		r.RetryAfter = busy.retry
+func refused(err error) *api.Error {
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		return e
+	}
+	r := &api.Error{Code: codeOf(err), Reason: transport.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
+	if busy, ok := errors.AsType[*busyError](err); ok && busy.retry > 0 {
+		r.RetryAfter = api.For(busy.retry)
 	}
 	return r
 }
 
 // codeOf maps an error to its code.
-func codeOf(err error) transport.Code {
-	code := transport.CodeInternal
+func codeOf(err error) api.Code {
+	code := api.CodeInternal
 	var operation *machine.OperationError
 	var name *contract.NameError
 	var bad *badRequest
@@ -117,19 +119,19 @@ func codeOf(err error) transport.Code {
 	var busy *busyError
 	switch {
 	case errors.As(err, &down):
-		code = transport.CodeUnavailable
+		code = api.CodeUnavailable
 	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.As(err, &ignored), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
-		code = transport.CodeFailedPrecondition
+		code = api.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, machine.ErrInput), errors.Is(err, store.ErrCursor):
-		code = transport.CodeInvalidArgument
+		code = api.CodeInvalidArgument
 	case errors.Is(err, ErrIDTaken), errors.Is(err, store.ErrDefinitionConflict):
-		code = transport.CodeAlreadyExists
+		code = api.CodeAlreadyExists
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUnknownDefinition):
-		code = transport.CodeNotFound
+		code = api.CodeNotFound
 	case errors.Is(err, ErrTooManyDefinitions), errors.As(err, &busy):
-		code = transport.CodeResourceExhausted
+		code = api.CodeResourceExhausted
 	case errors.Is(err, errStopping), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrConflict):
-		code = transport.CodeUnavailable
+		code = api.CodeUnavailable
 	}
 	return code
 }
@@ -143,7 +145,7 @@ func reason(err error) string {
 }
 
 // detail returns the machine-readable part of an error besides its code.
-func detail(err error) (d transport.Refusal) {
+func detail(err error) (d api.Refusal) {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 		d.Legal = operation.Legal
 	}
@@ -155,7 +157,7 @@ func detail(err error) (d transport.Refusal) {
 	}
 	if wrong, ok := errors.AsType[*saga.DefinitionError](err); ok {
 		for _, p := range wrong.Problems {
-			d.Violations = append(d.Violations, transport.Violation{Field: p.Path, Problem: p.What + "; " + p.Fix})
+			d.Violations = append(d.Violations, api.Violation{Field: p.Path, Problem: p.What + "; " + p.Fix})
 		}
 	}
 	return d

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
 )
@@ -165,21 +165,20 @@ func shorten(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-func historyEvent(revision uint64, ev *machine.Event) transport.HistoryEvent {
-	e := transport.HistoryEvent{
+func historyEvent(revision uint64, ev *machine.Event) api.Event {
+	e := api.Event{
 		Revision: revision, Type: ev.Type, At: ev.At, Timer: ev.Timer, Participant: ev.Participant, Step: ev.Step,
-		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation, By: ev.By,
-		Reason: ev.Reason, Payload: ev.Payload, ContentType: ev.ContentType, PayloadSize: len(ev.Payload),
+		Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation, By: ev.By, Reason: ev.Reason,
 	}
-	if len(ev.Payload) > 0 && !isJSON(ev.Payload, ev.ContentType) {
-		e.Payload, e.Binary = noJSON(len(ev.Payload)), ev.Payload
+	if len(ev.Payload) > 0 {
+		e.Payload = payload(ev.Payload, ev.ContentType, false)
 	}
 	return e
 }
 
 // payload describes user data, with the data itself unless leftOut is set.
-func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
-	p := &transport.Payload{ContentType: contentType, Size: len(data), LeftOut: leftOut}
+func payload(data []byte, contentType string, leftOut bool) *api.Payload {
+	p := &api.Payload{ContentType: contentType, SizeBytes: len(data), LeftOut: leftOut}
 	switch {
 	case leftOut:
 	case isJSON(data, contentType):
@@ -194,9 +193,4 @@ func payload(data []byte, contentType string, leftOut bool) *transport.Payload {
 // data is shown as bytes.
 func isJSON(data []byte, contentType string) bool {
 	return contract.IsJSON(contentType) && contract.CheckJSON(data) == nil
-}
-
-// noJSON returns a placeholder for data that is not JSON.
-func noJSON(size int) json.RawMessage {
-	return fmt.Appendf(nil, `"(%s not JSON)"`, plural.Of(size, "byte that is", "bytes that are"))
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
@@ -65,7 +66,7 @@ func TestRepliesFitTheBus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := c.Handle(context.Background(), method, &transport.Envelope{Saga: "big", Data: data})
+		e := c.Handle(context.Background(), method, &transport.Envelope{Data: data})
 		if e.Code != "" {
 			t.Fatalf("%s: %s %s", method, e.Code, e.Reason)
 		}
@@ -77,19 +78,20 @@ func TestRepliesFitTheBus(t *testing.T) {
 		}
 	}
 
-	var status transport.Status
-	ask(transport.APIGet, struct{}{}, &status)
-	if status.Phase != contract.Completed || !bytes.Equal(status.Steps[0].Result, result) {
-		t.Errorf("phase is %s, the first result has %d bytes", status.Phase, len(status.Steps[0].Result))
+	var got api.GetResponse
+	ask(api.MethodGet, api.GetRequest{ID: "big"}, &got)
+	status := got.Saga
+	if first := status.Steps[0].Result; status.Phase != contract.Completed || !bytes.Equal(first.JSON, result) {
+		t.Errorf("phase is %s, the first result has %d bytes", status.Phase, len(first.JSON))
 	}
-	if last := string(status.Steps[steps-1].Result); !strings.Contains(last, "the history has all of it") {
-		t.Errorf("the last result is %.80s", last)
+	if last := status.Steps[steps-1].Result; !last.LeftOut || last.JSON != nil || last.SizeBytes != len(result) {
+		t.Errorf("the last result is %.80s of %d bytes, left out: %t", last.JSON, last.SizeBytes, last.LeftOut)
 	}
 
 	want := uint64(1)
-	for query := (transport.HistoryQuery{}); ; {
-		var part transport.HistoryReply
-		ask(transport.APIHistory, query, &part)
+	for query := (api.HistoryRequest{ID: "big"}); ; {
+		var part api.HistoryResponse
+		ask(api.MethodHistory, query, &part)
 		for _, e := range part.Events {
 			if e.Revision != want {
 				t.Fatalf("revision %d follows %d", e.Revision, want-1)

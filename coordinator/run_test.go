@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -17,14 +18,14 @@ import (
 )
 
 // ask sends one run request with the given expiry.
-func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*transport.Status, *transport.Envelope) {
+func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*api.Saga, *transport.Envelope) {
 	w.t.Helper()
 	data, err := json.Marshal(order{sku})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	e, err := w.bus.Request(w.t.Context(), &transport.Envelope{
-		Subject: transport.Subjects{}.API(transport.APIRun), Type: transport.TypeRequest, Saga: id, Definition: contract.DefinitionRef{Name: "checkout"},
+		Subject: transport.Subjects{}.API(api.MethodRun), Type: transport.TypeRequest, Saga: id, Definition: contract.DefinitionRef{Name: "checkout"},
 		Data: data, Expires: time.Now().Add(hold),
 	})
 	if err != nil {
@@ -34,11 +35,11 @@ func (w *fixture) ask(id contract.SagaID, sku string, hold time.Duration) (*tran
 	if e.Code != "" {
 		return nil, e
 	}
-	var s transport.Status
-	if err := json.Unmarshal(e.Data, &s); err != nil {
+	var response api.RunResponse
+	if err := json.Unmarshal(e.Data, &response); err != nil {
 		w.t.Error(err)
 	}
-	return &s, e
+	return response.Saga, e
 }
 
 // TestRunTellsTheEnd checks that the reply to the request that started a saga has the saga's
@@ -74,7 +75,7 @@ func TestRunTellsTheEnd(t *testing.T) {
 						t.Errorf("answered %+v; again: %t", s, again)
 					}
 				}
-				if _, e := w.ask("s1", "coffee", time.Hour); e.Code != string(transport.CodeAlreadyExists) {
+				if _, e := w.ask("s1", "coffee", time.Hour); e.Code != string(api.CodeAlreadyExists) {
 					t.Errorf("with another input: %q %s", e.Code, e.Reason)
 				}
 			})
@@ -98,7 +99,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 		if s, _ := w.ask("s1", "tea", time.Second); s == nil || s.Phase != contract.Running || !s.Existed {
 			t.Errorf("the second: %+v", s)
 		}
-		ends := make(chan *transport.Status, 3)
+		ends := make(chan *api.Saga, 3)
 		for range cap(ends) {
 			go func() { s, _ := w.ask("s1", "tea", time.Minute); ends <- s }()
 		}
@@ -148,7 +149,7 @@ func TestStoppingAnswersThoseWhoRun(t *testing.T) {
 		if err := w.stopCoordinator(); err != nil {
 			t.Error(err)
 		}
-		if e := <-answers; e.Code != string(transport.CodeUnavailable) || !strings.Contains(e.Reason, "stopping") {
+		if e := <-answers; e.Code != string(api.CodeUnavailable) || !strings.Contains(e.Reason, "stopping") {
 			t.Errorf("answered %q %s", e.Code, e.Reason)
 		}
 		w.start(coordinator.Config{})

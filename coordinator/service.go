@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/internal/plural"
@@ -53,21 +55,26 @@ func newService(c *Coordinator) *service {
 }
 
 // start starts a saga, and answers without steps once the start is committed.
-func (s *service) start(_ context.Context, c call, _ *none, answer func(*transport.Status, error)) {
-	s.submitStart(c, answer, func(r *Result) { answer(outcome(r, false)) })
+func (s *service) start(_ context.Context, c call, q *api.StartRequest, answer func(*api.Saga, error)) {
+	s.submitStart(c, q, answer, func(r *Result) { answer(outcome(r, false)) })
 }
 
 // run starts a saga and waits until it is at rest. It registers the caller right after the commit,
 // on the shard's goroutine. So it need not read the saga from the store, unless the saga came to
 // rest in the same batch.
-func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transport.Status, error)) {
-	s.submitStart(c, answer, func(r *Result) {
+func (s *service) run(ctx context.Context, c call, q *api.RunRequest, answer func(*api.Saga, error)) {
+	if err := checkTimeout(q.Timeout); err != nil {
+		answer(nil, err)
+		return
+	}
+	start := &api.StartRequest{ID: q.ID, Definition: q.Definition, Input: q.Input, InputBinary: q.InputBinary, ContentType: q.ContentType}
+	s.submitStart(c, start, answer, func(r *Result) {
 		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
 			answer(outcome(r, true))
 			return
 		}
 		id, existed := r.Instance.ID, r.Existed
-		end := func(where *transport.Status, err error) {
+		end := func(where *api.Saga, err error) {
 			if err == nil {
 				where.Existed = existed
 				where.Input = nil // the caller sent the input itself
@@ -90,14 +97,14 @@ func (s *service) run(ctx context.Context, c call, _ *none, answer func(*transpo
 			tell(r)
 			return
 		}
-		s.await(ctx, id, one, moving, c, true, end)
+		s.await(ctx, one, moving, &api.WaitRequest{ID: id, Timeout: q.Timeout, Brief: true}, end)
 	})
 }
 
 // submitStart submits a request that starts a saga. done gets the result; answer is called instead
 // if the request is refused before it is submitted.
-func (s *service) submitStart(c call, answer func(*transport.Status, error), done func(*Result)) {
-	id := c.Saga
+func (s *service) submitStart(c call, q *api.StartRequest, answer func(*api.Saga, error), done func(*Result)) {
+	id := q.ID
 	if id == "" {
 		made, err := uuid.NewV7()
 		if err != nil {
@@ -106,18 +113,18 @@ func (s *service) submitStart(c call, answer func(*transport.Status, error), don
 		}
 		id = contract.SagaID(made.String())
 	}
-	if err := checkStart(id, c.Envelope); err != nil {
+	if err := checkStart(id, q); err != nil {
 		answer(nil, err)
 		return
 	}
-	if err := s.admitStart(c.Definition); err != nil {
+	if err := s.admitStart(q.Definition); err != nil {
 		answer(nil, err)
 		return
 	}
 	err := s.submit(work{
-		input: s.c.stamped(Input{Saga: id, Definition: c.Definition, Event: machine.Event{
-			Type: contract.EventStarted, ID: id, Payload: c.Data,
-			ContentType: c.ContentType, TraceParent: s.c.root(id, c.TraceParent),
+		input: s.c.stamped(Input{Saga: id, Definition: q.Definition, Event: machine.Event{
+			Type: contract.EventStarted, ID: id, Payload: inputData(q),
+			ContentType: q.ContentType, TraceParent: s.c.root(id, c.TraceParent),
 		}}),
 		request: c.Envelope,
 		reply:   func(r Result) { done(&r) },
@@ -127,19 +134,41 @@ func (s *service) submitStart(c call, answer func(*transport.Status, error), don
 	}
 }
 
-// checkStart refuses a start whose data could not be published in commands, whatever the transport.
-func checkStart(id contract.SagaID, request *transport.Envelope) error {
-	if request.Definition.Name == "" {
-		return &badRequest{why: "the start names no definition; give it in the definition attribute (ce-definition), for example checkout or checkout/2"}
+// checkStart refuses a start whose data could not be published in commands.
+func checkStart(id contract.SagaID, q *api.StartRequest) error {
+	if q.Definition.Name == "" {
+		return &badRequest{why: "the start names no definition; give its name, and a version unless it is the newest: checkout or checkout/2 (on NATS in the attribute ce-definition)"}
 	}
 	if err := id.Check(); err != nil {
 		return err
 	}
-	if err := contract.CheckName("definition", request.Definition.Name); err != nil {
+	if err := contract.CheckName("definition", q.Definition.Name); err != nil {
 		return err
 	}
-	if err := transport.CheckContentType(request.ContentType); err != nil {
-		return violation("content_type", err.Error())
+	if err := checkVersion("definition.version", q.Definition.Version); err != nil {
+		return err
+	}
+	if len(q.Input) > 0 && len(q.InputBinary) > 0 {
+		return violation("inputBinary", "input is given as well; give one of the two")
+	}
+	if err := transport.CheckContentType(q.ContentType); err != nil {
+		return violation("contentType", err.Error())
+	}
+	return nil
+}
+
+// inputData returns the input of a start, whichever field has it.
+func inputData(q *api.StartRequest) []byte {
+	if len(q.InputBinary) > 0 {
+		return q.InputBinary
+	}
+	return q.Input
+}
+
+// checkVersion refuses a version that no definition can have.
+func checkVersion(field string, version int) error {
+	if version < 0 || version > math.MaxInt32 {
+		return violation(field, fmt.Sprintf("is %d; versions count from 1, and 0 is the newest", version))
 	}
 	return nil
 }
@@ -204,7 +233,7 @@ func (s *service) submit(w work) error {
 }
 
 // outcome returns the answer for a committed input, with steps if steps is set.
-func outcome(r *Result, steps bool) (*transport.Status, error) {
+func outcome(r *Result, steps bool) (*api.Saga, error) {
 	switch {
 	case r.Err != nil:
 		return nil, r.Err
@@ -219,7 +248,12 @@ func outcome(r *Result, steps bool) (*transport.Status, error) {
 }
 
 // get returns the state of a saga.
-func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Status, error) {
+func (s *service) get(ctx context.Context, q *api.GetRequest) (*api.GetResponse, error) {
+	found, err := s.saga(ctx, q.ID)
+	return &api.GetResponse{Saga: found}, err
+}
+
+func (s *service) saga(ctx context.Context, id contract.SagaID) (*api.Saga, error) {
 	if err := id.Check(); err != nil {
 		return nil, err
 	}
@@ -239,34 +273,42 @@ func (s *service) get(ctx context.Context, id contract.SagaID) (*transport.Statu
 
 // wait registers the caller before it reads the saga's state. Otherwise it could miss the end of
 // the saga in between.
-func (s *service) wait(ctx context.Context, c call, query *transport.WaitQuery, answer func(*transport.Status, error)) {
-	id := c.Saga
-	one, moving := wait(s.c.projection, id, c.Caller, func(r *Result) { answer(outcome(r, true)) })
+func (s *service) wait(ctx context.Context, c call, q *api.WaitRequest, answer func(*api.Saga, error)) {
+	if err := checkTimeout(q.Timeout); err != nil {
+		answer(nil, err)
+		return
+	}
+	one, moving := wait(s.c.projection, q.ID, c.Caller, func(r *Result) { answer(outcome(r, true)) })
 	if one == nil {
-		if where := s.briefly(id, query.Brief); where != nil {
+		if where := s.briefly(q); where != nil {
 			answer(where, nil)
 			return
 		}
-		s.byName[transport.APIGet].serve(ctx, c, func(where any, err error) {
-			found, _ := where.(*transport.Status)
-			answer(found, err)
+		read := call{Envelope: c.Envelope, request: &api.GetRequest{ID: q.ID}}
+		s.byName[api.MethodGet].serve(ctx, read, func(found any, err error) {
+			if err != nil {
+				answer(nil, err)
+				return
+			}
+			response, _ := found.(*api.GetResponse)
+			answer(response.Saga, nil)
 		})
 		return
 	}
-	s.await(ctx, id, one, moving, c, query.Brief, answer)
+	s.await(ctx, one, moving, q, answer)
 }
 
 // await holds a registered request, or answers it if the saga is at rest. moving means that the
 // saga is known not to be at rest. Its state need not be read then: the change that brings it to
 // rest notifies the waiter.
-func (s *service) await(ctx context.Context, id contract.SagaID, one *projection.Waiter, moving bool, c call, brief bool, answer func(*transport.Status, error)) {
+func (s *service) await(ctx context.Context, one *projection.Waiter, moving bool, q *api.WaitRequest, answer func(*api.Saga, error)) {
 	if moving {
-		s.keep(id, one, c, brief, answer)
+		s.keep(one, q, answer)
 		return
 	}
-	s.look(ctx, id, func(where *transport.Status, err error) {
+	s.look(ctx, q.ID, func(where *api.Saga, err error) {
 		if err == nil && !where.AtRest() {
-			s.keep(id, one, c, brief, answer)
+			s.keep(one, q, answer)
 			return
 		}
 		if one.Remove() {
@@ -276,43 +318,46 @@ func (s *service) await(ctx context.Context, id contract.SagaID, one *projection
 }
 
 // holdFor returns how long a request may be held.
-func (s *service) holdFor(c call) time.Duration {
-	if c.Expires.IsZero() {
-		return DefaultWait
+func holdFor(timeout *api.Duration) time.Duration { return min(timeout.Or(DefaultWait), MaxWait) }
+
+// checkTimeout refuses a negative timeout.
+func checkTimeout(timeout *api.Duration) error {
+	if timeout.Or(0) < 0 {
+		return violation("timeout", fmt.Sprintf(`is %s; give "0s" or more, or leave it out`, timeout))
 	}
-	return min(max(c.Expires.Sub(s.c.config.Clock()), 0), MaxWait)
+	return nil
 }
 
 // keep holds a registered request until it expires, and then answers with the saga's state. It
-// answers without details if brief is set and the saga is known not to be at rest.
-func (s *service) keep(id contract.SagaID, one *projection.Waiter, c call, brief bool, answer func(*transport.Status, error)) {
-	one.Hold(s.holdFor(c), func() {
+// answers without details if the request is brief and the saga is known not to be at rest.
+func (s *service) keep(one *projection.Waiter, q *api.WaitRequest, answer func(*api.Saga, error)) {
+	one.Hold(holdFor(q.Timeout), func() {
 		if !one.Remove() {
 			return
 		}
-		if where := s.briefly(id, brief); where != nil {
+		if where := s.briefly(q); where != nil {
 			answer(where, nil)
 			return
 		}
-		s.look(context.Background(), id, answer)
+		s.look(context.Background(), q.ID, answer)
 	})
 }
 
-// briefly returns a saga's state without details. It returns nil if enough is false, or if the saga
-// may be at rest.
-func (s *service) briefly(id contract.SagaID, enough bool) *transport.Status {
-	if at, moving := s.c.projection.Moving(id); enough && moving {
-		return &transport.Status{ID: id, Definition: at.Definition, Phase: at.Phase, Revision: at.Revision}
+// briefly returns a saga's state without details. It returns nil if the request is not brief, or if
+// the saga may be at rest.
+func (s *service) briefly(q *api.WaitRequest) *api.Saga {
+	if at, moving := s.c.projection.Moving(q.ID); q.Brief && moving {
+		return &api.Saga{ID: q.ID, Definition: at.Definition, Phase: at.Phase, Revision: at.Revision}
 	}
 	return nil
 }
 
 // look reads a saga's state on a new goroutine, which waits for a slot. MaxWaiters bounds the
 // number of these goroutines.
-func (s *service) look(ctx context.Context, id contract.SagaID, then func(*transport.Status, error)) {
+func (s *service) look(ctx context.Context, id contract.SagaID, then func(*api.Saga, error)) {
 	go func() {
 		s.looks <- struct{}{}
 		defer func() { <-s.looks }()
-		then(s.get(ctx, id))
+		then(s.saga(ctx, id))
 	}()
 }

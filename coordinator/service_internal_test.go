@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/memstore"
 	"github.com/amends-dev/amends/transport"
@@ -20,100 +24,118 @@ import (
 // asked is one request of TestCarriersAgree, with the expected code of its refusal.
 type asked struct {
 	method  string
-	request transport.Envelope
-	query   any // a pointer; nil if there is none
-	code    transport.Code
+	request any
+	code    api.Code
 }
 
-func requests(now time.Time) []asked {
+func requests() []asked {
 	const source = "name: tea\nversion: 1\nsteps:\n  - step: {name: brew, kind: retriable, do: {participant: pot, action: brew}}\n"
-	tea, one := contract.DefinitionRef{Name: "tea"}, transport.Envelope{Saga: "one"}
-	nothing, filter := transport.Envelope{}, transport.Filter{Open: true}
-	pause := transport.Decision{Operation: contract.OperationPause, By: "kim", Reason: "why", Result: nil}
+	tea, filter, soon := contract.DefinitionRef{Name: "tea"}, api.Filter{Open: true}, api.For(0)
+	pause := api.Decision{Operation: contract.OperationPause, By: "kim", Reason: "why"}
+	skip, resume := pause, pause
+	skip.Operation, resume.Operation = contract.OperationSkip, contract.OperationResume
 	return []asked{
-		{transport.APICheckDefinition, transport.Envelope{Data: []byte(source)}, nil, ""},
-		{transport.APICheckDefinition, transport.Envelope{Data: []byte("name: Tea")}, nil, transport.CodeInvalidArgument},
-		{transport.APIDefine, transport.Envelope{Data: []byte(source)}, nil, ""},
-		{transport.APIDefine, transport.Envelope{Data: []byte(source + "deadline: 1m\n")}, nil, transport.CodeAlreadyExists},
-		{transport.APIDefinitions, nothing, nil, ""},
-		{transport.APIDefinition, transport.Envelope{Definition: tea}, nil, ""},
-		{transport.APIDefinition, transport.Envelope{Definition: contract.DefinitionRef{Name: "coffee"}}, nil, transport.CodeNotFound},
-		{transport.APICompareDefinitions, nothing, &transport.CompareQuery{From: tea, To: tea}, ""},
-		{transport.APICompareDefinitions, nothing, &transport.CompareQuery{From: tea}, transport.CodeInvalidArgument},
-		{transport.APIStart, transport.Envelope{Saga: "one", Definition: tea, Data: []byte(`{"cups":12345678901234567890}`)}, nil, ""},
-		{transport.APIStart, transport.Envelope{Saga: "one", Definition: tea, Data: []byte(`{"cups":3}`)}, nil, transport.CodeAlreadyExists},
-		{transport.APIStart, transport.Envelope{Saga: "two"}, nil, transport.CodeInvalidArgument},
-		{transport.APIRun, transport.Envelope{Saga: "two", Definition: tea, Data: []byte(`<&>`), ContentType: "text/plain", Expires: now}, nil, ""},
-		{transport.APIRun, transport.Envelope{Saga: "no good", Definition: tea, Expires: now}, nil, transport.CodeInvalidArgument},
-		{transport.APIGet, one, nil, ""},
-		{transport.APIGet, transport.Envelope{Saga: "three"}, nil, transport.CodeNotFound},
-		{transport.APIWait, transport.Envelope{Saga: "one", Expires: now}, &transport.WaitQuery{Brief: true}, ""},
-		{transport.APIWait, transport.Envelope{Saga: "three", Expires: now}, &transport.WaitQuery{}, transport.CodeNotFound},
-		{transport.APIHistory, one, &transport.HistoryQuery{WithSaga: true}, ""},
-		{transport.APIHistory, one, &transport.HistoryQuery{Limit: -1}, transport.CodeInvalidArgument},
-		{transport.APIList, nothing, &transport.ListQuery{Filter: filter, Limit: 1}, ""},
-		{transport.APIList, nothing, &transport.ListQuery{Cursor: "?"}, transport.CodeInvalidArgument},
-		{transport.APICount, nothing, &filter, ""},
-		{transport.APICount, nothing, &transport.Filter{Phases: []contract.Phase{"lost"}}, transport.CodeInvalidArgument},
-		{transport.APIWatch, transport.Envelope{Expires: now}, &transport.WatchQuery{After: "0-0"}, ""},
-		{transport.APIWatch, nothing, &transport.WatchQuery{After: "yesterday"}, transport.CodeInvalidArgument},
-		{transport.APIOperate, one, &pause, ""},
-		{transport.APIOperate, one, &transport.Decision{Operation: contract.OperationSkip, By: "kim", Reason: "why"}, transport.CodeFailedPrecondition},
-		{transport.APIOperate, one, &transport.Decision{Operation: contract.OperationResume, By: "kim", Reason: "why", ExpectedRevision: 1}, transport.CodeFailedPrecondition},
-		{transport.APIOperateAll, nothing, &transport.OperateAllQuery{Filter: filter, Decision: pause, DryRun: true}, ""},
-		{transport.APIOperateAll, nothing, &transport.OperateAllQuery{Decision: pause}, transport.CodeInvalidArgument},
-		{transport.APIOrphans, nothing, &transport.OrphansQuery{Keys: []string{"four/hod85snpc0/brew/do"}}, ""},
-		{transport.APIOrphans, nothing, &transport.OrphansQuery{}, transport.CodeInvalidArgument},
-		{transport.APIDeadLetters, nothing, &transport.DeadLettersQuery{}, ""},
-		{transport.APIDeadLetters, nothing, &transport.DeadLettersQuery{Limit: -1}, transport.CodeInvalidArgument},
-		{transport.APIReplayDeadLetters, nothing, &transport.DeadLettersRequest{Sequences: []uint64{7}}, ""},
-		{transport.APIReplayDeadLetters, nothing, &transport.DeadLettersRequest{}, transport.CodeInvalidArgument},
-		{transport.APIDiscardDeadLetters, nothing, &transport.DeadLettersRequest{Sequences: []uint64{7}}, ""},
-		{transport.APIDiscardDeadLetters, nothing, &transport.DeadLettersRequest{}, transport.CodeInvalidArgument},
-		{transport.APIPurgeDeadLetters, nothing, &transport.PurgeDeadLettersRequest{All: true, DryRun: true}, ""},
-		{transport.APIPurgeDeadLetters, nothing, &transport.PurgeDeadLettersRequest{}, transport.CodeInvalidArgument},
-		{transport.APIRemoveDamaged, one, &transport.RemoveDamagedRequest{By: "kim", Reason: "why"}, transport.CodeFailedPrecondition},
-		{transport.APIParticipants, nothing, nil, ""},
-		{transport.APIOverview, nothing, nil, ""},
-		{"gess", nothing, nil, transport.CodeInvalidArgument},
+		{api.MethodRegisterDefinition, &api.RegisterDefinitionRequest{Source: source, DryRun: true}, ""},
+		{api.MethodRegisterDefinition, &api.RegisterDefinitionRequest{Source: "name: Tea", DryRun: true}, api.CodeInvalidArgument},
+		{api.MethodRegisterDefinition, &api.RegisterDefinitionRequest{Source: source}, ""},
+		{api.MethodRegisterDefinition, &api.RegisterDefinitionRequest{Source: source + "deadline: 1m\n"}, api.CodeAlreadyExists},
+		{api.MethodListDefinitions, &api.ListDefinitionsRequest{}, ""},
+		{api.MethodListDefinitions, &api.ListDefinitionsRequest{Name: "coffee"}, ""},
+		{api.MethodGetDefinition, &api.GetDefinitionRequest{Ref: tea}, ""},
+		{api.MethodGetDefinition, &api.GetDefinitionRequest{Ref: contract.DefinitionRef{Name: "coffee"}}, api.CodeNotFound},
+		{api.MethodGetDefinition, &api.GetDefinitionRequest{Ref: contract.DefinitionRef{Name: "tea", Version: -1}}, api.CodeInvalidArgument},
+		{api.MethodCompareDefinitions, &api.CompareDefinitionsRequest{From: tea, To: tea}, ""},
+		{api.MethodCompareDefinitions, &api.CompareDefinitionsRequest{From: tea}, api.CodeInvalidArgument},
+		{api.MethodStart, &api.StartRequest{ID: "one", Definition: tea, Input: []byte(`{"cups":12345678901234567890}`)}, ""},
+		{api.MethodStart, &api.StartRequest{ID: "one", Definition: tea, Input: []byte(`{"cups":3}`)}, api.CodeAlreadyExists},
+		{api.MethodStart, &api.StartRequest{ID: "two"}, api.CodeInvalidArgument},
+		{api.MethodRun, &api.RunRequest{ID: "two", Definition: tea, InputBinary: []byte(`<&>`), ContentType: "text/plain", Timeout: soon}, ""},
+		{api.MethodRun, &api.RunRequest{ID: "no good", Definition: tea, Timeout: soon}, api.CodeInvalidArgument},
+		{api.MethodGet, &api.GetRequest{ID: "one"}, ""},
+		{api.MethodGet, &api.GetRequest{ID: "three"}, api.CodeNotFound},
+		{api.MethodWait, &api.WaitRequest{ID: "one", Brief: true, Timeout: soon}, ""},
+		{api.MethodWait, &api.WaitRequest{ID: "three", Timeout: soon}, api.CodeNotFound},
+		{api.MethodWait, &api.WaitRequest{ID: "one", Timeout: api.For(-1)}, api.CodeInvalidArgument},
+		{api.MethodPoll, &api.PollRequest{Timeout: api.For(-1)}, api.CodeInvalidArgument},
+		{api.MethodHistory, &api.HistoryRequest{ID: "one", WithSaga: true}, ""},
+		{api.MethodHistory, &api.HistoryRequest{ID: "one", Limit: -1}, api.CodeInvalidArgument},
+		{api.MethodList, &api.ListRequest{Filter: filter, Limit: 1}, ""},
+		{api.MethodList, &api.ListRequest{Cursor: "?"}, api.CodeInvalidArgument},
+		{api.MethodCount, &api.CountRequest{Filter: filter}, ""},
+		{api.MethodCount, &api.CountRequest{Filter: api.Filter{Phases: []contract.Phase{"lost"}}}, api.CodeInvalidArgument},
+		{api.MethodPoll, &api.PollRequest{After: "0-0", Timeout: soon}, ""},
+		{api.MethodPoll, &api.PollRequest{After: "yesterday"}, api.CodeInvalidArgument},
+		{api.MethodPoll, &api.PollRequest{ID: "one", Filter: filter}, api.CodeInvalidArgument},
+		{api.MethodOperate, &api.OperateRequest{ID: "one", Decision: pause}, ""},
+		{api.MethodOperate, &api.OperateRequest{ID: "one"}, api.CodeInvalidArgument},
+		{api.MethodOperate, &api.OperateRequest{ID: "one", Decision: skip}, api.CodeFailedPrecondition},
+		{api.MethodOperate, &api.OperateRequest{ID: "one", Decision: resume, ExpectedRevision: 1}, api.CodeFailedPrecondition},
+		{api.MethodOperatePage, &api.OperatePageRequest{Filter: filter, Decision: pause, DryRun: true}, ""},
+		{api.MethodOperatePage, &api.OperatePageRequest{Decision: pause}, api.CodeInvalidArgument},
+		{api.MethodFindOrphans, &api.FindOrphansRequest{Keys: []string{"four/hod85snpc0/brew/do"}}, ""},
+		{api.MethodFindOrphans, &api.FindOrphansRequest{}, api.CodeInvalidArgument},
+		{api.MethodListDeadLetters, &api.ListDeadLettersRequest{}, ""},
+		{api.MethodListDeadLetters, &api.ListDeadLettersRequest{Limit: -1}, api.CodeInvalidArgument},
+		{api.MethodReplayDeadLetters, &api.ReplayDeadLettersRequest{Sequences: []uint64{7}}, ""},
+		{api.MethodReplayDeadLetters, &api.ReplayDeadLettersRequest{}, api.CodeInvalidArgument},
+		{api.MethodDiscardDeadLetters, &api.DiscardDeadLettersRequest{Sequences: []uint64{7}}, ""},
+		{api.MethodDiscardDeadLetters, &api.DiscardDeadLettersRequest{}, api.CodeInvalidArgument},
+		{api.MethodPurgeDeadLetters, &api.PurgeDeadLettersRequest{All: true, DryRun: true}, ""},
+		{api.MethodPurgeDeadLetters, &api.PurgeDeadLettersRequest{}, api.CodeInvalidArgument},
+		{api.MethodPurgeDeadLetters, &api.PurgeDeadLettersRequest{OlderThan: soon}, api.CodeInvalidArgument},
+		{api.MethodRemoveDamaged, &api.RemoveDamagedRequest{ID: "one", By: "kim", Reason: "why"}, api.CodeFailedPrecondition},
+		{api.MethodListParticipants, &api.ListParticipantsRequest{}, ""},
+		{api.MethodGetOverview, &api.GetOverviewRequest{}, ""},
+		{"gess", &api.GetRequest{}, api.CodeInvalidArgument},
 	}
 }
 
-// ofThisProcess matches output that differs between two coordinators.
-var ofThisProcess = regexp.MustCompile(`"position":"[^"]*"|"p\d\d_seconds":[^,}]*`)
+// onNATS returns a request as it is sent over NATS: start and run in binary mode, others as JSON.
+func onNATS(t *testing.T, request any, now time.Time) *transport.Envelope {
+	t.Helper()
+	switch q := request.(type) {
+	case *api.StartRequest:
+		return &transport.Envelope{Saga: q.ID, Definition: q.Definition, ContentType: q.ContentType, Data: append(q.Input, q.InputBinary...)}
+	case *api.RunRequest:
+		return &transport.Envelope{
+			Saga: q.ID, Definition: q.Definition, ContentType: q.ContentType, Data: append(q.Input, q.InputBinary...), Expires: now.Add(q.Timeout.Or(0)),
+		}
+	}
+	data, err := contract.EncodeJSON(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &transport.Envelope{Data: data}
+}
 
-// TestCarriersAgree checks that each request gets the same answer or refusal as JSON (over NATS)
-// and typed (over HTTP). Two coordinators with the same clock get the same requests. The test fails
-// if a method has no request here, or no refused request.
+// ofThisProcess matches output that differs between two coordinators.
+var ofThisProcess = regexp.MustCompile(`"position":"[^"]*"|"p\d\dSeconds":[^,}]*`)
+
+// TestCarriersAgree checks that each request gets the same response or refusal as over NATS and
+// typed (over HTTP). Two coordinators with the same clock get the same requests. The test fails if
+// a method has no request here, or no refused request.
 func TestCarriersAgree(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	overNATS, overHTTP := stopped(t, now), stopped(t, now)
 	served, refusedToo := map[string]bool{}, map[string]bool{}
-	for _, a := range requests(now) {
+	for _, a := range requests() {
 		served[a.method] = true
 		refusedToo[a.method] = refusedToo[a.method] || a.code != ""
-		asJSON, asItIs := a.request, a.request
-		if a.query != nil {
-			data, err := contract.EncodeJSON(a.query)
-			if err != nil {
-				t.Fatal(err)
-			}
-			asJSON.Data = data
-		}
-		one := overNATS.Handle(t.Context(), a.method, &asJSON)
-		answer, err := overHTTP.Serve(t.Context(), a.method, &asItIs, a.query)
+		sent := onNATS(t, a.request, now)
+		one := overNATS.Handle(t.Context(), a.method, sent)
+		answer, err := overHTTP.Serve(t.Context(), a.method, &transport.Envelope{}, a.request)
 		two := respond(answer, nil)
-		if refusal, ok := errors.AsType[*transport.RequestError](err); ok {
+		if refusal, ok := errors.AsType[*api.Error](err); ok {
 			two = envelopeOf(refusal)
 		}
 		for _, e := range []*transport.Envelope{one, two} {
 			e.Data = ofThisProcess.ReplaceAll(e.Data, nil)
 		}
 		if diff := cmp.Diff(one, two); diff != "" {
-			t.Errorf("%s %s: as JSON -, as it is +\n%s", a.method, asJSON.Data, diff)
+			t.Errorf("%s %s: on NATS -, typed +\n%s", a.method, sent.Data, diff)
 		}
 		if one.Code != string(a.code) {
-			t.Errorf("%s %s answers %q %s, want code %q", a.method, asJSON.Data, one.Code, one.Reason, a.code)
+			t.Errorf("%s %s answers %q %s, want code %q", a.method, sent.Data, one.Code, one.Reason, a.code)
 		}
 	}
 	for name := range overNATS.service.byName {
@@ -123,8 +145,49 @@ func TestCarriersAgree(t *testing.T) {
 	}
 }
 
+// TestMethodsAreTheContract checks that there is a method for each request of the contract that is
+// no stream, with the types of the contract.
+func TestMethodsAreTheContract(t *testing.T) {
+	c := stopped(t, time.Unix(1, 0))
+	service := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService")
+	methods := map[string]bool{}
+	for i := range service.Methods().Len() {
+		d := service.Methods().Get(i)
+		if d.IsStreamingServer() {
+			continue
+		}
+		name := strings.ToLower(capitals.ReplaceAllString(string(d.Name()), "$1-$2"))
+		methods[name] = true
+		m, ok := c.service.byName[name]
+		if !ok {
+			t.Errorf("there is no method %s", name)
+			continue
+		}
+		if have := reflect.TypeOf(m.request()).Elem().Name(); have != string(d.Input().Name()) {
+			t.Errorf("%s takes %s, not %s", name, have, d.Input().Name())
+		}
+	}
+	for name := range c.service.byName {
+		if !methods[name] {
+			t.Errorf("%s is not in the contract", name)
+		}
+	}
+	for _, a := range requests() {
+		if a.code != "" {
+			continue
+		}
+		answer, err := c.Serve(t.Context(), a.method, &transport.Envelope{}, a.request)
+		if want := strings.TrimSuffix(reflect.TypeOf(a.request).Elem().Name(), "Request") + "Response"; err != nil || reflect.TypeOf(answer).Elem().Name() != want {
+			t.Errorf("%s answers %T, %v, not %s", a.method, answer, err, want)
+		}
+	}
+}
+
+// capitals matches the beginnings of the words in a method's name.
+var capitals = regexp.MustCompile(`([a-z])([A-Z])`)
+
 // never lists the methods that refuse no request.
-var never = map[string]bool{transport.APIDefinitions: true, transport.APIParticipants: true, transport.APIOverview: true}
+var never = map[string]bool{api.MethodListDefinitions: true, api.MethodListParticipants: true, api.MethodGetOverview: true}
 
 // stopped returns a running coordinator with a constant clock.
 func stopped(t *testing.T, now time.Time) *Coordinator {
@@ -148,18 +211,17 @@ func stopped(t *testing.T, now time.Time) *Coordinator {
 	return c
 }
 
-// TestServeWantsItsQuery checks that a typed request must have the query type of its method.
-func TestServeWantsItsQuery(t *testing.T) {
+// TestServeWantsItsRequest checks that a typed request must have the type of its method.
+func TestServeWantsItsRequest(t *testing.T) {
 	c := stopped(t, time.Unix(1, 0))
-	if _, err := c.Serve(t.Context(), transport.APIList, &transport.Envelope{}, &machine.Event{}); !isInternal(err) {
-		t.Errorf("a query of another type: %v", err)
-	}
-	if _, err := c.Serve(t.Context(), transport.APIList, &transport.Envelope{}, nil); err != nil {
-		t.Errorf("no query: %v", err)
+	for _, wrong := range []any{&machine.Event{}, api.ListRequest{}, nil} {
+		if _, err := c.Serve(t.Context(), api.MethodList, &transport.Envelope{}, wrong); !isInternal(err) {
+			t.Errorf("a request of type %T: %v", wrong, err)
+		}
 	}
 }
 
 func isInternal(err error) bool {
-	r, ok := errors.AsType[*transport.RequestError](err)
-	return ok && r.Code == transport.CodeInternal
+	r, ok := errors.AsType[*api.Error](err)
+	return ok && r.Code == api.CodeInternal
 }

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/transport"
 )
 
 // Intervals of probes, and how long something must be stuck before it is reported.
@@ -37,7 +37,7 @@ type monitor struct {
 	probes []*probe
 
 	mu    sync.Mutex
-	table []transport.Standstill // oldest first
+	table []api.Standstill // oldest first
 	known map[place]*standing
 
 	saidWrong atomic.Bool // whether the bus reported an error on the last check
@@ -50,7 +50,7 @@ type monitor struct {
 
 // place identifies what is stuck, across checks.
 type place struct {
-	kind   transport.StandstillKind
+	kind   api.StandstillKind
 	object string
 }
 
@@ -62,23 +62,23 @@ type standing struct {
 
 // probe describes a periodic check.
 type probe struct {
-	kind  transport.StandstillKind
+	kind  api.StandstillKind
 	every time.Duration
-	look  func(context.Context) ([]transport.Standstill, error)
+	look  func(context.Context) ([]api.Standstill, error)
 
 	mu    sync.Mutex
 	began time.Time // when the current check began; zero if none is running
 	ran   bool      // whether at least one check has finished
-	found []transport.Standstill
+	found []api.Standstill
 }
 
 func newMonitor(c *Coordinator) *monitor {
 	m := &monitor{c: c, known: map[place]*standing{}, pace: map[subscription]*pace{}}
 	m.probes = []*probe{
-		{kind: transport.StandsBus, every: askEvery, look: m.bus},
-		{kind: transport.StandsBus, every: askEvery, look: m.lies},
-		{kind: transport.StandsStore, every: lookEvery, look: m.store},
-		{kind: transport.StandsShard, every: lookEvery, look: m.memory},
+		{kind: api.StandsBus, every: askEvery, look: m.bus},
+		{kind: api.StandsBus, every: askEvery, look: m.lies},
+		{kind: api.StandsStore, every: lookEvery, look: m.store},
+		{kind: api.StandsShard, every: lookEvery, look: m.memory},
 	}
 	return m
 }
@@ -128,7 +128,7 @@ func (m *monitor) run(ctx context.Context, p *probe) error {
 			m.gather(ctx)
 		}
 		wait := p.every
-		if slices.ContainsFunc(found, func(one transport.Standstill) bool { return one.Stops }) {
+		if slices.ContainsFunc(found, func(one api.Standstill) bool { return one.Stops }) {
 			wait = lookEvery // check often, so that work resumes soon
 		}
 		next.Reset(wait)
@@ -136,12 +136,12 @@ func (m *monitor) run(ctx context.Context, p *probe) error {
 }
 
 // seen returns the findings of a probe. If the probe itself hangs, that is a finding too.
-func (p *probe) seen(now time.Time) (found []transport.Standstill, ran bool) {
+func (p *probe) seen(now time.Time) (found []api.Standstill, ran bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found, ran = slices.Clone(p.found), p.ran
 	if took := now.Sub(p.began); !p.began.IsZero() && took > hangsAfter {
-		found = append(found, transport.Standstill{
+		found = append(found, api.Standstill{
 			Kind: p.kind, Since: p.began, Stops: true, Reason: fmt.Sprintf("has not answered for %s", took.Round(time.Second)),
 			Fix: "look at its disk and its network; restarting this process loses nothing",
 		})
@@ -161,7 +161,7 @@ func (m *monitor) gather(ctx context.Context) {
 func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []transport.Standstill
+	var all []api.Standstill
 	for _, p := range m.probes {
 		found, _ := p.seen(now)
 		all = append(all, found...)
@@ -203,13 +203,13 @@ func (m *monitor) tabulate(now time.Time) (lines []func(context.Context)) {
 			}
 		}
 	}
-	slices.SortFunc(m.table, func(a, b transport.Standstill) int {
+	slices.SortFunc(m.table, func(a, b api.Standstill) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Object, b.Object))
 	})
 	return lines
 }
 
-func (m *monitor) say(ctx context.Context, one *transport.Standstill) {
+func (m *monitor) say(ctx context.Context, one *api.Standstill) {
 	m.c.config.Logger.WarnContext(ctx, "standstill", LogKind, string(one.Kind), LogObject, one.Object, "since", one.Since.UTC(),
 		LogReason, one.Reason, "fix", one.Fix, "stops", one.Stops)
 }
@@ -222,7 +222,7 @@ func (m *monitor) forget() {
 	clear(m.known)
 }
 
-func (m *monitor) current() []transport.Standstill {
+func (m *monitor) current() []api.Standstill {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.table)
@@ -244,29 +244,29 @@ func (m *monitor) ready() error {
 }
 
 // memory checks everything that is known without querying the store or the bus.
-func (m *monitor) memory(context.Context) (found []transport.Standstill, err error) {
+func (m *monitor) memory(context.Context) (found []api.Standstill, err error) {
 	now := m.c.config.Clock()
 	for i, s := range m.c.shards {
 		since := s.busy.Load()
 		if took := now.Sub(time.Unix(0, since)); since != 0 && took > standsAfter {
-			found = append(found, transport.Standstill{
-				Kind: transport.StandsShard, Object: fmt.Sprint(i + 1), Since: time.Unix(0, since), Stops: true,
+			found = append(found, api.Standstill{
+				Kind: api.StandsShard, Object: fmt.Sprint(i + 1), Since: time.Unix(0, since), Stops: true,
 				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %s", took.Round(time.Second), plural.Of(s.inbox.len(), "input waits", "inputs wait")),
 				Fix:    "look at the disk of the data directory first (iostat); a restart is safe",
 			})
 		}
 	}
 	if since := m.c.handing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > standsAfter {
-		found = append(found, transport.Standstill{
-			Kind: transport.StandsShard, Object: fmt.Sprint(m.c.handingTo.Load() + 1), Since: time.Unix(0, since), Stops: true,
+		found = append(found, api.Standstill{
+			Kind: api.StandsShard, Object: fmt.Sprint(m.c.handingTo.Load() + 1), Since: time.Unix(0, since), Stops: true,
 			Reason: fmt.Sprintf("has had no room for an answer for %s; the answers behind it wait, for all shards", now.Sub(time.Unix(0, since)).Round(time.Second)),
 			Fix:    "look at the disk of the data directory first (iostat), and whether the coordinator gets enough processor time; a restart is safe",
 		})
 	}
 	// Use only the list: the number of blocked sagas may have changed since.
 	if list := m.c.projection.Blocked(); len(list) > 0 {
-		found = append(found, transport.Standstill{
-			Kind: transport.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", len(list)),
+		found = append(found, api.Standstill{
+			Kind: api.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", len(list)),
 			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
 		})
 	}
@@ -274,7 +274,7 @@ func (m *monitor) memory(context.Context) (found []transport.Standstill, err err
 }
 
 // retention reports a standstill while retention is paused.
-func (m *monitor) retention() []transport.Standstill {
+func (m *monitor) retention() []api.Standstill {
 	left, step, since := m.c.timing.holds()
 	if left == 0 {
 		return nil
@@ -283,15 +283,15 @@ func (m *monitor) retention() []transport.Standstill {
 	if step != 0 {
 		by += " by " + step.String()
 	}
-	return []transport.Standstill{{
-		Kind: transport.StandsRetention, Since: since,
+	return []api.Standstill{{
+		Kind: api.StandsRetention, Since: since,
 		Reason: fmt.Sprintf("the clock %s; nothing that ended long ago is removed for %s more", by, left.Round(time.Minute)),
 		Fix:    "look whether the clock is right now; it goes on by itself, or after a restart with --accept-clock",
 	}}
 }
 
 // relay checks the outgoing messages.
-func (m *monitor) relay() (found []transport.Standstill) {
+func (m *monitor) relay() (found []api.Standstill) {
 	lines := m.c.relay.Queues()
 	stops := m.refusesAll(lines)
 	for i := range lines {
@@ -302,19 +302,19 @@ func (m *monitor) relay() (found []transport.Standstill) {
 		}
 		switch {
 		case l.To == outbox.Lifecycle && l.Problem != nil:
-			found = append(found, transport.Standstill{
-				Kind: transport.StandsLifecycle, Since: l.Since, Reason: fmt.Sprintf("the bus does not take announcements, of which %s wait: %v", waiting, l.Problem),
+			found = append(found, api.Standstill{
+				Kind: api.StandsLifecycle, Since: l.Since, Reason: fmt.Sprintf("the bus does not take announcements, of which %s wait: %v", waiting, l.Problem),
 				Fix: "sagas go on; look at the lifecycle stream and its disk (nats stream info)",
 			})
 		case l.Problem != nil:
-			found = append(found, transport.Standstill{
-				Kind: transport.StandsCommands, Object: l.To.String(), Since: l.Since, Stops: stops,
+			found = append(found, api.Standstill{
+				Kind: api.StandsCommands, Object: l.To.String(), Since: l.Since, Stops: stops,
 				Reason: fmt.Sprintf("the bus does not take its commands, of which %s wait: %v", waiting, l.Problem),
 				Fix:    "look at the stream of commands: its limits, its disk, and the coordinator's permissions (nats stream info; coordinator doctor)",
 			})
 		case l.Full:
-			found = append(found, transport.Standstill{
-				Kind: transport.StandsParticipant, Object: l.To.String(),
+			found = append(found, api.Standstill{
+				Kind: api.StandsParticipant, Object: l.To.String(),
 				Reason: fmt.Sprintf("%s (%d KiB) on the bus unanswered, which is its share; more wait here: %s", plural.Of(l.OnBus, "of its commands lies", "of its commands lie"), l.Bytes>>10, waiting),
 				Fix:    "start the service, or more of it; what waits is sent as it answers",
 			})
@@ -348,10 +348,10 @@ func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 
 // store checks whether the store accepts commits, how many records are pending, and whether timers
 // are late.
-func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err error) {
+func (m *monitor) store(ctx context.Context) (found []api.Standstill, err error) {
 	if err := m.c.config.Store.Check(ctx); err != nil {
-		return []transport.Standstill{{
-			Kind: transport.StandsStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move it to a good one",
+		return []api.Standstill{{
+			Kind: api.StandsStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move it to a good one",
 		}}, nil
 	}
 	counts, err := m.c.config.Store.Destinations(ctx)
@@ -371,8 +371,8 @@ func (m *monitor) store(ctx context.Context) (found []transport.Standstill, err 
 	}
 	ids = slices.DeleteFunc(ids, m.c.projection.IsBlocked)
 	if len(ids) > 0 {
-		one := transport.Standstill{
-			Kind: transport.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago and not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
+		one := api.Standstill{
+			Kind: api.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago and not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
 			Fix: "look whether the coordinator gets enough processor time, and at its disk; a restart is safe",
 		}
 		if why := m.c.timekeeper.held.Load(); why != nil {

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/transport"
 )
 
 // bus checks for errors that the bus reports.
-func (m *monitor) bus(ctx context.Context) ([]transport.Standstill, error) {
+func (m *monitor) bus(ctx context.Context) ([]api.Standstill, error) {
 	checker, ok := m.c.config.Bus.(transport.Checker)
 	if !ok {
 		return nil, nil
@@ -23,7 +24,7 @@ func (m *monitor) bus(ctx context.Context) ([]transport.Standstill, error) {
 
 // lies checks the load that the bus reports. It is a separate probe, so that a bus that is slow to
 // report its load does not delay other findings.
-func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
+func (m *monitor) lies(ctx context.Context) ([]api.Standstill, error) {
 	if _, ok := m.c.config.Bus.(transport.Scale); !ok {
 		return nil, nil
 	}
@@ -33,8 +34,8 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 		m.pace, m.gone = nil, time.Time{} // measure from the beginning
 		// A single failure is ignored. If the bus has reported an error, that error is the cause.
 		if m.untold++; m.untold > 1 && !m.saidWrong.Load() {
-			return []transport.Standstill{{
-				Kind: transport.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
+			return []api.Standstill{{
+				Kind: api.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
 				Fix: "see that the coordinator's user may ask for its streams and consumers, and how busy the NATS server is: coordinator doctor",
 			}}, nil
 		}
@@ -47,7 +48,7 @@ func (m *monitor) lies(ctx context.Context) ([]transport.Standstill, error) {
 
 // wrong converts the errors that a bus reports to standstills: one for each stream, and one for
 // everything else.
-func wrong(err error) (found []transport.Standstill) {
+func wrong(err error) (found []api.Standstill) {
 	var all []error
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
@@ -55,8 +56,8 @@ func wrong(err error) (found []transport.Standstill) {
 		all = []error{err}
 	}
 	for _, err := range all {
-		one := transport.Standstill{
-			Kind: transport.StandsBus, Reason: err.Error(),
+		one := api.Standstill{
+			Kind: api.StandsBus, Reason: err.Error(),
 			Fix: "see that the NATS server runs and can be reached, and that its streams are as they should be: coordinator doctor",
 		}
 		var of *transport.StreamError
@@ -64,7 +65,7 @@ func wrong(err error) (found []transport.Standstill) {
 		case !errors.As(err, &of):
 			one.Stops = true
 		case of.Stream == transport.Lifecycle:
-			one.Kind, one.Fix = transport.StandsLifecycle, "sagas go on; look at the lifecycle stream: nats stream info, coordinator doctor"
+			one.Kind, one.Fix = api.StandsLifecycle, "sagas go on; look at the lifecycle stream: nats stream info, coordinator doctor"
 		default:
 			one.Object, one.Stops = string(of.Stream), of.Stream.WorkQueue()
 		}
@@ -102,7 +103,7 @@ func (p *pace) step(n *transport.ConsumerLoad, now time.Time) {
 }
 
 // subscriptions checks whether the coordinator and the participants receive their messages.
-func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standstill) {
+func (m *monitor) subscriptions(load *transport.Load) (found []api.Standstill) {
 	now, before := m.c.config.Clock(), m.pace
 	m.pace = make(map[subscription]*pace, len(load.Consumers))
 	for i := range load.Consumers {
@@ -127,8 +128,8 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 	}
 	for name, commands := range load.Commands {
 		if m.pace[subscription{transport.Commands, name}] == nil && commands > 0 {
-			found = append(found, transport.Standstill{
-				Kind: transport.StandsParticipant, Object: name, Reason: plural.Of(commands, "command waits", "commands wait") + " for it, and it has never subscribed",
+			found = append(found, api.Standstill{
+				Kind: api.StandsParticipant, Object: name, Reason: plural.Of(commands, "command waits", "commands wait") + " for it, and it has never subscribed",
 				Fix: "start the service; if it runs, compare its name with the definition's and look at its log",
 			})
 		}
@@ -138,7 +139,7 @@ func (m *monitor) subscriptions(load *transport.Load) (found []transport.Standst
 
 // missing checks whether the coordinator's own consumer exists. After somebody has deleted it, the
 // bus needs some time to create it again.
-func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Standstill {
+func (m *monitor) missing(load *transport.Load, now time.Time) []api.Standstill {
 	switch {
 	case m.pace[subscription{transport.Events, m.c.consumer()}] != nil || load.Streams[transport.Events].Cut:
 		m.gone = time.Time{}
@@ -149,19 +150,19 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []transport.Stand
 	if now.Sub(m.gone) < standsAfter {
 		return nil
 	}
-	return []transport.Standstill{{
-		Kind: transport.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is gone from the stream of events", m.c.consumer()),
+	return []api.Standstill{{
+		Kind: api.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is gone from the stream of events", m.c.consumer()),
 		Fix: "see that the coordinator's user may create consumers, and who deletes them; a restart is safe",
 	}}
 }
 
 // answers checks whether the coordinator receives answers.
-func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
-	one := transport.Standstill{Kind: transport.StandsAnswers, Stops: true}
+func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []api.Standstill {
+	one := api.Standstill{Kind: api.StandsAnswers, Stops: true}
 	if n.Paused {
 		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
 		one.Fix = "nats consumer resume " + n.StreamName + " " + n.Name
-		return []transport.Standstill{one}
+		return []api.Standstill{one}
 	}
 	// Read in this order: a delivered answer is counted as received before handing is reset.
 	handing, received := m.c.handing.Load() != 0, time.Unix(0, m.c.received.Load())
@@ -182,19 +183,19 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []t
 		one.Reason = fmt.Sprintf("%s, and the consumer %s has given none for %s", plural.Of(n.Pending, "answer waits", "answers wait"), n.Name, quiet.Round(time.Second))
 		one.Fix = "look at the consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and at the NATS server; a restart is safe"
 	}
-	return []transport.Standstill{one}
+	return []api.Standstill{one}
 }
 
 // participant checks whether a participant receives its commands. It does not matter whether a pull
 // request is open at this moment: a busy participant gets commands at once and has none open, and a
 // participant that no longer receives commands has one open.
-func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.Standstill {
-	one := transport.Standstill{Kind: transport.StandsParticipant, Object: n.Name}
+func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []api.Standstill {
+	one := api.Standstill{Kind: api.StandsParticipant, Object: n.Name}
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)
 	switch {
 	case n.Paused && waiting > 0:
 		one.Reason, one.Fix = "somebody has paused its consumer; "+plural.Of(waiting, "command waits", "commands wait"), "nats consumer resume "+n.StreamName+" "+n.Name
-		return []transport.Standstill{one}
+		return []api.Standstill{one}
 	case n.Pending == 0 || stood < standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
@@ -208,5 +209,5 @@ func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []transport.
 		one.Fix = "look at its consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and at the NATS server"
 	}
 	one.Since = p.moved
-	return []transport.Standstill{one}
+	return []api.Standstill{one}
 }

@@ -11,13 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
-	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
 
@@ -62,13 +62,13 @@ func TestDefinitionIsGone(t *testing.T) {
 		}
 		blocked(1)
 		for _, method := range []string{"get", "wait"} { // everything that is readable is shown
-			var s transport.Status
+			var s api.Saga
 			if e := w.asks(method, "s1", "", &s); e.Code != "" || s.Phase != contract.Running || s.Input == nil || string(s.Input.JSON) != `{"sku":"tea"}` || !strings.Contains(s.Problem, "unknown definition") {
 				t.Errorf("%s: %s %s, %+v", method, e.Code, e.Reason, s)
 			}
 		}
-		var history transport.HistoryReply
-		if e := w.asks("history", "s1", `{"with_saga":true}`, &history); e.Code != "" || len(history.Events) == 0 || history.Events[0].Type != "started" || !strings.Contains(history.Events[0].Problem, "unknown definition") {
+		var history api.HistoryResponse
+		if e := w.asks("history", "s1", `{"withSaga":true}`, &history); e.Code != "" || len(history.Events) == 0 || history.Events[0].Type != "started" || !strings.Contains(history.Events[0].Problem, "unknown definition") {
 			t.Errorf("history: %s %s, %+v", e.Code, e.Reason, history.Events)
 		}
 		w.services()
@@ -125,7 +125,7 @@ func TestRecordIsDamaged(t *testing.T) {
 		go func() { done <- c.Run(ctx) }()
 		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
 		time.Sleep(6 * time.Second) // virtual: the first attempts have timed out
-		blocked := func(want ...transport.BlockedSaga) {
+		blocked := func(want ...api.BlockedSaga) {
 			t.Helper()
 			o := w.overview()
 			for i := range o.BlockedSagas {
@@ -135,7 +135,7 @@ func TestRecordIsDamaged(t *testing.T) {
 				t.Errorf("the overview tells of %d: %v; want %v", o.Blocked, o.BlockedSagas, want)
 			}
 		}
-		blocked(transport.BlockedSaga{Saga: "sick", Reason: "load saga sick: damaged record: record of saga sick: its checksum is wrong"})
+		blocked(api.BlockedSaga{ID: "sick", Reason: "load saga sick: damaged record: record of saga sick: its checksum is wrong"})
 		w.services()
 		if s, err := cl.Wait(t.Context(), "well"); err != nil || s.Phase != contract.Completed {
 			t.Errorf("the other saga: %+v, %v", s, err)

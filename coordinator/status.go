@@ -1,8 +1,7 @@
 package coordinator
 
 import (
-	"encoding/json"
-
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
@@ -12,8 +11,8 @@ import (
 )
 
 // status returns the state of a saga for a reply.
-func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.Status {
-	s := &transport.Status{
+func status(def *saga.Definition, in *machine.Instance, steps bool) *api.Saga {
+	s := &api.Saga{
 		ID: in.ID, Definition: in.Definition, Phase: in.Phase, Revision: in.Revision,
 		Started: in.Started, Updated: in.Updated, Ended: in.Ended, Reason: reasonFor(in), Paused: paused(in.Paused),
 		Deadline: in.Deadline, Overdue: in.Overdue, TraceID: transport.TraceID(in.TraceParent),
@@ -25,7 +24,7 @@ func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.S
 	s.Legal = machine.Legal(def.Plan(), in)
 	s.Input = payload(in.Input, in.ContentType, false)
 	s.PastPivot = compensation.PastPivot(def.Tree(), in.State)
-	s.Steps = make([]transport.StepStatus, len(in.Steps))
+	s.Steps = make([]api.Step, len(in.Steps))
 	for i := range in.Steps {
 		step := def.Step(i)
 		s.Steps[i] = stepStatus(&step, &in.Steps[i])
@@ -36,7 +35,7 @@ func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.S
 			for k, i := range wave {
 				names[k] = def.Step(i).Name
 			}
-			s.Undo = append(s.Undo, names)
+			s.Undo = append(s.Undo, api.Wave{Steps: names})
 		}
 	}
 	fit(s, maxReply-frameRoom)
@@ -44,18 +43,18 @@ func status(def *saga.Definition, in *machine.Instance, steps bool) *transport.S
 }
 
 // unexplained returns the status of a saga whose definition cannot be read, without its steps.
-func unexplained(in *machine.Instance, err error) *transport.Status {
+func unexplained(in *machine.Instance, err error) *api.Saga {
 	s := status(nil, in, false)
 	s.Birth, s.Input, s.Problem = in.Birth(), payload(in.Input, in.ContentType, false), problem(err.Error())
 	fit(s, maxReply-frameRoom)
 	return s
 }
 
-func paused(p *machine.Pause) *transport.Pause {
+func paused(p *machine.Pause) *api.Pause {
 	if p == nil {
 		return nil
 	}
-	return &transport.Pause{Since: p.At, By: p.By, Reason: p.Reason}
+	return &api.Pause{Since: p.At, By: p.By, Reason: p.Reason}
 }
 
 // stepStatusOf returns a step's status for replies. A parked step is reported as parked, whether
@@ -67,33 +66,33 @@ func stepStatusOf(s *machine.StepState) contract.StepStatus {
 	return s.Status()
 }
 
-func stepStatus(step *saga.Step, state *machine.StepState) transport.StepStatus {
+func stepStatus(step *saga.Step, state *machine.StepState) api.Step {
 	action, direction := &step.Do, contract.DirectionDo
 	if step.Undo != nil && (state.Status() == contract.StepUndoing || state.Status() == contract.StepUndone) {
 		action, direction = step.Undo, contract.DirectionUndo
 	}
 	side := state.Current()
-	return transport.StepStatus{
+	return api.Step{
 		Name: step.Name, Kind: step.Kind, Status: stepStatusOf(state), Direction: direction,
 		Participant: action.Participant, Action: action.Action,
 		Attempt: side.Attempt(), MaxAttempt: side.MaxAttempt(), Due: side.Due(), Waiting: side.Waiting(), Parked: side.ParkedSince(),
-		Reason: side.Reason(), Result: result(state.Result), ResultSize: len(state.Result),
+		Reason: side.Reason(), Result: result(state.Result),
 	}
 }
 
-// result returns a step's result as valid JSON.
-func result(data []byte) json.RawMessage {
-	if len(data) == 0 || isJSON(data, "") {
-		return data
+// result returns a step's result, or nil if it has none.
+func result(data []byte) *api.Payload {
+	if len(data) == 0 {
+		return nil
 	}
-	return noJSON(len(data))
+	return payload(data, "", false)
 }
 
 // stoneStatus returns the status of a saga that ended and was removed.
-func stoneStatus(t *store.TombstoneError, existed bool) *transport.Status {
-	s := &transport.Status{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
+func stoneStatus(t *store.TombstoneError, existed bool) *api.Saga {
+	s := &api.Saga{ID: t.Saga, Definition: t.Definition, Phase: t.Phase, Started: t.Started, Birth: t.Birth(), Ended: t.Ended, Removed: true, Existed: existed}
 	if r := t.Removal; r != nil {
-		s.Removal = &transport.Removal{At: r.At, By: r.By, Reason: r.Reason, Damage: problem(r.Damage)}
+		s.Removal = &api.Removal{At: r.At, By: r.By, Reason: r.Reason, Damage: problem(r.Damage)}
 	}
 	return s
 }

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/memstore"
@@ -21,16 +24,16 @@ import (
 type provisioner struct {
 	*membus.Bus
 	expected []string
-	asked    map[string]transport.SubscribeQuery
+	asked    map[string]api.SubscribeRequest
 	fails    error
 }
 
-func (p *provisioner) Provide(_ context.Context, participant string, q transport.SubscribeQuery) (transport.SubscribeReply, error) {
+func (p *provisioner) Provide(_ context.Context, participant string, q api.SubscribeRequest) (api.SubscribeResponse, error) {
 	if p.fails != nil {
-		return transport.SubscribeReply{}, p.fails
+		return api.SubscribeResponse{}, p.fails
 	}
 	p.asked[participant] = q
-	return transport.SubscribeReply{Stream: "COMMANDS", Consumer: participant}, nil
+	return api.SubscribeResponse{Stream: "COMMANDS", Consumer: participant}, nil
 }
 
 func (p *provisioner) Expect(participants []string) { p.expected = participants }
@@ -39,7 +42,7 @@ func (p *provisioner) Expect(participants []string) { p.expected = participants 
 // The bus learns of all participants in definitions, including definitions registered later.
 func TestSubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := &provisioner{Bus: membus.New(membus.Options{}), asked: map[string]transport.SubscribeQuery{}}
+		bus := &provisioner{Bus: membus.New(membus.Options{}), asked: map[string]api.SubscribeRequest{}}
 		defer bus.Close()
 		c, err := coordinator.New(coordinator.Config{Bus: bus, Store: memstore.New(), Definitions: []*saga.Definition{checkout}, Logger: slog.New(slog.DiscardHandler), Secret: []byte("s")})
 		if err != nil {
@@ -72,37 +75,39 @@ func TestSubscribe(t *testing.T) {
 			}
 			return e
 		}
-		if e := ask("stock", `{"ack_wait_ms":7000,"max_in_flight":9,"bundle":4}`); e.Code != "" {
+		if e := ask("stock", `{"ackWait":"7s","maxInFlight":9,"bundle":4}`); e.Code != "" {
 			t.Errorf("refused: %s", e.Reason)
-		} else if want := (transport.SubscribeQuery{AckWaitMS: 7000, MaxInFlight: 9, Bundle: 4}); bus.asked["stock"] != want {
+		} else if want := (api.SubscribeRequest{AckWait: api.For(7 * time.Second), MaxInFlight: 9, Bundle: 4}); !reflect.DeepEqual(bus.asked["stock"], want) {
 			t.Errorf("the bus is asked for %+v, want %+v", bus.asked["stock"], want)
 		} else {
-			var reply transport.SubscribeReply
-			if err := json.Unmarshal(e.Data, &reply); err != nil || reply != (transport.SubscribeReply{Stream: "COMMANDS", Consumer: "stock"}) {
+			var reply api.SubscribeResponse
+			if err := json.Unmarshal(e.Data, &reply); err != nil || reply != (api.SubscribeResponse{Stream: "COMMANDS", Consumer: "stock"}) {
 				t.Errorf("the reply is %s (%v)", e.Data, err)
 			}
 		}
-		if e := ask("stock", ""); e.Code != "" || bus.asked["stock"] != (transport.SubscribeQuery{}) {
+		if e := ask("stock", ""); e.Code != "" || bus.asked["stock"] != (api.SubscribeRequest{}) {
 			t.Errorf("without settings: %q %s, %+v", e.Code, e.Reason, bus.asked["stock"])
 		}
 		for data, want := range map[string]string{
-			`{"ack_wait_ms":999}`:        "ack_wait_ms",
-			`{"ack_wait_ms":3600001}`:    "ack_wait_ms",
-			`{"max_in_flight":-1}`:       "max_in_flight",
-			`{"max_in_flight":65537}`:    "max_in_flight",
+			`{"ackWait":"0.999s"}`:       "ackWait",
+			`{"ackWait":"3600.001s"}`:    "ackWait",
+			`{"ackWait":"7 s"}`:          "is not a duration",
+			`{"ackWait":7}`:              "ackWait",
+			`{"maxInFlight":-1}`:         "maxInFlight",
+			`{"maxInFlight":65537}`:      "maxInFlight",
 			`{"bundle":1025}`:            "bundle",
 			`{"deliver_subject":"a"}`:    "deliver_subject",
 			`{"filter":"saga.command.>"`: "JSON",
 		} {
-			if e := ask("bank", data); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, want) {
+			if e := ask("bank", data); e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, want) {
 				t.Errorf("%s: %q %q; want that it is refused for %s", data, e.Code, e.Reason, want)
 			}
 		}
-		if e := ask("Bank", ""); e.Code != string(transport.CodeInvalidArgument) {
+		if e := ask("Bank", ""); e.Code != string(api.CodeInvalidArgument) {
 			t.Errorf("a participant that has no name: %q %s", e.Code, e.Reason)
 		}
 		bus.fails = errors.New("the server is away")
-		if e := ask("bank", ""); e.Code != string(transport.CodeUnavailable) || !strings.Contains(e.Reason, "away") {
+		if e := ask("bank", ""); e.Code != string(api.CodeUnavailable) || !strings.Contains(e.Reason, "away") {
 			t.Errorf("while the server is away: %q %s", e.Code, e.Reason)
 		}
 		if len(bus.asked) != 1 {
@@ -117,7 +122,7 @@ func TestSubscribeElsewhere(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
 		e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.Subscribe("bank"), Type: transport.TypeRequest})
-		if err != nil || e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "by themselves") {
+		if err != nil || e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, "by themselves") {
 			t.Errorf("%+v, %v", e, err)
 		}
 	})

@@ -2,13 +2,13 @@ package coordinator_test
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -62,7 +62,7 @@ func TestWaitNeedsNoLook(t *testing.T) {
 				s, err := c.Wait(t.Context(), "s1")
 				if err != nil {
 					t.Error(err)
-					s = &transport.Status{}
+					s = &api.Saga{}
 				}
 				ends <- s.Phase
 			}()
@@ -90,49 +90,45 @@ func TestBriefWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, stuck, co := standing(t)
 		defer w.close()
-		wait := func(data string) (*transport.Envelope, transport.Status) {
+		wait := func(data string) (*transport.Envelope, api.Saga) {
 			e, err := w.bus.Request(t.Context(), &transport.Envelope{
-				Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "s1", Data: []byte(data), Expires: time.Now().Add(time.Second),
+				Subject: transport.Subjects{}.API(api.MethodWait), Type: transport.TypeRequest, Data: of("s1", data, false), Expires: time.Now().Add(time.Minute),
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			var s transport.Status
-			if e.Code == "" {
-				err = json.Unmarshal(e.Data, &s)
+			if e.Code != "" {
+				return e, api.Saga{}
 			}
-			if err != nil {
-				t.Error(err)
-			}
-			return e, s
+			return e, *sagaIn(t, e)
 		}
 		stuck.armed.Store(true)
-		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Phase != contract.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
+		if _, s := wait(`{"brief":true,"timeout":"1s"}`); s.ID != "s1" || s.Phase != contract.Running || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
 		undo := coordinator.FillWaiters(co, "") // the request cannot be held then, but is answered
-		if _, s := wait(`{"brief":true}`); s.ID != "s1" || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
+		if _, s := wait(`{"brief":true,"timeout":"1s"}`); s.ID != "s1" || s.Revision != 1 || s.Steps != nil || !stuck.armed.Load() {
 			t.Errorf("briefly, when too many wait: %+v; the store was not asked: %t", s, stuck.armed.Load())
 		}
 		stuck.armed.Store(false)
-		if _, s := wait(``); len(s.Steps) != 3 {
+		if _, s := wait(`{"timeout":"1s"}`); len(s.Steps) != 3 {
 			t.Errorf("when too many wait: %+v", s)
 		}
 		undo()
-		for _, data := range []string{``, `{}`, `{"brief":false}`} {
+		for _, data := range []string{`{"timeout":"1s"}`, `{"brief":false,"timeout":"0s"}`} {
 			if _, s := wait(data); s.Phase != contract.Running || len(s.Steps) != 3 {
 				t.Errorf("with %q: %+v", data, s)
 			}
 		}
-		if e, _ := wait(`{"short":true}`); e.Code != string(transport.CodeInvalidArgument) || !strings.Contains(e.Reason, "short") {
+		if e, _ := wait(`{"short":true}`); e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, "short") {
 			t.Errorf("with another field: %q %s", e.Code, e.Reason)
 		}
 		w.restart(coordinator.Config{}) // the new coordinator does not know that it is not at rest
-		if _, s := wait(`{"brief":true}`); s.Phase != contract.Running {
+		if _, s := wait(`{"brief":true,"timeout":"1s"}`); s.Phase != contract.Running {
 			t.Errorf("after a restart: %+v", s)
 		}
 		w.services()
-		if _, s := wait(`{"brief":true}`); s.Phase != contract.Completed || len(s.Steps) != 3 {
+		if _, s := wait(`{"brief":true,"timeout":"1s"}`); s.Phase != contract.Completed || len(s.Steps) != 3 {
 			t.Errorf("at the end: %+v", s)
 		}
 	})
@@ -167,7 +163,7 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 				slow.armed.Store(true)
 				replies := make(chan *transport.Envelope, 1)
 				go func() {
-					e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.API(transport.APIWait), Type: transport.TypeRequest, Saga: "s1"})
+					e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.API(api.MethodWait), Type: transport.TypeRequest, Data: []byte(`{"id":"s1"}`)})
 					if err != nil {
 						t.Error(err)
 					}
@@ -177,11 +173,10 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 				late(t, w)
 				synctest.Wait()
 				close(slow.gate)
-				var s transport.Status
 				if e := <-replies; e.Code != "" {
 					t.Errorf("refused: %s: %s", e.Code, e.Reason)
-				} else if err := json.Unmarshal(e.Data, &s); err != nil || s.Phase != contract.Completed || s.Existed {
-					t.Errorf("answered %+v, %v", s, err)
+				} else if s := sagaIn(t, e); s.Phase != contract.Completed || s.Existed {
+					t.Errorf("answered %+v", s)
 				}
 			})
 		})

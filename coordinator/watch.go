@@ -3,12 +3,13 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/transport"
 )
 
 // Limits for watch requests (I10).
@@ -29,15 +30,18 @@ type watcher struct {
 	at     projection.Position
 }
 
-// watch waits for changes after a position, and answers with them.
-func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, answer func(*transport.WatchReply, error)) {
-	w, err := s.watcher(c.Saga, q)
+// poll waits for changes after a position, and answers with them.
+func (s *service) poll(ctx context.Context, c call, q *api.PollRequest, answer func(*api.PollResponse, error)) {
+	w, err := s.watcher(q)
+	if err == nil {
+		err = checkTimeout(q.Timeout)
+	}
 	if err != nil {
 		answer(nil, err)
 		return
 	}
-	hold, caller := s.holdFor(c), c.Caller
-	if err := admit(s.watches, caller, "watch requests", "MaxWatches"); err != nil {
+	hold, caller := holdFor(q.Timeout), c.Caller
+	if err := admit(s.watches, caller, "requests that watch", "MaxWatches"); err != nil {
 		answer(nil, err)
 		return
 	}
@@ -50,14 +54,17 @@ func (s *service) watch(ctx context.Context, c call, q *transport.WatchQuery, an
 	}()
 }
 
-// watcher decodes a watch request.
-func (s *service) watcher(one contract.SagaID, q *transport.WatchQuery) (*watcher, error) {
+// watcher decodes a poll request.
+func (s *service) watcher(q *api.PollRequest) (*watcher, error) {
 	f, err := s.filter(&q.Filter)
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{s: s, one: one, filter: f, at: s.c.projection.Position()}
+	w := &watcher{s: s, one: q.ID, filter: f, at: s.c.projection.Position()}
 	if w.one != "" {
+		if !reflect.ValueOf(q.Filter).IsZero() {
+			return nil, violation("filter", "id is given as well; watch one saga, or all that a filter matches")
+		}
 		if err := w.one.Check(); err != nil {
 			return nil, err
 		}
@@ -73,7 +80,7 @@ func (s *service) watcher(one contract.SagaID, q *transport.WatchQuery) (*watche
 
 // wait returns the changes after the position. It returns an empty reply if ctx ends before there
 // are any.
-func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
+func (w *watcher) wait(ctx context.Context) (*api.PollResponse, error) {
 	for {
 		reply, err := w.look(context.WithoutCancel(ctx))
 		if err != nil || reply.Lost || len(reply.Sagas) > 0 {
@@ -96,9 +103,9 @@ func (w *watcher) wait(ctx context.Context) (*transport.WatchReply, error) {
 }
 
 // look returns the changes after the position, and advances the position.
-func (w *watcher) look(ctx context.Context) (*transport.WatchReply, error) {
+func (w *watcher) look(ctx context.Context) (*api.PollResponse, error) {
 	moves, end, foreign := w.s.c.projection.Since(w.at)
-	reply := &transport.WatchReply{Sagas: []transport.WatchedSaga{}}
+	reply := &api.PollResponse{}
 	from, read := w.at, uint64(0)
 	wanted := map[contract.SagaID]bool{} // the value: whether it may have matched the filter before
 	var order []contract.SagaID
@@ -150,13 +157,13 @@ func (w *watcher) matched(before contract.Phase) bool {
 }
 
 // tell adds a saga's current state to the reply.
-func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, reply *transport.WatchReply) error {
+func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, reply *api.PollResponse) error {
 	in, err := w.s.c.config.Store.Load(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotFound):
 		return nil // removed in the meantime
 	case errors.Is(err, store.ErrCorrupt):
-		reply.Sagas = append(reply.Sagas, transport.WatchedSaga{Saga: transport.Status{ID: id, Problem: problem(err.Error())}})
+		reply.Sagas = append(reply.Sagas, api.ChangedSaga{Saga: &api.Saga{ID: id, Problem: problem(err.Error())}})
 		return nil
 	case err != nil:
 		return err
@@ -166,7 +173,7 @@ func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, re
 		return nil
 	}
 	def, err := w.s.c.definitions.find(in.Definition)
-	var s *transport.Status
+	var s *api.Saga
 	switch {
 	case w.one == "":
 		s = status(def, in, false)
@@ -176,6 +183,6 @@ func (w *watcher) tell(ctx context.Context, id contract.SagaID, matched bool, re
 	default:
 		s = status(def, in, true)
 	}
-	reply.Sagas = append(reply.Sagas, transport.WatchedSaga{Saga: *s, Left: !matches})
+	reply.Sagas = append(reply.Sagas, api.ChangedSaga{Saga: s, Left: !matches})
 	return nil
 }

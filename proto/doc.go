@@ -6,14 +6,15 @@
 //	amends/v1/envelope.proto    every message on the bus
 //	amends/v1/message.proto     data of undo commands and announcements
 //	amends/v1/record.proto      sagas, histories, pending messages, tombstones
-//	amends/api/v1/api.proto     the API, served by package api (docs/API.md)
+//	amends/api/v1/api.proto     the API, served by package httpapi (docs/API.md)
 //	released.binpb              the contract as last released, for buf breaking; there
 //	                            is none before the first release
 //	testdata/*.txt              each message on NATS, byte by byte (docs/WIRE.md)
+//	testdata/vectors.json       test vectors of the API's JSON (docs/WIRE.md)
 //
-// It does not convert: packages internal/sagapb and internal/outboxpb turn domain
-// values into these messages and back, and package api those of the API. Generated
-// types go no further than they.
+// It does not convert: packages internal/sagapb, internal/outboxpb and internal/apipb
+// turn domain values into these messages and back. Generated types go no further than
+// they, and package internal/httpapi, which serves those of the API.
 //
 // Invariant: field numbers and enumeration numbers are never used for anything
 // else (I8: a release reads what every earlier one wrote). Failure looks like a

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
@@ -40,7 +41,7 @@ func TestBadInputOnTheWire(t *testing.T) {
 	})
 	w.answers("saga.event.oven."+e1+".bake.do.1", `{"shelf":"A"}`, "ce-type", transport.TypeCompleted)
 	w.answers("saga.event.courier."+e1+".ship.do.1", ``, "ce-type", transport.TypeCompleted)
-	w.asks("wait", "", `"phase":"completed"`, "ce-sagaid", "e1")
+	w.asks("wait", `{"id":"e1","timeout":"60s"}`, `"phase":"completed"`)
 }
 
 // badRequests sends a caller's invalid requests.
@@ -66,20 +67,23 @@ func badRequests(w *wire) {
 	w.asks("start", ok, "version from 1", "ce-sagaid", "e2", "ce-definition", "cake/x")
 	for _, id := range []string{"a b", "a%20b", "a.b", "*", ">", "", "a%00", "a%1Fb", "%C3%A9", strings.Repeat("x", 10<<10)} {
 		w.asks("start", ok, "invalid_argument", cake(id)...)
-		w.asks("get", "", "1 to 128 characters", "ce-sagaid", id)
+		w.asks("get", idJSON(id), "1 to 128 characters")
 	}
 	for _, method := range []string{"get", "wait", "history"} {
-		w.asks(method, "", "no such saga", "ce-sagaid", "nobody")
+		w.asks(method, idJSON("nobody"), "no such saga")
 	}
-	w.asks("operate", `{"operation":"explode","by":"kim","reason":"x"}`, "no such operation", "ce-sagaid", "e1")
+	w.asks("operate", `{"id":"e1","decision":{"operation":"explode","by":"kim","reason":"x"}}`, "no such operation")
 	w.asks("lst", `{}`, `there is no request "lst"; there are `)
 	w.asks("list", `[]`, "is a JSON array; write an object")
-	w.asks("list", `{"limit":"ten"}`, "field limit is a JSON string; write a whole number")
-	w.asks("list", `{"limit":4111111111.5}`, "field limit is a JSON number; write a whole number")
+	w.asks("list", `{"limit":"ten"}`, "limit: is a JSON string; write a whole number")
+	w.asks("list", `{"limit":4111111111.5}`, "limit: is a JSON number; write a whole number")
 	w.asks("list", `{"limits":10}`, `unknown field "limits"`)
-	w.asks("list", `{"limit":`, "ends in the middle of the JSON")
-	w.asks("define", `{`, "unexpected end of JSON")
-	w.asks("define", `{"name":"cake","version":1,"steps":[{"step":{"name":"a","kind":"retriable","do":{"participant":"p","action":"a"}}}]}`, "new version")
+	w.asks("list", `{"limit":`, "the JSON ends in the middle")
+	w.asks("list", `{"limit":4294967297}`, `"field":"limit"`)
+	w.asks("list", `{"filter":{"started_after":"2026-11-30T12:00:00Z"}}`, `unknown field "started_after"`)
+	w.asks("wait", `{"id":"e1","timeout":30}`, `"field":"timeout"`)
+	w.asks("register-definition", `{"source":"{"}`, "unexpected end of JSON")
+	w.asks("register-definition", `{"source":"{\"name\":\"cake\",\"version\":1,\"steps\":[{\"step\":{\"name\":\"a\",\"kind\":\"retriable\",\"do\":{\"participant\":\"p\",\"action\":\"a\"}}}]}"}`, "new version")
 }
 
 // badAnswers publishes a participant's invalid answers. e1 holds the subject tokens of a saga.
@@ -153,18 +157,27 @@ func (w *wire) asks(method, data, want string, header ...string) {
 	}
 }
 
+// idJSON returns a request about one saga.
+func idJSON(id string) string {
+	data, err := json.Marshal(map[string]string{"id": id})
+	if err != nil {
+		panic(err) // cannot happen: it is a string
+	}
+	return string(data)
+}
+
 // birth returns the birth of a saga, which the subjects of its answers contain.
 func (w *wire) birth(id string) string {
 	w.t.Helper()
-	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api.get", Header: headers([]string{"ce-sagaid", id})}, limit)
+	reply, err := w.conn.RequestMsg(&nats.Msg{Subject: "saga.api.get", Data: []byte(idJSON(id))}, limit)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var s transport.Status
-	if err := json.Unmarshal(reply.Data, &s); err != nil || s.Birth == 0 {
+	var r api.GetResponse
+	if err := json.Unmarshal(reply.Data, &r); err != nil || r.Saga == nil || r.Saga.Birth == 0 {
 		w.t.Fatalf("saga %s: %v: %s", id, err, reply.Data)
 	}
-	return s.Birth.String()
+	return r.Saga.Birth.String()
 }
 
 // answers publishes an answer like a participant, and waits for the acknowledgement.

@@ -37,7 +37,7 @@ var (
 func registered(t *testing.T) map[string]bool {
 	t.Helper()
 	patterns, others := map[string]bool{}, 0
-	for _, dir := range []string{"../internal/observe", "../internal/access", "../internal/api", "."} {
+	for _, dir := range []string{"../internal/observe", "../internal/access", "../internal/httpapi", "."} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

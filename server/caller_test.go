@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
@@ -27,7 +28,7 @@ func TestWatchesPerCallerOfNATS(t *testing.T) {
 			t.Fatal(err)
 		}
 		watch = func() {
-			if err := conn.PublishMsg(&nats.Msg{Subject: "saga.api.watch", Reply: inbox, Data: []byte("{}")}); err != nil {
+			if err := conn.PublishMsg(&nats.Msg{Subject: "saga.api.poll", Reply: inbox, Data: []byte("{}")}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -44,14 +45,14 @@ func TestWatchesPerCallerOfNATS(t *testing.T) {
 		watchOne()
 	}
 	refused := nextOne()
-	if refused.Header.Get("ce-code") != string(transport.CodeResourceExhausted) || refused.Header.Get(transport.AttrRetryAfter) == "" || !strings.Contains(refused.Header.Get("ce-reason"), "MaxWatches") {
+	if refused.Header.Get("ce-code") != string(api.CodeResourceExhausted) || refused.Header.Get(transport.AttrRetryAfter) == "" || !strings.Contains(refused.Header.Get("ce-reason"), "MaxWatches") {
 		t.Errorf("one too many is answered with %v", refused.Header)
 	}
 	watchOther, nextOther := replies()
 	for range most + 1 {
 		watchOther()
 	}
-	if refused := nextOther(); refused.Header.Get("ce-code") != string(transport.CodeResourceExhausted) {
+	if refused := nextOther(); refused.Header.Get("ce-code") != string(api.CodeResourceExhausted) {
 		t.Errorf("one too many of another is answered with %v", refused.Header)
 	}
 	ask(t, d, func(ctx context.Context, c *client.Client) { // all open requests are answered

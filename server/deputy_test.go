@@ -34,7 +34,7 @@ var errands = []string{
 	"saga.command.payment.never",
 	"saga.lifecycle.checkout.completed",
 	"saga.dead.events.shipping",
-	"saga.api.define",
+	"saga.api.register-definition",
 	"_INBOX_shipping.abc",
 	"_INBOX.abc",
 }

@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
@@ -67,7 +68,7 @@ func TestDoors(t *testing.T) {
 	h.answersToLetters()
 	h.starts("healthy", "parcel")
 	for _, id := range h.open {
-		h.asks("wait", "", `"phase":"completed"`, "ce-sagaid", id)
+		h.asks("wait", idJSON(id), `"phase":"completed"`)
 	}
 	if _, metrics := fetch(t, http.MethodGet, d.HTTP+"/metrics", nil); !strings.Contains(metrics, fmt.Sprintf("amends_trace_contexts_dropped_total %d\n", h.dropped)) {
 		t.Errorf("not %d trace contexts were counted as dropped", h.dropped)
@@ -237,7 +238,7 @@ func traced(header http.Header, field, value string) {
 func startFields() map[string]string {
 	return map[string]string{
 		"traceparent": "", "tracestate": "",
-		"id": "is 70000 characters long", "definition": "is 70000 characters long", "content_type": "is 70000 bytes long, at most 255 are allowed",
+		"id": "is 70000 characters long", "definition": "is 70000 characters long", "contentType": "is 70000 bytes long, at most 255 are allowed",
 	}
 }
 
@@ -245,11 +246,11 @@ func startFields() map[string]string {
 func (h *fixture) httpDoor() door {
 	return door{"HTTP start", startFields(), func(field, value string) string {
 		id := h.id()
-		body := map[string]any{"id": id, "definition": map[string]any{"name": "parcel"}, "input": "1"}
+		body := map[string]any{"id": id, "definition": map[string]any{"name": "parcel"}, "input": 1}
 		switch field {
 		case "definition":
 			body["definition"] = map[string]any{"name": value}
-		case "id", "content_type":
+		case "id", "contentType":
 			body[field] = value
 		}
 		data, err := json.Marshal(body)
@@ -289,7 +290,7 @@ func (h *fixture) grpcDoor() door {
 			m.Definition.Name = value
 		case "id":
 			m.Id = value
-		case "content_type":
+		case "contentType":
 			m.ContentType = value
 		}
 		request := connect.NewRequest(m)
@@ -310,8 +311,8 @@ func said(err error) string {
 }
 
 // decision returns an operation that is legal, except that one field is too long.
-func decision(field, value string) transport.Decision {
-	op := transport.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"}
+func decision(field, value string) api.Decision {
+	op := api.Decision{Operation: "pause", By: "kim", Reason: "stock-taking"}
 	switch field {
 	case "by":
 		op.By = value
@@ -402,8 +403,8 @@ func (h *fixture) answersToLetters() {
 			h.answer(id, "1", done...)
 		case contract.Compensated:
 			h.open = h.open[:len(h.open)-1]
-			h.asks("wait", "", `"phase":"compensated"`, "ce-sagaid", id)
-			h.asks("get", "", c.reason, "ce-sagaid", id)
+			h.asks("wait", idJSON(id), `"phase":"compensated"`)
+			h.asks("get", idJSON(id), c.reason)
 		default:
 			h.dropped++
 		}
@@ -416,7 +417,7 @@ func (h *fixture) waitForLetter(reason string) {
 	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
 	defer cancel()
 	for {
-		reply, err := h.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: "saga.api.dead-letters", Data: []byte("{}")})
+		reply, err := h.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: "saga.api.list-dead-letters", Data: []byte("{}")})
 		if err != nil {
 			h.t.Fatalf("waiting for a dead letter that says %q: %v", reason, err)
 		}

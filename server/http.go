@@ -9,9 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/console"
+	"github.com/amends-dev/amends/internal/httpapi"
 	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/transport"
 )
@@ -119,18 +120,18 @@ func (s *Server) mountAPI(mux *http.ServeMux) {
 	if s.config.API == APIOff {
 		return
 	}
-	api.Mount(mux, api.Config{Coordinator: handler{s}, Ready: s.isReady, Redact: s.config.Redact, MaxStreams: s.config.MaxStreams, MaxWaits: s.config.MaxWaits})
+	httpapi.Mount(mux, httpapi.Config{Coordinator: handler{s}, Ready: s.isReady, Redact: s.config.Redact, MaxStreams: s.config.MaxStreams, MaxWaits: s.config.MaxWaits})
 	mux.Handle("/", console.Handler())
 }
 
 // handler forwards requests to the coordinator, once there is one.
 type handler struct{ *Server }
 
-// Serve serves requests from package api.
+// Serve serves requests of package httpapi.
 func (h handler) Serve(ctx context.Context, method string, request *transport.Envelope, query any) (any, error) {
 	c := h.coord.Load()
 	if c == nil || h.stops.Load() {
-		return nil, &transport.RequestError{Code: transport.CodeUnavailable, Reason: "the coordinator is starting or stopping; try again"}
+		return nil, &api.Error{Code: api.CodeUnavailable, Reason: "the coordinator is starting or stopping; try again"}
 	}
 	return c.Serve(ctx, method, request, query)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/natstest"
@@ -223,7 +224,7 @@ func TestShareOfOpenSagas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, reason := reply.Header.Get(transport.AttrCode), reply.Header.Get(transport.AttrReason); code != string(transport.CodeResourceExhausted) || !strings.Contains(reason, "away") {
+	if code, reason := reply.Header.Get(transport.AttrCode), reply.Header.Get(transport.AttrReason); code != string(api.CodeResourceExhausted) || !strings.Contains(reason, "away") {
 		t.Errorf("the 11th of at most 20: %q, %q", code, reason)
 	}
 	n.runs(20)

@@ -77,8 +77,8 @@ func TestOneStoreOneOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := overview.Msg.GetOwner(); !o.GetOurs() || !o.GetSure() || o.GetPrefix() != "saga" || o.GetStore() != owned.Claim.Store || o.GetClaim() != owned.Claim.Number || o.GetHost() != host ||
-		o.GetAddress() != first.HTTP || !o.GetSince().AsTime().Equal(owned.Claim.Since) || o.GetLastSure() == nil || o.GetWaiting() != "" {
+	if o := overview.Msg.GetOverview().GetOwner(); !o.GetOurs() || !o.GetConfirmed() || o.GetPrefix() != "saga" || o.GetStore() != owned.Claim.Store || o.GetClaim() != owned.Claim.Number || o.GetHost() != host ||
+		o.GetAddress() != first.HTTP || !o.GetSince().AsTime().Equal(owned.Claim.Since) || o.GetLastConfirmed() == nil || o.GetWaiting() != "" {
 		t.Errorf("the first one's overview says of the owner: %v", o)
 	}
 	ask(t, first, func(ctx context.Context, c *client.Client) {

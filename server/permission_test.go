@@ -269,7 +269,7 @@ func (h *harbour) attack(t *testing.T) {
 	refused("to announce", publish("saga.lifecycle.checkout.completed", "{}"))
 	refused("to fill the dead letters", publish("saga.dead.events", "{}"))
 	refused("to ask the coordinator", publish("saga.api.operate", "{}"))
-	refused("to subscribe for shipping", publish("saga.api.subscribe.shipping", `{"max_in_flight":1}`))
+	refused("to subscribe for shipping", publish("saga.api.subscribe.shipping", `{"maxInFlight":1}`))
 	refused("to listen to commands", listen("saga.command.>"))
 	refused("to listen to its commands past the queue", listen("saga.command.payment.>"))
 	refused("to listen to answers", listen("saga.event.>"))

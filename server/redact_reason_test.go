@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/httpapi"
 	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -101,7 +101,7 @@ func TestRedactedReasons(t *testing.T) {
 		}
 	}
 	for _, s := range list.Msg.Sagas {
-		want := map[string]string{"order-1": "card " + api.Redacted + " was declined", "order-2": "a value cannot be converted"}[s.Id]
+		want := map[string]string{"order-1": "card " + httpapi.Redacted + " was declined", "order-2": "a value cannot be converted"}[s.Id]
 		if !strings.Contains(s.Reason, want) {
 			t.Errorf("the list says of %s: %s", s.Id, s.Reason)
 		}
@@ -120,7 +120,7 @@ func TestRedactedReasons(t *testing.T) {
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if text := log.all(); strings.Contains(text, secret) || !strings.Contains(text, api.Redacted) || !strings.Contains(text, "a value cannot be converted") {
+	if text := log.all(); strings.Contains(text, secret) || !strings.Contains(text, httpapi.Redacted) || !strings.Contains(text, "a value cannot be converted") {
 		t.Errorf("the log: %s", text)
 	}
 	if text := sent.all(); strings.Contains(text, secret) || !strings.Contains(text, "order-1") {

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/api"
 	"github.com/amends-dev/amends/internal/cli"
+	"github.com/amends-dev/amends/internal/httpapi"
 	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -76,7 +76,7 @@ func TestRedactedFields(t *testing.T) {
 		if strings.Contains(text, hidden) {
 			t.Errorf("%s shows it: %s", what, text)
 		}
-		if !strings.Contains(text, api.Redacted) {
+		if !strings.Contains(text, httpapi.Redacted) {
 			t.Errorf("%s shows nothing redacted: %s", what, text)
 		}
 	}

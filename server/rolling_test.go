@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
-	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -73,7 +73,7 @@ func dial(t *testing.T, d running, name string) *natsbus.Bus {
 }
 
 // startSagas starts sagas and returns a function that waits until they have ended.
-func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*transport.Status) {
+func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*api.Saga) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
 	t.Cleanup(cancel)
@@ -84,7 +84,7 @@ func startSagas(t *testing.T, bus *natsbus.Bus, n int) (wait func() []*transport
 			t.Fatal(err)
 		}
 	}
-	return func() (ended []*transport.Status) {
+	return func() (ended []*api.Saga) {
 		for i := range n {
 			s, err := c.Wait(ctx, id(i))
 			if err != nil {

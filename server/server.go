@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
@@ -192,7 +193,7 @@ func (s *Server) Started() <-chan struct{} { return s.started }
 // Health is the state of a Server: whether it accepts work, and what is stalled.
 type Health struct {
 	NotReady    error // why it accepts no work now; nil if it accepts work
-	Standstills []transport.Standstill
+	Standstills []api.Standstill
 }
 
 // Health returns the latest known state without waiting.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/amends-dev/amends/api"
 )
 
 // Bus carries envelopes on the four streams. Implementations are membus (deterministic, in memory,
@@ -112,7 +114,7 @@ type Responder interface {
 // subscription can deliver commands to subjects on which only the coordinator may publish.
 type Provisioner interface {
 	// Provide creates or updates a participant's subscription to its commands.
-	Provide(ctx context.Context, participant string, q SubscribeQuery) (SubscribeReply, error)
+	Provide(ctx context.Context, participant string, q api.SubscribeRequest) (api.SubscribeResponse, error)
 	// Expect sets the list of participants, which replaces the previous list, and returns at once.
 	// A participant without a subscription soon gets one, and gets a new one after a loss.
 	Expect(participants []string)

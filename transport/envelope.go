@@ -46,7 +46,7 @@ type Envelope struct {
 	Owner      Owner     // of commands and announcements: the claim under which they were sent; zero means unknown
 	Reason     string    // of a rejection, a failure, a parked saga or a dead letter
 	Final      bool      // of a failure: whether retries are useless
-	Code       string    // of a refused request; see Code
+	Code       string    // of a refused request; see api.Code
 
 	// RetryAfter is how long to wait before a refused request is sent again, in whole milliseconds
 	// up to MaxRetryAfter. 0 means no suggestion.

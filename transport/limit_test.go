@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
@@ -75,7 +76,7 @@ func TestLongestSubjectsFit(t *testing.T) {
 	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: contract.DirectionUndo}
 	for _, subject := range []string{
 		s.Command(name, name), s.Event(name, key, contract.MaxNumber), s.Bundle(transport.Events, name, contract.MaxNumber),
-		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters, name), s.API(transport.APICompareDefinitions),
+		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters, name), s.API(api.MethodDiscardDeadLetters), s.Subscribe(name),
 	} {
 		if len(subject) > transport.MaxSubject {
 			t.Errorf("subject %s has %d bytes, more than MaxSubject, %d", subject, len(subject), transport.MaxSubject)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 )
@@ -162,8 +163,8 @@ func (s Subjects) API(operation string) string { return s.prefix() + ".api." + o
 // Owner returns a subject for the prefix's claim.
 func (s Subjects) Owner(what string) string { return s.prefix() + ".owner." + what }
 
-// Subscribe returns the subject of a participant's APISubscribe. The last token is the participant,
-// so that permissions of the bus can bind it to the participant's credentials.
+// Subscribe returns the subject of a participant's subscribe request. The last token is the
+// participant, so that permissions of the bus can bind it to the participant's credentials.
 func (s Subjects) Subscribe(participant string) string {
-	return s.API(APISubscribe) + "." + participant
+	return s.API(api.MethodSubscribe) + "." + participant
 }

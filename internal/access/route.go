@@ -18,7 +18,7 @@ const (
 	maxForm       = 64 << 10 // a login
 	maxProbe      = 4 << 10  // a request of grpc.health.v1
 	maxReflection = 64 << 10 // requests of gRPC reflection
-	maxCall       = 5 << 20  // a procedure: api.MaxMessage plus framing
+	maxCall       = 5 << 20  // a procedure: httpapi.MaxMessage plus framing
 )
 
 // route holds the requirements of a route.
@@ -32,11 +32,11 @@ type route struct {
 // procedures maps the API's procedures to the roles that they need. A procedure that is missing
 // needs Admin.
 var procedures = map[string]Role{
-	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Watch": Viewer,
+	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Poll": Viewer, "Watch": Viewer,
 	"ListDefinitions": Viewer, "GetDefinition": Viewer, "CompareDefinitions": Viewer,
 	"ListParticipants": Viewer, "GetOverview": Viewer, "ListDeadLetters": Viewer, "FindOrphans": Viewer,
 
-	"Start": Operator, "Operate": Operator, "OperateAll": Operator,
+	"Start": Operator, "Run": Operator, "Operate": Operator, "OperatePage": Operator, "OperateAll": Operator,
 
 	"RegisterDefinition": Admin, "ReplayDeadLetters": Admin, "DiscardDeadLetters": Admin, "PurgeDeadLetters": Admin,
 	"RemoveDamaged": Admin,

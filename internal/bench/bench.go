@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -410,7 +411,7 @@ func (w *world) one(ctx context.Context, n int64, mix Mix) error {
 }
 
 // outcome starts a saga and waits for its end.
-func (w *world) outcome(ctx context.Context, n int64) (*transport.Status, error) {
+func (w *world) outcome(ctx context.Context, n int64) (*api.Saga, error) {
 	if w.callers != CallersWait {
 		return w.caller.Run(ctx, checkout, input(n))
 	}

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
 )
 
 // ListFigures measure the first page of a list.
@@ -26,7 +26,7 @@ const listRepeats = 21
 // list requests the first page for every filter of the API, with values that match all sagas, few
 // sagas and none.
 func (l *large) list(ctx context.Context) error {
-	newest, err := l.full.workload.caller.List(ctx, transport.ListQuery{Limit: 1})
+	newest, err := l.full.workload.caller.List(ctx, api.ListRequest{Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -36,10 +36,10 @@ func (l *large) list(ctx context.Context) error {
 	id := newest.Sagas[0].ID
 	for _, f := range filters(time.Now(), id) {
 		var took []time.Duration
-		var reply *transport.ListReply
+		var reply *api.ListResponse
 		for range listRepeats {
 			began := time.Now()
-			if reply, err = l.full.workload.caller.List(ctx, transport.ListQuery{Filter: f.filter}); err != nil {
+			if reply, err = l.full.workload.caller.List(ctx, api.ListRequest{Filter: f.filter}); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 			took = append(took, time.Since(began))
@@ -58,33 +58,33 @@ func (l *large) list(ctx context.Context) error {
 
 type namedFilter struct {
 	name   string
-	filter transport.Filter
+	filter api.Filter
 }
 
 func filters(now time.Time, newest contract.SagaID) []namedFilter {
 	half := now.Add(-filledPeriod / 2)
 	return []namedFilter{
-		{"none", transport.Filter{}},
-		{"definition", transport.Filter{Definition: "checkout"}},
-		{"definition of few", transport.Filter{Definition: "checkout-later"}},
-		{"definition of none", transport.Filter{Definition: "nothing"}},
-		{"phase completed", transport.Filter{Phases: []contract.Phase{contract.Completed}}},
-		{"phase running", transport.Filter{Phases: []contract.Phase{contract.Running}}},
-		{"phase parked (none)", transport.Filter{Phases: []contract.Phase{contract.Parked}}},
-		{"open", transport.Filter{Open: true}},
-		{"one id by prefix", transport.Filter{IDPrefix: string(newest)}},
-		{"id prefix of all", transport.Filter{IDPrefix: string(newest[:1])}},
-		{"id prefix of none", transport.Filter{IDPrefix: "nothing"}},
-		{"started before", transport.Filter{StartedBefore: new(half)}},
-		{"started after", transport.Filter{StartedAfter: new(half)}},
-		{"started before all", transport.Filter{StartedBefore: new(now.Add(-2 * filledPeriod))}},
-		{"unmoved", transport.Filter{UpdatedBefore: new(half)}},
-		{"unmoved, of none", transport.Filter{UpdatedBefore: new(now.Add(-2 * filledPeriod))}},
-		{"reason of few", transport.Filter{Reason: "stock"}},
-		{"reason of none", transport.Filter{Reason: "nothing has this reason"}},
-		{"step", transport.Filter{Step: "reserve-inventory"}},
-		{"participant of none", transport.Filter{Participant: "nobody"}},
-		{"paused (none)", transport.Filter{Paused: true}},
-		{"definition and reason of none", transport.Filter{Definition: "checkout", Reason: "nothing has this reason"}},
+		{"none", api.Filter{}},
+		{"definition", api.Filter{Definition: contract.DefinitionRef{Name: "checkout"}}},
+		{"definition of few", api.Filter{Definition: contract.DefinitionRef{Name: "checkout-later"}}},
+		{"definition of none", api.Filter{Definition: contract.DefinitionRef{Name: "nothing"}}},
+		{"phase completed", api.Filter{Phases: []contract.Phase{contract.Completed}}},
+		{"phase running", api.Filter{Phases: []contract.Phase{contract.Running}}},
+		{"phase parked (none)", api.Filter{Phases: []contract.Phase{contract.Parked}}},
+		{"open", api.Filter{Open: true}},
+		{"one id by prefix", api.Filter{IDPrefix: string(newest)}},
+		{"id prefix of all", api.Filter{IDPrefix: string(newest[:1])}},
+		{"id prefix of none", api.Filter{IDPrefix: "nothing"}},
+		{"started before", api.Filter{StartedBefore: new(half)}},
+		{"started after", api.Filter{StartedAfter: new(half)}},
+		{"started before all", api.Filter{StartedBefore: new(now.Add(-2 * filledPeriod))}},
+		{"unmoved", api.Filter{UpdatedBefore: new(half)}},
+		{"unmoved, of none", api.Filter{UpdatedBefore: new(now.Add(-2 * filledPeriod))}},
+		{"reason of few", api.Filter{Reason: "stock"}},
+		{"reason of none", api.Filter{Reason: "nothing has this reason"}},
+		{"step", api.Filter{Step: "reserve-inventory"}},
+		{"participant of none", api.Filter{Participant: "nobody"}},
+		{"paused (none)", api.Filter{Paused: true}},
+		{"definition and reason of none", api.Filter{Definition: contract.DefinitionRef{Name: "checkout"}, Reason: "nothing has this reason"}},
 	}
 }

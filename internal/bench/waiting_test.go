@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
@@ -28,9 +29,9 @@ func TestWaitingTakesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = bus.Close() }()
-	for method, ask := range map[string]func(*client.Client) (*transport.Status, error){
-		transport.APIWait: func(c *client.Client) (*transport.Status, error) { return c.Wait(t.Context(), "order-42") },
-		transport.APIRun: func(c *client.Client) (*transport.Status, error) {
+	for method, ask := range map[string]func(*client.Client) (*api.Saga, error){
+		api.MethodWait: func(c *client.Client) (*api.Saga, error) { return c.Wait(t.Context(), "order-42") },
+		api.MethodRun: func(c *client.Client) (*api.Saga, error) {
 			return c.Run(t.Context(), checkout, input(1), client.ID("order-42"))
 		},
 	} {
@@ -56,7 +57,7 @@ func TestWaitingTakesLittle(t *testing.T) {
 
 // whileWaiting returns the bytes of stack and heap per caller while all wait for their replies.
 func whileWaiting(callers int, replies <-chan func(*transport.Envelope), call func()) (stack, heap int) {
-	answer := &transport.Envelope{Data: []byte(`{"phase":"completed"}`)}
+	answer := &transport.Envelope{Data: []byte(`{"saga":{"phase":"completed"}}`)}
 	var waiting sync.WaitGroup
 	waiting.Go(call) // the first call warms up one-time allocations, which count for no caller
 	(<-replies)(answer)

@@ -10,23 +10,24 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/apipb"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 // Coordinator answers every request of the API, in Connect's protocol, with Text in every string of
-// the answer, at every depth. It covers new requests and fields automatically. It refuses all
+// the answer, at every depth. In fields that contain JSON it is a JSON string. It covers new requests and fields automatically. It refuses all
 // requests outside the API with Bytes.
 type Coordinator struct {
 	Yes    bool   // value of every bool
 	Fails  bool   // answer with errors
-	Source string // source of definitions; default Text
+	Source string // source of definitions, which is JSON; default Text as a JSON string
 	Key    string // key of orphans; default Text
 	Text   string // value of every other string; default Text
 
@@ -68,7 +69,7 @@ type codec struct {
 func codecOf(r *http.Request) codec {
 	as := r.Header.Get("Content-Type")
 	if strings.HasSuffix(as, "json") {
-		return codec{as, protojson.MarshalOptions{UseProtoNames: true}.Marshal}
+		return codec{as, apipb.EncodeJSON}
 	}
 	return codec{as, proto.Marshal}
 }
@@ -187,8 +188,12 @@ func (c *Coordinator) fill(m protoreflect.Message, depth int) {
 func (c *Coordinator) value(f protoreflect.FieldDescriptor) protoreflect.Value {
 	switch f.Kind() {
 	case protoreflect.StringKind:
-		own := map[protoreflect.FullName]string{"amends.api.v1.Definition.source": c.Source, "amends.api.v1.Orphan.key": c.Key}
-		return protoreflect.ValueOfString(cmp.Or(own[f.FullName()], c.Text, Text))
+		text := cmp.Or(c.Text, Text)
+		own := map[protoreflect.FullName]string{"amends.api.v1.Definition.source": cmp.Or(c.Source, quoted(text)), "amends.api.v1.Orphan.key": c.Key}
+		for _, inline := range []protoreflect.FullName{"Payload.json", "StartRequest.input", "RunRequest.input", "Decision.result"} {
+			own["amends.api.v1."+inline] = quoted(text)
+		}
+		return protoreflect.ValueOfString(cmp.Or(own[f.FullName()], text))
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes([]byte(Bytes))
 	case protoreflect.BoolKind:
@@ -203,6 +208,12 @@ func (c *Coordinator) value(f protoreflect.FieldDescriptor) protoreflect.Value {
 		return protoreflect.ValueOfFloat64(0.5)
 	}
 	panic("canary: fill a field of kind " + f.Kind().String() + " as well")
+}
+
+// quoted returns text as a JSON string, for the fields that contain JSON. It escapes no more than it
+// must.
+func quoted(text string) string {
+	return string(must(contract.EncodeJSON(text)))
 }
 
 // envelope encodes one message of a stream.

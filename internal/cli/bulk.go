@@ -42,7 +42,7 @@ func (f *decisionFlags) operateAll(env *environment, d *apiv1.Decision) error {
 	if err := f.confirm(env, d, would); err != nil {
 		return err
 	}
-	did, err := f.all(env, &apiv1.OperateAllRequest{Filter: filter, Decision: d, AtMost: would.GetMatched()})
+	did, err := f.all(env, &apiv1.OperateAllRequest{Filter: filter, Decision: d, MaxMatches: would.GetMatched()})
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 			return tooQuiet(ctx, err)
 		}
 		defer func() { _ = stream.Close() }()
-		seen := newPace(env.stderr, request.GetDecision().GetOperation(), "saga", "sagas", request.GetAtMost())
+		seen := newPace(env.stderr, request.GetDecision().GetOperation(), "saga", "sagas", request.GetMaxMatches())
 		for stream.Receive() {
 			heard()
 			m := stream.Msg()

@@ -45,7 +45,7 @@ type deadListCmd struct {
 // Run lists dead letters.
 func (c *deadListCmd) Run(env *environment) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
-		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.After, Limit: int32(min(c.Limit, 1000))}))
+		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.After, Limit: int64(min(c.Limit, 1000))}))
 		if err != nil {
 			return err
 		}

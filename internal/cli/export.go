@@ -146,7 +146,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	ctx, heard, stop := e.env.hears(ctx, "the answer of the coordinator", e.Timeout)
 	defer stop()
 	defer func() { err = tooQuiet(ctx, err) }()
-	r, err := api.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: e.filter, Limit: int32(e.PageSize), Cursor: e.cursor}))
+	r, err := api.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: e.filter, Limit: int64(e.PageSize), Cursor: e.cursor}))
 	if err != nil {
 		return "", err
 	}

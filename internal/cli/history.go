@@ -98,12 +98,12 @@ func payloadText(p *apiv1.Payload) string {
 		return ""
 	case p.GetLeftOut():
 		return "(" + plural.Of(p.GetSizeBytes(), "byte omitted", "bytes omitted") + ": too large for the answer)"
-	case p.GetText() == "":
+	case p.GetJson() == "":
 		return fmt.Sprintf("(%s of %s)", plural.Of(p.GetSizeBytes(), "byte", "bytes"), p.GetContentType())
 	}
 	var line bytes.Buffer
-	if json.Compact(&line, []byte(p.GetText())) != nil {
-		return p.GetText() // not JSON
+	if json.Compact(&line, []byte(p.GetJson())) != nil {
+		return p.GetJson() // not JSON
 	}
 	return line.String()
 }

@@ -133,7 +133,7 @@ func (c *listCmd) Run(env *environment) error {
 			if c.Limit > 0 {
 				want = min(page, c.Limit-len(all.GetSagas())+1)
 			}
-			r, err := api.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: filter, Limit: int32(want), Cursor: cursor}))
+			r, err := api.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: filter, Limit: int64(want), Cursor: cursor}))
 			if err != nil {
 				return err
 			}

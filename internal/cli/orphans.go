@@ -16,11 +16,11 @@ import (
 	"connectrpc.com/connect"
 	"go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/participant/boltinbox"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
-	"github.com/amends-dev/amends/transport"
 )
 
 type orphansCmd struct {
@@ -138,7 +138,7 @@ func (o *orphans) run(ctx context.Context, api service, read func(*orphans) erro
 }
 
 func (o *orphans) add(one asked) error {
-	if o.batch = append(o.batch, one); len(o.batch) < transport.MaxOrphanKeys {
+	if o.batch = append(o.batch, one); len(o.batch) < api.MaxOrphanKeys {
 		return nil
 	}
 	return o.flush()
@@ -181,7 +181,7 @@ func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
 // isOlder reports whether a key belongs to an unknown saga from before --since, which retention may
 // have removed.
 func (o *orphans) isOlder(kind string, one asked) bool {
-	if kind != string(transport.OrphanUnknownSaga) && kind != string(transport.OrphanOtherSaga) {
+	if kind != string(api.OrphanUnknownSaga) && kind != string(api.OrphanOtherSaga) {
 		return false
 	}
 	at := one.recorded

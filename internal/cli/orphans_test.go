@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/bbolt"
 	_ "modernc.org/sqlite"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/cli"
@@ -26,7 +27,6 @@ import (
 	"github.com/amends-dev/amends/participant/sqlinbox"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
-	"github.com/amends-dev/amends/transport"
 )
 
 // purchase is the input of the sagas in these tests.
@@ -150,7 +150,7 @@ func (m *fixture) ended(id contract.SagaID, want contract.Phase) string {
 	return prefixOf(s)
 }
 
-func prefixOf(s *transport.Status) string { return string(s.ID) + "/" + s.Birth.String() + "/" }
+func prefixOf(s *api.Saga) string { return string(s.ID) + "/" + s.Birth.String() + "/" }
 
 // pausedBehind starts a saga and pauses it while its first step is in progress.
 func (m *fixture) pausedBehind(id contract.SagaID) string {
@@ -174,7 +174,7 @@ func (m *fixture) pausedBehind(id contract.SagaID) string {
 
 func (m *fixture) operate(id contract.SagaID, operation contract.Operation) {
 	m.t.Helper()
-	if _, err := m.c.Operate(m.t.Context(), id, transport.Decision{Operation: operation, By: "kim", Reason: "to see"}); err != nil {
+	if _, err := m.c.Operate(m.t.Context(), id, api.Decision{Operation: operation, By: "kim", Reason: "to see"}); err != nil {
 		m.t.Fatal(err)
 	}
 }

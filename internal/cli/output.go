@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amends-dev/amends/internal/apipb"
 	"github.com/amends-dev/amends/internal/terminal"
 )
 
@@ -35,9 +35,9 @@ func (o outputFlag) print(w *terminal.Stream, v any, text func(w *terminal.Strea
 	return w.JSON(v)
 }
 
-// apiJSON writes a message with the API's field names.
+// apiJSON writes a message in the JSON of the API.
 func apiJSON(m proto.Message) (json.RawMessage, error) {
-	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	return apipb.EncodeJSON(m)
 }
 
 // stamp formats a time for people, or returns "" for nil.

@@ -19,8 +19,10 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/internal/apipb"
 	"github.com/amends-dev/amends/internal/cli"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -153,9 +155,24 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	return &world{t, conn, a.HTTP, map[string]apiv1connect.CoordinatorServiceClient{
-		"Connect JSON": apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, a.HTTP, connect.WithProtoJSON()),
+		"Connect JSON": apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, a.HTTP, connect.WithCodec(inJSON{})),
 		"gRPC":         apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: h2c}, a.HTTP, connect.WithGRPC()),
 	}}
+}
+
+// inJSON is the JSON of the API for a Connect client.
+type inJSON struct{}
+
+func (inJSON) Name() string { return "json" }
+
+func (inJSON) Marshal(message any) ([]byte, error) {
+	m, _ := message.(proto.Message)
+	return apipb.EncodeJSON(m)
+}
+
+func (inJSON) Unmarshal(data []byte, message any) error {
+	m, _ := message.(proto.Message)
+	return apipb.DecodeJSON(data, m)
 }
 
 // asks sends a request on the bus, and reads the reply without using the client library.
@@ -219,25 +236,60 @@ func (w *world) answers(t *rapid.T, id, birth, step, direction, how string, data
 	}
 }
 
+// asksFor sends a request whose response has a saga, and returns the saga as JSON.
+func (w *world) asksFor(t *rapid.T, method, data string) (one json.RawMessage, refused string) {
+	reply, refused := w.asks(t, method, []byte(data))
+	return reply["saga"], refused
+}
+
 // seen is a saga as one interface shows it: payloads as their bytes, and text unchanged.
 type seen struct {
-	phase, reason, pausedBy, pausedReason, resultText string
-	input, started                                    string
-	inputBinary, startedBinary                        string
+	phase, reason, pausedBy, pausedReason string
+	result, input, started                string
+	inputBinary, startedBinary            string
+}
+
+// as returns what is seen of data in another form.
+func (s seen) as(form func(string) string) seen {
+	s.result, s.input, s.started = form(s.result), form(s.input), form(s.started)
+	return s
+}
+
+// exact is the form in which protobuf shows JSON: byte for byte as it was accepted.
+func exact(text string) string { return text }
+
+// compact is the form in which JSON shows JSON: inline, without white space between the tokens.
+func compact(text string) string { return compacted([]byte(text)) }
+
+// meaning is the form in which the CLI shows JSON: characters that a terminal interprets are escaped.
+func meaning(text string) string {
+	if text == "" {
+		return ""
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return err.Error()
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
 }
 
 func seenOf(s *apiv1.Saga, events []*apiv1.Event) seen {
 	return seen{
-		s.GetPhase(), s.GetReason(), s.GetPaused().GetBy(), s.GetPaused().GetReason(), s.GetSteps()[0].GetResult().GetText(),
-		s.GetInput().GetText(), events[0].GetPayload().GetText(), string(s.GetInput().GetBinary()), string(events[0].GetPayload().GetBinary()),
+		s.GetPhase(), s.GetReason(), s.GetPaused().GetBy(), s.GetPaused().GetReason(), s.GetSteps()[0].GetResult().GetJson(),
+		s.GetInput().GetJson(), events[0].GetPayload().GetJson(), string(s.GetInput().GetBinary()), string(events[0].GetPayload().GetBinary()),
 	}
 }
 
-// looks reads a saga through every interface. exact holds the results of interfaces that promise
-// the exact bytes.
-func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[string]seen) {
+// looks reads a saga through every interface.
+func (w *world) looks(t *rapid.T, id string) map[string]seen {
 	ctx := context.Background()
-	exact, values = map[string]seen{}, map[string]seen{}
+	all := map[string]seen{}
 	for name, face := range w.faces {
 		got, err := face.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: id}))
 		if err != nil {
@@ -247,13 +299,13 @@ func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[
 		if err != nil {
 			t.Fatalf("%s: history: %v", name, err)
 		}
-		exact[name] = seenOf(got.Msg.GetSaga(), history.Msg.GetEvents())
+		all[name] = seenOf(got.Msg.GetSaga(), history.Msg.GetEvents())
 		within, stop := context.WithCancel(ctx)
 		stream, err := face.Watch(within, connect.NewRequest(&apiv1.WatchRequest{Id: id}))
 		if err != nil || !stream.Receive() {
 			t.Fatalf("%s: watch: %v, %v", name, err, stream.Err())
 		}
-		exact[name+" watch"] = seenOf(stream.Msg().GetSaga(), history.Msg.GetEvents())
+		all[name+" watch"] = seenOf(stream.Msg().GetSaga(), history.Msg.GetEvents())
 		stop()
 		_ = stream.Close()
 	}
@@ -267,20 +319,20 @@ func (w *world) looks(t *rapid.T, id string) (exact map[string]seen, values map[
 	if code != 0 || codeOf != 0 {
 		t.Fatalf("CLI: %s%s", said, saidOf)
 	}
-	exact["CLI"] = ofJSON(t, out, events)
-	got, refused := w.asks(t, "get", nil, "ce-sagaid", id)
-	history, refusedOf := w.asks(t, "history", nil, "ce-sagaid", id)
+	all["CLI"] = ofJSON(t, []byte(out), []byte(events))
+	got, refused := w.asksFor(t, "get", `{"id":"`+id+`"}`)
+	history, refusedOf := w.asks(t, "history", []byte(`{"id":"`+id+`"}`))
 	if refused != "" || refusedOf != "" {
 		t.Fatalf("NATS: %s%s", refused, refusedOf)
 	}
-	values["NATS"] = ofBus(t, got, history)
-	return exact, values
+	all["NATS"] = ofJSON(t, got, slices.Concat([]byte(`{"events":`), history["events"], []byte("}")))
+	return all
 }
 
-// ofJSON parses the output of the CLI, using only encoding/json.
-func ofJSON(t *rapid.T, shown, history string) seen {
+// ofJSON parses JSON of the API, using only encoding/json.
+func ofJSON(t *rapid.T, shown, history []byte) seen {
 	type payload struct {
-		Text   string
+		JSON   json.RawMessage
 		Binary []byte
 	}
 	var s struct {
@@ -290,46 +342,18 @@ func ofJSON(t *rapid.T, shown, history string) seen {
 		Input         payload
 	}
 	var h struct{ Events []struct{ Payload payload } }
-	if err := errors.Join(json.Unmarshal([]byte(shown), &s), json.Unmarshal([]byte(history), &h)); err != nil {
+	if err := errors.Join(json.Unmarshal(shown, &s), json.Unmarshal(history, &h)); err != nil {
 		t.Fatal(err)
 	}
-	return seen{s.Phase, s.Reason, s.Paused.By, s.Paused.Reason, s.Steps[0].Result.Text, s.Input.Text, h.Events[0].Payload.Text, string(s.Input.Binary), string(h.Events[0].Payload.Binary)}
-}
-
-// ofBus parses the replies on the bus.
-func ofBus(t *rapid.T, status, history map[string]json.RawMessage) seen {
-	var s seen
-	var input struct {
-		JSON   json.RawMessage
-		Binary []byte
+	return seen{
+		s.Phase, s.Reason, s.Paused.By, s.Paused.Reason, string(s.Steps[0].Result.JSON),
+		string(s.Input.JSON), string(h.Events[0].Payload.JSON), string(s.Input.Binary), string(h.Events[0].Payload.Binary),
 	}
-	var paused struct{ By, Reason string }
-	var steps []struct{ Result json.RawMessage }
-	var events []struct {
-		Payload       json.RawMessage
-		PayloadBinary []byte `json:"payload_binary"`
-	}
-	for from, to := range map[string]any{"phase": &s.phase, "reason": &s.reason, "paused": &paused, "input": &input, "steps": &steps} {
-		if len(status[from]) > 0 {
-			if err := json.Unmarshal(status[from], to); err != nil {
-				t.Fatalf("%s: %v", from, err)
-			}
-		}
-	}
-	if err := json.Unmarshal(history["events"], &events); err != nil {
-		t.Fatal(err)
-	}
-	s.pausedBy, s.pausedReason, s.resultText = paused.By, paused.Reason, string(steps[0].Result)
-	s.input, s.inputBinary, s.startedBinary = string(input.JSON), string(input.Binary), string(events[0].PayloadBinary)
-	if s.startedBinary == "" {
-		s.started = string(events[0].Payload)
-	}
-	return s
 }
 
 // TestWhatIsAcceptedIsShown checks inputs, results, reasons and names that one interface accepts.
-// Every interface shows the same value, byte for byte where it promises bytes, and every decision
-// reports its effect. If one interface could not show a value, all of them refuse it (I12).
+// Every interface shows the same value, byte for byte in protobuf, and every decision reports its
+// effect. If one interface could not show a value, all of them refuse it (I12).
 func TestWhatIsAcceptedIsShown(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check runs a saga and twenty requests
 		if err := f.Value.Set("20"); err != nil {
@@ -348,7 +372,7 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 			t.Fatalf("%.200q of %q: accepted %t, %.300s", input.bytes, input.contentType, taken, why)
 		}
 		if !taken {
-			if _, refused := w.asks(t, "get", nil, "ce-sagaid", id); !strings.HasPrefix(refused, "not_found") {
+			if _, refused := w.asksFor(t, "get", `{"id":"`+id+`"}`); !strings.HasPrefix(refused, "not_found") {
 				t.Fatalf("it was refused, but get answers %q", refused)
 			}
 			return
@@ -362,11 +386,12 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		expected.started, expected.startedBinary = expected.input, expected.inputBinary
 
 		// The participant answers with a result or a reason.
-		status, _ := w.asks(t, "get", nil, "ce-sagaid", id)
-		var birth string
-		if err := json.Unmarshal(status["birth"], &birth); err != nil {
+		one, _ := w.asksFor(t, "get", `{"id":"`+id+`"}`)
+		var born struct{ Birth string }
+		if err := json.Unmarshal(one, &born); err != nil {
 			t.Fatal(err)
 		}
+		birth := born.Birth
 		result := drawData(t, 256<<10)
 		var header []string
 		if result.contentType != "" {
@@ -376,15 +401,15 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		fits := result.valid
 		switch {
 		case !result.json():
-			expected.resultText = `"` + base64.StdEncoding.EncodeToString(result.bytes) + `"`
+			expected.result = `"` + base64.StdEncoding.EncodeToString(result.bytes) + `"`
 		default:
-			expected.resultText = string(result.bytes)
+			expected.result = string(result.bytes)
 		}
 		if len(result.bytes) == 0 {
 			fits = true
 		}
 		if !fits {
-			expected.resultText, expected.phase = "", "compensating"
+			expected.result, expected.phase = "", "compensating"
 		}
 		w.until(t, id, 2)
 
@@ -395,18 +420,18 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		}
 		w.pauses(t, id, expected.pausedBy, expected.pausedReason)
 
-		exact, values := w.looks(t, id)
-		for face, got := range exact {
-			compare(t, face, got, expected)
-		}
-		bus := expected
-		bus.input, bus.started, bus.resultText = compacted([]byte(bus.input)), compacted([]byte(bus.started)), compacted([]byte(bus.resultText))
-		for face, got := range values {
-			compare(t, face, got, bus)
+		for face, got := range w.looks(t, id) {
+			form := compact
+			if face == "CLI" {
+				got, form = got.as(meaning), meaning
+			} else if strings.HasPrefix(face, "gRPC") {
+				form = exact
+			}
+			compare(t, face, got, expected.as(form))
 		}
 
 		// The saga ends. If it compensates, its reason comes from the participant.
-		if _, refused := w.asks(t, "operate", []byte(`{"operation":"resume","by":"kim","reason":"looked"}`), "ce-sagaid", id); refused != "" {
+		if _, refused := w.asksFor(t, "operate", `{"id":"`+id+`","decision":{"operation":"resume","by":"kim","reason":"looked"}}`); refused != "" {
 			t.Fatal(refused)
 		}
 		switch {
@@ -417,12 +442,12 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 		default:
 			w.answers(t, id, birth, "say", "undo", transport.TypeCompleted, nil)
 		}
-		reply, refused := w.asks(t, "wait", nil, "ce-sagaid", id)
-		if refused == "" && string(reply["phase"]) == `"parked"` { // the result for resolve was refused
-			reply, refused = w.asks(t, "operate", []byte(`{"operation":"skip","by":"kim","reason":"x"}`), "ce-sagaid", id)
+		reply, refused := w.asksFor(t, "wait", `{"id":"`+id+`","timeout":"60s"}`)
+		if strings.Contains(string(reply), `"phase":"parked"`) { // the result for resolve was refused
+			reply, refused = w.asksFor(t, "operate", `{"id":"`+id+`","decision":{"operation":"skip","by":"kim","reason":"x"}}`)
 		}
-		if refused != "" || len(reply["ended"]) == 0 {
-			t.Fatalf("the saga has not ended: %s %s", refused, reply["phase"])
+		if refused != "" || !strings.Contains(string(reply), `"ended":"`) {
+			t.Fatalf("the saga has not ended: %s %.300s", refused, reply)
 		}
 		want[id] = expected.started
 	})
@@ -433,13 +458,15 @@ func TestWhatIsAcceptedIsShown(t *testing.T) {
 	for line := range strings.Lines(out) {
 		var one struct {
 			Saga    struct{ ID string }
-			History []struct{ Payload struct{ Text string } }
+			History []struct {
+				Payload struct{ JSON json.RawMessage }
+			}
 		}
 		if err := json.Unmarshal([]byte(line), &one); err != nil {
 			t.Fatal(err)
 		}
-		if text, known := want[one.Saga.ID]; !known || one.History[0].Payload.Text != text {
-			t.Errorf("the export has %s with the input %.200q, want %.200q", one.Saga.ID, one.History[0].Payload.Text, text)
+		if text, known := want[one.Saga.ID]; !known || meaning(string(one.History[0].Payload.JSON)) != meaning(text) {
+			t.Errorf("the export has %s with the input %.200q, want %.200q", one.Saga.ID, one.History[0].Payload.JSON, text)
 		}
 		delete(want, one.Saga.ID)
 	}
@@ -463,8 +490,8 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 	switch door {
 	case "NATS":
 		kept = strings.Trim(kept, " \t\r\n")
-		data := slices.Concat([]byte(`{"operation":"resolve","step":"seal","outcome":"completed","by":"kim","reason":"x","result":`), d.bytes, []byte("}"))
-		_, said = w.asks(t, "operate", data, "ce-sagaid", id)
+		data := slices.Concat([]byte(`{"id":"`+id+`","decision":{"operation":"resolve","step":"seal","outcome":"completed","by":"kim","reason":"x","result":`), d.bytes, []byte("}}"))
+		_, said = w.asks(t, "operate", data)
 	case "CLI":
 		if code, _, stderr := w.command(t, d.bytes, "resolve", id, "--step", "seal", "--outcome", "completed", "--result", "-", "--by", "kim", "--reason", "x"); code != cli.ExitOK {
 			said = stderr
@@ -472,6 +499,9 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 	default:
 		if !utf8.Valid(d.bytes) {
 			return
+		}
+		if door == "Connect JSON" && json.Valid(d.bytes) {
+			kept = compact(kept)
 		}
 		if _, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "resolve", Step: "seal", Outcome: "completed", By: "kim", Reason: "x", Result: kept}})); err != nil {
 			said = err.Error()
@@ -496,8 +526,12 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 			}
 			result = history.Msg.GetEvents()[0].GetPayload()
 		}
-		if result.GetText() != kept {
-			t.Fatalf("%s shows %.200q, sent through %s as %.200q", name, result.GetText(), door, kept)
+		form := exact
+		if name == "Connect JSON" {
+			form = compact
+		}
+		if result.GetJson() != form(kept) {
+			t.Fatalf("%s shows %.200q, sent through %s as %.200q", name, result.GetJson(), door, kept)
 		}
 	}
 }
@@ -524,11 +558,11 @@ func (w *world) pauses(t *rapid.T, id, by, reason string) {
 	switch door {
 	case "NATS":
 		var data bytes.Buffer
-		if err := json.NewEncoder(&data).Encode(map[string]string{"operation": "pause", "by": by, "reason": reason}); err != nil {
+		if err := json.NewEncoder(&data).Encode(map[string]any{"id": id, "decision": map[string]string{"operation": "pause", "by": by, "reason": reason}}); err != nil {
 			t.Fatal(err)
 		}
-		reply, refused := w.asks(t, "operate", data.Bytes(), "ce-sagaid", id)
-		said = refused + string(reply["paused"])
+		reply, refused := w.asksFor(t, "operate", data.String())
+		said = refused + string(reply)
 	case "CLI":
 		code, out, stderr := w.command(t, nil, "pause", id, "--by", by, "--reason", reason)
 		if said = stderr; code == 0 {
@@ -557,7 +591,7 @@ func compare(t *rapid.T, face string, got, want seen) {
 		return
 	}
 	texts := func(s seen) []string {
-		return []string{s.phase, s.reason, s.pausedBy, s.pausedReason, s.resultText, s.input, s.started, s.inputBinary, s.startedBinary}
+		return []string{s.phase, s.reason, s.pausedBy, s.pausedReason, s.result, s.input, s.started, s.inputBinary, s.startedBinary}
 	}
 	for i, text := range texts(got) {
 		if other := texts(want)[i]; text != other {

@@ -101,17 +101,22 @@ func (f *callFlags) wait(env *environment, id string, limit time.Duration) error
 	if err != nil {
 		return err
 	}
-	if err := f.print(env.stdout, last, func(w *terminal.Stream) { printSaga(w, last) }); err != nil {
+	return f.finish(env, last)
+}
+
+// finish prints a saga that is at rest, and returns the exit code for its phase.
+func (f *callFlags) finish(env *environment, s *apiv1.Saga) error {
+	if err := f.print(env.stdout, s, func(w *terminal.Stream) { printSaga(w, s) }); err != nil {
 		return err
 	}
-	return outcome(last.GetPhase())
+	return outcome(s.GetPhase())
 }
 
 // waitOnce sends one Wait request. Its own timeout detects a coordinator that hangs.
 func (f *callFlags) waitOnce(ctx context.Context, api service, id string, hold time.Duration) (*connect.Response[apiv1.WaitResponse], error) {
 	ctx, cancel := context.WithTimeout(ctx, hold+f.Timeout)
 	defer cancel()
-	return api.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(hold)}))
+	return api.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, Timeout: durationpb.New(hold)}))
 }
 
 // atRest reports whether a saga has ended or is parked.

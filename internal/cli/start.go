@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
@@ -55,6 +56,9 @@ func (c *startCmd) Run(env *environment) error {
 		}
 		c.ID = id.String()
 	}
+	if c.Wait {
+		return c.run(env, ref, string(input))
+	}
 	var reply *apiv1.StartResponse
 	err = c.call(env, c.Timeout, func(ctx context.Context, api service) error {
 		r, err := api.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Id: c.ID, Definition: ref, Input: string(input)}))
@@ -64,18 +68,45 @@ func (c *startCmd) Run(env *environment) error {
 		return err
 	})
 	if err != nil {
-		return unsure(err, fmt.Sprintf("the saga may have been started; repeat the command with --id %s, which does not start it twice", c.ID))
-	}
-	if c.Wait {
-		return c.wait(env, c.ID, c.For)
+		return c.unsure(err)
 	}
 	return c.print(env.stdout, reply, func(w *terminal.Stream) {
 		existed := ""
-		if reply.GetExisted() {
+		if reply.GetSaga().GetExisted() {
 			existed = " (already started, with the same input)"
 		}
 		w.Printf("%s %s%s\n", reply.GetSaga().GetId(), reply.GetSaga().GetPhase(), existed)
 	})
+}
+
+// unsure adds the hint for a start that may have succeeded.
+func (c *startCmd) unsure(err error) error {
+	return unsure(err, fmt.Sprintf("the saga may have been started; repeat the command with --id %s, which does not start it twice", c.ID))
+}
+
+// run starts the saga and waits until it is at rest. Most sagas are within the first request.
+func (c *startCmd) run(env *environment, ref *apiv1.DefinitionRef, input string) error {
+	began, hold := time.Now(), firstPoll
+	if c.For > 0 {
+		hold = min(hold, c.For)
+	}
+	var s *apiv1.Saga
+	err := c.call(env, hold+c.Timeout, func(ctx context.Context, api service) error {
+		r, err := api.Run(ctx, connect.NewRequest(&apiv1.RunRequest{Id: c.ID, Definition: ref, Input: input, Timeout: durationpb.New(hold)}))
+		if err == nil {
+			s = r.Msg.GetSaga()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return c.unsure(err)
+	case atRest(s):
+		return c.finish(env, s)
+	case c.For > 0:
+		return c.wait(env, c.ID, max(c.For-time.Since(began), time.Millisecond))
+	}
+	return c.wait(env, c.ID, 0)
 }
 
 // parseRef parses "checkout" or "checkout/3".

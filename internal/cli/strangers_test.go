@@ -15,9 +15,9 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amends-dev/amends/internal/apipb"
 	"github.com/amends-dev/amends/internal/canary"
 	"github.com/amends-dev/amends/internal/terminal"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
@@ -227,7 +227,7 @@ func same(t *testing.T, s *canary.Coordinator, line string, out []byte, said str
 
 // asJSON returns a message as the API writes it, decoded.
 func asJSON(m proto.Message) (v any, err error) {
-	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	data, err := apipb.EncodeJSON(m)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,7 @@
 //
 //	browser ──▶ Handler ──▶ dist/   built from internal/console/web and committed
 //	   │
-//	   └──────▶ package api         all data and operations
+//	   └──────▶ package httpapi     all data and operations
 //
 // The console makes no decisions, and knows only what the API returns. An operator at the console
 // can do what a program with the same role can do.

@@ -131,7 +131,7 @@ func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
 	switch c := entry.Claim; {
 	case err != nil:
 		e.add(check, Unknown, err.Error(), "use the coordinator's credentials")
-	case theirs.GetOurs() && theirs.GetSure() && (c == nil || c.Store != theirs.GetStore() || c.Number != theirs.GetClaim()):
+	case theirs.GetOurs() && theirs.GetConfirmed() && (c == nil || c.Store != theirs.GetStore() || c.Number != theirs.GetClaim()):
 		e.add("NATS", Problem, "this is not the coordinator's NATS: it does not hold the coordinator's claim", "the following findings are about another server; use the coordinator's: --nats-url "+bare(e.overview.GetNats()))
 	case c == nil:
 		e.add(check, Warning, "none: no coordinator has claimed the prefix on this NATS", "start a coordinator")

@@ -147,13 +147,13 @@ func (e *exam) metrics(ctx context.Context) {
 // standstills reports the coordinator's standstills.
 func (e *exam) standstills(ctx context.Context) {
 	const check = "standstill"
-	overview, err := e.api.GetOverview(ctx, connect.NewRequest(&apiv1.GetOverviewRequest{}))
+	r, err := e.api.GetOverview(ctx, connect.NewRequest(&apiv1.GetOverviewRequest{}))
 	if err != nil {
 		e.add(check, Unknown, err.Error(), "use a token whose role may read sagas")
 		return
 	}
-	e.overview = overview.Msg
-	for _, s := range overview.Msg.GetStandstills() {
+	e.overview = r.Msg.GetOverview()
+	for _, s := range e.overview.GetStandstills() {
 		grade := Warning
 		if s.GetStops() {
 			grade = Problem
@@ -164,7 +164,7 @@ func (e *exam) standstills(ctx context.Context) {
 		}
 		e.add(name, grade, fmt.Sprintf("since %s: %s", s.GetSince().AsTime().Format(time.RFC3339), s.GetReason()), s.GetFix())
 	}
-	if len(overview.Msg.GetStandstills()) == 0 {
+	if len(e.overview.GetStandstills()) == 0 {
 		e.add(check, OK, "none", "")
 	}
 }

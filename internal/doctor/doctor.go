@@ -50,8 +50,8 @@ type Deployment struct {
 type exam struct {
 	Deployment
 	api         apiv1connect.CoordinatorServiceClient
-	definitions []*saga.Definition         // the definitions that could be read
-	overview    *apiv1.GetOverviewResponse // nil if the coordinator did not return it
+	definitions []*saga.Definition // the definitions that could be read
+	overview    *apiv1.Overview    // nil if the coordinator did not return it
 	findings    []Finding
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/doctor"
 	"github.com/amends-dev/amends/internal/natstest"
 	"github.com/amends-dev/amends/saga"
@@ -237,7 +238,7 @@ func TestAccounts(t *testing.T) {
 			t.Cleanup(func() { _ = bus.Close() })
 			stop, err := bus.Respond("saga.api.subscribe.*", "coordinator", func(_ *transport.Envelope, reply func(*transport.Envelope)) {
 				go func() {
-					_, err := bus.Provide(context.Background(), "payment", transport.SubscribeQuery{})
+					_, err := bus.Provide(context.Background(), "payment", api.SubscribeRequest{})
 					if err != nil {
 						t.Error(err)
 					}
@@ -253,7 +254,7 @@ func TestAccounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = payment.Close() })
-			if err := payment.AskConsumer(t.Context(), "payment", transport.SubscribeQuery{}); err != nil {
+			if err := payment.AskConsumer(t.Context(), "payment", api.SubscribeRequest{}); err != nil {
 				t.Fatal(err)
 			}
 			p := deployment(t.TempDir(), server.Addresses{HTTP: "http://127.0.0.1:1", NATS: s.ClientURL()})

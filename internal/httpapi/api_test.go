@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/internal/api"
+	"github.com/amends-dev/amends/internal/httpapi"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -148,7 +148,7 @@ func (w *fixture) start(t *testing.T, id string) *apiv1.Saga {
 // wait waits until a saga is at rest.
 func (w *fixture) wait(t *testing.T, id string) *apiv1.Saga {
 	t.Helper()
-	r, err := w.Wait(within(t), connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(limit)}))
+	r, err := w.Wait(within(t), connect.NewRequest(&apiv1.WaitRequest{Id: id, Timeout: durationpb.New(limit)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,36 +199,39 @@ func TestEveryProtocol(t *testing.T) {
 	defer h2c.CloseIdleConnections()
 	for name, c := range map[string]apiv1connect.CoordinatorServiceClient{
 		"connect":          w.CoordinatorServiceClient,
-		"connect-json":     apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, connect.WithProtoJSON()),
+		"connect-json":     apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, httpapi.JSON()),
 		"connect-get":      apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, connect.WithHTTPGet()),
-		"connect-json-get": apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, connect.WithProtoJSON(), connect.WithHTTPGet()),
+		"connect-json-get": apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, httpapi.JSON(), connect.WithHTTPGet()),
 		"grpc":             apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: h2c}, w.HTTP, connect.WithGRPC()),
 		"grpc-web":         apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, connect.WithGRPCWeb()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := within(t)
+			input := `{"order": "` + name + `"}` // as it was sent
+			if strings.Contains(name, "json") {
+				input = `{"order":"` + name + `"}` // JSON keeps the value
+			}
 			started, err := c.Start(ctx, order(name))
-			if err != nil || started.Msg.Existed || started.Msg.Saga.Id != name {
+			if err != nil || started.Msg.Saga.Existed || started.Msg.Saga.Id != name {
 				t.Fatalf("start: %v, %v", started, err)
 			}
-			if again, err := c.Start(ctx, order(name)); err != nil || !again.Msg.Existed {
+			if again, err := c.Start(ctx, order(name)); err != nil || !again.Msg.Saga.Existed {
 				t.Errorf("the same start again: %v, %v", again, err)
 			}
-			ended, err := c.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: name, AtMost: durationpb.New(limit)}))
+			ended, err := c.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: name, Timeout: durationpb.New(limit)}))
 			if err != nil || ended.Msg.Saga.Phase != "completed" || ended.Msg.Saga.Ended == nil {
 				t.Fatalf("wait: %v, %v", ended, err)
 			}
 			got, err := c.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: name}))
-			if err != nil || got.Msg.Saga.Revision != 3 || len(got.Msg.Saga.Steps) != 2 || got.Msg.Saga.Input.Text != `{"order": "`+name+`"}` || !got.Msg.Saga.PastPivot {
+			if err != nil || got.Msg.Saga.Revision != 3 || len(got.Msg.Saga.Steps) != 2 || got.Msg.Saga.Input.Json != input || !got.Msg.Saga.PastPivot {
 				t.Errorf("get: %v, %v", got, err)
 			}
-			if step := got.Msg.Saga.Steps[0]; step.Participant != "oven" || step.Action != "bake" || step.Status != "done" || step.Result.Text != `{"order":"`+name+`"}` {
+			if step := got.Msg.Saga.Steps[0]; step.Participant != "oven" || step.Action != "bake" || step.Status != "done" || step.Result.Json != `{"order":"`+name+`"}` {
 				t.Errorf("its first step is %v", step)
 			}
-			both := order(name + "-waited")
-			both.Msg.AtMost = durationpb.New(limit)
-			if run, err := c.Start(ctx, both); err != nil || run.Msg.Existed || run.Msg.Saga.Phase != "completed" || len(run.Msg.Saga.Steps) != 2 {
-				t.Errorf("a start that waits: %v, %v", run, err)
+			both := &apiv1.RunRequest{Id: name + "-waited", Definition: &apiv1.DefinitionRef{Name: "bakery"}, Input: `{"order": "x"}`, Timeout: durationpb.New(limit)}
+			if run, err := c.Run(ctx, connect.NewRequest(both)); err != nil || run.Msg.Saga.Existed || run.Msg.Saga.Phase != "completed" || len(run.Msg.Saga.Steps) != 2 {
+				t.Errorf("run: %v, %v", run, err)
 			}
 			history, err := c.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: name}))
 			if err != nil || len(history.Msg.Events) != 3 || history.Msg.Events[2].Participant != "courier" || history.Msg.Next != 0 {
@@ -274,16 +277,14 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 			_, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Definition: &apiv1.DefinitionRef{Name: "bakery", Version: -1}}))
 			return err
 		}, connect.CodeInvalidArgument, "definition.version", "versions count from 1"},
-		"time of a start": {func() error {
-			r := order("stuck")
-			r.Msg.AtMost = durationpb.New(-time.Second)
-			_, err := w.Start(ctx, r)
+		"timeout of a run": {func() error {
+			_, err := w.Run(ctx, connect.NewRequest(&apiv1.RunRequest{Id: "stuck", Definition: &apiv1.DefinitionRef{Name: "bakery"}, Timeout: &durationpb.Duration{Seconds: 1, Nanos: -1}}))
 			return err
-		}, connect.CodeInvalidArgument, "at_most", "write it such as 30s"},
+		}, connect.CodeInvalidArgument, "timeout", `give one such as "30s"`},
 		"two inputs": {func() error {
-			_, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Input: "{}", InputBinary: []byte("{}")}))
+			_, err := w.Start(ctx, connect.NewRequest(&apiv1.StartRequest{Definition: &apiv1.DefinitionRef{Name: "bakery"}, Input: "{}", InputBinary: []byte("{}")}))
 			return err
-		}, connect.CodeInvalidArgument, "input_binary", "give one of the two"},
+		}, connect.CodeInvalidArgument, "inputBinary", "give one of the two"},
 		"limit": {func() error {
 			_, err := w.List(ctx, connect.NewRequest(&apiv1.ListRequest{Limit: 1001}))
 			return err
@@ -468,10 +469,10 @@ func TestJSONIsStrict(t *testing.T) {
 	w := newFixture(t)
 	for body, want := range map[string]string{
 		`{"id":"x","colour":"red"}`: `unknown field "colour"; there are id`,
-		`{"id":1}`:                  `invalid value for string field id`,
+		`{"id":1}`:                  `id: is a JSON number; write a string`,
 		``:                          `the body is empty; send JSON`,
-		`{"id":"x"`:                 `unexpected EOF`,
-		`{"id":"` + strings.Repeat("x", api.MaxMessage) + `"}`: `resource_exhausted`,
+		`{"id":"x"`:                 `the JSON ends in the middle`,
+		`{"id":"` + strings.Repeat("x", httpapi.MaxMessage) + `"}`: `resource_exhausted`,
 	} {
 		r, err := http.NewRequestWithContext(within(t), http.MethodPost, w.HTTP+apiv1connect.CoordinatorServiceGetProcedure, strings.NewReader(body))
 		if err != nil {

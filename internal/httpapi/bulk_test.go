@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"fmt"
@@ -69,12 +69,12 @@ func TestOperateAll(t *testing.T) {
 	if count(all) != sagas {
 		t.Error("the dry run has decided something")
 	}
-	_, _, err = w.operateAll(t, &apiv1.OperateAllRequest{Filter: all, Decision: abandon, AtMost: sagas - 1})
+	_, _, err = w.operateAll(t, &apiv1.OperateAllRequest{Filter: all, Decision: abandon, MaxMatches: sagas - 1})
 	if code, _ := refusal(t, err); code != connect.CodeFailedPrecondition || count(all) != sagas {
 		t.Errorf("more match than the operator saw: %v, and %d are left", err, count(all))
 	}
 	w.operate(t, "stuck-007", "abandon") // another operator was faster
-	got, refused, err := w.operateAll(t, &apiv1.OperateAllRequest{Filter: &apiv1.Filter{IdPrefix: "stuck-"}, Decision: abandon, AtMost: sagas})
+	got, refused, err := w.operateAll(t, &apiv1.OperateAllRequest{Filter: &apiv1.Filter{IdPrefix: "stuck-"}, Decision: abandon, MaxMatches: sagas})
 	if err != nil || got.Matched != sagas || got.Done != sagas-1 || got.Refused != 1 {
 		t.Errorf("decided: %v, %v", got, err)
 	}
@@ -102,7 +102,7 @@ func TestOperateAllRefuses(t *testing.T) {
 		"filter.phases[0]":   {Filter: &apiv1.Filter{Phases: []string{"stuck"}}, Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}},
 		"decision.operation": {Filter: open, Decision: &apiv1.Decision{Operation: "explode", By: "kim", Reason: "x"}},
 		"decision":           {Filter: open, Decision: &apiv1.Decision{Operation: "cancel", By: "kim"}},
-		"at_most":            {Filter: open, Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}, AtMost: -1},
+		"maxMatches":         {Filter: open, Decision: &apiv1.Decision{Operation: "cancel", By: "kim", Reason: "x"}, MaxMatches: -1},
 	} {
 		_, _, err := w.operateAll(t, r)
 		if code, detail := refusal(t, err); code != connect.CodeInvalidArgument || len(detail.Violations) != 1 || detail.Violations[0].Field != field {

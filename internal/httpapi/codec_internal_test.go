@@ -1,39 +1,44 @@
-package api
+package httpapi
 
 import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/amends-dev/amends/internal/canary"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// TestRefusedBodiesAreNotQuoted checks that an input that is a JSON value, and not a string that
-// holds JSON, is refused. The error does not quote it.
+// TestRefusedBodiesAreNotQuoted checks that the error for an invalid body names the field, and does
+// not quote the body.
 func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 	const text, number = "zanzibar41", "4111111111111111"
 	for body, want := range map[string]string{
-		`{"input":` + number + `}`:                                       "(line 1:10): invalid value for string field input",
-		`{"input":{"` + text + `":"` + text + `"}}`:                      "invalid value for string field input",
-		`{"input":["` + text + `"]}`:                                     "invalid value for string field input",
-		`{"input":` + number + text + `}`:                                "syntax error (line 1:10): invalid value",
-		`{"input":"` + text + `" "` + text + `"}`:                        `unexpected token`,
-		`{"input":"\x` + text + `"}`:                                     "invalid escape code",
-		`{"at_most":"` + text + `"}`:                                     "invalid google.protobuf.Duration value",
-		`{"at_most":"` + number + `s"}`:                                  "google.protobuf.Duration value out of range",
-		`{"definition":"` + text + `"}`:                                  "unexpected token",
-		`{"definition":{"version":"` + text + `"}}`:                      "invalid value for int64 field version",
-		`"` + text + `"`:                                                 "unexpected token",
-		text:                                                             "invalid value",
-		`{"input_binary":"` + text + `!"}`:                               "invalid value for bytes field inputBinary",
-		`{"id":"a",` + number + `:1}`:                                    "unexpected token",
-		`{"inputs":"` + text + `"}`:                                      `unknown field "inputs"; there are id`,
-		`{"definition":{"name":"a"}}` + text:                             "invalid value",
-		`{"definition":{"name":"a"}} "` + text + `"`:                     "unexpected token",
-		`{"id":"` + text + "\n" + `"}`:                                   "invalid character",
-		`{"at_most":{"` + text + `":1}}`:                                 "unexpected token",
-		`{"at_most":"` + strings.Repeat(number, 20) + `.` + text + `s"}`: "invalid google.protobuf.Duration value",
+		``:                                "the body is empty; send JSON",
+		` `:                               "the body is empty; send JSON",
+		`{"input":` + number + text + `}`: "at byte 26 stands what does not belong there",
+		`{"input":"` + text + `" "` + text + `"}`:     "stands what does not belong there",
+		`{"input":"\x` + text + `"}`:                  "stands what does not belong there",
+		`{"timeout":"` + text + `"}`:                  "timeout: is not a duration",
+		`{"timeout":"` + number + `s"}`:               "timeout: is not a duration",
+		`{"timeout":{"` + text + `":1}}`:              "timeout: is a JSON object; write a string",
+		`{"definition":"` + text + `"}`:               "definition: is a JSON string; write an object",
+		`{"definition":{"version":"` + text + `"}}`:   "definition.version: is a JSON string; write a whole number",
+		`{"definition":{"version":` + number + `.5}}`: "definition.version: is a JSON number; write a whole number",
+		`"` + text + `"`:                              "is a JSON string; write an object",
+		text:                                          "stands what does not belong there",
+		`{"inputBinary":"` + text + `!"}`:             "inputBinary: is not base64",
+		`{"id":"a",` + number + `:1}`:                 "stands what does not belong there",
+		`{"inputs":"` + text + `"}`:                   `unknown field "inputs"; there are id`,
+		`{"input_binary":"` + text + `"}`:             `unknown field "input_binary"; there are id`,
+		`{"definition":{"name":"a"}} "` + text + `"`:  "stands what does not belong there",
+		`{"id":"` + text + "\n" + `"}`:                "stands what does not belong there",
+		`{"id":"` + text + `","id":"` + text + `"}`:   "a name begins that its object has already",
 	} {
-		err := codec{}.Unmarshal([]byte(body), &apiv1.StartRequest{})
+		err := codec{}.Unmarshal([]byte(body), &apiv1.RunRequest{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", body, err, want)
 			continue
@@ -41,6 +46,50 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 		for _, part := range []string{text[:8], number[:8]} {
 			if strings.Contains(err.Error(), part) {
 				t.Errorf("%s is quoted: %v", body, err)
+			}
+		}
+	}
+}
+
+// TestInputsAreInline checks that an input is any JSON value, and that protobuf clients see it byte
+// for byte.
+func TestInputsAreInline(t *testing.T) {
+	for _, input := range []string{`{"order": "A-1", "n": 1.50}`, `[1, 2]`, `"text"`, `12345678901234567890`, `null`, `false`, `"<&>"`} {
+		m := &apiv1.StartRequest{}
+		if err := (codec{}).Unmarshal([]byte(`{"id":"a","input":`+input+`}`), m); err != nil || m.Input != input {
+			t.Errorf("%s: %q, %v", input, m.Input, err)
+		}
+	}
+	m := &apiv1.Payload{Json: `{"n": 1.50, "text": "<&>"}`, SizeBytes: 1 << 40}
+	if data, err := (codec{}).Marshal(m); err != nil || string(data) != `{"sizeBytes":1099511627776,"json":{"n":1.50,"text":"<&>"}}` {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+// TestEveryMessage checks that every request and response of the service keeps each of its fields in
+// JSON.
+func TestEveryMessage(t *testing.T) {
+	service := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService")
+	for i := range service.Methods().Len() {
+		method := service.Methods().Get(i)
+		for _, name := range []protoreflect.FullName{method.Input().FullName(), method.Output().FullName()} {
+			found, err := protoregistry.GlobalTypes.FindMessageByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := found.New(), found.New().Interface()
+			(&canary.Coordinator{Yes: true, Text: "text"}).Fill(want)
+			each(want, func(m proto.Message) {
+				if birth := m.ProtoReflect().Descriptor().Fields().ByName("birth"); birth != nil {
+					m.ProtoReflect().Set(birth, protoreflect.ValueOfString("hod85snpc0"))
+				}
+			})
+			data, err := codec{}.Marshal(want.Interface())
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if err := (codec{}).Unmarshal(data, got); err != nil || !proto.Equal(got, want.Interface()) {
+				t.Errorf("%s: %v, %v; want %v", name, got, err, want)
 			}
 		}
 	}
@@ -54,14 +103,17 @@ func TestEmptyFieldsDoNotWiden(t *testing.T) {
 		`{"filter":{"phases": [ ] ,"open":true}}`:                   true,
 		`{"filter":{"step":"","open":true}}`:                        true,
 		`{"filter":{"idPrefix":"","open":true}}`:                    true,
-		`{"filter":{"id_prefix":"\u0061","ids":["a"]}}`:             false,
+		`{"filter":{"definition":{},"open":true}}`:                  true,
+		`{"filter":{"idPrefix":"\u0061","ids":["a"]}}`:              false,
 		`{"filter":{"open":true},"decision":{"operation":"pause"}}`: false,
 		`{"filter":null}`: false,
 		`{}`:              false,
 	} {
-		err := codec{}.Unmarshal([]byte(body), &apiv1.OperateAllRequest{})
-		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "is given and empty") {
-			t.Errorf("%s: %v, want it refused: %t", body, err, refused)
+		for _, request := range []proto.Message{&apiv1.OperateAllRequest{}, &apiv1.OperatePageRequest{}} {
+			err := codec{}.Unmarshal([]byte(body), request)
+			if (err != nil) != refused || refused && !strings.Contains(err.Error(), "is given and empty") {
+				t.Errorf("%T %s: %v, want it refused: %t", request, body, err, refused)
+			}
 		}
 	}
 }

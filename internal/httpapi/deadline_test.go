@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"context"
@@ -13,8 +13,9 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/internal/api"
+	"github.com/amends-dev/amends/internal/httpapi"
 	"github.com/amends-dev/amends/internal/observe"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -29,27 +30,31 @@ type slow struct {
 	refuses func(method, caller string) error // nil means refuses nothing
 }
 
-func (s *slow) Serve(ctx context.Context, method string, request *transport.Envelope, _ any) (any, error) {
+func (s *slow) Serve(ctx context.Context, method string, envelope *transport.Envelope, request any) (any, error) {
 	if s.refuses != nil {
-		if refused := s.refuses(method, request.Caller); refused != nil {
+		if refused := s.refuses(method, envelope.Caller); refused != nil {
 			return nil, refused
 		}
 	}
 	var answer any
 	took := s.takes
-	switch method {
-	case transport.APIWatch:
-		took = time.Until(request.Expires)
-		answer = &transport.WatchReply{Sagas: []transport.WatchedSaga{{Saga: transport.Status{ID: "one", Reason: s.reason}}}}
-	case transport.APIOperateAll:
+	switch request := request.(type) {
+	case *api.PollRequest:
+		took = time.Duration(*request.Timeout)
+		answer = &api.PollResponse{Sagas: []api.ChangedSaga{{Saga: &api.Saga{ID: "one", Reason: s.reason}}}}
+	case *api.OperatePageRequest:
 		s.pages--
-		next := &transport.OperateAllReply{Matched: 1, Done: 1}
+		next := &api.OperatePageResponse{Matched: 1, Done: 1}
 		if s.pages > 0 {
 			next.Next = "more"
 		}
 		answer = next
-	default:
-		answer = &transport.Status{ID: request.Saga}
+	case *api.GetRequest:
+		answer = &api.GetResponse{Saga: &api.Saga{ID: request.ID}}
+	case *api.WaitRequest:
+		answer = &api.WaitResponse{Saga: &api.Saga{ID: request.ID}}
+	case *api.RunRequest:
+		answer = &api.RunResponse{Saga: &api.Saga{ID: request.ID}}
 	}
 	select {
 	case <-time.After(took):
@@ -87,10 +92,10 @@ const whoHeader = "Who"
 
 // served runs the API in virtual time, on a server with its usual limits. ended receives a value
 // after each request.
-func served(t *testing.T, c api.Config) (p *pipes, ended chan string) {
+func served(t *testing.T, c httpapi.Config) (p *pipes, ended chan string) {
 	t.Helper()
 	mux := http.NewServeMux()
-	api.Mount(mux, c)
+	httpapi.Mount(mux, c)
 	ended = make(chan string, 1000)
 	server := observe.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := r.Header.Get(whoHeader); name != "" {
@@ -130,7 +135,7 @@ func (p *pipes) callers(t *testing.T) map[string]apiv1connect.CoordinatorService
 func TestWriteDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		coordinator := &slow{takes: 5 * time.Minute}
-		p, _ := served(t, api.Config{Coordinator: coordinator})
+		p, _ := served(t, httpapi.Config{Coordinator: coordinator})
 		for name, c := range p.callers(t) {
 			began := time.Now()
 			if _, err := c.Wait(t.Context(), connect.NewRequest(&apiv1.WaitRequest{Id: "one"})); err != nil {
@@ -173,7 +178,7 @@ func TestWriteDeadlines(t *testing.T) {
 // TestStalledReader checks that a stream is closed if its client reads nothing for a minute.
 func TestStalledReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, ended := served(t, api.Config{Coordinator: &slow{reason: strings.Repeat("x", 1000)}})
+		p, ended := served(t, httpapi.Config{Coordinator: &slow{reason: strings.Repeat("x", 1000)}})
 		began := time.Now()
 		c, err := p.dial(t.Context(), "", "")
 		if err != nil {

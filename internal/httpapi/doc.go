@@ -1,14 +1,21 @@
-// Package api serves the coordinator's API over HTTP. It is one protobuf service for browsers,
+// Package httpapi serves the coordinator's API over HTTP. It is one protobuf service for browsers,
 // curl, gRPC and Connect clients, with the same handlers for all.
 //
 //	POST /amends.api.v1.CoordinatorService/Get  {"id":"order-42"}
 //	        │ Connect, gRPC, gRPC-Web
 //	        ▼
-//	  api: protobuf ⇄ transport's requests ──▶ Coordinator.Handle ◀── NATS request and reply
+//	  httpapi: protobuf ⇄ package api ──▶ Coordinator.Serve ◀── NATS request and reply
 //
-// The package only translates. Package transport defines the requests and replies, which the
-// coordinator also serves on the bus. Access control is done by package server, with package
-// access. The name of an authenticated caller becomes the actor of their operations.
+// The package only translates, with package apipb. The requests are those that the coordinator also
+// serves on the bus, in the same JSON; Watch and OperateAll combine several of them to a stream.
+// Access control is done by package server, with package access. The name of an authenticated caller
+// becomes the actor of their operations.
+//
+//	method.go    the methods, each a call of serve
+//	watch.go     Watch
+//	bulk.go      OperateAll
+//	codec.go     JSON
+//	redact.go    redaction of payloads; reason.go: of reasons
 //
 // The package also serves gRPC reflection, grpc.health.v1 and the OpenAPI document.
 //
@@ -22,4 +29,4 @@
 //
 //	c := apiv1connect.NewCoordinatorServiceClient(http.DefaultClient, "http://127.0.0.1:8080")
 //	r, err := c.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: "order-42"}))
-package api
+package httpapi

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	_ "embed" // embeds the document below

@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"fmt"
@@ -96,14 +96,14 @@ func TestFilters(t *testing.T) {
 		t.Errorf("count by phase: %v, %v", r, err)
 	}
 	for field, f := range map[string]*apiv1.Filter{
-		"filter.ids[1]":         {Ids: []string{"a", "b c"}},
-		"filter.ids":            {Ids: make([]string, 1001)},
-		"filter.step":           {Step: "No Step"},
-		"filter.participant":    {Participant: "x y"},
-		"filter.reason":         {Reason: strings.Repeat("x", 257)},
-		"filter.started_before": {StartedAfter: now, StartedBefore: hour},
-		"filter.started_after":  {StartedAfter: timestamppb.New(time.Time{}), Open: true},
-		"filter.updated_before": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970, as from an unset field
+		"filter.ids[1]":        {Ids: []string{"a", "b c"}},
+		"filter.ids":           {Ids: make([]string, 1001)},
+		"filter.step":          {Step: "No Step"},
+		"filter.participant":   {Participant: "x y"},
+		"filter.reason":        {Reason: strings.Repeat("x", 257)},
+		"filter.startedBefore": {StartedAfter: now, StartedBefore: hour},
+		"filter.startedAfter":  {StartedAfter: timestamppb.New(time.Time{}), Open: true},
+		"filter.updatedBefore": {UpdatedBefore: &timestamppb.Timestamp{}, Open: true}, // 1970, as from an unset field
 	} {
 		_, err := w.Count(within(t), connect.NewRequest(&apiv1.CountRequest{Filter: f}))
 		if code, detail := refusal(t, err); code != connect.CodeInvalidArgument || len(detail.Violations) != 1 || detail.Violations[0].Field != field {

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"context"
@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/durationpb"
-
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/access"
 	"github.com/amends-dev/amends/internal/quota"
-	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 // Default limits for the requests that one caller may keep open (I10).
@@ -57,9 +54,5 @@ func callerKey(ctx context.Context) string {
 
 // exhausted returns the error for a request that may be retried later.
 func exhausted(reason string) error {
-	failure := connect.NewError(connect.CodeResourceExhausted, errors.New(reason))
-	if d, err := connect.NewErrorDetail(&apiv1.Refusal{RetryAfter: durationpb.New(retryLimit)}); err == nil {
-		failure.AddDetail(d)
-	}
-	return failure
+	return refused(&api.Error{Code: api.CodeResourceExhausted, Reason: reason, Refusal: api.Refusal{RetryAfter: api.For(retryLimit)}})
 }

@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/amends-dev/amends/internal/api"
+	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/internal/httpapi"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
-	"github.com/amends-dev/amends/transport"
 )
 
 // by returns a request in a caller's name.
@@ -53,10 +53,10 @@ func (h *holding) wait(caller string) error {
 	})
 }
 
-// start sends a request that starts a saga and waits for its end.
-func (h *holding) start(caller string) error {
+// run sends a request that starts a saga and waits for its end.
+func (h *holding) run(caller string) error {
 	return h.hold(func(ctx context.Context) error {
-		_, err := h.c.Start(ctx, by(caller, &apiv1.StartRequest{Id: "one", Definition: &apiv1.DefinitionRef{Name: "a"}, AtMost: durationpb.New(time.Minute)}))
+		_, err := h.c.Run(ctx, by(caller, &apiv1.RunRequest{Id: "one", Definition: &apiv1.DefinitionRef{Name: "a"}, Timeout: durationpb.New(time.Minute)}))
 		return err
 	})
 }
@@ -78,11 +78,11 @@ func (h *holding) hold(ask func(context.Context) error) error {
 // TestLimitsPerCaller checks that a caller may open the allowed number of streams and waits, and
 // all callers together ten times as many. A released slot can be used again (I10, I13).
 func TestLimitsPerCaller(t *testing.T) {
-	for name, ask := range map[string]func(*holding, string) error{"max-streams": (*holding).watch, "max-waits": (*holding).wait, "max-waits of starts": (*holding).start} {
+	for name, ask := range map[string]func(*holding, string) error{"max-streams": (*holding).watch, "max-waits": (*holding).wait, "max-waits of runs": (*holding).run} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				limit, _, _ := strings.Cut(name, " ")
-				p, ended := served(t, api.Config{Coordinator: &slow{takes: time.Hour}, MaxStreams: 2, MaxWaits: 2})
+				p, ended := served(t, httpapi.Config{Coordinator: &slow{takes: time.Hour}, MaxStreams: 2, MaxWaits: 2})
 				h := &holding{t: t, c: p.callers(t)["gRPC"]}
 				refused := func(caller, words string) {
 					t.Helper()
@@ -128,7 +128,7 @@ func TestLimitsPerCaller(t *testing.T) {
 func TestCallersOfTheAPI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked string
-		p, _ := served(t, api.Config{Coordinator: &slow{refuses: func(_, caller string) error { asked = caller; return nil }}})
+		p, _ := served(t, httpapi.Config{Coordinator: &slow{refuses: func(_, caller string) error { asked = caller; return nil }}})
 		for protocol, c := range p.callers(t) {
 			if _, err := c.Get(t.Context(), by("ada", &apiv1.GetRequest{Id: "one"})); err != nil || asked != "token/ada" {
 				t.Errorf("%s: %q asks, %v", protocol, asked, err)
@@ -141,7 +141,7 @@ func TestCallersOfTheAPI(t *testing.T) {
 // free. One that has not begun is refused.
 func TestBulkWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		busy := &transport.RequestError{Code: transport.CodeResourceExhausted, Reason: "MaxBulk", RetryAfter: time.Second}
+		busy := &api.Error{Code: api.CodeResourceExhausted, Reason: "MaxBulk", Refusal: api.Refusal{RetryAfter: api.For(time.Second)}}
 		asked := 0
 		coordinator := &slow{pages: 2}
 		coordinator.refuses = func(string, string) error {
@@ -150,7 +150,7 @@ func TestBulkWaitsForItsTurn(t *testing.T) {
 			}
 			return nil
 		}
-		p, _ := served(t, api.Config{Coordinator: coordinator})
+		p, _ := served(t, httpapi.Config{Coordinator: coordinator})
 		c := p.callers(t)["connect over HTTP/1"]
 		decide := func() (pages int, err error) {
 			t.Helper()

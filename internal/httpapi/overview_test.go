@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"testing"
@@ -33,7 +33,7 @@ func TestOverviewAndParticipants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := r.Msg
+	o := r.Msg.Overview
 	started, failed, transitions := int64(0), int64(0), int64(0)
 	for _, s := range o.Series {
 		started, failed, transitions = started+s.Started, failed+s.Failed, transitions+s.Transitions

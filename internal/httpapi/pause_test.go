@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"testing"
@@ -45,7 +45,7 @@ func TestPauseAndResume(t *testing.T) {
 	if got := w.ids(t, &apiv1.Filter{Paused: true}); got != "slow" {
 		t.Errorf("paused are %q", got)
 	}
-	if o, err := w.GetOverview(within(t), connect.NewRequest(&apiv1.GetOverviewRequest{})); err != nil || o.Msg.Paused != 1 {
+	if o, err := w.GetOverview(within(t), connect.NewRequest(&apiv1.GetOverviewRequest{})); err != nil || o.Msg.Overview.Paused != 1 {
 		t.Errorf("the overview counts %v, %v", o, err)
 	}
 	follow := w.watch(t, w, &apiv1.WatchRequest{Id: "slow"})
@@ -70,7 +70,7 @@ func TestPauseAndResume(t *testing.T) {
 	if got := w.ids(t, &apiv1.Filter{Paused: true}); got != "" {
 		t.Errorf("paused are %q", got)
 	}
-	if o, err := w.GetOverview(within(t), connect.NewRequest(&apiv1.GetOverviewRequest{})); err != nil || o.Msg.Paused != 0 {
+	if o, err := w.GetOverview(within(t), connect.NewRequest(&apiv1.GetOverviewRequest{})); err != nil || o.Msg.Overview.Paused != 0 {
 		t.Errorf("the overview counts %v, %v", o, err)
 	}
 }

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
@@ -118,17 +119,21 @@ func (r redaction) history(ctx context.Context, id string, response *apiv1.Histo
 
 // ask reads the payloads of a saga from the coordinator.
 func (r redaction) ask(ctx context.Context, id string) secrets {
-	status, err := ask[transport.Status](ctx, r.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(id)})
+	response, err := ask[api.GetResponse](ctx, r.coordinator, api.MethodGet, &api.GetRequest{ID: contract.SagaID(id)})
 	if err != nil {
 		return nil
 	}
-	return r.ofSaga(sagaMessage(status))
+	m, err := messageOf[apiv1.Saga](response.Saga)
+	if err != nil {
+		return nil
+	}
+	return r.ofSaga(m)
 }
 
 // ofSaga returns the secrets of a saga that has all its payloads.
 func (r redaction) ofSaga(m *apiv1.Saga) secrets {
-	known := r.values(m.Input)
-	for _, step := range m.Steps {
+	known := r.values(m.GetInput())
+	for _, step := range m.GetSteps() {
 		if step.Result != nil {
 			known = known.and(r.values(step.Result))
 		}
@@ -157,10 +162,10 @@ func (r redaction) values(p *apiv1.Payload) secrets {
 		return nil
 	}
 	found := secrets{}
-	if strings.TrimSpace(p.Text) == "" {
+	if strings.TrimSpace(p.Json) == "" {
 		return found
 	}
-	decoder := json.NewDecoder(strings.NewReader(p.Text))
+	decoder := json.NewDecoder(strings.NewReader(p.Json))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil || decoder.More() {

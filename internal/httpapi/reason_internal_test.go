@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/api"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/transport"
 )
@@ -20,12 +21,12 @@ type teller struct {
 	fails error
 }
 
-func (c *teller) Serve(_ context.Context, method string, request *transport.Envelope, _ any) (any, error) {
+func (c *teller) Serve(_ context.Context, method string, _ *transport.Envelope, request any) (any, error) {
 	c.asked++
-	if c.fails != nil || method != transport.APIGet || request.Saga != "order-1" {
-		return nil, &transport.RequestError{Code: transport.CodeUnavailable, Reason: "not now"}
+	if r, ok := request.(*api.GetRequest); c.fails != nil || method != api.MethodGet || !ok || r.ID != "order-1" {
+		return nil, &api.Error{Code: api.CodeUnavailable, Reason: "not now"}
 	}
-	return &transport.Status{ID: "order-1", Input: &transport.Payload{JSON: json.RawMessage(c.input)}, Steps: []transport.StepStatus{{Name: "charge"}}}, nil
+	return &api.GetResponse{Saga: &api.Saga{ID: "order-1", Input: &api.Payload{JSON: json.RawMessage(c.input)}, Steps: []api.Step{{Name: "charge"}}}}, nil
 }
 
 // TestRedactedReasons checks that values of redacted fields that appear verbatim in reasons are
@@ -48,8 +49,8 @@ func TestRedactedReasons(t *testing.T) {
 		"":                                      "",
 	} {
 		m := &apiv1.Saga{
-			Input: &apiv1.Payload{Text: input}, Reason: in, Paused: &apiv1.Pause{Reason: in},
-			Steps: []*apiv1.Step{{Reason: in}, {Result: &apiv1.Payload{Text: "{}"}}},
+			Input: &apiv1.Payload{Json: input}, Reason: in, Paused: &apiv1.Pause{Reason: in},
+			Steps: []*apiv1.Step{{Reason: in}, {Result: &apiv1.Payload{Json: "{}"}}},
 		}
 		r.message(t.Context(), nil, &apiv1.GetResponse{Saga: m})
 		for _, got := range []string{m.Reason, m.Paused.Reason, m.Steps[0].Reason} {
@@ -68,14 +69,14 @@ func TestRedactedReasonsOfPayloads(t *testing.T) {
 		input, result *apiv1.Payload
 		want          string
 	}{
-		"a result":           {&apiv1.Payload{Text: "{}"}, &apiv1.Payload{Text: `{"card":"4111-1111"}`}, "no: [redacted]"},
-		"no input":           {nil, &apiv1.Payload{Text: `{"card":"4111-1111"}`}, Redacted},
-		"not JSON":           {&apiv1.Payload{Text: "card=4111-1111"}, nil, Redacted},
+		"a result":           {&apiv1.Payload{Json: "{}"}, &apiv1.Payload{Json: `{"card":"4111-1111"}`}, "no: [redacted]"},
+		"no input":           {nil, &apiv1.Payload{Json: `{"card":"4111-1111"}`}, Redacted},
+		"not JSON":           {&apiv1.Payload{Json: "card=4111-1111"}, nil, Redacted},
 		"bytes":              {&apiv1.Payload{Binary: []byte("4111-1111")}, nil, Redacted},
-		"a result not JSON":  {&apiv1.Payload{Text: "{}"}, &apiv1.Payload{Text: "4111-1111 x"}, Redacted},
-		"a result left out":  {&apiv1.Payload{Text: "{}"}, &apiv1.Payload{LeftOut: true}, Redacted},
-		"nothing is secret":  {&apiv1.Payload{Text: `{"a":"4111-1111"}`}, nil, "no: 4111-1111"},
-		"an input of spaces": {&apiv1.Payload{Text: " "}, nil, "no: 4111-1111"},
+		"a result not JSON":  {&apiv1.Payload{Json: "{}"}, &apiv1.Payload{Json: "4111-1111 x"}, Redacted},
+		"a result left out":  {&apiv1.Payload{Json: "{}"}, &apiv1.Payload{LeftOut: true}, Redacted},
+		"nothing is secret":  {&apiv1.Payload{Json: `{"a":"4111-1111"}`}, nil, "no: 4111-1111"},
+		"an input of spaces": {&apiv1.Payload{Json: " "}, nil, "no: 4111-1111"},
 	} {
 		m := &apiv1.Saga{Input: tt.input, Reason: "no: 4111-1111", Steps: []*apiv1.Step{{Result: tt.result}}}
 		if r.message(t.Context(), nil, m); m.Reason != tt.want {
@@ -99,7 +100,7 @@ func TestRedactedReasonsElsewhere(t *testing.T) {
 		r.message(t.Context(), &apiv1.ListRequest{}, list)
 		moved := &apiv1.WatchResponse{Saga: &apiv1.Saga{Id: "order-1", Reason: reason}}
 		r.message(t.Context(), nil, moved)
-		history := &apiv1.HistoryResponse{Events: []*apiv1.Event{{Reason: reason}, {Payload: &apiv1.Payload{Text: `{"card":"5500-0000"}`}}, {Reason: "5500-0000"}, {}}}
+		history := &apiv1.HistoryResponse{Events: []*apiv1.Event{{Reason: reason}, {Payload: &apiv1.Payload{Json: `{"card":"5500-0000"}`}}, {Reason: "5500-0000"}, {}}}
 		r.message(t.Context(), &apiv1.HistoryRequest{Id: "order-1"}, history)
 		for what, got := range map[string]string{"list": list.Sagas[0].Reason, "watch": moved.Saga.Reason, "history": history.Events[0].Reason} {
 			if got != want {
@@ -141,7 +142,7 @@ func TestRedactedReasonsLaw(t *testing.T) {
 			t.Fatal(err)
 		}
 		parts := rapid.SliceOfN(rapid.SampledFrom([]string{first, second, "a", " ", "declined", string(quoted), "…", first[:4]}), 1, 6).Draw(t, "parts")
-		m := &apiv1.Saga{Input: &apiv1.Payload{Text: string(input)}, Reason: strings.Join(parts, ""), Steps: []*apiv1.Step{{}}}
+		m := &apiv1.Saga{Input: &apiv1.Payload{Json: string(input)}, Reason: strings.Join(parts, ""), Steps: []*apiv1.Step{{}}}
 		before := m.Reason
 		r.message(t.Context(), nil, m)
 		for _, secret := range []string{first, second} {

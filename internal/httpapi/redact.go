@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"bytes"
@@ -109,18 +109,18 @@ func (r redaction) walk(m protoreflect.Message) {
 
 func (r redaction) payload(p *apiv1.Payload) {
 	if len(p.Binary) > 0 {
-		p.Binary, p.Text = nil, withheld
+		p.Binary, p.Json = nil, withheld
 		return
 	}
-	if p.Text == "" {
+	if p.Json == "" {
 		return
 	}
-	text, err := r.json([]byte(p.Text))
+	text, err := r.json([]byte(p.Json))
 	if err != nil {
-		p.Text = withheld
+		p.Json = withheld
 		return
 	}
-	p.Text = string(text)
+	p.Json = string(text)
 }
 
 // json copies a JSON text and replaces the values of the fields. All other bytes stay unchanged.

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"encoding/json"
@@ -29,13 +29,13 @@ func TestRedactedJSON(t *testing.T) {
 		`card=4111`:                                withheld,
 		strings.Repeat("[", 2000) + `{"card":"4111"}` + strings.Repeat("]", 2000): withheld,
 	} {
-		p := &apiv1.Payload{Text: in}
-		if r.payload(p); p.Text != want {
-			t.Errorf("%.60s: %.80s, want %.80s", in, p.Text, want)
+		p := &apiv1.Payload{Json: in}
+		if r.payload(p); p.Json != want {
+			t.Errorf("%.60s: %.80s, want %.80s", in, p.Json, want)
 		}
 	}
 	p := &apiv1.Payload{Binary: []byte("card=4111")}
-	if r.payload(p); len(p.Binary) > 0 || p.Text != withheld {
+	if r.payload(p); len(p.Binary) > 0 || p.Json != withheld {
 		t.Errorf("what is not JSON: %v", p)
 	}
 }

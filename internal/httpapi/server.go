@@ -1,10 +1,9 @@
-package api
+package httpapi
 
 import (
 	"cmp"
 	"context"
 	"net/http"
-	"time"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
@@ -18,11 +17,11 @@ import (
 // input or a definition, escaped as JSON. Larger messages are refused with resource_exhausted.
 const MaxMessage = 4 << 20
 
-// Coordinator serves requests; coordinator.Coordinator implements it. method is one of the
-// transport.API constants, which document the types of query and answer. Both are pointers. The
-// error is a *transport.RequestError.
+// Coordinator serves requests; coordinator.Coordinator implements it. method is one of the api.Method
+// constants, which document the types of request and response; both are pointers. The envelope holds
+// the caller and the trace. The error is an *api.Error.
 type Coordinator interface {
-	Serve(ctx context.Context, method string, request *transport.Envelope, query any) (answer any, err error)
+	Serve(ctx context.Context, method string, envelope *transport.Envelope, request any) (response any, err error)
 }
 
 // Config configures the API's handlers. Coordinator is required.
@@ -41,14 +40,11 @@ type Config struct {
 	// requests are refused with resource_exhausted. Defaults: DefaultMaxStreams and
 	// DefaultMaxWaits.
 	MaxStreams, MaxWaits int
-	// Clock returns the current time. Default: time.Now.
-	Clock func() time.Time
 }
 
 // server implements the service.
 type server struct {
 	coordinator Coordinator
-	clock       func() time.Time
 	streams     limit // limits open streams
 	waits       limit // limits requests that wait
 }
@@ -59,23 +55,20 @@ var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
 // document at /openapi.yaml. gRPC requires HTTP/2 in the http.Server even without TLS; see
 // http.Protocols.
 func Mount(mux *http.ServeMux, c Config) {
-	if c.Clock == nil {
-		c.Clock = time.Now
-	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
 	}
 	service := &server{
-		coordinator: c.Coordinator, clock: c.Clock,
-		streams: newLimit("streams", "max-streams", cmp.Or(c.MaxStreams, DefaultMaxStreams)),
-		waits:   newLimit("requests that wait", "max-waits", cmp.Or(c.MaxWaits, DefaultMaxWaits)),
+		coordinator: c.Coordinator,
+		streams:     newLimit("streams", "max-streams", cmp.Or(c.MaxStreams, DefaultMaxStreams)),
+		waits:       newLimit("requests that wait", "max-waits", cmp.Or(c.MaxWaits, DefaultMaxWaits)),
 	}
 	chain := []connect.Interceptor{deadlines{}, actor{}}
 	if len(c.Redact) > 0 {
 		chain = append(chain, newRedaction(c.Redact, c.Coordinator))
 	}
 	path, handler := apiv1connect.NewCoordinatorServiceHandler(service,
-		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codec{}),
+		connect.WithReadMaxBytes(MaxMessage), connect.WithCodec(codecs[0]), connect.WithCodec(codecs[1]),
 		connect.WithInterceptors(chain...))
 	mux.Handle(path, withConnection(handler))
 

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"context"
@@ -6,66 +6,60 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/api"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
-	"github.com/amends-dev/amends/transport"
 )
 
 // signOfLife is the maximum time between two messages of a stream; a keep-alive is sent if nothing
 // changes.
 const signOfLife = 15 * time.Second
 
-// Watch streams the matching sagas, each time one of them changes.
+// Watch streams the matching sagas, each time one of them changes. It combines Poll with Get or List.
 func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchRequest], stream *connect.ServerStream[apiv1.WatchResponse]) error {
-	if r.Msg.Id != "" && r.Msg.Filter != nil {
-		return invalid("filter", "id is given as well; watch one saga, or all that a filter matches")
-	}
-	filter, err := filterOf(r.Msg.Filter)
+	value, err := valueOf(r.Msg)
 	if err != nil {
 		return err
 	}
+	request, _ := value.(*api.WatchRequest)
 	give, err := s.streams.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer give()
-	w := &watch{s: s, id: r.Msg.Id, filter: filter, stream: stream}
-	return w.run(ctx, r.Msg.OnlyChanges)
+	w := &watch{coordinator: s.coordinator, poll: api.PollRequest{ID: request.ID, Filter: request.Filter}, stream: stream}
+	return w.run(ctx, request.OnlyChanges)
 }
 
 // watch is one open stream.
 type watch struct {
-	s      *server
-	id     string
-	filter transport.Filter
-	after  string // position after the last change that was sent
-	stream *connect.ServerStream[apiv1.WatchResponse]
+	coordinator Coordinator
+	poll        api.PollRequest // the next request; After is the position after the last change that was sent
+	stream      *connect.ServerStream[apiv1.WatchResponse]
+	missed      int // changes that were missed since the last message
 }
 
 func (w *watch) run(ctx context.Context, onlyChanges bool) error {
-	if _, err := w.poll(ctx, 0); err != nil { // get the starting position before reading anything
+	if _, err := w.changes(ctx, 0); err != nil { // get the starting position before reading anything
 		return err
 	}
-	if err := w.begin(ctx, !onlyChanges, 0); err != nil {
+	if err := w.begin(ctx, !onlyChanges); err != nil {
 		return err
 	}
 	for {
-		reply, err := w.poll(ctx, signOfLife)
+		page, err := w.changes(ctx, signOfLife)
 		if err != nil {
 			return err
 		}
-		missed := int64(reply.Missed)
-		for i := range reply.Sagas {
-			m := &apiv1.WatchResponse{Saga: sagaMessage(&reply.Sagas[i].Saga), Left: reply.Sagas[i].Left, Missed: missed}
-			if err := w.stream.Send(m); err != nil {
+		w.missed = page.Missed
+		for _, one := range page.Sagas {
+			if err := w.send(api.WatchResponse{Saga: one.Saga, Left: one.Left}); err != nil {
 				return err
 			}
-			missed = 0
 		}
-		if reply.Lost {
-			err = w.begin(ctx, true, missed)
-		} else if len(reply.Sagas) == 0 {
-			err = w.stream.Send(&apiv1.WatchResponse{Missed: missed})
+		if page.Lost {
+			err = w.begin(ctx, true)
+		} else if len(page.Sagas) == 0 {
+			err = w.send(api.WatchResponse{})
 		}
 		if err != nil {
 			return err
@@ -73,52 +67,59 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 	}
 }
 
-// poll requests changes from the coordinator.
-func (w *watch) poll(ctx context.Context, hold time.Duration) (*transport.WatchReply, error) {
-	reply, err := query[transport.WatchReply](ctx, w.s.coordinator, transport.APIWatch,
-		&transport.Envelope{Saga: contract.SagaID(w.id), Expires: w.s.clock().Add(hold)}, &transport.WatchQuery{Filter: w.filter, After: w.after})
+// changes returns what has changed since the last request. It waits for a change for some time.
+func (w *watch) changes(ctx context.Context, timeout time.Duration) (*api.PollResponse, error) {
+	w.poll.Timeout = api.For(timeout)
+	page, err := ask[api.PollResponse](ctx, w.coordinator, api.MethodPoll, &w.poll)
 	if err != nil {
 		return nil, err
 	}
-	w.after = reply.Position
-	return reply, nil
+	w.poll.After = page.Position
+	return page, nil
 }
 
 // begin sends the current state of all matching sagas, and a mark at the end. A saga that changes
 // in the meantime does so after the starting position, and is therefore sent again.
-func (w *watch) begin(ctx context.Context, all bool, missed int64) error {
+func (w *watch) begin(ctx context.Context, all bool) error {
 	var err error
 	switch {
-	case w.id != "": // even without all, so that a missing saga is reported at once
-		var status *transport.Status
-		if status, err = ask[transport.Status](ctx, w.s.coordinator, transport.APIGet, &transport.Envelope{Saga: contract.SagaID(w.id)}); err == nil && all {
-			err = w.stream.Send(&apiv1.WatchResponse{Saga: sagaMessage(status), Missed: missed})
-			missed = 0
+	case w.poll.ID != "": // even without all, so that a missing saga is reported at once
+		var one *api.GetResponse
+		if one, err = ask[api.GetResponse](ctx, w.coordinator, api.MethodGet, &api.GetRequest{ID: w.poll.ID}); err == nil && all {
+			err = w.send(api.WatchResponse{Saga: one.Saga})
 		}
 	case all:
-		missed, err = w.list(ctx, missed)
+		err = w.list(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	return w.stream.Send(&apiv1.WatchResponse{CaughtUp: true, Missed: missed})
+	return w.send(api.WatchResponse{CaughtUp: true})
 }
 
-func (w *watch) list(ctx context.Context, missed int64) (int64, error) {
-	for cursor := ""; ; {
-		page, err := query[transport.ListReply](ctx, w.s.coordinator, transport.APIList, &transport.Envelope{},
-			&transport.ListQuery{Filter: w.filter, Limit: 1000, Cursor: cursor})
+func (w *watch) list(ctx context.Context) error {
+	for request := (api.ListRequest{Filter: w.poll.Filter, Limit: 1000}); ; {
+		page, err := ask[api.ListResponse](ctx, w.coordinator, api.MethodList, &request)
 		if err != nil {
-			return missed, err
+			return err
 		}
 		for i := range page.Sagas {
-			if err := w.stream.Send(&apiv1.WatchResponse{Saga: sagaMessage(&page.Sagas[i]), Missed: missed}); err != nil {
-				return missed, err
+			if err := w.send(api.WatchResponse{Saga: &page.Sagas[i]}); err != nil {
+				return err
 			}
-			missed = 0
 		}
-		if cursor = page.Next; cursor == "" {
-			return missed, nil
+		if request.Cursor = page.Next; request.Cursor == "" {
+			return nil
 		}
 	}
+}
+
+// send sends a message with the number of missed changes.
+func (w *watch) send(response api.WatchResponse) error {
+	response.Missed, w.missed = w.missed, 0
+	m, err := messageOf[apiv1.WatchResponse](&response)
+	if err != nil {
+		return err
+	}
+	return w.stream.Send(m)
 }

@@ -1,4 +1,4 @@
-package api_test
+package httpapi_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/amends-dev/amends/internal/httpapi"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
 )
@@ -69,7 +70,7 @@ func TestWatchOneSaga(t *testing.T) {
 	t.Cleanup(h2c.CloseIdleConnections)
 	for name, c := range map[string]apiv1connect.CoordinatorServiceClient{
 		"connect": w.CoordinatorServiceClient,
-		"json":    apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, connect.WithProtoJSON()),
+		"json":    apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP, httpapi.JSON()),
 		"grpc":    apiv1connect.NewCoordinatorServiceClient(&http.Client{Transport: h2c}, w.HTTP, connect.WithGRPC()),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
-	"github.com/amends-dev/amends/transport"
 )
 
 // watchTime is the timeout for the coordinator's stats during a scrape.
@@ -77,11 +77,11 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(parkedDesc, float64(parked))
 	gauge(blockedDesc, float64(s.Blocked))
-	stands := map[transport.StandstillKind]int{}
+	stands := map[api.StandstillKind]int{}
 	for i := range s.Standstills {
 		stands[s.Standstills[i].Kind]++
 	}
-	for _, kind := range transport.StandstillKinds {
+	for _, kind := range api.StandstillKinds {
 		gauge(standsDesc, float64(stands[kind]), string(kind))
 	}
 	gauge(backlogDesc, float64(s.OutboxBacklog))

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	wire "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/observe"
@@ -22,7 +23,6 @@ import (
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
-	"github.com/amends-dev/amends/transport"
 )
 
 type order struct {
@@ -347,7 +347,7 @@ func TestOperatorsDecision(t *testing.T) {
 	parent, _ := tracing.Parse(caller, "")
 	ctx, cancel := context.WithTimeout(trace.ContextWithRemoteSpanContext(t.Context(), parent), limit)
 	defer cancel()
-	if _, err := s.client.Operate(ctx, "order-5", transport.Decision{Operation: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
+	if _, err := s.client.Operate(ctx, "order-5", api.Decision{Operation: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
 		t.Fatal(err)
 	}
 	if status, err := s.client.Wait(ctx, "order-5"); err != nil || status.Phase != contract.Completed {

@@ -3,6 +3,7 @@ package wiretest
 import (
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
@@ -223,8 +224,8 @@ func startReply() Example {
 		Source:  "/amends/coordinator",
 		Type:    transport.TypeReply,
 		Time:    at(0.01),
-		Data: []byte(`{"id":"order-42","definition":{"name":"checkout","version":1},"phase":"running","revision":1,` +
-			`"started":"2026-11-21T12:00:00Z","updated":"2026-11-21T12:00:00Z"}`),
+		Data: []byte(`{"saga":{"id":"order-42","definition":{"name":"checkout","version":1},"phase":"running","revision":1,` +
+			`"started":"2026-11-21T12:00:00Z","updated":"2026-11-21T12:00:00Z"}}`),
 	}}
 }
 
@@ -237,7 +238,7 @@ func errorReply() Example {
 			Type:    transport.TypeReply,
 			Time:    at(8),
 			Reason:  "saga order-43: no such saga",
-			Code:    string(transport.CodeNotFound),
+			Code:    string(api.CodeNotFound),
 		},
 		Extra: map[string]string{
 			"Nats-Service-Error":      "saga%20order-43:%20no%20such%20saga",

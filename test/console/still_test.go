@@ -168,7 +168,7 @@ func TestOwnerIsNamed(t *testing.T) {
 	b.until(`/Prefix saga · owner: store .+, claim [0-9]+, on /.test(document.querySelector("p[data-owner]").innerText) && !document.querySelector(".notice[data-owner]")`)
 	b.until(`document.querySelector("p[data-owner]").innerText.includes("NATS nats://127.0.0.1:")`)
 	for _, is := range []struct{ name, owner, says string }{
-		{"unsure", `ours: true, sure: false, waiting: "the claim could not be confirmed: away", last_sure: new Date().toISOString()`, "The ownership of the prefix saga is not confirmed."},
+		{"unsure", `ours: true, confirmed: false, waiting: "the claim could not be confirmed: away", lastConfirmed: new Date().toISOString()`, "The ownership of the prefix saga is not confirmed."},
 		{"waiting", `waiting: "the store's last process, on there, has not said that it ended"`, "This store does not own the prefix saga yet."},
 		{"replaced", `replaced: true`, "Another store has taken over the prefix saga."},
 	} {
@@ -177,7 +177,9 @@ func TestOwnerIsNamed(t *testing.T) {
 		b.run(chromedp.Evaluate(`{ const ask = window.fetch; window.fetch = async (url, init) => {
 			const answer = await ask(url, init);
 			if (!String(url).endsWith("GetOverview")) return answer;
-			return new Response(JSON.stringify({ ...await answer.json(), owner: { prefix: "saga", store: "S2", claim: "9", host: "there", since: new Date().toISOString(), `+is.owner+` } }), { headers: { "Content-Type": "application/json" } });
+			const { overview } = await answer.json();
+			overview.owner = { prefix: "saga", store: "S2", claim: 9, host: "there", since: new Date().toISOString(), `+is.owner+` };
+			return new Response(JSON.stringify({ overview }), { headers: { "Content-Type": "application/json" } });
 		}; 1 }`, nil))
 		b.until(fmt.Sprintf(`document.querySelector(".notice[data-owner]")?.innerText.includes(%q) && !document.querySelector("p[data-owner]")`, is.says))
 		b.until(`document.querySelector(".notice[data-owner]").innerText.includes("owner: store S2, claim 9, on there")`)

@@ -173,7 +173,7 @@ func (w *world) rests(t *testing.T, id string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	r, err := w.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, AtMost: durationpb.New(limit)}))
+	r, err := w.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: id, Timeout: durationpb.New(limit)}))
 	if err != nil {
 		t.Fatal(err)
 	}

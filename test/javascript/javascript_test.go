@@ -3,7 +3,6 @@ package javascript
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,7 +16,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/natstest"
+	"github.com/amends-dev/amends/internal/strictjson"
 	"github.com/amends-dev/amends/internal/wiretest"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -211,16 +212,13 @@ func newCoordinator(t *testing.T) *coordinator {
 
 // subscribe answers a participant that requests its consumer.
 func (c *coordinator) subscribe(t *testing.T, m *nats.Msg) {
-	var asked struct {
-		AckWaitMS   int64 `json:"ack_wait_ms"`
-		MaxInFlight int   `json:"max_in_flight"`
-	}
-	if err := json.Unmarshal(m.Data, &asked); err != nil {
+	var asked api.SubscribeRequest
+	if err := strictjson.Decode(m.Data, &asked); err != nil {
 		t.Errorf("asked with %s: %v", m.Data, err)
 	}
 	_, err := c.commands.CreateOrUpdateConsumer(context.Background(), jetstream.ConsumerConfig{
 		Durable: "payment", FilterSubject: "saga.command.payment.>", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1,
-		AckWait: time.Duration(asked.AckWaitMS) * time.Millisecond, MaxAckPending: asked.MaxInFlight,
+		AckWait: asked.AckWait.Or(0), MaxAckPending: asked.MaxInFlight,
 	})
 	if err != nil {
 		t.Error(err)

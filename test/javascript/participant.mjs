@@ -99,13 +99,13 @@ async function reply(js, command, answer) {
 }
 
 // How the participant takes its commands.
-const ackWait = 30_000; // milliseconds
+const ackWait = "30s";
 const maxInFlight = 1000;
 
 // subscribe has the coordinator make the participant's consumer, or bring it to what this
 // process understands: a neighbour may have said that it takes bundles.
 async function subscribe(nc, name) {
-  const reply = await nc.request(`saga.api.subscribe.${name}`, JSON.stringify({ ack_wait_ms: ackWait, max_in_flight: maxInFlight }), { timeout: 5000 });
+  const reply = await nc.request(`saga.api.subscribe.${name}`, JSON.stringify({ ackWait, maxInFlight }), { timeout: 5000 });
   const code = attribute(reply, "code");
   if (code) throw new Error(`${code}: ${attribute(reply, "reason")}`);
   return reply.json();

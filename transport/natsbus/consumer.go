@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
@@ -154,16 +155,16 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 // overlaps reports whether the server refused a consumer because its filter overlaps with that of
 // another consumer of a work queue.
 func overlaps(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == 10099 || api.ErrorCode == 10100)
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && (refused.ErrorCode == 10099 || refused.ErrorCode == 10100)
 }
 
 // consumerCorrupt reports whether the server cannot create a consumer because of an unreadable file
 // of an earlier consumer with the same name. A power failure can leave such a file (nats-server
 // 2.15.2).
 func consumerCorrupt(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == 10104 || api.ErrorCode == 10012 && strings.Contains(api.Description, "creating store"))
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && (refused.ErrorCode == 10104 || refused.ErrorCode == 10012 && strings.Contains(refused.Description, "creating store"))
 }
 
 // recreateStream recreates the stream, which is the only way to remove the unreadable file, and
@@ -186,8 +187,8 @@ func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jet
 // gone. A server that is still deleting an earlier consumer with the same name also removes the
 // files of the new one (nats-server 2.15.2). The new consumer works until the next subscription.
 func consumerFilesMissing(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == 10012 && strings.Contains(api.Description, "meta.inf") && strings.Contains(api.Description, "no such file")
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && refused.ErrorCode == 10012 && strings.Contains(refused.Description, "meta.inf") && strings.Contains(refused.Description, "no such file")
 }
 
 // recreateConsumer deletes the consumer, waits for the deletion, and creates the consumer again.
@@ -218,12 +219,12 @@ type provided struct {
 }
 
 // commandsConsumer returns the configuration of a participant's consumer.
-func (b *Bus) commandsConsumer(participant string, q transport.SubscribeQuery) jetstream.ConsumerConfig {
+func (b *Bus) commandsConsumer(participant string, q api.SubscribeRequest) jetstream.ConsumerConfig {
 	c := jetstream.ConsumerConfig{
 		Name: participant, Durable: participant,
 		FilterSubject: b.subjects.Commands(participant),
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       time.Duration(q.AckWaitMS) * time.Millisecond,
+		AckWait:       q.AckWait.Or(0),
 		MaxAckPending: q.MaxInFlight,
 		MaxDeliver:    -1, // coordinator and participant limit deliveries themselves
 		DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -243,16 +244,16 @@ func (b *Bus) commandsConsumer(participant string, q transport.SubscribeQuery) j
 }
 
 // Provide implements transport.Provisioner.
-func (b *Bus) Provide(ctx context.Context, participant string, q transport.SubscribeQuery) (transport.SubscribeReply, error) {
+func (b *Bus) Provide(ctx context.Context, participant string, q api.SubscribeRequest) (api.SubscribeResponse, error) {
 	if b.isClosed() {
-		return transport.SubscribeReply{}, transport.ErrClosed
+		return api.SubscribeResponse{}, transport.ErrClosed
 	}
 	ctx, cancel := b.question(ctx)
 	defer cancel()
 	if err := b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(participant, q)); err != nil {
-		return transport.SubscribeReply{}, fmt.Errorf("make the consumer of %s: %w", participant, err)
+		return api.SubscribeResponse{}, fmt.Errorf("make the consumer of %s: %w", participant, err)
 	}
-	return transport.SubscribeReply{Stream: b.names[transport.Commands], Consumer: participant, Bundle: int(b.readers.events.Load())}, nil
+	return api.SubscribeResponse{Stream: b.names[transport.Commands], Consumer: participant, Bundle: int(b.readers.events.Load())}, nil
 }
 
 // Expect implements transport.Provisioner.
@@ -325,7 +326,7 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 // makeMissing creates the consumer of a participant that has not asked for it. If the participant
 // asks in the meantime, its consumer gets the settings that it asked for.
 func (b *Bus) makeMissing(ctx context.Context, participant string) error {
-	c := b.commandsConsumer(participant, transport.SubscribeQuery{})
+	c := b.commandsConsumer(participant, api.SubscribeRequest{})
 	if _, err := b.js.CreateConsumer(ctx, b.names[transport.Commands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
 		return nil
 	}
@@ -358,7 +359,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 		if err := pause(ctx, afterDeletion); err != nil {
 			return err
 		}
-		q := transport.SubscribeQuery{AckWaitMS: c.AckWait.Milliseconds(), MaxInFlight: c.MaxAckPending, Bundle: bundleOf(c.Metadata)}
+		q := api.SubscribeRequest{AckWait: api.For(c.AckWait), MaxInFlight: c.MaxAckPending, Bundle: bundleOf(c.Metadata)}
 		if err := b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(name, q)); err != nil {
 			return err
 		}
@@ -394,14 +395,14 @@ const askAgain = 30 * time.Second
 // AskConsumer asks the coordinator to create a participant's consumer, and waits for a coordinator
 // until ctx ends. It is for carriers that pull from the consumer themselves; Subscribe calls it
 // automatically.
-func (b *Bus) AskConsumer(ctx context.Context, participant string, q transport.SubscribeQuery) error {
+func (b *Bus) AskConsumer(ctx context.Context, participant string, q api.SubscribeRequest) error {
 	if err := b.whenReady(ctx, participant, func() error { return b.askConsumer(ctx, participant, q) }); err != nil {
 		return fmt.Errorf("have the consumer of %s made: %w", participant, err)
 	}
 	return nil
 }
 
-func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.SubscribeQuery) error {
+func (b *Bus) askConsumer(ctx context.Context, participant string, q api.SubscribeRequest) error {
 	data, err := json.Marshal(q)
 	if err != nil {
 		return err
@@ -414,12 +415,12 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q transport.S
 		return fmt.Errorf("%w: %w", errNoCoordinator, err)
 	case err != nil:
 		return err
-	case reply.Code == string(transport.CodeUnavailable), reply.Code == string(transport.CodeResourceExhausted):
+	case reply.Code == string(api.CodeUnavailable), reply.Code == string(api.CodeResourceExhausted):
 		return fmt.Errorf("%w: it says %s: %s", errNoCoordinator, reply.Code, reply.Reason)
 	case reply.Code != "":
 		return fmt.Errorf("the coordinator refuses: %s: %s", reply.Code, reply.Reason)
 	}
-	var answer transport.SubscribeReply
+	var answer api.SubscribeResponse
 	if err := json.Unmarshal(reply.Data, &answer); err != nil {
 		return fmt.Errorf("read the coordinator's reply: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
@@ -64,7 +65,7 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 			"$JS.ACK." + commands + "." + user + ".>",
 		}
 	case RoleCaller:
-		for _, operation := range []string{transport.APIStart, transport.APIRun, transport.APIGet, transport.APIWait} {
+		for _, operation := range []string{api.MethodStart, api.MethodRun, api.MethodGet, api.MethodWait} {
 			g.Publish = append(g.Publish, subjects.API(operation))
 		}
 	case RoleOperator:

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -84,7 +85,7 @@ func TestAskWaitsForACoordinator(t *testing.T) {
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := participant.AskConsumer(ended, "inventory", transport.SubscribeQuery{}); err == nil {
+	if err := participant.AskConsumer(ended, "inventory", api.SubscribeRequest{}); err == nil {
 		t.Error("it asks although its context has ended")
 	}
 	wrong := inventory()
@@ -203,7 +204,7 @@ func TestRepliesGoToInboxes(t *testing.T) {
 func TestWhoAsksHasItsOwn(t *testing.T) {
 	owner := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, owner)
-	want := transport.SubscribeQuery{AckWaitMS: 45_000, MaxInFlight: 77, Bundle: 64}
+	want := api.SubscribeRequest{AckWait: api.For(45 * time.Second), MaxInFlight: 77, Bundle: 64}
 	var asking []string
 	for i := range 20 {
 		asking = append(asking, fmt.Sprint("asking-", i))

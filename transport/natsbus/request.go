@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
@@ -87,7 +88,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 			err = &transport.AttributeError{Name: transport.AttrType, Value: cut(request.Type), Why: "a request has the type " + transport.TypeRequest + ", or none"}
 		}
 		if err != nil {
-			reply(&transport.Envelope{Code: string(transport.CodeInvalidArgument), Reason: err.Error(), TraceParent: request.TraceParent})
+			reply(&transport.Envelope{Code: string(api.CodeInvalidArgument), Reason: err.Error(), TraceParent: request.TraceParent})
 			return
 		}
 		request.Type, request.Caller = transport.TypeRequest, callerOf(m)
@@ -155,12 +156,12 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		m.Header.Set(headerError, percent.Encode(full.Reason))
 	}
 	if limit := b.nc.MaxPayload(); limit > 0 && int64(m.Size()) > limit {
-		if full.Code == string(transport.CodeResourceExhausted) {
+		if full.Code == string(api.CodeResourceExhausted) {
 			b.stats.repliesLost.Add(1)
 			return
 		}
 		b.reply(to, &transport.Envelope{
-			Code:   string(transport.CodeResourceExhausted),
+			Code:   string(api.CodeResourceExhausted),
 			Reason: fmt.Sprintf("the reply has %d bytes, the bus carries %d; ask for less", m.Size(), limit),
 		})
 		return

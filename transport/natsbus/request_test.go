@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -38,7 +39,7 @@ func TestMalformedRequests(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if m.Header.Get("ce-code") != string(transport.CodeInvalidArgument) || m.Header.Get("Nats-Service-Error-Code") != "invalid_argument" || m.Header.Get("ce-reason") == "" {
+		if m.Header.Get("ce-code") != string(api.CodeInvalidArgument) || m.Header.Get("Nats-Service-Error-Code") != "invalid_argument" || m.Header.Get("ce-reason") == "" {
 			t.Errorf("%s: answered %v", name, m.Header)
 		}
 	}
@@ -56,7 +57,7 @@ func TestReplyTooLarge(t *testing.T) {
 		reply(&transport.Envelope{Type: transport.TypeReply, Data: make([]byte, 2<<20)})
 	})
 	got, err := bus.Request(within(t), &transport.Envelope{Subject: "saga.api.list", Type: transport.TypeRequest})
-	if err != nil || got.Code != string(transport.CodeResourceExhausted) || !strings.Contains(got.Reason, "bytes") {
+	if err != nil || got.Code != string(api.CodeResourceExhausted) || !strings.Contains(got.Reason, "bytes") {
 		t.Errorf("%+v, %v; want resource_exhausted", got, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
@@ -99,8 +100,8 @@ func (s *source) ask(ctx context.Context) error {
 	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
 		return fmt.Errorf("the coordinator makes no consumer for %v under the name %s; a participant of that name takes %s, and with Provision Create a bus makes any consumer", s.sub.Subjects, s.sub.Name, own)
 	}
-	err := s.bus.askConsumer(ctx, s.sub.Name, transport.SubscribeQuery{
-		AckWaitMS: s.sub.AckWait.Milliseconds(), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
+	err := s.bus.askConsumer(ctx, s.sub.Name, api.SubscribeRequest{
+		AckWait: api.For(s.sub.AckWait), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
 	})
 	if err == nil {
 		s.asked.Store(time.Now().UnixNano())

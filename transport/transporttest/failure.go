@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 )
@@ -215,11 +216,11 @@ func purge(t *testing.T, b *bench) {
 
 func requests(t *testing.T, b *bench) {
 	responder, requester := b.bus.(transport.Responder), b.bus.(transport.Requester)
-	subject := b.subjects.API(transport.APIGet)
+	subject := b.subjects.API(api.MethodGet)
 	stop, err := responder.Respond(subject, "coordinator", func(request *transport.Envelope, reply func(*transport.Envelope)) {
 		answer := &transport.Envelope{Type: transport.TypeReply, Saga: request.Saga, Data: append([]byte("re: "), request.Data...)}
 		if request.Saga == "unknown" {
-			answer = &transport.Envelope{Type: transport.TypeReply, Code: string(transport.CodeNotFound), Reason: "no saga \"unknown\"\n"}
+			answer = &transport.Envelope{Type: transport.TypeReply, Code: string(api.CodeNotFound), Reason: "no saga \"unknown\"\n"}
 		}
 		go func() { // reply later and from another goroutine; the second call has no effect
 			reply(answer)
@@ -235,7 +236,7 @@ func requests(t *testing.T, b *bench) {
 	if got, err := ask("order-1"); err != nil || got.Saga != "order-1" || string(got.Data) != "re: hello" || got.Code != "" {
 		t.Errorf("reply %+v, %v", got, err)
 	}
-	if got, err := ask("unknown"); err != nil || got.Code != string(transport.CodeNotFound) || got.Reason != "no saga \"unknown\"\n" {
+	if got, err := ask("unknown"); err != nil || got.Code != string(api.CodeNotFound) || got.Reason != "no saga \"unknown\"\n" {
 		t.Errorf("refusal %+v, %v", got, err)
 	}
 	stop()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -18,14 +19,14 @@ func ServeSubscriptions(t *testing.T, bus interface {
 	t.Helper()
 	var subjects transport.Subjects
 	stop, err := bus.Respond(subjects.Subscribe("*"), "coordinator", func(request *transport.Envelope, reply func(*transport.Envelope)) {
-		var q transport.SubscribeQuery
+		var q api.SubscribeRequest
 		if err := json.Unmarshal(request.Data, &q); err != nil {
 			t.Error(err)
 		}
 		go func() {
 			answer, err := bus.Provide(context.Background(), strings.TrimPrefix(request.Subject, subjects.Subscribe("")), q)
 			if err != nil {
-				reply(&transport.Envelope{Code: string(transport.CodeUnavailable), Reason: err.Error()})
+				reply(&transport.Envelope{Code: string(api.CodeUnavailable), Reason: err.Error()})
 				return
 			}
 			data, err := json.Marshal(answer)

@@ -10,18 +10,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
 	"github.com/amends-dev/amends/examples/order-checkout/definition"
-	"github.com/amends-dev/amends/transport"
 )
 
 // Viewer is notified of the progress of orders.
 type Viewer interface {
 	Placed(checkout.Order)
-	Moved(checkout.Order, *transport.Status)
-	Ended(checkout.Order, *transport.Status)
+	Moved(checkout.Order, *api.Saga)
+	Ended(checkout.Order, *api.Saga)
 	Say(id contract.SagaID, what string)
 }
 
@@ -109,7 +109,7 @@ func (c Config) follow(ctx context.Context, o checkout.Order) error {
 	defer cancel()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	var last *transport.Status
+	var last *api.Saga
 	for {
 		status, err := c.Client.Get(ctx, contract.SagaID(o.OrderID))
 		switch {

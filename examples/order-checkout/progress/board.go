@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
-	"github.com/amends-dev/amends/transport"
 )
 
 // openLines is the maximum number of open orders on a terminal.
@@ -93,7 +93,7 @@ func (b *Board) Placed(o checkout.Order) {
 }
 
 // Moved shows the progress of an order.
-func (b *Board) Moved(o checkout.Order, s *transport.Status) {
+func (b *Board) Moved(o checkout.Order, s *api.Saga) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.open {
@@ -105,7 +105,7 @@ func (b *Board) Moved(o checkout.Order, s *transport.Status) {
 }
 
 // Ended shows how an order ended.
-func (b *Board) Ended(o checkout.Order, s *transport.Status) {
+func (b *Board) Ended(o checkout.Order, s *api.Saga) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open = slices.DeleteFunc(b.open, func(l *line) bool { return l.order.OrderID == o.OrderID })

@@ -6,32 +6,32 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/examples/order-checkout/checkout"
-	"github.com/amends-dev/amends/transport"
 )
 
-func status(phase contract.Phase, steps ...transport.StepStatus) *transport.Status {
-	return &transport.Status{Phase: phase, Steps: steps}
+func status(phase contract.Phase, steps ...api.Step) *api.Saga {
+	return &api.Saga{Phase: phase, Steps: steps}
 }
 
 func TestStory(t *testing.T) {
-	known := json.RawMessage("{}")
-	for want, s := range map[string]*transport.Status{
+	known := &api.Payload{JSON: json.RawMessage("{}")}
+	for want, s := range map[string]*api.Saga{
 		"opened, reserving …": status(contract.Running,
-			transport.StepStatus{Name: "open-order", Status: "done", Attempt: 1},
-			transport.StepStatus{Name: "reserve-stock", Status: "doing", Attempt: 1},
-			transport.StepStatus{Name: "charge-card", Status: "pending"}),
+			api.Step{Name: "open-order", Status: "done", Attempt: 1},
+			api.Step{Name: "reserve-stock", Status: "doing", Attempt: 1},
+			api.Step{Name: "charge-card", Status: "pending"}),
 		"paid (attempt 2), charging (attempt 3) …": status(contract.Running,
-			transport.StepStatus{Name: "charge-card", Status: "done", Attempt: 2},
-			transport.StepStatus{Name: "charge-card", Status: "doing", Attempt: 3}),
+			api.Step{Name: "charge-card", Status: "done", Attempt: 2},
+			api.Step{Name: "charge-card", Status: "doing", Attempt: 3}),
 		"opened, reserved, card declined ⟲ restocked, cancelling …": status(contract.Compensating,
-			transport.StepStatus{Name: "open-order", Status: "undoing", Attempt: 1},
-			transport.StepStatus{Name: "reserve-stock", Status: "undone", Result: known},
-			transport.StepStatus{Name: "charge-card", Status: "rejected", Reason: "card declined"}),
+			api.Step{Name: "open-order", Status: "undoing", Attempt: 1},
+			api.Step{Name: "reserve-stock", Status: "undone", Result: known},
+			api.Step{Name: "charge-card", Status: "rejected", Reason: "card declined"}),
 		"opened, charging: no answer ⟲ charge called off, cancelled": status(contract.Compensated,
-			transport.StepStatus{Name: "open-order", Status: "undone", Result: known},
-			transport.StepStatus{Name: "charge-card", Status: "undone"}),
+			api.Step{Name: "open-order", Status: "undone", Result: known},
+			api.Step{Name: "charge-card", Status: "undone"}),
 	} {
 		if got := Story(s); got != want {
 			t.Errorf("story %q, want %q", got, want)
@@ -47,7 +47,7 @@ func TestPlain(t *testing.T) {
 	b.Placed(o)
 	b.Moved(o, status(contract.Running))
 	b.Say("order-1", "something happens")
-	b.Ended(o, status(contract.Completed, transport.StepStatus{Name: "open-order", Status: "done"}))
+	b.Ended(o, status(contract.Completed, api.Step{Name: "open-order", Status: "done"}))
 	b.Close()
 	got := regexp.MustCompile(`\d+\.\ds`).ReplaceAllString(out.String(), "0.0s")
 	want := "  0.0s ! order-1      something happens\n  0.0s ✓ order-1      all well         opened\n"

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/transport"
 )
 
 // words describes the steps of the checkout in plain words.
@@ -19,7 +19,7 @@ var words = map[contract.StepName]struct{ doing, done, undoing, undone, calledOf
 }
 
 // Story describes what has happened to an order so far.
-func Story(s *transport.Status) string {
+func Story(s *api.Saga) string {
 	var forward, backward []string
 	for _, step := range s.Steps {
 		w := words[step.Name]

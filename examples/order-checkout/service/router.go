@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/participant/watermillcarrier"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -31,7 +32,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	commands := on(transport.Commands)
 	commands.Group, commands.InFlight, commands.AckWait = "shipping", inFlight, ackWait
 	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator creates it
-		return bus.AskConsumer(ctx, name, transport.SubscribeQuery{AckWaitMS: ackWait.Milliseconds(), MaxInFlight: 64 * inFlight})
+		return bus.AskConsumer(ctx, name, api.SubscribeRequest{AckWait: api.For(ackWait), MaxInFlight: 64 * inFlight})
 	}
 	subscriber, err := natswatermill.NewSubscriber(commands)
 	if err != nil {

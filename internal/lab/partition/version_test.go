@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/lab/world"
@@ -29,7 +30,6 @@ import (
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store/boltstore"
-	"github.com/amends-dev/amends/transport"
 )
 
 // released holds, for each release, a store that it wrote and the histories in that store.
@@ -221,7 +221,7 @@ func writeStore(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := asker.Operate(t.Context(), "abandoned", transport.Decision{Operation: "abandon", By: "a person", Reason: "settled by hand"}); err != nil {
+	if _, err := asker.Operate(t.Context(), "abandoned", api.Decision{Operation: "abandon", By: "a person", Reason: "settled by hand"}); err != nil {
 		t.Fatal(err)
 	}
 	bank.terminate(t)

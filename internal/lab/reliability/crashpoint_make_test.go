@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/lab/world"
@@ -149,7 +150,7 @@ func waiting(n *lane, c *crash) error {
 // reading requests lists and histories until they are answered.
 func reading(n *lane, c *crash) error {
 	return disturb(n, c, func(ctx context.Context) error {
-		list, err := n.client.List(ctx, transport.ListQuery{Limit: 1})
+		list, err := n.client.List(ctx, api.ListRequest{Limit: 1})
 		if err != nil || len(list.Sagas) == 0 {
 			return err
 		}

@@ -3,6 +3,7 @@ package seam
 import (
 	"context"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/transport"
@@ -51,7 +52,7 @@ func (b *Carrier) Respond(subject, queue string, handle func(*transport.Envelope
 }
 
 // Provide implements transport.Provisioner.
-func (b *Carrier) Provide(ctx context.Context, participant string, q transport.SubscribeQuery) (transport.SubscribeReply, error) {
+func (b *Carrier) Provide(ctx context.Context, participant string, q api.SubscribeRequest) (api.SubscribeResponse, error) {
 	defer around("bus", "Provide")()
 	return b.Bus.Provide(ctx, participant, q)
 }

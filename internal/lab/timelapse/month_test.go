@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -119,7 +120,7 @@ func (s *stack) parked(id contract.SagaID, b *bank) {
 		}
 	}
 	s.serve(b.p)
-	if _, err := s.client.Operate(s.t.Context(), id, transport.Decision{Operation: "compensate", By: "ada", Reason: "nobody delivers any more"}); err != nil {
+	if _, err := s.client.Operate(s.t.Context(), id, api.Decision{Operation: "compensate", By: "ada", Reason: "nobody delivers any more"}); err != nil {
 		s.t.Fatal(err)
 	}
 	at := s.age()

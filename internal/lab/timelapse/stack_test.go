@@ -20,6 +20,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/coordinator"
@@ -226,7 +227,7 @@ func (s *stack) serveOn(bus transport.Bus, p interface {
 }
 
 // start starts a saga.
-func (s *stack) start(def *saga.Definition, id contract.SagaID) *transport.Status {
+func (s *stack) start(def *saga.Definition, id contract.SagaID) *api.Saga {
 	s.t.Helper()
 	status, err := s.client.Start(s.t.Context(), def, transfer{700}, client.ID(id))
 	if err != nil {
@@ -236,7 +237,7 @@ func (s *stack) start(def *saga.Definition, id contract.SagaID) *transport.Statu
 }
 
 // get returns the status of a saga.
-func (s *stack) get(id contract.SagaID) *transport.Status {
+func (s *stack) get(id contract.SagaID) *api.Saga {
 	s.t.Helper()
 	status, err := s.client.Get(s.t.Context(), id)
 	if err != nil {

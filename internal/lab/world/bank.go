@@ -12,6 +12,7 @@ import (
 
 	_ "modernc.org/sqlite" // driver of the participants' databases
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/participant"
@@ -171,7 +172,7 @@ func Serve(ctx context.Context, s Service) error {
 func AwaitConsumer(ctx context.Context, bus *natsbus.Bus, name string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_ = bus.AskConsumer(ctx, name, transport.SubscribeQuery{}) // the participant asks again when it runs
+	_ = bus.AskConsumer(ctx, name, api.SubscribeRequest{}) // the participant asks again when it runs
 }
 
 // forgetful is an inbox that hides earlier answers.

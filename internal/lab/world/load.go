@@ -11,10 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
-	"github.com/amends-dev/amends/transport"
 )
 
 // Run holds what a caller knows about one saga.
@@ -24,7 +24,7 @@ type Run struct {
 	Began time.Time // before the first request
 	Acked time.Time // zero if the start was not acknowledged
 	Ended time.Time // zero if its end was not seen
-	Told  transport.Status
+	Told  api.Saga
 	Wrong string // an answer that no caller should get
 }
 
@@ -152,7 +152,7 @@ func (l *Load) await(ctx context.Context, c *client.Client, r *Run) error {
 
 // note records an answer: an acknowledgement, an end, or an error. Timeouts and overload are
 // expected under faults, and the start may not have arrived then. Any other error is a finding.
-func (l *Load) note(r *Run, op string, err error, end *transport.Status) {
+func (l *Load) note(r *Run, op string, err error, end *api.Saga) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {

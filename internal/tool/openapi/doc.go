@@ -2,7 +2,11 @@
 // the JSON bodies of each RPC's POST, and of its GET if the RPC has no side effects. buf runs it
 // (buf.gen.yaml).
 //
-//	proto file ──▶ buf ──▶ openapi ──▶ internal/api/openapi.yaml ──▶ GET /openapi.yaml
+//	proto file ──▶ buf ──▶ openapi ──▶ internal/httpapi/openapi.yaml ──▶ GET /openapi.yaml
+//
+// The properties are those of the JSON mapping that the proto file describes, and not of protobuf's
+// own: all numbers are numbers, and a field that contains JSON has no type. Only the file's first
+// service is described; the second exists on NATS only.
 //
 // It supports only the parts of protobuf that our API uses: messages, lists, strings,
 // numbers, bytes, Timestamp and Duration. Anything else is an error that names the field,

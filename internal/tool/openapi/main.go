@@ -56,7 +56,7 @@ func document(f *protogen.File) ([]byte, error) {
 	root.put("info", mapping().
 		put("title", text("Amends coordinator")).
 		put("version", text(string(f.Desc.Package().Name()))).
-		put("description", text(prose(f.Desc.ParentFile().SourceLocations().ByPath([]int32{12}).LeadingComments))))
+		put("description", text(lines(f.Desc.ParentFile().SourceLocations().ByPath([]int32{12}).LeadingComments))))
 	root.put("tags", sequence(tags))
 	root.put("paths", paths)
 	root.put("components", mapping().put("schemas", d.known))

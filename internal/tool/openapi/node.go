@@ -55,3 +55,12 @@ func prose[T ~string](comment T) string {
 	}
 	return strings.TrimSpace(strings.Join(lines, " "))
 }
+
+// lines returns a comment as text with its line breaks, for one that contains a table.
+func lines(comment string) string {
+	var out []string
+	for line := range strings.Lines(comment) {
+		out = append(out, strings.TrimRight(strings.TrimPrefix(line, " "), " \n"))
+	}
+	return strings.TrimSpace(strings.Join(out, "\n"))
+}

@@ -2,11 +2,15 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
+
+// inlineMark begins the comment of a string field that contains JSON.
+const inlineMark = "JSON:"
 
 // schemas holds the messages that the service uses.
 type schemas struct {
@@ -75,7 +79,7 @@ func (d *schemas) message(m *protogen.Message) error {
 		if err != nil {
 			return err
 		}
-		properties.put(string(f.Desc.Name()), s.put("description", text(prose(f.Comments.Leading))))
+		properties.put(f.Desc.JSONName(), s.put("description", text(prose(f.Comments.Leading))))
 	}
 	d.known.put(name, mapping().
 		put("type", text("object")).
@@ -101,17 +105,18 @@ func (d *schemas) single(f *protogen.Field) (*node, error) {
 	}
 	switch f.Desc.Kind() {
 	case protoreflect.StringKind:
+		if strings.HasPrefix(prose(f.Comments.Leading), inlineMark) {
+			return mapping(), nil // any JSON
+		}
 		return typed("string", "")
 	case protoreflect.BoolKind:
 		return typed("boolean", "")
 	case protoreflect.BytesKind:
 		return typed("string", "byte")
-	case protoreflect.Int32Kind:
-		return typed("integer", "int32")
+	case protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint64Kind:
+		return typed("integer", f.Desc.Kind().String())
 	case protoreflect.DoubleKind:
 		return typed("number", "double")
-	case protoreflect.Int64Kind, protoreflect.Uint64Kind: // too large for JSON numbers; both forms are accepted
-		return mapping().put("type", sequence(text("string"), text("integer"))).put("format", text(f.Desc.Kind().String())), nil
 	case protoreflect.MessageKind:
 		switch f.Message.Desc.FullName() {
 		case "google.protobuf.Timestamp":
@@ -137,7 +142,7 @@ func (d *schemas) extras(f *protogen.File) error {
 		put("properties", mapping().
 			put("type", mapping().put("type", text("string")).put("description", text("The message's name: amends.api.v1.Refusal."))).
 			put("value", mapping().put("type", text("string")).put("description", text("The message as protobuf, in base64 without padding."))).
-			put("debug", reference("Refusal").put("description", text("The message as JSON, with names in lowerCamelCase."))))
+			put("debug", reference("Refusal").put("description", text("The message as JSON in the mapping of protobuf: 64-bit integers are strings."))))
 	d.known.put("Error", mapping().put("type", text("object")).
 		put("description", text("Why a request was refused.")).
 		put("properties", mapping().

@@ -21,6 +21,10 @@ var levels = map[string]int{
 	"internal/waiting":    0,
 	"internal/protoconv":  5,
 
+	"api":                 5,
+	"internal/strictjson": 6,
+	"internal/apipb":      7,
+
 	"saga/internal/quote":    6,
 	"saga/internal/datatest": 6,
 	"saga/internal/schema":   7,

@@ -49,6 +49,7 @@ var sizes = Sizes{
 // light lists what the SDK may bring into a service: the bus client, but nothing of the
 // coordinator.
 var light = []string{
+	Module + "/api",
 	Module + "/contract",
 	Module + "/transport",
 	Module + "/ownership", // standard library only
@@ -94,6 +95,7 @@ var closures = []Closure{
 	{Package: "transport/natsbus", Allowed: light},
 	{Package: "contract", Allowed: []string{}},
 	{Package: "compensation", Allowed: []string{}},
+	{Package: "api", Allowed: []string{Module + "/contract"}},
 	{Package: "saga/machine", Allowed: []string{Module + "/compensation", Module + "/contract"}},
 	{Package: "saga", Denied: heavy},
 	{Package: "outbox", Denied: expressions},

@@ -1,63 +1,66 @@
-// The coordinator's API: Connect's JSON over fetch. The messages are those of
-// proto/amends/api/v1/api.proto, with its field names; zero values are omitted.
+import { parse, stringify, type Inline } from "./json";
 
-export type Ref = { name: string; version?: string };
+// The coordinator's API: Connect's JSON over fetch. The messages are those of
+// proto/amends/api/v1/api.proto, without the fields that the console does not need; zero
+// values are omitted. User data is JSON text.
+
+export type Ref = { name: string; version?: number };
 export type LegalOperation = { operation: string; step?: string };
-export type Payload = { content_type?: string; size_bytes?: string; text?: string; binary?: string; left_out?: boolean };
+export type Payload = { contentType?: string; sizeBytes?: number; json?: string; binary?: string; leftOut?: boolean };
 export type Step = {
-  name: string; kind: string; status: string; direction?: string; attempt?: number; max_attempt?: number; due?: string; waiting?: boolean;
+  name: string; kind: string; status: string; direction?: string; attempt?: number; maxAttempt?: number; due?: string; waiting?: boolean;
   parked?: string; reason?: string; result?: Payload; participant?: string; action?: string;
 };
 export type Pause = { since?: string; by?: string; reason?: string };
 export type Removal = { at?: string; by?: string; reason?: string; damage?: string };
 export const legalText = (legal: LegalOperation[]): string => legal.map((l) => (l.step ? `${l.operation} (${l.step})` : l.operation)).join(", ");
 export type Saga = {
-  id: string; definition: Ref; phase: Phase; revision?: string; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
-  ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; trace_id?: string; legal?: LegalOperation[];
-  undo?: { steps: string[] }[]; past_pivot?: boolean; steps?: Step[]; input?: Payload;
+  id: string; definition: Ref; phase: Phase; revision?: number; removed?: boolean; removal?: Removal; paused?: Pause; started?: string; updated?: string;
+  ended?: string; deadline?: string; overdue?: boolean; reason?: string; problem?: string; traceId?: string; legal?: LegalOperation[];
+  undo?: { steps: string[] }[]; pastPivot?: boolean; steps?: Step[]; input?: Payload;
 };
 export type Phase = "running" | "compensating" | "completed" | "compensated" | "parked";
 export const phases: Phase[] = ["running", "compensating", "parked", "completed", "compensated"];
 export type HistoryEvent = {
-  revision: string; type: string; at?: string; participant?: string; step?: string; direction?: string; attempt?: number;
+  revision: number; type: string; at?: string; participant?: string; step?: string; direction?: string; attempt?: number;
   outcome?: string; operation?: string; timer?: string; by?: string; reason?: string; problem?: string; payload?: Payload; saga?: Saga;
 };
-export type Count = { definition: Ref; phase: Phase; sagas?: string; ended?: string };
-export type Latency = { count?: string; p50_seconds?: number; p99_seconds?: number };
+export type Count = { definition: Ref; phase: Phase; sagas?: number; ended?: number };
+export type Latency = { count?: number; p50Seconds?: number; p99Seconds?: number };
 export type StepFigures = {
-  step: string; completed?: string; rejected?: string; failed?: string; do?: Latency; undo?: Latency;
+  step: string; completed?: number; rejected?: number; failed?: number; do?: Latency; undo?: Latency;
 };
 export type Definition = {
   ref: Ref; fingerprint?: string; source?: string; counts?: Count[]; newest?: boolean; steps?: StepFigures[]; duration?: Latency; mermaid?: string;
 };
 export type Difference = { path: string; change: string; from?: string; to?: string };
 export type DeadLetter = {
-  sequence: string; stream?: string; subject?: string; reason?: string; since?: string;
+  sequence: number; stream?: string; subject?: string; reason?: string; since?: string;
   headers?: { name: string; values?: string[] }[]; data?: Payload;
 };
 export type Participant = {
-  name: string; last_answer?: string; waiting?: string; in_flight?: string; redelivered?: string; listening?: boolean; answers?: string;
+  name: string; lastAnswer?: string; waiting?: number; inFlight?: number; redelivered?: number; listening?: boolean; answers?: number;
   latency?: Latency; actions?: string[]; unknown?: boolean;
 };
-export type Second = { at?: string; started?: string; completed?: string; compensated?: string; parked?: string; failed?: string; transitions?: string };
+export type Second = { at?: string; started?: number; completed?: number; compensated?: number; parked?: number; failed?: number; transitions?: number };
 export type Standstill = { kind: string; object?: string; since?: string; reason: string; fix: string; stops?: boolean };
 export type Blocked = { id: string; since?: string; reason: string };
 export type Overview = {
-  version?: string; since?: string; ready?: boolean; not_ready?: string; open?: string; parked?: string; dead_letters?: string; dead_letters_dropped?: string;
-  outbox?: string; outbox_oldest_seconds?: number; counts?: Count[]; cache_hit_ratio?: number; started_per_second?: number; refused_per_second?: number; ended_per_second?: number;
-  transitions_per_second?: number; compensated_share?: number; failed_share?: number; durations?: { definition: string; duration?: Latency }[];
-  series?: Second[]; commit?: Latency; blocked?: string; blocked_sagas?: Blocked[]; standstills?: Standstill[]; owner?: Owner; nats?: string;
+  version?: string; since?: string; ready?: boolean; notReady?: string; open?: number; parked?: number; deadLetters?: number; deadLettersDropped?: number;
+  outbox?: number; outboxOldestSeconds?: number; counts?: Count[]; cacheHitRatio?: number; startedPerSecond?: number; refusedPerSecond?: number; endedPerSecond?: number;
+  transitionsPerSecond?: number; compensatedShare?: number; failedShare?: number; durations?: { definition: string; duration?: Latency }[];
+  series?: Second[]; commit?: Latency; blocked?: number; blockedSagas?: Blocked[]; standstills?: Standstill[]; owner?: Owner; nats?: string;
 };
 // Owner is the owner of the prefix, and whether that is confirmed.
 export type Owner = {
-  prefix?: string; store?: string; claim?: string; host?: string; address?: string; since?: string;
-  ours?: boolean; sure?: boolean; last_sure?: string; waiting?: string; replaced?: boolean;
+  prefix?: string; store?: string; claim?: number; host?: string; address?: string; since?: string;
+  ours?: boolean; confirmed?: boolean; lastConfirmed?: string; waiting?: string; replaced?: boolean;
 };
 export type Filter = {
-  definition?: Ref; phases?: string[]; ids?: string[]; id_prefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;
-  reason?: string; started_after?: string; started_before?: string; updated_before?: string;
+  definition?: Ref; phases?: string[]; ids?: string[]; idPrefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;
+  reason?: string; startedAfter?: string; startedBefore?: string; updatedBefore?: string;
 };
-export type Decision = { operation: string; step?: string; by?: string; reason: string; outcome?: string; result?: string };
+export type Decision = { operation: string; step?: string; by?: string; reason: string; outcome?: string; result?: Inline };
 
 // ApiError is an error of the API: its code, a message, and the operations that are legal
 // now.
@@ -161,12 +164,12 @@ async function checked(response: Response): Promise<Response> {
 
 // call sends a request and returns its answer.
 export const call = <R,>(method: string, question: object, signal?: AbortSignal): Promise<R> =>
-  post(method, "application/json", JSON.stringify(question), async (response) => (await response.json()) as R, signal);
+  post(method, "application/json", stringify(question), async (response) => parse(await response.text()) as R, signal);
 
 // stream sends a request with a stream of answers, and passes each to take until take
 // returns true. An envelope of Connect is a byte of flags, four bytes of length, and JSON.
 export function stream<R>(method: string, question: object, take: (r: R) => boolean | void, signal?: AbortSignal): Promise<void> {
-  const json = new TextEncoder().encode(JSON.stringify(question));
+  const json = new TextEncoder().encode(stringify(question));
   const body = new Uint8Array(5 + json.length);
   new DataView(body.buffer).setUint32(1, json.length);
   body.set(json, 5);
@@ -186,13 +189,14 @@ export function stream<R>(method: string, question: object, take: (r: R) => bool
           const size = new DataView(have.buffer, have.byteOffset).getUint32(1);
           if (have.length < 5 + size) break;
           const last = (have[0]! & 2) !== 0;
-          const message = JSON.parse(new TextDecoder().decode(have.subarray(5, 5 + size)));
+          const message = parse(new TextDecoder().decode(have.subarray(5, 5 + size)));
           have = have.slice(5 + size);
           if (!last) {
             if (take(message as R)) return;
             continue;
           }
-          if (message.error) throw refusal(message.error, "unknown");
+          const { error } = message as { error?: ErrorBody };
+          if (error) throw refusal(error, "unknown");
           return;
         }
       }
@@ -202,6 +206,7 @@ export function stream<R>(method: string, question: object, take: (r: R) => bool
   }, signal);
 }
 
-export const number = (text: string | number | undefined): number => Number(text ?? 0);
+// number returns the value of a number that is omitted if it is zero.
+export const number = (n: number | undefined): number => n ?? 0;
 // refText formats a definition reference; a saga with a damaged record may have none.
 export const refText = (ref: Ref | undefined): string => (ref?.name ? `${ref.name}/${ref.version ?? 0}` : "not known");

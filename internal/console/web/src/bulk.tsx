@@ -7,7 +7,7 @@ import { asError } from "./query";
 import { operations, type Operation } from "./operations";
 import { may, rememberedName, rememberName, useWho } from "./who";
 
-type Progress = { matched?: string; done?: string; refused?: string; finished?: boolean; refusals?: { id: string; reason?: string; legal?: LegalOperation[] }[] };
+type Progress = { matched?: number; done?: number; refused?: number; finished?: boolean; refusals?: { id: string; reason?: string; legal?: LegalOperation[] }[] };
 
 // A result belongs to one saga only.
 const forMany = operations.filter((v) => v.operation !== "resolve");
@@ -67,7 +67,7 @@ function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
     }, abort.current.signal);
   };
   useEffect(() => {
-    all({ by: rememberedName(who) || "nobody yet", reason: "only to count" }, { dry_run: true }, setDry).catch((e) => setError(asError(e)));
+    all({ by: rememberedName(who) || "nobody yet", reason: "only to count" }, { dryRun: true }, setDry).catch((e) => setError(asError(e)));
     return () => abort.current.abort();
   }, []);
   const submit = async (e: Event) => {
@@ -78,7 +78,7 @@ function BulkDialog({ operation, filter, what, close, done }: DialogProps) {
     setError(undefined);
     setProgress({});
     try {
-      await all({ by, reason: String(form.get("reason") ?? "").trim() }, { at_most: number(dry?.matched) }, setProgress);
+      await all({ by, reason: String(form.get("reason") ?? "").trim() }, { maxMatches: number(dry?.matched) }, setProgress);
       done();
     } catch (e) {
       setError(asError(e));

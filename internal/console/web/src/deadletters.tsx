@@ -1,25 +1,25 @@
 import { useState } from "preact/hooks";
-import { call, number, type ApiError, type DeadLetter } from "./api";
+import { call, type ApiError, type DeadLetter } from "./api";
 import { Dialog } from "./dialog";
 import { plural } from "./format";
 import { Ago, AsOf, Data, Empty, Icon, Problem } from "./pieces";
 import { asError, useQuery } from "./query";
 import { may, useWho } from "./who";
 
-type Done = { replayed?: string[]; discarded?: string[]; failed?: { sequence: string; problem?: string }[] };
+type Done = { replayed?: number[]; discarded?: number[]; failed?: { sequence: number; problem?: string }[] };
 
 export function DeadLetters() {
   const [pages, setPages] = useState(1);
-  const { data, at, late, error, refresh } = useQuery("dead letters " + pages, (signal) => call<{ dead_letters?: DeadLetter[] }>("ListDeadLetters", { limit: Math.min(1000, pages * 100) }, signal), 5000);
-  const [chosen, choose] = useState<Set<string>>(new Set());
+  const { data, at, late, error, refresh } = useQuery("dead letters " + pages, (signal) => call<{ deadLetters?: DeadLetter[] }>("ListDeadLetters", { limit: Math.min(1000, pages * 100) }, signal), 5000);
+  const [chosen, choose] = useState<Set<number>>(new Set());
   const [asking, ask] = useState<"replay" | "discard">();
   const [told, tell] = useState("");
   const who = useWho();
   const admin = may(who, "admin");
-  const letters = data?.dead_letters ?? [];
+  const letters = data?.deadLetters ?? [];
   const selected = letters.filter((l) => chosen.has(l.sequence)).map((l) => l.sequence);
   const why = admin ? (selected.length === 0 ? "Select dead letters first" : undefined) : "This needs the role admin.";
-  const mark = (sequence: string) => {
+  const mark = (sequence: number) => {
     const next = new Set(chosen);
     if (!next.delete(sequence)) next.add(sequence);
     choose(next);
@@ -93,7 +93,7 @@ function Letter({ letter: l, chosen, mark }: { letter: DeadLetter; chosen: boole
   );
 }
 
-type ConfirmProps = { operation: "replay" | "discard"; sequences: string[]; close: () => void; done: (told: string) => void };
+type ConfirmProps = { operation: "replay" | "discard"; sequences: number[]; close: () => void; done: (told: string) => void };
 
 function Confirm({ operation, sequences, close, done }: ConfirmProps) {
   const [error, setError] = useState<ApiError>();
@@ -102,7 +102,7 @@ function Confirm({ operation, sequences, close, done }: ConfirmProps) {
   const go = async () => {
     setBusy(true);
     try {
-      const answer = await call<Done>(replay ? "ReplayDeadLetters" : "DiscardDeadLetters", { sequences: sequences.map(number) });
+      const answer = await call<Done>(replay ? "ReplayDeadLetters" : "DiscardDeadLetters", { sequences });
       const failed = answer.failed ?? [];
       const n = (answer.replayed ?? answer.discarded ?? []).length;
       done(`${n} ${replay ? "replayed" : "discarded"}${failed.length > 0 ? `, ${failed.length} failed:  ${failed[0]!.problem ?? ""}` : ""}`);

@@ -13,7 +13,7 @@ export function Definitions({ name, version }: { name: string; version: string }
   const names = [...new Set(all.map((d) => d.ref.name))];
   const shown = name || names[0];
   const versions = all.filter((d) => d.ref.name === shown);
-  const at = versions.find((d) => d.ref.version === version) ?? versions.find((d) => d.newest) ?? versions[versions.length - 1];
+  const at = versions.find((d) => String(d.ref.version) === version) ?? versions.find((d) => d.newest) ?? versions[versions.length - 1];
   return (
     <>
       <div class="head"><h1>Definitions</h1><span class="muted">{data ? `${names.length} registered` : ""}</span><span class="fill" /><AsOf at={asked} late={late} /></div>
@@ -80,7 +80,7 @@ function One({ listed, versions }: { listed: Definition; versions: Definition[] 
       <Figures d={d} />
       <Compare versions={versions} at={listed} />
       {d?.source && (
-        <section class="card" aria-label="Content"><header><h2>Content</h2></header><div class="body"><Data of={{ text: d.source, size_bytes: String(Math.max(2000, d.source.length)) }} title="canonical JSON" /></div></section>
+        <section class="card" aria-label="Content"><header><h2>Content</h2></header><div class="body"><Data of={{ json: d.source, sizeBytes: Math.max(2000, d.source.length) }} title="canonical JSON" /></div></section>
       )}
     </div>
   );
@@ -88,7 +88,7 @@ function One({ listed, versions }: { listed: Definition; versions: Definition[] 
 
 function Took({ of }: { of: Latency | undefined }) {
   if (!number(of?.count)) return <span class="muted">–</span>;
-  return <>{seconds(of!.p50_seconds ?? 0)} <span class="muted">/ {seconds(of!.p99_seconds ?? 0)}</span></>;
+  return <>{seconds(of!.p50Seconds ?? 0)} <span class="muted">/ {seconds(of!.p99Seconds ?? 0)}</span></>;
 }
 
 function Figures({ d }: { d: Definition | undefined }) {
@@ -135,7 +135,7 @@ function Counts({ counts, of }: { counts: Count[] | undefined; of: string }) {
 function Compare({ versions, at }: { versions: Definition[]; at: Definition }) {
   const others = versions.filter((v) => v !== at && v.ref.version !== at.ref.version);
   const before = [...others].reverse().find((v) => number(v.ref.version) < number(at.ref.version)) ?? others[0];
-  const [from, setFrom] = useState<string | undefined>(before?.ref.version);
+  const [from, setFrom] = useState<number | undefined>(before?.ref.version);
   const { data, error } = useQuery(`compare ${from}`, async (signal) =>
     from ? (await call<{ differences?: Difference[] }>("CompareDefinitions", { from: { name: at.ref.name, version: from }, to: at.ref }, signal)).differences ?? [] : undefined,
   );
@@ -146,7 +146,7 @@ function Compare({ versions, at }: { versions: Definition[]; at: Definition }) {
         {others.length > 0 && (
           <label class="muted small">
             since{" "}
-            <select value={from} onChange={(e) => setFrom(e.currentTarget.value)} aria-label="Compare with version">
+            <select value={from} onChange={(e) => setFrom(Number(e.currentTarget.value))} aria-label="Compare with version">
               {others.map((v) => <option value={v.ref.version}>version {v.ref.version}</option>)}
             </select>
           </label>

@@ -9,8 +9,8 @@ export function show(s: Step): string {
 
 function sentence(s: Step): string {
   const word = show(s);
-  if (word === "waiting") return `waiting after attempt ${s.attempt ?? 0} of ${s.max_attempt ?? 0}`;
-  if (word === "doing" || word === "undoing") return (s.attempt ?? 0) > 1 ? `${word}, attempt ${s.attempt} of ${s.max_attempt ?? 0}` : word;
+  if (word === "waiting") return `waiting after attempt ${s.attempt ?? 0} of ${s.maxAttempt ?? 0}`;
+  if (word === "doing" || word === "undoing") return (s.attempt ?? 0) > 1 ? `${word}, attempt ${s.attempt} of ${s.maxAttempt ?? 0}` : word;
   return word;
 }
 

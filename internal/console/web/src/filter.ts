@@ -22,10 +22,10 @@ export const texts = [
 export function filterOf(p: URLSearchParams, now: number): Filter {
   const f: Filter = {};
   const [name = "", version] = (p.get("definition") ?? "").split("@");
-  if (name || version) f.definition = version ? { name, version } : { name };
+  if (name || version) f.definition = version ? { name, version: versionOf(version) } : { name };
   const phases = (p.get("phase") ?? "").split(",").filter(Boolean);
   if (phases.length > 0) f.phases = phases;
-  if (p.get("id")) f.id_prefix = p.get("id")!;
+  if (p.get("id")) f.idPrefix = p.get("id")!;
   if (p.has("open")) f.open = true;
   if (p.has("paused")) f.paused = true;
   for (const { name } of texts) if (p.get(name)) f[name] = p.get(name)!;
@@ -35,9 +35,16 @@ export function filterOf(p: URLSearchParams, now: number): Filter {
     return age ? new Date(now - age[2] * 1000).toISOString() : given;
   };
   const started = before("since"), moved = before("still");
-  if (started) f.started_after = started;
-  if (moved) f.updated_before = moved;
+  if (started) f.startedAfter = started;
+  if (moved) f.updatedBefore = moved;
   return f;
+}
+
+// versionOf returns the version that a text names. Another text stays a string, which the
+// coordinator rejects.
+function versionOf(text: string): number {
+  const version = Number(text);
+  return /^[0-9]+$/.test(text) && Number.isSafeInteger(version) ? version : (text as unknown as number);
 }
 
 // change returns the list's URL with some parameters set, or removed if empty.

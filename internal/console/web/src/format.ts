@@ -1,3 +1,5 @@
+import { stringEnd } from "./json";
+
 // Numbers, durations and sizes for people.
 
 const grouped = new Intl.NumberFormat("en");
@@ -58,9 +60,9 @@ export function pretty(text: string): string {
     const c = text[i]!;
     const line = () => "\n" + "  ".repeat(depth);
     if (c === '"') {
-      const start = i++;
-      while (i < text.length && text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
-      out += text.slice(start, i + 1);
+      const end = stringEnd(text, i);
+      out += text.slice(i, end);
+      i = end - 1;
     } else if (c === "{" || c === "[") {
       const close = c === "{" ? "}" : "]";
       if (text.slice(i + 1).trimStart()[0] === close) {

@@ -58,8 +58,8 @@ export function Gantt({ events, steps, ended, at, time }: Props) {
   const end = Math.max(ended ? last : time, last, first + 1);
   const whole = (end - first) * 1.01;
   const x = (t: number) => Math.max(0, Math.min(100, ((t - first) / whole) * 100));
-  const cut = events.find((e) => Number(e.revision) === at);
-  const past = at < Number(events[events.length - 1]!.revision) && cut ? x(Date.parse(cut.at ?? "")) : undefined;
+  const cut = events.find((e) => e.revision === at);
+  const past = at < events[events.length - 1]!.revision && cut ? x(Date.parse(cut.at ?? "")) : undefined;
   const lanes = steps.filter((name) => bars.some((b) => b.step === name));
   return (
     <div class="gantt" tabIndex={0} role="group" aria-label="Timeline of attempts">

@@ -10,7 +10,7 @@ import { navigate, rememberList, sagaPath, useAddress } from "./router";
 import { useSagas, type Sagas } from "./sagas";
 import { StartOne } from "./startone";
 
-type Counted = { counts?: Count[]; total?: string; at_least?: boolean };
+type Counted = { counts?: Count[]; total?: number; atLeast?: boolean };
 
 export function List() {
   const address = useAddress();
@@ -34,7 +34,7 @@ export function List() {
       <div class="head">
         <h1>Sagas</h1>
         <span class="muted">
-          {counted ? `${counted.at_least ? "at least " : ""}${key ? plural(number(counted.total), "matches", "match") : count(number(counted.total))}, ` : ""}
+          {counted ? `${counted.atLeast ? "at least " : ""}${key ? plural(number(counted.total), "matches", "match") : count(number(counted.total))}, ` : ""}
           newest start first
         </span>
         <span class="fill" />

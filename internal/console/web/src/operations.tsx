@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
-import { call, type ApiError, type LegalOperation, type Saga } from "./api";
+import { ApiError, call, type Decision, type LegalOperation, type Saga } from "./api";
 import { Dialog } from "./dialog";
+import { Inline } from "./json";
 import { Icon, Problem } from "./pieces";
 import { asError } from "./query";
 import { moment, type Said } from "./said";
@@ -48,6 +49,15 @@ type Props = { saga: Saga; operation: Operation; step?: string | undefined; clos
 // whole saga.
 const legalSteps = (saga: Saga, operation: Operation): string[] => (saga.legal ?? []).filter((l) => l.operation === operation.operation).map((l) => l.step ?? "");
 
+const isJSON = (json: string): boolean => {
+  try {
+    JSON.parse(json);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 // Decide asks for the details of an operation and takes it, on the chosen step and at the
 // revision shown.
 export function Decide({ saga, operation, step, close, done }: Props) {
@@ -65,18 +75,21 @@ export function Decide({ saga, operation, step, close, done }: Props) {
     e.preventDefault();
     const form = new FormData(e.currentTarget as HTMLFormElement);
     const text = (name: string) => String(form.get(name) ?? "").trim();
-    const decision: Record<string, string> = { operation: operation.operation, reason: text("reason"), by: who.known ? who.name : text("by") };
+    const by = who.known ? who.name : text("by");
+    const decision: Decision = { operation: operation.operation, reason: text("reason"), by };
     if (gone) return;
     if (chosen) decision.step = chosen;
     if (operation.operation === "resolve") {
       decision.outcome = outcome;
-      if (outcome === "completed" && text("result")) decision.result = text("result");
+      const result = outcome === "completed" ? text("result") : "";
+      if (result && !isJSON(result)) return setError(new ApiError("invalid_argument", "The result is not valid JSON."));
+      if (result) decision.result = new Inline(result);
     }
-    if (!who.known) rememberName(decision.by!);
+    if (!who.known) rememberName(by);
     setBusy(true);
     try {
       const asked = moment();
-      const answer = await call<{ saga: Saga }>("Operate", { id: saga.id, decision, expected_revision: saga.revision });
+      const answer = await call<{ saga: Saga }>("Operate", { id: saga.id, decision, expectedRevision: saga.revision });
       done({ saga: answer.saga, asked, heard: moment() });
     } catch (e) {
       setError(asError(e));

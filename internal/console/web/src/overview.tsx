@@ -5,19 +5,19 @@ import { StartOne } from "./startone";
 import { useQuery } from "./query";
 
 export function OverviewPage() {
-  const { data: o, at, late, error } = useQuery("overview", (signal) => call<Overview>("GetOverview", {}, signal), 2000);
+  const { data: o, at, late, error } = useQuery("overview", async (signal) => (await call<{ overview: Overview }>("GetOverview", {}, signal)).overview, 2000);
   const { data: p, error: unasked } = useQuery("participants", async (signal) => (await call<{ participants?: Participant[] }>("ListParticipants", {}, signal)).participants ?? [], 5000);
   if (!o) return <Problem error={error} doing="The overview could not be read" />;
   const parked = number(o.parked);
   return (
     <>
       <Problem error={error} doing="The data may be out of date" />
-      {o.not_ready && (
-        <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator is not ready.</strong> {o.not_ready}</span></div>
+      {o.notReady && (
+        <div class="notice" role="alert"><Icon of="parked" /><span><strong>The coordinator is not ready.</strong> {o.notReady}</span></div>
       )}
       {o.owner && <OwnerNotice of={o.owner} fix={o.standstills?.find((s) => s.kind === "owner")?.fix} />}
       <Standstills of={(o.standstills ?? []).filter((s) => s.kind !== "sagas" && !(s.kind === "owner" && o.owner))} />
-      {number(o.blocked) > 0 && <BlockedSagas count={number(o.blocked)} sagas={o.blocked_sagas ?? []} />}
+      {number(o.blocked) > 0 && <BlockedSagas count={number(o.blocked)} sagas={o.blockedSagas ?? []} />}
       {parked > 0 && (
         <div class="notice" role="status" data-parked>
           <Icon of="parked" />
@@ -37,14 +37,14 @@ export function OverviewPage() {
         <ByDefinition o={o} />
         <Participants of={p} error={unasked} />
       </div>
-      {o.owner?.ours && o.owner.sure && <OwnerLine of={o.owner} nats={o.nats} />}
+      {o.owner?.ours && o.owner.confirmed && <OwnerLine of={o.owner} nats={o.nats} />}
     </>
   );
 }
 
 // OwnerNotice warns while the prefix is not confirmed to belong to this store.
 function OwnerNotice({ of: w, fix }: { of: Owner; fix: string | undefined }) {
-  if (w.ours && w.sure) return null;
+  if (w.ours && w.confirmed) return null;
   const title = w.replaced ? `Another store has taken over the prefix ${w.prefix}.`
     : w.ours ? `The ownership of the prefix ${w.prefix} is not confirmed.`
     : `This store does not own the prefix ${w.prefix} yet.`;
@@ -54,7 +54,7 @@ function OwnerNotice({ of: w, fix }: { of: Owner; fix: string | undefined }) {
       <div class="fill">
         <strong>{title}</strong>{" "}
         {w.replaced ? "This coordinator is stopping and sends nothing." : "No commands are sent and no answers processed. Starts are accepted and stored."}
-        {w.waiting && <> Waiting: {w.waiting}.</>} {w.last_sure && <>Last confirmed <Ago at={w.last_sure} />.</>}
+        {w.waiting && <> Waiting: {w.waiting}.</>} {w.lastConfirmed && <>Last confirmed <Ago at={w.lastConfirmed} />.</>}
         {fix && <> <em>What to do:</em> {fix}.</>}
         <br />
         <span class="muted small"><OwnerWords of={w} /></span>
@@ -130,20 +130,20 @@ function Tile({ title, value, more, href, loud }: { title: string; value: string
 }
 
 function Tiles({ o }: { o: Overview }) {
-  const parked = number(o.parked), letters = number(o.dead_letters), dropped = number(o.dead_letters_dropped), outbox = number(o.outbox);
-  const oldest = o.outbox_oldest_seconds ?? 0, refused = o.refused_per_second ?? 0;
+  const parked = number(o.parked), letters = number(o.deadLetters), dropped = number(o.deadLettersDropped), outbox = number(o.outbox);
+  const oldest = o.outboxOldestSeconds ?? 0, refused = o.refusedPerSecond ?? 0;
   return (
     <div class="tiles">
       <Tile title="Parked" value={count(parked)} more={parked > 0 ? "waiting for an operator" : "none"} href="/sagas?phase=parked&open=1" loud={parked > 0} />
       <Tile title="Open" value={count(number(o.open))} more={"not ended"} href="/sagas?open=1" />
-      <Tile title="Started" value={rate(o.started_per_second ?? 0) + "/s"} more={refused > 0 ? `${rate(refused)}/s refused: overload` : "in the last 10 s"} loud={refused > 0} />
-      <Tile title="Ended" value={rate(o.ended_per_second ?? 0) + "/s"} more={`${rate(o.transitions_per_second ?? 0)} transitions/s`} />
-      <Tile title="Not completed" value={share(o.compensated_share ?? 0)} more="of ended sagas" href="/sagas?phase=compensated" />
-      <Tile title="Failed answers" value={share(o.failed_share ?? 0)} more="of all answers" />
+      <Tile title="Started" value={rate(o.startedPerSecond ?? 0) + "/s"} more={refused > 0 ? `${rate(refused)}/s refused: overload` : "in the last 10 s"} loud={refused > 0} />
+      <Tile title="Ended" value={rate(o.endedPerSecond ?? 0) + "/s"} more={`${rate(o.transitionsPerSecond ?? 0)} transitions/s`} />
+      <Tile title="Not completed" value={share(o.compensatedShare ?? 0)} more="of ended sagas" href="/sagas?phase=compensated" />
+      <Tile title="Failed answers" value={share(o.failedShare ?? 0)} more="of all answers" />
       <Tile title="Dead letters" value={letters < 0 ? "?" : count(letters)} more={letters < 0 ? "NATS does not answer" : dropped > 0 ? `${count(dropped)} dropped` : "not processed"} href="/dead-letters" loud={letters > 0 || dropped > 0} />
       <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all sent"} loud={oldest > 30} />
-      <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99_seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50_seconds ?? 0)}` : "none yet"} />
-      <Tile title="Cache" value={share(o.cache_hit_ratio ?? 0)} more="hit ratio" />
+      <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99Seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50Seconds ?? 0)}` : "none yet"} />
+      <Tile title="Cache" value={share(o.cacheHitRatio ?? 0)} more="hit ratio" />
     </div>
   );
 }
@@ -213,7 +213,7 @@ function Charts({ series }: { series: Second[] }) {
   );
 }
 
-const took = (l: Latency | undefined, of: "p50_seconds" | "p99_seconds") => (number(l?.count) > 0 ? seconds(l![of] ?? 0) : "–");
+const took = (l: Latency | undefined, of: "p50Seconds" | "p99Seconds") => (number(l?.count) > 0 ? seconds(l![of] ?? 0) : "–");
 
 function ByDefinition({ o }: { o: Overview }) {
   const by = new Map<string, Map<Phase, number>>();
@@ -243,8 +243,8 @@ function ByDefinition({ o }: { o: Overview }) {
                     <td><a href={`/sagas?definition=${name}`}>{name}</a></td>
                     <td><Phases counts={counts} whole={whole} /></td>
                     <td class="right">{count(whole)}</td>
-                    <td class="right nowrap">{took(duration, "p50_seconds")}</td>
-                    <td class="right nowrap">{took(duration, "p99_seconds")}</td>
+                    <td class="right nowrap">{took(duration, "p50Seconds")}</td>
+                    <td class="right nowrap">{took(duration, "p99Seconds")}</td>
                   </tr>
                 );
               })}
@@ -293,10 +293,10 @@ function Participants({ of, error }: { of: Participant[] | undefined; error: Api
                   <td><a href={`/sagas?open=1&participant=${p.name}`} title={p.actions?.join(", ")}>{p.name}</a></td>
                   <td><span class={"chip " + s.tone}><Icon of={s.icon} />{s.word}</span></td>
                   <td class="right">{count(number(p.waiting))}</td>
-                  <td class="right">{count(number(p.in_flight))}</td>
-                  <td class="right nowrap">{took(p.latency, "p50_seconds")}</td>
-                  <td class="right nowrap">{took(p.latency, "p99_seconds")}</td>
-                  <td class="right nowrap"><Ago at={p.last_answer} /></td>
+                  <td class="right">{count(number(p.inFlight))}</td>
+                  <td class="right nowrap">{took(p.latency, "p50Seconds")}</td>
+                  <td class="right nowrap">{took(p.latency, "p99Seconds")}</td>
+                  <td class="right nowrap"><Ago at={p.lastAnswer} /></td>
                 </tr>
               );
             })}

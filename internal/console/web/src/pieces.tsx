@@ -144,14 +144,14 @@ const large = 1024;
 // Data shows a payload: JSON is indented, and large payloads are folded.
 export function Data({ of, title }: { of: Payload | undefined; title: string }) {
   if (!of) return null;
-  const bytes = number(of.size_bytes);
-  const about = `${title} · ${size(bytes)}${of.content_type ? " · " + of.content_type : ""}`;
-  if (of.left_out) return <div class="payload muted small">{about} · too large for this answer, or hidden from your role</div>;
-  const text = of.text !== undefined ? pretty(of.text) : of.binary !== undefined ? of.binary : "";
+  const bytes = number(of.sizeBytes);
+  const about = `${title} · ${size(bytes)}${of.contentType ? " · " + of.contentType : ""}`;
+  if (of.leftOut) return <div class="payload muted small">{about} · too large for this answer, or hidden from your role</div>;
+  const text = of.json !== undefined ? pretty(of.json) : of.binary !== undefined ? of.binary : "";
   if (text === "") return null;
   return (
     <details class="payload" open={bytes <= large}>
-      <summary>{of.binary !== undefined && of.text === undefined ? about + " · base64" : about}</summary>
+      <summary>{of.binary !== undefined && of.json === undefined ? about + " · base64" : about}</summary>
       <pre tabIndex={0}>{text}</pre>
     </details>
   );

@@ -13,7 +13,7 @@ export function Plan({ saga }: { saga: Saga }) {
   const pivot = steps.find((s) => s.kind === "pivot");
   return (
     <>
-      {saga.past_pivot ? (
+      {saga.pastPivot ? (
         <p>
           {pivot ? <><b>{pivot.name}</b> is done, and with it the point of no return passed:  </> : "The saga is past its point of no return: "}
           nothing is undone from here on.
@@ -39,7 +39,7 @@ export function Plan({ saga }: { saga: Saga }) {
           ))}
         </ol>
       )}
-      {!saga.past_pivot && (pivot || beyond.length > 0) && (
+      {!saga.pastPivot && (pivot || beyond.length > 0) && (
         <p class="muted small" style={{ marginTop: "8px" }}>
           <Icon of="skipped" /> Past the point of no return{pivot && !planned.has(pivot.name) ? <> (<b>{pivot.name}</b>)</> : ""}: {beyond.length > 0 ? beyond.map((s) => s.name).join(", ") : "nothing"}. After
           that, Cancel is refused.

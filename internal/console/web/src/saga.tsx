@@ -39,7 +39,7 @@ function useHistory(saga: Saga): { events: HistoryEvent[]; error: ApiError | und
       if (number(newest()?.revision) > revision) have.current = [];
       let from = Math.max(number(newest()?.revision), oldest);
       while (from > 0 && from <= revision) {
-        const part = await call<{ events?: HistoryEvent[]; next?: string }>("History", { id, from, with_saga: true }, abort.signal);
+        const part = await call<{ events?: HistoryEvent[]; next?: number }>("History", { id, from, withSaga: true }, abort.signal);
         if (abort.signal.aborted) return;
         let more = part.events ?? [];
         const known = newest();
@@ -199,7 +199,7 @@ function Known({ saga, asOf, decided }: { saga: Saga; asOf: ComponentChildren; d
                 <dl class="facts">
                   <dt>kind</dt><dd>{step.kind}</dd>
                   <dt>participant</dt><dd class="mono">{step.participant}: {step.action}</dd>
-                  {number(step.attempt) > 0 && <><dt>attempt</dt><dd>{step.attempt} of {step.max_attempt}</dd></>}
+                  {number(step.attempt) > 0 && <><dt>attempt</dt><dd>{step.attempt} of {step.maxAttempt}</dd></>}
                   {step.due && <><dt>{step.waiting ? "next attempt" : "times out"}</dt><dd><Ago at={step.due} /></dd></>}
                   {step.parked && <><dt>parked</dt><dd><Ago at={step.parked} /></dd></>}
                   {step.reason && <><dt>reason</dt><dd>{step.reason}</dd></>}
@@ -308,7 +308,7 @@ function Facts({ saga }: { saga: Saga }) {
       {saga.deadline && !saga.ended && <><dt>deadline</dt><dd><Ago at={saga.deadline} /></dd></>}
       {saga.reason && <><dt>reason</dt><dd>{saga.reason}</dd></>}
       {saga.problem && <><dt>problem</dt><dd>{saga.problem}</dd></>}
-      {saga.trace_id && <><dt>trace</dt><dd class="mono">{saga.trace_id}</dd></>}
+      {saga.traceId && <><dt>trace</dt><dd class="mono">{saga.traceId}</dd></>}
     </dl>
   );
 }

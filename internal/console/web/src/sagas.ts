@@ -138,7 +138,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
     m.gone.clear();
     redraw((n) => n + 1);
   };
-  const live = useWatch("list " + key, () => ({ filter: filter(), only_changes: true }), ({ saga, left, missed }, asked) => {
+  const live = useWatch("list " + key, () => ({ filter: filter(), onlyChanges: true }), ({ saga, left, missed }, asked) => {
     const m = moved.current;
     book.heard = Date.now();
     if (missed || m.sagas.size >= most) return false;
@@ -192,7 +192,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
       const { said, next, asked } = await page(limit, more);
       const last = said[said.length - 1]?.saga;
       const on = new Set(said.map((s) => s.saga.id));
-      const before = (more as Filter).started_before;
+      const before = (more as Filter).startedBefore;
       book.drop((s, { heard }) => heard < asked && !on.has(s.id) && (!before || instant(s.started) < instant(before)) && (last !== undefined && next !== undefined ? newestFirst(s, last) < 0 : !next));
       const news = book.take(said);
       fresh.current = new Set(news.length <= 50 ? news : []);
@@ -204,7 +204,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
           await keepUp(100, {});
           const top = visible();
           const index = top ? book.index(top.id) : -1;
-          if (top?.started && index >= 100) await keepUp(60, { started_before: new Date(Date.parse(top.started) + 1).toISOString() });
+          if (top?.started && index >= 100) await keepUp(60, { startedBefore: new Date(Date.parse(top.started) + 1).toISOString() });
         });
       }
       if (!abort.signal.aborted) timer = window.setTimeout(tick, pause.current);

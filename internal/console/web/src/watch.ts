@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { stream, type Saga } from "./api";
 import { moment } from "./said";
 
-export type Moved = { saga?: Saga; missed?: string; caught_up?: boolean; left?: boolean };
+export type Moved = { saga?: Saga; missed?: number; caughtUp?: boolean; left?: boolean };
 
 // useWatch follows the API's Watch and returns whether it is connected. A hidden page does
 // not watch, because a browser allows few connections to one host. take gets each message

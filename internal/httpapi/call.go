@@ -1,0 +1,93 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/internal/apipb"
+	"github.com/amends-dev/amends/transport"
+)
+
+// serve sends a request to the coordinator, and returns its response.
+func serve[Response, Request any](ctx context.Context, s *server, method string, r *connect.Request[Request]) (*connect.Response[Response], error) {
+	request, err := valueOf(r.Msg)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := send(ctx, s.coordinator, method, &transport.Envelope{
+		TraceParent: r.Header().Get(transport.AttrTraceParent), TraceState: r.Header().Get(transport.AttrTraceState),
+	}, request)
+	if err != nil {
+		return nil, err
+	}
+	m, err := messageOf[Response](answer)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(m), nil
+}
+
+// hold does the same as serve for a request that waits, and takes one of the caller's slots for it.
+func hold[Response, Request any](ctx context.Context, s *server, method string, r *connect.Request[Request]) (*connect.Response[Response], error) {
+	give, err := s.waits.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
+	return serve[Response](ctx, s, method, r)
+}
+
+// valueOf converts a message of a request to its type in package api. It refuses what would be lost.
+func valueOf(message any) (any, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%T is no protobuf message", message))
+	}
+	if field, problem := apipb.Check(m); problem != "" {
+		return nil, invalid(field, problem)
+	}
+	return apipb.Value(m), nil
+}
+
+// messageOf converts a response, a pointer to a type of package api, to its message.
+func messageOf[M any](response any) (*M, error) {
+	m, ok := any(apipb.Message(response)).(*M)
+	if !ok {
+		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%T is not a %T", response, m))
+	}
+	return m, nil
+}
+
+// ask sends the coordinator a request, a pointer to a type of package api, without a trace.
+func ask[Response any](ctx context.Context, c Coordinator, method string, request any) (*Response, error) {
+	answer, err := send(ctx, c, method, &transport.Envelope{}, request)
+	if err != nil {
+		return nil, err
+	}
+	response, ok := answer.(*Response)
+	if !ok {
+		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%T is not a %T", answer, response))
+	}
+	return response, nil
+}
+
+// send sends the coordinator a request. The error is one of Connect, or the context's.
+func send(ctx context.Context, c Coordinator, method string, envelope *transport.Envelope, request any) (any, error) {
+	envelope.Caller = callerKey(ctx)
+	answer, err := c.Serve(ctx, method, envelope, request)
+	if err == nil {
+		return answer, nil
+	}
+	if ctx.Err() != nil { // the caller's deadline has passed, whatever the error is
+		return nil, ctx.Err()
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		return nil, refused(e)
+	}
+	return nil, connect.NewError(connect.CodeInternal, err)
+}

@@ -1,0 +1,10 @@
+// Package main is a protoc plugin, apigen, that generates Go code from the proto file of the
+// coordinator's requests, by the JSON mapping that the file describes:
+//
+//	api/api.gen.go              the types of package api, with their JSON encoding
+//	internal/apipb/apipb.gen.go conversions between these and the protobuf messages
+//
+// go generate ./proto runs it. A field whose Go type is not that of its protobuf type is in the
+// table in types.go. Invariant: every message has a Go type, and every field has a JSON name in
+// lowerCamel. An error of the plugin, for example for a map field, ends the generation.
+package main
