@@ -150,6 +150,8 @@ type Filter struct {
 	StartedBefore *time.Time `json:"startedBefore,omitempty"`
 	// Sagas without progress since this time.
 	UpdatedBefore *time.Time `json:"updatedBefore,omitempty"`
+	// Sagas whose deadline has passed after the point of no return.
+	Overdue bool `json:"overdue,omitempty"`
 }
 
 // Saga is the state of a saga at a revision.

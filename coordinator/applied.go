@@ -77,7 +77,7 @@ func transition(a *Applied, hideReasons bool) Transition {
 		Saga: in.ID, Definition: in.Definition, Revision: in.Revision, Event: ev.Type, Timer: ev.Timer, Step: ev.Step,
 		Participant: ev.Participant, Direction: ev.Direction, Attempt: ev.Attempt, Outcome: ev.Outcome, Operation: ev.Operation,
 		Before: a.Before, After: in.Phase, Ended: !in.Open(), Reason: ev.Reason,
-		Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: a.Waited,
+		Overdue: in.Overdue && ev.Timer == contract.TimerDeadline, Started: in.Started, At: ev.At, TraceParent: in.TraceParent, Waited: a.Waited,
 	}
 	if t.Reason == "" && t.After == contract.Parked {
 		t.Reason = reasonFor(in)

@@ -56,7 +56,7 @@ func (s *service) filter(f *api.Filter) (store.Filter, error) {
 	return store.Filter{
 		Definition: ref.Name, Version: ref.Version, Phases: f.Phases, IDPrefix: f.IDPrefix, OpenOnly: f.Open,
 		StartedAfter: after, StartedBefore: before,
-		Paused: f.Paused, IDs: f.IDs, UpdatedBefore: updated, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
+		Paused: f.Paused, Overdue: f.Overdue, IDs: f.IDs, UpdatedBefore: updated, Reason: f.Reason, Step: f.Step, Participant: f.Participant,
 		Plans: s.c.definitions.plan,
 	}, wrong.err()
 }

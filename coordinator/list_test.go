@@ -2,12 +2,19 @@ package coordinator_test
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/client"
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -96,5 +103,69 @@ func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 		}
 		refused(api.MethodOperatePage, `{"filter":{"open":true},"Filter":{"definition":{"name":"cake"}},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, "unknown field")
 		refused(api.MethodOperate, `{"id":"s1","decision":{"operation":"cancel","by":"kim","By":"ada","reason":"x"}}`, `unknown field "By"`)
+	})
+}
+
+// lateSagas is an Observer that counts sagas that become overdue.
+type lateSagas struct {
+	refusals
+
+	overdue atomic.Int32
+}
+
+func (o *lateSagas) Transition(t coordinator.Transition) {
+	if t.Overdue {
+		o.overdue.Add(1)
+	}
+}
+
+// TestOverdueIsFound checks that a saga whose deadline passes after the point of no return is
+// reported once, and is found by the filter until it ends.
+func TestOverdueIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, membus.Options{})
+		defer w.close()
+		seen := &lateSagas{}
+		forward := saga.MustDefine[order]("forward", saga.Deadline(time.Hour), saga.Pivot("charge", saga.Do(charge)), saga.Retriable("ship", saga.Do(ship)))
+		w.restart(coordinator.Config{Observer: seen})
+		w.run("well")
+		w.when(func(action string, _ int) error {
+			if action == "ship" {
+				return errors.New("the van broke down")
+			}
+			return nil
+		})
+		c := client.New(w.bus)
+		if _, err := c.Register(t.Context(), forward); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Start(t.Context(), forward, order{"tea"}, client.ID("late")); err != nil {
+			t.Fatal(err)
+		}
+		found := func() (ids []contract.SagaID) {
+			t.Helper()
+			for s, err := range c.All(t.Context(), api.ListRequest{Filter: api.Filter{Overdue: true}}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, s.ID)
+			}
+			return ids
+		}
+		time.Sleep(59 * time.Minute) // virtual
+		if ids := found(); len(ids) != 0 || seen.overdue.Load() != 0 {
+			t.Errorf("before the deadline %q are overdue, and %d were reported", ids, seen.overdue.Load())
+		}
+		time.Sleep(2 * time.Minute) // virtual
+		if ids := found(); !slices.Equal(ids, []contract.SagaID{"late"}) || seen.overdue.Load() != 1 {
+			t.Errorf("after the deadline %q are overdue, and %d were reported", ids, seen.overdue.Load())
+		}
+		if _, err := c.Operate(t.Context(), "late", api.Decision{Operation: contract.OperationSkip, Step: "ship", By: "kim", Reason: "sent by hand"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // virtual
+		if ids := found(); len(ids) != 0 || seen.overdue.Load() != 1 {
+			t.Errorf("after the end %q are overdue, and %d were reported", ids, seen.overdue.Load())
+		}
 	})
 }

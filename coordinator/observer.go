@@ -52,6 +52,7 @@ type Transition struct {
 	Before      contract.Phase // "" for a start
 	After       contract.Phase
 	Ended       bool
+	Overdue     bool // the deadline passed now, after the point of no return
 	Reason      string
 	Started     time.Time // of the saga
 	At          time.Time

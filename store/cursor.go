@@ -65,6 +65,6 @@ func (f *Filter) sum(body []byte) uint32 {
 	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 	filter := fmt.Appendf(nil, "%q %d %q %q %t %s %s", f.Definition, f.Version, f.Phases, f.IDPrefix, f.OpenOnly,
 		at(f.StartedAfter), at(f.StartedBefore))
-	filter = fmt.Appendf(filter, "%q %s %q %q %q %t", f.IDs, at(f.UpdatedBefore), f.Reason, f.Step, f.Participant, f.Paused)
+	filter = fmt.Appendf(filter, "%q %s %q %q %q %t %t", f.IDs, at(f.UpdatedBefore), f.Reason, f.Step, f.Participant, f.Paused, f.Overdue)
 	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, filter)
 }

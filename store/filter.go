@@ -9,10 +9,10 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Wants reports whether sagas of a class can match the filter. Ended sagas are never paused and
-// have no step in progress.
+// Wants reports whether sagas of a class can match the filter. Ended sagas are never paused, and
+// have no step in progress; overdue are only open ones.
 func (f *Filter) Wants(c Class) bool {
-	open := f.OpenOnly || f.Paused || f.Step != "" || f.Participant != ""
+	open := f.OpenOnly || f.Paused || f.Overdue || f.Step != "" || f.Participant != ""
 	return (!open || c.Open()) && (len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase()))
 }
 
@@ -53,12 +53,12 @@ func (f *Filter) WantsID(id contract.SagaID) bool {
 // ByState reports whether the filter needs data that is not indexed. List then also loads sagas
 // that it does not return.
 func (f *Filter) ByState() bool {
-	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != "" || f.Paused
+	return !f.UpdatedBefore.IsZero() || f.Reason != "" || f.Step != "" || f.Participant != "" || f.Paused || f.Overdue
 }
 
 // WantsState reports whether a state matches the parts of the filter that are not indexed.
 func (f *Filter) WantsState(in *machine.Instance) bool {
-	return (!f.Paused || in.Paused != nil) &&
+	return (!f.Paused || in.Paused != nil) && (!f.Overdue || in.Overdue) &&
 		(f.UpdatedBefore.IsZero() || in.Updated.Before(f.UpdatedBefore)) &&
 		(f.Reason == "" || strings.Contains(strings.ToLower(Summarize(in).Reason), strings.ToLower(f.Reason))) &&
 		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))

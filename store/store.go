@@ -171,6 +171,7 @@ type Filter struct {
 	UpdatedBefore time.Time         // not updated since this time
 	Reason        string            // substring of Summary.Reason, case-insensitive
 	Paused        bool              // only paused sagas
+	Overdue       bool              // only sagas whose deadline passed after the point of no return
 	Step          contract.StepName // a step that is in progress, between attempts or parked
 	Participant   string            // the participant of a step in progress
 	// Plans returns a definition's plan, from which the names of steps and participants are taken.

@@ -111,6 +111,7 @@ func filterTo(v *api.Filter) *v1.Filter {
 		StartedAfter:  optionalTo(v.StartedAfter),
 		StartedBefore: optionalTo(v.StartedBefore),
 		UpdatedBefore: optionalTo(v.UpdatedBefore),
+		Overdue:       v.Overdue,
 	}
 }
 
@@ -131,6 +132,7 @@ func filterFrom(m *v1.Filter) *api.Filter {
 		StartedAfter:  optionalFrom(m.StartedAfter),
 		StartedBefore: optionalFrom(m.StartedBefore),
 		UpdatedBefore: optionalFrom(m.UpdatedBefore),
+		Overdue:       m.Overdue,
 	}
 }
 

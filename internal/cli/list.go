@@ -22,6 +22,7 @@ type filterFlags struct {
 	IDPrefix    given  `name:"id-prefix" placeholder:"PREFIX" help:"Only sagas whose id has this prefix."`
 	Open        bool   `help:"Only sagas that have not ended."`
 	Paused      bool   `help:"Only sagas that are paused."`
+	Overdue     bool   `help:"Only sagas whose deadline has passed after the point of no return."`
 	Step        given  `placeholder:"NAME" help:"Only sagas in which this step is in progress, waits for its next attempt or is parked."`
 	Participant given  `placeholder:"NAME" help:"Only sagas with a step in progress at this participant."`
 	Why         given  `name:"reason-contains" placeholder:"TEXT" help:"Only sagas whose reason contains this text, ignoring case."`
@@ -70,13 +71,13 @@ func (a *age) UnmarshalText(text []byte) error {
 
 // empty reports whether no filter flag was given.
 func (f *filterFlags) empty() bool {
-	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && f.Still == 0 && f.OlderThan == 0 && f.YoungerThan == 0
+	return f.Definition+f.IDPrefix+f.Step+f.Participant+f.Why == "" && len(f.Phase) == 0 && !f.Open && !f.Paused && !f.Overdue && f.Still == 0 && f.OlderThan == 0 && f.YoungerThan == 0
 }
 
 // filter converts the flags to a filter of the API.
 func (f *filterFlags) filter(now time.Time) (*apiv1.Filter, error) {
 	filter := &apiv1.Filter{
-		Phases: f.Phase, IdPrefix: string(f.IDPrefix), Open: f.Open, Paused: f.Paused, Step: string(f.Step), Participant: string(f.Participant), Reason: string(f.Why),
+		Phases: f.Phase, IdPrefix: string(f.IDPrefix), Open: f.Open, Paused: f.Paused, Overdue: f.Overdue, Step: string(f.Step), Participant: string(f.Participant), Reason: string(f.Why),
 	}
 	if f.Definition != "" {
 		ref, err := parseRef(string(f.Definition))

@@ -25,6 +25,7 @@ type Metrics struct {
 	started        *prometheus.CounterVec
 	startsRefused  *prometheus.CounterVec
 	ended          *prometheus.CounterVec
+	overdue        *prometheus.CounterVec
 	sagaDuration   *prometheus.HistogramVec
 	stepDuration   *prometheus.HistogramVec
 	transitions    *prometheus.CounterVec
@@ -54,6 +55,7 @@ func NewMetrics(version string) *Metrics {
 		started:       counters(SagasStarted, LabelDefinition),
 		startsRefused: counters(StartsRefused, LabelReason),
 		ended:         counters(SagasEnded, LabelDefinition, LabelPhase),
+		overdue:       counters(SagasOverdue, LabelDefinition),
 		transitions:   counters(Transitions, LabelDefinition, LabelEvent),
 		ignored:       counters(EventsIgnored, LabelReason),
 		deadLetters:   counters(DeadLetters, LabelReason),
@@ -81,7 +83,7 @@ func NewMetrics(version string) *Metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: BuildInfo, Help: help(BuildInfo)}, []string{LabelVersion, LabelGoVersion})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
-		&m.spans, &m.bus, m.started, m.startsRefused, m.ended, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
+		&m.spans, &m.bus, m.started, m.startsRefused, m.ended, m.overdue, m.sagaDuration, m.stepDuration, m.transitions, m.ignored, m.deadLetters,
 		m.commitDuration, m.commitSagas, m.published, m.publishFailed, m.dropped, m.overtook, m.clockSteps, m.tracesDropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -132,9 +134,13 @@ func (m *Metrics) Transition(t coordinator.Transition) {
 	m.transitions.WithLabelValues(definition, string(t.Event)).Inc()
 	if t.Event == contract.EventStarted {
 		m.started.WithLabelValues(definition).Inc()
+		m.overdue.WithLabelValues(definition) // start at 0, so that the first one counts as an increase
 	}
 	if t.Event == contract.EventStepAnswered && t.Waited > 0 {
 		m.stepDuration.WithLabelValues(definition, string(t.Step), string(t.Direction)).Observe(t.Waited.Seconds())
+	}
+	if t.Overdue {
+		m.overdue.WithLabelValues(definition).Inc()
 	}
 	if t.Ended {
 		m.ended.WithLabelValues(definition, string(t.After)).Inc()

@@ -49,6 +49,7 @@ func observed(ready error) *observe.Metrics {
 		Saga: "order-42", Definition: checkout, Event: contract.EventStepAnswered, Step: "charge", Direction: contract.DirectionDo, Attempt: 1,
 		Before: contract.Running, After: contract.Completed, Ended: true, Started: start, At: start.Add(2 * time.Second), Waited: time.Second,
 	})
+	m.Transition(coordinator.Transition{Saga: "order-43", Definition: checkout, Event: contract.EventTimerFired, Timer: contract.TimerDeadline, Before: contract.Running, After: contract.Running, Overdue: true})
 	m.Ignored(machine.IgnoredDuplicate)
 	m.DeadLetter(coordinator.DeadLetterSubject)
 	m.StartRefused(coordinator.LimitOpen, start)
@@ -109,6 +110,7 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_sagas_open{definition="checkout",phase="running"} 5`,
 		`amends_sagas_open{definition="checkout",phase="parked"} 1`,
 		`amends_sagas_parked 1`,
+		`amends_sagas_overdue_total{definition="checkout"} 1`,
 		`amends_starts_refused_total{reason="open"} 1`,
 		`amends_starts_refused_total{reason="backlog"} 0`,
 		`amends_sagas_blocked 6`,

@@ -34,6 +34,7 @@ const (
 	Redeliveries         = "amends_bus_redeliveries_total"
 	SagasOpen            = "amends_sagas_open"
 	SagasParked          = "amends_sagas_parked"
+	SagasOverdue         = "amends_sagas_overdue_total"
 	SagasBlocked         = "amends_sagas_blocked"
 	StoreDamaged         = "amends_store_damaged_records"
 	CacheHits            = "amends_cache_hits_total"
@@ -109,6 +110,7 @@ func Catalogue() []Metric {
 		{SagasEnded, "counter", []string{LabelDefinition, LabelPhase}, "Sagas that ended; phase parked means that an operator abandoned them."},
 		{SagasOpen, "gauge", []string{LabelDefinition, LabelPhase}, "Sagas that have not ended."},
 		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Act on any value above zero."},
+		{SagasOverdue, "counter", definition, "Sagas whose deadline passed after the point of no return, so that they were not compensated. List those that have not ended with: coordinator list --overdue."},
 		{SagasBlocked, "gauge", nil, "Sagas that cannot continue, because their record is damaged or their definition is missing. At most 1,000 are counted."},
 		{SagaDuration, "histogram", []string{LabelDefinition, LabelPhase}, "Time from a saga's start to its end."},
 		{StepDuration, "histogram", []string{LabelDefinition, LabelStep, LabelDirection}, "Time from the commit of a step's command to its answer, without attempts that timed out."},

@@ -99,7 +99,7 @@ type LifecycleData struct {
 	Ended bool `protobuf:"varint,6,opt,name=ended" json:"ended,omitempty"`
 	// The deadline passed after the point of no return; the phase did not change.
 	Overdue bool `protobuf:"varint,7,opt,name=overdue" json:"overdue,omitempty"`
-	// Why it goes back, went back or is parked.
+	// Why it is compensating, compensated or parked.
 	Reason string `protobuf:"bytes,8,opt,name=reason" json:"reason,omitempty"`
 	// When, as RFC 3339.
 	At string `protobuf:"bytes,9,opt,name=at" json:"at,omitempty"`

@@ -121,7 +121,7 @@ func (SideState) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{0}
 }
 
-// CauseKind is why a saga goes back, in a word.
+// CauseKind is the kind of reason for which a saga is compensated.
 type CauseKind int32
 
 const (
@@ -418,9 +418,9 @@ type Instance struct {
 	DeadlineUnixNano int64 `protobuf:"fixed64,12,opt,name=deadline_unix_nano,json=deadlineUnixNano" json:"deadline_unix_nano,omitempty"`
 	// The deadline passed after the point of no return.
 	Overdue bool `protobuf:"varint,13,opt,name=overdue" json:"overdue,omitempty"`
-	// Why it goes back; absent while it goes forward.
+	// Why it is compensated; absent while it is not.
 	Cause *Cause `protobuf:"bytes,14,opt,name=cause" json:"cause,omitempty"`
-	// Why it goes back if the pivot, which is under way, does not complete; absent otherwise.
+	// Why it will be compensated if the pivot, which is in progress, does not complete; absent otherwise.
 	PendingCause *Cause `protobuf:"bytes,15,opt,name=pending_cause,json=pendingCause" json:"pending_cause,omitempty"`
 	// The steps in the order of the definition's leaves.
 	Steps []*StepState `protobuf:"bytes,16,rep,name=steps" json:"steps,omitempty"`
@@ -661,7 +661,7 @@ func (x *Pause) GetReason() string {
 	return ""
 }
 
-// Cause says why a saga goes back.
+// Cause is the reason for which a saga is compensated.
 type Cause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which kind of cause.

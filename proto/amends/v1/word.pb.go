@@ -32,7 +32,7 @@ const (
 	Phase_PHASE_UNSPECIFIED Phase = 0
 	// The saga goes forward.
 	Phase_PHASE_RUNNING Phase = 1
-	// The saga goes back.
+	// The saga is being compensated.
 	Phase_PHASE_COMPENSATING Phase = 2
 	// Final: every step is done.
 	Phase_PHASE_COMPLETED Phase = 3

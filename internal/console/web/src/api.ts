@@ -57,7 +57,7 @@ export type Owner = {
   ours?: boolean; confirmed?: boolean; lastConfirmed?: string; waiting?: string; replaced?: boolean;
 };
 export type Filter = {
-  definition?: Ref; phases?: string[]; ids?: string[]; idPrefix?: string; open?: boolean; paused?: boolean; step?: string; participant?: string;
+  definition?: Ref; phases?: string[]; ids?: string[]; idPrefix?: string; open?: boolean; paused?: boolean; overdue?: boolean; step?: string; participant?: string;
   reason?: string; startedAfter?: string; startedBefore?: string; updatedBefore?: string;
 };
 export type Decision = { operation: string; step?: string; by?: string; reason: string; outcome?: string; result?: Inline };

@@ -28,6 +28,7 @@ export function filterOf(p: URLSearchParams, now: number): Filter {
   if (p.get("id")) f.idPrefix = p.get("id")!;
   if (p.has("open")) f.open = true;
   if (p.has("paused")) f.paused = true;
+  if (p.has("overdue")) f.overdue = true;
   for (const { name } of texts) if (p.get(name)) f[name] = p.get(name)!;
   const before = (parameter: string) => {
     const given = p.get(parameter);

@@ -2,7 +2,7 @@
 // saga/diagram: sequences from top to bottom, branches side by side.
 
 export type Action = { participant: string; action: string };
-export type StepNode = { name: string; kind: string; do: Action; undo?: Action; nothing_to_undo?: boolean };
+export type StepNode = { name: string; kind: string; do: Action; undo?: Action; nothingToUndo?: boolean };
 export type Node = { step?: StepNode; parallel?: Node[]; sequence?: Node[] };
 
 export const measures = { width: 196, height: 64, across: 22, down: 26, margin: 8 };

@@ -152,6 +152,9 @@ function Filters({ params }: { params: URLSearchParams }) {
           <Icon of="paused" />
           paused
         </button>
+        <button type="button" class="toggle c-bad" aria-pressed={params.has("overdue")} onClick={() => go({ overdue: params.has("overdue") ? "" : "1" })} title="sagas whose deadline has passed after the point of no return">
+          overdue
+        </button>
         <button type="button" class="toggle" aria-expanded={more} onClick={() => setMore(!more)}>
           {special > 0 ? `more (${special})` : "more"} {more ? "▴" : "▾"}
         </button>

@@ -320,6 +320,8 @@ type Filter struct {
 	StartedBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_before,json=startedBefore" json:"started_before,omitempty"`
 	// Sagas without progress since this time.
 	UpdatedBefore *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_before,json=updatedBefore" json:"updated_before,omitempty"`
+	// Sagas whose deadline has passed after the point of no return.
+	Overdue       bool `protobuf:"varint,13,opt,name=overdue" json:"overdue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +438,13 @@ func (x *Filter) GetUpdatedBefore() *timestamppb.Timestamp {
 		return x.UpdatedBefore
 	}
 	return nil
+}
+
+func (x *Filter) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
 }
 
 // Saga is the state of a saga at a revision.
@@ -6031,7 +6040,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\tR\x04step\"=\n" +
 	"\rDefinitionRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"\xce\x03\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xe8\x03\n" +
 	"\x06Filter\x12<\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
@@ -6047,7 +6056,8 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\rstarted_after\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
 	"\x0estarted_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12A\n" +
-	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\"\xc3\x06\n" +
+	"\x0eupdated_before\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rupdatedBefore\x12\x18\n" +
+	"\aoverdue\x18\r \x01(\bR\aoverdue\"\xc3\x06\n" +
 	"\x04Saga\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
 	"\n" +
