@@ -110,11 +110,11 @@ func (c *checker) retry(path string, written, used RetryPolicy) {
 		c.add(path+".attempts", fmt.Sprintf("is %d", written.Attempts),
 			fmt.Sprintf("give 1 (never again) to %d, or none for the default", MaxAttempts))
 	}
-	c.duration(path+".initial_interval", written.InitialInterval)
-	c.duration(path+".max_interval", written.MaxInterval)
+	c.duration(path+".initialInterval", written.InitialInterval)
+	c.duration(path+".maxInterval", written.MaxInterval)
 	if used.InitialInterval > 0 && used.MaxInterval > 0 && used.MaxInterval < used.InitialInterval && written != (RetryPolicy{}) {
-		c.add(path+".max_interval", fmt.Sprintf("the longest wait (%s) is shorter than the first (%s)", used.MaxInterval, used.InitialInterval),
-			"make max_interval at least as long as the first wait")
+		c.add(path+".maxInterval", fmt.Sprintf("the longest wait (%s) is shorter than the first (%s)", used.MaxInterval, used.InitialInterval),
+			"make maxInterval at least as long as the first wait")
 	}
 }
 
@@ -171,7 +171,7 @@ func (c *checker) step(s *Step, path string) {
 	}
 	c.action(path+".undo", s.Undo, s.Kind, contract.DirectionUndo)
 	if s.NothingToUndo {
-		c.add(path+".nothing_to_undo", "the step has an undo and says that there is nothing to undo", "keep one of the two")
+		c.add(path+".nothingToUndo", "the step has an undo and says that there is nothing to undo", "keep one of the two")
 	}
 	c.pair(s, path+".undo")
 }

@@ -90,7 +90,7 @@ func TestNewReportsEachProblem(t *testing.T) {
 		{"unknown kind", func(s *Spec) { s.Steps[2].Step.Kind = "compensible" },
 			[]string{`steps[2] (book-shipment).kind: "compensible" is not a kind; write compensable, pivot or retriable`}},
 		{"undo and nothing to undo", func(s *Spec) { reserve(s).NothingToUndo = true },
-			[]string{"steps[0] (reserve-stock).nothing_to_undo: the step has an undo and says that there is nothing to undo; keep one of the two"}},
+			[]string{"steps[0] (reserve-stock).nothingToUndo: the step has an undo and says that there is nothing to undo; keep one of the two"}},
 		{"mapping on an undo", func(s *Spec) { reserve(s).Undo.With = "input" },
 			[]string{"steps[0] (reserve-stock).undo.with: an undo takes no mapping; remove it: an undo receives what its do was asked and what it answered"}},
 		{"undo elsewhere", func(s *Spec) { reserve(s).Undo.Participant = "warehouse" },
@@ -102,14 +102,14 @@ func TestNewReportsEachProblem(t *testing.T) {
 		{"attempts", func(s *Spec) { reserve(s).Do.Retry.Attempts = MaxAttempts + 1 },
 			[]string{"steps[0] (reserve-stock).do.retry.attempts: is 10001; give 1 (never again) to 10000, or none for the default"}},
 		{"negative wait", func(s *Spec) { reserve(s).Undo.Retry.InitialInterval = -1 },
-			[]string{"steps[0] (reserve-stock).undo.retry.initial_interval: is negative (-1ns); give a duration such as 30s, or none for the default"}},
+			[]string{"steps[0] (reserve-stock).undo.retry.initialInterval: is negative (-1ns); give a duration such as 30s, or none for the default"}},
 		{"cap under first", func(s *Spec) {
 			reserve(s).Do.Retry = RetryPolicy{InitialInterval: Duration(time.Minute), MaxInterval: Duration(time.Second)}
-		}, []string{"steps[0] (reserve-stock).do.retry.max_interval: the longest wait (1s) is shorter than the first (1m); make max_interval at least as long as the first wait"}},
+		}, []string{"steps[0] (reserve-stock).do.retry.maxInterval: the longest wait (1s) is shorter than the first (1m); make maxInterval at least as long as the first wait"}},
 		{"cap of the definition under first", func(s *Spec) {
 			s.Retry.MaxInterval = Duration(time.Second)
 			reserve(s).Do.Retry.InitialInterval = Duration(time.Minute)
-		}, []string{"steps[0] (reserve-stock).do.retry.max_interval: the longest wait (1s) is shorter than the first (1m); make max_interval at least as long as the first wait"}},
+		}, []string{"steps[0] (reserve-stock).do.retry.maxInterval: the longest wait (1s) is shorter than the first (1m); make maxInterval at least as long as the first wait"}},
 		{"timeout", func(s *Spec) { reserve(s).Do.Timeout = Duration(MaxTimeout) + 1 },
 			[]string{"steps[0] (reserve-stock).do.timeout: is 8784h0m0.000000001s; at most 8784h is allowed"}},
 		{"long expression", func(s *Spec) { reserve(s).Do.With = strings.Repeat(" ", MaxExpression) + "1" },

@@ -109,7 +109,7 @@ func (c *comparison) step(path string, k, i int) {
 	case from.undo != nil:
 		c.action(path+"/undo", from.undo, to.undo)
 	}
-	c.differ(path+"/nothing_to_undo", yes(from.NothingToUndo), yes(to.NothingToUndo))
+	c.differ(path+"/nothingToUndo", yes(from.NothingToUndo), yes(to.NothingToUndo))
 }
 
 func (c *comparison) action(path string, from, to *Action) {
@@ -118,8 +118,8 @@ func (c *comparison) action(path string, from, to *Action) {
 	c.differ(path+"/with", from.With, to.With)
 	c.differ(path+"/timeout", from.Timeout.String(), to.Timeout.String())
 	c.differ(path+"/retry/attempts", fmt.Sprint(from.Retry.Attempts), fmt.Sprint(to.Retry.Attempts))
-	c.differ(path+"/retry/initial_interval", from.Retry.InitialInterval.String(), to.Retry.InitialInterval.String())
-	c.differ(path+"/retry/max_interval", from.Retry.MaxInterval.String(), to.Retry.MaxInterval.String())
+	c.differ(path+"/retry/initialInterval", from.Retry.InitialInterval.String(), to.Retry.InitialInterval.String())
+	c.differ(path+"/retry/maxInterval", from.Retry.MaxInterval.String(), to.Retry.MaxInterval.String())
 	c.schema(path+"/request", from.Request, to.Request)
 	c.schema(path+"/result", from.Result, to.Result)
 }

@@ -59,8 +59,8 @@ func TestCompare(t *testing.T) {
 		"grouped for nothing": {from: series(a, b), to: `{"sequence":[` + series(a, b) + `]}`},
 		"kind and undo": {
 			from: `{"step":{"name":"a","kind":"compensable","do":{"participant":"p","action":"a"},"undo":{"participant":"p","action":"u"}}}`,
-			to:   `{"step":{"name":"a","kind":"compensable","do":{"participant":"p","action":"a"},"nothing_to_undo":true}}`,
-			want: "steps/a/undo removed \"p u\" \"\"\nsteps/a/nothing_to_undo added \"\" \"true\"\n",
+			to:   `{"step":{"name":"a","kind":"compensable","do":{"participant":"p","action":"a"},"nothingToUndo":true}}`,
+			want: "steps/a/undo removed \"p u\" \"\"\nsteps/a/nothingToUndo added \"\" \"true\"\n",
 		},
 	} {
 		got := lines(saga.Compare(compared(t, tt.fromHead, tt.from), compared(t, tt.toHead, tt.to)))

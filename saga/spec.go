@@ -37,7 +37,7 @@ type Step struct {
 	Kind          contract.Kind     `json:"kind"`
 	Do            Action            `json:"do"`
 	Undo          *Action           `json:"undo,omitempty"`
-	NothingToUndo bool              `json:"nothing_to_undo,omitempty"` // for a step without effect, such as a check
+	NothingToUndo bool              `json:"nothingToUndo,omitempty"` // for a step without effect, such as a check
 }
 
 // Action describes one direction of a step: the participant, the data, the timeout and the retries.
@@ -55,8 +55,8 @@ type Action struct {
 // of the step's kind and direction (see DefaultRetry).
 type RetryPolicy struct {
 	Attempts        int      `json:"attempts,omitempty"`         // including the first; 1 means no retry
-	InitialInterval Duration `json:"initial_interval,omitempty"` // wait before the second attempt; then doubles
-	MaxInterval     Duration `json:"max_interval,omitempty"`     // maximum wait
+	InitialInterval Duration `json:"initialInterval,omitempty"` // wait before the second attempt; then doubles
+	MaxInterval     Duration `json:"maxInterval,omitempty"`     // maximum wait
 }
 
 // Duration is a time.Duration that is encoded as a string such as "1m30s".

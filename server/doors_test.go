@@ -106,7 +106,7 @@ func post(t *testing.T) []*saga.Definition {
 			{"step":{"name":"pack","kind":"compensable","do":{"participant":"box","action":"pack"},"undo":{"participant":"box","action":"unpack"}}},
 			{"step":{"name":"tell","kind":"retriable","do":{"participant":"box","action":"tell"}}}]}`,
 		`{"name":"letter","version":1,"steps":[
-			{"step":{"name":"write","kind":"compensable","do":{"participant":"ghost","action":"write"},"nothing_to_undo":true}},
+			{"step":{"name":"write","kind":"compensable","do":{"participant":"ghost","action":"write"},"nothingToUndo":true}},
 			{"step":{"name":"tell","kind":"retriable","do":{"participant":"box","action":"tell"}}}]}`,
 	} {
 		def, err := saga.ParseJSON([]byte(text))

@@ -37,7 +37,7 @@ type neighbours struct {
 func single(t *testing.T, who, timeout string, attempts int) *saga.Definition {
 	t.Helper()
 	d, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":%q,"version":1,"steps":[{"step":{"name":"serve","kind":"compensable",
-		"do":{"participant":%[1]q,"action":"serve","timeout":%[2]q,"retry":{"attempts":%[3]d,"initial_interval":"1s","max_interval":"1s"}},
+		"do":{"participant":%[1]q,"action":"serve","timeout":%[2]q,"retry":{"attempts":%[3]d,"initialInterval":"1s","maxInterval":"1s"}},
 		"undo":{"participant":%[1]q,"action":"withdraw"}}}]}`, who, timeout, attempts))
 	if err != nil {
 		t.Fatal(err)

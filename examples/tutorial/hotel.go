@@ -29,7 +29,7 @@ func bookRoom(ctx context.Context, tx *sql.Tx, trip Trip) (Room, error) {
 		WHERE number = (SELECT number FROM room WHERE guest = '' ORDER BY price LIMIT 1)
 		RETURNING number, price`, trip.Traveller).Scan(&room.Number, &room.Price)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Room{}, participant.Reject("the hotel is full") // final: the saga goes back
+		return Room{}, participant.Reject("the hotel is full") // final: the saga is compensated
 	}
 	room.Price *= trip.Nights
 	return room, err // any other error: failed, tried again as the definition says

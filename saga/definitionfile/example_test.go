@@ -85,7 +85,7 @@ steps:
         request:
           order_id: string
           cents: int
-        retry: {attempts: 50, max_interval: 10m}
+        retry: {attempts: 50, maxInterval: 10m}
 `))
 	if err != nil {
 		fmt.Println(err)

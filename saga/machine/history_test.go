@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,8 +25,8 @@ var update = flag.Bool("update", false, "rewrite the golden histories")
 
 var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// TestHistories runs the golden histories in testdata/histories: a definition and commands, each
-// followed by the output of Decide. -update rewrites the outputs; review the changes before you
+// TestHistories runs the golden histories in testdata/histories: a purpose, a definition and
+// commands, each followed by the output of Decide. -update rewrites the outputs; review the changes before you
 // commit them.
 func TestHistories(t *testing.T) {
 	files, err := filepath.Glob("testdata/histories/*.txt")
@@ -37,6 +38,9 @@ func TestHistories(t *testing.T) {
 			golden, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if !bytes.HasPrefix(golden, []byte("# ")) {
+				t.Error("the history does not begin with a line that says what it shows; add one that begins with #")
 			}
 			got := play(t, string(golden))
 			if *update {
@@ -193,8 +197,18 @@ func (p *player) event(words []string) machine.Event {
 				ev.Payload, ev.Reason = []byte(rest(2)), "seen in the bank's portal"
 			}
 		}
+		if !slices.Contains(operations, ev.Operation) {
+			p.t.Fatalf("%q is not a command of a history; use start, wake, completed, rejected, failed, broken, not-sent, not-sent-now or an operation", words[0])
+		}
 	}
 	return ev
+}
+
+// operations lists the operations that are commands of a history.
+var operations = []contract.Operation{
+	contract.OperationCancel, contract.OperationRetry, contract.OperationResolve, contract.OperationSkip,
+	contract.OperationCompensate, contract.OperationAbandon, contract.OperationPause, contract.OperationResume,
+	"frobnicate", // an operation that does not exist
 }
 
 func (p *player) print(out *strings.Builder, eff *machine.Effects) {
@@ -227,10 +241,10 @@ func (p *player) print(out *strings.Builder, eff *machine.Effects) {
 		fmt.Fprintf(out, "  paused %s ago by %s: %s\n", p.at.Sub(p.in.Paused.At), p.in.Paused.By, p.in.Paused.Reason)
 	}
 	if p.in.Cause != nil {
-		fmt.Fprintf(out, "  goes back: %s\n", p.in.Cause)
+		fmt.Fprintf(out, "  cause: %s\n", p.in.Cause)
 	}
 	if p.in.PendingCause != nil {
-		fmt.Fprintf(out, "  goes back if the pivot does not complete: %s\n", p.in.PendingCause)
+		fmt.Fprintf(out, "  pending cause: %s\n", p.in.PendingCause)
 	}
 	for _, ref := range eff.Discarded {
 		fmt.Fprintf(out, "  discard %s %s of revision %d\n", ref.Step, ref.Direction, ref.Revision)

@@ -151,9 +151,9 @@ func (d *decision) whyNot(ev Event) string {
 	case goingBack && beyond:
 		return "the saga is past its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
-		return "the saga goes back already: " + d.in.Cause.brief()
+		return "the saga is being compensated already: " + d.in.Cause.brief()
 	case ev.Operation == contract.OperationCancel && d.in.PendingCause != nil:
-		return "the saga goes back unless the pivot, which is in progress, completes: " + d.in.PendingCause.brief()
+		return "the saga will be compensated unless the pivot, which is in progress, completes: " + d.in.PendingCause.brief()
 	case ev.Operation == contract.OperationCancel:
 		return "the outcome of the pivot is unknown; compensate instead, once you know that it had no effect"
 	case ev.Operation == contract.OperationCompensate || ev.Operation == contract.OperationAbandon || ev.Operation == contract.OperationSkip:
@@ -237,7 +237,7 @@ func (d *decision) resolve(i int, ev Event) error {
 	case ev.Outcome == contract.OutcomeRejected && dir == contract.DirectionDo && !beyond:
 		d.refuse(i, ev.Reason)
 	case ev.Outcome == contract.OutcomeRejected:
-		return d.illegal(ev, "past the point of no return and when going back a step can be resolved as completed only; use skip to leave it as it is")
+		return d.illegal(ev, "after the point of no return, and in compensation, a step can only be resolved as completed; use skip to leave it as it is")
 	default:
 		return d.illegal(ev, "resolve needs the outcome that was reached outside: completed, with its result, or rejected")
 	}

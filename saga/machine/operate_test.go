@@ -79,7 +79,7 @@ func TestRefusedDecisionQuotesNobody(t *testing.T) {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	_, _, err = machine.Decide(def.Plan(), in, machine.Event{Type: contract.EventOperationTaken, At: epoch, Operation: contract.OperationCancel, By: "kim", Reason: "no"})
-	if err == nil || !strings.Contains(err.Error(), "the saga goes back already: rejected at two;") {
+	if err == nil || !strings.Contains(err.Error(), "the saga is being compensated already: rejected at two;") {
 		t.Errorf("%v", err)
 	}
 }
