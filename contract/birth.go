@@ -27,29 +27,20 @@ func BirthOf(started time.Time) Birth { return Birth(max(started.UnixMicro(), 1)
 // different spelling of the same number.
 func ParseBirth(text string) (Birth, error) {
 	n, err := strconv.ParseInt(text, birthBase, 64)
-	if b := Birth(n); err == nil && n > 0 && b.spells(text) {
+	if b := Birth(n); err == nil && n > 0 && b.String() == text {
 		return b, nil
 	}
 	return 0, &NameError{"birth", shortened(text), fmt.Sprintf("is not a start time in microseconds in base %d, lower case, such as %s; copy it from the command", birthBase, exampleBirth)}
 }
 
-// spells reports whether text equals b.String().
-func (b Birth) spells(text string) bool {
-	var room [MaxBirthLength]byte
-	return string(b.Append(room[:0])) == text
-}
-
 // String returns b in base 36, lower case, without leading zeros.
 func (b Birth) String() string { return strconv.FormatInt(int64(b), birthBase) }
-
-// Append appends String to dst.
-func (b Birth) Append(dst []byte) []byte { return strconv.AppendInt(dst, int64(b), birthBase) }
 
 // Time returns when the saga was started, in UTC.
 func (b Birth) Time() time.Time { return time.UnixMicro(int64(b)).UTC() }
 
 // MarshalText implements encoding.TextMarshaler.
-func (b Birth) MarshalText() ([]byte, error) { return b.Append(nil), nil }
+func (b Birth) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler. It returns the errors of ParseBirth.
 func (b *Birth) UnmarshalText(text []byte) (err error) {

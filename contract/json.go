@@ -122,10 +122,9 @@ const manyNames = 16
 
 // scanJSON looks for problems in valid JSON that encoding/json accepts and CheckJSON must not.
 func scanJSON(data []byte, most int) error {
-	var roomOpen [8]jsonScope // enough for most data without allocating
-	var roomNames [24][]byte
-	open, names := roomOpen[:0], roomNames[:0] // names of all open objects
-	name := false                              // whether the next string is a name
+	var open []jsonScope
+	var names [][]byte // names of all open objects
+	name := false      // whether the next string is a name
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; c {
 		case '{', '[':

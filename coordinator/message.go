@@ -19,7 +19,6 @@ type writer struct {
 	source   string // CloudEvents source attribute
 	secret   []byte // key for hashing DedupID
 	mac      hash.Hash
-	sum      []byte // buffer for the result of mac
 	tracer   Tracer // nil if tracing is off
 }
 
@@ -134,8 +133,5 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 func (w *writer) dedup(id string) string {
 	w.mac.Reset()
 	w.mac.Write([]byte(id))
-	w.sum = w.mac.Sum(w.sum[:0])
-	var text [32]byte
-	hex.Encode(text[:], w.sum[:16])
-	return string(text[:])
+	return hex.EncodeToString(w.mac.Sum(nil)[:16])
 }

@@ -71,31 +71,16 @@ const (
 // CoordinatorSource is the CloudEvents source of a coordinator's messages.
 const CoordinatorSource = "/amends/coordinator"
 
-// usualLength is the capacity reserved for an id or subject. A longer one costs an additional
-// allocation.
-const usualLength = 192
-
 // CommandID returns the CloudEvents id of the command for an attempt:
-// saga/birth/step/direction/attempt. It joins key.String() and the attempt with a single
-// allocation.
+// saga/birth/step/direction/attempt.
 func CommandID(key contract.Key, attempt int) string {
-	var room [usualLength]byte
-	return string(appendCommandID(room[:0], key, attempt))
+	return key.String() + "/" + strconv.Itoa(attempt)
 }
 
 // AnswerID returns the CloudEvents id of an answer. It consists of the id of the command and the
 // outcome.
 func AnswerID(key contract.Key, attempt int, outcome contract.Outcome) string {
-	var room [usualLength]byte
-	return string(append(append(appendCommandID(room[:0], key, attempt), '/'), outcome...))
-}
-
-func appendCommandID(b []byte, key contract.Key, attempt int) []byte {
-	b = append(b, key.Saga...)
-	b = key.Birth.Append(append(b, '/'))
-	b = append(append(b, '/'), key.Step...)
-	b = append(append(b, '/'), key.Direction...)
-	return strconv.AppendInt(append(b, '/'), int64(attempt), 10)
+	return CommandID(key, attempt) + "/" + string(outcome)
 }
 
 // Key returns the idempotency key of the command. For an answer, it returns that of the answered

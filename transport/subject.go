@@ -41,14 +41,8 @@ func (s Subjects) Commands(participant string) string {
 // answer needs no other attribute than its type. The token after "event" is the sender, so that
 // permissions of the bus can bind it to the participant's credentials.
 func (s Subjects) Event(participant string, key contract.Key, attempt int) string {
-	var room [usualLength]byte
-	b := append(room[:0], s.prefix()...)
-	b = append(append(b, ".event."...), participant...)
-	b = append(append(b, '.'), key.Saga...)
-	b = key.Birth.Append(append(b, '.'))
-	b = append(append(b, '.'), key.Step...)
-	b = append(append(b, '.'), key.Direction...)
-	return string(strconv.AppendInt(append(b, '.'), int64(attempt), 10))
+	return s.prefix() + ".event." + participant + "." + string(key.Saga) + "." + key.Birth.String() + "." +
+		string(key.Step) + "." + string(key.Direction) + "." + strconv.Itoa(attempt)
 }
 
 // ParseEvent parses the subject of an answer. An error quotes only little of the subject, because

@@ -129,10 +129,6 @@ func belongs(plan *Plan, in *Instance, ev Event) error {
 	return nil
 }
 
-// few is the number of steps for which a decision has space without allocating. Most decisions
-// concern one or two.
-const few = 8
-
 // decision holds the state of one Decide call.
 type decision struct {
 	plan   *Plan
@@ -200,8 +196,7 @@ func (d *decision) advance() {
 // forward requests every step whose do may begin now, unless the saga is paused. It computes all
 // requests first: if one fails, the saga compensates before any of the others is sent.
 func (d *decision) forward() (done bool) {
-	var room [few]int
-	ready := room[:0]
+	var ready []int
 	done = compensation.Forward(&d.plan.Tree, d.in.State, func(i int) {
 		if d.in.Steps[i].Do.state == SideIdle {
 			ready = append(ready, i)
@@ -210,11 +205,10 @@ func (d *decision) forward() (done bool) {
 	if d.in.Paused != nil {
 		return done
 	}
-	var requestRoom [few][]byte
-	requests := requestRoom[:0]
-	for _, i := range ready {
+	requests := make([][]byte, len(ready))
+	for k, i := range ready {
 		request, err := d.request(i)
-		requests = append(requests, request)
+		requests[k] = request
 		switch {
 		case err == nil:
 		case d.plan.Steps[i].Kind == contract.KindRetriable:
@@ -236,8 +230,7 @@ func (d *decision) forward() (done bool) {
 // backward requests every undo that may run now, unless the saga is paused. All dos in progress
 // must have ended.
 func (d *decision) backward() (undone bool) {
-	var room [few]int
-	ready := room[:0]
+	var ready []int
 	undone = compensation.Backward(&d.plan.Tree, d.in.State, func(i int) { ready = append(ready, i) })
 	if d.in.Paused != nil {
 		return undone

@@ -143,8 +143,7 @@ type member struct{ start, name, end int }
 func (c *jsonByValue) object(depth int) bool {
 	c.take(1)
 	begin := len(c.out)
-	var few [8]member
-	members := few[:0]
+	var members []member
 	for first := true; !c.next('}'); first = false {
 		if !first {
 			c.next(',')

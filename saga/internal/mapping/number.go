@@ -35,10 +35,9 @@ func withText(plain ref.Val, text json.Number) ref.Val {
 	case types.Uint:
 		same = true
 	case types.Double:
-		var buffer [32]byte
 		abs := math.Abs(float64(v))
 		same = (v == 0 || abs >= 1e-6 && abs < 1e21) && // outside this range JSON has an exponent
-			string(strconv.AppendFloat(buffer[:0], float64(v), 'f', -1, 64)) == string(text)
+			strconv.FormatFloat(float64(v), 'f', -1, 64) == string(text)
 	}
 	if same {
 		return plain
