@@ -30,11 +30,15 @@ func (*WatchRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`,
 
 // CheckGiven returns an error for a field of the filter that is given and empty. data is the request
 // as JSON.
-func (*OperatePageRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`, `""`, `{}`, `null`) }
+func (*OperatePageRequest) CheckGiven(data []byte) error {
+	return inFilter(data, `[]`, `""`, `{}`, `null`)
+}
 
 // CheckGiven returns an error for a field of the filter that is given and empty. data is the request
 // as JSON.
-func (*OperateAllRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`, `""`, `{}`, `null`) }
+func (*OperateAllRequest) CheckGiven(data []byte) error {
+	return inFilter(data, `[]`, `""`, `{}`, `null`)
+}
 
 // CheckGiven returns an error for a condition that is given and empty. data is the request as JSON.
 func (*PurgeDeadLettersRequest) CheckGiven(data []byte) error {

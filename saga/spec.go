@@ -54,7 +54,7 @@ type Action struct {
 // RetryPolicy says how often and how soon an action is attempted. The zero value means the defaults
 // of the step's kind and direction (see DefaultRetry).
 type RetryPolicy struct {
-	Attempts        int      `json:"attempts,omitempty"`         // including the first; 1 means no retry
+	Attempts        int      `json:"attempts,omitempty"`        // including the first; 1 means no retry
 	InitialInterval Duration `json:"initialInterval,omitempty"` // wait before the second attempt; then doubles
 	MaxInterval     Duration `json:"maxInterval,omitempty"`     // maximum wait
 }

@@ -20,7 +20,7 @@ func writeConversions(g *protogen.GeneratedFile, m *protogen.Message, fields []f
 	g.P("\t}")
 	g.P("\treturn &", pb, "{")
 	for i := range fields {
-		g.P("\t\t", fields[i].GoName, ": ", fields[i].to(g), ",")
+		g.P("\t\t", fields[i].GoName, ": ", fields[i].to(), ",")
 	}
 	g.P("\t}")
 	g.P("}")
@@ -41,7 +41,7 @@ func writeConversions(g *protogen.GeneratedFile, m *protogen.Message, fields []f
 func lower(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
 // to returns the expression that converts the field of a Go value v for its message.
-func (f *field) to(g *protogen.GeneratedFile) string {
+func (f *field) to() string {
 	x := "v." + f.goName()
 	list := f.Desc.IsList()
 	switch {
