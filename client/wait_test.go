@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
@@ -182,38 +180,5 @@ func TestHistoryReadsEveryPart(t *testing.T) {
 	events, err := client.New(bus).History(t.Context(), "order-42")
 	if err != nil || len(events) != 3 || events[2].Revision != 3 {
 		t.Errorf("History: %+v, %v", events, err)
-	}
-}
-
-// depth records the stack depth at which a request is sent.
-type depth struct{ at uintptr }
-
-func (d *depth) Request(_ context.Context, r *transport.Envelope) (*transport.Envelope, error) {
-	var here byte
-	d.at = uintptr(unsafe.Pointer(&here))
-	return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
-}
-
-// TestShallow: a waiting caller needs little stack in this package, because there may be a hundred
-// thousand callers.
-func TestShallow(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the garbage collector moves stacks
-	d := &depth{}
-	c := client.New(d)
-	for name, ask := range map[string]func() (*api.Saga, error){
-		"wait": func() (*api.Saga, error) { return c.Wait(t.Context(), "order-42") },
-		"run":  func() (*api.Saga, error) { return c.Run(t.Context(), checkout, 1) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			var here byte
-			for range 2 { // the first call grows the stack to its final size
-				if _, err := ask(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if took := uintptr(unsafe.Pointer(&here)) - d.at; took > 3<<10 {
-				t.Errorf("%d bytes of stack between the caller and the bus, at most 3 kB", took)
-			}
-		})
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // TestWaitingTakesLittle checks the memory of a caller that waits for its saga. It has a stack of 4
 // kB, sometimes 8 kB, and a few kilobytes of heap, including the bus's. A hundred thousand callers
-// make up most of the process's memory. (client.TestShallow measures what is on the stack.)
+// make up most of the process's memory.
 func TestWaitingTakesLittle(t *testing.T) {
 	const callers = 1000
 	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1})
