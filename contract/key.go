@@ -38,7 +38,7 @@ func (k Key) Check() error {
 func ParseKey(text string) (k Key, err error) {
 	parts := strings.Split(text, "/")
 	if len(parts) != 4 {
-		return k, fmt.Errorf("key %q: a key has 4 parts, saga/birth/step/direction, such as order-42/%s/charge-card/do, and this one has %d", shortened(text), exampleBirth, len(parts))
+		return k, fmt.Errorf("key %q: a key has 4 parts, saga/birth/step/direction, such as order-42/%s/charge-card/do, and this one has %d", Cut(text, MaxNameLength), exampleBirth, len(parts))
 	}
 	if k.Birth, err = ParseBirth(parts[1]); err != nil {
 		return Key{}, err

@@ -2,7 +2,6 @@ package contract
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Limits on names (I10). Names are short and restricted because they become tokens of bus subjects
@@ -34,14 +33,6 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("%s %q: %s", e.What, e.Name, e.Why)
 }
 
-// shortened truncates a name to MaxNameLength characters for an error.
-func shortened(name string) string {
-	if len(name) > MaxNameLength {
-		return strings.ToValidUTF8(name[:MaxNameLength], "") + "…"
-	}
-	return name
-}
-
 // Check returns a *NameError unless the id is valid.
 func (id SagaID) Check() error {
 	const right = "use 1 to 128 characters out of A-Z a-z 0-9 _ - : = @, for example order-42"
@@ -49,7 +40,7 @@ func (id SagaID) Check() error {
 	case id == "":
 		return &NameError{"saga id", "", "is empty; " + right}
 	case len(id) > MaxSagaIDLength:
-		return &NameError{"saga id", shortened(string(id)), fmt.Sprintf("is %d characters long; %s", len(id), right)}
+		return &NameError{"saga id", Cut(string(id), MaxNameLength), fmt.Sprintf("is %d characters long; %s", len(id), right)}
 	}
 	for i := range len(id) {
 		if c := id[i]; !inSagaID[c] {
@@ -76,7 +67,7 @@ func CheckName(what, name string) error {
 	case name == "":
 		return &NameError{what, "", "is empty; " + right}
 	case len(name) > MaxNameLength:
-		return &NameError{what, shortened(name), fmt.Sprintf("is %d characters long; %s", len(name), right)}
+		return &NameError{what, Cut(name, MaxNameLength), fmt.Sprintf("is %d characters long; %s", len(name), right)}
 	case name[0] < 'a' || name[0] > 'z':
 		return &NameError{what, name, fmt.Sprintf("starts with %q; %s", name[0], right)}
 	}

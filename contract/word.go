@@ -30,7 +30,7 @@ const (
 // Check returns a *NameError unless the direction is do or undo.
 func (d Direction) Check() error {
 	if d != DirectionDo && d != DirectionUndo {
-		return &NameError{"direction", shortened(string(d)), "is neither do nor undo"}
+		return &NameError{"direction", Cut(string(d), MaxNameLength), "is neither do nor undo"}
 	}
 	return nil
 }

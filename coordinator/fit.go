@@ -43,7 +43,7 @@ func fit(s *api.Saga, most int) {
 			break
 		}
 		for i := range bare.Steps {
-			bare.Steps[i].Reason = shorten(bare.Steps[i].Reason, length)
+			bare.Steps[i].Reason = contract.Cut(bare.Steps[i].Reason, length)
 		}
 		size = encoded(&bare)
 	}

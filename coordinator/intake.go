@@ -35,7 +35,7 @@ func (c *Coordinator) subscribe(ctx context.Context) (transport.Source, error) {
 // receive takes answers from the bus until ctx ends.
 func (c *Coordinator) receive(ctx context.Context, source transport.Source) error {
 	for {
-		if c.awaitSure(ctx) != nil {
+		if c.awaitConfirmed(ctx) != nil {
 			return nil
 		}
 		deliveries, err := source.Receive(ctx, c.config.MaxBatch)
@@ -126,7 +126,7 @@ func reasonOf(e *transport.Envelope) string {
 	if reason == "" && e.Type != transport.TypeCompleted {
 		reason = string(e.Data)
 	}
-	return transport.Cut(reason, transport.MaxReason)
+	return contract.Cut(reason, transport.MaxReason)
 }
 
 // deadLetter makes the bus keep a delivery as a dead letter. If the bus cannot, because it is
@@ -167,7 +167,7 @@ func ReadRefusal(r *outbox.Record, sent bool, err error, at time.Time) Input {
 	e := &r.Envelope
 	return Input{Saga: r.ID.Saga, Birth: r.ID.Birth, Command: r.ID.Revision, Event: machine.Event{
 		Type: contract.EventStepAnswered, At: at, Participant: string(r.To), Step: e.Step, Direction: e.Direction, Attempt: e.Attempt,
-		Outcome: contract.OutcomeNotSent, Reason: transport.Cut(err.Error(), contract.MaxReason), Final: sent,
+		Outcome: contract.OutcomeNotSent, Reason: contract.Cut(err.Error(), contract.MaxReason), Final: sent,
 	}}
 }
 

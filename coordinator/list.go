@@ -155,7 +155,7 @@ func inList(s *api.Saga) {
 }
 
 // problem cuts the description of a damaged record to the size for a status.
-func problem(text string) string { return transport.Cut(text, contract.MaxReason) }
+func problem(text string) string { return contract.Cut(text, contract.MaxReason) }
 
 // countPages bounds the pages that one count reads (I10). A count that reaches this bound is only a
 // lower bound.

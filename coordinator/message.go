@@ -123,7 +123,7 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 		Saga:        in.ID,
 		Birth:       record.Birth,
 		Definition:  in.Definition,
-		Reason:      transport.Cut(a.Reason, transport.MaxReason), // the data has the full reason
+		Reason:      contract.Cut(a.Reason, transport.MaxReason), // the data has the full reason
 		Data:        data,
 	}
 }

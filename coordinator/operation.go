@@ -14,7 +14,6 @@ import (
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/transport"
 )
 
 // operate submits an operator's decision, and answers once the decision is committed.
@@ -279,7 +278,7 @@ func (s *service) removeDamaged(ctx context.Context, q *api.RemoveDamagedRequest
 	if err := checkRemoval(q); err != nil {
 		return nil, err
 	}
-	removal := store.Removal{At: s.c.config.Clock(), By: transport.Cut(q.By, contract.MaxReason), Reason: transport.Cut(q.Reason, contract.MaxReason)}
+	removal := store.Removal{At: s.c.config.Clock(), By: contract.Cut(q.By, contract.MaxReason), Reason: contract.Cut(q.Reason, contract.MaxReason)}
 	removed, err := s.c.config.Store.RemoveDamaged(ctx, id, removal)
 	if err != nil {
 		return nil, err

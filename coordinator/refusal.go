@@ -99,7 +99,7 @@ func refused(err error) *api.Error {
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		return e
 	}
-	r := &api.Error{Code: codeOf(err), Reason: transport.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
+	r := &api.Error{Code: codeOf(err), Reason: contract.Cut(reason(err), transport.MaxRefusal), Refusal: detail(err)}
 	if busy, ok := errors.AsType[*busyError](err); ok && busy.retry > 0 {
 		r.RetryAfter = api.For(busy.retry)
 	}

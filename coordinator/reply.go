@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
@@ -34,14 +33,7 @@ func sendable(e *transport.Envelope) *transport.Envelope {
 const briefly = 200
 
 // brief cuts a reason to at most briefly bytes.
-func brief(reason string) string { return shorten(reason, briefly) }
-
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
-}
+func brief(reason string) string { return contract.Cut(reason, briefly) }
 
 func historyEvent(revision uint64, ev *machine.Event) api.Event {
 	e := api.Event{

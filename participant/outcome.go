@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/amends-dev/amends/contract"
 )
@@ -81,13 +80,5 @@ func (e *CommandError) Error() string { return "command cannot be answered: " + 
 // cleanReason makes a reason valid for a text column and a message header. The result is valid
 // UTF-8 without NUL and has at most MaxReason bytes.
 func cleanReason(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
-	if len(s) <= MaxReason {
-		return s
-	}
-	cut := MaxReason - len("…")
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
+	return contract.Cut(strings.ReplaceAll(s, "\x00", "\uFFFD"), MaxReason)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // Streams lists all four streams, in a fixed order.
@@ -27,7 +29,7 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", short(subject), s.prefix())
+	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", contract.Cut(subject, contract.MaxNameLength), s.prefix())
 }
 
 // CheckSubject returns an error unless it is possible to publish to the subject. A valid subject
@@ -35,7 +37,7 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 // contains no wildcards, spaces or control characters.
 func CheckSubject(subject string) error {
 	if len(subject) > MaxSubject {
-		return fmt.Errorf("subject %q %s", short(subject), tooLong(len(subject), MaxSubject))
+		return fmt.Errorf("subject %q %s", contract.Cut(subject, contract.MaxNameLength), tooLong(len(subject), MaxSubject))
 	}
 	const right = "a subject is made of tokens separated by single dots, without spaces, * or >"
 	before := byte('.')
@@ -43,14 +45,14 @@ func CheckSubject(subject string) error {
 		c := subject[i]
 		switch {
 		case c == '.' && before == '.':
-			return fmt.Errorf("subject %q has an empty token: %s", short(subject), right)
+			return fmt.Errorf("subject %q has an empty token: %s", contract.Cut(subject, contract.MaxNameLength), right)
 		case c <= ' ', c == '*', c == '>', c == 0x7f:
-			return fmt.Errorf("subject %q has %q: %s", short(subject), c, right)
+			return fmt.Errorf("subject %q has %q: %s", contract.Cut(subject, contract.MaxNameLength), c, right)
 		}
 		before = c
 	}
 	if before == '.' {
-		return fmt.Errorf("subject %q has an empty token: %s", short(subject), right)
+		return fmt.Errorf("subject %q has an empty token: %s", contract.Cut(subject, contract.MaxNameLength), right)
 	}
 	return nil
 }
@@ -94,7 +96,7 @@ func Overlap(a, b string) bool {
 // attributes that the subject contains, so an answer needs no other attribute than its type. It
 // cuts the reason at MaxReason. An error is the reason for dead-lettering the message.
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
-	e.Reason = Cut(e.Reason, MaxReason)
+	e.Reason = contract.Cut(e.Reason, MaxReason)
 	switch stream {
 	case Commands:
 		return s.admitCommand(e)
@@ -175,11 +177,4 @@ func (s Subjects) admitEvent(e *Envelope) error {
 		e.ID = CommandID(key, attempt)
 	}
 	return nil
-}
-
-func short(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }

@@ -50,7 +50,7 @@ type AttributeError struct {
 }
 
 func (e *AttributeError) Error() string {
-	return fmt.Sprintf("attribute %s %q: %s", short(e.Name), e.Value, e.Why)
+	return fmt.Sprintf("attribute %s %q: %s", contract.Cut(e.Name, contract.MaxNameLength), e.Value, e.Why)
 }
 
 // BadAttribute returns an *AttributeError with the attribute's received value and the problem. It
@@ -59,7 +59,7 @@ func BadAttribute(name, value, why string) error {
 	if name == AttrReason {
 		value = Redacted
 	}
-	return &AttributeError{Name: name, Value: short(value), Why: why}
+	return &AttributeError{Name: name, Value: contract.Cut(value, contract.MaxNameLength), Why: why}
 }
 
 // Attributes calls yield with the name and the unencoded value of each attribute that is set,
@@ -180,7 +180,7 @@ func (e *Envelope) set(name, value string) (err error) {
 	case AttrOwner:
 		e.Owner, err = parseOwner(value)
 	case AttrReason:
-		e.Reason = Cut(value, MaxRefusal)
+		e.Reason = contract.Cut(value, MaxRefusal)
 	case AttrFinal:
 		e.Final, err = parseBool(name, value)
 	case AttrCode:

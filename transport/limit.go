@@ -133,23 +133,6 @@ func checkMediaType(name, value string) error {
 	return nil
 }
 
-// Cut shortens text to at most most bytes, on a rune boundary and with an ellipsis. It also makes
-// the text valid UTF-8.
-func Cut(text string, most int) string {
-	if len(text) <= most && utf8.ValidString(text) {
-		return text
-	}
-	if len(text) > most {
-		text = text[:most] // avoids scanning the rest
-		end := len(text) - len("…")
-		for end > 0 && !utf8.RuneStart(text[end]) {
-			end--
-		}
-		return strings.ToValidUTF8(text[:max(end, 0)], "?") + "…"
-	}
-	return strings.ToValidUTF8(text, "?")
-}
-
 // CheckPrefix returns an error unless prefix is a valid prefix of subjects. A valid prefix is
 // printable ASCII of at most MaxPrefix bytes, or "" for the default.
 func CheckPrefix(prefix string) error {

@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"pgregory.net/rapid"
-
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
@@ -123,20 +121,4 @@ func TestBounds(t *testing.T) {
 	if err := cut.SetAttribute(transport.AttrReason, strings.Repeat("é", 35_000)); err != nil || len(cut.Reason) > transport.MaxRefusal || !utf8.ValidString(cut.Reason) {
 		t.Errorf("a reason of 70,000 bytes: %v, and %d bytes are kept", err, len(cut.Reason))
 	}
-}
-
-func TestCut(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text, most := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text")), rapid.IntRange(3, 40).Draw(t, "most")
-		got := transport.Cut(text, most)
-		kept, isCut := strings.CutSuffix(got, "…")
-		switch {
-		case len(got) > max(most, 3) && len(text) > most || !utf8.ValidString(got):
-			t.Fatalf("%q of %q", got, text)
-		case utf8.ValidString(text) && len(text) <= most && got != text:
-			t.Fatalf("%q of %q", got, text)
-		case utf8.ValidString(text) && len(text) > most && (!isCut || !strings.HasPrefix(text, kept) || most-len(got) > utf8.UTFMax):
-			t.Fatalf("%q of %q", got, text)
-		}
-	})
 }

@@ -51,25 +51,25 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	const right = "an answer's subject is <prefix>.event.<participant>.<saga>.<birth>.<step>.<do|undo>.<attempt>, as the command's reply attribute gives it"
 	rest, ok := strings.CutPrefix(subject, s.prefix()+".event.")
 	if !ok {
-		return "", key, 0, fmt.Errorf("subject %q: %s", short(subject), right)
+		return "", key, 0, fmt.Errorf("subject %q: %s", contract.Cut(subject, contract.MaxNameLength), right)
 	}
 	tokens := strings.Split(rest, ".")
 	if len(tokens) != 6 {
-		return "", key, 0, fmt.Errorf("subject %q has %s behind event instead of 6: %s", short(subject), plural.Of(len(tokens), "token", "tokens"), right)
+		return "", key, 0, fmt.Errorf("subject %q has %s behind event instead of 6: %s", contract.Cut(subject, contract.MaxNameLength), plural.Of(len(tokens), "token", "tokens"), right)
 	}
 	if err := contract.CheckName("participant", tokens[0]); err != nil {
 		return "", key, 0, err
 	}
 	if key.Birth, err = contract.ParseBirth(tokens[2]); err != nil {
-		return "", key, 0, fmt.Errorf("subject %q: %w: %s", short(subject), err, right)
+		return "", key, 0, fmt.Errorf("subject %q: %w: %s", contract.Cut(subject, contract.MaxNameLength), err, right)
 	}
 	key.Saga, key.Step, key.Direction = contract.SagaID(tokens[1]), contract.StepName(tokens[3]), contract.Direction(tokens[4])
 	if err := key.Check(); err != nil {
-		return "", key, 0, fmt.Errorf("subject %q: %w: %s", short(subject), err, right)
+		return "", key, 0, fmt.Errorf("subject %q: %w: %s", contract.Cut(subject, contract.MaxNameLength), err, right)
 	}
 	attempt, ok = contract.ParseNumber(tokens[5], 1)
 	if !ok {
-		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1 without leading zeros: %s", short(subject), short(tokens[5]), right)
+		return "", key, 0, fmt.Errorf("subject %q: attempt %q is not a number from 1 without leading zeros: %s", contract.Cut(subject, contract.MaxNameLength), contract.Cut(tokens[5], contract.MaxNameLength), right)
 	}
 	return tokens[0], key, attempt, nil
 }

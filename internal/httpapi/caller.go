@@ -10,7 +10,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/access"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
-	"github.com/amends-dev/amends/transport"
 )
 
 // actor sets the actor of operations to the authenticated caller's name. Histories then show who
@@ -63,7 +62,7 @@ func setCaller(ctx context.Context, message any) {
 func setActor(m protoreflect.Message, name string) {
 	switch d := m.Interface().(type) {
 	case *apiv1.Decision:
-		d.By = transport.Cut(name, contract.MaxReason) // the caller cannot shorten their own name
+		d.By = contract.Cut(name, contract.MaxReason) // the caller cannot shorten their own name
 		return
 	case *apiv1.ReplayDeadLettersRequest:
 		d.By = name
@@ -72,7 +71,7 @@ func setActor(m protoreflect.Message, name string) {
 	case *apiv1.PurgeDeadLettersRequest:
 		d.By = name
 	case *apiv1.RemoveDamagedRequest:
-		d.By = transport.Cut(name, contract.MaxReason)
+		d.By = contract.Cut(name, contract.MaxReason)
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {

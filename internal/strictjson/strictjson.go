@@ -30,7 +30,7 @@ type Given interface {
 }
 
 // Decode decodes JSON into v, a pointer to a struct. No data means an empty object. The error is a
-// *FieldError, that of CheckGiven, or one of the whole request.
+// *FieldError, the error of CheckGiven, or an error about the data as a whole.
 func Decode(data []byte, v any) error {
 	if len(data) == 0 {
 		return nil
@@ -195,10 +195,7 @@ const maxName = 64
 // unknown returns the error for an unknown field of the object at path. It lists the fields that
 // there are.
 func unknown(name string, t reflect.Type, path string) error {
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "") + "…"
-	}
-	problem := fmt.Sprintf("unknown field %q; there are %s", name, strings.Join(names(t, "", 2), ", "))
+	problem := fmt.Sprintf("unknown field %q; there are %s", contract.Cut(name, maxName), strings.Join(names(t, "", 2), ", "))
 	if path == "" {
 		return errors.New(problem)
 	}

@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 		`{"ID":"zanzibar41"}`:                   `unknown field "ID"`,
 		`{"items":[{"\u017ftep":""}]}`:          `items[0]: unknown field "ſtep"`,
 		`{"":1}`:                                `unknown field ""`,
-		`{"` + strings.Repeat("x", 99) + `":1}`: `unknown field "` + strings.Repeat("x", 64) + `…"`,
+		`{"` + strings.Repeat("x", 99) + `":1}`: `unknown field "` + strings.Repeat("x", 61) + `…"`,
 		`{"id":"a","id":"zanzibar41"}`:          `at byte 11 a name begins that its object has already`,
 		`{"filter":{"step":"","s\u0074ep":""}}`: `a name begins that its object has already`,
 		`{"input":{"a":1,"a":2}}`:               `a name begins that its object has already`,

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -82,13 +81,7 @@ func (d *decision) key(i int, dir contract.Direction) contract.Key {
 }
 
 // cut truncates a reason to MaxReason bytes and makes it valid UTF-8.
-func cut(reason string) string {
-	reason = strings.ToValidUTF8(reason, "�")
-	if len(reason) <= contract.MaxReason {
-		return reason
-	}
-	return strings.ToValidUTF8(reason[:contract.MaxReason-len("…")], "") + "…"
-}
+func cut(reason string) string { return contract.Cut(reason, contract.MaxReason) }
 
 // data returns the data of one direction of a step.
 func (d *decision) data(i int, dir contract.Direction) ([]byte, error) {

@@ -415,10 +415,5 @@ func (b *Bus) warnOfAccount(ctx context.Context) {
 	}
 }
 
-// cut shortens received text for use in a message.
-func cut(s string) string {
-	if len(s) > 64 {
-		s = s[:64] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
-}
+// maxQuoted is the maximum length of received text in an error or a log message, in bytes.
+const maxQuoted = 64

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
@@ -350,7 +351,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 		return nil
 	}
 	b.config.Logger.Warn("a consumer of commands has an unexpected configuration; repairing it", "consumer", name,
-		"deliver_subject", c.DeliverSubject, "filter", cut(fmt.Sprint(filters)), "ack_policy", c.AckPolicy.String())
+		"deliver_subject", c.DeliverSubject, "filter", contract.Cut(fmt.Sprint(filters), maxQuoted), "ack_policy", c.AckPolicy.String())
 	crashpoint.Here(crashpoint.ConsumerWrong)
 	if err := b.js.DeleteConsumer(ctx, b.names[transport.Commands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("delete consumer %s, which is not as it should be: %w", name, err)
@@ -454,6 +455,6 @@ func (b *Bus) noteAccount(m *nats.Msg) {
 	}
 	b.provided.mu.Unlock()
 	if !own && known != accountShared && b.nc.AuthRequired() {
-		b.config.Logger.Warn(SharedAccount, "participant", cut(participant), "fix", SharedAccountFix)
+		b.config.Logger.Warn(SharedAccount, "participant", contract.Cut(participant, maxQuoted), "fix", SharedAccountFix)
 	}
 }

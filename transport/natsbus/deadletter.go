@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
@@ -75,10 +76,7 @@ func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.
 // library has dropped. It sets asks to false if the server does not reply.
 func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()
-	reason := l.reason
-	if len(reason) > maxReason {
-		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
-	}
+	reason := contract.Cut(l.reason, maxReason)
 	sequence := streamSequence(l.msg.Reply)
 	index := ""
 	if l.index > 0 {

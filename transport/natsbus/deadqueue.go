@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 )
@@ -141,7 +142,7 @@ func (b bucket) refill(now time.Time) bucket {
 
 // drop terminates and logs a delivery that is not dead-lettered.
 func (q *deadQueue) drop(l *deadEntry, why string, err error) {
-	attrs := []any{"stream", string(l.stream()), "participant", l.participant(), "subject", cut(l.msg.Subject),
+	attrs := []any{"stream", string(l.stream()), "participant", l.participant(), "subject", contract.Cut(l.msg.Subject, maxQuoted),
 		"reason", l.reason, "why", why}
 	if q.bus.config.HideData {
 		attrs = append(attrs, "bytes", len(l.msg.Data))
@@ -236,7 +237,7 @@ func (q *deadQueue) ended(l *deadEntry, err error) bool {
 	case err == nil:
 		q.bus.stats.deadLettered.Add(1)
 		q.bus.config.Logger.Warn("a message was moved to the dead letters", "stream", string(l.stream()), "participant", l.participant(),
-			"subject", cut(l.msg.Subject), "reason", l.reason)
+			"subject", contract.Cut(l.msg.Subject, maxQuoted), "reason", l.reason)
 		crashpoint.Here(crashpoint.DeadLetterStored)
 		l.delivery.end(l.word)
 	case again:

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
@@ -73,7 +74,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		if !b.inbox(m.Reply) {
 			b.stats.repliesRefused.Add(1)
 			b.config.Logger.Warn("a request was refused: its reply subject is not an inbox, and the reply could pass for the coordinator's own message; "+
-				"connect with an inbox prefix such as _INBOX_shop", "subject", m.Subject, "reply", cut(m.Reply))
+				"connect with an inbox prefix such as _INBOX_shop", "subject", m.Subject, "reply", contract.Cut(m.Reply, maxQuoted))
 			return
 		}
 		b.noteAccount(m)
@@ -85,7 +86,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		}
 		request, err := wire.Decode(m)
 		if err == nil && request.Type != "" && request.Type != transport.TypeRequest {
-			err = &transport.AttributeError{Name: transport.AttrType, Value: cut(request.Type), Why: "a request has the type " + transport.TypeRequest + ", or none"}
+			err = &transport.AttributeError{Name: transport.AttrType, Value: contract.Cut(request.Type, maxQuoted), Why: "a request has the type " + transport.TypeRequest + ", or none"}
 		}
 		if err != nil {
 			reply(&transport.Envelope{Code: string(api.CodeInvalidArgument), Reason: err.Error(), TraceParent: request.TraceParent})

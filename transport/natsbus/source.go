@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
@@ -318,7 +319,7 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 	for i := range messages {
 		stream, _ := s.bus.subjects.StreamOf(messages[i].Subject)
 		if of := s.bus.subjects.Participant(messages[i].Subject); stream != s.sub.Stream || of != participant {
-			err = fmt.Errorf("message %d of the bundle has the subject %q; in a bundle on %s all are of %s and of %s", i+1, cut(messages[i].Subject), cut(whole.msg.Subject), s.sub.Stream, participant)
+			err = fmt.Errorf("message %d of the bundle has the subject %q; in a bundle on %s all are of %s and of %s", i+1, contract.Cut(messages[i].Subject, maxQuoted), contract.Cut(whole.msg.Subject, maxQuoted), s.sub.Stream, participant)
 			break
 		}
 	}

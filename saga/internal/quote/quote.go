@@ -4,20 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/amends-dev/amends/contract"
 )
 
 // Short truncates a name or other short text for a message.
-func Short(s string) string { return cut(s, 80) }
+func Short(s string) string { return contract.Cut(s, 80) }
 
 // Line returns a text in one line, truncated if it is very long.
-func Line(s string) string { return cut(strings.Join(strings.Fields(s), " "), 300) }
-
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+func Line(s string) string { return contract.Cut(strings.Join(strings.Fields(s), " "), 300) }
 
 // Position returns the line and column of a byte offset in data.
 func Position(data []byte, offset int64) string {
