@@ -141,6 +141,7 @@ func (w *world) decide(ev machine.Event) {
 	if again, effAgain, _ := machine.Decide(w.def.Plan(), before, ev); !cmp.Equal(after, again) || !cmp.Equal(eff, effAgain) {
 		w.t.Fatalf("I6: Decide is not pure for %+v", ev)
 	}
+	storable(w.t, &after)
 	w.within(&before, ev, &after, &eff)
 	if eff.Ignored != "" {
 		if !cmp.Equal(before, after) {

@@ -31,7 +31,8 @@ var (
 // A new saga begins with the zero Instance and an event of type started.
 //
 // Decide returns ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, a *contract.NameError for an
-// invalid id, or an *OperationError for an operation that is not legal now. After an error, and if
+// invalid id, an *OperationError for an operation that is not legal now, or an untyped error for an
+// unknown type of event or timer. After an error, and if
 // Effects.Ignored is set, the returned instance is the given one, and the event must not be
 // recorded.
 func Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, error) {

@@ -19,7 +19,8 @@
 //	operate.go      the operations of operators, and their effect
 //	move.go         transitions of a side: begun, attempted, parked, closed; and the data of commands
 //	backoff.go      the wait between attempts
-//	evaluate.go     evaluation of costly mappings outside the decisions: CostBudget, Requests
+//	evaluate.go     evaluation of costly mappings outside the decisions: CostBudget, Requests; it can
+//	                be skipped on a first reading, as startdigest.go can
 //	startdigest.go  StartDigest: whether two starts are equal
 //	cause.go        text for the cause of compensation
 //	limit.go        limits of a run
@@ -31,6 +32,6 @@
 // It keeps I3 and I4 (through compensation), I6, I8 (Fold: folding the recorded events through
 // Decide produces the stored instance) and its part of I10 (limits of a run).
 //
-// A failure is an *OperationError, which lists the legal operations. An event that is late, a
-// duplicate or unexpected sets Effects.Ignored.
+// Decide lists its errors. An event that is late, a duplicate or unexpected is no error: it sets
+// Effects.Ignored.
 package machine

@@ -11,7 +11,7 @@ import (
 //
 //	started           ID, Payload (the input), ContentType, TraceParent, ClockOffset. Always the first event.
 //	step_answered     Participant, Step, Direction, Attempt, Outcome, Payload (the result),
-//	                  ContentType, Reason, Final. If the outcome is not_sent, the answer is from the
+//	                  ContentType, Reason, Final. If the outcome is not-sent, the answer is from the
 //	                  bus and not from the participant.
 //	timer_fired       Timer and, except for the deadline, Step, Direction, Attempt. It was due at At.
 //	                  For a timeout, Reason says why the command was not sent. Reason is empty if it
@@ -20,8 +20,10 @@ import (
 //	clock_adjusted    ClockOffset, Reason (by how much). The wall clock was set; the remaining time of
 //	                  timers stays the same.
 type Event struct {
-	Type        contract.EventType
-	At          time.Time // never before the event that was recorded last, but of clock_adjusted; Decide lifts it if the clock went back
+	Type contract.EventType
+	// At is when the event happened. If the clock was set back, Decide uses the time of the last
+	// recorded event instead, except for clock_adjusted.
+	At          time.Time
 	ID          contract.SagaID
 	Payload     []byte
 	ContentType string
@@ -32,7 +34,7 @@ type Event struct {
 	Attempt     int
 	Outcome     contract.Outcome
 	Reason      string
-	Final       bool // failure: a retry cannot help; not-sent: an earlier command may have been sent
+	Final       bool // of failed: a retry cannot help; of not-sent: an earlier command may have been sent
 	Operation   contract.Operation
 	By          string
 	Timer       contract.Timer

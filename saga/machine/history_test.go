@@ -150,6 +150,7 @@ func (p *player) decide(line string, ev machine.Event, out *strings.Builder) {
 	if diff := cmp.Diff(next, again) + cmp.Diff(eff, effAgain); diff != "" {
 		p.t.Errorf("%s: Decide is not pure: %s", line, diff)
 	}
+	storable(p.t, &next)
 	switch {
 	case err != nil:
 		fmt.Fprintf(out, "error: %v\n", err)
@@ -159,6 +160,22 @@ func (p *player) decide(line string, ev machine.Event, out *strings.Builder) {
 		p.in = next
 		p.history = append(p.history, ev)
 		p.print(out, &eff)
+	}
+}
+
+// storable fails the test unless every side can be decoded from its fields, as a store does.
+func storable(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}, in *machine.Instance) {
+	t.Helper()
+	for i := range in.Steps {
+		for _, direction := range []contract.Direction{contract.DirectionDo, contract.DirectionUndo} {
+			data := in.Steps[i].Side(direction).Data()
+			if side, err := machine.NewSide(direction, data); err != nil || side.Data() != data {
+				t.Fatalf("the %s of step %d is %+v, and decoded %+v, %v", direction, i, data, side.Data(), err)
+			}
+		}
 	}
 }
 

@@ -33,14 +33,21 @@ func (e *OperationError) Error() string {
 	return e.Brief() + "; legal now: " + strings.Join(words, ", ")
 }
 
+// full reports whether a saga with a number of recorded events may not be retried or paused any more.
+func full(recorded uint64) bool { return recorded >= MaxHistory }
+
 // Legal returns the operations that are legal in the current state of the saga.
 func Legal(plan *Plan, in *Instance) []contract.LegalOperation {
+	return legalOperations(plan, in, full(in.Revision))
+}
+
+func legalOperations(plan *Plan, in *Instance, full bool) []contract.LegalOperation {
 	if !in.Open() || in.Revision == 0 {
 		return nil
 	}
 	var legal []contract.LegalOperation
 	back := in.Cause == nil && !compensation.PastPivot(&plan.Tree, in.State)
-	parkedPivot, full := false, in.Revision > MaxHistory
+	parkedPivot := false
 	for i := range in.Steps {
 		side, step := in.Steps[i].Current(), &plan.Steps[i]
 		parked := side.Parked()
@@ -117,11 +124,18 @@ func (d *decision) operate(ev Event) error {
 	return nil
 }
 
+// full reports whether the history was full before this decision.
+func (d *decision) full() bool { return full(d.in.Revision - 1) }
+
+func (d *decision) legalOperations() []contract.LegalOperation {
+	return legalOperations(d.plan, &d.in, d.full())
+}
+
 // legal returns the step that an operation concerns. The operation need not name it if only one
 // step is possible.
 func (d *decision) legal(ev Event) (contract.StepName, error) {
 	var found []contract.LegalOperation
-	for _, v := range Legal(d.plan, &d.in) {
+	for _, v := range d.legalOperations() {
 		if v.Operation == ev.Operation && (ev.Step == "" || ev.Step == v.Step) {
 			found = append(found, v)
 		}
@@ -138,7 +152,7 @@ func (d *decision) legal(ev Event) (contract.StepName, error) {
 func (d *decision) whyNot(ev Event) string {
 	beyond := compensation.PastPivot(&d.plan.Tree, d.in.State)
 	goingBack := ev.Operation == contract.OperationCancel || ev.Operation == contract.OperationCompensate
-	if ev.Step != "" && slices.Contains(Legal(d.plan, &d.in), contract.LegalOperation{Operation: ev.Operation}) {
+	if ev.Step != "" && slices.Contains(d.legalOperations(), contract.LegalOperation{Operation: ev.Operation}) {
 		return "this is about the whole saga; leave the step out"
 	}
 	switch {
@@ -146,7 +160,7 @@ func (d *decision) whyNot(ev Event) string {
 		return "the saga was abandoned"
 	case !d.in.Open():
 		return fmt.Sprintf("the saga has ended: %s", d.in.Phase)
-	case (ev.Operation == contract.OperationRetry || ev.Operation == contract.OperationPause) && d.in.Revision > MaxHistory:
+	case (ev.Operation == contract.OperationRetry || ev.Operation == contract.OperationPause) && d.full():
 		return fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory)
 	case goingBack && beyond:
 		return "the saga is past its point of no return and only goes forward"
@@ -181,7 +195,7 @@ func (d *decision) rejectedPastPivot(name contract.StepName) bool {
 }
 
 func (d *decision) illegal(ev Event, why string) error {
-	return &OperationError{Operation: ev.Operation, Step: ev.Step, Why: why, Legal: Legal(d.plan, &d.in)}
+	return &OperationError{Operation: ev.Operation, Step: ev.Step, Why: why, Legal: d.legalOperations()}
 }
 
 // vouch records the operator's statement that the parked pivot did not happen.

@@ -22,20 +22,28 @@ func TestEveryOperationWithEveryStep(t *testing.T) {
 	}
 	failed := machine.Event{Type: contract.EventStepAnswered, At: at, Participant: "p-one", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeFailed, Final: true}
 	for name, events := range map[string][]machine.Event{
-		"running":           nil,
-		"paused":            {by(contract.OperationPause, "")},
-		"parked":            {failed},
-		"parked and paused": {failed, by(contract.OperationPause, "")},
-		"abandoned":         {failed, by(contract.OperationAbandon, "")},
-		"running and full":  nil,
-		"parked and full":   {failed},
+		"running":              nil,
+		"paused":               {by(contract.OperationPause, "")},
+		"parked":               {failed},
+		"parked and paused":    {failed, by(contract.OperationPause, "")},
+		"abandoned":            {failed, by(contract.OperationAbandon, "")},
+		"running, nearly full": nil,
+		"running and full":     nil,
+		"parked, nearly full":  {failed},
+		"parked and full":      {failed},
+		"parked and too full":  {failed},
 	} {
 		in, err := machine.Fold(def.Plan(), append([]machine.Event{{Type: contract.EventStarted, At: at, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)}}, events...))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if strings.HasSuffix(name, "full") {
+		switch {
+		case strings.HasSuffix(name, "nearly full"):
+			in.Revision = machine.MaxHistory - 1
+		case strings.HasSuffix(name, "too full"):
 			in.Revision = machine.MaxHistory + 1
+		case strings.HasSuffix(name, "full"):
+			in.Revision = machine.MaxHistory
 		}
 		legal := machine.Legal(def.Plan(), &in)
 		for _, operation := range []contract.Operation{

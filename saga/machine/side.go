@@ -135,15 +135,20 @@ func (s *Side) park(state SideState, since time.Time, reason string) {
 	s.state, s.at, s.command, s.reason = state, since, 0, reason
 }
 
-// end ends the side. If it was not taken, its attempts are reset, because nothing was sent.
+// end ends the side. If it was not taken, its attempts are reset, because nothing was sent. SideIdle
+// makes it as if it had never been requested.
 func (s *Side) end(state SideState, reason string) {
 	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
-	if state == SideNotTaken {
+	switch state {
+	case SideNotTaken:
 		s.attempt = 0
+	case SideIdle:
+		*s = Side{}
 	}
 }
 
-// stop ends the wait of a side whose saga is abandoned. A side in progress keeps its state.
+// stop removes the timer of a side whose saga is abandoned. A side between two attempts is shown as
+// awaiting an answer.
 func (s *Side) stop() {
 	if s.timed() {
 		s.state, s.at, s.command = SideAwaitingAnswer, time.Time{}, 0
