@@ -11,9 +11,9 @@
 //	       ┌──┴──┐                      3 rejected   → {1,2} together, then 0
 //	       1     2
 //
-// It keeps I3 and I4: every step that may have happened is undone, in reverse order of the do's,
-// with parallel siblings at the same time. No step is undone before its do has ended, after it was
-// rejected, or after the pivot completed.
+// It keeps two invariants. I3: every step that may have happened is undone. I4: undos run in the
+// reverse order of the dos, those of parallel branches together; none runs before its do has ended,
+// after the do was rejected, or after the pivot completed.
 //
 // The caller must follow two rules: compensate only while PastPivot is false, and report a pivot
 // with an unknown outcome as Doing, so that nothing before it is undone.

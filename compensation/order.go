@@ -5,8 +5,7 @@ type State uint8
 
 // The states of a leaf.
 const (
-	// Pending means that the do has not been requested, or is known to have had no effect and does
-	// not delay compensation.
+	// Pending means that the do has not been requested, or that its request was never sent.
 	Pending State = iota
 	// Doing means that the do was requested and has not been answered.
 	Doing
@@ -52,7 +51,7 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 		}
 		return done
 	}
-	panic("compensation: a node without a shape")
+	panic("compensation: unknown shape of a node")
 }
 
 // Backward calls yield with every step whose undo may be requested now: its do may have happened,
@@ -100,7 +99,7 @@ func backward(n *Node, state func(int) State, yield func(int)) (undone bool) {
 		}
 		return undone
 	}
-	panic("compensation: a node without a shape")
+	panic("compensation: unknown shape of a node")
 }
 
 // AtRest reports whether no do is in progress.
@@ -113,9 +112,9 @@ func AtRest(n *Node, state func(step int) State) bool {
 	return atRest
 }
 
-// PastPivot reports whether the saga can only go forward: its pivot is done or was skipped or, if
-// it has no pivot, a retriable step was requested. (A retriable step has no undo, so the saga
-// cannot compensate after it was requested.)
+// PastPivot reports whether the saga can only go forward: its pivot is done or was skipped, or a
+// retriable step was requested. A retriable step has no undo, so the saga cannot compensate after
+// that; in a tree with a pivot, it is requested only after the pivot.
 func PastPivot(n *Node, state func(step int) State) bool {
 	past := false
 	n.Leaves(func(leaf *Node) bool {
@@ -134,7 +133,7 @@ func PastPivot(n *Node, state func(step int) State) bool {
 // Plan returns the order in which the saga would compensate now, as waves of steps that may run
 // together. It is shown to operators before they cancel. Branches of a parallel do not wait for
 // each other, so an undo may begin before the previous wave has ended. Dos in progress count as
-// done. Past the point of no return, the plan is empty.
+// Unknown, so they are undone too. Past the point of no return, the plan is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
 	if PastPivot(n, state) {
 		return nil

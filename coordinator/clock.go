@@ -19,7 +19,8 @@ const (
 	clockSlew = 1000
 	// clockEvery is the interval between checks; clockKept is the interval between saves.
 	clockEvery, clockKept = time.Second, time.Minute
-	// clockHold is how long retention pauses after a step, on the monotonic clock.
+	// clockHold is how long retention pauses after the wall clock was set. It is measured on the
+	// monotonic clock.
 	clockHold = 24 * time.Hour
 	// retimeBatch bounds the sagas that are retimed at the same time.
 	retimeBatch = 512

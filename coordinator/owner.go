@@ -95,7 +95,7 @@ func (c *Coordinator) acquire(ctx context.Context) error {
 
 // keepClaim renews the claim until ctx ends or another store takes it.
 func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) error {
-	sure := true
+	confirmed := true
 	for {
 		timer := time.NewTimer(ownership.DefaultInterval)
 		select {
@@ -109,9 +109,9 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 		if _, err := c.config.Owner.Step(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
-		if now := c.config.Owner.Confirmed(); now != sure {
-			sure = now
-			if sure {
+		if now := c.config.Owner.Confirmed(); now != confirmed {
+			confirmed = now
+			if confirmed {
 				c.config.Logger.InfoContext(ctx, "ownership of the prefix is confirmed again; sending and receiving continue")
 				c.relay.Resend()
 			} else {
@@ -121,18 +121,18 @@ func (c *Coordinator) keepClaim(ctx context.Context, moved <-chan struct{}) erro
 	}
 }
 
-// awaitSure blocks until this store's ownership is confirmed; no work is taken before that.
-func (c *Coordinator) awaitSure(ctx context.Context) error {
+// awaitConfirmed blocks until this store's ownership is confirmed; no work is taken before that.
+func (c *Coordinator) awaitConfirmed(ctx context.Context) error {
 	for c.config.Owner != nil && !c.config.Owner.Confirmed() {
-		if err := sleep(ctx, unsureEvery); err != nil {
+		if err := sleep(ctx, confirmedEvery); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unsureEvery is the interval at which awaitSure checks ownership.
-const unsureEvery = 50 * time.Millisecond
+// confirmedEvery is the interval at which awaitConfirmed checks ownership.
+const confirmedEvery = 50 * time.Millisecond
 
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

@@ -183,7 +183,7 @@ func (t *timekeeper) goOn() {
 	}
 }
 
-// hold records what timers wait for, and delays the next read.
+// hold records why no timers fire, and delays the next read of due timers by pause.
 func (t *timekeeper) hold(why string, pause time.Duration) {
 	t.held.Store(&why)
 	t.notBefore = time.Now().Add(pause)

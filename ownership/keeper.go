@@ -354,7 +354,7 @@ func (k *Keeper) confirm(ctx context.Context) error {
 		return err
 	}
 	if k.noteResult(err) != nil {
-		return nil //nolint:nilerr // unsure once the last confirmation is old enough
+		return nil //nolint:nilerr // unconfirmed once the last confirmation is old enough
 	}
 	k.confirmed()
 	k.mu.Lock()

@@ -7,7 +7,7 @@
 //	spec.go        Spec: a definition as data
 //	schema.go      Schema: a description of JSON data
 //	parse.go       ParseJSON: a definition as JSON
-//	form.go        reading a Spec from JSON, with all problems of its form
+//	form.go        reads a Spec from JSON, and reports all problems of its structure
 //	check.go       New: checks a Spec and creates the Definition
 //	walk.go        the structure of a Spec, and each step in it
 //	mapping.go     the mappings of a Spec, with package mapping

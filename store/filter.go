@@ -64,8 +64,8 @@ func (f *Filter) WantsState(in *machine.Instance) bool {
 		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))
 }
 
-// wantsSteps reports whether a step in progress or parked has the filter's step name, and a step in
-// progress asks the filter's participant.
+// wantsSteps reports whether a state has a step in progress or parked with the filter's step name,
+// and a step in progress, not necessarily the same one, of the filter's participant.
 func (f *Filter) wantsSteps(in *machine.Instance) bool {
 	if f.Plans == nil || !in.Open() {
 		return false

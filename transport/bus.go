@@ -73,9 +73,8 @@ type Tracker interface {
 	// Newest returns the stream sequence of the subscription's newest unacknowledged message, or 0
 	// if there is none. It returns an error if the bus does not answer.
 	Newest(ctx context.Context) (uint64, error)
-	// TakenIn reports whether every message up to the given sequence has been acknowledged by any
-	// process of the subscription, or returned by this source. The sequence is one that Newest has
-	// returned.
+	// TakenIn reports whether every message up to a sequence has been acknowledged by any process of
+	// the subscription, or was delivered by this source's Receive. newest is a result of Newest.
 	TakenIn(ctx context.Context, newest uint64) (bool, error)
 }
 

@@ -54,7 +54,7 @@ func valueOf(message any) (any, error) {
 	return apipb.Value(m), nil
 }
 
-// messageOf converts a response, a pointer to a type of package api, to its message.
+// messageOf converts a response to its message. response is a pointer to a type of package api.
 func messageOf[M any](response any) (*M, error) {
 	m, ok := any(apipb.Message(response)).(*M)
 	if !ok {
@@ -63,7 +63,8 @@ func messageOf[M any](response any) (*M, error) {
 	return m, nil
 }
 
-// ask sends the coordinator a request, a pointer to a type of package api, without a trace.
+// ask sends a request to the coordinator, without a trace context. request is a pointer to a type of
+// package api.
 func ask[Response any](ctx context.Context, c Coordinator, method string, request any) (*Response, error) {
 	answer, err := send(ctx, c, method, &transport.Envelope{}, request)
 	if err != nil {
@@ -76,7 +77,7 @@ func ask[Response any](ctx context.Context, c Coordinator, method string, reques
 	return response, nil
 }
 
-// send sends the coordinator a request. The error is one of Connect, or the context's.
+// send sends a request to the coordinator. The error is a Connect error, or that of the context.
 func send(ctx context.Context, c Coordinator, method string, envelope *transport.Envelope, request any) (any, error) {
 	envelope.Caller = callerKey(ctx)
 	answer, err := c.Serve(ctx, method, envelope, request)

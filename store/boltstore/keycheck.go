@@ -69,7 +69,8 @@ func (s *Store) noteKey() error {
 	return s.db.Update(func(tx *bolt.Tx) error { return keys.note(tableMeta.bucket(tx)) })
 }
 
-// metaKey returns the key in the bucket meta for the word that the first key has sealed.
+// metaKey returns where the bucket meta holds the known word that is sealed with the first
+// encryption key.
 func (k *Keys) metaKey() []byte { return []byte(metaKey + k.names[0]) }
 
 // note seals the known word with the first key, and stores it.

@@ -94,8 +94,8 @@ func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list [
 	return list
 }
 
-// place sets the location of each result of a change: an event of this change, the location in the
-// old head, or the new head itself.
+// place sets where each result of a change is stored: in one of the change's events, where the old
+// head says that it is already, or in the new head itself.
 func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	for _, g := range p.results {
 		r := g.result

@@ -41,7 +41,8 @@ type Caller struct {
 	AtOnce bool                 // start and wait with one request
 }
 
-// Load is a set of callers that start sagas until they are stopped, with what they know about them.
+// Load is a set of callers that start sagas until they are stopped. It records the replies that
+// they got.
 type Load struct {
 	def    *saga.Definition
 	ctx    context.Context // ends when no further sagas are to be started

@@ -13,7 +13,7 @@ import { Plan } from "./plan";
 export type Operation = { operation: string; title: string; confirm: string; does: string; when: string; danger?: boolean };
 
 export const operations: Operation[] = [
-  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Retries the step now, with all of its attempts available again.", when: "on a step that waits for its next attempt, or is parked" },
+  { operation: "retry", title: "Retry now", confirm: "Retry now", does: "Retries the step now, with all of its attempts available again.", when: "on a step that waits for its next attempt, or is parked; not after a rejection past the point of no return" },
   { operation: "resolve", title: "Resolve", confirm: "Resolve the step", does: "Records the outcome of the step that you have found out. Nothing is sent to the participant.", when: "on a step that waits for its next attempt, or is parked" },
   { operation: "skip", title: "Skip", confirm: "Skip the step", does: "Continues without the step.", when: "on a parked step", danger: true },
   { operation: "compensate", title: "Compensate", confirm: "Compensate the saga", does: "Undoes the completed steps. Make sure that the pivot had no effect: it is not undone.", when: "with a parked pivot", danger: true },
