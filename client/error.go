@@ -18,7 +18,7 @@ var (
 	ErrIllegal     = errors.New("not legal now")                     // not legal now; the reason lists what is
 	ErrInvalid     = errors.New("invalid")                           // the request is invalid; repeating it is useless
 	ErrOverloaded  = errors.New("overloaded")                        // a limit is reached; retry later
-	ErrUnavailable = errors.New("no coordinator answered")           // no reply; the request may have been executed
+	ErrUnavailable = errors.New("no coordinator answered")           // no reply, or the coordinator is starting or stopping; the request may have been executed
 	ErrInternal    = errors.New("internal error of the coordinator") // details are in the coordinator's log
 )
 
@@ -30,8 +30,15 @@ type Error struct {
 	Reason string          // the problem and how to fix it
 	Err    error           // the underlying error, such as context.DeadlineExceeded; may be nil
 
-	// Legal lists the operations that are currently legal. It is set with ErrIllegal.
+	// Legal lists the operations that are currently legal. It is set with ErrIllegal, if an operation
+	// was not legal.
 	Legal []contract.LegalOperation
+	// Violations lists the invalid fields of the request, if they are known. It is set with
+	// ErrInvalid.
+	Violations []api.Violation
+	// Revision is the saga's revision. It is set with ErrIllegal, if the saga does not have the
+	// revision of ExpectedRevision.
+	Revision uint64
 
 	// RetryAfter is the wait that the coordinator suggests, or 0. It is set with ErrOverloaded. Add
 	// jitter, so that refused callers do not all retry at the same time.
@@ -45,7 +52,11 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " saga %s", e.ID)
 	}
 	condition := e.sentinel().Error()
-	if e.Code == api.CodeUnavailable && errors.Is(e.Err, context.Canceled) {
+	switch {
+	case e.Code != api.CodeUnavailable:
+	case e.Err == nil:
+		condition = "unavailable" // a coordinator has replied
+	case errors.Is(e.Err, context.Canceled):
 		condition = "cancelled before a reply arrived" // the caller has cancelled
 	}
 	b.WriteString(": " + condition)

@@ -110,7 +110,11 @@ func (s *silence) retryable(ctx context.Context, last error) error {
 	case !repeatable(last, s.q) && !(s.uncertain && errors.Is(last, ErrOverloaded)):
 		return backoff.Permanent(last)
 	case ctx.Err() == nil && s.tooLong(last):
-		return backoff.Permanent(fmt.Errorf("gave up after %s: %w", s.c.giveUp, last))
+		var known *Error
+		if errors.As(last, &known) {
+			known.Reason = fmt.Sprintf("gave up after %s: %s", s.c.giveUp, known.Reason)
+		}
+		return backoff.Permanent(last)
 	}
 	s.uncertain = s.uncertain || errors.Is(last, ErrUnavailable) && !errors.Is(last, transport.ErrNoResponders)
 	return last
@@ -153,8 +157,9 @@ func repeatable(err error, q *call) bool {
 	switch {
 	case errors.Is(err, transport.ErrClosed):
 		return false
-	case errors.Is(err, ErrOverloaded):
-		return q.retryOverloaded
+	case errors.Is(err, ErrOverloaded): // without a suggestion when, repeating it is useless
+		var refused *Error
+		return q.retryOverloaded && errors.As(err, &refused) && refused.RetryAfter > 0
 	case errors.Is(err, ErrUnavailable):
 		return !q.once || errors.Is(err, transport.ErrNoResponders)
 	}
@@ -194,7 +199,7 @@ func (c *Client) ask(ctx context.Context, q *call, response any) error {
 		failure.Code, failure.Reason, failure.RetryAfter = api.Code(answer.Code), answer.Reason, answer.RetryAfter
 		var more api.Refusal
 		if json.Unmarshal(answer.Data, &more) == nil { // most refusals have no details
-			failure.Legal = more.Legal
+			failure.Legal, failure.Violations, failure.Revision = more.Legal, more.Violations, more.Revision
 		}
 		return failure
 	}

@@ -37,8 +37,8 @@ func Result[T any](s *api.Saga, step contract.StepName) (result T, err error) {
 }
 
 // Input returns the input of a saga, decoded from JSON. A []byte or json.RawMessage gets the JSON
-// itself; an input that is not JSON needs one of them. Input returns an error unless s comes from
-// Get, because other requests do not return the input.
+// itself; an input that is not JSON needs one of them. Input returns an error if s does not include
+// the input: that of Start, Run and List does not.
 func Input[T any](s *api.Saga) (input T, err error) {
 	switch p := s.Input; {
 	case p == nil:

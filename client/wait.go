@@ -25,7 +25,9 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*api.Saga, error
 
 // Run starts a saga and returns when it has ended or is parked. If possible, it combines Start and
 // Wait in one request. Like Start, it is idempotent: running the same id with the same input again
-// returns the outcome of the existing saga, with Saga.Existed.
+// returns the outcome of the existing saga, with Saga.Existed. Existed is also set if the saga was
+// started by an earlier attempt of this call whose reply was lost. The saga does not include its
+// input.
 //
 // RunsPerStart times as many concurrent runs as Concurrency allows starts use a single request
 // each. Further runs queue for a start and then wait.
@@ -54,7 +56,7 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 	}
 	end, err := c.await(ctx, q.id, saga, began)
 	if end != nil {
-		end.Existed = saga.Existed
+		end.Existed, end.Input = saga.Existed, nil // as in the response to a single request
 	}
 	return end, err
 }

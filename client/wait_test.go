@@ -156,7 +156,7 @@ func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, n int, r *transport.Envelope) (*transport.Envelope, error) {
 			if n < 4 {
-				return refuse(api.CodeResourceExhausted, "too many reading requests at once")
+				return &transport.Envelope{Code: string(api.CodeResourceExhausted), Reason: "too many reading requests at once", RetryAfter: time.Second}, nil
 			}
 			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
 		}}
@@ -165,6 +165,24 @@ func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 			t.Errorf("Wait: %+v, %v after %d requests", status, err, len(bus.requests))
 		}
 	})
+}
+
+// TestPermanentRefusalIsNotRepeated checks that a limit which waiting does not change, such as that
+// of a reply's size, is returned at once. The error has the details of the refusal.
+func TestPermanentRefusalIsNotRepeated(t *testing.T) {
+	bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
+		return &transport.Envelope{
+			Code: string(api.CodeResourceExhausted), Reason: "the reply is too large", Data: []byte(`{"violations":[{"field":"limit","problem":"ask for less"}],"revision":7}`),
+		}, nil
+	}}
+	_, err := client.New(bus).Definitions(t.Context())
+	var refused *client.Error
+	if !errors.As(err, &refused) || !errors.Is(err, client.ErrOverloaded) || len(bus.requests) != 1 {
+		t.Fatalf("%v after %d requests, want it refused after one", err, len(bus.requests))
+	}
+	if want := []api.Violation{{Field: "limit", Problem: "ask for less"}}; !slices.Equal(refused.Violations, want) || refused.Revision != 7 {
+		t.Errorf("the violations are %+v and the revision is %d", refused.Violations, refused.Revision)
+	}
 }
 
 func TestHistoryReadsEveryPart(t *testing.T) {
