@@ -87,7 +87,7 @@ func (s *service) runRequest(e *transport.Envelope) any {
 	q := &api.RunRequest{ID: e.Saga, Definition: e.Definition, ContentType: e.ContentType}
 	q.Input, q.InputBinary = inputOf(e)
 	if !e.Expires.IsZero() {
-		q.Timeout = api.For(max(e.Expires.Sub(s.c.config.Clock()), 0))
+		q.Timeout = api.For(min(max(e.Expires.Sub(s.c.config.Clock()), 0), MaxWait))
 	}
 	return q
 }

@@ -169,3 +169,46 @@ func TestOverdueIsFound(t *testing.T) {
 		}
 	})
 }
+
+// TestViolationsNameTheField checks that a refusal names the field of the request, in the names of
+// its JSON.
+func TestViolationsNameTheField(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, membus.Options{})
+		defer w.close()
+		for _, c := range []struct{ method, data, field string }{
+			{api.MethodGet, `{"id":"no body"}`, "id"},
+			{api.MethodList, `{"cursor":"?"}`, "cursor"},
+			{api.MethodList, `{"limit":"7"}`, "limit"},
+			{api.MethodList, `{"filter":{"phases":["lost"]}}`, "filter.phases[0]"},
+			{api.MethodList, `{"filter":{"definition":{"name":""}}}`, "filter.definition.name"},
+			{api.MethodOperate, `{"id":"a"}`, "decision"},
+			{api.MethodOperate, `{"id":"a","decision":{"operation":"pause","outcome":"lost"}}`, "decision.outcome"},
+			{api.MethodWait, `{"id":"a","timeout":"-1s"}`, "timeout"},
+		} {
+			e := w.asks(c.method, "", c.data, nil)
+			var refusal api.Refusal
+			if e.Code != string(api.CodeInvalidArgument) || json.Unmarshal(e.Data, &refusal) != nil || len(refusal.Violations) != 1 || refusal.Violations[0].Field != c.field {
+				t.Errorf("%s of %s: %q %s %s, want a violation of %s", c.method, c.data, e.Code, e.Reason, e.Data, c.field)
+			}
+		}
+		ask := func(e transport.Envelope) (refusal api.Refusal) {
+			t.Helper()
+			e.Subject, e.Type = transport.Subjects{}.API(api.MethodStart), transport.TypeRequest
+			reply, err := w.bus.Request(t.Context(), &e)
+			if err != nil || reply.Code != string(api.CodeInvalidArgument) {
+				t.Fatalf("%+v, %v", reply, err)
+			}
+			if err := json.Unmarshal(reply.Data, &refusal); err != nil || len(refusal.Violations) != 1 {
+				t.Fatalf("%s: %v", reply.Data, err)
+			}
+			return refusal
+		}
+		if r := ask(transport.Envelope{Saga: "a", Definition: checkout.Ref(), Data: []byte(`{"sku":`)}); r.Violations[0].Field != "input" {
+			t.Errorf("an input that is not JSON: %+v", r)
+		}
+		if r := ask(transport.Envelope{Saga: "a", Data: []byte(`{}`)}); r.Violations[0].Field != "definition" {
+			t.Errorf("no definition: %+v", r)
+		}
+	})
+}

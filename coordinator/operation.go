@@ -166,14 +166,20 @@ func checkBulk(q *api.OperatePageRequest) error {
 }
 
 // tooManyError refuses a decision that matches more sagas than the operator allows.
-type tooManyError struct{ matched, allowed int }
+type tooManyError struct {
+	matched, allowed int
+	atLeast          bool // whether there may be more than matched
+}
 
 func (e *tooManyError) Error() string {
+	if e.atLeast {
+		return fmt.Sprintf("the number of sagas that match cannot be compared with maxMatches, %d: after %s the count was stopped; narrow the filter, for example by its definition or its start", e.allowed, plural.Of(e.matched, "match", "matches"))
+	}
 	return fmt.Sprintf("%s now, more than maxMatches, %d: look again with dryRun before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
 }
 
 func (s *service) checkMatches(ctx context.Context, f *store.Filter, allowed int) error {
-	counts, _, err := s.countSagas(ctx, f)
+	counts, atLeast, err := s.countSagas(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -181,8 +187,8 @@ func (s *service) checkMatches(ctx context.Context, f *store.Filter, allowed int
 	for _, n := range counts {
 		matched += n.Sagas
 	}
-	if matched > allowed {
-		return &tooManyError{matched, allowed}
+	if matched > allowed || atLeast {
+		return &tooManyError{matched, allowed, atLeast && matched <= allowed}
 	}
 	return nil
 }

@@ -144,6 +144,9 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// nameFields are the fields of requests whose value is a name of the given kind.
+var nameFields = map[string]string{"saga id": "id", "definition": "definition.name"}
+
 // detail returns the machine-readable part of an error besides its code.
 func detail(err error) (d api.Refusal) {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
@@ -154,6 +157,15 @@ func detail(err error) (d api.Refusal) {
 	}
 	if bad, ok := errors.AsType[*badRequest](err); ok {
 		d.Violations = bad.violations
+	}
+	if name, ok := errors.AsType[*contract.NameError](err); ok && d.Violations == nil && nameFields[name.What] != "" {
+		d.Violations = []api.Violation{{Field: nameFields[name.What], Problem: err.Error()}}
+	}
+	switch {
+	case errors.Is(err, machine.ErrInput):
+		d.Violations = []api.Violation{{Field: "input", Problem: err.Error()}}
+	case errors.Is(err, store.ErrCursor):
+		d.Violations = []api.Violation{{Field: "cursor", Problem: err.Error()}}
 	}
 	if wrong, ok := errors.AsType[*saga.DefinitionError](err); ok {
 		for _, p := range wrong.Problems {

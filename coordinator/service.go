@@ -137,7 +137,7 @@ func (s *service) submitStart(c call, q *api.StartRequest, answer func(*api.Saga
 // checkStart refuses a start whose data could not be published in commands.
 func checkStart(id contract.SagaID, q *api.StartRequest) error {
 	if q.Definition.Name == "" {
-		return &badRequest{why: "the start names no definition; give its name, and a version unless it is the newest: checkout or checkout/2 (on NATS in the attribute ce-definition)"}
+		return violation("definition", "the start names no definition; give its name, and a version unless it is the newest: checkout or checkout/2 (on NATS in the attribute ce-definition)")
 	}
 	if err := id.Check(); err != nil {
 		return err
@@ -153,6 +153,9 @@ func checkStart(id contract.SagaID, q *api.StartRequest) error {
 	}
 	if err := transport.CheckContentType(q.ContentType); err != nil {
 		return violation("contentType", err.Error())
+	}
+	if len(q.Input) > 0 && !contract.IsJSON(q.ContentType) {
+		return violation("input", "is JSON, and contentType is not; give data that is not JSON in inputBinary")
 	}
 	return nil
 }

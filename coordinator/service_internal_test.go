@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"regexp"
@@ -16,7 +17,9 @@ import (
 	"github.com/amends-dev/amends/contract"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/memstore"
+	"github.com/amends-dev/amends/store/storetest"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/membus"
 )
@@ -219,6 +222,61 @@ func TestServeWantsItsRequest(t *testing.T) {
 			t.Errorf("a request of type %T: %v", wrong, err)
 		}
 	}
+}
+
+// TestInputOfAnotherTypeIsBinary checks that data which is not JSON is refused in the field for
+// JSON, where its quotes would become part of it, and accepted in the other one.
+func TestInputOfAnotherTypeIsBinary(t *testing.T) {
+	c := stopped(t, time.Unix(1, 0))
+	ask := func(method string, request any) (any, error) {
+		return c.Serve(t.Context(), method, &transport.Envelope{}, request)
+	}
+	if _, err := ask(api.MethodRegisterDefinition, requests()[2].request); err != nil {
+		t.Fatal(err)
+	}
+	q := api.StartRequest{ID: "one", Definition: contract.DefinitionRef{Name: "tea"}, Input: []byte(`"<order/>"`), ContentType: "application/xml"}
+	_, err := ask(api.MethodStart, &q)
+	if refused, ok := errors.AsType[*api.Error](err); !ok || len(refused.Violations) != 1 || refused.Violations[0].Field != "input" {
+		t.Errorf("as JSON: %v", err)
+	}
+	q.Input, q.InputBinary = nil, []byte("<order/>")
+	if _, err := ask(api.MethodStart, &q); err != nil {
+		t.Errorf("as bytes: %v", err)
+	}
+}
+
+// TestDecisionNeedsACompleteCount checks that a decision with maxMatches is refused if the matches
+// cannot be counted completely.
+func TestDecisionNeedsACompleteCount(t *testing.T) {
+	for _, tt := range []struct {
+		e    tooManyError
+		says string
+	}{{tooManyError{7, 5, false}, "7 sagas match now"}, {tooManyError{3, 5, true}, "after 3 matches the count was stopped"}} {
+		if text := tt.e.Error(); !strings.Contains(text, tt.says) {
+			t.Errorf("%+v says %q", tt.e, text)
+		}
+	}
+	s := memstore.New()
+	var changes []store.Change
+	for i := range 20 {
+		changes = append(changes, storetest.Start(contract.SagaID(fmt.Sprint("order-", i)), storetest.Checkout, storetest.Epoch))
+	}
+	if _, err := s.Commit(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	requests := &service{c: &Coordinator{config: Config{Store: endless{s}}}}
+	var many *tooManyError
+	if err := requests.checkMatches(t.Context(), &store.Filter{IDPrefix: "order-"}, 1<<30); !errors.As(err, &many) || !many.atLeast {
+		t.Errorf("a count that was stopped: %v", err)
+	}
+}
+
+// endless is a store whose lists have no last page.
+type endless struct{ *memstore.Store }
+
+func (s endless) List(ctx context.Context, f store.Filter, p store.Page) ([]store.Summary, string, error) {
+	found, _, err := s.Store.List(ctx, f, store.Page{Limit: p.Limit})
+	return found, "more", err
 }
 
 func isInternal(err error) bool {
