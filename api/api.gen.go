@@ -118,7 +118,8 @@ type Refusal struct {
 
 // Violation is an invalid field.
 type Violation struct {
-	// Path of the field, such as filter.phases[1] or steps[3].do.with.
+	// Path of the field, such as filter.phases[1]. Within a definition, it is the path in the
+	// definition, such as steps[3].do.with.
 	Field string `json:"field,omitempty"`
 	// What is wrong and how to fix it.
 	Problem string `json:"problem,omitempty"`
@@ -144,7 +145,7 @@ type Filter struct {
 	Participant string `json:"participant,omitempty"`
 	// Sagas whose reason contains this, in upper or lower case; at most 256 bytes.
 	Reason string `json:"reason,omitempty"`
-	// Sagas started at this time or later.
+	// Sagas started at this time or later. (The time itself is included.)
 	StartedAfter *time.Time `json:"startedAfter,omitempty"`
 	// Sagas started before this time.
 	StartedBefore *time.Time `json:"startedBefore,omitempty"`
@@ -295,7 +296,7 @@ type Event struct {
 	Direction contract.Direction `json:"direction,omitempty"`
 	// The attempt that was answered or timed out, or after which the step waited.
 	Attempt int `json:"attempt,omitempty"`
-	// completed, rejected or failed.
+	// completed, rejected or failed; not-sent if the bus refused the command.
 	Outcome contract.Outcome `json:"outcome,omitempty"`
 	// The timer that fired: timeout, retry or deadline; only for timer_fired.
 	Timer contract.Timer `json:"timer,omitempty"`
@@ -503,12 +504,15 @@ type WatchResponse struct {
 	// The saga in its current state; absent in a keep-alive, which is sent every 15 seconds.
 	Saga *Saga `json:"saga,omitempty"`
 	// Number of changes since the previous message that are not sent separately, because the client
-	// read too slowly. If whole sagas may be missing, all that match are sent again.
+	// read too slowly.
 	Missed int `json:"missed,omitempty"`
 	// The initial state, or the state after missed changes, has been sent completely.
 	CaughtUp bool `json:"caughtUp,omitempty"`
 	// The saga no longer matches the filter.
 	Left bool `json:"left,omitempty"`
+	// The stream begins again: too many changes were missed. Forget the sagas received so far; the
+	// current state of all that match follows, as at the beginning.
+	Restarted bool `json:"restarted,omitempty"`
 }
 
 // Decision is an operator's decision.
@@ -561,7 +565,7 @@ type OperatePageRequest struct {
 type OperatePageResponse struct {
 	// Sagas of this page that match.
 	Matched int `json:"matched,omitempty"`
-	// Sagas for which the decision is legal and, without dry_run, was executed.
+	// Sagas for which the decision is legal and, unless it is a dry run, was executed.
 	Done int `json:"done,omitempty"`
 	// Sagas for which it was refused.
 	Refused []RefusedSaga `json:"refused,omitempty"`
@@ -585,7 +589,7 @@ type OperateAllRequest struct {
 type OperateAllResponse struct {
 	// Sagas that match so far.
 	Matched int `json:"matched,omitempty"`
-	// Sagas for which the decision is legal and, without dry_run, was executed.
+	// Sagas for which the decision is legal and, unless it is a dry run, was executed.
 	Done int `json:"done,omitempty"`
 	// Sagas for which it was refused.
 	Refused int `json:"refused,omitempty"`
@@ -711,7 +715,7 @@ type GetDefinitionResponse struct {
 type CompareDefinitionsRequest struct {
 	// The old definition; it may have another name.
 	From contract.DefinitionRef `json:"from,omitzero"`
-	// The new definition. Give this or to_source.
+	// The new definition. Give this or a source.
 	To contract.DefinitionRef `json:"to,omitzero"`
 	// A new definition that is not registered, as the text of a JSON or YAML file.
 	ToSource string `json:"toSource,omitempty"`

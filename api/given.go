@@ -65,13 +65,30 @@ func given(members map[string]json.RawMessage, path string, empty ...string) err
 	var reasons []string
 	var wrong []Violation
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if value, err := json.Marshal(members[name]); err == nil && slices.Contains(empty, string(value)) {
-			one := Violation{Field: path + name, Problem: "is given and empty, which does not filter; give a value, or leave it out"}
-			wrong, reasons = append(wrong, one), append(reasons, one.Field+": "+one.Problem)
+		value, err := json.Marshal(members[name])
+		if err == nil && slices.Contains(empty, string(value)) {
+			wrong = append(wrong, Violation{Field: path + name, Problem: "is given and empty, which does not filter; give a value, or leave it out"})
 		}
+		if name == "definition" {
+			wrong = append(wrong, unnamed(value, path+name)...)
+		}
+	}
+	for _, one := range wrong {
+		reasons = append(reasons, one.Field+": "+one.Problem)
 	}
 	if len(wrong) == 0 {
 		return nil
 	}
 	return &Error{Code: CodeInvalidArgument, Reason: strings.Join(reasons, "; "), Refusal: Refusal{Violations: wrong}}
+}
+
+// unnamed returns the violation of a definition that is given without a name: it would not filter.
+func unnamed(definition []byte, path string) []Violation {
+	var ref *struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(definition, &ref); err != nil || ref == nil || ref.Name != "" {
+		return nil
+	}
+	return []Violation{{Field: path + ".name", Problem: "is missing, so the definition does not filter; give its name, or leave the definition out"}}
 }

@@ -785,10 +785,11 @@ func watchResponseTo(v *api.WatchResponse) *v1.WatchResponse {
 		return nil
 	}
 	return &v1.WatchResponse{
-		Saga:     sagaTo(v.Saga),
-		Missed:   int64(v.Missed),
-		CaughtUp: v.CaughtUp,
-		Left:     v.Left,
+		Saga:      sagaTo(v.Saga),
+		Missed:    int64(v.Missed),
+		CaughtUp:  v.CaughtUp,
+		Left:      v.Left,
+		Restarted: v.Restarted,
 	}
 }
 
@@ -797,10 +798,11 @@ func watchResponseFrom(m *v1.WatchResponse) *api.WatchResponse {
 		return nil
 	}
 	return &api.WatchResponse{
-		Saga:     sagaFrom(m.Saga),
-		Missed:   int(m.Missed),
-		CaughtUp: m.CaughtUp,
-		Left:     m.Left,
+		Saga:      sagaFrom(m.Saga),
+		Missed:    int(m.Missed),
+		CaughtUp:  m.CaughtUp,
+		Left:      m.Left,
+		Restarted: m.Restarted,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/strictjson"
+	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
 // EncodeJSON encodes a message as JSON.
@@ -52,9 +53,12 @@ func check(m protoreflect.Message, path string) (field, problem string) {
 			return path, "is not a time between the years 1 and 9999; give one, or leave it out"
 		}
 	case *durationpb.Duration:
-		if v.CheckValid() != nil || max(v.AsDuration(), -v.AsDuration()) > api.MaxDuration {
+		if v.CheckValid() != nil || max(v.AsDuration(), -v.AsDuration()) >= api.MaxDuration {
 			return path, `is not a valid duration; give one such as "30s", or leave it out`
 		}
+	}
+	if f, ok := m.Interface().(*apiv1.Filter); ok && f.Definition != nil && f.Definition.Name == "" {
+		return path + ".definition.name", "is missing, so the definition does not filter; give its name, or leave the definition out"
 	}
 	if unknown := m.GetUnknown(); len(unknown) > 0 {
 		number, _, _ := protowire.ConsumeTag(unknown)

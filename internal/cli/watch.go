@@ -154,6 +154,9 @@ func (w *watch) receive(ctx context.Context, api service, request *apiv1.WatchRe
 // take records a message, and reports whether anything changed.
 func (w *watch) take(m *apiv1.WatchResponse) (changed bool) {
 	w.missed += m.GetMissed()
+	if m.GetRestarted() {
+		clear(w.sagas)
+	}
 	s := m.GetSaga()
 	switch {
 	case s == nil:
@@ -171,7 +174,7 @@ func (w *watch) take(m *apiv1.WatchResponse) (changed bool) {
 // line prints a change as one line.
 func (w *watch) line(m *apiv1.WatchResponse) error {
 	s := m.GetSaga()
-	if s == nil && m.GetMissed() == 0 {
+	if s == nil && m.GetMissed() == 0 && !m.GetRestarted() {
 		return nil // a keep-alive
 	}
 	if w.command.Output == "json" {

@@ -134,7 +134,10 @@ func (r redaction) ask(ctx context.Context, id string) secrets {
 func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	known := r.values(m.GetInput())
 	for _, step := range m.GetSteps() {
-		if step.Result != nil {
+		switch {
+		case opaque(step.Result):
+			return nil
+		case step.Result != nil:
 			known = known.and(r.values(step.Result))
 		}
 	}

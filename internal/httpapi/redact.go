@@ -89,9 +89,14 @@ func (r redaction) message(ctx context.Context, request, message any) {
 
 // walk redacts the payloads in an answer.
 func (r redaction) walk(m protoreflect.Message) {
-	if p, ok := m.Interface().(*apiv1.Payload); ok {
-		r.payload(p)
+	switch v := m.Interface().(type) {
+	case *apiv1.Payload:
+		r.payload(v)
 		return
+	case *apiv1.Step:
+		if opaque(v.Result) {
+			v.Result.Json = withheld
+		}
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {
@@ -105,6 +110,12 @@ func (r redaction) walk(m protoreflect.Message) {
 		}
 		return true
 	})
+}
+
+// opaque reports whether a step's result cannot be searched for fields: a string, which is also how
+// a result that is not JSON is stored.
+func opaque(result *apiv1.Payload) bool {
+	return strings.HasPrefix(strings.TrimSpace(result.GetJson()), `"`)
 }
 
 func (r redaction) payload(p *apiv1.Payload) {

@@ -57,7 +57,9 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 			}
 		}
 		if page.Lost {
-			err = w.begin(ctx, true)
+			if err = w.send(api.WatchResponse{Restarted: true}); err == nil {
+				err = w.begin(ctx, true)
+			}
 		} else if len(page.Sagas) == 0 {
 			err = w.send(api.WatchResponse{})
 		}

@@ -146,6 +146,22 @@ function tagged(number, wire, data) {
   return Buffer.concat([varint((number << 3) | wire), wire === LENGTH ? varint(data.length) : Buffer.alloc(0), data]);
 }
 
+// checkGiven refuses conditions that are given and empty, and would select more than intended.
+function checkGiven(message, request) {
+  const purge = message === "PurgeDeadLettersRequest";
+  const changes = message === "OperatePageRequest" || message === "OperateAllRequest";
+  const conditions = purge ? request : request.get("filter");
+  if (!(conditions instanceof Map)) return;
+  for (const [name, value] of conditions) {
+    if (purge && name === "by") continue;
+    const empty = value === null || (value === "" && (purge || changes)) ||
+      (Array.isArray(value) && value.length === 0 && !purge) || (value instanceof Map && value.size === 0 && changes);
+    if (empty) throw new Refused(`${name} is given and empty`);
+  }
+  const definition = conditions.get("definition");
+  if (definition instanceof Map && !definition.get("name")) throw new Refused("definition has no name");
+}
+
 // encode encodes the JSON of a message as protobuf, in the order of the field numbers.
 function encode(schema, message, value) {
   if (!(value instanceof Map)) throw new Refused(`${message} is not an object`);
@@ -153,6 +169,7 @@ function encode(schema, message, value) {
   for (const name of value.keys()) {
     if (!fields.some((f) => f.name === name)) throw new Refused(`unknown field ${name}`);
   }
+  if (message.endsWith("Request")) checkGiven(message, value);
   const parts = [];
   for (const f of [...fields].sort((a, b) => a.number - b.number)) {
     const given = value.get(f.name);
@@ -163,7 +180,6 @@ function encode(schema, message, value) {
       continue;
     }
     if (!Array.isArray(given)) throw new Refused(`${f.name} is not a list`);
-    if (message === "Filter" && given.length === 0) throw new Refused(`${f.name} is given and empty`);
     const items = given.map((item) => encodeOne(schema, f, item));
     if (items.length > 0 && items[0].wire !== LENGTH) {
       parts.push(tagged(f.number, LENGTH, Buffer.concat(items.map((i) => i.data)))); // numbers are packed

@@ -108,6 +108,23 @@ def tagged(number, wire, data):
     return varint(number << 3 | wire) + (varint(len(data)) if wire == LENGTH else b"") + data
 
 
+def check_given(message, request):
+    """Refuses conditions that are given and empty, and would select more than intended."""
+    conditions, empty = request.get("filter"), [None, []]
+    if message in ("OperatePageRequest", "OperateAllRequest"):
+        empty += ["", {}]
+    elif message == "PurgeDeadLettersRequest":
+        conditions, empty = {name: v for name, v in request.items() if name != "by"}, [None, ""]
+    if not isinstance(conditions, dict):
+        return
+    for name, value in conditions.items():
+        if value in empty:
+            raise Refused(f"{name} is given and empty")
+    definition = conditions.get("definition")
+    if isinstance(definition, dict) and not definition.get("name"):
+        raise Refused("definition has no name")
+
+
 def encode(schema, message, value):
     """Encodes the JSON of a message as protobuf, in the order of the field numbers."""
     if not isinstance(value, dict):
@@ -116,6 +133,8 @@ def encode(schema, message, value):
     for name in value:
         if name not in fields:
             raise Refused(f"unknown field {name}")
+    if message.endswith("Request"):
+        check_given(message, value)
     out = b""
     for f in sorted(fields.values(), key=lambda f: f.number):
         if f.name not in value or value[f.name] is None and not f.inline:
@@ -128,8 +147,6 @@ def encode(schema, message, value):
             continue
         if not isinstance(given, list):
             raise Refused(f"{f.name} is not a list")
-        if message == "Filter" and not given:
-            raise Refused(f"{f.name} is given and empty")
         items = [encode_one(schema, f, item) for item in given]
         if items and items[0][0] == LENGTH:
             out += b"".join(tagged(f.number, wire, data) for wire, data in items)

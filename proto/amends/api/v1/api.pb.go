@@ -131,7 +131,8 @@ func (x *Refusal) GetRevision() uint64 {
 // Violation is an invalid field.
 type Violation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path of the field, such as filter.phases[1] or steps[3].do.with.
+	// Path of the field, such as filter.phases[1]. Within a definition, it is the path in the
+	// definition, such as steps[3].do.with.
 	Field string `protobuf:"bytes,1,opt,name=field" json:"field,omitempty"`
 	// What is wrong and how to fix it.
 	Problem       string `protobuf:"bytes,2,opt,name=problem" json:"problem,omitempty"`
@@ -314,7 +315,7 @@ type Filter struct {
 	Participant string `protobuf:"bytes,8,opt,name=participant" json:"participant,omitempty"`
 	// Sagas whose reason contains this, in upper or lower case; at most 256 bytes.
 	Reason string `protobuf:"bytes,9,opt,name=reason" json:"reason,omitempty"`
-	// Sagas started at this time or later.
+	// Sagas started at this time or later. (The time itself is included.)
 	StartedAfter *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_after,json=startedAfter" json:"started_after,omitempty"`
 	// Sagas started before this time.
 	StartedBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_before,json=startedBefore" json:"started_before,omitempty"`
@@ -1123,7 +1124,7 @@ type Event struct {
 	Direction string `protobuf:"bytes,6,opt,name=direction" json:"direction,omitempty"`
 	// The attempt that was answered or timed out, or after which the step waited.
 	Attempt int64 `protobuf:"varint,7,opt,name=attempt" json:"attempt,omitempty"`
-	// completed, rejected or failed.
+	// completed, rejected or failed; not-sent if the bus refused the command.
 	Outcome string `protobuf:"bytes,8,opt,name=outcome" json:"outcome,omitempty"`
 	// The timer that fired: timeout, retry or deadline; only for timer_fired.
 	Timer string `protobuf:"bytes,9,opt,name=timer" json:"timer,omitempty"`
@@ -2453,12 +2454,15 @@ type WatchResponse struct {
 	// The saga in its current state; absent in a keep-alive, which is sent every 15 seconds.
 	Saga *Saga `protobuf:"bytes,1,opt,name=saga" json:"saga,omitempty"`
 	// Number of changes since the previous message that are not sent separately, because the
-	// client read too slowly. If whole sagas may be missing, all that match are sent again.
+	// client read too slowly.
 	Missed int64 `protobuf:"varint,2,opt,name=missed" json:"missed,omitempty"`
 	// The initial state, or the state after missed changes, has been sent completely.
 	CaughtUp bool `protobuf:"varint,3,opt,name=caught_up,json=caughtUp" json:"caught_up,omitempty"`
 	// The saga no longer matches the filter.
-	Left          bool `protobuf:"varint,4,opt,name=left" json:"left,omitempty"`
+	Left bool `protobuf:"varint,4,opt,name=left" json:"left,omitempty"`
+	// The stream begins again: too many changes were missed. Forget the sagas received so far; the
+	// current state of all that match follows, as at the beginning.
+	Restarted     bool `protobuf:"varint,5,opt,name=restarted" json:"restarted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2517,6 +2521,13 @@ func (x *WatchResponse) GetCaughtUp() bool {
 func (x *WatchResponse) GetLeft() bool {
 	if x != nil {
 		return x.Left
+	}
+	return false
+}
+
+func (x *WatchResponse) GetRestarted() bool {
+	if x != nil {
+		return x.Restarted
 	}
 	return false
 }
@@ -2809,7 +2820,7 @@ type OperatePageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sagas of this page that match.
 	Matched int64 `protobuf:"varint,1,opt,name=matched" json:"matched,omitempty"`
-	// Sagas for which the decision is legal and, without dry_run, was executed.
+	// Sagas for which the decision is legal and, unless it is a dry run, was executed.
 	Done int64 `protobuf:"varint,2,opt,name=done" json:"done,omitempty"`
 	// Sagas for which it was refused.
 	Refused []*RefusedSaga `protobuf:"bytes,3,rep,name=refused" json:"refused,omitempty"`
@@ -2955,7 +2966,7 @@ type OperateAllResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sagas that match so far.
 	Matched int64 `protobuf:"varint,1,opt,name=matched" json:"matched,omitempty"`
-	// Sagas for which the decision is legal and, without dry_run, was executed.
+	// Sagas for which the decision is legal and, unless it is a dry run, was executed.
 	Done int64 `protobuf:"varint,2,opt,name=done" json:"done,omitempty"`
 	// Sagas for which it was refused.
 	Refused int64 `protobuf:"varint,3,opt,name=refused" json:"refused,omitempty"`
@@ -3769,7 +3780,7 @@ type CompareDefinitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The old definition; it may have another name.
 	From *DefinitionRef `protobuf:"bytes,1,opt,name=from" json:"from,omitempty"`
-	// The new definition. Give this or to_source.
+	// The new definition. Give this or a source.
 	To *DefinitionRef `protobuf:"bytes,2,opt,name=to" json:"to,omitempty"`
 	// A new definition that is not registered, as the text of a JSON or YAML file.
 	ToSource      string `protobuf:"bytes,3,opt,name=to_source,json=toSource" json:"to_source,omitempty"`
@@ -6213,12 +6224,13 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
 	"\x06filter\x18\x02 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x12!\n" +
-	"\fonly_changes\x18\x03 \x01(\bR\vonlyChanges\"\x81\x01\n" +
+	"\fonly_changes\x18\x03 \x01(\bR\vonlyChanges\"\x9f\x01\n" +
 	"\rWatchResponse\x12'\n" +
 	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\x12\x16\n" +
 	"\x06missed\x18\x02 \x01(\x03R\x06missed\x12\x1b\n" +
 	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\x12\x12\n" +
-	"\x04left\x18\x04 \x01(\bR\x04left\"\x96\x01\n" +
+	"\x04left\x18\x04 \x01(\bR\x04left\x12\x1c\n" +
+	"\trestarted\x18\x05 \x01(\bR\trestarted\"\x96\x01\n" +
 	"\bDecision\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x0e\n" +
