@@ -190,7 +190,7 @@ func (c *Client) ask(ctx context.Context, q *call, response any) error {
 		return failure
 	case err != nil:
 		failure.Code, failure.Err = api.CodeUnavailable, err
-		failure.Reason = "it may or may not have been executed"
+		failure.Reason = "the request may or may not have been executed"
 		if errors.Is(err, transport.ErrNoResponders) {
 			failure.Reason = fmt.Sprintf("nobody serves %s; is the coordinator running, on this bus and with this prefix?", e.Subject)
 		}

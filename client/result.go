@@ -24,7 +24,7 @@ func Result[T any](s *api.Saga, step contract.StepName) (result T, err error) {
 	case where == nil:
 		err = fmt.Errorf("there is no such step; there are %s", names(s.Steps))
 	case where.Result == nil:
-		err = fmt.Errorf("there is none; the step is %s", where.Status)
+		err = fmt.Errorf("the step has no result; it is %s", where.Status)
 	case where.Result.JSON != nil:
 		err = json.Unmarshal(where.Result.JSON, &result)
 	default:
@@ -58,9 +58,9 @@ func Input[T any](s *api.Saga) (input T, err error) {
 func takeBytes(v any, p *api.Payload) error {
 	switch {
 	case p.LeftOut:
-		return fmt.Errorf("%s did not fit into the reply; History has all of it", plural.Of(p.SizeBytes, "byte", "bytes"))
+		return fmt.Errorf("%s did not fit into the reply; read the data with History", plural.Of(p.SizeBytes, "byte", "bytes"))
 	case !takesBytes(v, p.Binary):
-		return fmt.Errorf("it is %s, which only a []byte takes", p.ContentType)
+		return fmt.Errorf("its content type is %s; decode it into a []byte", p.ContentType)
 	}
 	return nil
 }
@@ -84,9 +84,9 @@ func absent(s *api.Saga) error {
 	case s.Problem != "":
 		return errors.New(s.Problem)
 	case s.Removed:
-		return errors.New("the saga ended so long ago that only its end is known")
+		return errors.New("the saga has ended, and retention has removed its data")
 	default:
-		return errors.New("this reply does not contain it; ask with Get")
+		return errors.New("this reply does not contain the data; use Get")
 	}
 }
 

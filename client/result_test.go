@@ -31,10 +31,10 @@ func TestResult(t *testing.T) {
 		t.Errorf("a picture: %q, %v", got, err)
 	}
 	for step, want := range map[contract.StepName]string{
-		"draw":    "it is image/png, which only a []byte takes",
+		"draw":    "its content type is image/png; decode it into a []byte",
 		"print":   "cannot unmarshal string",
-		"scan":    "900000 bytes did not fit into the reply; History has all of it",
-		"ship":    "there is none; the step is pending",
+		"scan":    "900000 bytes did not fit into the reply; read the data with History",
+		"ship":    "the step has no result; it is pending",
 		"nothing": "there is no such step; there are reserve, print, draw, scan, ship",
 	} {
 		_, err := client.Result[Order](s, step)
@@ -74,12 +74,12 @@ func TestInput(t *testing.T) {
 		t.Errorf("bytes: %q, %v", got, err)
 	}
 	for want, s := range map[string]*api.Saga{
-		"it is image/png, which only a []byte takes":                picture,
-		"cannot unmarshal array":                                    {Input: &api.Payload{JSON: []byte(`[]`)}},
-		"7 bytes did not fit into the reply; History has all of it": {Input: &api.Payload{SizeBytes: 7, LeftOut: true}},
-		"this reply does not contain it; ask with Get":              {},
-		"the saga ended so long ago that only its end is known":     {Removed: true},
-		"unknown definition":                                        {Problem: "unknown definition"},
+		"its content type is image/png; decode it into a []byte":         picture,
+		"cannot unmarshal array":                                         {Input: &api.Payload{JSON: []byte(`[]`)}},
+		"7 bytes did not fit into the reply; read the data with History": {Input: &api.Payload{SizeBytes: 7, LeftOut: true}},
+		"this reply does not contain the data; use Get":                  {},
+		"the saga has ended, and retention has removed its data":         {Removed: true},
+		"unknown definition":                                             {Problem: "unknown definition"},
 	} {
 		if _, err := client.Input[Order](s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

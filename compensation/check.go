@@ -93,7 +93,7 @@ func (c *checker) leaf(n *Node, outermost bool) {
 	case Compensable:
 		if n.Undo == NoUndo {
 			c.add(n.Step, "a compensable step has no undo",
-				"name the action that takes it back, or declare that there is nothing to undo")
+				"name the action that reverts the do, or declare that there is nothing to undo")
 		}
 	case Pivot, Retriable:
 		if n.Undo != NoUndo {

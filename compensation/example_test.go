@@ -38,6 +38,6 @@ func ExampleCheck() {
 		fmt.Printf("step %d: %s\n", problem.Step, problem)
 	}
 	// Output:
-	// step 0: a compensable step has no undo; name the action that takes it back, or declare that there is nothing to undo
+	// step 0: a compensable step has no undo; name the action that reverts the do, or declare that there is nothing to undo
 	// step 3: a pivot step has an undo; remove the undo, or make the step compensable and put it before the pivot
 }

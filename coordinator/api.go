@@ -270,7 +270,7 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 		// Each participant may have one such request in flight, so that one that repeats it takes
 		// no slots from others.
 		if _, busy := s.subscribing.LoadOrStore(participant, struct{}{}); busy {
-			reply(refusalOf(&busyError{retryBusy, "the participant's subscription is being made already; ask again in a moment"}))
+			reply(refusalOf(&busyError{retryBusy, "the participant's subscription is already being created; try again in a moment"}))
 			return
 		}
 		answer := func(r any, err error) {
@@ -311,7 +311,7 @@ func (s *service) subscribe(ctx context.Context, participant string, query *api.
 	}
 	bus, ok := s.c.config.Bus.(transport.Provisioner)
 	if !ok {
-		return nil, &badRequest{why: "participants of this bus subscribe by themselves"}
+		return nil, &badRequest{why: "participants on this bus create their own subscriptions"}
 	}
 	reply, err := bus.Provide(ctx, participant, *query)
 	if err != nil {

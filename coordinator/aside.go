@@ -120,7 +120,7 @@ func (s *shard) putOff(w *work, definition string) {
 		s.c.timekeeper.done(w.input.Saga)
 	case w.reply != nil:
 		now := s.c.config.Clock()
-		busy := &busyError{retryBusy, fmt.Sprintf("saga %s has as many inputs waiting as it may; try again in a moment", w.input.Saga)}
+		busy := &busyError{retryBusy, fmt.Sprintf("saga %s has reached the maximum number of waiting inputs; try again in a moment", w.input.Saga)}
 		if definition != "" {
 			busy.why = fmt.Sprintf("the evaluation queue for costly mappings of %s is full; retry after the time the reply gives", definition)
 		}

@@ -68,7 +68,7 @@ func TestLaterSagaWithTheSameID(t *testing.T) {
 	for _, engine := range []*coordinator.Engine{e, newEngine(t, s)} { // with the saga in the cache, and without
 		for _, input := range late {
 			r := step(t, engine, input).Results[0]
-			if !errors.Is(r.Err, store.ErrNotFound) || !strings.Contains(r.Err.Error(), "born at 2026-01-01T14:00:00Z") {
+			if !errors.Is(r.Err, store.ErrNotFound) || !strings.Contains(r.Err.Error(), "was started at 2026-01-01T14:00:00Z") {
 				t.Errorf("%s of the earlier saga: %+v", input.Event.Outcome, r)
 			}
 		}

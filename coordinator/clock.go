@@ -124,7 +124,7 @@ func newTiming(config *Config) *timing {
 func (t *timing) load(ctx context.Context) error {
 	kept, err := t.c.config.Store.Clock(ctx)
 	if err != nil {
-		return fmt.Errorf("read what the store remembers of the clock: %w", err)
+		return fmt.Errorf("read the clock record of the store: %w", err)
 	}
 	same := kept.Boot != "" && kept.Boot == t.boot
 	t.clock.load(&kept, same)
@@ -191,7 +191,7 @@ func (t *timing) look(ctx context.Context) error {
 	next.Held = max(0, next.Held-passed)
 	if step != 0 {
 		next.Total, next.Retimes, next.Held = next.Total+step, true, clockHold
-		why := fmt.Sprintf("they wait until all sagas are retimed: the clock was set by %s", step)
+		why := fmt.Sprintf("timers wait until all sagas are retimed, because the clock was set by %s", step)
 		t.c.timekeeper.stopped.Store(&why)
 		t.c.config.Logger.WarnContext(ctx, "the clock of this machine was set; the open sagas are retimed, and retention waits", "by", step.String(), "retention_waits", clockHold.String())
 	}
@@ -227,7 +227,7 @@ func (t *timing) adopted(wall time.Time, step time.Duration) {
 
 func (t *timing) keep(ctx context.Context, next store.Clock) error {
 	if err := t.c.config.Store.SetClock(ctx, next); err != nil {
-		return fmt.Errorf("remember the clock: %w", err)
+		return fmt.Errorf("store the clock record: %w", err)
 	}
 	t.mu.Lock()
 	t.kept = next

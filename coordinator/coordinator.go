@@ -206,7 +206,7 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, err := range c.definitions.unusable {
-		c.config.Logger.ErrorContext(ctx, "a stored definition cannot be used by this release, and its sagas stand still", LogError, err)
+		c.config.Logger.ErrorContext(ctx, "a stored definition cannot be used by this release; its sagas are blocked", LogError, err)
 	}
 	if err := c.timing.load(ctx); err != nil {
 		return err
@@ -350,7 +350,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 
 // overtaken reports that timers ran although answers were still on the bus.
 func (c *Coordinator) overtaken() {
-	c.limited.Warn("timers fired before answers that wait on the bus: either the coordinator is too slow for them, or another one uses its name", "after", maxBehind)
+	c.limited.Warn("timers fired although answers were waiting on the bus: either the coordinator is too slow, or another coordinator uses the same name", "after", maxBehind)
 	c.observer.TimersOvertook()
 }
 

@@ -338,7 +338,7 @@ func TestBadEvents(t *testing.T) {
 		}
 		reasons := w.deadLetters()
 		wants := []string{
-			"3 tokens behind event instead of 6", "saga nobody: no such saga", "the one with this id was born at 2000-01-01T00:00:00Z", "belongs to another participant", "no such step",
+			"3 tokens after event instead of 6", "saga nobody: no such saga", "the saga with this id was started at 2000-01-01T00:00:00Z", "a participant that does not own this step", "no such step",
 			"not waiting in this direction", "attempt not sent yet", "dev.amends.command.v1",
 		}
 		for _, want := range wants {

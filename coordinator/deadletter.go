@@ -19,7 +19,7 @@ import (
 )
 
 // errNoOffice means that the bus cannot list its dead letters.
-var errNoOffice = errors.New("the dead letters of this bus cannot be looked through; use the bus's own tools")
+var errNoOffice = errors.New("the dead letters of this bus cannot be managed here; use the bus's own tools")
 
 // listDeadLetters returns a page of dead letters.
 func (s *service) listDeadLetters(ctx context.Context, q *api.ListDeadLettersRequest) (*api.ListDeadLettersResponse, error) {
@@ -106,7 +106,7 @@ func (s *service) eachDeadLetter(
 		case err == nil:
 			done = append(done, n)
 		case ctx.Err() != nil:
-			failed = append(failed, api.FailedDeadLetter{Sequence: n, Problem: "the time for one request is over; name it again: " + err.Error()})
+			failed = append(failed, api.FailedDeadLetter{Sequence: n, Problem: "the time for one request is over; repeat the request for this dead letter: " + err.Error()})
 		default:
 			failed = append(failed, api.FailedDeadLetter{Sequence: n, Problem: err.Error()})
 		}
@@ -149,25 +149,25 @@ func (s *service) purgeDeadLetters(ctx context.Context, q *api.PurgeDeadLettersR
 func checkPurge(q *api.PurgeDeadLettersRequest) error {
 	var wrong violations
 	if q.Stream != "" && !slices.Contains(transport.Streams[:], transport.Stream(q.Stream)) {
-		wrong.add("stream", fmt.Sprintf("%q is none; use commands, events or lifecycle", brief(q.Stream)))
+		wrong.add("stream", fmt.Sprintf("%q is not a stream of a dead letter; use commands, events or lifecycle", brief(q.Stream)))
 	}
 	if q.Participant != "" {
 		if err := contract.CheckName("participant", q.Participant); err != nil {
-			wrong.add("participant", err.Error()+"; the dead letters of messages without a participant are of "+transport.UnknownParticipant)
+			wrong.add("participant", err.Error()+"; for messages without a participant use "+transport.UnknownParticipant)
 		}
 	}
 	if len(q.Reason) > maxPart {
 		wrong.add("reason", fmt.Sprintf("has %d bytes, at most %d", len(q.Reason), maxPart))
 	}
 	if age := q.OlderThan; age != nil && (age.Or(0) <= 0 || age.Or(0) > maxAge) {
-		wrong.add("olderThan", fmt.Sprintf("is %s; give a time that can have passed, up to %s, or leave it out", age, api.Duration(maxAge)))
+		wrong.add("olderThan", fmt.Sprintf("is %s; give a duration above 0 and up to %s, or leave it out", age, api.Duration(maxAge)))
 	}
 	filtered := q.Stream != "" || q.Participant != "" || q.Reason != "" || q.OlderThan != nil
 	switch {
 	case !filtered && !q.All:
-		wrong.add("all", "no filter is given: to remove all dead letters, say so with all")
+		wrong.add("all", "no filter is given; to remove all dead letters, set all to true")
 	case filtered && q.All:
-		wrong.add("all", "is for all dead letters, and there is a filter too: leave one out")
+		wrong.add("all", "is set together with a filter; use only one of the two")
 	}
 	return wrong.err()
 }
@@ -263,7 +263,7 @@ func orphanOf(def *saga.Definition, in *machine.Instance, key contract.Key) *api
 		case key.Direction == contract.DirectionDo && (status == contract.StepPending || status == contract.StepRejected):
 			o.Kind, o.Found = api.OrphanNotDone, fmt.Sprintf("the saga is %s, and the step is %s", in.Phase, o.Status)
 		case key.Direction == contract.DirectionUndo && status == contract.StepDone && in.Cause == nil:
-			o.Kind, o.Found = api.OrphanNotUndone, fmt.Sprintf("the saga is %s, and the step is %s and not going to be undone", in.Phase, o.Status)
+			o.Kind, o.Found = api.OrphanNotUndone, fmt.Sprintf("the saga is %s, and the step is %s and will not be undone", in.Phase, o.Status)
 		default:
 			return nil
 		}

@@ -65,7 +65,7 @@ func TestContradictingAnswers(t *testing.T) {
 			}
 		}
 		reasons := w.deadLetters()
-		if len(reasons) != 1 || !strings.Contains(reasons[0], "its effect stays") || !slices.Equal(seen.seen(), []string{coordinator.DeadLetterContradiction}) {
+		if len(reasons) != 1 || !strings.Contains(reasons[0], "its effect remains") || !slices.Equal(seen.seen(), []string{coordinator.DeadLetterContradiction}) {
 			t.Errorf("dead letters %q of the classes %q, want one of a contradiction", reasons, seen.seen())
 		}
 	})

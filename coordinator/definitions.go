@@ -87,7 +87,7 @@ func readDefinition(stored store.Definition) (*saga.Definition, error) {
 		return nil, err
 	}
 	if def.Ref() != stored.Ref || def.Fingerprint() != stored.Fingerprint {
-		return nil, fmt.Errorf("it is %s with the fingerprint %s, and was stored with %.64q", def.Ref(), def.Fingerprint(), stored.Fingerprint)
+		return nil, fmt.Errorf("it is %s with the fingerprint %s, but was registered with the fingerprint %.64q", def.Ref(), def.Fingerprint(), stored.Fingerprint)
 	}
 	return def, nil
 }

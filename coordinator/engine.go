@@ -108,7 +108,7 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 		}
 		if try == maxConflicts {
 			for _, i := range again {
-				out.Results[i] = Result{Err: fmt.Errorf("saga %s: %w again and again", inputs[i].Saga, store.ErrConflict)}
+				out.Results[i] = Result{Err: fmt.Errorf("saga %s: %w repeatedly", inputs[i].Saga, store.ErrConflict)}
 			}
 			break
 		}
@@ -426,7 +426,7 @@ func (e *Engine) startAgain(d *draft, input *Input) Result {
 
 // otherBirth returns the error for an answer to an earlier or later saga with the same id.
 func otherBirth(input *Input, there contract.Birth) error {
-	return fmt.Errorf("saga %s, born at %s (%s): %w; the one with this id was born at %s (%s)", input.Saga,
+	return fmt.Errorf("saga %s, started at %s (birth %s): %w; the saga with this id was started at %s (birth %s)", input.Saga,
 		input.Birth.Time().Format(time.RFC3339Nano), input.Birth, store.ErrNotFound, there.Time().Format(time.RFC3339Nano), there)
 }
 

@@ -147,7 +147,7 @@ func (p *past) fold(ev *machine.Event) error {
 		err = errors.New(string(eff.Ignored))
 	}
 	if err != nil {
-		return fmt.Errorf("the history of saga %s does not give its state: revision %d: %w", p.in.ID, p.in.Revision+1, err)
+		return fmt.Errorf("the history of saga %s cannot be replayed: revision %d: %w", p.in.ID, p.in.Revision+1, err)
 	}
 	p.in = next
 	return nil
@@ -164,7 +164,7 @@ func (p *past) move(event *api.Event, r *recorded) {
 	}
 	if p.lost != nil {
 		if event.Problem == "" {
-			event.Problem = problem("where the saga stood then is not known: " + p.lost.Error())
+			event.Problem = problem("the state of the saga after this event is unknown: " + p.lost.Error())
 		}
 		return
 	}

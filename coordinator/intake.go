@@ -99,7 +99,7 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 		unusable(&event, "the result cannot be used: "+err.Error())
 	}
 	if len(e.Data) > contract.MaxPayload {
-		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); put large results elsewhere and answer with their address", len(e.Data), contract.MaxPayload))
+		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); store large results elsewhere and answer with a reference", len(e.Data), contract.MaxPayload))
 	}
 	return Input{Saga: key.Saga, Birth: key.Birth, Event: event}, "", nil
 }
@@ -178,7 +178,7 @@ const maxRefusals = 4096
 // refused handles a command that the bus will never accept. It does not block, because the relay
 // has other messages to send.
 func (c *Coordinator) refused(r outbox.Record, sent bool, err error) {
-	c.limited.Error("the bus will never take a command: its step has failed",
+	c.limited.Error("the bus refused a command for good; its step has failed",
 		LogSaga, string(r.ID.Saga), LogStep, string(r.Envelope.Step), LogDirection, string(r.Envelope.Direction),
 		LogAttempt, r.Envelope.Attempt, LogError, err.Error())
 	select {

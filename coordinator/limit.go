@@ -31,7 +31,7 @@ const (
 func admit(q *quota.Quota, caller, kind, limit string) error {
 	switch err := q.Take(caller); {
 	case errors.Is(err, quota.ErrEach):
-		return &busyError{retryOpen, fmt.Sprintf("too many %s of one caller at once (%s): others are to get in as well; try again when some have ended", kind, limit)}
+		return &busyError{retryOpen, fmt.Sprintf("too many %s of one caller at once (%s); try again when some of them have ended", kind, limit)}
 	case err != nil:
 		return &busyError{retryOpen, fmt.Sprintf("too many %s at once (%s); try again", kind, limit)}
 	}

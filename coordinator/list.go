@@ -63,7 +63,7 @@ func (s *service) filter(f *api.Filter) (store.Filter, error) {
 
 // noItems is the error for an empty list. No saga can match it, and treating it as absent would
 // match every saga.
-const noItems = "has nothing in it, so nothing can match; give one at least, or leave it out"
+const noItems = "is empty, so nothing can match; give at least one value, or leave it out"
 
 // moment returns the given time, or zero if none is given. It refuses an explicit zero time,
 // because treating it as absent would widen the filter.
@@ -72,7 +72,7 @@ func (v *violations) moment(field string, t *time.Time) time.Time {
 	case t == nil:
 		return time.Time{}
 	case t.IsZero() || t.Equal(time.Unix(0, 0)):
-		v.add(field, fmt.Sprintf("is %s, which is how a time that was never set is read; give a time, or leave it out", t.UTC().Format(time.RFC3339)))
+		v.add(field, fmt.Sprintf("is %s, the zero time, which means that it is not set; give a time, or leave it out", t.UTC().Format(time.RFC3339)))
 	case t.UTC().Year() < 1 || t.UTC().Year() > 9999:
 		v.add(field, "is not between the years 1 and 9999, in UTC")
 	}
@@ -85,7 +85,7 @@ func (v *violations) state(f *api.Filter) {
 		v.add("filter.ids", noItems)
 	}
 	if len(f.IDs) > api.MaxFilterIDs {
-		v.add("filter.ids", fmt.Sprintf("has %d ids; at most %d are looked for", len(f.IDs), api.MaxFilterIDs))
+		v.add("filter.ids", fmt.Sprintf("has %d ids; at most %d are allowed", len(f.IDs), api.MaxFilterIDs))
 	} else {
 		for i, id := range f.IDs {
 			if err := id.Check(); err != nil {
@@ -94,7 +94,7 @@ func (v *violations) state(f *api.Filter) {
 		}
 	}
 	if len(f.Reason) > api.MaxFilterReason {
-		v.add("filter.reason", fmt.Sprintf("has %d bytes; at most %d are looked for", len(f.Reason), api.MaxFilterReason))
+		v.add("filter.reason", fmt.Sprintf("has %d bytes; at most %d are allowed", len(f.Reason), api.MaxFilterReason))
 	}
 	if f.Step != "" {
 		if err := contract.CheckName("step", string(f.Step)); err != nil {

@@ -256,7 +256,7 @@ func rows() []row {
 		},
 		{
 			name: "the stream of announcements is not as it should be", stand: streamIs(transport.Lifecycle), again: func(s *stage) { s.check = nil },
-			kind: api.StandsLifecycle, words: []string{"no leader", "sagas go on"},
+			kind: api.StandsLifecycle, words: []string{"no leader", "sagas continue"},
 		},
 		{
 			name: "the stream of dead letters is not as it should be", stand: streamIs(transport.DeadLetters), again: func(s *stage) { s.check = nil },
@@ -269,11 +269,11 @@ func rows() []row {
 				consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10})(s)
 				streamIs(transport.DeadLetters)(s)
 			},
-			kind: api.StandsParticipant, of: "stock", words: []string{"nobody has asked for any"},
+			kind: api.StandsParticipant, of: "stock", words: []string{"no client has requested any"},
 		},
 		{
-			name: "the bus does not tell what lies on it", stand: func(s *stage) { s.unload = errors.New("no permission") }, again: func(s *stage) { s.unload = nil },
-			kind: api.StandsBus, of: "load", words: []string{"does not tell what lies on it", "no permission"},
+			name: "the bus does not report its load", stand: func(s *stage) { s.unload = errors.New("no permission") }, again: func(s *stage) { s.unload = nil },
+			kind: api.StandsBus, of: "load", words: []string{"does not report its load", "no permission"},
 		},
 		{
 			name: "the claim cannot be confirmed", owned: true, stand: func(s *stage) { s.unsure = errors.New("away") }, again: func(s *stage) { s.unsure = nil }, sagas: 1,
@@ -281,7 +281,7 @@ func rows() []row {
 		},
 		{
 			name: "the coordinator's consumer is gone", stand: func(s *stage) { s.gone = true }, again: func(s *stage) { s.gone = false },
-			kind: api.StandsAnswers, stops: true, words: []string{"consumer coordinator is gone", "create consumers"},
+			kind: api.StandsAnswers, stops: true, words: []string{"consumer coordinator is missing", "create consumers"},
 		},
 		{
 			name: "the store takes nothing", stand: func(s *stage) { s.full = errors.New("3 MiB left") }, again: func(s *stage) { s.full = nil },
@@ -293,7 +293,7 @@ func rows() []row {
 		},
 		{
 			name: "a commit hangs", stand: func(s *stage) { s.commit = make(chan struct{}) }, again: func(s *stage) { close(s.commit); s.commit = nil }, sagas: 1,
-			kind: api.StandsShard, of: "1", stops: true, words: []string{"committing one batch", "disk"},
+			kind: api.StandsShard, of: "1", stops: true, words: []string{"processing one batch", "disk"},
 		},
 		{
 			name: "timers are late", stand: func(s *stage) { s.asleep = true; busRefuses("stock")(s) }, again: func(s *stage) { s.asleep = false; s.refuse = nil }, sagas: 2, quick: true,
@@ -302,21 +302,21 @@ func rows() []row {
 		{
 			name: "the coordinator's consumer is paused", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Events, transport.ConsumerLoad{StreamName: "SAGA_EVENTS", Name: "coordinator", Paused: true, Pending: 7}),
-			kind:  api.StandsAnswers, stops: true, words: []string{"somebody has paused", "7 answers wait", "nats consumer resume SAGA_EVENTS coordinator"},
+			kind:  api.StandsAnswers, stops: true, words: []string{"is paused", "7 answers wait", "nats consumer resume SAGA_EVENTS coordinator"},
 		},
 		{
 			name: "the coordinator's consumer is clogged", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, InFlight: 100, RawInFlight: 100, MaxInFlight: 100}),
-			kind:  api.StandsAnswers, stops: true, words: []string{"none of them is acknowledged"},
+			kind:  api.StandsAnswers, stops: true, words: []string{"none of them is being acknowledged"},
 		},
 		{
 			name: "the coordinator is given no answers", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Events, transport.ConsumerLoad{Name: "coordinator", Pending: 7, MaxInFlight: 100}),
-			kind:  api.StandsAnswers, stops: true, words: []string{"has given none for"},
+			kind:  api.StandsAnswers, stops: true, words: []string{"has delivered none for"},
 		},
 		{
 			name: "one participant's commands are refused", stand: busRefuses("bank"), again: func(s *stage) { s.refuse = nil }, sagas: 1,
-			kind: api.StandsCommands, of: "bank", words: []string{"does not take its commands", "of which 1 wait", "full"},
+			kind: api.StandsCommands, of: "bank", words: []string{"does not accept these commands", "waiting: 1", "full"},
 		},
 		{
 			name: "a participant has used up its share", again: func(s *stage) { s.load = transport.Load{} }, sagas: 3, late: true,
@@ -328,21 +328,21 @@ func rows() []row {
 					Consumers: []transport.ConsumerLoad{{Stream: transport.Commands, Name: "stock", InFlight: 1, RawInFlight: 1, MaxInFlight: 10}},
 				}
 			},
-			kind: api.StandsParticipant, of: "stock", words: []string{"which is its share", "start the service"},
+			kind: api.StandsParticipant, of: "stock", words: []string{"the limit of one participant", "start the service"},
 		},
 		{
 			name: "announcements are refused", stand: busRefuses("lifecycle"), again: func(s *stage) { s.refuse = nil }, sagas: 1,
-			kind: api.StandsLifecycle, words: []string{"does not take announcements", "sagas go on"},
+			kind: api.StandsLifecycle, words: []string{"does not accept announcements", "sagas continue"},
 		},
 		{
 			name: "a participant's consumer is paused", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Commands, transport.ConsumerLoad{StreamName: "SAGA_COMMANDS", Name: "stock", Paused: true, Pending: 3}),
-			kind:  api.StandsParticipant, of: "stock", words: []string{"somebody has paused its consumer", "3 commands", "nats consumer resume SAGA_COMMANDS stock"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"its consumer is paused", "3 commands", "nats consumer resume SAGA_COMMANDS stock"},
 		},
 		{
 			name: "a participant is away", again: func(s *stage) { s.load = transport.Load{} },
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, MaxInFlight: 10}),
-			kind:  api.StandsParticipant, of: "stock", words: []string{"nobody has asked for any", "start the service"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"no client has requested any", "start the service"},
 		},
 		{
 			name: "a participant acknowledges nothing", again: func(s *stage) { s.load = transport.Load{} },
@@ -354,7 +354,7 @@ func rows() []row {
 			name: "a participant is given nothing", again: func(s *stage) { s.load = transport.Load{} },
 			// Two of its bundles are in flight.
 			stand: consumer(transport.Commands, transport.ConsumerLoad{Name: "stock", Pending: 3, InFlight: 200, RawInFlight: 2, MaxInFlight: 10, Asking: 1}),
-			kind:  api.StandsParticipant, of: "stock", words: []string{"it asks for more", "given it none"},
+			kind:  api.StandsParticipant, of: "stock", words: []string{"it requests more", "delivered none"},
 		},
 		{
 			name: "a participant was never there", again: func(s *stage) { s.load = transport.Load{} },
@@ -623,7 +623,7 @@ func TestRefusedByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := row{
 			name: "everybody's commands are refused", stand: busRefuses("stock", "bank"), again: func(s *stage) { s.refuse = nil }, sagas: 3, also: paid,
-			kind: api.StandsCommands, of: "bank", stops: true, words: []string{"of which 3 wait"},
+			kind: api.StandsCommands, of: "bank", stops: true, words: []string{"waiting: 3"},
 		}
 		r.try(t)
 	})
@@ -817,7 +817,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 	t.Run("a commit hangs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, c := answering(t, func(s *stage) { s.commit = make(chan struct{}) })
-			if said := blamed(t, c); !strings.Contains(said, "committing one batch") {
+			if said := blamed(t, c); !strings.Contains(said, "processing one batch") {
 				t.Errorf("the shard is not named: %s", said)
 			}
 		})
@@ -835,7 +835,7 @@ func TestAnswersWaitAtTheirShard(t *testing.T) {
 					}
 				})
 			}
-			if said := blamed(t, c); !strings.Contains(said, "no room for an answer") {
+			if said := blamed(t, c); !strings.Contains(said, "a full input queue") {
 				t.Errorf("the shard is not named: %s", said)
 			}
 			stop()

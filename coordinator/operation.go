@@ -75,7 +75,7 @@ func (v *violations) decision(op *api.Decision) {
 	switch op.Outcome {
 	case "", contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed:
 	default:
-		v.add(prefix+"outcome", fmt.Sprintf("%q is no outcome; use completed or rejected", brief(string(op.Outcome))))
+		v.add(prefix+"outcome", fmt.Sprintf("%q is not an outcome; use completed or rejected", brief(string(op.Outcome))))
 	}
 }
 
@@ -149,11 +149,11 @@ func (s *service) operatePage(ctx context.Context, c call, q *api.OperatePageReq
 func checkBulk(q *api.OperatePageRequest) error {
 	var wrong violations
 	if reflect.ValueOf(q.Filter).IsZero() {
-		wrong.add("filter", "is empty, which would be every saga; say which ones, such as open: true")
+		wrong.add("filter", "is empty, which would match every saga; set at least one field, such as open: true")
 	}
 	d := &q.Decision
 	if !slices.Contains(allOperations, d.Operation) {
-		wrong.add("decision.operation", fmt.Sprintf("%q is no operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(string(d.Operation))))
+		wrong.add("decision.operation", fmt.Sprintf("%q is not an operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(string(d.Operation))))
 	}
 	if d.By == "" || d.Reason == "" {
 		wrong.add("decision", "give by and reason: both become part of the history")
@@ -175,7 +175,7 @@ func (e *tooManyError) Error() string {
 	if e.atLeast {
 		return fmt.Sprintf("the number of sagas that match cannot be compared with maxMatches, %d: after %s the count was stopped; narrow the filter, for example by its definition or its start", e.allowed, plural.Of(e.matched, "match", "matches"))
 	}
-	return fmt.Sprintf("%s now, more than maxMatches, %d: look again with dryRun before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
+	return fmt.Sprintf("%s now, more than maxMatches (%d): repeat the dry run before you decide", plural.Of(e.matched, "saga matches", "sagas match"), e.allowed)
 }
 
 func (s *service) checkMatches(ctx context.Context, f *store.Filter, allowed int) error {
@@ -254,7 +254,7 @@ func (s *service) decideAll(ctx context.Context, caller string, found []store.Su
 }
 
 // errNoAnswer is the error for a decision whose result did not arrive in time.
-var errNoAnswer = errors.New("it may or may not have been decided; look at the saga")
+var errNoAnswer = errors.New("the decision may or may not have been taken; read the saga's history")
 
 // insist offers work to its shard until there is room.
 func (s *service) insist(ctx context.Context, w work) error {
@@ -297,7 +297,7 @@ func (s *service) removeDamaged(ctx context.Context, q *api.RemoveDamagedRequest
 		status = &api.Saga{ID: id, Phase: contract.Parked, Removed: true, Problem: problem(err.Error()),
 			Removal: &api.Removal{At: removal.At, By: removal.By, Reason: removal.Reason}}
 	}
-	s.c.config.Logger.Warn("a damaged saga was removed; what its steps have done stays at the participants",
+	s.c.config.Logger.Warn("a damaged saga was removed; the effects of its steps remain at the participants",
 		slog.String(LogSaga, string(id)), slog.String(LogBy, removal.By), slog.String(LogReason, removal.Reason), slog.Int("dropped", len(removed.Discarded)))
 	return &api.RemoveDamagedResponse{Saga: status}, nil
 }
@@ -308,7 +308,7 @@ func checkRemoval(q *api.RemoveDamagedRequest) error {
 	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {
 		switch {
 		case field.value == "":
-			wrong.add(field.name, "is missing: it is kept with what is left of the saga")
+			wrong.add(field.name, "is missing: it is recorded in the saga's tombstone")
 		case len(field.value) > contract.MaxReason:
 			wrong.add(field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), contract.MaxReason))
 		}

@@ -80,11 +80,11 @@ func (c *Coordinator) acquire(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("claim the prefix: %w", err)
 		case status.Owner:
-			c.config.Logger.InfoContext(ctx, "the prefix is this store's", "store", status.Claim.Store, "claim", status.Claim.Number, "taken_from", status.Claim.TakenFrom)
+			c.config.Logger.InfoContext(ctx, "this store owns the prefix", "store", status.Claim.Store, "claim", status.Claim.Number, "taken_from", status.Claim.TakenFrom)
 			return nil
 		case status.Waiting != said:
 			said = status.Waiting
-			c.config.Logger.WarnContext(ctx, "the prefix is not this store's yet", LogReason, said, "store", status.Claim.Store, "claim", status.Claim.Number, "host", status.Claim.Host)
+			c.config.Logger.WarnContext(ctx, "this store does not own the prefix yet", LogReason, said, "store", status.Claim.Store, "claim", status.Claim.Number, "host", status.Claim.Host)
 		}
 		c.waits.Store(&said)
 		if sleep(ctx, again) != nil {
@@ -196,7 +196,7 @@ func (m *monitor) ownership() []api.Standstill {
 	}
 	return []api.Standstill{{
 		Kind: api.StandsOwner, Since: status.LastConfirmed, Stops: true, Reason: status.Waiting,
-		Fix: "starts are accepted and kept, nothing is sent or taken; see that the bus can be reached, and that no other coordinator has the prefix: coordinator doctor",
+		Fix: "starts are accepted and stored, but nothing is sent or received; check that the bus can be reached, and that no other coordinator owns the prefix: coordinator doctor",
 	}}
 }
 

@@ -56,7 +56,7 @@ type movedError struct {
 }
 
 func (e *movedError) Error() string {
-	return fmt.Sprintf("saga %s is at revision %d, not at %d: look at it again before you decide", e.id, e.actual, e.expected)
+	return fmt.Sprintf("saga %s is at revision %d, not at %d: read it again before you decide", e.id, e.actual, e.expected)
 }
 
 // busyError refuses a request because of a limit. retry is the time to wait before a retry.

@@ -26,7 +26,7 @@ func sendable(e *transport.Envelope) *transport.Envelope {
 	if len(e.Data) <= maxReply {
 		return e
 	}
-	return refusalOf(&busyError{why: fmt.Sprintf("the reply has %d bytes, and at most %d are sent: ask for less at once, or over HTTP", len(e.Data), maxReply)})
+	return refusalOf(&busyError{why: fmt.Sprintf("the reply has %d bytes, but at most %d are allowed: request less at once, or use HTTP", len(e.Data), maxReply)})
 }
 
 // briefly is the maximum length of a reason in a list, in bytes.

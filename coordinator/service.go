@@ -191,12 +191,12 @@ func (s *service) tooMuch(limit string, least time.Duration, reason string) erro
 func (s *service) admitStart(ref contract.DefinitionRef) error {
 	open := s.c.projection.Open()
 	if open >= s.c.config.MaxOpen {
-		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, as many as are allowed (MaxOpen); try again later")
+		return s.tooMuch(LimitOpen, retryOpen, plural.Of(open, "saga is", "sagas are")+" open, which is the limit (MaxOpen); try again later")
 	}
 	needed := s.c.definitions.needed(ref)
 	if to, over := s.c.relay.OverShare(needed, s.c.config.MaxBacklog); over {
 		return s.tooMuch(LimitBacklog, retryBusy, fmt.Sprintf(
-			"the bus is behind with the commands for %s, which take up their share of what may wait (MaxBacklog %d); try again in a moment", to, s.c.config.MaxBacklog))
+			"the commands for %s that wait to be published use up their share of MaxBacklog (%d); try again in a moment", to, s.c.config.MaxBacklog))
 	}
 	for _, to := range needed {
 		if pending := s.pendingFor(to); pending > 0 && pending >= s.c.config.MaxOpen-open {

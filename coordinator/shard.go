@@ -163,7 +163,7 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 			continue
 		}
 		if s.part.Block(w.input.Saga, r.Err, s.c.config.Clock()) { // log once per saga, or answers fill the log
-			s.c.config.Logger.ErrorContext(ctx, "a saga stands still because its record is damaged or its definition is gone; docs/RUNBOOK.md#amendssagasblocked says what to do",
+			s.c.config.Logger.ErrorContext(ctx, "a saga is blocked because its record is damaged or its definition is missing; see docs/RUNBOOK.md#amendssagasblocked",
 				LogSaga, string(w.input.Saga), LogError, r.Err.Error())
 		}
 	}
@@ -188,7 +188,7 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 	case fateDone:
 		w.delivery.Ack()
 	case fateAgain:
-		s.c.limited.Warn("an answer could not be taken in; it comes again",
+		s.c.limited.Warn("an answer could not be processed; the bus will deliver it again",
 			LogSaga, string(w.input.Saga), LogError, v.reason)
 		w.delivery.Nak(answerAgain)
 	case fateDeadLetter:

@@ -143,7 +143,7 @@ func (p *probe) seen(now time.Time) (found []api.Standstill, ran bool) {
 	if took := now.Sub(p.began); !p.began.IsZero() && took > hangsAfter {
 		found = append(found, api.Standstill{
 			Kind: p.kind, Since: p.began, Stops: true, Reason: fmt.Sprintf("has not answered for %s", took.Round(time.Second)),
-			Fix: "look at its disk and its network; restarting this process loses nothing",
+			Fix: "check its disk and its network; a restart of the coordinator is safe",
 		})
 	}
 	return found, ran
@@ -251,23 +251,23 @@ func (m *monitor) memory(context.Context) (found []api.Standstill, err error) {
 		if took := now.Sub(time.Unix(0, since)); since != 0 && took > standsAfter {
 			found = append(found, api.Standstill{
 				Kind: api.StandsShard, Object: fmt.Sprint(i + 1), Since: time.Unix(0, since), Stops: true,
-				Reason: fmt.Sprintf("has been deciding and committing one batch for %s, %s", took.Round(time.Second), plural.Of(s.inbox.len(), "input waits", "inputs wait")),
-				Fix:    "look at the disk of the data directory first (iostat); a restart is safe",
+				Reason: fmt.Sprintf("has been processing one batch for %s; %s", took.Round(time.Second), plural.Of(s.inbox.len(), "input waits", "inputs wait")),
+				Fix:    "check the disk of the data directory first (iostat); a restart is safe",
 			})
 		}
 	}
 	if since := m.c.handing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > standsAfter {
 		found = append(found, api.Standstill{
 			Kind: api.StandsShard, Object: fmt.Sprint(m.c.handingTo.Load() + 1), Since: time.Unix(0, since), Stops: true,
-			Reason: fmt.Sprintf("has had no room for an answer for %s; the answers behind it wait, for all shards", now.Sub(time.Unix(0, since)).Round(time.Second)),
-			Fix:    "look at the disk of the data directory first (iostat), and whether the coordinator gets enough processor time; a restart is safe",
+			Reason: fmt.Sprintf("has had a full input queue for %s, so that the answers for all shards wait", now.Sub(time.Unix(0, since)).Round(time.Second)),
+			Fix:    "check the disk of the data directory first (iostat), and whether the coordinator gets enough processor time; a restart is safe",
 		})
 	}
 	// Use only the list: the number of blocked sagas may have changed since.
 	if list := m.c.projection.Blocked(); len(list) > 0 {
 		found = append(found, api.Standstill{
-			Kind: api.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot be moved: their record is damaged, or their definition is gone", len(list)),
-			Fix: "the overview names them; docs/RUNBOOK.md (AmendsSagasBlocked) says what to do",
+			Kind: api.StandsSagas, Since: list[0].Since, Reason: fmt.Sprintf("%d cannot continue: their record is damaged, or their definition is missing", len(list)),
+			Fix: "the console's overview lists them; see docs/RUNBOOK.md (AmendsSagasBlocked)",
 		})
 	}
 	return append(append(append(found, m.retention()...), m.ownership()...), m.relay()...), nil
@@ -285,8 +285,8 @@ func (m *monitor) retention() []api.Standstill {
 	}
 	return []api.Standstill{{
 		Kind: api.StandsRetention, Since: since,
-		Reason: fmt.Sprintf("the clock %s; nothing that ended long ago is removed for %s more", by, left.Round(time.Minute)),
-		Fix:    "look whether the clock is right now; it goes on by itself, or after a restart with --accept-clock",
+		Reason: fmt.Sprintf("the clock %s; ended sagas are not removed for another %s", by, left.Round(time.Minute)),
+		Fix:    "check that the clock is right now; retention resumes by itself, or at once after a restart with --accept-clock",
 	}}
 }
 
@@ -303,20 +303,20 @@ func (m *monitor) relay() (found []api.Standstill) {
 		switch {
 		case l.To == outbox.Lifecycle && l.Problem != nil:
 			found = append(found, api.Standstill{
-				Kind: api.StandsLifecycle, Since: l.Since, Reason: fmt.Sprintf("the bus does not take announcements, of which %s wait: %v", waiting, l.Problem),
-				Fix: "sagas go on; look at the lifecycle stream and its disk (nats stream info)",
+				Kind: api.StandsLifecycle, Since: l.Since, Reason: fmt.Sprintf("the bus does not accept announcements (waiting: %s): %v", waiting, l.Problem),
+				Fix: "sagas continue; check the lifecycle stream and its disk (nats stream info)",
 			})
 		case l.Problem != nil:
 			found = append(found, api.Standstill{
 				Kind: api.StandsCommands, Object: l.To.String(), Since: l.Since, Stops: stops,
-				Reason: fmt.Sprintf("the bus does not take its commands, of which %s wait: %v", waiting, l.Problem),
-				Fix:    "look at the stream of commands: its limits, its disk, and the coordinator's permissions (nats stream info; coordinator doctor)",
+				Reason: fmt.Sprintf("the bus does not accept these commands (waiting: %s): %v", waiting, l.Problem),
+				Fix:    "check the stream of commands: its limits, its disk, and the coordinator's permissions (nats stream info; coordinator doctor)",
 			})
 		case l.Full:
 			found = append(found, api.Standstill{
 				Kind: api.StandsParticipant, Object: l.To.String(),
-				Reason: fmt.Sprintf("%s (%d KiB) on the bus unanswered, which is its share; more wait here: %s", plural.Of(l.OnBus, "of its commands lies", "of its commands lie"), l.Bytes>>10, waiting),
-				Fix:    "start the service, or more of it; what waits is sent as it answers",
+				Reason: fmt.Sprintf("%s (%d KiB) unanswered on the bus, the limit of one participant; further commands waiting in the coordinator: %s", plural.Of(l.OnBus, "command", "commands"), l.Bytes>>10, waiting),
+				Fix:    "start the service, or more instances of it; waiting commands are sent when it answers",
 			})
 		}
 	}
@@ -351,12 +351,12 @@ func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 func (m *monitor) store(ctx context.Context) (found []api.Standstill, err error) {
 	if err := m.c.config.Store.Check(ctx); err != nil {
 		return []api.Standstill{{
-			Kind: api.StandsStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move it to a good one",
+			Kind: api.StandsStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move the directory to a working disk",
 		}}, nil
 	}
 	counts, err := m.c.config.Store.Destinations(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("count what is pending: %w", err)
+		return nil, fmt.Errorf("count the pending messages: %w", err)
 	}
 	m.c.pending.Store(&counts)
 	if m.c.projection.Doubted() {
@@ -372,12 +372,12 @@ func (m *monitor) store(ctx context.Context) (found []api.Standstill, err error)
 	ids = slices.DeleteFunc(ids, m.c.projection.IsBlocked)
 	if len(ids) > 0 {
 		one := api.Standstill{
-			Kind: api.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago and not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
-			Fix: "look whether the coordinator gets enough processor time, and at its disk; a restart is safe",
+			Kind: api.StandsTimers, Reason: fmt.Sprintf("%s due more than %s ago but not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
+			Fix: "check whether the coordinator gets enough processor time, and its disk; a restart is safe",
 		}
 		if why := m.c.timekeeper.held.Load(); why != nil {
 			one.Reason += "; " + *why
-			one.Fix = "they go on by themselves: look at the bus and at what else stands still"
+			one.Fix = "the timers continue by themselves; check the bus and the other standstills"
 		}
 		found = append(found, one)
 	}

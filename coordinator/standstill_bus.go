@@ -35,8 +35,8 @@ func (m *monitor) lies(ctx context.Context) ([]api.Standstill, error) {
 		// A single failure is ignored. If the bus has reported an error, that error is the cause.
 		if m.untold++; m.untold > 1 && !m.saidWrong.Load() {
 			return []api.Standstill{{
-				Kind: api.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not tell what lies on it, so that nobody sees who takes nothing: %v", err),
-				Fix: "see that the coordinator's user may ask for its streams and consumers, and how busy the NATS server is: coordinator doctor",
+				Kind: api.StandsBus, Object: "load", Reason: fmt.Sprintf("the bus does not report its load, so that consumers which receive nothing cannot be detected: %v", err),
+				Fix: "check that the coordinator's user may read its streams and consumers, and how busy the NATS server is: coordinator doctor",
 			}}, nil
 		}
 		return nil, nil
@@ -58,14 +58,14 @@ func wrong(err error) (found []api.Standstill) {
 	for _, err := range all {
 		one := api.Standstill{
 			Kind: api.StandsBus, Reason: err.Error(),
-			Fix: "see that the NATS server runs and can be reached, and that its streams are as they should be: coordinator doctor",
+			Fix: "check that the NATS server runs and can be reached, and that its streams are configured correctly: coordinator doctor",
 		}
 		var of *transport.StreamError
 		switch {
 		case !errors.As(err, &of):
 			one.Stops = true
 		case of.Stream == transport.Lifecycle:
-			one.Kind, one.Fix = api.StandsLifecycle, "sagas go on; look at the lifecycle stream: nats stream info, coordinator doctor"
+			one.Kind, one.Fix = api.StandsLifecycle, "sagas continue; check the lifecycle stream: nats stream info, coordinator doctor"
 		default:
 			one.Object, one.Stops = string(of.Stream), of.Stream.WorkQueue()
 		}
@@ -129,8 +129,8 @@ func (m *monitor) subscriptions(load *transport.Load) (found []api.Standstill) {
 	for name, commands := range load.Commands {
 		if m.pace[subscription{transport.Commands, name}] == nil && commands > 0 {
 			found = append(found, api.Standstill{
-				Kind: api.StandsParticipant, Object: name, Reason: plural.Of(commands, "command waits", "commands wait") + " for it, and it has never subscribed",
-				Fix: "start the service; if it runs, compare its name with the definition's and look at its log",
+				Kind: api.StandsParticipant, Object: name, Reason: plural.Of(commands, "command waits", "commands wait") + " for it, but it has never subscribed",
+				Fix: "start the service; if it runs, compare its name with the definition's and read its log",
 			})
 		}
 	}
@@ -151,8 +151,8 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []api.Standstill 
 		return nil
 	}
 	return []api.Standstill{{
-		Kind: api.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is gone from the stream of events", m.c.consumer()),
-		Fix: "see that the coordinator's user may create consumers, and who deletes them; a restart is safe",
+		Kind: api.StandsAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is missing in the stream of events", m.c.consumer()),
+		Fix: "check that the coordinator's user may create consumers, and find out who deletes them; a restart is safe",
 	}}
 }
 
@@ -160,7 +160,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []api.Standstill 
 func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []api.Standstill {
 	one := api.Standstill{Kind: api.StandsAnswers, Stops: true}
 	if n.Paused {
-		one.Reason = fmt.Sprintf("somebody has paused the coordinator's consumer %s; %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
+		one.Reason = fmt.Sprintf("the coordinator's consumer %s is paused; %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
 		one.Fix = "nats consumer resume " + n.StreamName + " " + n.Name
 		return []api.Standstill{one}
 	}
@@ -177,11 +177,11 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []a
 	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
-		one.Reason = fmt.Sprintf("the consumer %s has as many deliveries under way as it may, %d, and none of them is acknowledged; %s", n.Name, n.MaxInFlight, plural.Of(n.Pending, "answer waits", "answers wait"))
-		one.Fix = "look whether another process uses the same consumer, and at the dead letters; a restart is safe"
+		one.Reason = fmt.Sprintf("the consumer %s has reached its limit of unacknowledged deliveries (%d), and none of them is being acknowledged; %s", n.Name, n.MaxInFlight, plural.Of(n.Pending, "answer waits", "answers wait"))
+		one.Fix = "check whether another process uses the same consumer, and read the dead letters; a restart is safe"
 	default:
-		one.Reason = fmt.Sprintf("%s, and the consumer %s has given none for %s", plural.Of(n.Pending, "answer waits", "answers wait"), n.Name, quiet.Round(time.Second))
-		one.Fix = "look at the consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and at the NATS server; a restart is safe"
+		one.Reason = fmt.Sprintf("%s, but the consumer %s has delivered none for %s", plural.Of(n.Pending, "answer waits", "answers wait"), n.Name, quiet.Round(time.Second))
+		one.Fix = "check the consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and the NATS server; a restart is safe"
 	}
 	return []api.Standstill{one}
 }
@@ -194,19 +194,19 @@ func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []api.Stands
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)
 	switch {
 	case n.Paused && waiting > 0:
-		one.Reason, one.Fix = "somebody has paused its consumer; "+plural.Of(waiting, "command waits", "commands wait"), "nats consumer resume "+n.StreamName+" "+n.Name
+		one.Reason, one.Fix = "its consumer is paused; "+plural.Of(waiting, "command waits", "commands wait"), "nats consumer resume "+n.StreamName+" "+n.Name
 		return []api.Standstill{one}
 	case n.Pending == 0 || stood < standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:
-		one.Reason = fmt.Sprintf("it was given %s, as many as it may have at once, and has acknowledged none for %s; %s", plural.Of(n.InFlight, "command", "commands"), stood.Round(time.Second), plural.Of(n.Pending, "more waits", "more wait"))
-		one.Fix = "look at the service's log and its database; one of your own has to acknowledge what it has answered"
+		one.Reason = fmt.Sprintf("it has %s in flight, which is its limit, and has acknowledged none for %s; %s", plural.Of(n.InFlight, "command", "commands"), stood.Round(time.Second), plural.Of(n.Pending, "more waits", "more wait"))
+		one.Fix = "check the service's log and its database; a participant of your own must acknowledge each command that it has answered"
 	case n.Asking == 0:
-		one.Reason = fmt.Sprintf("%s for it, and nobody has asked for any for %s; given to it before and not acknowledged: %d", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second), n.InFlight)
-		one.Fix = "start the service; if it runs, its log says why it does not reach the bus, or what it is busy with"
+		one.Reason = fmt.Sprintf("%s for it, but no client has requested any for %s; delivered before and unacknowledged: %d", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second), n.InFlight)
+		one.Fix = "start the service; if it runs, its log shows why it does not reach the bus, or what keeps it busy"
 	default:
-		one.Reason = fmt.Sprintf("%s for it, it asks for more, and the bus has given it none for %s", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second))
-		one.Fix = "look at its consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and at the NATS server"
+		one.Reason = fmt.Sprintf("%s for it and it requests more, but the bus has delivered none for %s", plural.Of(n.Pending, "command waits", "commands wait"), stood.Round(time.Second))
+		one.Fix = "check its consumer (nats consumer info " + n.StreamName + " " + n.Name + ") and the NATS server"
 	}
 	one.Since = p.moved
 	return []api.Standstill{one}

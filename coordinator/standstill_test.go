@@ -51,7 +51,7 @@ func TestDefinitionIsGone(t *testing.T) {
 		w.stopCoordinator = sync.OnceValue(func() error { cancel(); return <-done })
 		time.Sleep(time.Minute) // virtual: the attempt has timed out long ago
 		synctest.Wait()
-		if n := strings.Count(said.String(), "stands still"); n != 1 {
+		if n := strings.Count(said.String(), "a saga is blocked"); n != 1 {
 			t.Errorf("it is spoken of %d times, want once: %.300s", n, said.String())
 		}
 		blocked := func(want int) {

@@ -122,7 +122,7 @@ func TestSubscribeElsewhere(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
 		e, err := w.bus.Request(t.Context(), &transport.Envelope{Subject: transport.Subjects{}.Subscribe("bank"), Type: transport.TypeRequest})
-		if err != nil || e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, "by themselves") {
+		if err != nil || e.Code != string(api.CodeInvalidArgument) || !strings.Contains(e.Reason, "create their own subscriptions") {
 			t.Errorf("%+v, %v", e, err)
 		}
 	})

@@ -49,7 +49,7 @@ type timekeeper struct {
 
 func newTimekeeper(s store.Store, stamp func() (time.Time, time.Duration), send func(context.Context, work) error) *timekeeper {
 	t := &timekeeper{store: s, stamp: stamp, send: send, pending: map[contract.SagaID]bool{}, nudge: make(chan struct{}, 1)}
-	why := "they wait for a look at the clock"
+	why := "timers wait until the clock has been checked"
 	t.stopped.Store(&why)
 	return t
 }
@@ -150,9 +150,9 @@ func (t *timekeeper) look(ctx context.Context) error {
 	until, err := t.answered.Until(ctx, now, time.Now())
 	if err != nil || until.IsZero() {
 		if err != nil {
-			t.hold(fmt.Sprintf("they wait until the bus can be asked whether their answers have come: %v", err), awayPause)
+			t.hold(fmt.Sprintf("timers wait until the bus reports whether answers have arrived: %v", err), awayPause)
 		} else {
-			t.hold("they wait for answers that lie on the bus", askPause)
+			t.hold("timers wait until the answers on the bus have been received", askPause)
 		}
 		t.expect(now)
 		return ctx.Err()

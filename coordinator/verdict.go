@@ -42,9 +42,9 @@ func verdictOf(r *Result) verdict {
 	}
 	switch r.Ignored {
 	case machine.IgnoredSender:
-		return verdict{fateDeadLetter, DeadLetterSender, "this step belongs to another participant than the one whose subject the answer came on"}
+		return verdict{fateDeadLetter, DeadLetterSender, "the answer was published on the subject of a participant that does not own this step"}
 	case machine.IgnoredContradiction:
-		return verdict{fateDeadLetter, DeadLetterContradiction, "the step was rejected before, without a trace, and is now reported as completed: its effect stays, and nobody takes it back"}
+		return verdict{fateDeadLetter, DeadLetterContradiction, "the step was recorded as rejected, but is now reported as completed: its effect remains, and no undo will revert it"}
 	case machine.IgnoredStep, machine.IgnoredEarly, machine.IgnoredDirection:
 		return verdict{fateDeadLetter, DeadLetterStep, "the saga does not wait for this answer: " + string(r.Ignored)}
 	}

@@ -24,7 +24,7 @@ func TestVerdicts(t *testing.T) {
 		"a damaged record":           {Result{Err: fmt.Errorf("load: %w", &store.CorruptError{What: "record"})}, fateDeadLetter, DeadLetterDamaged},
 		"no definition":              {Result{Err: fmt.Errorf("shop/1: %w", ErrUnknownDefinition)}, fateDeadLetter, DeadLetterDamaged},
 		"what the store cannot keep": {Result{Err: fmt.Errorf("commit: %w", store.ErrInvalid)}, fateDeadLetter, DeadLetterDamaged},
-		"conflict after conflict":    {Result{Err: fmt.Errorf("saga x: %w again and again", store.ErrConflict)}, fateAgain, ""},
+		"conflict after conflict":    {Result{Err: fmt.Errorf("saga x: %w repeatedly", store.ErrConflict)}, fateAgain, ""},
 		"somebody else's step":       {Result{Ignored: machine.IgnoredSender}, fateDeadLetter, DeadLetterSender},
 		"a contradiction":            {Result{Ignored: machine.IgnoredContradiction}, fateDeadLetter, DeadLetterContradiction},
 		"no such step":               {Result{Ignored: machine.IgnoredStep}, fateDeadLetter, DeadLetterStep},

@@ -17,7 +17,7 @@ const (
 
 // errStopping is sent to waiting callers when the coordinator stops. Otherwise they would retry
 // only after their own deadline.
-var errStopping = errors.New("the coordinator is stopping; ask again")
+var errStopping = errors.New("the coordinator is stopping; try again")
 
 // wait registers a waiter that tell notifies once the saga is at rest. tell is called once, unless
 // the waiter is removed before. See projection.Wait.

@@ -72,7 +72,7 @@ func (s *service) watcher(q *api.PollRequest) (*watcher, error) {
 	}
 	if q.After != "" {
 		if w.at, err = projection.ParsePosition(q.After); err != nil {
-			return nil, violation("after", "is not a position; give the one that the reply before answered, or none to begin now")
+			return nil, violation("after", "is not a position; give the one from the previous reply, or none to start now")
 		}
 	}
 	return w, err

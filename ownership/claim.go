@@ -101,7 +101,7 @@ func (e *NotOwnerError) Error() string {
 	if !e.LastHeard.IsZero() {
 		fmt.Fprintf(&b, ", last heard %s", e.LastHeard.UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(&b, "), and this store is %s: %s", e.Ours.Store, e.Reason)
+	fmt.Fprintf(&b, "), but this store is %s: %s", e.Ours.Store, e.Reason)
 	if !e.Replaced {
 		b.WriteString("; to replace the other coordinator, stop it and start this one with --take-over; to run both, give this one its own --prefix")
 	}

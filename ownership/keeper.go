@@ -155,7 +155,7 @@ func (k *Keeper) Status() Status {
 	case k.claim != nil:
 		return Status{Claim: *k.claim, Owner: true, Confirmed: true, LastConfirmed: k.lastConfirmed}
 	case k.waitingFor != nil:
-		return Status{Claim: *k.waitingFor, Waiting: fmt.Sprintf("the store's last process, on %s, did not release its claim; waiting until it has not confirmed it for %s", k.waitingFor.Host, 2*k.config.TTL)}
+		return Status{Claim: *k.waitingFor, Waiting: fmt.Sprintf("the store's last process, on %s, did not release its claim; waiting until the claim has not been confirmed for %s", k.waitingFor.Host, 2*k.config.TTL)}
 	case k.registryErr != nil:
 		return Status{Claim: Claim{Prefix: k.config.Me.Prefix}, Waiting: fmt.Sprintf("the claim cannot be taken on the bus yet: %v", k.registryErr)}
 	}
@@ -283,7 +283,7 @@ func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bo
 	}
 	if k.saved != remembered {
 		if err := k.config.Store.SaveClaim(ctx, remembered); err != nil {
-			return 0, fmt.Errorf("remember the claim: %w", err)
+			return 0, fmt.Errorf("store the claim: %w", err)
 		}
 		k.saved = remembered
 	}

@@ -66,7 +66,7 @@ func (p *Participant[Tx]) admit(ctx context.Context, o transport.Owner) error {
 		if e.Do.Outcome == Claimed {
 			known, ok := contract.ParseLong(string(e.Do.Data))
 			if !ok {
-				return e, false, fmt.Errorf("the inbox entry of participant %s without a saga holds %.40q, which is not a claim; remove it", p.name, e.Do.Data)
+				return e, false, fmt.Errorf("the inbox entry of participant %s with an empty saga id must hold a claim, but holds %.40q; remove the entry", p.name, e.Do.Data)
 			}
 			newest = max(newest, known)
 		}

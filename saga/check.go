@@ -171,7 +171,7 @@ func (c *checker) step(s *Step, path string) {
 	}
 	c.action(path+".undo", s.Undo, s.Kind, contract.DirectionUndo)
 	if s.NothingToUndo {
-		c.add(path+".nothingToUndo", "the step has an undo and says that there is nothing to undo", "keep one of the two")
+		c.add(path+".nothingToUndo", "the step has an undo, but also nothingToUndo", "keep one of the two")
 	}
 	c.pair(s, path+".undo")
 }
@@ -180,14 +180,14 @@ func (c *checker) step(s *Step, path string) {
 func (c *checker) pair(s *Step, path string) {
 	undo := s.Undo
 	if undo.With != "" {
-		c.add(path+".with", "an undo takes no mapping", "remove it: an undo receives what its do was asked and what it answered")
+		c.add(path+".with", "an undo takes no mapping", "remove it: an undo receives the request and the result of its do")
 	}
 	if undo.Participant != "" && undo.Participant != s.Do.Participant {
 		c.add(path+".participant", fmt.Sprintf("the undo is at %q, the do at %q", quote.Short(undo.Participant), quote.Short(s.Do.Participant)),
-			"let the participant that did it take it back: only its inbox knows whether the do ever happened")
+			"use the participant of the do: only its inbox knows whether the do was executed")
 	}
 	if undo.Action != "" && undo.Action == s.Do.Action && undo.Participant == s.Do.Participant {
-		c.add(path+".action", "the undo is the same action as the do", "name the action that takes it back")
+		c.add(path+".action", "the undo is the same action as the do", "name the action that reverts the do")
 	}
 	if why, ok := c.mixed[s]; ok {
 		c.add(path, why, "make it with contract.UndoOf from the command of the do")

@@ -120,7 +120,7 @@ func ExampleDefinitionError() {
 	//   right: put it in the outermost sequence, so that everything else is clearly before or after it
 	// steps[0].parallel[1] (book-shipment).do.with
 	//   wrong: uses result.charge_card, but step charge-card runs beside this one in the same parallel
-	//   right: nothing says that it is done by then: put both into a sequence, or use input alone: no step is done before this one
+	//   right: it may not be done by then: put both into a sequence, or use input alone: no step is done before this one
 	// steps[1] (confirm-order).do.retry.attempts
 	//   wrong: is -1
 	//   right: give 1 (never again) to 10000, or none for the default

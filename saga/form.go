@@ -82,7 +82,7 @@ func (f *form) scalar(path string, v jsonValue, into reflect.Value) {
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Struct:
-		return "an object with fields out of " + strings.Join(fieldNames(t), ", ")
+		return "an object with fields among " + strings.Join(fieldNames(t), ", ")
 	case reflect.Slice:
 		return "a list"
 	case reflect.String:
@@ -108,7 +108,7 @@ func (f *form) object(path string, v jsonValue, into reflect.Value) {
 		case i < 0:
 			f.add(m.keyAt, here, "there is no such field", "write one of "+strings.Join(names, ", "))
 		case seen[m.key]:
-			f.add(m.keyAt, here, "is there twice", "keep one")
+			f.add(m.keyAt, here, "is given twice", "keep one")
 		case m.key == "step" && into.Type() == reflect.TypeFor[Node]():
 			f.read(path, m, into.Field(i)) // a node that is a step uses the step's path
 		default:
@@ -142,7 +142,7 @@ func (f *form) list(path string, v jsonValue, into reflect.Value) {
 func (f *form) schema(path string, v jsonValue, into reflect.Value) {
 	const fix = "or leave the schema out: anything fits then"
 	if key, at, twice := f.twice(v); twice {
-		f.add(at, path+"."+quote.Short(key), "is there twice", "keep one")
+		f.add(at, path+"."+quote.Short(key), "is given twice", "keep one")
 		return
 	}
 	schema := new(Schema)

@@ -37,7 +37,7 @@ func TestInputIsChecked(t *testing.T) {
 		`{"lines":[]}`:                                                 "id is missing",
 		`{"id":7,"lines":[],"weight":1}`:                               "id is a number, want string",
 		`{"id":"a","lines":[{"sku":"tea"}],"weight":1}`:                "lines[0].quantity is missing",
-		`{"id":"a","lines":[{"sku":"tea","quantity":1.5}],"weight":1}`: "lines[0].quantity is no integer",
+		`{"id":"a","lines":[{"sku":"tea","quantity":1.5}],"weight":1}`: "lines[0].quantity is not a 64-bit integer",
 		`{"id":"a","lines":{},"weight":1}`:                             "lines is an object, want list of object",
 		`{"id":"a","lines":[],"labels":{"a":1},"weight":1}`:            "labels[] is a number, want string",
 		`{"id":"a","lines":[],"gift":"yes","weight":1}`:                "gift is a string, want bool",

@@ -99,32 +99,32 @@ func TestMappingFailsClearly(t *testing.T) {
 	for _, test := range []struct{ name, with, input, first, want, whole string }{
 		{"not JSON", `input.order_id`, `<xml/>`, "", "the saga's input is not JSON: line 1, column 1", "invalid character '<'"},
 		{"empty", `input.order_id`, ``, "", "the saga's input is not JSON: it is empty", ""},
-		{"two values", `input.order_id`, `{} {}`, "", "the saga's input is not JSON: there is data behind its end", ""},
+		{"two values", `input.order_id`, `{} {}`, "", "the saga's input is not JSON: there is data after its end", ""},
 		{"a field is missing", `input.order_id`, `{}`, "", "input.order_id is missing", ""},
 		{"a field is null", `input.order_id`, `{"order_id":null}`, "", "input.order_id is missing", ""},
 		{"a list is missing", `input.lines`, `{}`, "", "input.lines is missing", ""},
 		{"a list is a string", `input.lines`, `{"lines":"x"}`, "", "input.lines is a string where the schema says list", ""},
 		{"an item is a number", `input.lines`, `{"lines":[1]}`, "", "input.lines[] is a number where the schema says object", ""},
 		{"the input is a list", `input.order_id`, `[]`, "", "input is a list where the schema says object", ""},
-		{"an integer too large", `input.customer`, `{"customer":9223372036854775808}`, "", "input.customer is no integer of 64 bits", "input.customer is 9223372036854775808, which is no integer of 64 bits"},
-		{"a fraction for an integer", `input.customer`, `{"customer":1.5}`, "", "input.customer is no integer of 64 bits", "input.customer is 1.5, which is no integer of 64 bits"},
-		{"an integer as a double", `input.customer`, `{"customer":3.0}`, "", "is no integer of 64 bits, written without fraction and exponent", "input.customer is 3.0, which is no integer"},
+		{"an integer too large", `input.customer`, `{"customer":9223372036854775808}`, "", "input.customer is not a 64-bit integer", "input.customer is 9223372036854775808, which is not a 64-bit integer"},
+		{"a fraction for an integer", `input.customer`, `{"customer":1.5}`, "", "input.customer is not a 64-bit integer", "input.customer is 1.5, which is not a 64-bit integer"},
+		{"an integer as a double", `input.customer`, `{"customer":3.0}`, "", "is not a 64-bit integer written without fraction and exponent", "input.customer is 3.0, which is not a 64-bit integer"},
 		{"a double too large", `input.amount`, `{"amount":1e999}`, "", "input.amount is a number that is out of range", "input.amount is 1e999, which is out of range"},
-		{"any too large", `input.extra + 1`, `{"extra":123456789012345678901234567890}`, "", "input.extra is no integer of 64 bits", "input.extra is 123456789012345678901234567890, which is no integer of 64 bits"},
-		{"no result", `result.step_one.number`, `{}`, "", "result.step_one is missing: the step was skipped, or answered nothing; guard it with has(result.step_one)", ""},
+		{"any too large", `input.extra + 1`, `{"extra":123456789012345678901234567890}`, "", "input.extra is not a 64-bit integer", "input.extra is 123456789012345678901234567890, which is not a 64-bit integer"},
+		{"no result", `result.step_one.number`, `{}`, "", "result.step_one is missing: the step was skipped, or returned no result; guard it with has(result.step_one)", ""},
 		{"null result", `result.step_one.number`, `{}`, "null", "result.step_one is missing", ""},
 		{"result not JSON", `result.step_one.number`, `{}`, "OK", "result.step_one is not JSON: line 1, column 1", "invalid character 'O'"},
-		{"division by zero", `1 / (size(input.lines))`, `{"lines":[]}`, "", "line 1, column 3: a number leaves its range, or is divided by zero", "division by zero"},
-		{"overflow", `input.customer + 9223372036854775807`, `{"customer":1}`, "", "line 1, column 16: a number leaves its range", "integer overflow"},
-		{"no number", `1.0 / 0.0`, `{}`, "", "the value has no form in JSON", "the number +Inf has no form in JSON"},
-		{"a type", `type(1)`, `{}`, "", "has no form in JSON", "a type has no form in JSON"},
-		{"a duration", `duration("1h")`, `{}`, "", "has no form in JSON; convert it, for example with string()", "a google.protobuf.Duration has no form"},
-		{"keys meet", `{1: "a", "1": "b"}`, `{}`, "", "a map key is not a string, or is one twice as JSON", "the map has the key \"1\" twice in JSON"},
+		{"division by zero", `1 / (size(input.lines))`, `{"lines":[]}`, "", "line 1, column 3: a number is out of range, or is divided by zero", "division by zero"},
+		{"overflow", `input.customer + 9223372036854775807`, `{"customer":1}`, "", "line 1, column 16: a number is out of range", "integer overflow"},
+		{"no number", `1.0 / 0.0`, `{}`, "", "the value cannot be represented in JSON", "the number +Inf cannot be represented in JSON"},
+		{"a type", `type(1)`, `{}`, "", "cannot be represented in JSON", "a type cannot be represented in JSON"},
+		{"a duration", `duration("1h")`, `{}`, "", "cannot be represented in JSON; convert it, for example with string()", "a google.protobuf.Duration cannot be represented"},
+		{"keys meet", `{1: "a", "1": "b"}`, `{}`, "", "a map key is not a string, or two keys are the same in JSON", "the map has the key \"1\" twice in JSON"},
 		{"index", `input.lines[3]`, `{"lines":[]}`, "", "line 1, column 12: there is no such key, field or index", "index out of bounds: 3"},
 		{"too long", `[1,2,3].map(x, input.order_id)`, huge, "", "the request is too long", ""},
-		{"too much work", `input.lines.map(a, input.lines.map(b, input.lines.map(c, a.quantity*b.quantity*c.quantity)))`, lines, "", "it costs more than an evaluation may", "cost limit exceeded"},
-		{"lists that double", `7 in ([[1,2,3,4]]` + strings.Repeat(".map(x, x+x)", 40) + `)[0]`, `{}`, "", "it costs more than an evaluation may", "cost limit exceeded"},
-		{"strings that double", `size(([input.order_id]` + strings.Repeat(".map(x, x+x)", 30) + `)[0])`, huge, "", "it costs more than an evaluation may", "cost limit exceeded"},
+		{"too much work", `input.lines.map(a, input.lines.map(b, input.lines.map(c, a.quantity*b.quantity*c.quantity)))`, lines, "", "the evaluation exceeds its cost limit", "cost limit exceeded"},
+		{"lists that double", `7 in ([[1,2,3,4]]` + strings.Repeat(".map(x, x+x)", 40) + `)[0]`, `{}`, "", "the evaluation exceeds its cost limit", "cost limit exceeded"},
+		{"strings that double", `size(([input.order_id]` + strings.Repeat(".map(x, x+x)", 30) + `)[0])`, huge, "", "the evaluation exceeds its cost limit", "cost limit exceeded"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := mapOne[testOrder, any](t, test.with, test.input, test.first)
@@ -212,7 +212,7 @@ func TestMappingIsCheckedWhenBuilt(t *testing.T) {
 			[]string{"line 1, column 19: undefined field 'oder_id'; there is address, amount, customer, extra, labels, lines, note, order_id, placed"}},
 		{"missing field", `{"order_id": "", "customer": 1}`, []string{"the field amount (double) is missing; the command needs it: add it"}},
 		{"unknown field of the request", `{"order_id": "", "customer": 1, "amount": 3, "ammount": 4}`,
-			[]string{"the field ammount is not known to the command; it would be dropped without a word; the command takes amount, customer, note, order_id"}},
+			[]string{"the field ammount is not known to the command; it would be dropped silently; the command takes amount, customer, note, order_id"}},
 		{"wrong types, each its own problem", `{"order_id": 1, "customer": "", "amount": true, "note": [1]}`, []string{
 			"the field order_id is of type int, but the command takes string; convert it, for example with string()",
 			"the field customer is of type string, but the command takes int; convert it, for example with int()",
@@ -221,7 +221,7 @@ func TestMappingIsCheckedWhenBuilt(t *testing.T) {
 		{"double for int", `{"order_id": "", "customer": input.amount, "amount": 3}`,
 			[]string{"the field customer is of type double, but the command takes int; convert it, for example with int()"}},
 		{"one way does not fit", `input.amount > 1.0 ? {"order_id": "a", "customer": 1, "amount": 3} : dyn(1)`, nil},
-		{"a field twice", `{"order_id": "", "customer": 1, "amount": 3, "amount": 4}`, []string{"the field amount is there twice; keep one"}},
+		{"a field twice", `{"order_id": "", "customer": 1, "amount": 3, "amount": 4}`, []string{"the field amount is given twice; keep one"}},
 		{"a key that is made", `{"order_" + "id": "", "customer": 1, "amount": 3}`,
 			[]string{"the request has a key that is not written out; write the names of the fields as strings, so that they can be checked"}},
 		{"required left out", `{?"order_id": input.?note, "customer": 1, "amount": 3}`,
@@ -257,7 +257,7 @@ func TestMappingIsCheckedWhenBuilt(t *testing.T) {
 		{"all results", `{"order_id": string(result == result), "customer": 1, "amount": 3}`,
 			[]string{"uses result as a whole; name the step: result.step_one"}},
 		{"shadows", `{"order_id": input.lines.map(result, result.sku)[0], "customer": 1, "amount": 3}`,
-			[]string{"calls a variable of its own result; give it another name"}},
+			[]string{"declares a variable with the name result; give it another name"}},
 		{"syntax", `{"order_id": `, []string{"line 1, column 14: Syntax error: mismatched input '<EOF>'"}},
 		{"deep", strings.Repeat("(", 200) + "1" + strings.Repeat(")", 200), []string{"recursion limit exceeded: 100"}},
 		{"time zones of the machine", `timestamp(input.placed).getHours("Europe/Berlin")`, []string{"line 1, column 33: found no matching overload for 'getHours'"}},
@@ -296,7 +296,7 @@ func TestMappingOfSiblingIsRefused(t *testing.T) {
 	_, err := testCheckoutWith(`{"order_id": string(result.check_again), "customer": 1, "amount": 3}`)
 	wantProblems(t, err, []string{
 		"steps[1].parallel[0] (charge-card).do.with: uses result.check_again, but step check-again runs beside this one in the same parallel; " +
-			"nothing says that it is done by then: put both into a sequence, or use result.reserve_stock"})
+			"it may not be done by then: put both into a sequence, or use result.reserve_stock"})
 }
 
 func testCheckoutWith(with string) (*Definition, error) {

@@ -58,11 +58,11 @@ func TestParseJSONRefusesWhatIsNotJSON(t *testing.T) {
 func TestParseJSONIsStrict(t *testing.T) {
 	const fields = "name, kind, do, undo, nothingToUndo"
 	for _, test := range []struct{ name, text, want string }{
-		{"a list", `[]`, "definition: line 1, column 1: is not an object; write an object with fields out of name, version"},
+		{"a list", `[]`, "definition: line 1, column 1: is not an object; write an object with fields among name, version"},
 		{"unknown field", strings.Replace(parsed, "kind", "kin", 1), "steps[0].kin: line 2, column 30: there is no such field; write one of " + fields},
 		{"upper case", strings.Replace(parsed, "kind", "Kind", 1), "steps[0].Kind: line 2, column 30: there is no such field; write one of " + fields},
-		{"twice", strings.Replace(parsed, `"kind"`, `"name":"x","kind"`, 1), "steps[0].name: line 2, column 30: is there twice; keep one"},
-		{"twice in a schema", strings.Replace(parsed, `"Order"`, `"Order":"int","Order"`, 1), "input.Order: line 1, column 53: is there twice; keep one"},
+		{"twice", strings.Replace(parsed, `"kind"`, `"name":"x","kind"`, 1), "steps[0].name: line 2, column 30: is given twice; keep one"},
+		{"twice in a schema", strings.Replace(parsed, `"Order"`, `"Order":"int","Order"`, 1), "input.Order: line 1, column 53: is given twice; keep one"},
 		{"deep in a schema", `{"input":` + strings.Repeat(`[`, 120) + `"int"` + strings.Repeat(`]`, 120) + `}`, "input: line 1, column 2: schema is nested deeper than 32"},
 		{"bad schema", strings.Replace(parsed, `"string"`, `"strng"`, 1), `input: line 1, column 30: schema at .Order: "strng" is not a kind of value`},
 		{"wrong type", strings.Replace(parsed, "2", `"two"`, 1), "version: line 1, column 18: holds a JSON string; write a whole number"},

@@ -84,7 +84,7 @@ func (w *walker) group(nodes []Node, shape compensation.Shape, path string, dept
 		return compensation.Node{}, false
 	}
 	if shape == compensation.Parallel && len(nodes) > MaxParallel {
-		w.add(path, fmt.Sprintf("has %d branches", len(nodes)), fmt.Sprintf("at most %d are allowed; put some behind it", MaxParallel))
+		w.add(path, fmt.Sprintf("has %d branches", len(nodes)), fmt.Sprintf("at most %d are allowed; put some into a parallel after it", MaxParallel))
 		nodes = nodes[:MaxParallel]
 	}
 	children := w.nodes(nodes, path, depth+1)

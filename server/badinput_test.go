@@ -35,7 +35,7 @@ func TestBadInputOnTheWire(t *testing.T) {
 	e1 := "e1." + w.birth("e1")
 	badAnswers(w, e1)
 	w.dead(map[string]int{
-		"saga nobody: no such saga": 1, "the one with this id was born": 1, "birth \"E1\"": 1, "not waiting in this direction": 1, "another participant": 1, "no such step": 1, `direction "sideways"`: 1, `attempt "x"`: 1,
+		"saga nobody: no such saga": 1, "the saga with this id was started": 1, "birth \"E1\"": 1, "not waiting in this direction": 1, "a participant that does not own this step": 1, "no such step": 1, `direction "sideways"`: 1, `attempt "x"`: 1,
 		"attempt not sent yet": 1, "instead of 6": 1, `ce-type ""`: 1, `ce-type "done"`: 1, "more than once": 1, "contradicts the subject": 1,
 		"structured": 1, "not percent-encoded": 1, "characters long": 1,
 	})
@@ -52,7 +52,7 @@ func badRequests(w *wire) {
 	}
 	w.asks("start", `{"id":"another"}`, "already_exists", cake("e1")...)
 	w.asks("start", ok, "more than once", cake("e2", "ce-sagaid", "e3")...)
-	w.asks("start", ok, "in different cases", cake("e2", "Ce-Sagaid", "e3")...)
+	w.asks("start", ok, "in different letter case", cake("e2", "Ce-Sagaid", "e3")...)
 	w.asks("start", ok, "not percent-encoded", cake("e%ZZ")...)
 	w.asks("start", ok, "structured", cake("e2", "Content-Type", "application/cloudevents+json")...)
 	w.asks("start", ok, "not a media type", cake("e2", "ce-datacontenttype", "///")...)

@@ -174,7 +174,7 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, n.validateListen())
 	if n.URL == "" && (n.Responder != (natsbus.Credentials{}) || n.Creds != "" || n.NKey != "" || n.User != "" || n.Password != "" || n.Token != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
-		bad("nats: credentials are given, but no URL of an external server to use them at")
+		bad("nats: credentials are given, but no URL of an external server; give its URL, or remove the credentials")
 	}
 	if (n.Cert == "") != (n.Key == "") {
 		bad("nats: a client certificate and its key are given together or not at all")
@@ -183,7 +183,7 @@ func (c *Config) Validate() error {
 		bad("nats replicas: %d; JetStream takes 1 to 5", n.Replicas)
 	}
 	if n.URL == "" && n.Replicas > 1 {
-		bad("nats replicas: %d; the embedded server is alone, only an external cluster can hold replicas", n.Replicas)
+		bad("nats replicas: %d; the embedded server is a single server; use 1, or an external cluster", n.Replicas)
 	}
 	for _, f := range []struct {
 		name  string
@@ -209,7 +209,7 @@ func (c *Config) Validate() error {
 func (c *Config) validateStore() error {
 	switch {
 	case c.Store != nil && c.NATS.URL != "" && c.StoreKeys != "":
-		return errors.New("store keys: would seal nothing: neither the store nor the NATS server is this process's own; leave them out")
+		return errors.New("store keys: would encrypt nothing, because neither the store nor the NATS server belongs to this process; remove them")
 	case c.DataDir != "":
 	case c.Store == nil:
 		return errors.New("data dir: is missing; name the directory that holds the store, or give a store of your own and the url of an external NATS server")

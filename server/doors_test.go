@@ -331,7 +331,7 @@ func decision(field, value string) api.Decision {
 func decisionFields() map[string]string {
 	return map[string]string{
 		"by": "is 70000 bytes long, at most 1024 are allowed", "reason": "is 70000 bytes long, at most 1024 are allowed",
-		"operation": "is 70000 bytes long, at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is no outcome",
+		"operation": "is 70000 bytes long, at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is not an outcome",
 	}
 }
 

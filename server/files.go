@@ -57,7 +57,7 @@ func (c *Config) read() (*files, error) {
 	}
 	if c.DataDir != "" { // Validate reports a missing directory
 		if info, err := os.Stat(c.DataDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("data dir: %s is not a directory that can be used; name one, or what is not there yet", c.DataDir))
+			errs = append(errs, fmt.Errorf("data dir: %s cannot be used as a directory; give an existing directory, or a path that does not exist yet (it will be created)", c.DataDir))
 		}
 	}
 	return &f, errors.Join(errs...)

@@ -97,7 +97,7 @@ func (s *Server) scheme() string {
 // sayOpen logs which operations the HTTP address allows without a key.
 func (s *Server) sayOpen() {
 	if s.config.API == APIInsecure && !localAddress(s.config.HTTP) {
-		s.config.Logger.Warn("whoever reaches the HTTP address may start sagas, decide about them and register definitions; let only trusted networks reach it, or ask for keys: --tokens or --oidc-issuer",
+		s.config.Logger.Warn("everybody who can reach the HTTP address can start and operate sagas and register definitions; let only trusted networks reach it, or require authentication: --tokens or --oidc-issuer",
 			slog.String("http", s.config.HTTP))
 	}
 }

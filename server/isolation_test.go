@@ -251,7 +251,7 @@ func TestNeverTaken(t *testing.T) {
 	if step := status.Steps[0]; step.Status != contract.StepPending {
 		t.Errorf("the step is %s, and it was never asked for", step.Status)
 	}
-	if !strings.Contains(log.all(), "the bus will never take a command") {
+	if !strings.Contains(log.all(), "the bus refused a command for good") {
 		t.Error("the log does not say so")
 	}
 }

@@ -103,7 +103,7 @@ func (s *Server) startServer(ctx context.Context) error {
 	s.server = embedding
 	s.closing("the embedded NATS server", func() error { embedding.Shutdown(); return nil })
 	if !loopback(host) && s.config.NATS.Open {
-		s.config.Logger.Warn("the embedded NATS server listens beyond this machine and asks nobody for a password, or has it sent in the clear; let only trusted networks reach it",
+		s.config.Logger.Warn("the embedded NATS server can be reached from other machines without authentication, or receives passwords without TLS; let only trusted networks reach it",
 			slog.String("listen", s.config.NATS.Listen))
 	}
 	return nil

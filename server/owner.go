@@ -42,7 +42,7 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 // confirmed. The new owner of the prefix may not know about these changes.
 func (s *Server) listMoved(since time.Time, moved []string) {
 	if s.config.DataDir == "" {
-		s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since its claim was last confirmed is in this line, because there is no data directory: docs/OPERATING.md#one-store-one-owner",
+		s.config.Logger.Error("another store owns the prefix now; this line lists the sagas that were accepted or moved here since this store's claim was last confirmed, because there is no data directory: docs/OPERATING.md#one-store-one-owner",
 			slog.Time("since", since), slog.Int("sagas", len(moved)), slog.Any("list", moved))
 		return
 	}
@@ -50,10 +50,10 @@ func (s *Server) listMoved(since time.Time, moved []string) {
 	err := s.writeMoved(name, since, moved)
 	attrs := []any{slog.Time("since", since), slog.Int("sagas", len(moved)), slog.String("list", name)}
 	if err != nil {
-		s.config.Logger.Error("another store has the prefix now; the list of what was accepted or moved here since its claim was last confirmed is not complete", append(attrs, slog.Any("error", err))...)
+		s.config.Logger.Error("another store owns the prefix now; the list of the sagas that were accepted or moved here since this store's claim was last confirmed is not complete", append(attrs, slog.Any("error", err))...)
 		return
 	}
-	s.config.Logger.Error("another store has the prefix now; what was accepted or moved here since its claim was last confirmed is listed. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
+	s.config.Logger.Error("another store owns the prefix now; the sagas that were accepted or moved here since this store's claim was last confirmed are listed in a file. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
 }
 
 func (s *Server) writeMoved(name string, since time.Time, moved []string) (err error) {

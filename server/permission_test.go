@@ -391,7 +391,7 @@ func TestForgedDeadLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = bus.Close() }()
-	if err := bus.ReplayDeadLetter(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "up to no good") {
+	if err := bus.ReplayDeadLetter(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "its headers are wrong or forged") {
 		t.Errorf("it is replayed: %v", err)
 	}
 }
@@ -418,8 +418,8 @@ func TestOpenBus(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct{ file, want string }{
-		"other blocks": {`port: 4222, accounts { AMENDS { users = [ {user: a, password: b} ] } }`, `"port" is not read here`},
-		"one account":  {`authorization { users = [ {user: a, password: b} ] }`, `"authorization" is not read here`},
+		"other blocks": {`port: 4222, accounts { AMENDS { users = [ {user: a, password: b} ] } }`, `"port" is not supported here`},
+		"one account":  {`authorization { users = [ {user: a, password: b} ] }`, `"authorization" is not supported here`},
 		"nobody":       {`accounts { AMENDS { jetstream: enabled } }`, "has no users"},
 		"no home":      {`accounts { A { users = [ {user: a, password: b} ] } }`, "no account AMENDS"},
 		"no syntax":    {`accounts {`, "read the NATS users"},

@@ -30,7 +30,7 @@ func loadSecret(dir string) ([]byte, error) {
 	case err == nil && len(secret) == secretSize:
 		return secret, nil
 	case err == nil:
-		return nil, fmt.Errorf("%s holds %s instead of %d; remove it and a new one is made (messages in flight may then be delivered twice, which everybody bears)", path, plural.Of(len(secret), "byte", "bytes"), secretSize)
+		return nil, fmt.Errorf("%s holds %s instead of %d; remove the file, and a new one is created (messages in flight may then be delivered twice, which all receivers tolerate)", path, plural.Of(len(secret), "byte", "bytes"), secretSize)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}

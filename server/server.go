@@ -86,7 +86,7 @@ type closer struct {
 }
 
 // ErrRan means that the Server was run before. A Server can run only once.
-var ErrRan = errors.New("the server was run before; make another one")
+var ErrRan = errors.New("the server has already been run; create a new one")
 
 // New returns a Server. It does no I/O. Its error lists all errors in the configuration (see
 // Config.Validate).
@@ -359,7 +359,7 @@ func (s *Server) openStore(context.Context) error {
 		return nil
 	}
 	opened, err := boltstore.Open(filepath.Join(s.config.DataDir, StoreFile), boltstore.Options{Keys: s.files.keys, OnCorrupt: func(err error) {
-		s.config.Logger.Error("a damaged record was passed over; docs/RUNBOOK.md#amendsstoredamaged says what to do", slog.Any("error", err))
+		s.config.Logger.Error("a damaged record was skipped; see docs/RUNBOOK.md#amendsstoredamaged", slog.Any("error", err))
 	}})
 	if err != nil {
 		return err

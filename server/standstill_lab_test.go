@@ -46,17 +46,17 @@ func TestStandstillsOfTheBus(t *testing.T) {
 		ready int
 	}{
 		"the coordinator's consumer is paused": {
-			pause("SAGA_EVENTS", "coordinator"), "well", "answers: somebody has paused the coordinator's consumer", http.StatusServiceUnavailable,
+			pause("SAGA_EVENTS", "coordinator"), "well", "answers: the coordinator's consumer coordinator is paused", http.StatusServiceUnavailable,
 		},
 		"a participant's consumer is paused": {
-			pause("SAGA_COMMANDS", "well"), "well", "participant well: somebody has paused its consumer", http.StatusOK,
+			pause("SAGA_COMMANDS", "well"), "well", "participant well: its consumer is paused", http.StatusOK,
 		},
 		"a participant was never there": {
-			func(*neighbours) func() { return func() {} }, "away", "participant away: 3 commands wait for it, and nobody has asked for any", http.StatusOK,
+			func(*neighbours) func() { return func() {} }, "away", "participant away: 3 commands wait for it, but no client has requested any", http.StatusOK,
 		},
 		"the stream of commands is full": {
 			limited(func(c *jetstream.StreamConfig) { c.MaxBytes = 100 }, func(c *jetstream.StreamConfig) { c.MaxBytes = 64 << 20 }), "well",
-			"commands well: the bus does not take its commands, of which 3 wait", http.StatusServiceUnavailable,
+			"commands well: the bus does not accept these commands (waiting: 3)", http.StatusServiceUnavailable,
 		},
 		"a stream of announcements that is not as it should be": {
 			func(n *neighbours) func() {

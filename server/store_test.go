@@ -53,7 +53,7 @@ func TestStoreConfiguration(t *testing.T) {
 		"embedded bus and both": {server.Config{Store: own, DataDir: "data", StoreKeys: "keys"}, ""},
 		"external bus":          {server.Config{Store: own, NATS: external}, ""},
 		"external bus and both": {server.Config{Store: own, DataDir: "data", NATS: external}, ""},
-		"keys of nothing":       {server.Config{Store: own, NATS: external, StoreKeys: "keys"}, "would seal nothing"},
+		"keys of nothing":       {server.Config{Store: own, NATS: external, StoreKeys: "keys"}, "would encrypt nothing"},
 	} {
 		if err := tt.config.Validate(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)

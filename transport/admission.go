@@ -107,7 +107,7 @@ func (s Subjects) Admit(stream Stream, e *Envelope) error {
 	case DeadLetters:
 		return needType(e, TypeDead)
 	}
-	return fmt.Errorf("stream %q is none of the four", stream)
+	return fmt.Errorf("unknown stream %q", stream)
 }
 
 func needType(e *Envelope, types ...string) error {

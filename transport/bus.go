@@ -137,7 +137,7 @@ var (
 	ErrFull error = &refusal{"transport: the stream is full", ErrRefused}
 	// ErrFenced is returned if the claim on the bus is missing or belongs to another store. It
 	// wraps ErrRefused.
-	ErrFenced error = &refusal{"transport: the claim of this store does not hold on the bus", ErrRefused}
+	ErrFenced error = &refusal{"transport: the bus does not accept the claim of this store", ErrRefused}
 	// ErrNotPermitted is returned if the publisher lacks the permission for the subject, which an
 	// operator may grant later. The error concerns only the subject: the bus may have the envelope
 	// from an earlier attempt.

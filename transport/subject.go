@@ -55,7 +55,7 @@ func (s Subjects) ParseEvent(subject string) (participant string, key contract.K
 	}
 	tokens := strings.Split(rest, ".")
 	if len(tokens) != 6 {
-		return "", key, 0, fmt.Errorf("subject %q has %s behind event instead of 6: %s", contract.Cut(subject, contract.MaxNameLength), plural.Of(len(tokens), "token", "tokens"), right)
+		return "", key, 0, fmt.Errorf("subject %q has %s after event instead of 6: %s", contract.Cut(subject, contract.MaxNameLength), plural.Of(len(tokens), "token", "tokens"), right)
 	}
 	if err := contract.CheckName("participant", tokens[0]); err != nil {
 		return "", key, 0, err

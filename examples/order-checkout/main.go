@@ -17,7 +17,7 @@ type program struct {
 	Demo        demoCmd    `cmd:"" default:"withargs" help:"Run everything in this process (default)."`
 	Service     serviceCmd `cmd:"" help:"Run one of the four services, or all."`
 	Load        loadCmd    `cmd:"" help:"Place orders and follow them to their end."`
-	Audit       auditCmd   `cmd:"" help:"Hold the books of the services against each other. Exit code 1: they do not balance."`
+	Audit       auditCmd   `cmd:"" help:"Compare the books of the services with each other. Exit code 1: they do not balance."`
 	Healthcheck healthCmd  `cmd:"" help:"Exit 0 when a service takes commands: for containers without a shell."`
 }
 

@@ -46,7 +46,7 @@ func plays(t *testing.T, seed int) {
 	expectKinds(t, dir, out)
 	for _, what := range []string{
 		"the payment service dies", "the payment service starts again", "the charge is on the bus twice",
-		"the answer is on its way", "a tombstone is left", "the charge arrives after its undo, and is refused",
+		"the answer is delayed", "a tombstone is stored", "the charge arrives after its undo, and is refused",
 	} {
 		if !strings.Contains(out, what) {
 			t.Errorf("did not happen: %s\n%s", what, out)
@@ -91,14 +91,14 @@ func TestSabotage(t *testing.T) {
 	}
 	for _, s := range []struct{ service, sql, want string }{
 		{"order", `UPDATE orders SET status = 'open' WHERE order_id = 'good'`, "good is still open"},
-		{"order", `DELETE FROM line; DELETE FROM ledger; DELETE FROM orders`, "good was accepted, and the order service does not know it"},
+		{"order", `DELETE FROM line; DELETE FROM ledger; DELETE FROM orders`, "good was accepted, but the order service does not know it"},
 		{"payment", `UPDATE account SET balance = balance + 1`, "on the first day"},
 		{"payment", `DELETE FROM ledger WHERE cents < 0`, "bad: "},
 		{"payment", `INSERT INTO ledger (key, order_id, card, cents, text) SELECT key, order_id, card, cents, text FROM ledger LIMIT 1`, "took effect 2 times"},
 		{"payment", `UPDATE ledger SET at = '2100-01-01T00:00:00.000Z' WHERE cents < 0`, "bad: the inventory service took back at"},
 		{"inventory", `UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'globe'`, "globe: 3 on the first day, 2 on hand"},
 		{"inventory", `DELETE FROM ledger WHERE quantity > 0`, "are missing on the shelf"},
-		{"shipping", `DELETE FROM content; DELETE FROM parcel`, "and the carrier has"},
+		{"shipping", `DELETE FROM content; DELETE FROM parcel`, "but the carrier has"},
 	} {
 		t.Run(s.service+": "+s.sql, func(t *testing.T) {
 			spoiled := t.TempDir()

@@ -185,7 +185,7 @@ type restoreCmd struct {
 func (c *restoreCmd) Run(env *environment) error {
 	err := c.restore(env)
 	if server.FullDisk(err) {
-		return &exitError{code: ExitStoreBroken, err: err, hint: "free disk space, or restore to another disk with --data-dir; no partial file was left behind"}
+		return &exitError{code: ExitStoreBroken, err: err, hint: "make room on the disk, or restore to another disk with --data-dir; no partial file was left behind"}
 	}
 	return err
 }

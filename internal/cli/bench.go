@@ -122,8 +122,8 @@ func printFigures(w *terminal.Stream, all []bench.Figures) {
 	w.Table(rows)
 	w.Printf(`Four steps a saga; embedded NATS with file storage, every commit on disk, participants with an inbox in memory, callers
 that run them, all in this process. Right after each run the bare bus carries the same messages by plain nats.go
-code, and a saga written by hand on Watermill's router and a bbolt table does the same work: the ratios are to them, and
-BUS CPU and HAND CPU are theirs. Figures of different machines do not compare; ratios of one run do.
+code, and a saga written by hand on Watermill's router and a bbolt table does the same work: the ratios compare with
+these two, and BUS CPU and HAND CPU belong to them. Compare ratios of one run, not figures of different machines.
 `)
 	for _, line := range remarks(all) {
 		w.Printf("%s\n", line)

@@ -87,6 +87,6 @@ func printLarge(w *terminal.Stream, f *bench.LargeFigures) {
 		})
 	}
 	w.Printf(`Both coordinators are processes of their own, with their streams in files and every commit on disk; participants and
-callers are in this one. Throughput is measured in turns. Compare the columns; figures of different machines do not.
+callers are in this one. Throughput is measured in turns. Compare the columns of one run only, not with figures of other machines.
 `)
 }

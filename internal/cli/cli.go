@@ -135,7 +135,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	err = env.parsed.Run()
 	if _, said := errors.AsType[*exitError](err); env.stdout.Err() != nil && !said {
-		err = &exitError{code: ExitFailed, err: fmt.Errorf("write the output: %w", env.stdout.Err()), hint: "the output is incomplete: free disk space or write it elsewhere, and try again"}
+		err = &exitError{code: ExitFailed, err: fmt.Errorf("write the output: %w", env.stdout.Err()), hint: "the output is incomplete: make room on the disk or write the output elsewhere, and try again"}
 	}
 	return env.report(err)
 }

@@ -55,7 +55,7 @@ func exitOf(err error) (code int, hint string) {
 	case errors.As(err, &taken):
 		return ExitFailed, taken.Fix()
 	case errors.Is(err, store.ErrBroken) && server.FullDisk(err), errors.Is(err, server.ErrDisk) && !server.FailedDisk(err):
-		return ExitStoreBroken, "no acknowledged data is lost; free space on the disk of the data directory, or move it to a larger disk, then start again"
+		return ExitStoreBroken, "no acknowledged data is lost; make room on the disk of the data directory, or move the directory to a larger disk, then start again"
 	case errors.Is(err, store.ErrBroken), errors.Is(err, server.ErrDisk):
 		return ExitStoreBroken, "no acknowledged data is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
@@ -63,7 +63,7 @@ func exitOf(err error) (code int, hint string) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExitNotReachable, "try again, or allow more time with --timeout"
 	case server.FullDisk(err):
-		return ExitFailed, "free disk space and try again; no partial file was left behind"
+		return ExitFailed, "make room on the disk and try again; no partial file was left behind"
 	default:
 		return ExitFailed, ""
 	}

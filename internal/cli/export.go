@@ -182,7 +182,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 		}
 	}
 	if _, err := e.out.Lines().Write(whole.Bytes()); err != nil {
-		return "", &exitError{code: ExitFailed, err: fmt.Errorf("write the export: %w", err), hint: "the output may end in the middle of a saga: free disk space and export again; with --cursor-file the export resumes with the last page"}
+		return "", &exitError{code: ExitFailed, err: fmt.Errorf("write the export: %w", err), hint: "the output may end in the middle of a saga: make room on the disk and export again; with --cursor-file the export resumes with the last page"}
 	}
 	e.exported += exported
 	e.pace.add(int64(len(wanted)))

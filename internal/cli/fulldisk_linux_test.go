@@ -188,11 +188,11 @@ func (w *fullDisk) coordinator() {
 		code = <-ended
 		break
 	}
-	if code != cli.ExitStoreBroken || !strings.Contains(said.String(), "no space left on device") || !strings.Contains(said.String(), "free space on the disk of the data directory") {
+	if code != cli.ExitStoreBroken || !strings.Contains(said.String(), "no space left on device") || !strings.Contains(said.String(), "make room on the disk of the data directory") {
 		w.t.Errorf("a coordinator on a full disk: exit code %d, output %s", code, said)
 	}
 	code, text := w.run(w.t.Context(), io.Discard, "serve --data-dir DISK/data"+small)
-	if code != cli.ExitStoreBroken || !strings.Contains(text, "free space on the disk of the data directory") {
+	if code != cli.ExitStoreBroken || !strings.Contains(text, "make room on the disk of the data directory") {
 		w.t.Errorf("started on a full disk: exit code %d, output %s", code, text)
 	}
 	if err := os.Remove(filepath.Join(w.disk, "filler")); err != nil {
@@ -227,23 +227,23 @@ func (w *fullDisk) writers() {
 		"definition list --server SERVER", "dead-letters list --server SERVER", "config check", "version", "completion bash", "complete de", "context list", "key create",
 		"token create --name ada --role viewer", "nats-permissions payment", "definition lint DIR/nobody.yaml", "simulate --sagas 2",
 	} {
-		w.full(full, line, cli.ExitFailed, "free disk space or write it elsewhere")
+		w.full(full, line, cli.ExitFailed, "make room on the disk or write the output elsewhere")
 	}
 	w.full(full, "export --server SERVER", cli.ExitFailed, "export again")
-	w.full(io.Discard, "backup DISK/copy.db --server SERVER", cli.ExitFailed, "free disk space")
-	w.full(io.Discard, "context set here --server SERVER", cli.ExitFailed, "free disk space")
+	w.full(io.Discard, "backup DISK/copy.db --server SERVER", cli.ExitFailed, "make room on the disk")
+	w.full(io.Discard, "context set here --server SERVER", cli.ExitFailed, "make room on the disk")
 	stop()
 	if code := <-ended; code != cli.ExitOK {
 		w.t.Errorf("the coordinator ended with %d", code)
 	}
-	w.full(io.Discard, "backup DISK/copy.db --data-dir DIR/data", cli.ExitFailed, "free disk space")
+	w.full(io.Discard, "backup DISK/copy.db --data-dir DIR/data", cli.ExitFailed, "make room on the disk")
 }
 
 // stores checks that a command that has no space for a store ends with exit code 3. Checking a
 // backup ends with 1, because the backup is not damaged.
 func (w *fullDisk) stores() {
 	w.full(io.Discard, "restore DIR/good.db --data-dir DISK/new", cli.ExitStoreBroken, "restore to another disk")
-	w.full(io.Discard, "serve --data-dir DISK/new2"+small, cli.ExitStoreBroken, "free space on the disk of the data directory")
+	w.full(io.Discard, "serve --data-dir DISK/new2"+small, cli.ExitStoreBroken, "make room on the disk of the data directory")
 	w.empty()
 	data, err := os.ReadFile(filepath.Join(w.dir, "good.db"))
 	if err != nil {
@@ -253,5 +253,5 @@ func (w *fullDisk) stores() {
 		w.t.Fatal(err)
 	}
 	w.fill()
-	w.full(io.Discard, "verify DISK/good.db", cli.ExitFailed, "free disk space")
+	w.full(io.Discard, "verify DISK/good.db", cli.ExitFailed, "make room on the disk")
 }

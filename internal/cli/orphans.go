@@ -224,13 +224,13 @@ func (o *orphans) verdict() error {
 	if o.older > 0 {
 		older = fmt.Sprintf(", %d older than --since", o.older)
 	}
-	o.env.stderr.Printf("checked %s: %d to look into%s\n", plural.Of(o.checked, "key", "keys"), o.found, older)
+	o.env.stderr.Printf("checked %s: %d for an operator to check%s\n", plural.Of(o.checked, "key", "keys"), o.found, older)
 	var problems []string
 	if o.found > 0 {
-		problems = append(problems, plural.Of(o.found, "key", "keys")+" to look into")
+		problems = append(problems, plural.Of(o.found, "key needs a check", "keys need a check"))
 	}
 	if o.unread > 0 {
-		problems = append(problems, plural.Of(o.unread, "line", "lines")+" that could not be parsed")
+		problems = append(problems, plural.Of(o.unread, "line", "lines")+" could not be parsed")
 	}
 	if len(problems) == 0 {
 		return nil

@@ -287,7 +287,7 @@ func TestOrphans(t *testing.T) {
 			t.Errorf("the text lacks %q:\n%s", line, text)
 		}
 	}
-	if !strings.Contains(said, "checked 3 keys: 2 to look into") || !strings.Contains(said, "coordinator: 2 keys to look into") || !strings.Contains(said, "When the machine is lost") {
+	if !strings.Contains(said, "checked 3 keys: 2 for an operator to check") || !strings.Contains(said, "coordinator: 2 keys need a check") || !strings.Contains(said, "When the machine is lost") {
 		t.Errorf("error output: %s", said)
 	}
 	m.end()
@@ -350,7 +350,7 @@ func TestOrphansOfAList(t *testing.T) {
 		t.Errorf("found %v, %d with a time", kinds, recorded)
 	}
 	for _, want := range []string{"line 13: key ", "line 14: \"yesterday\"", "line 15: is not JSON of the form", "line 16: is longer than 4096 bytes", "line 17: ", "line 18: key ", "line 19: birth ",
-		"checked 13 keys: 11 to look into", "11 keys to look into, and 7 lines that could not be parsed"} {
+		"checked 13 keys: 11 for an operator to check", "11 keys need a check, and 7 lines could not be parsed"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("error output lacks %q:\n%s", want, said)
 		}
@@ -359,7 +359,7 @@ func TestOrphansOfAList(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Repeat(known+"reserve/do\n", 1234)+lost+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, file); strings.Count(out, "\n") != 1 || !strings.Contains(said, "checked 1235 keys: 1 to look into") {
+	if out, said := m.cli(cli.ExitFailed, "", "orphans", "--server", m.url, file); strings.Count(out, "\n") != 1 || !strings.Contains(said, "checked 1235 keys: 1 for an operator to check") {
 		t.Errorf("a long list:\n%s%s", out, said)
 	}
 	if out, _ := m.cli(cli.ExitOK, lost, "orphans", "--server", m.url, "--since", "2026-11-21T12:00:01Z"); out != "" {
@@ -368,7 +368,7 @@ func TestOrphansOfAList(t *testing.T) {
 	if out, _ := m.cli(cli.ExitFailed, lost+" 2026-11-21T12:00:02Z", "orphans", "--server", m.url, "--since", "2026-11-21T12:00:01Z"); out == "" {
 		t.Error("a key recorded after --since is left out")
 	}
-	if _, said := m.cli(cli.ExitFailed, strings.Repeat("x\n", 300), "orphans", "--server", m.url); strings.Count(said, "\n") > 110 || !strings.Contains(said, "300 lines that could not be parsed") {
+	if _, said := m.cli(cli.ExitFailed, strings.Repeat("x\n", 300), "orphans", "--server", m.url); strings.Count(said, "\n") > 110 || !strings.Contains(said, "300 lines could not be parsed") {
 		t.Errorf("output for 300 invalid lines: %s", said)
 	}
 	m.cli(cli.ExitUsage, "", "orphans", "--server", m.url, filepath.Join(m.dir, "nothing"))

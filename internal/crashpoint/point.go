@@ -30,17 +30,17 @@ const (
 	TombstonesDropped Point = "boltstore: tombstones dropped"              // Expire commits once for each slice of tombstones
 	SliceExpired      Point = "boltstore: between slices of expired sagas" // and of sagas
 
-	BetweenSends       Point = "natsbus: between sends"                  // Publish is one call for a batch: part of it is sent
-	BeforeResend       Point = "natsbus: before sending once more"       // or about to be sent, to a stream that was missing
-	StreamMissing      Point = "natsbus: before a stream is made"        // the bus checks its streams itself
-	LossNoticed        Point = "natsbus: loss noticed"                   // the same
-	ConsumerGone       Point = "natsbus: consumer gone"                  // the bus checks its consumers itself
-	ConsumerWrong      Point = "natsbus: before a consumer is put right" // the same
-	BeforeDeadLetter   Point = "natsbus: before a dead letter"           // malformed messages pass no seam; all others are moved after DeadLetter has returned
-	DeadLetterStored   Point = "natsbus: dead letter stored"             // the same: the message is not acknowledged yet
-	DeadLetterReplayed Point = "natsbus: dead letter replayed"           // ReplayDeadLetter is one call: it sends the message again, and then removes the dead letter
-	Claimed            Point = "natsbus: claimed"                        // Write is one call: it writes the claim,
-	ClaimVoid          Point = "natsbus: the claim before is void"       // voids the previous claim, and writes the token
+	BetweenSends       Point = "natsbus: between sends"                 // Publish is one call for a batch: part of it is sent
+	BeforeResend       Point = "natsbus: before sending once more"      // or about to be sent, to a stream that was missing
+	StreamMissing      Point = "natsbus: before a stream is made"       // the bus checks its streams itself
+	LossNoticed        Point = "natsbus: loss noticed"                  // the same
+	ConsumerGone       Point = "natsbus: consumer gone"                 // the bus checks its consumers itself
+	ConsumerWrong      Point = "natsbus: before a consumer is repaired" // the same
+	BeforeDeadLetter   Point = "natsbus: before a dead letter"          // malformed messages pass no seam; all others are moved after DeadLetter has returned
+	DeadLetterStored   Point = "natsbus: dead letter stored"            // the same: the message is not acknowledged yet
+	DeadLetterReplayed Point = "natsbus: dead letter replayed"          // ReplayDeadLetter is one call: it sends the message again, and then removes the dead letter
+	Claimed            Point = "natsbus: claimed"                       // Write is one call: it writes the claim,
+	ClaimVoid          Point = "natsbus: the claim before is void"      // voids the previous claim, and writes the token
 )
 
 // Inside lists the points in product code, ordered by package.

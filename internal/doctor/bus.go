@@ -189,9 +189,9 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 	horizon, where := e.horizon()
 	switch {
 	case where == "":
-		e.add("window of "+name, Unknown, fmt.Sprintf("%s, and no definition to compare it with", c.Duplicates), "register a definition, or use a token that may read definitions")
+		e.add("window of "+name, Unknown, fmt.Sprintf("%s; there is no definition to compare it with", c.Duplicates), "register a definition, or use a token that may read definitions")
 	case c.Duplicates < horizon:
-		e.add("window of "+name, Warning, fmt.Sprintf("a message that is sent again after %s is delivered twice, and %s has a timeout of %s; services with an inbox ignore the duplicate, others act twice", c.Duplicates, where, horizon),
+		e.add("window of "+name, Warning, fmt.Sprintf("the duplicate window of %s is shorter than the timeout of %s (%s): a command that is sent again after the window is delivered twice; services with an inbox ignore the duplicate, others act twice", c.Duplicates, where, horizon),
 			fmt.Sprintf("nats stream edit %s --dupe-window %s; or make sure that every participant has an inbox", name, horizon))
 	default:
 		e.add("window of "+name, OK, fmt.Sprintf("%s, longer than any timeout (%s)", c.Duplicates, horizon), "")

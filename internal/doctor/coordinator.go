@@ -141,7 +141,7 @@ func (e *exam) metrics(ctx context.Context) {
 	e.count(families, "dead letters", "amends_dead_letters_total", Warning, "since the coordinator started: %.0f", "list them with: coordinator dead-letters list")
 	e.count(families, "dropped dead letters", "amends_dead_letters_dropped_total", Warning, "dropped since the coordinator started: %.0f", "the log names the participant that causes them; see docs/RUNBOOK.md (AmendsDeadLettersDropped)")
 	e.count(families, "outbox", "amends_outbox_oldest_age_seconds", Problem, "the oldest pending message has waited for %.0f s", "NATS does not accept messages: check the server, its disk and its limits")
-	e.count(families, "bus resets", "amends_bus_resets_total", Warning, "times since the coordinator started that NATS may have lost messages, so that pending messages were sent again: %.0f", "check the NATS server for restarts, its disk, and for deleted streams")
+	e.count(families, "bus resets", "amends_bus_resets_total", Warning, "NATS may have lost messages, so that pending messages were sent again; number of times since the coordinator started: %.0f", "check the NATS server for restarts, its disk, and for deleted streams")
 }
 
 // standstills reports the coordinator's standstills.

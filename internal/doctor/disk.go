@@ -30,9 +30,9 @@ func (e *exam) disk() {
 	found := fmt.Sprintf("%d MiB free, the store has %d MiB", free>>20, size>>20)
 	switch {
 	case free < size/4 || free < leastFree/8:
-		e.add(check, Problem, found, "free disk space now: the coordinator stops if a commit has no space")
+		e.add(check, Problem, found, "make room on the disk now: the coordinator stops if a commit has no space")
 	case free < size || free < leastFree:
-		e.add(check, Warning, found, "free disk space: the file doubles when it grows")
+		e.add(check, Warning, found, "make room on the disk: the store's file doubles when it grows")
 	default:
 		e.add(check, OK, found, "")
 	}

@@ -164,7 +164,7 @@ func TestWhatIsWrong(t *testing.T) {
 	p.Bare, p.Monitor = http.DefaultClient, monitor(t, `{"config":{"sync_interval":600000000000}}`)
 	findings := doctor.Examine(t.Context(), p)
 	holds(t, findings, "subscription of printer", doctor.Warning, "1 message waits", "none was delivered or acknowledged", "check that the service runs")
-	holds(t, findings, "window of SAGA_COMMANDS", doctor.Warning, "do print of slow/1 has a timeout of 10m", "--dupe-window 10m")
+	holds(t, findings, "window of SAGA_COMMANDS", doctor.Warning, "shorter than the timeout of do print of slow/1 (10m", "--dupe-window 10m")
 	holds(t, findings, "clock of NATS", doctor.Warning, "NTP")
 	holds(t, findings, "clock of the coordinator", doctor.Warning, "NTP")
 	holds(t, findings, "dead letters", doctor.Warning, "coordinator dead-letters list")

@@ -36,9 +36,9 @@ func (l limit) take(ctx context.Context) (give func(), err error) {
 	caller := callerKey(ctx)
 	switch err := l.quota.Take(caller); {
 	case errors.Is(err, quota.ErrEach):
-		return nil, exhausted(fmt.Sprintf("you have %d %s open, as many as one caller may (%s); end some, and try again", l.each, l.what, l.name))
+		return nil, exhausted(fmt.Sprintf("you have %d %s open, the limit of one caller (%s); end some, and try again", l.each, l.what, l.name))
 	case err != nil:
-		return nil, exhausted(fmt.Sprintf("%d %s are open, as many as there may be (ten times %s); try again", 10*l.each, l.what, l.name))
+		return nil, exhausted(fmt.Sprintf("%d %s are open, the limit of all callers together (ten times %s); try again", 10*l.each, l.what, l.name))
 	}
 	return func() { l.quota.Give(caller) }, nil
 }

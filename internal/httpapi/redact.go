@@ -142,7 +142,7 @@ func (r redaction) json(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := c.from.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more behind the value")
+		return nil, errors.New("there is more after the value")
 	}
 	return append(c.out, text[c.done:]...), nil
 }

@@ -245,7 +245,7 @@ func fromSide(direction contract.Direction, m *amendsv1.Side) (machine.Side, err
 		return machine.Side{}, nil
 	}
 	if m.State < 0 || m.State > math.MaxUint8 {
-		return machine.Side{}, fmt.Errorf("state %d of the %s is not known here", m.State, direction)
+		return machine.Side{}, fmt.Errorf("state %d of the %s is unknown", m.State, direction)
 	}
 	d := machine.SideData{State: machine.SideState(m.State), Attempt: int(m.Attempt), MaxAttempt: int(m.MaxAttempt), Command: m.Command, Reason: m.Reason}
 	switch m.State {

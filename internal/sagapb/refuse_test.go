@@ -53,7 +53,7 @@ func TestAppendInstanceRefuses(t *testing.T) {
 		"step 0: do 9999": func(in *machine.Instance) {
 			in.Steps[0].Do = newSide(contract.DirectionDo, machine.SideData{State: machine.SideBackingOff, Due: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
 		},
-		"step 0: state 8 is none of": func(in *machine.Instance) {
+		"step 0: state 8 is not a state of": func(in *machine.Instance) {
 			in.Steps[0].Do = newSide(contract.DirectionUndo, machine.SideData{State: machine.SideUndone})
 		},
 		"ended 1500":                      func(in *machine.Instance) { in.Ended = time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC) },
@@ -104,7 +104,7 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 		"phase -1 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = -1 }),
 		"state 2147483647":     spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = math.MaxInt32 }),
 		"state 13 of the do":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = 13 }),
-		"state 8 is none of":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_UNDONE }),
+		"state 8 is not a state of":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_UNDONE }),
 		"lacks its time": spoiled(func(m *amendsv1.Instance) {
 			m.Steps[0].Do.State, m.Steps[0].Do.AtUnixNano = amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, 0
 		}),

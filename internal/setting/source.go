@@ -87,7 +87,7 @@ func (o *Source) checked(flag *kong.Flag, value, where string) (any, error) {
 	}
 	why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ")
 	if flag.Tag.Has("secret") {
-		value, why = "(secret)", "it has another form" // the error of kong quotes the value
+		value, why = "(secret)", "it is not of the required form" // the error of kong quotes the value
 	}
 	o.problems = append(o.problems, fmt.Errorf("%s: %q is not a value for --%s: %s", where, masked.URLs(value), flag.Name, masked.Text(why)))
 	o.from[flag.Name] = "default, because " + where + " is wrong"

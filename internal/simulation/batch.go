@@ -134,13 +134,13 @@ func (t *Totals) Missing(off []Fault) error {
 	}
 	for k, n := range t.Faults {
 		if n < least && !without[Fault(k)] {
-			problems = append(problems, fmt.Errorf("fault %s happened %s in %s, and should have at least %s", Fault(k), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
+			problems = append(problems, fmt.Errorf("fault %s happened %s in %s, but must happen at least %s", Fault(k), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
 	for s, n := range t.Coverage {
 		least := least / CoveragePoint(s).rarity()
 		if n < least && len(off) == 0 {
-			problems = append(problems, fmt.Errorf("%s was seen %s in %s, and should have been at least %s", CoveragePoint(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
+			problems = append(problems, fmt.Errorf("%s was seen %s in %s, but must be seen at least %s", CoveragePoint(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
 	return errors.Join(problems...)

@@ -39,11 +39,11 @@ func (a *audit) ended(c *caller, acc *account, stored *machine.Instance) {
 	switch {
 	case acc.last == nil && acc.accepted == "" && stored == nil:
 	case stored == nil:
-		a.violated("I2", "%s was committed or accepted, and is gone", c.id)
+		a.violated("I2", "%s was committed or accepted, but is gone", c.id)
 	case acc.last != nil && stored.Revision < acc.last.Revision:
-		a.violated("I2", "%s was committed at revision %d, and is at %d", c.id, acc.last.Revision, stored.Revision)
+		a.violated("I2", "%s was committed at revision %d, but is at %d", c.id, acc.last.Revision, stored.Revision)
 	case acc.accepted != "" && string(stored.Input) != acc.accepted:
-		a.violated("I2", "%s was accepted with %s, and has %s", c.id, acc.accepted, stored.Input)
+		a.violated("I2", "%s was accepted with %s, but has %s", c.id, acc.accepted, stored.Input)
 	case stored.Open():
 		a.violated("I2", "%s does not end: it is %s at revision %d", c.id, stored.Phase, stored.Revision)
 	}
@@ -57,14 +57,14 @@ func (a *audit) addsUp(id contract.SagaID, acc *account) {
 		switch {
 		case acc.last == nil || l.vouched || acc.shared || acc.last.Open():
 		case l.weak && acc.last.Phase == contract.Completed && l.effects == 0:
-			a.violated("I3", "%s completed, and %s had no effect", id, step.Name)
+			a.violated("I3", "%s completed, but %s had no effect", id, step.Name)
 		case l.weak:
 		case acc.last.Phase == contract.Completed && l.net() != 1:
-			a.violated("I3", "%s completed, and the net effect of %s is %d", id, step.Name, l.net())
+			a.violated("I3", "%s completed, but the net effect of %s is %d", id, step.Name, l.net())
 		case acc.last.Phase == contract.Compensated && l.net() != 0 && step.Undo != nil:
-			a.violated("I3", "%s was compensated, and the net effect of %s, %s, is %d", id, step.Name, status, l.net())
+			a.violated("I3", "%s was compensated, but the net effect of %s, %s, is %d", id, step.Name, status, l.net())
 		case acc.last.Phase == contract.Compensated && l.net() != 0 && step.Kind != contract.KindCompensable:
-			a.violated("I4", "%s was compensated, and %s, a %s step, took effect", id, step.Name, step.Kind)
+			a.violated("I4", "%s was compensated, but %s, a %s step, took effect", id, step.Name, step.Kind)
 		}
 	}
 }

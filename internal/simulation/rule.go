@@ -17,7 +17,7 @@ func onlyCommittedLeaves(a *audit, r *Record) string {
 	switch r.Kind {
 	case Sent:
 		if a.messages[r.Message] == nil {
-			return fmt.Sprintf("%s was sent and no commit enqueues it", r.Message)
+			return fmt.Sprintf("%s was sent, but no commit enqueues it", r.Message)
 		}
 	case Accepted:
 		if acc := a.account(r); acc.last == nil || acc.last.Revision < r.Revision {
@@ -37,11 +37,11 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 			return ""
 		}
 		if _, eff, err := machine.Decide(acc.def.Plan(), *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
-			return fmt.Sprintf("the answer %s/%s/%s/%d was acknowledged and not committed", r.Saga, r.Answer.Step, r.Answer.Direction, r.Answer.Attempt)
+			return fmt.Sprintf("the answer %s/%s/%s/%d was acknowledged, but not committed", r.Saga, r.Answer.Step, r.Answer.Direction, r.Answer.Attempt)
 		}
 	case Served:
 		if !a.account(r).gave(answer{r.Who, r.Step, r.Direction, r.Attempt, ""}) {
-			return fmt.Sprintf("the command %s/%s/%s/%d was acknowledged and not answered", r.Saga, r.Step, r.Direction, r.Attempt)
+			return fmt.Sprintf("the command %s/%s/%s/%d was acknowledged, but not answered", r.Saga, r.Step, r.Direction, r.Attempt)
 		}
 	}
 	return ""
@@ -60,7 +60,7 @@ func enqueuedInTheCommit(a *audit, r *Record) string {
 			announced = announced || !r.Change.Enqueue[k].Answered()
 		}
 		if !announced {
-			return fmt.Sprintf("%s became %s, and the commit of revision %d announces nothing", r.Saga, in.Phase, in.Revision)
+			return fmt.Sprintf("%s became %s, but the commit of revision %d announces nothing", r.Saga, in.Phase, in.Revision)
 		}
 	}
 	for i := range in.Steps {
@@ -74,7 +74,7 @@ func enqueuedInTheCommit(a *audit, r *Record) string {
 			pending = pending || id.Revision == sent && int(id.Index) == i
 		}
 		if !pending {
-			return fmt.Sprintf("%s waits for step %d, and the commit of revision %d enqueues no command", r.Saga, i+1, in.Revision)
+			return fmt.Sprintf("%s waits for step %d, but the commit of revision %d enqueues no command", r.Saga, i+1, in.Revision)
 		}
 	}
 	return ""
@@ -91,7 +91,7 @@ func nothingForgotten(a *audit, r *Record) string {
 		case d.answered:
 			return fmt.Sprintf("command %s was discarded by the bus", r.Entry)
 		case !d.sent:
-			return fmt.Sprintf("announcement %s was discarded and the bus has not taken it", r.Entry)
+			return fmt.Sprintf("announcement %s was discarded, but the bus has not accepted it", r.Entry)
 		}
 	case Committed:
 		in := r.Change.Instance
@@ -194,7 +194,7 @@ func (a *audit) overtaken(acc *account, in *machine.Instance, ev *machine.Event,
 			}
 			if a.w.bus.lies(m) && !m.damaged && m.arrived < at.at && strings.HasPrefix(e.Subject, "saga.event."+of+".") &&
 				e.Saga == in.ID && e.TraceParent == in.TraceParent && e.Step == step.Name && e.Direction == dir && e.Attempt == s.Attempt() {
-				return fmt.Sprintf("%s: attempt %d of the %s of %s timed out, and its answer had lain on the bus for %s", in.ID, s.Attempt(), dir, step.Name, at.at-m.arrived)
+				return fmt.Sprintf("%s: attempt %d of the %s of %s timed out although its answer had been on the bus for %s", in.ID, s.Attempt(), dir, step.Name, at.at-m.arrived)
 			}
 		}
 	}
@@ -207,7 +207,7 @@ func onlyTheEndedIsRemoved(a *audit, r *Record) string {
 		return ""
 	}
 	if acc := a.account(r); acc.last == nil || acc.last.Open() || acc.removed {
-		return fmt.Sprintf("%s was removed, and has not ended", r.Saga)
+		return fmt.Sprintf("%s was removed, but has not ended", r.Saga)
 	}
 	return ""
 }
@@ -306,7 +306,7 @@ func onceAKey(a *audit, r *Record) string {
 	case r.Kind == Undone && l.undos > 0:
 		return fmt.Sprintf("%s: %s was undone twice", r.Saga, r.Step)
 	case r.Kind == Undone && l.effects == 0 && !l.vouched:
-		return fmt.Sprintf("%s: %s was undone and had no effect", r.Saga, r.Step)
+		return fmt.Sprintf("%s: %s was undone, but had no effect", r.Saga, r.Step)
 	}
 	return ""
 }
@@ -325,7 +325,7 @@ func oneWriter(a *audit, r *Record) string {
 		}
 	}
 	if r.Change.Expected != revision {
-		return fmt.Sprintf("%s was at revision %d and was moved from %d to %d", r.Saga, revision, r.Change.Expected, r.Revision)
+		return fmt.Sprintf("%s was at revision %d, but was moved from %d to %d", r.Saga, revision, r.Change.Expected, r.Revision)
 	}
 	return ""
 }
@@ -364,7 +364,7 @@ func attemptsBounded(_ *audit, r *Record) string {
 	}
 	for i := range r.Change.Instance.Steps {
 		if s := r.Change.Instance.Steps[i].Current(); s.Attempt() > s.MaxAttempt() {
-			return fmt.Sprintf("%s: attempt %d of step %d, and its last one is %d", r.Saga, s.Attempt(), i+1, s.MaxAttempt())
+			return fmt.Sprintf("%s: attempt %d of step %d, but its last one is %d", r.Saga, s.Attempt(), i+1, s.MaxAttempt())
 		}
 	}
 	return ""

@@ -54,7 +54,7 @@ func (c *claims) check(r *Record) {
 		c.checkSent(r)
 	case Subscribed:
 		if c.holder != nil && c.holder.volume != t.volume {
-			c.violated("%s makes the subscription to the answers, and the prefix is %s's (at %s)", t.volume.name, c.holder.volume.name, r.At)
+			c.violated("%s makes the subscription to the answers, but the prefix belongs to %s (at %s)", t.volume.name, c.holder.volume.name, r.At)
 		}
 	case Effect, Undone:
 		if seen := c.seen[r.Who]; t != nil && !c.w.services[r.Who].weak && t.before(seen) && t.number <= seen.number {
@@ -80,7 +80,7 @@ func (c *claims) checkSent(r *Record) {
 	case !r.Taken, c.fences && r.Step == "": // the bus compares only commands with the fence
 		return
 	case t == nil:
-		c.violated("%s sends, and has no claim (at %s)", r.Who, r.At)
+		c.violated("%s sends, but has no claim (at %s)", r.Who, r.At)
 		return
 	case t.before(c.sent):
 		if r.Late && !c.fences {
@@ -88,7 +88,7 @@ func (c *claims) checkSent(r *Record) {
 			return
 		}
 		if !c.lostAll() {
-			c.violated("%s sends under claim %d, after %s has under claim %d (at %s)", t.volume.name, t.number, c.sent.volume.name, c.sent.number, r.At)
+			c.violated("%s sends under claim %d after %s has sent under claim %d (at %s)", t.volume.name, t.number, c.sent.volume.name, c.sent.number, r.At)
 		}
 		return
 	case c.sent == nil || c.sent.order < t.order:
@@ -161,7 +161,7 @@ func (a *audit) kept() {
 			continue
 		}
 		if stored := a.volume.look(c.id); stored == nil || stored.Revision != acc.last.Revision {
-			a.violated("I11", "%s is not in %s any more as it was committed there", c.id, a.volume.name)
+			a.violated("I11", "%s is no longer in %s as it was committed there", c.id, a.volume.name)
 		}
 	}
 }

@@ -23,12 +23,12 @@ func ParseYAML(data []byte) (*saga.Definition, error) {
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("definition: there is nothing in it")
+		return nil, errors.New("definition: the file is empty")
 	case err != nil:
 		return nil, fmt.Errorf("definition: %w", err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("definition: there is a second document behind ---; give it a file of its own")
+		return nil, errors.New("definition: there is a second document after ---; put it into a file of its own")
 	}
 	text, err := yamlToJSON(&document)
 	if err != nil {

@@ -113,7 +113,7 @@ func read(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(data) > saga.MaxDefinition {
-		return nil, fmt.Errorf("%s: is longer than %d bytes, which no definition is", file, saga.MaxDefinition)
+		return nil, fmt.Errorf("%s: is longer than %d bytes, the limit of a definition", file, saga.MaxDefinition)
 	}
 	return data, nil
 }

@@ -99,7 +99,7 @@ func (w *jsonText) scalar(n *yaml.Node) error {
 		}
 		text, err := json.Marshal(v)
 		if err != nil {
-			return fmt.Errorf("line %d, column %d: %s has no form in JSON; write another value", n.Line, n.Column, n.Value)
+			return fmt.Errorf("line %d, column %d: %s cannot be represented in JSON; write another value", n.Line, n.Column, n.Value)
 		}
 		w.Write(text)
 		return nil

@@ -132,7 +132,7 @@ func (d *decision) result(i int, ev Event) (result []byte, problem string) {
 	}
 	if json && len(result) > 0 {
 		if err := contract.CheckJSON(result); err != nil {
-			return nil, fmt.Sprintf("the result of %s is not valid JSON: %v; answer with JSON or give another content type", name, err)
+			return nil, fmt.Sprintf("the result of %s is not valid JSON: %v; answer with valid JSON, or set a different content type", name, err)
 		}
 	}
 	return result, ""

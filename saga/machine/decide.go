@@ -148,11 +148,11 @@ func (d *decision) start(ev Event) error {
 		return err
 	}
 	if len(ev.Payload) > contract.MaxPayload {
-		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); put large data elsewhere and pass its address", ErrInput, len(ev.Payload), contract.MaxPayload)
+		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); store large data elsewhere and pass a reference", ErrInput, len(ev.Payload), contract.MaxPayload)
 	}
 	if contract.IsJSON(ev.ContentType) {
 		if err := contract.CheckJSON(ev.Payload); err != nil {
-			return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON: %w; give JSON, or another content type", ErrInput, err)
+			return fmt.Errorf("%w: the content type says JSON, but the data is not valid JSON: %w; send valid JSON, or set a different content type", ErrInput, err)
 		}
 	}
 	if err := d.mappings.checkInput(d.plan, ev.Payload); err != nil {

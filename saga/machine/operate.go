@@ -88,7 +88,7 @@ func (d *decision) operate(ev Event) error {
 		return d.illegal(ev, "give a reason and your name: both become part of the history")
 	}
 	if len(ev.By) > contract.MaxReason || len(ev.Reason) > contract.MaxReason {
-		return d.illegal(ev, fmt.Sprintf("reason and name may have %d bytes each", contract.MaxReason))
+		return d.illegal(ev, fmt.Sprintf("reason and name can have at most %d bytes each", contract.MaxReason))
 	}
 	step, err := d.legal(ev)
 	if err != nil {
@@ -144,7 +144,7 @@ func (d *decision) legal(ev Event) (contract.StepName, error) {
 	case len(found) == 1:
 		return found[0].Step, nil
 	case len(found) > 1:
-		return "", d.illegal(ev, "name the step")
+		return "", d.illegal(ev, "the operation is possible for several steps; name the step")
 	}
 	return "", d.illegal(ev, d.whyNot(ev))
 }
@@ -153,7 +153,7 @@ func (d *decision) whyNot(ev Event) string {
 	beyond := compensation.PastPivot(&d.plan.Tree, d.in.State)
 	goingBack := ev.Operation == contract.OperationCancel || ev.Operation == contract.OperationCompensate
 	if ev.Step != "" && slices.Contains(d.legalOperations(), contract.LegalOperation{Operation: ev.Operation}) {
-		return "this is about the whole saga; leave the step out"
+		return "the operation applies to the whole saga; omit the step"
 	}
 	switch {
 	case !d.in.Open() && d.in.Phase == contract.Parked:
@@ -161,7 +161,7 @@ func (d *decision) whyNot(ev Event) string {
 	case !d.in.Open():
 		return fmt.Sprintf("the saga has ended: %s", d.in.Phase)
 	case (ev.Operation == contract.OperationRetry || ev.Operation == contract.OperationPause) && d.full():
-		return fmt.Sprintf("the saga has had %d events (MaxHistory) and is neither retried nor paused any more", MaxHistory)
+		return fmt.Sprintf("the saga has had %d events (MaxHistory) and can no longer be retried or paused", MaxHistory)
 	case goingBack && beyond:
 		return "the saga is past its point of no return and only goes forward"
 	case goingBack && d.in.Cause != nil:
@@ -171,7 +171,7 @@ func (d *decision) whyNot(ev Event) string {
 	case ev.Operation == contract.OperationCancel:
 		return "the outcome of the pivot is unknown; compensate instead, once you know that it had no effect"
 	case ev.Operation == contract.OperationCompensate || ev.Operation == contract.OperationAbandon || ev.Operation == contract.OperationSkip:
-		return "nothing is parked there"
+		return "nothing is parked to which the operation applies"
 	case ev.Operation == contract.OperationPause:
 		return fmt.Sprintf("the saga is paused already, by %s: %s", d.in.Paused.By, d.in.Paused.Reason)
 	case ev.Operation == contract.OperationResume:
@@ -253,7 +253,7 @@ func (d *decision) resolve(i int, ev Event) error {
 	case ev.Outcome == contract.OutcomeRejected:
 		return d.illegal(ev, "after the point of no return, and in compensation, a step can only be resolved as completed; use skip to leave it as it is")
 	default:
-		return d.illegal(ev, "resolve needs the outcome that was reached outside: completed, with its result, or rejected")
+		return d.illegal(ev, "resolve needs the actual outcome of the step: completed, with its result, or rejected")
 	}
 	return nil
 }

@@ -187,9 +187,9 @@ func NewSide(direction contract.Direction, d SideData) (Side, error) {
 	ofDo := d.State == SideDone || d.State == SideRejected || d.State == SideUnknown || d.State == SideNotTaken || d.State == SideParkedUnasked || d.State == SideParkedRejected
 	switch {
 	case d.State >= sideStates:
-		return Side{}, fmt.Errorf("state %d of the %s is not known here", d.State, direction)
+		return Side{}, fmt.Errorf("state %d of the %s is unknown", d.State, direction)
 	case direction == contract.DirectionUndo && ofDo, direction == contract.DirectionDo && d.State == SideUndone:
-		return Side{}, fmt.Errorf("state %d is none of the %s", d.State, direction)
+		return Side{}, fmt.Errorf("state %d is not a state of the %s", d.State, direction)
 	case d.State == SideIdle && d != (SideData{}):
 		return Side{}, fmt.Errorf("the idle %s has fields set that belong to other states", direction)
 	case !s.timed() && !d.Due.IsZero(), !s.Parked() && !d.Parked.IsZero(), s.state != SideAwaitingAnswer && d.Command != 0:

@@ -31,7 +31,7 @@ const (
 )
 
 // ErrBackup means that the data is not a complete backup of an Amends store.
-var ErrBackup = errors.New("not a whole backup of an Amends store")
+var ErrBackup = errors.New("not a complete backup of an Amends store")
 
 // Backup implements store.Store. It reads a consistent snapshot while commits continue. Meanwhile
 // the file grows, because the pages of the snapshot cannot be reused.
@@ -148,11 +148,11 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 	sum := sha256.New()
 	header := make([]byte, len(backupBegin)+12)
 	if _, err := io.ReadFull(r, header); err != nil {
-		return fmt.Errorf("%w: it ends within its header", ErrBackup)
+		return fmt.Errorf("%w: the file ends within its header", ErrBackup)
 	}
 	size := int64(binary.BigEndian.Uint64(header[8:]))
 	if string(header[:8]) != backupBegin || binary.BigEndian.Uint32(header[16:]) != checksum(header[:16]) || size <= 0 {
-		return fmt.Errorf("%w: it does not begin like one", ErrBackup)
+		return fmt.Errorf("%w: the file does not begin with the header of a backup", ErrBackup)
 	}
 	sum.Write(header)
 	buffer := make([]byte, 1<<20)
@@ -163,7 +163,7 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 		part := buffer[:min(int64(len(buffer)), size-done)]
 		n, err := io.ReadFull(r, part)
 		if err != nil {
-			return fmt.Errorf("%w: it ends after byte %d of %d: %w", ErrBackup, done+int64(n), size, err)
+			return fmt.Errorf("%w: the file ends after byte %d of %d: %w", ErrBackup, done+int64(n), size, err)
 		}
 		sum.Write(part)
 		if _, err := f.Write(part); err != nil {
@@ -174,10 +174,10 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 	}
 	trailer := make([]byte, sha256.Size+len(backupEnd))
 	if _, err := io.ReadFull(r, trailer); err != nil {
-		return fmt.Errorf("%w: it ends within its trailer", ErrBackup)
+		return fmt.Errorf("%w: the file ends within its trailer", ErrBackup)
 	}
 	if string(trailer) != string(sum.Sum(nil))+backupEnd {
-		return fmt.Errorf("%w: its checksum is wrong: it was changed after it was written", ErrBackup)
+		return fmt.Errorf("%w: its checksum is wrong: the file was changed after it was written", ErrBackup)
 	}
 	return f.Sync()
 }

@@ -51,7 +51,7 @@ func TestOwedSealIsBound(t *testing.T) {
 		{Saga: "order-2", Birth: 7, Revision: 3, Index: 2}, {Saga: "order-1", Birth: 7, Revision: 4, Index: 2},
 		{Saga: "order-1", Birth: 7, Revision: 3, Index: 1}, {Saga: "order-1", Birth: 8, Revision: 3, Index: 2},
 	} {
-		if _, err := read(append(appendOwner(nil, id), o.rest...), id.Birth); err == nil || !strings.Contains(err.Error(), "its seal is broken") {
+		if _, err := read(append(appendOwner(nil, id), o.rest...), id.Birth); err == nil || !strings.Contains(err.Error(), "it cannot be decrypted") {
 			t.Errorf("taken as %s: %v", id, err)
 		}
 	}

@@ -78,9 +78,9 @@ func (s *Store) readDefinition(k, v []byte) (store.Definition, error) {
 	sum := sha256.Sum256(json)
 	switch is := hex.EncodeToString(sum[:]); {
 	case !ok:
-		return store.Definition{}, tableDefinitions.corrupt(k, "its key is none of a definition")
+		return store.Definition{}, tableDefinitions.corrupt(k, "its key is not the key of a definition")
 	case is != fingerprint:
-		return store.Definition{}, tableDefinitions.corrupt(k, "its fingerprint is "+is+" and not "+fingerprint)
+		return store.Definition{}, tableDefinitions.corrupt(k, "its fingerprint is "+is+" instead of "+fingerprint)
 	}
 	return store.Definition{Ref: ref, Fingerprint: fingerprint, JSON: bytes.Clone(json)}, nil
 }

@@ -188,13 +188,13 @@ func (t table) absent(c *bolt.Cursor, key []byte) error {
 			break
 		}
 		if bytes.Equal(k, key) || len(v) >= frameSize && binary.BigEndian.Uint32(v[1:]) == want {
-			return t.corrupt(key, "its key, or one next to it, is damaged")
+			return t.corrupt(key, "its key, or the key of a neighbouring record, is damaged")
 		}
 		hidden = !t.intact(k, v) && (hidden || !t.known(k, v))
 		k, v = c.Next()
 	}
 	if hidden {
-		return t.corrupt(key, "it cannot be told whether it exists: a record next to it has lost its key")
+		return t.corrupt(key, "it is unknown whether the record exists: the key of a neighbouring record is damaged")
 	}
 	return nil
 }

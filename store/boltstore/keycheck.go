@@ -34,19 +34,19 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 			continue
 		}
 		if plain, err := s.options.Keys.open(part("key", name, 0), word); err != nil || string(plain) != keyWord {
-			return fmt.Errorf("%w: the key %s is not the one that sealed it", ErrKey, name)
+			return fmt.Errorf("%w: the key %s is not the one with which the store was encrypted", ErrKey, name)
 		}
 		sealed = true
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: it is sealed with %s, not given; a key is needed as long as what it sealed is kept", ErrKey, strings.Join(missing, ", "))
+		return fmt.Errorf("%w: not given: %s; a key is needed as long as data encrypted with it is kept", ErrKey, strings.Join(missing, ", "))
 	}
 	made := slices.Contains(s.info.Features, featureSealed)
 	switch {
 	case s.options.Keys != nil && !(sealed && made):
-		return fmt.Errorf("%w: seal a copy of it with coordinator store copy, or begin with an empty directory", ErrPlain)
+		return fmt.Errorf("%w: make an encrypted copy with coordinator store copy, or begin with an empty directory", ErrPlain)
 	case s.options.Keys == nil && made:
-		return fmt.Errorf("%w: it is encrypted, but names no key", ErrKey)
+		return fmt.Errorf("%w: the store is marked as encrypted, but names no key", ErrKey)
 	}
 	return nil
 }

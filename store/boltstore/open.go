@@ -105,7 +105,7 @@ func open(path string, options Options) (*Store, error) {
 	s := newStore(path, options)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := makeFile(path, options); err != nil {
-			return nil, fmt.Errorf("make it: %w", err)
+			return nil, fmt.Errorf("create the store: %w", err)
 		}
 	}
 	if s.db, err = openFile(path, options, s.report); err != nil {
@@ -148,7 +148,7 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 	switch {
 	case err == nil:
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: stop it first; a store has one process", ErrLocked)
+		return nil, fmt.Errorf("%w: stop that process first; only one process can use a store", ErrLocked)
 	case errors.As(err, new(*os.PathError)):
 		return nil, err
 	default:
@@ -203,7 +203,7 @@ func checkFile(file *os.File, size int64, options Options, report func(error)) e
 	}
 	want := int64(newest.pages) * int64(pageSize)
 	if size < want {
-		return damaged(fmt.Errorf("it is %s long and should be %d", plural.Of(size, "byte", "bytes"), want))
+		return damaged(fmt.Errorf("it is %s long instead of %d", plural.Of(size, "byte", "bytes"), want))
 	}
 	if options.CheckLimit < 0 || want > options.CheckLimit {
 		return nil
@@ -298,11 +298,11 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 		return err
 	}
 	if schema > schemaVersion {
-		return fmt.Errorf("%w: its layout is %d, this program knows %d: use that release, or restore a backup of this one",
+		return fmt.Errorf("%w: its layout is %d, but this release supports %d: use the later release, or restore a backup made by this release",
 			ErrLater, schema, schemaVersion)
 	}
 	if schema < schemaVersion {
-		return fmt.Errorf("%w: its layout is 0, and layouts are numbered from %d", ErrForeign, schemaVersion)
+		return fmt.Errorf("%w: its layout is 0, but layouts are numbered from %d", ErrForeign, schemaVersion)
 	}
 	created, err := number(metaCreated)
 	if err != nil {
@@ -340,7 +340,7 @@ func readFeatures(c *bolt.Cursor) (has []string, err error) {
 		has = append(has, name)
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("%w: it has %s, which this program does not know: use that release, or restore a backup of this one",
+		return nil, fmt.Errorf("%w: it uses %s, which this release does not support: use the later release, or restore a backup made by this release",
 			ErrLater, strings.Join(unknown, ", "))
 	}
 	return has, nil

@@ -51,7 +51,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("a file with features of a later release", later, boltstore.ErrLater)
-	if _, err := boltstore.Open(later, boltstore.Options{}); err == nil || !strings.Contains(err.Error(), "it has loop, teleport, which") {
+	if _, err := boltstore.Open(later, boltstore.Options{}); err == nil || !strings.Contains(err.Error(), "it uses loop, teleport, which") {
 		t.Errorf("the features are not named: %v", err)
 	}
 	fails("a directory that is not there", filepath.Join(dir, "no", "store.db"), os.ErrNotExist)

@@ -143,7 +143,7 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	case errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrEnded):
 		return o, nil, nil
 	case err != nil:
-		return o, nil, fmt.Errorf("it cannot be told whether %s is owed: %w", o.id, err)
+		return o, nil, fmt.Errorf("it is unknown whether %s is still pending: %w", o.id, err)
 	}
 	to, place := parseOwedKey(k)
 	for _, d := range h.debts {
@@ -152,7 +152,7 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 		}
 		o.id.Birth = h.born()
 		if named := d.id(o.id.Saga, &h); named != o.id {
-			return o, nil, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s, and should hold %s", o.id, named))
+			return o, nil, tableOwed.corrupt(k, fmt.Sprintf("it holds record %s instead of %s", o.id, named))
 		}
 		return o, &h, nil
 	}

@@ -66,11 +66,11 @@ func (w *pageWalk) read(id uint64) ([]byte, error) {
 	order := binary.NativeEndian
 	overflow := uint64(order.Uint32(page[12:]))
 	if own := order.Uint64(page); own != id || overflow >= w.pages-id {
-		return nil, fmt.Errorf("page %d calls itself %d and claims %d more", id, own, overflow)
+		return nil, fmt.Errorf("page %d has the number %d and %d overflow pages", id, own, overflow)
 	}
 	for i := id; i <= id+overflow; i++ {
 		if w.seen[i] {
-			return nil, fmt.Errorf("page %d belongs to two places", i)
+			return nil, fmt.Errorf("page %d is referenced twice", i)
 		}
 		w.seen[i] = true
 	}
@@ -113,7 +113,7 @@ func (w *pageWalk) tree(id uint64) error {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	if len(children) == 0 || w.rounded(end) != int64(len(page)) {
-		return fmt.Errorf("page %d takes %d bytes and needs %d", id, len(page), end)
+		return fmt.Errorf("page %d has %d bytes, but needs %d", id, len(page), end)
 	}
 	for _, child := range children {
 		if err := w.tree(child); err != nil {
@@ -152,7 +152,7 @@ func (w *pageWalk) leaf(id uint64, page []byte) error {
 	} else if err != nil {
 		return err
 	} else if int64(len(page))%w.size == 0 && w.rounded(end) != int64(len(page)) {
-		return fmt.Errorf("page %d takes %d bytes and needs %d", id, len(page), end)
+		return fmt.Errorf("page %d has %d bytes, but needs %d", id, len(page), end)
 	}
 	for _, child := range buckets {
 		if err := w.tree(child); err != nil {
@@ -230,12 +230,12 @@ func (w *pageWalk) freelist(id uint64) error {
 		count, data = order.Uint64(data), data[8:]
 	}
 	if order.Uint16(page[8:]) != flagFreelist || count > uint64(len(data))/8 {
-		return fmt.Errorf("page %d is no list of free pages", id)
+		return fmt.Errorf("page %d is not a list of free pages", id)
 	}
 	for i := range count {
 		free := order.Uint64(data[i*8:])
 		if free < 2 || free >= w.pages || w.seen[free] {
-			return fmt.Errorf("page %d is free, and in use or outside the file", free)
+			return fmt.Errorf("page %d is listed as free, but is in use or outside the file", free)
 		}
 		w.seen[free] = true
 	}

@@ -116,7 +116,7 @@ func TestSealedStoreTakesNothingPlain(t *testing.T) {
 	if text := told(t, plainPath, boltstore.Options{}); strings.Count(text, forged) < 20 {
 		t.Fatalf("the plain store does not say what is looked for: %s", text)
 	}
-	if text := told(t, sealedPath, boltstore.Options{Keys: keys(t, given)}); strings.Count(text, genuine) < 20 || strings.Contains(text, "not sealed") {
+	if text := told(t, sealedPath, boltstore.Options{Keys: keys(t, given)}); strings.Count(text, genuine) < 20 || strings.Contains(text, "not encrypted") {
 		t.Fatalf("the sealed store: %s", text)
 	}
 	whole, err := os.ReadFile(sealedPath)
@@ -148,7 +148,7 @@ func TestSealedStoreTakesNothingPlain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := s.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not sealed") {
+		if err := s.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not encrypted") {
 			t.Errorf("%s: Verify finds %v", name, err)
 		}
 		if err := s.Close(); err != nil {

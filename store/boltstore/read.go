@@ -60,7 +60,7 @@ func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, erro
 	}
 	b, began, err := s.birthOf(e)
 	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal is a stronger proof
-		err = fmt.Errorf("it is not how saga %s began", id)
+		err = fmt.Errorf("it does not hold the start of saga %s", id)
 	}
 	if err != nil {
 		return birth{}, tableJournal.corrupt(sequenceKey(h.birth), err.Error())
@@ -133,7 +133,7 @@ func (s *Store) loadEntry(tx *bolt.Tx, id contract.SagaID, seq uint64) (*entry, 
 		return nil, err
 	}
 	if body == nil {
-		return nil, tableJournal.corrupt(key, fmt.Sprintf("it is missing, and saga %s needs it", id))
+		return nil, tableJournal.corrupt(key, fmt.Sprintf("it is missing, but saga %s refers to it", id))
 	}
 	if err := s.options.Keys.checkSeal(tableJournal, key, sealed); err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (s *Store) loadEntry(tx *bolt.Tx, id contract.SagaID, seq uint64) (*entry, 
 	}
 	e.sealed = sealed
 	if e.saga != id {
-		return nil, tableJournal.corrupt(key, fmt.Sprintf("it belongs to saga %s and not to %s", e.saga, id))
+		return nil, tableJournal.corrupt(key, fmt.Sprintf("it belongs to saga %s instead of %s", e.saga, id))
 	}
 	return e, nil
 }

@@ -40,7 +40,7 @@ func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal s
 const maxRemovals = 3
 
 // errMoved means that the saga has changed since its records were found.
-var errMoved = errors.New("it has moved")
+var errMoved = errors.New("the saga has changed meanwhile")
 
 // traces holds all records of one saga in the file.
 type traces struct {
@@ -88,11 +88,11 @@ func (s *Store) trace(ctx context.Context, id contract.SagaID) (*traces, error) 
 func (s *Store) damage(tx *bolt.Tx, id contract.SagaID) (damage, err error) {
 	in, err := s.load(tx, id)
 	if err == nil && in.Open() {
-		return nil, fmt.Errorf("saga %s: %w: it can be read, and goes on", id, store.ErrNotDamaged)
+		return nil, fmt.Errorf("saga %s: %w: the saga can be read, and continues", id, store.ErrNotDamaged)
 	}
 	if err == nil {
 		if err = s.wholeHistory(tx, id); err == nil {
-			return nil, fmt.Errorf("saga %s: %w: it has ended, and retention will remove it", id, store.ErrNotDamaged)
+			return nil, fmt.Errorf("saga %s: %w: the saga has ended, and retention will remove it", id, store.ErrNotDamaged)
 		}
 	}
 	if !errors.Is(err, store.ErrCorrupt) {

@@ -50,7 +50,7 @@ func (r *reader) results(h *head) (list []result) {
 		case back == 0:
 			one.inline = r.bytes()
 		case back > h.last:
-			r.err = errors.New("it has a result that was said before the first change")
+			r.err = errors.New("it has a result that refers to a change before the first one")
 		default:
 			one.seq, one.event = h.last-back+1, r.small()
 		}
@@ -130,14 +130,14 @@ func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
 		if r.step >= len(in.Steps) {
-			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("it has a result of step %d, and %s", r.step, plural.Of(len(in.Steps), "step", "steps")))
+			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("it has a result of step %d, but the saga has %s", r.step, plural.Of(len(in.Steps), "step", "steps")))
 		}
 		data, sealed, err := s.readResult(tx, in.ID, h, r)
 		if err != nil {
 			return err
 		}
 		if !sealed && checksum(data) != r.sum { // a seal is a stronger proof
-			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("the result of step %d is another one where it is said", r.step))
+			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("the result of step %d differs from the one in the journal", r.step))
 		}
 		in.Steps[r.step].Result = own(data)
 	}
@@ -157,7 +157,7 @@ func (s *Store) readResult(tx *bolt.Tx, id contract.SagaID, h *head, r *result) 
 		return nil, false, err
 	}
 	if r.event >= len(e.events) {
-		return nil, false, tableJournal.corrupt(sequenceKey(r.seq), "it lacks an event that has a result")
+		return nil, false, tableJournal.corrupt(sequenceKey(r.seq), "it lacks the event that holds a result of the saga")
 	}
 	event, err := s.eventOf(e, r.event)
 	if err != nil {

@@ -41,13 +41,13 @@ const (
 )
 
 // ErrKey means that the store is sealed with a key that is missing or wrong.
-var ErrKey = errors.New("the store is sealed, and the key for it is missing or wrong")
+var ErrKey = errors.New("the store is encrypted, and its key is missing or wrong")
 
 // ErrPlain means that keys are given although the store is not sealed.
-var ErrPlain = errors.New("keys are given, and the store is not sealed")
+var ErrPlain = errors.New("keys are given, but the store is not encrypted")
 
 // errPlain means that a record in a sealed store was written without a key.
-var errPlain = errors.New("it is not sealed, and everything in this store is: it was changed from outside")
+var errPlain = errors.New("it is not encrypted although the store is: the file was changed by another program")
 
 // Keys encrypt the business data in a store's records: inputs, results, events and messages. The
 // first key encrypts; all keys decrypt.
@@ -68,7 +68,7 @@ func LoadKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("store keys: %w; make one with: coordinator key create", err)
 	}
 	if info.Mode().Perm()&0o007 != 0 || info.Size() > maxKeyFile {
-		return nil, fmt.Errorf("store keys: %s: everybody may read or write it, or it is longer than %d bytes; take the rights away: chmod o-rwx", path, maxKeyFile)
+		return nil, fmt.Errorf("store keys: %s: everybody can read or write the file (run: chmod o-rwx), or it is longer than %d bytes", path, maxKeyFile)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -96,9 +96,9 @@ func ParseKeys(data []byte) (*Keys, error) {
 		case contract.CheckName("key", name) != nil:
 			return nil, fmt.Errorf("line %d: a key's name is made of small letters, digits and hyphens", n)
 		case err != nil || len(secret) != keySize:
-			return nil, fmt.Errorf("line %d: behind the name there are no %d bytes in base64; coordinator key create prints a line", n, keySize)
+			return nil, fmt.Errorf("line %d: the name is not followed by a key of %d bytes in base64; coordinator key create prints such a line", n, keySize)
 		case twice:
-			return nil, fmt.Errorf("line %d: the name %s stands there twice", n, name)
+			return nil, fmt.Errorf("line %d: the name %s is used twice", n, name)
 		}
 		k.names, k.secrets[name] = append(k.names, name), secret
 	}
@@ -106,7 +106,7 @@ func ParseKeys(data []byte) (*Keys, error) {
 	case err != nil:
 		return nil, err
 	case len(k.names) == 0 || len(k.names) > maxKeys:
-		return nil, fmt.Errorf("it holds %d keys; give 1 to %d", len(k.names), maxKeys)
+		return nil, fmt.Errorf("the file holds %d keys; give 1 to %d", len(k.names), maxKeys)
 	}
 	var err error
 	if k.derived, err = lru.New[string, cipher.AEAD](maxSalts); err != nil {
@@ -192,7 +192,7 @@ func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 		return nil, r.err
 	}
 	if k.secrets[name] == nil {
-		return nil, fmt.Errorf("it is sealed with the key %.64q, which is not given", name)
+		return nil, fmt.Errorf("it is encrypted with the key %.64q, which is not given", name)
 	}
 	aead, err := k.derive(name, salt)
 	if err != nil {
@@ -200,7 +200,7 @@ func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	}
 	plain, err := aead.Open(nil, nonce(counter), r.b, what)
 	if err != nil {
-		return nil, fmt.Errorf("its seal is broken: it was changed, or sealed with another key than %s", name)
+		return nil, fmt.Errorf("it cannot be decrypted: it was changed, or encrypted with a key other than %s", name)
 	}
 	return plain, nil
 }

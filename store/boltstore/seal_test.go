@@ -151,8 +151,8 @@ func TestWrongKeys(t *testing.T) {
 		keys *boltstore.Keys
 		want string
 	}{
-		"no keys":                  {nil, "sealed with key-1, not given"},
-		"another key":              {keys(t, line(t, "key-2")), "sealed with key-1, not given"},
+		"no keys":                  {nil, "not given: key-1"},
+		"another key":              {keys(t, line(t, "key-2")), "not given: key-1"},
 		"another of the same name": {keys(t, line(t, "key-1")), "the key key-1 is not the one"},
 	} {
 		s, err := boltstore.Open(path, boltstore.Options{Keys: tt.keys})
@@ -231,7 +231,7 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	if err := outbox.All(t.Context(), s, func(outbox.Position, outbox.Record) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
-	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "it belongs to saga order-2 and not to order-1") {
+	if len(reported) != 1 || !strings.Contains(reported[0].Error(), "it belongs to saga order-2 instead of order-1") {
 		t.Errorf("another's message is taken: %v", reported)
 	}
 	if err := s.Transplant("sagas", []byte("order-1"), []byte("order-2")); err != nil {
@@ -262,10 +262,10 @@ func TestKeyFiles(t *testing.T) {
 		"good":          {good + "\n", 0o600, ""},
 		"for the group": {good, 0o640, ""},
 		"for everybody": {good, 0o644, "chmod o-rwx"},
-		"empty":         {"# none\n", 0o600, "it holds 0 keys"},
+		"empty":         {"# none\n", 0o600, "the file holds 0 keys"},
 		"short":         {"key-1 c2hvcnQ=\n", 0o600, "line 1"},
 		"no name":       {strings.TrimPrefix(good, "key-1 "), 0o600, "line 1"},
-		"twice":         {good + "\n" + good, 0o600, "line 2: the name key-1 stands there twice"},
+		"twice":         {good + "\n" + good, 0o600, "line 2: the name key-1 is used twice"},
 	} {
 		if err := errors.Join(os.WriteFile(path, []byte(tt.text), 0o600), os.Chmod(path, tt.mode)); err != nil {
 			t.Fatal(err)

@@ -169,7 +169,7 @@ func (s *Store) Check(ctx context.Context) error {
 			dir, free>>20, s.options.MinFree>>20)
 	}
 	if _, err := os.Stat(s.info.Path); err != nil {
-		return fmt.Errorf("the database file is gone while it is in use: %w", err)
+		return fmt.Errorf("the database file was removed while in use: %w", err)
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func (s *system) fell(why string) {
 	}
 	todo := "check the disk's space and health"
 	if why == syscall.ENOSPC.Error() {
-		todo = "free space on the disk of the data directory"
+		todo = "make room on the disk of the data directory"
 	}
 	for _, want := range []string{"the store failed and takes no more commits", why, todo} {
 		if !strings.Contains(s.log.String(), want) {

@@ -179,7 +179,7 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (transp
 	}
 	s, ok := b.streams[sub.Stream]
 	if !ok {
-		return nil, fmt.Errorf("subscribe to stream %q: it is none of the four", sub.Stream)
+		return nil, fmt.Errorf("subscribe to stream %q: unknown stream", sub.Stream)
 	}
 	c, err := s.consumer(sub)
 	if err != nil {

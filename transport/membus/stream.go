@@ -100,10 +100,10 @@ func (s *stream) sorted() []*message {
 // consumer returns the durable consumer of a subscription. It creates a missing one.
 func (s *stream) consumer(sub transport.Subscription) (*consumer, error) {
 	if sub.Name == "" && !sub.Ephemeral {
-		return nil, errors.New("a subscription that is not ephemeral has a name")
+		return nil, errors.New("a subscription needs a name unless it is ephemeral")
 	}
 	if sub.Ephemeral && s.name.WorkQueue() {
-		return nil, errors.New("a work queue has no ephemeral subscriptions: they would take messages away")
+		return nil, errors.New("a work queue cannot have ephemeral subscriptions: they would take messages away from the durable ones")
 	}
 	if !sub.Ephemeral {
 		for _, c := range s.consumers {
@@ -117,7 +117,7 @@ func (s *stream) consumer(sub transport.Subscription) (*consumer, error) {
 	if s.name.WorkQueue() {
 		for _, other := range s.consumers {
 			if other.overlaps(c) {
-				return nil, fmt.Errorf("its subjects overlap those of %s, and a message of a work queue goes to one subscription only", other.subscription.Name)
+				return nil, fmt.Errorf("its subjects overlap with those of %s, but a message of a work queue goes to one subscription only", other.subscription.Name)
 			}
 		}
 	}

@@ -374,9 +374,9 @@ func TestBundleOfOthers(t *testing.T) {
 		{"saga.event.inventory.bundle.2", `message 2 of the bundle has the subject "` + others},
 		{"saga.event.inventory.bundle.1", `message 1 of the bundle has the subject "saga.command.inventory.reserve"`},
 		{"saga.event.inventory.bundle.1", "3 tokens"},
-		{"saga.event.inventory.bundle.2", "has 1 message, and its subject says 2"},
+		{"saga.event.inventory.bundle.2", "has 1 message, but its subject says 2"},
 		{own, `"done"`},
-		{own, `line 2 of its headers is no name, colon and value`},
+		{own, `line 2 of its headers is not of the form name: value`},
 	}
 	ctx := within(t)
 	var letters []transport.DeadLetter

@@ -238,7 +238,7 @@ func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
 func checkVersion(version string) error {
 	var major, minor int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n == 2 && (major < 2 || major == 2 && minor < 10) {
-		return fmt.Errorf("the NATS server is version %s; the bus needs 2.10, better the newest 2.12 or later, which fixes ways for accounts to reach into each other", version)
+		return fmt.Errorf("the NATS server is version %s; the bus needs 2.10, better the newest 2.12 or later, which fixes security issues between accounts", version)
 	}
 	return nil
 }

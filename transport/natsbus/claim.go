@@ -87,7 +87,7 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 
 func (c claims) wanted() jetstream.StreamConfig {
 	config := jetstream.StreamConfig{
-		Name: c.name(), Subjects: []string{c.subject(">")}, Description: "Amends: whose the prefix is",
+		Name: c.name(), Subjects: []string{c.subject(">")}, Description: "Amends: the owner of the prefix",
 		MaxMsgsPerSubject: 1, MaxBytes: 1 << 20, Replicas: c.bus.config.Replicas,
 	}
 	if c.bus.config.Memory {
@@ -107,7 +107,7 @@ func (c claims) drift(have jetstream.StreamConfig) error {
 		add("subjects", want.Subjects[0], strings.Join(have.Subjects, ","), "--subjects "+want.Subjects[0])
 	}
 	if have.Retention != want.Retention {
-		add("retention", want.Retention, have.Retention, "(it cannot be edited: delete the stream, the owner makes it again)")
+		add("retention", want.Retention, have.Retention, "(retention cannot be edited: delete the stream, the owner creates it again)")
 	}
 	if have.Discard != want.Discard {
 		add("discard", word(want.Discard), word(have.Discard), "--discard "+word(want.Discard))
@@ -168,7 +168,7 @@ func (c claims) Read(ctx context.Context) (entry ownership.Entry, err error) {
 	}
 	var claim ownership.Claim
 	if err := json.Unmarshal(m.Data, &claim); err != nil {
-		return entry, fmt.Errorf("read the claim: message %d of %s is none: %w; delete it if no coordinator runs: nats stream rmm", m.Sequence, c.name(), err)
+		return entry, fmt.Errorf("read the claim: message %d of %s is not a claim: %w; if no coordinator runs, delete the message: nats stream rmm", m.Sequence, c.name(), err)
 	}
 	entry.Claim, entry.At.Sequence = &claim, m.Sequence
 	if m, err = stream.GetLastMsgForSubject(ctx, c.subject("pulse")); err == nil {
@@ -197,7 +197,7 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 	}
 	crashpoint.Here(crashpoint.Claimed)
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(c.subject("token.*"))); err != nil {
-		return at, fmt.Errorf("remove the token of the claim before: %w", err)
+		return at, fmt.Errorf("remove the token of the previous claim: %w", err)
 	}
 	crashpoint.Here(crashpoint.ClaimVoid)
 	if !claim.Released.IsZero() {
@@ -315,7 +315,7 @@ func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 		switch s, err := b.subjects.StreamOf(m.Subject); {
 		case err != nil || s != transport.Commands:
 		case f == nil:
-			errs[i] = fmt.Errorf("%w: the fence that the server holds commands against is not up", transport.ErrFenced)
+			errs[i] = fmt.Errorf("%w: the NATS server does not check the claim of commands yet", transport.ErrFenced)
 			b.confirmSoon()
 		default:
 			m.Header[jetstream.ExpectedLastSubjSeqHeader], m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = f.sequence, f.subject

@@ -109,7 +109,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.MaxMessageBytes != 0 && c.MaxMessageBytes < transport.MaxMessage {
-		errs = append(errs, fmt.Errorf("max message bytes is %d; a saga's largest command has %d, so give at least as many, or 0", c.MaxMessageBytes, transport.MaxMessage))
+		errs = append(errs, fmt.Errorf("max message bytes is %d; the largest command of a saga has %d, so give at least that many, or 0", c.MaxMessageBytes, transport.MaxMessage))
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {
 		errs = append(errs, fmt.Errorf("replicas is %d; JetStream keeps 1 to 5 copies", c.Replicas))
@@ -127,7 +127,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("heartbeat is %s; use up to %s", c.Heartbeat, pullExpiry/2))
 	}
 	if c.QueueBytes < 0 || c.LifecycleBytes < 0 || c.DeadBytes < 0 {
-		errs = append(errs, errors.New("a stream's bytes are negative; streams are bounded, so that a full one refuses instead of filling the disk"))
+		errs = append(errs, errors.New("a stream's maximum size is negative; give a number of bytes, or 0 for the default"))
 	}
 	return errors.Join(errs...)
 }

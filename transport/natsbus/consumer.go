@@ -118,18 +118,18 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 func check(sub transport.Subscription) error {
 	switch {
 	case sub.Name == "" && !sub.Ephemeral:
-		return errors.New("a subscription that is not ephemeral has a name")
+		return errors.New("a subscription needs a name unless it is ephemeral")
 	case strings.ContainsFunc(sub.Name, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`.*>/\`, r) }):
 		return fmt.Errorf("name %q has a character that a consumer's name must not have: . * > / \\ or a space", sub.Name)
 	case sub.Ephemeral && sub.Stream.WorkQueue():
-		return errors.New("a work queue has no ephemeral subscriptions: they would take messages away")
+		return errors.New("a work queue cannot have ephemeral subscriptions: they would take messages away from the durable ones")
 	}
 	for _, known := range transport.Streams {
 		if sub.Stream == known {
 			return nil
 		}
 	}
-	return fmt.Errorf("stream %q is none of the four", sub.Stream)
+	return fmt.Errorf("unknown stream %q", sub.Stream)
 }
 
 // makeConsumer creates a consumer, or updates the existing one.
@@ -142,7 +142,7 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 		err = b.recreateStream(ctx, stream, c)
 	}
 	if overlaps(err) {
-		return fmt.Errorf("its subjects overlap those of another consumer, and a message of a work queue goes to one only: %w", err)
+		return fmt.Errorf("its subjects overlap with those of another consumer, but a message of a work queue goes to one consumer only: %w", err)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
 		err = nats.ErrDisconnected // the reason for the end of ctx
@@ -354,7 +354,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 		"deliver_subject", c.DeliverSubject, "filter", contract.Cut(fmt.Sprint(filters), maxQuoted), "ack_policy", c.AckPolicy.String())
 	crashpoint.Here(crashpoint.ConsumerWrong)
 	if err := b.js.DeleteConsumer(ctx, b.names[transport.Commands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return fmt.Errorf("delete consumer %s, which is not as it should be: %w", name, err)
+		return fmt.Errorf("delete consumer %s, which has the wrong configuration: %w", name, err)
 	}
 	if ours {
 		if err := pause(ctx, afterDeletion); err != nil {
@@ -398,7 +398,7 @@ const askAgain = 30 * time.Second
 // automatically.
 func (b *Bus) AskConsumer(ctx context.Context, participant string, q api.SubscribeRequest) error {
 	if err := b.whenReady(ctx, participant, func() error { return b.askConsumer(ctx, participant, q) }); err != nil {
-		return fmt.Errorf("have the consumer of %s made: %w", participant, err)
+		return fmt.Errorf("ask the coordinator to create the consumer of %s: %w", participant, err)
 	}
 	return nil
 }
@@ -417,23 +417,23 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q api.Subscri
 	case err != nil:
 		return err
 	case reply.Code == string(api.CodeUnavailable), reply.Code == string(api.CodeResourceExhausted):
-		return fmt.Errorf("%w: it says %s: %s", errNoCoordinator, reply.Code, reply.Reason)
+		return fmt.Errorf("%w: it replied %s: %s", errNoCoordinator, reply.Code, reply.Reason)
 	case reply.Code != "":
-		return fmt.Errorf("the coordinator refuses: %s: %s", reply.Code, reply.Reason)
+		return fmt.Errorf("the coordinator refused the request: %s: %s", reply.Code, reply.Reason)
 	}
 	var answer api.SubscribeResponse
 	if err := json.Unmarshal(reply.Data, &answer); err != nil {
 		return fmt.Errorf("read the coordinator's reply: %w", err)
 	}
 	if answer.Stream != b.names[transport.Commands] || answer.Consumer != participant {
-		return fmt.Errorf("the coordinator created the consumer %s of %s, and this bus expects %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.Commands])
+		return fmt.Errorf("the coordinator created the consumer %s of %s, but this bus expects %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.Commands])
 	}
 	b.readers.events.Store(int32(min(answer.Bundle, bundle.Most)))
 	return nil
 }
 
 // errNoCoordinator is returned if currently no coordinator creates the consumer.
-var errNoCoordinator = errors.New("no coordinator that makes its consumer answers")
+var errNoCoordinator = errors.New("no coordinator is ready to create its consumer")
 
 // noteAccount records the account of a participant that asks for its consumer.
 func (b *Bus) noteAccount(m *nats.Msg) {

@@ -262,7 +262,7 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	}
 	letter := openLetter(raw)
 	if letter.Subject == "" {
-		return fmt.Errorf("replay dead letter %d: it does not say where it came from; it was not put there by a bus", sequence)
+		return fmt.Errorf("replay dead letter %d: its headers name no original subject, so it was not written by Amends and cannot be replayed", sequence)
 	}
 	if err := b.admitLetter(raw.Subject, &letter); err != nil {
 		return fmt.Errorf("replay dead letter %d: %w", sequence, err)
@@ -286,10 +286,10 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 // and those of dead letters. It returns an error if the message cannot be replayed.
 func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nats.Msg, error) {
 	if size := raw.Header.Get(headerCut); size != "" {
-		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long", len(letter.Data), size)
+		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long; publish the whole message again", len(letter.Data), size)
 	}
 	if size := raw.Header.Get(headerBlockCut); size != "" {
-		return nil, fmt.Errorf("only the first %d of its %s bytes of headers were kept; publish it again with fewer", maxBlock, size)
+		return nil, fmt.Errorf("only the first %d of its %s bytes of headers were kept; publish the message again with fewer headers", maxBlock, size)
 	}
 	m := &nats.Msg{Subject: letter.Subject, Data: letter.Data}
 	encoded := raw.Header.Get(headerBlock)
@@ -299,7 +299,7 @@ func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nat
 	block, ok := percent.Decode(encoded)
 	header, whole := readBlock(block)
 	if !ok || !whole {
-		return nil, errors.New("its headers cannot be read, so it would come back; publish it again with right ones")
+		return nil, errors.New("its headers cannot be read, so that a replay would fail again; publish the message again with valid headers")
 	}
 	m.Header = nats.Header{}
 	for name, values := range header {
@@ -331,10 +331,10 @@ func sendable(name string) bool {
 func (b *Bus) admitLetter(subject string, letter *transport.DeadLetter) error {
 	origin, err := b.subjects.StreamOf(letter.Subject)
 	if err != nil {
-		return fmt.Errorf("it says that it came from %s, which is no subject here", letter.Subject)
+		return fmt.Errorf("its headers name the original subject %s, which belongs to no stream of this prefix", letter.Subject)
 	}
 	if want := b.subjects.DeadLetter(origin, b.subjects.Participant(letter.Subject)); subject != want || letter.Stream != origin {
-		return fmt.Errorf("it says that it came from %s, but lies on %s and not on %s; whoever put it there is no bus, or up to no good", letter.Subject, subject, want)
+		return fmt.Errorf("its headers name the original subject %s, but it is stored on %s instead of %s: its headers are wrong or forged; find out who published it", letter.Subject, subject, want)
 	}
 	return nil
 }

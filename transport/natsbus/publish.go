@@ -203,7 +203,7 @@ func (b *Bus) retryMissing(ctx context.Context, messages []*nats.Msg, errs []err
 var errSent = errors.New("sent before")
 
 // errNoStream is returned if no stream stores the message's subject.
-var errNoStream = fmt.Errorf("no stream takes this subject; it is missing or its server is away: try again (%w)", transport.ErrRefused)
+var errNoStream = fmt.Errorf("no stream stores this subject: its stream is missing or the stream's server is unreachable; try again (%w)", transport.ErrRefused)
 
 // refusals maps JetStream's error codes for publishes to kinds of refusal. Unknown codes count as
 // temporary. Some codes are caused only by headers that a bus never sends (expectations, batches,

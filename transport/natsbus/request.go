@@ -101,7 +101,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 	// Flush, so that requests from now on arrive if the server is reachable.
 	if flushed := b.answers.FlushTimeout(apiTimeout); flushed == nil && forbids(b.answers.LastError(), subject) {
 		_ = sub.Unsubscribe()
-		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user who may, of the role %s (coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
+		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user with the role %s (coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,7 +163,7 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		}
 		b.reply(to, &transport.Envelope{
 			Code:   string(api.CodeResourceExhausted),
-			Reason: fmt.Sprintf("the reply has %d bytes, the bus carries %d; ask for less", m.Size(), limit),
+			Reason: fmt.Sprintf("the reply has %d bytes, but the bus allows %d; request less", m.Size(), limit),
 		})
 		return
 	}

@@ -61,7 +61,7 @@ func (s *source) provision(ctx context.Context) error {
 	defer cancel()
 	if s.sub.Claim != nil {
 		if err := s.sub.Claim(ctx); err != nil {
-			return fmt.Errorf("consumer %s is the owner's: %w", s.name, err)
+			return fmt.Errorf("consumer %s belongs to the owner of the prefix: %w", s.name, err)
 		}
 	}
 	c := jetstream.ConsumerConfig{
@@ -99,7 +99,7 @@ func (s *source) provision(ctx context.Context) error {
 // ask asks the coordinator to create the subscription's consumer.
 func (s *source) ask(ctx context.Context) error {
 	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
-		return fmt.Errorf("the coordinator makes no consumer for %v under the name %s; a participant of that name takes %s, and with Provision Create a bus makes any consumer", s.sub.Subjects, s.sub.Name, own)
+		return fmt.Errorf("the coordinator creates no consumer for %v with the name %s; a participant of that name receives %s; use Provision Create for other consumers", s.sub.Subjects, s.sub.Name, own)
 	}
 	err := s.bus.askConsumer(ctx, s.sub.Name, api.SubscribeRequest{
 		AckWait: api.For(s.sub.AckWait), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
@@ -122,7 +122,7 @@ func (s *source) exclude(ctx context.Context) error {
 		if name == s.name {
 			continue
 		}
-		s.bus.config.Logger.Warn("a consumer that is not the owner's is removed", "stream", s.bus.names[s.sub.Stream], "consumer", name)
+		s.bus.config.Logger.Warn("removing a consumer that does not belong to the owner of the prefix", "stream", s.bus.names[s.sub.Stream], "consumer", name)
 		if err := s.bus.js.DeleteConsumer(ctx, s.bus.names[s.sub.Stream], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			errs = append(errs, err)
 		}
@@ -319,7 +319,7 @@ func (s *source) openBundle(whole *delivery, participant string, n int) (good []
 	for i := range messages {
 		stream, _ := s.bus.subjects.StreamOf(messages[i].Subject)
 		if of := s.bus.subjects.Participant(messages[i].Subject); stream != s.sub.Stream || of != participant {
-			err = fmt.Errorf("message %d of the bundle has the subject %q; in a bundle on %s all are of %s and of %s", i+1, contract.Cut(messages[i].Subject, maxQuoted), contract.Cut(whole.msg.Subject, maxQuoted), s.sub.Stream, participant)
+			err = fmt.Errorf("message %d of the bundle has the subject %q, but all messages of a bundle on %s must belong to the stream %s and the participant %s", i+1, contract.Cut(messages[i].Subject, maxQuoted), contract.Cut(whole.msg.Subject, maxQuoted), s.sub.Stream, participant)
 			break
 		}
 	}

@@ -66,10 +66,10 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 			c.Metadata = map[string]string{metaBundle: strconv.Itoa(bundle.Most)}
 		}
 	case transport.Lifecycle:
-		c.Description = "Amends: what became of sagas, for whoever listens"
+		c.Description = "Amends: lifecycle events of sagas"
 		c.MaxAge, c.MaxBytes = b.config.LifecycleAge, b.config.LifecycleBytes
 	case transport.DeadLetters:
-		c.Description = "Amends: messages that could not be understood, with the reason"
+		c.Description = "Amends: messages that could not be processed, with the reason"
 		c.MaxAge, c.MaxBytes = b.config.DeadAge, b.config.DeadBytes
 	}
 	if c.MaxAge > 0 {
@@ -83,7 +83,7 @@ func (b *Bus) provision(ctx context.Context) error {
 	if b.config.Provision == Ask {
 		return nil
 	}
-	line := waiting.On(b.config.told, "JetStream; is it enabled at the server, and has it a leader?", b.config.ConnectWait)
+	line := waiting.On(b.config.told, "JetStream; is it enabled at the server, and does it have a leader?", b.config.ConnectWait)
 	for {
 		err := b.look(ctx)
 		if err == nil {
@@ -212,7 +212,7 @@ func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	have.AllowMsgTTL = true
 	info, err := b.js.UpdateStream(ctx, have)
 	if err != nil {
-		b.config.Logger.Debug("the stream of commands could not be made to let repeated commands expire; they wait until they are taken", "error", err)
+		b.config.Logger.Debug("message TTLs could not be enabled on the stream of commands; repeated commands stay there until they are received", "error", err)
 		return false
 	}
 	return info.CachedInfo().Config.AllowMsgTTL
@@ -231,7 +231,7 @@ func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int 
 	}
 	maps.Copy(have.Metadata, want.Metadata)
 	if _, err := b.js.UpdateStream(ctx, have); err != nil {
-		b.config.Logger.Debug("the stream of events could not be marked as taking bundles; answers go one by one", "error", err)
+		b.config.Logger.Debug("the stream of events could not be marked as accepting bundles; answers are sent one by one", "error", err)
 		return 0
 	}
 	return bundleOf(want.Metadata)
@@ -269,7 +269,7 @@ func hint(err error) string {
 	case errors.As(err, &api) && (api.ErrorCode == 10047 || api.ErrorCode == 10028):
 		return "; give JetStream more storage, or lower the bytes of the streams"
 	case errors.As(err, &api) && api.ErrorCode == 10074:
-		return "; the server is not a cluster of that many"
+		return "; the NATS cluster has fewer servers than replicas"
 	}
 	return ""
 }

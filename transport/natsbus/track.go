@@ -90,7 +90,7 @@ func (s *source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			return true, nil
 		case err != nil:
-			return false, fmt.Errorf("look for the message of stream %s behind %d: %w", s.bus.names[s.sub.Stream], first, err)
+			return false, fmt.Errorf("look for the message of stream %s after %d: %w", s.bus.names[s.sub.Stream], first, err)
 		}
 		first = next.Sequence
 	}

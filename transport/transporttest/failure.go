@@ -26,7 +26,7 @@ func nonsense(t *testing.T, b *bench) {
 	}{
 		{"unknown type", transport.Envelope{Subject: right, Type: "com.example.other"}, "ce-type"},
 		{"no type", transport.Envelope{Subject: right}, "ce-type"},
-		{"a subject that says nothing", transport.Envelope{Subject: "saga.event.inventory", Type: transport.TypeCompleted}, "behind event instead of 6"},
+		{"a subject that says nothing", transport.Envelope{Subject: "saga.event.inventory", Type: transport.TypeCompleted}, "after event instead of 6"},
 		{"attempt zero", transport.Envelope{Subject: "saga.event.inventory.order-1.7.reserve.do.0", Type: transport.TypeCompleted}, "attempt"},
 		{"a foreign direction", transport.Envelope{Subject: "saga.event.inventory.order-1.7.reserve.back.1", Type: transport.TypeCompleted}, "direction"},
 		{"no birth", transport.Envelope{Subject: "saga.event.inventory.order-1.reserve.do.1", Type: transport.TypeCompleted}, "tokens"},

@@ -70,7 +70,7 @@ func (b *Bus) Topic(stream transport.Stream, subject string) (string, error) {
 	}
 	participant, _, _ := strings.Cut(strings.TrimPrefix(subject, root+"."), ".")
 	if !strings.HasPrefix(subject, root+".") || strings.ContainsAny(participant, "*>") || participant == "" {
-		return "", fmt.Errorf("subject %q names no participant, and each participant's commands have a topic of their own: use %s.<participant>.>", subject, root)
+		return "", fmt.Errorf("subject %q names no participant, but each participant's commands have a topic of their own: use %s.<participant>.>", subject, root)
 	}
 	return root + "." + participant, nil
 }
@@ -190,7 +190,7 @@ func unmarshal(topic string, m *message.Message) (e transport.Envelope, err erro
 			e.DropTrace()
 			continue
 		case seen[name]:
-			err = errors.Join(err, transport.BadAttribute(name, value, "is there more than once, in different cases; give it once"))
+			err = errors.Join(err, transport.BadAttribute(name, value, "is given more than once, in different letter case; give it once"))
 		}
 		seen[name] = true
 		if name == attrSubject {

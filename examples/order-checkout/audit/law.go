@@ -28,7 +28,7 @@ func (r *Report) ended() Law {
 		switch o.Status {
 		case "confirmed", "cancelled":
 		case "":
-			l.violated("%s was accepted, and the order service does not know it", o.ID)
+			l.violated("%s was accepted, but the order service does not know it", o.ID)
 		default:
 			l.violated("%s is still %s", o.ID, o.Status)
 		}
@@ -38,16 +38,16 @@ func (r *Report) ended() Law {
 func (r *Report) confirmed() Law {
 	return r.each("confirmed orders are paid, packed and shipped once, as ordered", "confirmed", func(l *Law, o *Order) {
 		if o.Taken-o.Returned != o.TotalCents {
-			l.violated("%s costs %s, and %s was paid", o.ID, sum(o.TotalCents), sum(o.Taken-o.Returned))
+			l.violated("%s costs %s, but %s was paid", o.ID, sum(o.TotalCents), sum(o.Taken-o.Returned))
 		}
 		if !maps.Equal(o.ordered, o.moved) || !maps.Equal(o.ordered, o.shipped) {
 			l.violated("%s: ordered %v, taken from the shelf %v, shipped %v", o.ID, o.ordered, o.moved, o.shipped)
 		}
 		if !slices.Equal(o.Parcels, []string{o.tracking}) {
-			l.violated("%s was confirmed with parcel %q, and the carrier has %q", o.ID, o.tracking, o.Parcels)
+			l.violated("%s was confirmed with parcel %q, but the carrier has %q", o.ID, o.tracking, o.Parcels)
 		}
 		if !slices.Equal(o.receipts, []string{o.receipt}) {
-			l.violated("%s was confirmed with receipt %q, and the money was taken with %q", o.ID, o.receipt, o.receipts)
+			l.violated("%s was confirmed with receipt %q, but the money was taken with %q", o.ID, o.receipt, o.receipts)
 		}
 	})
 }

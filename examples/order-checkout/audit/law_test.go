@@ -68,9 +68,9 @@ func TestBalanced(t *testing.T) {
 // TestLawsBite corrupts the books at one position at a time, and expects the right law to fail.
 func TestLawsBite(t *testing.T) {
 	for want, spoil := range map[string]func(*Books){
-		"c was accepted, and the order service does not know it": func(b *Books) { b.Placed = append(b.Placed, checkout.Order{OrderID: "c"}) },
+		"c was accepted, but the order service does not know it": func(b *Books) { b.Placed = append(b.Placed, checkout.Order{OrderID: "c"}) },
 		"b is still open":                       func(b *Books) { b.Order.Orders[1].Status = "open" },
-		"a costs 7.00, and 6.00 was paid":       func(b *Books) { b.Payment.Ledger[0].Cents = 600 },
+		"a costs 7.00, but 6.00 was paid":       func(b *Books) { b.Payment.Ledger[0].Cents = 600 },
 		"a: ordered map[lamp:7]":                func(b *Books) { b.Inventory.Ledger[0].Quantity = -6 },
 		"shipped map[lamp:8]":                   func(b *Books) { b.Shipping.Contents[0].Quantity = 8 },
 		`the carrier has ["DHL-00009"]`:         func(b *Books) { b.Shipping.Parcels[0].ID, b.Shipping.Contents[0].Parcel = 9, 9 },

@@ -62,7 +62,7 @@ func (o *Order) Check() error {
 		case line.SKU == "":
 			say("lines[%d].sku: is missing", i)
 		case seen[line.SKU]:
-			say("lines[%d].sku: %s is there twice; add the quantities up", i, line.SKU)
+			say("lines[%d].sku: %s is given twice; add the quantities up", i, line.SKU)
 		}
 		seen[line.SKU] = true
 		if line.Quantity < 1 || line.Quantity > MaxQuantity {
@@ -73,7 +73,7 @@ func (o *Order) Check() error {
 		}
 	}
 	if len(wrong) == 0 && o.TotalCents != o.Sum() {
-		say("total_cents: is %d, and the lines add up to %d", o.TotalCents, o.Sum())
+		say("total_cents: is %d, but the lines add up to %d", o.TotalCents, o.Sum())
 	}
 	return errors.Join(wrong...)
 }

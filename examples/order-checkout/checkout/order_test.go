@@ -26,11 +26,11 @@ func TestCheck(t *testing.T) {
 		"lines: there are 0":                              func(o *Order) { o.Lines = nil },
 		"lines: there are 101":                            func(o *Order) { o.Lines = make([]Line, MaxLines+1) },
 		"lines[1].sku: is missing":                        func(o *Order) { o.Lines[1].SKU = "" },
-		"lines[1].sku: lamp is there twice":               func(o *Order) { o.Lines[1].SKU = "lamp" },
+		"lines[1].sku: lamp is given twice":               func(o *Order) { o.Lines[1].SKU = "lamp" },
 		"lines[0].quantity: is 0":                         func(o *Order) { o.Lines[0].Quantity = 0 },
 		"lines[0].quantity: is 10001":                     func(o *Order) { o.Lines[0].Quantity = MaxQuantity + 1 },
 		"lines[0].unit_cents: is -1":                      func(o *Order) { o.Lines[0].UnitCents = -1 },
-		"total_cents: is 1, and the lines add up to 7900": func(o *Order) { o.TotalCents = 1 },
+		"total_cents: is 1, but the lines add up to 7900": func(o *Order) { o.TotalCents = 1 },
 	} {
 		o := good()
 		spoil(&o)

@@ -90,11 +90,11 @@ func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	for i, answer := range batch {
 		switch b.plan(answer) {
 		case Crash:
-			b.say(answer.Saga, "the payment service dies: the money is taken, nobody was told")
+			b.say(answer.Saga, "the payment service dies after taking the money and before answering")
 			b.crash()
 			b.die()
 		case Slow:
-			b.say(answer.Saga, "the money is taken, the answer is on its way for "+slowness.String())
+			b.say(answer.Saga, "the money is taken, but the answer is delayed for "+slowness.String())
 			b.delay(answer)
 			continue
 		}
@@ -119,7 +119,7 @@ func (b *Bus) plan(answer transport.Envelope) (fault string) {
 	switch {
 	case answer.Direction == contract.DirectionUndo && b.late[answer.Saga] == held:
 		b.late[answer.Saga] = undone
-		b.say(answer.Saga, "the undo is there before the charge: nothing to give back, a tombstone is left")
+		b.say(answer.Saga, "the undo arrives before the charge: there is nothing to give back, and a tombstone is stored")
 	case answer.Type == transport.TypeRejected && b.late[answer.Saga] == undone:
 		b.late[answer.Saga] = refused
 		b.say(answer.Saga, "the charge arrives after its undo, and is refused")
@@ -138,7 +138,7 @@ func (b *Bus) delay(answer transport.Envelope) {
 		ctx, cancel := context.WithTimeout(b.alive, slowness)
 		defer cancel()
 		b.Bus.Publish(ctx, []transport.Envelope{answer})
-		b.say(answer.Saga, "the late answer arrives, nobody waits for it any more")
+		b.say(answer.Saga, "the late answer arrives, but nobody waits for it any more")
 	})
 }
 

@@ -148,7 +148,7 @@ func TestSlow(t *testing.T) {
 		b.command(Slow, "charge-card", contract.DirectionDo, 2)
 		b.expect(500*time.Millisecond, "test-slow.7.charge-card.do.2 "+transport.TypeCompleted)
 		b.expect(time.Minute, "test-slow.7.charge-card.do.1 "+transport.TypeCompleted)
-		b.expectSaid("on its way", "late answer")
+		b.expectSaid("the answer is delayed", "late answer")
 	})
 }
 
@@ -175,7 +175,7 @@ func TestLate(t *testing.T) {
 		if want := []string{"test-late.7.charge-card.do.1 " + transport.TypeRejected, "test-late.7.charge-card.do.2 " + transport.TypeRejected}; !slices.Equal(late, want) {
 			b.t.Errorf("answers %q, want %q", late, want)
 		}
-		b.expectSaid("held up", "a tombstone is left", "is refused")
+		b.expectSaid("held up", "a tombstone is stored", "is refused")
 		if len(b.charged) != 0 {
 			t.Error("the card was charged after all")
 		}

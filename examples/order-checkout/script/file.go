@@ -106,7 +106,7 @@ func decode(text []byte, o checkout.Order) (checkout.Order, error) {
 		return o, fmt.Errorf("is not an order in JSON: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return o, errors.New("has something behind the JSON object; write one object per line")
+		return o, errors.New("has something after the JSON object; write one object per line")
 	}
 	if o.Lines == nil {
 		o.Lines = filled

@@ -61,7 +61,7 @@ func TestReadRefuses(t *testing.T) {
 		`{"card": 7}`:              "line 1: is not an order in JSON",
 		`{"colour": "red"}`:        `line 1: is not an order in JSON: json: unknown field "colour"`,
 		`{"scenario": "flood"}`:    `line 1: scenario "flood" is unknown; there are: all well, out of stock`,
-		`{"scenario": "crash"} {}`: "line 1: has something behind the JSON object",
+		`{"scenario": "crash"} {}`: "line 1: has something after the JSON object",
 		`{"order_id": "a b"}`:      "line 1: order_id: saga id",
 		`{"customer": "Ada"}`:      "lines: there are 0",
 		long:                       "line 1: is longer than 65536 bytes",

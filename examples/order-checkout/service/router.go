@@ -55,7 +55,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	var subjects transport.Subjects
 	aside, err := middleware.PoisonQueueWithFilter(dead, subjects.DeadLetter(transport.Commands, "shipping"), watermillcarrier.Unanswerable)
 	if err != nil {
-		return fmt.Errorf("put aside what nobody can answer: %w", err)
+		return fmt.Errorf("set up the dead letters for commands that cannot be answered: %w", err)
 	}
 	router.AddMiddleware(aside)
 	router.AddHandler("shipping", subjects.Commands("shipping"), subscriber, "each on its own subject",

@@ -82,7 +82,7 @@ func fill(t *testing.T, file, disk string, left int64) {
 func TestEmbeddedDiskTooSmall(t *testing.T) {
 	s := newStation(t)
 	s.data = filepath.Join(smallDisk(t, 40), "data")
-	s.coordinator(t, part{}).endsWith(t, 3, "give JetStream more storage", "free space on the disk")
+	s.coordinator(t, part{}).endsWith(t, 3, "give JetStream more storage", "make room on the disk")
 }
 
 // smallDisk returns the path of an ext4 file system of the given size on a loop device. It is

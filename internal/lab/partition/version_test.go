@@ -304,7 +304,7 @@ func TestLaterStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.coordinator(t, part{}).endsWith(t, 1, "written by a later release", "its layout is 99", "use that release")
+	s.coordinator(t, part{}).endsWith(t, 1, "written by a later release", "its layout is 99", "use the later release")
 	after, err := os.ReadFile(file)
 	if err != nil || !bytes.Equal(before, after) {
 		t.Errorf("a store that was refused has changed (%v)", err)

@@ -87,7 +87,7 @@ func (o *rivals) dir() string {
 func (o *rivals) waitedForNobody() {
 	o.t.Helper()
 	text, err := os.ReadFile(o.s.coordinator().log)
-	if err != nil || bytes.Contains(text, []byte("the prefix is not this store's yet")) {
+	if err != nil || bytes.Contains(text, []byte("this store does not own the prefix yet")) {
 		o.t.Errorf("a killed coordinator that is started again waits for its claim: %v\n%s", err, text)
 	}
 }

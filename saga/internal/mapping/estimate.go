@@ -39,9 +39,9 @@ func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Prob
 	case err != nil:
 		return 0, nil, nil // the cost is unknown until the evaluation
 	case least > maxCost:
-		return least, []Problem{{What: fmt.Sprintf("costs more than the %d units that an evaluation may, whatever the data is", maxCost), Fix: fix}}, nil
+		return least, []Problem{{What: fmt.Sprintf("exceeds the limit of %d units per evaluation with any data", maxCost), Fix: fix}}, nil
 	case estimated.Max > maxCost:
-		return least, nil, []Problem{{What: fmt.Sprintf("may cost more than the %d units of an evaluation where lists of the data have %d items: such a saga goes back", maxCost, muchItems), Fix: fix}}
+		return least, nil, []Problem{{What: fmt.Sprintf("may exceed the limit of %d units per evaluation if lists of the data have %d items: such a saga is compensated", maxCost, muchItems), Fix: fix}}
 	}
 	return least, nil, nil
 }

@@ -24,21 +24,21 @@ type fault string
 const (
 	faultMissing    fault = "is missing; guard it with has(%[1]s)"
 	faultLack       fault = "is missing"
-	faultNoResult   fault = "is missing: the step was skipped, or answered nothing; guard it with has(%[1]s)"
+	faultNoResult   fault = "is missing: the step was skipped, or returned no result; guard it with has(%[1]s)"
 	faultKey        fault = "there is no such key, field or index; guard it with has(), in or .?"
-	faultType       fault = "a value is of a type that does not go here"
+	faultType       fault = "a value has a type that is not allowed here"
 	faultConversion fault = "a value cannot be converted, or is out of range"
-	faultRange      fault = "a number leaves its range, or is divided by zero"
-	faultTime       fault = "a value is no timestamp or duration such as 2006-01-02T15:04:05Z or 90s, or is out of range"
-	faultRegex      fault = "a regular expression is not one, or is too large"
-	faultNone       fault = "an optional value is not there; end it with .orValue(…)"
-	faultBuild      fault = "a list or map cannot be made: a key is there twice, or ? stands before what is not optional"
+	faultRange      fault = "a number is out of range, or is divided by zero"
+	faultTime       fault = "a value is not a timestamp or duration such as 2006-01-02T15:04:05Z or 90s, or is out of range"
+	faultRegex      fault = "a regular expression is not valid, or is too large"
+	faultNone       fault = "an optional value is missing; end it with .orValue(…)"
+	faultBuild      fault = "a list or map cannot be created: a key is given twice, or ? is used with a value that is not optional"
 	faultInteger    fault = schema.NotInteger
 	faultNumber     fault = schema.OutOfRange
-	faultForm       fault = "the value has no form in JSON; convert it, for example with string()"
-	faultMapKey     fault = "a map key is not a string, or is one twice as JSON; use strings as keys"
+	faultForm       fault = "the value cannot be represented in JSON; convert it, for example with string()"
+	faultMapKey     fault = "a map key is not a string, or two keys are the same in JSON; use strings as keys"
 	faultLong       fault = "the request is too long; pass less on, or a reference to it"
-	faultCost       fault = "it costs more than an evaluation may; pass less data on, or move the work into the participant"
+	faultCost       fault = "the evaluation exceeds its cost limit; pass less data on, or move the work into the participant"
 	faultInternal   fault = "it cannot be evaluated"
 )
 

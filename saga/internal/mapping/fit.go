@@ -76,13 +76,13 @@ func (f *fitter) object(want *schema.Schema, m ast.MapExpr, field string) {
 		}
 		own := strings.TrimPrefix(field+"."+name, ".")
 		if seen[name] {
-			f.add(fmt.Sprintf("%s is there twice", where(own)), "keep one")
+			f.add(fmt.Sprintf("%s is given twice", where(own)), "keep one")
 		}
 		seen[name] = true
 		its := want.Fields[name]
 		if its == nil {
 			f.add(fmt.Sprintf("%s is not known to the command", where(own)),
-				"it would be dropped without a word; "+known(want))
+				"it would be dropped silently; "+known(want))
 			continue
 		}
 		f.entry(its, entry, own)

@@ -63,7 +63,7 @@ func (w *jsonWriter) value(v ref.Val) error {
 		return w.plain(string(v))
 	case types.Double:
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return &dataFault{fault: faultForm, full: fmt.Sprintf("the number %v has no form in JSON", float64(v))}
+			return &dataFault{fault: faultForm, full: fmt.Sprintf("the number %v cannot be represented in JSON", float64(v))}
 		}
 		return w.plain(float64(v))
 	case *written:
@@ -86,7 +86,7 @@ func (w *jsonWriter) value(v ref.Val) error {
 	case traits.Lister:
 		return w.list(v)
 	}
-	return &dataFault{fault: faultForm, full: fmt.Sprintf("a %s has no form in JSON; convert it, for example with string()", v.Type().TypeName())}
+	return &dataFault{fault: faultForm, full: fmt.Sprintf("a %s cannot be represented in JSON; convert it, for example with string()", v.Type().TypeName())}
 }
 
 func (w *jsonWriter) list(l traits.Lister) error {
@@ -111,7 +111,7 @@ func (w *jsonWriter) mapper(m traits.Mapper) error {
 		key := it.Next()
 		name, ok := key.ConvertToType(types.StringType).(types.String)
 		if !ok {
-			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("a map key of type %s has no form in JSON; use strings", key.Type().TypeName())}
+			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("a map key of type %s cannot be represented in JSON; use strings", key.Type().TypeName())}
 		}
 		if _, twice := fields[string(name)]; twice {
 			return &dataFault{fault: faultMapKey, full: fmt.Sprintf("the map has the key %q twice in JSON; use strings as keys", quote.Short(string(name)))}

@@ -38,7 +38,7 @@ func (u *usage) walk(e ast.Expr) {
 		c := e.AsComprehension()
 		for _, name := range []string{c.IterVar(), c.IterVar2()} {
 			if name == "input" || name == "result" {
-				u.add(fmt.Sprintf("calls a variable of its own %s", name), "give it another name")
+				u.add(fmt.Sprintf("declares a variable with the name %s", name), "give it another name")
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func (u *usage) result(name string) {
 			"move the step before this one, or use "+u.examples())
 	default:
 		u.add(fmt.Sprintf("uses result.%s, but step %s runs beside this one in the same parallel", name, u.names[other]),
-			"nothing says that it is done by then: put both into a sequence, or use "+u.examples())
+			"it may not be done by then: put both into a sequence, or use "+u.examples())
 	}
 }
 

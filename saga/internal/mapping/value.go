@@ -253,7 +253,7 @@ func number(n json.Number, double bool, where string) ref.Val {
 	}
 	i, err := strconv.ParseInt(string(n), 10, 64)
 	if err != nil {
-		return faulty(where, faultInteger, "is %s, which is no integer of 64 bits, written without fraction and exponent", quote.Short(string(n)))
+		return faulty(where, faultInteger, "is %s, which is not a 64-bit integer written without fraction and exponent", quote.Short(string(n)))
 	}
 	return types.Int(i)
 }

@@ -113,7 +113,7 @@ func (m *mismatches) text(kind Kind, v, path string) bool {
 	case String:
 	case Time:
 		if !isTime(v) {
-			m.add(path, "is a string, but no time such as 2006-01-02T15:04:05Z")
+			m.add(path, "is a string, but not a time such as 2006-01-02T15:04:05Z")
 		}
 	case Bytes:
 		// Strict, and without line breaks: DecodeString would ignore line breaks and nonzero

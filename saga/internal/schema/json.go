@@ -149,10 +149,10 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 	for _, key := range sortedKeys(form) {
 		name, optional := fieldName(key)
 		if name == "" {
-			return fmt.Errorf(`schema%s: the field %q stands beside others; "*" and "?" stand alone`, at(path), key)
+			return fmt.Errorf(`schema%s: the field %q is combined with others; "*" and "?" must be the only field`, at(path), key)
 		}
 		if _, twice := s.Fields[name]; twice {
-			return fmt.Errorf("schema%s: the field %q is there twice; keep one", at(path), quote.Short(name))
+			return fmt.Errorf("schema%s: the field %q is given twice; keep one", at(path), quote.Short(name))
 		}
 		field := &Schema{}
 		if err := field.read(form[key], path+"."+name, depth+1); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // Errors of numbers, in words that contain no data.
 const (
-	NotInteger = "is no integer of 64 bits, written without fraction and exponent"
+	NotInteger = "is not a 64-bit integer written without fraction and exponent"
 	OutOfRange = "is a number that is out of range"
 )
 
@@ -42,7 +42,7 @@ func ReadJSON(data []byte) (any, *JSONError) {
 		return nil, wrong
 	}
 	if decoder.More() {
-		return nil, not("there is data behind its end")
+		return nil, not("there is data after its end")
 	}
 	return raw, nil
 }

@@ -300,13 +300,13 @@ func TestAcceptsReportsEachPlace(t *testing.T) {
 		`{"order_id": 1, "customer": 1.5, "amount": "x", "lines": [{"sku": "a"}, null], "labels": {"a": 1}, "placed": "today", "address": {"city": null}, "more": 1}`))
 	const want = `address.city is null, want string
 amount is a string, want double
-customer is no integer of 64 bits, written without fraction and exponent
+customer is not a 64-bit integer written without fraction and exponent
 extra is missing
 labels[] is a number, want string
 lines[0].quantity is missing
 lines[1] is null, want object
 order_id is a number, want string
-placed is a string, but no time such as 2006-01-02T15:04:05Z`
+placed is a string, but not a time such as 2006-01-02T15:04:05Z`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
@@ -356,9 +356,9 @@ func TestJSONForm(t *testing.T) {
 		{`["int", "int"]`, `not with 2`},
 		{`{"a": 1}`, `schema at .a: 1 is not a kind of value`},
 		{`{"a": null}`, `schema at .a: <nil> is not a kind of value`},
-		{`{"*": "int", "a": "int"}`, `"*" and "?" stand alone`},
-		{`{"?": "int", "a": "int"}`, `"*" and "?" stand alone`},
-		{`{"a": "int", "a?": "int"}`, `the field "a" is there twice; keep one`},
+		{`{"*": "int", "a": "int"}`, `"*" and "?" must be the only field`},
+		{`{"?": "int", "a": "int"}`, `"*" and "?" must be the only field`},
+		{`{"a": "int", "a?": "int"}`, `the field "a" is given twice; keep one`},
 		{strings.Repeat("[", 40) + `"int"` + strings.Repeat("]", 40), "schema is nested deeper than 32"},
 	} {
 		var s Schema

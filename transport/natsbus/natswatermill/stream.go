@@ -57,7 +57,7 @@ func (c Config) provision(ctx context.Context, js jetstream.JetStream, topic str
 		return fmt.Errorf("stream %s of topic %s: %w", want.Name, topic, err)
 	}
 	if have := stream.CachedInfo().Config.Subjects; !slices.Contains(have, topic) {
-		return fmt.Errorf("stream %s has the subjects %v and not the topic %s; two topics share its name: give Config.Stream", want.Name, have, topic)
+		return fmt.Errorf("stream %s has the subjects %v instead of the topic %s, because two topics map to the same stream name; set Config.Stream", want.Name, have, topic)
 	}
 	return nil
 }

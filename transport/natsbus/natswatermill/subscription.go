@@ -217,7 +217,7 @@ func (sub *subscription) tend() {
 			sub.puller.Reset()
 		case <-sub.lost:
 			if err := sub.fix(); err != nil && nc.IsConnected() {
-				sub.config.Logger.Error("consumer is not there; it is tried again", err,
+				sub.config.Logger.Error("the consumer is missing; retrying", err,
 					watermill.LogFields{"topic": sub.topic, "consumer": sub.consumer})
 			}
 		}

@@ -109,12 +109,12 @@ func (w *Writer) Add(e *transport.Envelope) {
 // invalid input.
 func Decode(data []byte, n int) ([]Message, error) {
 	if n < 1 || n > Most {
-		return nil, fmt.Errorf("a bundle has 1 to %d messages, and this one says %d in its subject", Most, n)
+		return nil, fmt.Errorf("a bundle has 1 to %d messages, but the subject of this one says %d", Most, n)
 	}
 	messages := make([]Message, 0, n)
 	for rest := data; len(rest) > 0; {
 		if len(messages) == n {
-			return nil, fmt.Errorf("the bundle has more messages than the %d that its subject says", n)
+			return nil, fmt.Errorf("the bundle has more messages than its subject says (%d)", n)
 		}
 		m, after, err := decodeOne(rest)
 		if err != nil {
@@ -124,12 +124,12 @@ func Decode(data []byte, n int) ([]Message, error) {
 		rest = after
 	}
 	if len(messages) != n {
-		return nil, fmt.Errorf("the bundle has %s, and its subject says %d", plural.Of(len(messages), "message", "messages"), n)
+		return nil, fmt.Errorf("the bundle has %s, but its subject says %d", plural.Of(len(messages), "message", "messages"), n)
 	}
 	return messages, nil
 }
 
-var errMessage = errors.New("HPUB, subject, bytes of headers and bytes in all are expected, separated by single spaces and ended by CR LF; then the headers, the data and CR LF")
+var errMessage = errors.New("expected HPUB, the subject, the size of the headers and the total size, separated by single spaces and ended by CR LF; then the headers, the data and CR LF")
 
 func decodeOne(data []byte) (m Message, rest []byte, err error) {
 	line, rest, ok := bytes.Cut(data, []byte("\r\n"))

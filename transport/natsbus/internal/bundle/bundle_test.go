@@ -104,12 +104,12 @@ func TestDecodeRefuses(t *testing.T) {
 		n    int
 		why  string
 	}{
-		"empty":               {"", 1, "has 0 messages, and its subject says 1"},
+		"empty":               {"", 1, "has 0 messages, but its subject says 1"},
 		"none promised":       {one, 0, "1 to 64"},
 		"too many promised":   {one, 65, "1 to 64"},
-		"fewer than promised": {one, 2, "has 1 message, and its subject says 2"},
-		"more than promised":  {one + one, 1, "more messages than the 1"},
-		"another operation":   {strings.Replace(one, "HPUB", "PUB", 1), 1, "message 1 of the bundle, at byte 0: HPUB"},
+		"fewer than promised": {one, 2, "has 1 message, but its subject says 2"},
+		"more than promised":  {one + one, 1, "more messages than its subject says (1)"},
+		"another operation":   {strings.Replace(one, "HPUB", "PUB", 1), 1, "message 1 of the bundle, at byte 0: expected HPUB"},
 		"no numbers":          {strings.Replace(one, "12 14", "a b", 1), 1, "HPUB"},
 		"a negative number":   {strings.Replace(one, "12 14", "-1 14", 1), 1, "HPUB"},
 		"more headers":        {strings.Replace(one, "12 14", "15 14", 1), 1, "HPUB"},

@@ -118,7 +118,7 @@ func DecodeBlock(subject, block string, data []byte) (transport.Envelope, error)
 func readBlock(list []pair, block string) ([]pair, error) {
 	rest, ok := strings.CutPrefix(block, Prefix)
 	if !ok || !strings.HasSuffix(rest, "\r\n") {
-		return list, errors.New("its headers begin with NATS/1.0 and end with an empty line")
+		return list, errors.New("its headers do not begin with NATS/1.0 or do not end with an empty line")
 	}
 	for n := 2; ; n++ {
 		line, more, _ := strings.Cut(rest, "\r\n")
@@ -127,7 +127,7 @@ func readBlock(list []pair, block string) ([]pair, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return list, fmt.Errorf("line %d of its headers is no name, colon and value", n) // it is not quoted
+			return list, fmt.Errorf("line %d of its headers is not of the form name: value", n) // it is not quoted
 		}
 		list = join(list, key, Trim(value))
 		rest = more
@@ -174,7 +174,7 @@ func join(list []pair, key, value string) []pair {
 		case name == transport.AttrTraceState: // the value is a list
 			p.value += "," + value
 		default:
-			p.again = "is there more than once, perhaps in different cases; give it once"
+			p.again = "is given more than once, perhaps in different letter case; give it once"
 		}
 		return list
 	}
