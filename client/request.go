@@ -110,8 +110,7 @@ func (s *silence) retryable(ctx context.Context, last error) error {
 	case !repeatable(last, s.q) && !(s.uncertain && errors.Is(last, ErrOverloaded)):
 		return backoff.Permanent(last)
 	case ctx.Err() == nil && s.tooLong(last):
-		var known *Error
-		if errors.As(last, &known) {
+		if known, ok := errors.AsType[*Error](last); ok {
 			known.Reason = fmt.Sprintf("gave up after %s: %s", s.c.giveUp, known.Reason)
 		}
 		return backoff.Permanent(last)

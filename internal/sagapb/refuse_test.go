@@ -94,17 +94,17 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 	}
 	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
 	for want, record := range map[string][]byte{
-		"definition":           nil,
-		"not a Instance":       []byte("\xff\xff\xff"),
-		"saga id":              spoiled(func(m *amendsv1.Instance) { m.Id = "" }),
-		"version -1":           spoiled(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
-		"revision is missing":  spoiled(func(m *amendsv1.Instance) { m.Revision = 0 }),
-		"phase is missing":     spoiled(func(m *amendsv1.Instance) { m.Phase = 0 }),
-		"phase 77 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = 77 }),
-		"phase -1 is not know": spoiled(func(m *amendsv1.Instance) { m.Phase = -1 }),
-		"state 2147483647":     spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = math.MaxInt32 }),
-		"state 13 of the do":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = 13 }),
-		"state 8 is not a state of":   spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_UNDONE }),
+		"definition":                nil,
+		"not a Instance":            []byte("\xff\xff\xff"),
+		"saga id":                   spoiled(func(m *amendsv1.Instance) { m.Id = "" }),
+		"version -1":                spoiled(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
+		"revision is missing":       spoiled(func(m *amendsv1.Instance) { m.Revision = 0 }),
+		"phase is missing":          spoiled(func(m *amendsv1.Instance) { m.Phase = 0 }),
+		"phase 77 is not know":      spoiled(func(m *amendsv1.Instance) { m.Phase = 77 }),
+		"phase -1 is not know":      spoiled(func(m *amendsv1.Instance) { m.Phase = -1 }),
+		"state 2147483647":          spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = math.MaxInt32 }),
+		"state 13 of the do":        spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = 13 }),
+		"state 8 is not a state of": spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_UNDONE }),
 		"lacks its time": spoiled(func(m *amendsv1.Instance) {
 			m.Steps[0].Do.State, m.Steps[0].Do.AtUnixNano = amendsv1.SideState_SIDE_STATE_PARKED_UNKNOWN, 0
 		}),
