@@ -210,9 +210,8 @@ func (c *Client) Register(ctx context.Context, d interface {
 	return read[api.RegisterDefinitionResponse](ctx, c, api.MethodRegisterDefinition, "", &api.RegisterDefinitionRequest{Source: string(source)})
 }
 
-// Definitions returns the registered definitions, sorted by name and version.
-//
-// Definitions returns ErrUnavailable.
+// Definitions returns the registered definitions, sorted by name and version. Its only expected
+// error is ErrUnavailable.
 func (c *Client) Definitions(ctx context.Context) ([]api.Definition, error) {
 	response, err := read[api.ListDefinitionsResponse](ctx, c, api.MethodListDefinitions, "", &api.ListDefinitionsRequest{})
 	if err != nil {

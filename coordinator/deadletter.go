@@ -242,7 +242,7 @@ func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *api.O
 	})
 }
 
-// left returns the orphan of an unknown saga, or nil if the key cannot have left an effect.
+// left returns an orphan, or nil if a command with its key cannot have had an effect.
 func left(key contract.Key, o api.Orphan) *api.Orphan {
 	if key.Direction == contract.DirectionUndo {
 		return nil

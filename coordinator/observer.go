@@ -79,7 +79,7 @@ const (
 	DeadLetterContradiction = "contradiction"
 )
 
-// Limits in Config for which starts are refused, for metrics.
+// The limits in Config that can refuse a start, as named in metrics.
 const (
 	LimitOpen    = "open"    // MaxOpen: sagas that have not ended
 	LimitBacklog = "backlog" // MaxBacklog: messages that the bus has not accepted

@@ -278,7 +278,7 @@ func (r *Relay) count(l *queue, more int) {
 func (r *Relay) Drop(ids []ID) { r.drop(ids, true) }
 
 // Supersede removes commands that need not be sent any longer although they were not answered.
-// Copies on the bus count towards the share until they expire.
+// Copies that are on the bus count towards their destination's share until they expire.
 func (r *Relay) Supersede(ids []ID) { r.drop(ids, false) }
 
 func (r *Relay) drop(ids []ID, isAnswered bool) {

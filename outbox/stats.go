@@ -112,8 +112,8 @@ func (r *Relay) Queues() []QueueStats {
 	return list
 }
 
-// Unsent returns why a command is not on the bus yet. It returns "" if it is, or if that is
-// unknown.
+// Unsent returns why a command is not on the bus yet. It returns "" if the command is on the bus,
+// or if the relay does not know.
 func (r *Relay) Unsent(to Destination, id ID) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

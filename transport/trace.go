@@ -34,7 +34,7 @@ func (e *Envelope) DropTrace() {
 	e.TraceParent, e.TraceState, e.TraceDropped = "", "", true
 }
 
-// setTraceParent sets the traceparent. The tracestate may have been set before.
+// setTraceParent sets the traceparent. It may be called before or after the tracestate is set.
 func (e *Envelope) setTraceParent(value string) {
 	parent, ok := readTraceParent(value)
 	if !ok {

@@ -46,8 +46,8 @@ type Callers string
 const (
 	// CallersRun send one request, which is answered when the saga has ended.
 	CallersRun Callers = "run"
-	// CallersWait send a request that starts the saga, which is answered at once, and a second one
-	// that is answered when the saga has ended.
+	// CallersWait means that each caller sends one request that starts the saga and is answered at
+	// once, and a second one that is answered when the saga has ended.
 	CallersWait Callers = "wait"
 	// CallersListen send a request that starts the saga, and wait for the announcement of its end.
 	CallersListen Callers = "listen"

@@ -93,7 +93,7 @@ func skip(data []byte, i int) int {
 	return i
 }
 
-// valueEnd returns the index behind the value in valid JSON that begins at i.
+// valueEnd returns the index after the value that begins at data[i]. data is valid JSON.
 func valueEnd(data []byte, i int) int {
 	depth := 0
 	for {

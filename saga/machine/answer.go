@@ -56,7 +56,7 @@ func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) 
 // taken means that an answer is expected and applied.
 const taken Ignored = ""
 
-// reception says, for each outcome, how an answer to a side is treated.
+// reception says, for each outcome, how an answer for a do or an undo is treated.
 type reception struct{ completed, rejected, undoRejected, failed Ignored }
 
 func (r *reception) to(ev *Event) Ignored {

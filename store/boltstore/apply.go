@@ -246,7 +246,7 @@ func (g *group) relist(id contract.SagaID, old, now *head) error {
 	return g.put(tableIndex, indexKey(now.class, now.started, id), body)
 }
 
-// move replaces one key without a value with another. Either may be nil.
+// move deletes the key from, and puts the key to with an empty value. A nil key is skipped.
 func (g *group) move(t table, from, to []byte) error {
 	if bytes.Equal(from, to) {
 		return nil

@@ -14,10 +14,10 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Expire implements store.Store. It removes expireSlice sagas per transaction, which commits may
-// share, so that no commit waits long. A saga that is too damaged to be removed is reported, kept,
-// and not tried again. If nothing is due, nothing is written, because Expire is called every few
-// seconds.
+// Expire implements store.Store. It removes at most expireSlice sagas per transaction, so that no
+// commit waits long; commits may use the same transaction. A saga that is too damaged to be removed
+// is reported, kept, and not tried again. If nothing is due, nothing is written, because Expire is
+// called every few seconds.
 func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
 	limit = store.Bounded(limit)
 	sagas, tombstones, err := s.expirable(ctx, endedBefore, dropTombstones)

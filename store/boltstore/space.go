@@ -19,8 +19,8 @@ type Space struct {
 	Used    int64 // size of the pages that hold data
 }
 
-// FileGrowth is the number of bytes by which the file grows beyond the commit that no longer
-// fitted. bbolt calls it AllocSize.
+// FileGrowth is the extra space, in bytes, by which the file grows when a commit does not fit into
+// it. bbolt calls it AllocSize.
 const FileGrowth = 16 << 20
 
 // Space measures the file without reading records. The result is exact unless a commit is running.

@@ -40,7 +40,7 @@ const (
 // bounded by the sizes of its arguments. Those are bounded by the data and the cost so far.
 type pricing struct{}
 
-// paying is the function name of the calls with which nodes pay for their work.
+// paying is the name of the function that is called in the expression to charge the cost of a node.
 const paying = "pay"
 
 // prices holds the small prices, so that they need not be allocated.

@@ -15,9 +15,9 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// A number keeps the text that it has in the data while it is only passed on. CEL calculates with
-// plain values. Functions and operators receive the plain values of their arguments, unless they
-// only pass them on.
+// A number that is only copied keeps the text that it has in the data. CEL calculates with plain
+// values: functions and operators receive plain values, except for those that return an argument
+// unchanged.
 
 // written is a number of the data whose text differs from the encoding of its plain value. It keeps
 // that text.
