@@ -12,7 +12,7 @@ import (
 // "0.5s", as in the JSON mapping of protobuf's Duration.
 type Duration time.Duration
 
-// MaxDuration is the limit below which a Duration in a request must be, in either direction.
+// MaxDuration bounds a Duration in a request: it must be below MaxDuration and above -MaxDuration.
 const MaxDuration = 10_000 * 24 * time.Hour
 
 // For returns a pointer to a Duration, for an optional field.

@@ -10,7 +10,7 @@ const (
 	CodeInvalidArgument    Code = "invalid_argument"    // the request is invalid; the reason says how to fix it
 	CodeNotFound           Code = "not_found"           // the saga or definition does not exist
 	CodeAlreadyExists      Code = "already_exists"      // the id or version exists with different content
-	CodeFailedPrecondition Code = "failed_precondition" // not possible in the current state; the reason says what is
+	CodeFailedPrecondition Code = "failed_precondition" // not possible in the current state; the reason says what is possible
 	CodeResourceExhausted  Code = "resource_exhausted"  // a limit was reached; retry later
 	CodeUnavailable        Code = "unavailable"         // the coordinator is starting, stopping or cannot commit; retry
 	CodeInternal           Code = "internal"

@@ -7,40 +7,40 @@ import (
 	"strings"
 )
 
-// A field of a filter that is given and empty, for example from an unset variable, would select more
-// than intended: the decoded request does not distinguish it from a field that is absent. The
+// A field of a filter that is given and empty, for example from an unset variable, would select
+// more than intended: the decoded request does not distinguish it from a field that is absent. The
 // coordinator therefore refuses an empty list in any filter, and an empty string in the filter of a
-// request that changes what it matches.
+// request that changes what the filter selects.
 
-// CheckGiven returns an error for a field of the filter that is given and empty. data is the request
-// as JSON.
+// CheckGiven returns an error if a field of the filter is given and empty. data is the request as
+// JSON.
 func (*ListRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`, `null`) }
 
-// CheckGiven returns an error for a field of the filter that is given and empty. data is the request
-// as JSON.
+// CheckGiven returns an error if a field of the filter is given and empty. data is the request as
+// JSON.
 func (*CountRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`, `null`) }
 
-// CheckGiven returns an error for a field of the filter that is given and empty. data is the request
-// as JSON.
+// CheckGiven returns an error if a field of the filter is given and empty. data is the request as
+// JSON.
 func (*PollRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`, `null`) }
 
-// CheckGiven returns an error for a field of the filter that is given and empty. data is the request
-// as JSON.
+// CheckGiven returns an error if a field of the filter is given and empty. data is the request as
+// JSON.
 func (*WatchRequest) CheckGiven(data []byte) error { return inFilter(data, `[]`, `null`) }
 
-// CheckGiven returns an error for a field of the filter that is given and empty. data is the request
-// as JSON.
+// CheckGiven returns an error if a field of the filter is given and empty. data is the request as
+// JSON.
 func (*OperatePageRequest) CheckGiven(data []byte) error {
 	return inFilter(data, `[]`, `""`, `{}`, `null`)
 }
 
-// CheckGiven returns an error for a field of the filter that is given and empty. data is the request
-// as JSON.
+// CheckGiven returns an error if a field of the filter is given and empty. data is the request as
+// JSON.
 func (*OperateAllRequest) CheckGiven(data []byte) error {
 	return inFilter(data, `[]`, `""`, `{}`, `null`)
 }
 
-// CheckGiven returns an error for a condition that is given and empty. data is the request as JSON.
+// CheckGiven returns an error if a condition is given and empty. data is the request as JSON.
 func (*PurgeDeadLettersRequest) CheckGiven(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -82,7 +82,8 @@ func given(members map[string]json.RawMessage, path string, empty ...string) err
 	return &Error{Code: CodeInvalidArgument, Reason: strings.Join(reasons, "; "), Refusal: Refusal{Violations: wrong}}
 }
 
-// unnamed returns the violation of a definition that is given without a name: it would not filter.
+// unnamed returns the violation of a definition that is given without a name: such a definition
+// would not filter.
 func unnamed(definition []byte, path string) []Violation {
 	var ref *struct {
 		Name string `json:"name"`

@@ -11,7 +11,7 @@ const (
 	StandsOwner StandstillKind = "owner"
 	// StandsStore means that the store accepts no commits, or does not respond.
 	StandsStore StandstillKind = "store"
-	// StandsShard means that a shard of the coordinator does not finish deciding or committing.
+	// StandsShard means that a shard of the coordinator does not finish its decisions or commits.
 	StandsShard StandstillKind = "shard"
 	// StandsTimers means that timers are due but do not fire.
 	StandsTimers StandstillKind = "timers"

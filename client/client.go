@@ -30,7 +30,7 @@ type Client struct {
 	runs            chan struct{} // one element for each run that uses a single request
 	others          chan struct{} // one element for each other request, except requests that the coordinator holds
 	retryOverloaded bool
-	giveUp          time.Duration // how long requests are repeated without an answer
+	giveUp          time.Duration // how long a request is repeated while no coordinator answers; 0 means no limit
 	logger          *slog.Logger  // limits repeated log lines
 }
 
@@ -48,7 +48,7 @@ func New(bus transport.Requester, options ...Option) *Client {
 	return c
 }
 
-// Definition is a value with a definition's reference. It is a *saga.Definition, or a
+// Definition is a value that has the reference of a saga definition: a *saga.Definition, or a
 // contract.DefinitionRef if the caller knows only the name.
 type Definition interface{ Ref() contract.DefinitionRef }
 
@@ -66,8 +66,8 @@ type Definition interface{ Ref() contract.DefinitionRef }
 // definition, and ErrConflict if the saga with this id has a different input or definition. It
 // returns ErrOverloaded if a limit is reached; Error.RetryAfter is the suggested wait. With
 // RetryWhenOverloaded, it returns ErrOverloaded only if ctx ends meanwhile. It returns
-// ErrUnavailable if ctx ends first. In that case the saga may have been started, so start it again
-// with the id in Error.ID.
+// ErrUnavailable if ctx ends or GiveUp has passed without an answer. The saga may then have been
+// started, so start it again with the id in Error.ID.
 func (c *Client) Start(ctx context.Context, d Definition, input any, options ...StartOption) (*api.Saga, error) {
 	q, err := c.starting(api.MethodStart, d, input, options)
 	if err != nil {
@@ -76,8 +76,8 @@ func (c *Client) Start(ctx context.Context, d Definition, input any, options ...
 	return c.saga(ctx, q)
 }
 
-// starting returns the call for starting a saga: its fields are attributes, and its data is the
-// input.
+// starting returns the call for starting a saga. The envelope's attributes describe the start, and
+// its data is the input.
 func (c *Client) starting(method string, d Definition, input any, options []StartOption) (*call, error) {
 	q := &call{method: method, envelope: transport.Envelope{Definition: d.Ref(), ContentType: transport.JSON}, moves: true, retryOverloaded: c.retryOverloaded}
 	e := &q.envelope
@@ -106,10 +106,10 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 	return q, nil
 }
 
-// Get returns the state of a saga. Of a saga that has ended and was removed, only little is known;
+// Get returns the state of a saga. If the saga has ended and was removed, the state has few fields;
 // see Saga.Removed.
 //
-// Get returns ErrInvalid, ErrNotFound or ErrUnavailable.
+// On failure, Get returns ErrInvalid, ErrNotFound or ErrUnavailable.
 func (c *Client) Get(ctx context.Context, id contract.SagaID) (*api.Saga, error) {
 	q, err := reading(api.MethodGet, id, &api.GetRequest{ID: id})
 	if err != nil {
@@ -118,12 +118,13 @@ func (c *Client) Get(ctx context.Context, id contract.SagaID) (*api.Saga, error)
 	return c.saga(ctx, q)
 }
 
-// Operate executes an operator's decision on a saga. d.Operation is one of Saga.Legal. d.By and
-// d.Reason are recorded in the saga's history. The request is not repeated if the coordinator may
-// have received it. After ErrUnavailable, check the saga with Get before you try again.
+// Operate executes an operator's decision on a saga. d.Operation is an operation in Saga.Legal.
+// d.By and d.Reason are recorded in the saga's history. The request is not repeated if the
+// coordinator may have received it. After ErrUnavailable, check the saga with Get before you try
+// again.
 //
-// Operate returns ErrInvalid, ErrNotFound, ErrUnavailable, or ErrIllegal with a reason that lists
-// the legal operations.
+// On failure, Operate returns ErrInvalid, ErrNotFound, ErrUnavailable, or ErrIllegal with a reason
+// that lists the legal operations.
 func (c *Client) Operate(ctx context.Context, id contract.SagaID, d api.Decision, options ...OperateOption) (*api.Saga, error) {
 	request := api.OperateRequest{ID: id, Decision: d}
 	for _, o := range options {
@@ -142,14 +143,14 @@ func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason stri
 	return c.Operate(ctx, id, api.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
 }
 
-// List returns one page of sagas, newest first. All returns all pages.
+// List returns one page of sagas, newest first. All yields the sagas of all pages.
 //
-// List returns ErrInvalid for a cursor of a different list, or ErrUnavailable.
+// On failure, List returns ErrUnavailable, or ErrInvalid for a cursor of a different list.
 func (c *Client) List(ctx context.Context, request api.ListRequest) (*api.ListResponse, error) {
 	return read[api.ListResponse](ctx, c, api.MethodList, "", &request)
 }
 
-// All yields every matching saga, page by page. After an error, it yields the error with a zero
+// All yields every matching saga, page by page. If a page fails, All yields the error with a zero
 // Saga, and ends.
 func (c *Client) All(ctx context.Context, request api.ListRequest) iter.Seq2[api.Saga, error] {
 	return func(yield func(api.Saga, error) bool) {
@@ -174,7 +175,7 @@ func (c *Client) All(ctx context.Context, request api.ListRequest) iter.Seq2[api
 
 // History returns the recorded events of a saga, oldest first.
 //
-// History returns ErrInvalid, ErrNotFound or ErrUnavailable.
+// On failure, History returns ErrInvalid, ErrNotFound or ErrUnavailable.
 func (c *Client) History(ctx context.Context, id contract.SagaID) ([]api.Event, error) {
 	if err := id.Check(); err != nil {
 		return nil, invalid(api.MethodHistory, id, err)
@@ -194,11 +195,11 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]api.Event, 
 }
 
 // Register registers a definition. d is a *saga.Definition, or a value with the same JSON encoding.
-// Registering the same content again has no effect; then Existed is set.
+// Registering the same content again only sets Existed in the response.
 //
-// Register returns ErrInvalid with a reason that lists every problem, or ErrUnavailable. It returns
-// ErrConflict if this version is registered with different content; give the changed definition a
-// new version.
+// On failure, Register returns ErrUnavailable, or ErrInvalid with a reason that lists every
+// problem. It returns ErrConflict if this version is registered with different content; give the
+// changed definition a new version.
 func (c *Client) Register(ctx context.Context, d interface {
 	json.Marshaler
 	Definition
@@ -226,7 +227,7 @@ func (c *Client) saga(ctx context.Context, q *call) (*api.Saga, error) {
 		return nil, invalid(q.method, "", err)
 	}
 	end := c.follow(ctx, q)
-	var response api.GetResponse // those of the other methods about one saga are the same
+	var response api.GetResponse // the responses of the other methods about one saga have the same form
 	err := c.do(ctx, q, &response)
 	if err == nil && response.Saga == nil {
 		err = otherRelease(q, errors.New("it contains no saga"))

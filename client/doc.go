@@ -7,7 +7,7 @@
 //
 // A start is idempotent by the saga's id. Start repeats the request with the same id until the
 // coordinator has answered, and an answered start is on disk (I1, I2). Run also waits until the
-// saga has ended. A complete caller:
+// saga has ended or is parked. A complete caller:
 //
 //	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: "nats://127.0.0.1:4222"})
 //	if err != nil {
@@ -37,10 +37,10 @@
 // errors.Is to distinguish conditions (ErrConflict, ErrNotFound …). If the coordinator is
 // overloaded, requests are retried after the suggested time. Starts are not: they return
 // ErrOverloaded so that the caller can slow down, unless the client has RetryWhenOverloaded. After
-// ErrUnavailable, the outcome is unknown. The documentation of a method, such as Operate, says if
-// it is unsafe to repeat.
+// ErrUnavailable, the outcome is unknown. If a request is unsafe to repeat, its method documents
+// this, as Operate does.
 //
 // A client serves any number of goroutines. By default it has at most 512 starts, and as many other
 // requests, in flight (Concurrency). With tens of thousands of running sagas, do not wait for each
-// of them. Subscribe to the announcements of their ends instead, saga.lifecycle.>.
+// of them. Instead, subscribe to saga.lifecycle.>, where the ends of sagas are announced.
 package client

@@ -15,7 +15,7 @@ import (
 var (
 	ErrNotFound    = errors.New("not found")                         // the saga or definition does not exist
 	ErrConflict    = errors.New("conflict")                          // the id or version exists with different content
-	ErrIllegal     = errors.New("not legal now")                     // not legal now; the reason lists what is
+	ErrIllegal     = errors.New("not legal now")                     // the operation is not legal now; the reason lists the legal operations
 	ErrInvalid     = errors.New("invalid")                           // the request is invalid; repeating it is useless
 	ErrOverloaded  = errors.New("overloaded")                        // a limit is reached; retry later
 	ErrUnavailable = errors.New("no coordinator answered")           // no reply, or the coordinator is starting or stopping; the request may have been executed
@@ -24,20 +24,20 @@ var (
 
 // Error describes a request that failed or was not answered.
 type Error struct {
-	Op     string          // the operation, such as "start" or "get"
+	Op     string          // the method, such as "start" or "get"
 	ID     contract.SagaID // the saga of the request, if it has one
 	Code   api.Code        // the coordinator's code; CodeUnavailable if there was no reply
 	Reason string          // the problem and how to fix it
 	Err    error           // the underlying error, such as context.DeadlineExceeded; may be nil
 
-	// Legal lists the operations that are currently legal. It is set with ErrIllegal, if an operation
-	// was not legal.
+	// Legal lists the operations that are currently legal. It is set with ErrIllegal if the
+	// requested operation is not legal.
 	Legal []contract.LegalOperation
 	// Violations lists the invalid fields of the request, if they are known. It is set with
 	// ErrInvalid.
 	Violations []api.Violation
-	// Revision is the saga's revision. It is set with ErrIllegal, if the saga does not have the
-	// revision of ExpectedRevision.
+	// Revision is the saga's current revision. It is set with ErrIllegal if it differs from
+	// ExpectedRevision.
 	Revision uint64
 
 	// RetryAfter is the wait that the coordinator suggests, or 0. It is set with ErrOverloaded. Add
@@ -77,7 +77,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the sentinel and the underlying error.
+// Unwrap returns the sentinel and, if there is one, the underlying error.
 func (e *Error) Unwrap() []error {
 	if e.Err == nil {
 		return []error{e.sentinel()}

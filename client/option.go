@@ -50,14 +50,14 @@ func positive(d, def time.Duration) time.Duration {
 	return d
 }
 
-// Timeout sets how long one request waits for its reply. After that the request has failed, and is
-// sent again if repeating it is safe. 0 or less means DefaultTimeout.
+// Timeout sets how long one attempt waits for its reply. After that, the attempt has failed, and
+// the request is sent again if repeating it is safe. 0 or less means DefaultTimeout.
 func Timeout(d time.Duration) Option {
 	return option(func(c *Client) { c.timeout = positive(d, DefaultTimeout) })
 }
 
-// GiveUp sets how long a request is repeated while no coordinator answers. After that it fails with
-// ErrUnavailable; see Logger. 0 means until the request's context ends. The default is 10 minutes.
+// GiveUp sets how long a request is repeated while no coordinator answers. After that, the request
+// fails with ErrUnavailable. 0 means until the request's context ends. The default is 10 minutes.
 func GiveUp(d time.Duration) Option {
 	return option(func(c *Client) { c.giveUp = d })
 }
@@ -71,8 +71,8 @@ func Logger(l *slog.Logger) Option {
 // DefaultConcurrency is the default of Concurrency.
 const DefaultConcurrency = 512
 
-// RunsPerStart is the number of concurrent runs (Client.Run) that may use a single request, per
-// start that Concurrency allows. A run whose saga has started only waits, so there may be many.
+// RunsPerStart, times the starts that Concurrency allows, is the maximum number of concurrent runs
+// (Client.Run) that use a single request. A run mostly waits, so this limit is the higher one.
 const RunsPerStart = 8
 
 // Concurrency sets how many starts, and how many other requests, may be in flight. Requests of Wait
@@ -99,7 +99,7 @@ func RetryWhenOverloaded() Option {
 // Poll sets how long the coordinator may hold the first request of a Wait or Run before it replies
 // with the saga's current state. Later requests of the same call are held as long as the call has
 // already lasted, up to eight times Poll. A coordinator that crashes loses the requests that it
-// holds; the caller then repeats its request after that time. 0 or less means DefaultPoll.
+// holds; the client repeats such a request only after its hold time. 0 or less means DefaultPoll.
 func Poll(d time.Duration) Option {
 	return option(func(c *Client) { c.poll = positive(d, DefaultPoll) })
 }
@@ -110,14 +110,14 @@ func ID(id contract.SagaID) StartOption {
 	return startOption(func(e *transport.Envelope) { e.Saga = id })
 }
 
-// ContentType sets the media type of an input that consists of bytes. It has at most
+// ContentType sets the media type of an input that consists of bytes. The media type has at most
 // transport.MaxContentType bytes. The default is application/json.
 func ContentType(mediaType string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.ContentType = mediaType })
 }
 
-// Trace sets the caller's W3C trace context. Every command of the saga carries it. An invalid one
-// is ignored; see transport.TraceContext.
+// Trace sets the caller's W3C trace context, which every command of the saga carries. An invalid
+// context is ignored; see transport.TraceContext.
 func Trace(traceParent, traceState string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.TraceParent, e.TraceState = traceParent, traceState })
 }

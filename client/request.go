@@ -22,7 +22,7 @@ import (
 type call struct {
 	method          string
 	id              contract.SagaID    // the saga of the request, if it has one
-	envelope        transport.Envelope // Data; of a start or run also its attributes
+	envelope        transport.Envelope // contains Data, and for a start or run also the attributes
 	hold            time.Duration      // how long the coordinator may hold the request
 	once            bool               // must not be executed twice; not repeated if it may have arrived
 	retryOverloaded bool               // whether it is repeated while the coordinator is overloaded
@@ -37,7 +37,7 @@ func (c *Client) do(ctx context.Context, q *call, response any) error {
 	}
 	if q.hold == 0 { // requests that the coordinator holds are not limited
 		slots := c.others
-		if q.method == api.MethodStart { // a repeated start may take long
+		if q.method == api.MethodStart { // starts have their own slots, because a repeated start may take long
 			slots = c.starts
 		}
 		select {
@@ -73,7 +73,7 @@ func notSent(ctx context.Context, q *call, most int) error {
 	}
 }
 
-// ended returns the error of a request after its last attempt, whose error is last.
+// ended returns the error of a request whose last attempt failed with the error last.
 //
 //go:noinline
 func (s *silence) ended(err, last error) error {
@@ -101,8 +101,9 @@ type silence struct {
 	line      *waiting.Line
 }
 
-// retryable returns the error of a failed request, permanent if it must not be repeated. It is
-// not inlined, so that waiting callers need little stack (bench.TestWaitingTakesLittle).
+// retryable returns the error of a failed attempt, as a backoff.Permanent error if the request must
+// not be repeated. The function is not inlined, so that waiting callers need little stack
+// (bench.TestWaitingTakesLittle).
 //
 //go:noinline
 func (s *silence) retryable(ctx context.Context, last error) error {
@@ -156,7 +157,7 @@ func repeatable(err error, q *call) bool {
 	switch {
 	case errors.Is(err, transport.ErrClosed):
 		return false
-	case errors.Is(err, ErrOverloaded): // without a suggestion when, repeating it is useless
+	case errors.Is(err, ErrOverloaded): // without a suggested wait, repeating the request is useless
 		var refused *Error
 		return q.retryOverloaded && errors.As(err, &refused) && refused.RetryAfter > 0
 	case errors.Is(err, ErrUnavailable):

@@ -12,8 +12,8 @@ import (
 )
 
 // Result returns the result of a step's do, decoded from JSON. It returns an error if the step has
-// not completed, or if s has no steps, as after Start and List. A result that is not JSON needs a
-// []byte:
+// not completed, or if s has no steps, as after Start and List. If the result is not JSON, T must
+// be []byte. An example:
 //
 //	room, err := client.Result[Room](s, "book-room")
 func Result[T any](s *api.Saga, step contract.StepName) (result T, err error) {
@@ -36,9 +36,9 @@ func Result[T any](s *api.Saga, step contract.StepName) (result T, err error) {
 	return result, nil
 }
 
-// Input returns the input of a saga, decoded from JSON. A []byte or json.RawMessage gets the JSON
-// itself; an input that is not JSON needs one of them. Input returns an error if s does not include
-// the input: that of Start, Run and List does not.
+// Input returns the input of a saga, decoded from JSON. If T is []byte or json.RawMessage, Input
+// returns the JSON itself; for an input that is not JSON, T must be one of these types. Input
+// returns an error if s has no input, as after Start, Run and List.
 func Input[T any](s *api.Saga) (input T, err error) {
 	switch p := s.Input; {
 	case p == nil:

@@ -12,12 +12,12 @@ import (
 )
 
 // Wait returns when the saga has ended or is parked. Until then it repeats its request, even if
-// coordinators restart or the bus is unreachable, for up to GiveUp. A parked saga waits for an
-// operator. Saga.Legal lists the legal operations, and Wait can be called again after an
-// operation.
+// coordinators restart. It gives up if no coordinator has answered for the time GiveUp. A parked
+// saga waits for an operator. Saga.Legal lists the legal operations, and Wait can be called again
+// after an operation.
 //
-// Wait returns ErrInvalid or ErrNotFound. If ctx ends, it returns ErrUnavailable and
-// context.Cause(ctx), with the last known state, without steps, if there is one. The saga
+// On failure, Wait returns ErrInvalid or ErrNotFound. If ctx ends, it returns ErrUnavailable and
+// context.Cause(ctx) in one error, and the last known state, if any, without steps. The saga
 // continues.
 func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*api.Saga, error) {
 	return c.await(ctx, id, nil, time.Now())
@@ -25,16 +25,16 @@ func (c *Client) Wait(ctx context.Context, id contract.SagaID) (*api.Saga, error
 
 // Run starts a saga and returns when it has ended or is parked. If possible, it combines Start and
 // Wait in one request. Like Start, it is idempotent: running the same id with the same input again
-// returns the outcome of the existing saga, with Saga.Existed. Existed is also set if the saga was
-// started by an earlier attempt of this call whose reply was lost. The saga does not include its
-// input.
+// returns the outcome of the existing saga and sets Saga.Existed. Existed is also set if the saga
+// was started by an earlier attempt of this call whose reply was lost. The saga does not include
+// its input.
 //
-// RunsPerStart times as many concurrent runs as Concurrency allows starts use a single request
-// each. Further runs queue for a start and then wait.
+// A limited number of concurrent runs (RunsPerStart) use a single request each. Further runs queue
+// for a start and then wait.
 //
-// Run returns the errors of Start. If ctx ends, it returns the errors of Wait: ErrUnavailable and
-// context.Cause(ctx), with the last known state if there is one. With a state, the saga was started
-// and continues. Without one, it may have been started.
+// On failure, Run returns the errors of Start. If ctx ends, it returns ErrUnavailable and
+// context.Cause(ctx) in one error, and the last known state, if any. With a state, the saga was
+// started and continues. Without a state, the saga may have been started.
 func (c *Client) Run(ctx context.Context, d Definition, input any, options ...StartOption) (*api.Saga, error) {
 	began := time.Now()
 	q, err := c.starting(api.MethodRun, d, input, options)
@@ -61,8 +61,8 @@ func (c *Client) Run(ctx context.Context, d Definition, input any, options ...St
 	return end, err
 }
 
-// await repeats its request until the saga has ended or is parked. began is the start of the
-// caller's call.
+// await repeats a Wait request until the saga has ended or is parked. began is the time at which
+// the caller called Wait or Run.
 func (c *Client) await(ctx context.Context, id contract.SagaID, last *api.Saga, began time.Time) (*api.Saga, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, time.Second
@@ -88,7 +88,7 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *api.Saga, 
 			pause.Reset() // the coordinator has held the request as expected
 			continue
 		}
-		// It replied at once, because it already holds the maximum number of requests.
+		// The coordinator replied at once, because it already holds the maximum number of requests.
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
@@ -103,12 +103,12 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *api.Saga, 
 // Limits on how long a request is held.
 const (
 	maxPolls = 8           // as a multiple of Poll
-	maxHold  = time.Minute // that of the coordinator
+	maxHold  = time.Minute // the limit of the coordinator
 )
 
-// holdFor returns how long the coordinator may hold a request. It is as long as the caller has
-// already waited, so that long waits cause few requests. It is less than the remaining time of the
-// caller's deadline, so that a reply still arrives.
+// holdFor returns how long the coordinator may hold a request. This time is as long as the caller
+// has already waited, so that long waits cause few requests. It ends before the caller's deadline,
+// so that a reply still arrives.
 func (c *Client) holdFor(ctx context.Context, waited time.Duration) time.Duration {
 	hold := min(max(waited, c.poll), maxPolls*c.poll, maxHold)
 	end, ok := ctx.Deadline()

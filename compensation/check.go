@@ -11,8 +11,9 @@ type Problem struct {
 
 func (p Problem) String() string { return p.What + "; " + p.Fix }
 
-// Check returns all problems of the tree. Those of a parallel as a whole follow those of its leaves.
-// If there are none, the saga can always end, forward or in compensation, from every state.
+// Check returns all problems of the tree. The problems of a parallel as a whole follow the problems
+// of its leaves. If there are no problems, the saga can always end, forward or in compensation,
+// from every state.
 //
 // A valid tree follows these rules. It has at least one step, and at most one pivot, which is not
 // inside a parallel. A compensable step has an undo or declares that there is nothing to undo, and
@@ -81,7 +82,7 @@ func (c *checker) parallel(n *Node) {
 		}
 		return true
 	})
-	// Behind a pivot or a retriable step, the compensable ones have been reported already.
+	// After a pivot or a retriable step, the compensable steps have been reported already.
 	if len(n.Children) > 1 && compensable >= 0 && retriable >= 0 && before.retriable < 0 && before.pivot < 0 {
 		c.add(retriable, "a retriable step runs beside a compensable one in the same parallel",
 			"put all retriable steps behind the parallel: once one of them has begun there is no way back")

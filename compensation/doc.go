@@ -1,7 +1,7 @@
 // Package compensation decides which trees of steps form a saga that can always end, and which
 // undos may run at a given moment.
 //
-// Mistakes in this algorithm cost money, so the package stands alone: it imports no other package
+// Mistakes in this algorithm cost money, so the package is independent: it imports no other package
 // of this module, and has no I/O, no clock and no names. A saga is a tree of numbered leaves; a
 // function maps the number of a leaf to its state.
 //
@@ -12,8 +12,8 @@
 //	       1     2
 //
 // It keeps two invariants. I3: every step that may have happened is undone. I4: undos run in the
-// reverse order of the dos, those of parallel branches together; none runs before its do has ended,
-// after the do was rejected, or after the pivot completed.
+// reverse order of the dos, the undos of parallel branches together; no undo runs before its do has
+// ended, after the do was rejected, or after the pivot completed.
 //
 // The caller must follow two rules: compensate only while PastPivot is false, and report a pivot
 // with an unknown outcome as Doing, so that nothing before it is undone.

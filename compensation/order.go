@@ -11,8 +11,8 @@ const (
 	Doing
 	// Done means that the do has completed.
 	Done
-	// Skipped means that an operator decided to continue without the step. It counts as done going
-	// forward, and there is nothing to undo in compensation.
+	// Skipped means that an operator decided to continue without the step. The step counts as done
+	// going forward, and there is nothing to undo in compensation.
 	Skipped
 	// Unknown means that the do was requested but its outcome is not known, so it may have
 	// happened.
@@ -59,8 +59,8 @@ func Forward(n *Node, state func(step int) State, yield func(step int)) (done bo
 // undo in the whole tree.
 //
 // All dos in progress must end first, so that every undo knows the result of its do. While any step
-// is Doing, Backward yields nothing (see AtRest). It does not check the pivot: call it only while
-// PastPivot is false.
+// is Doing, Backward yields nothing (see AtRest). Backward does not check the pivot: call it only
+// while PastPivot is false.
 func Backward(n *Node, state func(step int) State, yield func(step int)) (undone bool) {
 	if !AtRest(n, state) {
 		return false
@@ -114,7 +114,7 @@ func AtRest(n *Node, state func(step int) State) bool {
 
 // PastPivot reports whether the saga can only go forward: its pivot is done or was skipped, or a
 // retriable step was requested. A retriable step has no undo, so the saga cannot compensate after
-// that; in a tree with a pivot, it is requested only after the pivot.
+// that request; in a tree with a pivot, a retriable step is requested only after the pivot.
 func PastPivot(n *Node, state func(step int) State) bool {
 	past := false
 	n.Leaves(func(leaf *Node) bool {
@@ -130,10 +130,10 @@ func PastPivot(n *Node, state func(step int) State) bool {
 	return past
 }
 
-// Plan returns the order in which the saga would compensate now, as waves of steps that may run
-// together. It is shown to operators before they cancel. Branches of a parallel do not wait for
+// Plan returns the order in which the saga would compensate now, as waves of steps whose undos may
+// run together. It is shown to operators before they cancel. Branches of a parallel do not wait for
 // each other, so an undo may begin before the previous wave has ended. Dos in progress count as
-// Unknown, so they are undone too. Past the point of no return, the plan is empty.
+// Unknown, so they are undone too. If PastPivot is true, the plan is empty.
 func Plan(n *Node, state func(step int) State) [][]int {
 	if PastPivot(n, state) {
 		return nil

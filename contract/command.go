@@ -36,7 +36,7 @@ type UndoCommand[Req, Res any] struct {
 	participant, action string
 }
 
-// UndoOf declares the action that compensates c. It belongs to the same participant.
+// UndoOf declares the action that compensates c. The action belongs to the participant of c.
 func UndoOf[Req, Res any](c Command[Req, Res], action string) UndoCommand[Req, Res] {
 	return UndoCommand[Req, Res]{c.participant, action}
 }
@@ -53,8 +53,8 @@ func (u UndoCommand[Req, Res]) RequestType() reflect.Type { return reflect.TypeF
 // ResultType returns the Go type of the do's result.
 func (u UndoCommand[Req, Res]) ResultType() reflect.Type { return reflect.TypeFor[Res]() }
 
-// Undo holds the data of an undo command: the do's request and, if known, its result. On the wire
-// it is {"request": …, "result": …}.
+// Undo holds the data of an undo command: the do's request and, if known, the do's result. On the
+// wire it is {"request": …, "result": …}.
 type Undo[Req, Res any] struct {
 	Request Req  `json:"request"`
 	Result  *Res `json:"result"` // nil if neither the coordinator nor the inbox knows it

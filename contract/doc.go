@@ -11,5 +11,6 @@
 //
 // It makes no decisions and sends nothing.
 //
-// A failure is a *NameError. It says which name is invalid, why, and what a valid name looks like.
+// A failure is a *NameError, which says which name is invalid, why, and what a valid name looks
+// like, or a *JSONError, which says where data is not valid JSON.
 package contract

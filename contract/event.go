@@ -6,7 +6,7 @@ type EventType string
 // The event types.
 const (
 	EventStarted        EventType = "started"         // the first event of every saga
-	EventStepAnswered   EventType = "step_answered"   // an answer of a participant, or of the bus instead
+	EventStepAnswered   EventType = "step_answered"   // a participant's answer, or the bus's refusal of the command
 	EventTimerFired     EventType = "timer_fired"     // one of the saga's timers fired
 	EventOperationTaken EventType = "operation_taken" // an operator's decision
 	EventClockAdjusted  EventType = "clock_adjusted"  // the coordinator's wall clock was set

@@ -9,8 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on the nesting of JSON objects and arrays (I10, I12): in data, and in a message including
-// the levels around its data. Some parsers in other languages stop at 128.
+// Limits on the nesting of JSON objects and arrays (I10, I12), in levels. MaxDataDepth applies to
+// data; MaxDepth applies to a message, including the levels around its data. Some parsers in other
+// languages stop at 128 levels.
 const (
 	MaxDepth     = MaxDataDepth + 8
 	MaxDataDepth = 120
@@ -20,7 +21,7 @@ const (
 type JSONError struct {
 	At    int    // byte offset, from 0
 	Why   string // what is wrong there and how to fix it
-	Twice bool   // the only problem is a duplicate name in an object
+	Twice bool   // whether the only problem is a duplicate name in an object
 }
 
 func (e *JSONError) Error() string { return fmt.Sprintf("at byte %d %s", e.At+1, e.Why) }
@@ -28,10 +29,11 @@ func (e *JSONError) Error() string { return fmt.Sprintf("at byte %d %s", e.At+1,
 // CheckJSON returns a *JSONError unless data is JSON that all parsers read alike and that can be
 // displayed unchanged: RFC 8259 in UTF-8, without unpaired surrogates or duplicate names in an
 // object, and with at most MaxDataDepth levels of nesting. That is I-JSON (RFC 7493) without its
-// range of numbers. It is used to check the data of every start, answer and resolve operation.
+// limits on numbers. It is used to check the data of every start, answer and resolve operation.
 func CheckJSON(data []byte) error { return CheckJSONDepth(data, MaxDataDepth) }
 
-// CheckJSONDepth does the same as CheckJSON, but allows most levels of nesting.
+// CheckJSONDepth does the same as CheckJSON, but with most instead of MaxDataDepth as the limit on
+// nesting.
 func CheckJSONDepth(data []byte, most int) error {
 	if !utf8.Valid(data) {
 		return &JSONError{At: invalidAt(data), Why: "it is not UTF-8; write the text in UTF-8, or give a content type that is not JSON"}
@@ -49,8 +51,8 @@ func IsJSON(contentType string) bool {
 	return mediaType == "" || mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
-// EncodeJSON does the same as json.Marshal, but keeps JSON values in v unchanged. In those,
-// json.Marshal would escape < > & and two line separators with six bytes each.
+// EncodeJSON does the same as json.Marshal, but keeps JSON values in v unchanged. In such values,
+// json.Marshal would escape each <, >, & and two line separators with six bytes.
 func EncodeJSON(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil || !htmlEscapes(data) {
@@ -75,7 +77,7 @@ func htmlEscapes(data []byte) bool {
 	return false
 }
 
-// invalidAt returns the offset of the first invalid UTF-8.
+// invalidAt returns the offset of the first byte that is not valid UTF-8.
 func invalidAt(data []byte) int {
 	at := 0
 	for at < len(data) {
@@ -120,7 +122,7 @@ type jsonScope struct {
 // manyNames is the number of names from which the names of an object are kept as a set.
 const manyNames = 16
 
-// scanJSON looks for problems in valid JSON that encoding/json accepts and CheckJSON must not.
+// scanJSON looks for problems in valid JSON that encoding/json accepts and CheckJSON must refuse.
 func scanJSON(data []byte, most int) error {
 	var open []jsonScope
 	var names [][]byte // names of all open objects

@@ -1,7 +1,7 @@
 package contract
 
 // Limits on the messages between coordinator and participants, in bytes (I10). They are enforced
-// wherever data enters. docs/WIRE.md says what happens to data beyond them.
+// wherever data enters. docs/WIRE.md says what happens to data beyond the limits.
 const (
 	// MaxPayload bounds the data of a start, request or result.
 	MaxPayload = 256 << 10
@@ -9,6 +9,6 @@ const (
 	MaxReason = 1 << 10
 )
 
-// ClassBadResult starts the reason of an attempt that the participant completed with a result which
-// cannot be stored, because it is invalid or too large.
+// ClassBadResult is the beginning of an attempt's reason if the participant completed the attempt,
+// but the result cannot be stored because it is invalid or too large.
 const ClassBadResult = "bad-result"

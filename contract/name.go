@@ -60,7 +60,7 @@ var inSagaID = func() (is [256]bool) {
 }()
 
 // CheckName returns a *NameError unless name is a valid name of a definition, step, participant or
-// action. what says which of these it is, for the error.
+// action. The error begins with the kind of name that is given in what, such as "step".
 func CheckName(what, name string) error {
 	const right = "use 1 to 64 lower-case letters, digits and hyphens, starting with a letter, for example reserve-stock"
 	switch {

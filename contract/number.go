@@ -5,10 +5,10 @@ import "math"
 // MaxNumber bounds attempt numbers and version numbers.
 const MaxNumber = 1<<31 - 1
 
-// ParseNumber parses a number from least to MaxNumber, and reports whether text is one. It accepts
-// only the spelling of strconv.Itoa: decimal digits without sign, spaces or leading zeros. Numbers
-// are parts of keys and subjects, where two spellings of a number would be mistaken for two
-// numbers.
+// ParseNumber parses a number from least to MaxNumber, and reports whether text is such a number.
+// It accepts only the spelling of strconv.Itoa: decimal digits without sign, spaces or leading
+// zeros. Numbers are parts of keys and subjects, where two spellings of a number would be mistaken
+// for two numbers.
 func ParseNumber(text string, least int) (n int, ok bool) {
 	long, ok := ParseLong(text)
 	if !ok || long < uint64(max(least, 0)) || long > MaxNumber {
@@ -17,7 +17,7 @@ func ParseNumber(text string, least int) (n int, ok bool) {
 	return int(long), true
 }
 
-// ParseLong does the same for 64-bit numbers from 0.
+// ParseLong does the same as ParseNumber for 64-bit numbers from 0.
 func ParseLong(text string) (n uint64, ok bool) {
 	if text == "" || text[0] == '0' && len(text) > 1 {
 		return 0, false

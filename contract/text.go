@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// Cut returns a text as valid UTF-8 of at most most bytes. Bytes that are not UTF-8 are replaced by
-// U+FFFD. A longer text is cut between two characters, and ends in an ellipsis.
+// Cut returns a text as valid UTF-8. The parameter most is the maximum length in bytes. Bytes that
+// are not UTF-8 are replaced by U+FFFD. A longer text is cut between two characters, and ends in an
+// ellipsis.
 func Cut(text string, most int) string {
 	if len(text) <= most && utf8.ValidString(text) {
 		return text

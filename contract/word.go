@@ -35,8 +35,8 @@ func (d Direction) Check() error {
 	return nil
 }
 
-// Kind is the kind of a step: one that can be undone, the point of no return, or one after it that
-// can only go forward. See package compensation.
+// Kind is the kind of a step: a step that can be undone, the point of no return, or a step after
+// that point, which can only go forward. See package compensation.
 type Kind string
 
 // The kinds.
@@ -81,7 +81,7 @@ const (
 	OutcomeNotSent Outcome = "not-sent"
 )
 
-// DefinitionRef identifies a definition by name and version. Version 0 means the newest one.
+// DefinitionRef identifies a definition by name and version. Version 0 means the newest version.
 type DefinitionRef struct {
 	Name    string `json:"name"`
 	Version int    `json:"version,omitempty"`

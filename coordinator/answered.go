@@ -16,7 +16,7 @@ const (
 	// quietFor applies to a bus that cannot report its content: timers run once no answer has
 	// arrived for this long.
 	quietFor = 2 * time.Second
-	// lateTick is the delay of a timer check that shows that the process was suspended.
+	// lateTick is how late a timer check must be to mean that the process was suspended.
 	lateTick = time.Second
 	// askPause is the delay between two queries while answers are pending; awayPause is the delay
 	// while the bus is unreachable.
@@ -25,15 +25,16 @@ const (
 
 // Answered decides up to which time timers may fire. All answers that were on the bus at that time
 // must be received first; otherwise an attempt that was answered in time would time out. Answered
-// handles one time at a time, and is not safe for concurrent use.
+// checks one such time after the other, and is not safe for concurrent use.
 //
-// It waits indefinitely for an unreachable bus: what a timer sends could not be published either.
+// Answered waits indefinitely for an unreachable bus: a timer's commands could not be published
+// either.
 type Answered struct {
 	tracker transport.Tracker
 	gaveUp  func() // called when timers run although answers are pending; may be nil
 
 	at      time.Time // the time being checked; zero if there is none
-	newest  uint64    // sequence on the bus at that moment
+	newest  uint64    // sequence of the newest answer on the bus at that time
 	asked   bool      // whether newest is known
 	reached time.Time // when newest became known, on Until's monotonic clock
 }
@@ -45,7 +46,8 @@ func NewAnswered(tracker transport.Tracker, gaveUp func()) *Answered {
 
 // Until returns the time up to which timers may fire: the answers that were on the bus at that time
 // have been received, or maxBehind has passed. Zero means that no timer may fire yet; call Until
-// again soon. It returns an error if the bus is unreachable. running is a monotonic clock reading.
+// again soon. Until returns an error if the bus is unreachable. running is a monotonic clock
+// reading.
 func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time, error) {
 	if !a.asked {
 		newest, err := a.tracker.Newest(ctx)

@@ -18,8 +18,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// This file receives requests from every transport and passes them to the service. It decodes,
-// encodes and applies quotas; the service decides the answer.
+// This file receives requests from every transport and passes them to the service. It decodes
+// requests, applies quotas and encodes replies; the service determines the replies.
 //
 //	bus, this process ─Handle─▶ decode ─┐                             ┌─▶ encode
 //	                                    ├─▶ admit ─▶ service.list … ──┤
@@ -35,7 +35,7 @@ type call struct {
 // method describes one kind of request.
 type method struct {
 	request func() any                                                 // returns an empty request
-	binary  func(*transport.Envelope) any                              // returns the request of a CloudEvent in binary mode; nil if it is JSON
+	binary  func(*transport.Envelope) any                              // returns the request of a CloudEvent in binary mode; nil if every request of this kind is JSON
 	serve   func(context.Context, call, func(response any, err error)) // calls back once, immediately or later
 }
 
@@ -74,15 +74,15 @@ func (s *service) methods() map[string]method {
 	}
 }
 
-// startRequest returns the request of a CloudEvent in binary mode.
+// startRequest converts a CloudEvent in binary mode to a start request.
 func startRequest(e *transport.Envelope) any {
 	q := &api.StartRequest{ID: e.Saga, Definition: e.Definition, ContentType: e.ContentType}
 	q.Input, q.InputBinary = inputOf(e)
 	return q
 }
 
-// runRequest returns the request of a CloudEvent in binary mode. The time at which it expires
-// becomes a timeout.
+// runRequest converts a CloudEvent in binary mode to a run request. The time at which the event
+// expires becomes the request's timeout.
 func (s *service) runRequest(e *transport.Envelope) any {
 	q := &api.RunRequest{ID: e.Saga, Definition: e.Definition, ContentType: e.ContentType}
 	q.Input, q.InputBinary = inputOf(e)
@@ -122,18 +122,20 @@ func reading[Q, A any](s *service, serve func(context.Context, *Q) (*A, error)) 
 	return within(s.reads, "reading requests", "MaxReads", alone(serve))
 }
 
-// alone adapts a method that needs only its request.
+// alone adds an unused call parameter to a function that needs only the request.
 func alone[Q, A any](serve func(context.Context, *Q) (*A, error)) func(context.Context, call, *Q) (*A, error) {
 	return func(ctx context.Context, _ call, q *Q) (*A, error) { return serve(ctx, q) }
 }
 
-// bulk returns a method for requests about many objects, and for requests that take as long.
+// bulk returns a method for requests about many objects, and for other requests that take equally
+// long.
 func bulk[Q, A any](s *service, serve func(context.Context, call, *Q) (*A, error)) method {
 	return within(s.bulk, "requests about many sagas or dead letters", "MaxBulk, MaxBulkPerCaller", serve)
 }
 
 // within returns a method that runs on its own goroutine and takes a slot in a quota. The error for
-// a full quota names the kind of request, and limit, the settings that bound it.
+// a full quota contains kind, which names the requests, and limit, which names the settings that
+// bound them.
 func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Context, call, *Q) (*A, error)) method {
 	return method{request: fresh[Q], serve: func(ctx context.Context, c call, reply func(any, error)) {
 		caller := c.Caller
@@ -150,8 +152,8 @@ func within[Q, A any](q *quota.Quota, kind, limit string, serve func(context.Con
 	}}
 }
 
-// serve answers all requests on the bus. It subscribes with a wildcard, so that a misspelt method
-// gets an error that lists the methods instead of no reply.
+// serve answers all requests on the bus. It subscribes with a wildcard, so that a request with a
+// misspelt method gets an error that lists the methods. Otherwise it would get no reply.
 func (s *service) serve() (stop func(), err error) {
 	first := s.c.config.Subjects.API("")
 	end, err := s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
@@ -166,13 +168,13 @@ func (s *service) serve() (stop func(), err error) {
 		return nil, err
 	}
 	return func() {
-		s.c.projection.CloseFeed() // tells watchers to ask another coordinator
+		s.c.projection.CloseFeed() // makes watchers ask another coordinator
 		end()
 		endSubscribe()
 	}, nil
 }
 
-// handle serves a request that is encoded as for the bus.
+// handle serves a request that is encoded as on the bus.
 func (s *service) handle(ctx context.Context, name string, request *transport.Envelope, reply func(*transport.Envelope)) {
 	m, err := s.method(name)
 	if err != nil {
@@ -188,8 +190,8 @@ func (s *service) handle(ctx context.Context, name string, request *transport.En
 	m.serve(ctx, c, func(answer any, err error) { reply(respond(answer, err)) })
 }
 
-// method returns the method with the given name. It returns an error if there is none, or if the
-// service is not ready for it.
+// method returns the method with the given name. It returns an error if there is no such method, or
+// if the coordinator is starting.
 func (s *service) method(name string) (method, error) {
 	m, ok := s.byName[name]
 	if !ok {
@@ -267,8 +269,8 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 	})
 	stop, err = s.c.config.Bus.Respond(first+"*", s.c.config.Name, func(request *transport.Envelope, reply func(*transport.Envelope)) {
 		participant := participantOf(request)
-		// Each participant may have one such request in flight, so that one that repeats it takes
-		// no slots from others.
+		// Each participant may have one such request in flight, so that a participant that repeats its
+		// request takes no slots from others.
 		if _, busy := s.subscribing.LoadOrStore(participant, struct{}{}); busy {
 			reply(refusalOf(&busyError{retryBusy, "the participant's subscription is already being created; try again in a moment"}))
 			return
@@ -321,7 +323,7 @@ func (s *service) subscribe(ctx context.Context, participant string, query *api.
 }
 
 // expectParticipants gives the bus the names of the participants in the registered definitions, so
-// that each has a subscription even if it never requests one.
+// that each participant has a subscription even if it never requests one.
 func (c *Coordinator) expectParticipants() {
 	bus, ok := c.config.Bus.(transport.Provisioner)
 	if !ok {

@@ -12,7 +12,7 @@ import (
 )
 
 // MaxFeed is the number of transitions kept for watchers (I10). A watcher that resumes from an
-// older position is told that it missed some.
+// older position is told that it missed transitions.
 const MaxFeed = projection.MaxFeed
 
 // MaxBlocked bounds the blocked sagas that a coordinator remembers (I10). A blocked saga cannot
@@ -26,11 +26,11 @@ func blocks(err error, event contract.EventType) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrUnknownDefinition) && event != contract.EventStarted
 }
 
-// Applied describes an event that an input applied to a saga, and its effect.
+// Applied describes an event that an input applied to a saga, and the event's effect.
 type Applied struct {
 	Event    *machine.Event
-	Instance *machine.Instance // the saga after it. Read-only
-	Before   contract.Phase    // "" for a start
+	Instance *machine.Instance // the saga after the event, read-only
+	Before   contract.Phase    // phase before the event; "" for a start
 	Waited   time.Duration     // for an answer: time since its command was enqueued; 0 if unknown
 }
 

@@ -11,10 +11,10 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// A shard decides for many sagas, one after the other, so an expensive mapping would delay all of
-// them. A saga with such a mapping is set aside, with its inputs in order, while the other sagas
-// continue. An evaluator computes the result of the mapping. The saga then continues with that
-// result, before any waiting input.
+// A shard decides the inputs of many sagas, one after the other, so an expensive mapping would
+// delay all of them. A saga with such a mapping is set aside, with its inputs in order, while the
+// other sagas continue. An evaluator computes the result of the mapping. The saga then continues
+// with that result, before any waiting input.
 //
 //	shard ──Costly──▶ setAside ──▶ evaluators ──▶ inbox.comeBack ──▶ shard
 //	                  (inputs wait)  (definitions take turns)
@@ -22,9 +22,9 @@ import (
 // Limits for sagas that are set aside (I10). An input that exceeds a limit is refused: the caller
 // of a request is told to retry, the bus redelivers an answer, and a timer is checked again.
 const (
-	// maxAside bounds the sagas that one coordinator sets aside, and maxAsideBytes their data. A
-	// single definition may use at most as much as remains free. An answer that waits longer than
-	// the bus's ack timeout is redelivered; the second delivery is queued behind the first.
+	// maxAside bounds the sagas that one coordinator sets aside, and maxAsideBytes their data. One
+	// definition may use at most as much of both as remains free. An answer that waits longer than the
+	// bus's ack timeout is redelivered; the second delivery is queued after the first.
 	maxAside      = 4096
 	maxAsideBytes = 64 << 20
 	// maxAsideInputs bounds the inputs that wait for one saga.
@@ -63,7 +63,7 @@ func (s *shard) goOn(batch []work) []work {
 	return batch
 }
 
-// wait removes the inputs of sagas that are set aside from a batch, and queues them.
+// wait removes from a batch the inputs of sagas that are set aside, and queues these inputs.
 func (s *shard) wait(batch []work) []work {
 	if len(s.aside) == 0 {
 		return batch
@@ -136,8 +136,8 @@ func (s *shard) putOff(w *work, definition string) {
 // evaluators evaluate expensive mappings outside the shards. Definitions take turns, so that
 // expensive mappings delay only sagas of the same definition.
 type evaluators struct {
-	ready  chan struct{} // one element per evaluation
-	most   int           // maxAside and maxAsideBytes; less in tests
+	ready  chan struct{} // one element per waiting evaluation
+	most   int           // maxAside, and full is maxAsideBytes; both are less in tests
 	full   int
 	before func() // called before each evaluation, for tests; may be nil
 
@@ -213,7 +213,7 @@ func (e *evaluators) take() evaluation {
 	return one
 }
 
-// run evaluates until ctx ends, on half of the processors; the shards use the other half.
+// run evaluates mappings until ctx ends, on half of the processors; the shards use the other half.
 func (e *evaluators) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	for range max(1, runtime.GOMAXPROCS(0)/2) {

@@ -13,11 +13,12 @@ import (
 
 // Limits for detecting and handling changes of the wall clock.
 const (
-	// clockStep is the smallest difference that counts as a step. The threshold grows by 1 for each
-	// clockSlew of elapsed time, because slewing (as by NTP) is not a step.
+	// clockStep is the smallest difference that counts as a step of the wall clock. It grows by
+	// 1/clockSlew of the elapsed time, because slewing (as by NTP) is not a step.
 	clockStep = 5 * time.Second
 	clockSlew = 1000
-	// clockEvery is the interval between checks; clockKept is the interval between saves.
+	// clockEvery is the interval between checks; clockKept is the interval between saves of the clock
+	// record.
 	clockEvery, clockKept = time.Second, time.Minute
 	// clockHold is how long retention pauses after the wall clock was set. It is measured on the
 	// monotonic clock.
@@ -119,8 +120,8 @@ func newTiming(config *Config) *timing {
 	return t
 }
 
-// load reads the saved state. If the machine has not been rebooted since, the wall clock is
-// compared with it.
+// load reads the clock record of the store. If the machine has not been rebooted since the record
+// was saved, the wall clock is compared with it.
 func (t *timing) load(ctx context.Context) error {
 	kept, err := t.c.config.Store.Clock(ctx)
 	if err != nil {
@@ -235,8 +236,8 @@ func (t *timing) keep(ctx context.Context, next store.Clock) error {
 	return nil
 }
 
-// holds returns the remaining time on the monotonic clock for which retention pauses, and the step
-// that caused the pause; left is 0 if retention is not paused.
+// holds returns how long retention still pauses on the monotonic clock, the step that caused the
+// pause, and when that step was adopted; left is 0 if retention is not paused.
 func (t *timing) holds() (left, step time.Duration, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -276,8 +277,8 @@ func (t *timing) retimeAll(ctx context.Context) (retimed int, err error) {
 			at, total := t.clock.stamp()
 			w := work{
 				input: Input{Saga: found[i].ID, ClockOffset: total, Event: machine.Event{Type: contract.EventClockAdjusted, At: at}},
-				// A saga that refuses this input because it is set aside has waiting inputs. It is
-				// retimed when those are decided.
+				// A saga that is set aside may refuse this input. Such a saga has waiting inputs, and is
+				// retimed when they are decided.
 				reply: func(r Result) { done <- r.Err == nil && r.Ignored == "" },
 			}
 			if err := t.c.put(ctx, w); err != nil {

@@ -41,36 +41,37 @@ type Config struct {
 	// prefix.
 	Owner *ownership.Keeper
 	Moved <-chan struct{}
-	// Name is the prefix of the event subscription's durable name, and the queue group that serves
-	// requests. Default: "coordinator".
+	// Name is the prefix of the event subscription's durable name, and the name of the queue group
+	// that serves requests. Default: "coordinator".
 	Name string
-	// Shards is the number of goroutines that decide; each saga belongs to one of them. On two
-	// processors one shard is fastest: inputs that arrive during a commit share the next commit,
-	// and more shards mean smaller commits. Default: one for every four processors, at least one.
+	// Shards is the number of goroutines that decide and commit inputs; each saga belongs to one
+	// shard. On two processors one shard is fastest: inputs that arrive during a commit share the next
+	// commit, and more shards mean smaller commits. Default: one for every four processors, at least
+	// one.
 	Shards int
 	// MaxBatch bounds the inputs that one shard decides and commits together. Default: 512.
 	MaxBatch int
-	// MaxLinger bounds how long a shard waits for more inputs before it commits. It waits only
-	// while its batches are large, which saves commits under load. A negative value disables it.
+	// MaxLinger bounds how long a shard waits for more inputs before it commits. It waits only while
+	// its batches are large; waiting saves commits under load. A negative value disables waiting.
 	// Default: 8 ms.
 	MaxLinger time.Duration
-	// MaxWaiting bounds the inputs that wait in one shard's inbox. Each participant's answers may
-	// fill half of it; starts, requests and timers together may also fill half of it. If answers
-	// find no room, no more are fetched from the bus. If starts find no room, they are refused with
+	// MaxWaiting bounds the inputs that wait in one shard's inbox. Each participant's answers may fill
+	// half of the inbox; starts, requests and timers together may also fill half. If answers find no
+	// room, no more answers are fetched from the bus. If starts find no room, they are refused with
 	// resource_exhausted. Default: 4096.
 	MaxWaiting int
 	// MaxOpen bounds the sagas that have not ended; further starts are refused with
 	// resource_exhausted. Sagas that wait for one participant may use at most as much as remains
 	// free, so an unavailable participant blocks only starts that need it. Default: 1,000,000.
 	MaxOpen int
-	// MaxBacklog bounds the commands that the bus has not accepted yet. Those for one participant
-	// may use at most as much as remains free, or a sixteenth. Beyond that, starts of sagas that
-	// need this participant are refused with resource_exhausted, so that accepted sagas do not time
-	// out while they queue. Default: 4096.
+	// MaxBacklog bounds the commands that the bus has not accepted yet. The commands for one
+	// participant may use at most as much as remains free, or a sixteenth of MaxBacklog if that is
+	// more. Beyond that, starts of sagas that need this participant are refused with
+	// resource_exhausted, so that accepted sagas do not time out while they queue. Default: 4096.
 	MaxBacklog int
-	// MaxUnanswered bounds the unanswered commands of one participant on the bus;
-	// MaxUnansweredBytes bounds their size. Further commands wait in the store, where they do not
-	// delay those of other participants. Defaults: 20,000 and 64 MiB.
+	// MaxUnanswered bounds the unanswered commands of one participant on the bus; MaxUnansweredBytes
+	// bounds their size. Further commands wait in the store, where they do not delay the commands of
+	// other participants. Defaults: 20,000 and 64 MiB.
 	MaxUnanswered, MaxUnansweredBytes int
 	// MaxWatches bounds the open watch requests of one caller; ten times as many may be open in
 	// total. Further requests are refused with resource_exhausted. Default: DefaultMaxWatches.
@@ -80,11 +81,11 @@ type Config struct {
 	// Retention is how long an ended saga is kept with its history; after that only a tombstone
 	// remains. Default: 30 days.
 	Retention time.Duration
-	// TombstoneRetention is how long a saga's id is remembered after it ends. Until then, repeating
-	// its start returns the outcome and does not run the saga twice. Default: 1 year.
+	// TombstoneRetention is how long a saga's id is remembered after the saga ends. During that time,
+	// repeating its start returns the outcome and does not run the saga twice. Default: 1 year.
 	TombstoneRetention time.Duration
 	// Secret is the key for hashing the message ids that the bus deduplicates by. Keep it across
-	// restarts. Default: random.
+	// restarts, or the bus does not recognize messages that are sent again. Default: random.
 	Secret []byte
 	// Definitions are registered before the coordinator does anything else.
 	Definitions []*saga.Definition
@@ -109,8 +110,8 @@ type Config struct {
 	// sagas and pauses retention for 24 h of monotonic time. By default, and with a shared store,
 	// steps are not detected.
 	Running func() time.Duration
-	// Boot identifies the boot of the machine since which Running counts. With it, steps are also
-	// detected across restarts of the process. Default: unknown.
+	// Boot identifies the boot of the machine at which Running began to count. With Boot, steps are
+	// also detected across restarts of the process. Default: unknown.
 	Boot string
 	// AcceptClock confirms that the clock is right: retention does not pause for a step that was
 	// detected earlier.

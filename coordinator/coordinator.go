@@ -33,9 +33,9 @@ const (
 
 // Coordinator runs the sagas of one store on one bus.
 //
-// New connects its parts; Run owns its goroutines. Each shard has one, which decides and commits;
-// some evaluate expensive mappings; events from the bus, timers, the relay and retention have one
-// each. See ARCHITECTURE.md.
+// New connects the parts; Run owns the goroutines. Each shard has a goroutine, which decides and
+// commits inputs. Other goroutines evaluate expensive mappings. The events from the bus, the
+// timers, the relay and retention have one goroutine each. See ARCHITECTURE.md.
 type Coordinator struct {
 	config      Config
 	definitions *definitions
@@ -54,24 +54,24 @@ type Coordinator struct {
 	once     sync.Once
 	stopping atomic.Bool
 	broken   atomic.Pointer[error]
-	waits    atomic.Pointer[string] // what it waits for before it owns the prefix
+	waits    atomic.Pointer[string] // what the coordinator waits for before its store owns the prefix
 
 	intake sync.RWMutex // held for reading while work is put into a shard's inbox
 	closed bool         // whether the inboxes are closed; guarded by intake
 
 	pending     atomic.Pointer[map[outbox.Destination]int] // latest counts of pending outbox records
 	received    atomic.Int64                               // when the bus last delivered answers, in Unix nanoseconds
-	handing     atomic.Int64                               // since when an answer waits for an inbox, or 0
+	handing     atomic.Int64                               // since when an answer waits for room in an inbox, in Unix nanoseconds; 0 if none waits
 	handingTo   atomic.Int64                               // index of that inbox's shard
 	monitor     *monitor
 	timing      *timing
 	evaluators  *evaluators
-	refusals    chan Input // waiting for takeRefusals
+	refusals    chan Input // refused commands that wait for takeRefusals
 	cacheHits   atomic.Uint64
 	cacheMisses atomic.Uint64
 }
 
-// New creates a Coordinator. It does not access the store or the bus, and starts no goroutines; Run
+// New creates a Coordinator. It does not access the store or the bus, or start goroutines; Run
 // does.
 func New(config Config) (*Coordinator, error) {
 	if err := config.Validate(); err != nil {
@@ -113,7 +113,7 @@ func New(config Config) (*Coordinator, error) {
 }
 
 // Register stores a definition; see Engine.Register. Before Run has read the stored definitions,
-// Register only queues it; Run then returns any error of storing it.
+// Register only queues the definition; if storing it fails later, Run returns the error.
 func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error {
 	if stored, err := c.definitions.register(ctx, def); !stored || err != nil {
 		return err
@@ -124,9 +124,10 @@ func (c *Coordinator) Register(ctx context.Context, def *saga.Definition) error 
 	return nil
 }
 
-// Run coordinates until ctx ends. It then takes no more input from the bus, commits and answers the
-// input it has taken, and sends what the bus accepts within two seconds. It returns nil after an
-// orderly shutdown. If the store fails, it returns the error, and the process must exit.
+// Run runs the sagas until ctx ends. It then takes no more inputs from the bus, commits and answers
+// the inputs that it has taken, and waits up to two seconds until the bus has accepted the
+// committed messages. It returns nil after an orderly shutdown. If the store fails, Run returns the
+// error, and the process must exit.
 func (c *Coordinator) Run(ctx context.Context) error {
 	source, stopRequests, err := c.begin(ctx)
 	if err != nil || source == nil {
@@ -247,8 +248,8 @@ func (c *Coordinator) Ready(context.Context) error {
 }
 
 // Started returns a channel that is closed when the coordinator first accepts work. The coordinator
-// may become unready later; Ready reports that. If Run returns before that, the channel is never
-// closed, so wait for both.
+// may become unready later; Ready reports that. If Run returns before the coordinator accepts work,
+// the channel is never closed, so wait for Run too.
 func (c *Coordinator) Started() <-chan struct{} { return c.started }
 
 // noteReady closes started if the coordinator has become ready.
@@ -263,7 +264,7 @@ func (c *Coordinator) noteReady() {
 func (c *Coordinator) Standstills() []api.Standstill { return c.monitor.current() }
 
 // countOpen counts the open sagas in the store, at the start and when another coordinator may have
-// changed some. If sagas changed during the count, it may be wrong and is discarded.
+// changed sagas. If sagas changed during the count, the result may be wrong and is discarded.
 func (c *Coordinator) countOpen(ctx context.Context) error {
 	moves := c.projection.Moves()
 	if c.busy() {
@@ -441,7 +442,7 @@ func (c *Coordinator) load(ctx context.Context) (transport.Load, error) {
 	return scale.Load(ctx)
 }
 
-// correct updates the relay's counts from the messages on the bus, so that it limits each
+// correct updates the relay's counts from the messages on the bus, so that the relay limits each
 // participant correctly.
 func correct(relay *outbox.Relay, before outbox.InFlight, load *transport.Load) {
 	commands := load.Streams[transport.Commands]

@@ -86,9 +86,8 @@ func (s *service) discardDeadLetters(ctx context.Context, q *api.DiscardDeadLett
 	return &api.DiscardDeadLettersResponse{Discarded: done, Failed: failed}, err
 }
 
-// eachDeadLetter calls do for every dead letter in a request, and returns those for which it
-// succeeded, and the errors of the others.
-// did names the operation in the log.
+// eachDeadLetter calls do for every dead letter in a request. It returns the dead letters for which
+// do succeeded, and the errors for the others. did names the operation in the log.
 func (s *service) eachDeadLetter(
 	ctx context.Context, sequences []uint64, by, did string, do func(transport.DeadLetterOffice, context.Context, uint64) error,
 ) (done []uint64, failed []api.FailedDeadLetter, err error) {
@@ -118,7 +117,7 @@ func (s *service) eachDeadLetter(
 // maxPart bounds the substring of a reason that a purge searches for.
 const maxPart = 1024
 
-// purgeDeadLetters removes the dead letters that match, or only counts them.
+// purgeDeadLetters removes the dead letters that match a request, or only counts them.
 func (s *service) purgeDeadLetters(ctx context.Context, q *api.PurgeDeadLettersRequest) (*api.PurgeDeadLettersResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
@@ -234,7 +233,7 @@ func (s *service) orphan(ctx context.Context, key contract.Key) (*api.Orphan, er
 	return orphanOf(def, in, key), nil
 }
 
-// otherSaga returns the orphan of a saga whose id has been reused.
+// otherSaga returns the orphan for a key whose saga id has been reused.
 func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *api.Orphan {
 	return left(key, api.Orphan{
 		Kind: api.OrphanOtherSaga, Birth: contract.BirthOf(started), Phase: phase,
@@ -242,7 +241,7 @@ func otherSaga(key contract.Key, phase contract.Phase, started time.Time) *api.O
 	})
 }
 
-// left returns an orphan, or nil if a command with its key cannot have had an effect.
+// left returns an orphan, or nil for the key of an undo, because an undo needs no cleanup.
 func left(key contract.Key, o api.Orphan) *api.Orphan {
 	if key.Direction == contract.DirectionUndo {
 		return nil
@@ -250,7 +249,7 @@ func left(key contract.Key, o api.Orphan) *api.Orphan {
 	return &o
 }
 
-// orphanOf compares what a participant did with the state of its saga. A step that is still
+// orphanOf compares what a participant did with the state of the saga. A step that is still
 // requested, or will be undone, is not an orphan: its participant answers from its inbox.
 func orphanOf(def *saga.Definition, in *machine.Instance, key contract.Key) *api.Orphan {
 	o := &api.Orphan{Birth: key.Birth, Phase: in.Phase}

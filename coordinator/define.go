@@ -51,7 +51,7 @@ func (s *service) registerDefinition(ctx context.Context, q *api.RegisterDefinit
 	return &api.RegisterDefinitionResponse{Definition: s.described(def), Existed: existed}, nil
 }
 
-// described returns a definition as in lists.
+// described returns a definition as lists show it.
 func (s *service) described(def *saga.Definition) *api.Definition {
 	return &api.Definition{Ref: def.Ref(), Fingerprint: def.Fingerprint(), Newest: s.c.definitions.isNewest(def.Ref())}
 }

@@ -23,7 +23,7 @@ const MaxDefinitions = 10_000
 // ErrUnknownDefinition means that a definition or version is not registered.
 var ErrUnknownDefinition = errors.New("unknown definition")
 
-// registerIt tells users how to fix ErrUnknownDefinition.
+// registerIt explains how to fix ErrUnknownDefinition.
 const registerIt = "register it with: coordinator definition apply FILE"
 
 // ErrTooManyDefinitions means that MaxDefinitions definitions are registered already.
@@ -36,10 +36,10 @@ type definitions struct {
 	byRef  map[contract.DefinitionRef]*saga.Definition
 	newest map[string]int
 
-	participants map[contract.DefinitionRef][]outbox.Destination // that every saga needs until it completes
+	participants map[contract.DefinitionRef][]outbox.Destination // the participants that every saga needs until it completes
 
-	loaded atomic.Bool        // whether the stored ones have been read
-	early  []*saga.Definition // registered before the stored ones were read
+	loaded atomic.Bool        // whether the stored definitions have been read
+	early  []*saga.Definition // registered before the stored definitions were read
 
 	unusable []error // why stored definitions were skipped
 }
@@ -48,7 +48,7 @@ func newDefinitions(s store.Store) *definitions {
 	return &definitions{store: s, byRef: map[contract.DefinitionRef]*saga.Definition{}, newest: map[string]int{}, participants: map[contract.DefinitionRef][]outbox.Destination{}}
 }
 
-// load reads the stored definitions, and stores those that were registered earlier.
+// load reads the stored definitions, and stores the definitions that were registered before.
 func (d *definitions) load(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

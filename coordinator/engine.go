@@ -67,8 +67,8 @@ func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, 
 func (e *Engine) AskUnsent(ask func(outbox.Destination, outbox.ID) string) { e.unsent = ask }
 
 // EvaluateBeside limits the cost of the mappings that Step evaluates, in units (machine.BatchCost).
-// Step lists the sagas that need more in Output.Costly. Without this call Step evaluates all
-// mappings.
+// In Output.Costly, Step lists the sagas whose mappings exceed the limit. Without this call Step
+// evaluates all mappings.
 func (e *Engine) EvaluateBeside(units int) { e.beside, e.budget = true, machine.NewCostBudget(units) }
 
 // Provide passes the results of a saga's mappings to the next Step.
@@ -250,7 +250,7 @@ func (out *Output) makeRoom(drafts []*draft) {
 	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
 }
 
-// remember caches an open saga, and removes an ended one from the cache. An ended saga is hardly
+// remember caches an open saga, and removes an ended one from the cache. An ended saga is rarely
 // read again, while its input and results would use memory.
 func (e *Engine) remember(in *machine.Instance) {
 	if in.Open() {

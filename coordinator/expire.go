@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Limits of retention. It shares the store with active sagas, which have priority. Retention
+// Limits of retention. Retention shares the store with active sagas, which have priority. It
 // therefore works in small slices with pauses between them.
 const (
 	// expireEvery is the interval at which retention looks for sagas to remove.
@@ -14,9 +14,10 @@ const (
 	// expireSlice bounds the sagas removed in one transaction, because the next commit of active
 	// sagas may have to wait for that transaction.
 	expireSlice = 20
-	// After each slice retention pauses for expireRest times the duration of the slice, so it uses
-	// a tenth of the store's time. If it has been behind for expireBehind, sagas end faster than it
-	// removes them; it then pauses for expireRestBehind times the duration and uses half.
+	// After each slice retention pauses for expireRest times the duration of the slice, so it uses a
+	// tenth of the store's time. If retention has been behind for expireBehind, sagas end faster than
+	// it removes them; it then pauses for expireRestBehind times the duration of the slice, and uses
+	// half of the time.
 	expireRest       = 9
 	expireRestBehind = 1
 	expireBehind     = time.Hour

@@ -25,8 +25,8 @@ func encoded(v any) int {
 	return len(data)
 }
 
-// fit shortens a status to at most a number of bytes. It omits results first, starting with the
-// last, then the input, and finally truncates reasons. The history still has all of it.
+// fit shortens a status to at most the given number of bytes. It omits results first, starting with
+// the last, then the input, and finally truncates reasons. The history still contains everything.
 func fit(s *api.Saga, most int) {
 	if roughly(s) <= most {
 		return
@@ -62,7 +62,8 @@ func fit(s *api.Saga, most int) {
 	*s = bare
 }
 
-// roughly returns a cheap upper bound of encoded. Most sagas are far below it.
+// roughly returns an upper bound of encoded that is cheap to compute. For most sagas it is far
+// below maxReply.
 func roughly(s *api.Saga) int {
 	const step, text = 1 << 10, 6 // bytes per step without text; encoded bytes per byte of text
 	size := 2*step + text*(len(s.Reason)+len(s.Problem))

@@ -39,8 +39,8 @@ type slot struct {
 	next int
 }
 
-// class is one queue of the inbox: that of a participant, that of inputs without a participant, or
-// that of one caller's bulk work.
+// class is one queue of the inbox: for the answers of a participant, for inputs without a
+// participant, or for the bulk work of one caller.
 type class struct {
 	name        string
 	first, last int // indexes of slots

@@ -16,19 +16,20 @@ type Input struct {
 	// Event is what happened. A contract.EventTimerFired whose Timer is empty fires all timers that
 	// are due at its time.
 	Event machine.Event
-	// Birth identifies the saga that an answer is for, among those that have used this id; 0 means
-	// the current one.
+	// Birth identifies the saga that an answer is for, among the sagas that have used this id; 0 means
+	// the current saga.
 	Birth contract.Birth
 	// Definition is the definition to start (contract.EventStarted); other events do not use it.
 	Definition contract.DefinitionRef
 	// ClockOffset is the total by which the wall clock had been set when Event.At was read.
 	ClockOffset time.Duration
-	// Expected is the revision that the saga must have, or else the event is refused; 0 accepts
-	// any.
+	// Expected is the revision that the saga must have, or else the event is refused; 0 accepts any
+	// revision.
 	Expected uint64
-	// Command is set if the bus refused a command: the revision whose commit enqueued that command.
-	// It is 0 otherwise. A refusal of a command that is no longer awaited is ignored. The attempt
-	// number cannot show that: after an operator's retry attempts start at 1 again.
+	// Command is the revision whose commit enqueued the command that the bus refused; 0 for other
+	// inputs. A refusal is ignored if the saga no longer awaits the answer to that command. The
+	// attempt number cannot identify the command: after an operator's retry, attempts start at 1
+	// again.
 	Command uint64
 }
 
@@ -43,8 +44,8 @@ type Result struct {
 
 	Existed bool                  // for a start: the saga exists already, with the same input
 	Ended   *store.TombstoneError // for a start: the saga existed with the same input, ended and was removed
-	Ignored machine.Ignored       // the event changed nothing
-	Err     error                 // the event was refused
+	Ignored machine.Ignored       // why the event changed nothing; "" if it was not ignored
+	Err     error                 // why the event was refused; nil if it was not
 }
 
 // Output is the result of a Step.

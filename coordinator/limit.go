@@ -22,8 +22,8 @@ const (
 	// one caller. Ten times as many may be open in total.
 	DefaultMaxWatches = 100
 
-	// maxLooks bounds the concurrent store reads for wait and watch requests. They wait for a slot,
-	// and do not use those of MaxReads.
+	// maxLooks bounds the concurrent store reads for wait and watch requests. These reads wait for a
+	// slot, and do not use the slots of MaxReads.
 	maxLooks = 64
 )
 

@@ -20,8 +20,8 @@ import (
 // phases lists the phases that a filter may name.
 var phases = []contract.Phase{contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked}
 
-// filter converts a filter for the store. It refuses a filter that no saga can match: a misspelt
-// value would otherwise look like an empty list.
+// filter converts a filter for the store. It refuses a filter that no saga can match: otherwise a
+// misspelt value would return an empty list.
 func (s *service) filter(f *api.Filter) (store.Filter, error) {
 	var wrong violations
 	ref := f.Definition
@@ -157,7 +157,7 @@ func inList(s *api.Saga) {
 // problem cuts the description of a damaged record to the size for a status.
 func problem(text string) string { return contract.Cut(text, contract.MaxReason) }
 
-// countPages bounds the pages that one count reads (I10). A count that reaches this bound is only a
+// countPages limits the pages that one count reads (I10). A count that reaches this limit is only a
 // lower bound.
 const countPages = 100
 
@@ -354,7 +354,7 @@ func (s *service) listParticipants(ctx context.Context, _ *api.ListParticipantsR
 	for i := range load.Consumers {
 		if n := &load.Consumers[i]; n.Stream == transport.Commands {
 			p := of(n.Name)
-			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // only the coordinator has used it
+			p.Unknown = n.Asking == 0 && n.Delivered.IsZero() // only the coordinator has used this subscription
 			p.Waiting, p.InFlight, p.Redelivered, p.Listening = int(n.Pending), n.InFlight, n.Redelivered, n.Asking > 0 || s.c.config.Clock().Sub(n.Delivered) < standsAfter
 		}
 	}

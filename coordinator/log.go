@@ -25,7 +25,7 @@ const (
 	LogReason     = "reason"
 	LogTrace      = "trace_id"
 	LogError      = "error"
-	LogBy         = "by" // who requested it
+	LogBy         = "by" // who requested the operation
 	LogShard      = "shard"
 	LogKind       = "kind"   // kind of standstill
 	LogObject     = "object" // what is stuck

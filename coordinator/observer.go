@@ -57,7 +57,7 @@ type Transition struct {
 	Started     time.Time // of the saga
 	At          time.Time
 	TraceParent string // of the saga, as stored
-	Cause       string // traceparent of the answer or request that caused it, for the Tracer only; may be ""
+	Cause       string // traceparent of the answer or request that caused the transition, for the Tracer only; may be ""
 	Subject     string // subject of that message, for the Tracer only
 	Participant string // the participant that answered
 	// Waited is the time between enqueueing a command and its answer; 0 if unknown.
@@ -68,7 +68,7 @@ type Transition struct {
 const (
 	DeadLetterMalformed = "malformed" // the bus could not decode the message
 	DeadLetterSubject   = "subject"   // the subject is not the subject of an answer
-	DeadLetterType      = "type"      // the message type is not that of an answer
+	DeadLetterType      = "type"      // the message type is not the type of an answer
 	DeadLetterUnknown   = "unknown"   // the saga does not exist
 	DeadLetterStep      = "step"      // the step does not exist, or does not expect this answer
 	DeadLetterSender    = "sender"    // the step belongs to another participant

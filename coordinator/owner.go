@@ -25,8 +25,9 @@ type sender struct {
 }
 
 // Publish sends messages if this store owns the prefix, and adds the claim's number to them and to
-// their deduplication ids. Otherwise the server could discard a message as a duplicate of an
-// earlier owner's message, although participants that know the new claim may refuse that one.
+// their deduplication ids. Without the number, the server could discard a message as a duplicate of
+// an earlier owner's message, although participants that know the new claim may refuse the earlier
+// message.
 func (s sender) Publish(ctx context.Context, batch []transport.Envelope) []error {
 	status := s.owner.Status()
 	if !status.Confirmed {

@@ -144,7 +144,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// nameFields are the fields of requests whose value is a name of the given kind.
+// nameFields maps a kind of name to the request field that contains such a name.
 var nameFields = map[string]string{"saga id": "id", "definition": "definition.name"}
 
 // detail returns the machine-readable part of an error besides its code.

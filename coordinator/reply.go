@@ -59,8 +59,8 @@ func payload(data []byte, contentType string, leftOut bool) *api.Payload {
 	return p
 }
 
-// isJSON reports whether data can be shown as JSON: its content type says so and it is valid. Other
-// data is shown as bytes.
+// isJSON reports whether data can be shown as JSON: its content type is JSON, and the data is
+// valid. Other data is shown as bytes.
 func isJSON(data []byte, contentType string) bool {
 	return contract.IsJSON(contentType) && contract.CheckJSON(data) == nil
 }

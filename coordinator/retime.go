@@ -25,7 +25,7 @@ func (e *Engine) align(input *Input) {
 	}
 }
 
-// retime adapts a saga to the new wall clock. It returns nil if that is done already.
+// retime adapts a saga to the new wall clock. It returns no events if the saga is adapted already.
 func (e *Engine) retime(d *draft, at time.Time) ([]Applied, error) {
 	if e.total == nil || d.instance == nil || !d.instance.Open() || d.instance.ClockOffset == e.clock {
 		return nil, nil

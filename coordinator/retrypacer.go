@@ -15,9 +15,9 @@ const (
 )
 
 // retryPacer spreads the retries of callers whose start is refused: each gets a later time than the
-// previous one. Retries are a little faster than starts are admitted, because some callers do not
-// return and more room may appear. Without pacing, a hundred thousand callers would all retry at
-// the same time.
+// previous one. Retries are a little more frequent than admitted starts, because some callers do
+// not return and more room may appear. Without pacing, a hundred thousand callers would all retry
+// at the same time.
 type retryPacer struct {
 	taken atomic.Int64 // starts admitted since the last count
 
@@ -30,8 +30,8 @@ type retryPacer struct {
 const (
 	// pacerInterval is the interval at which admitted starts are counted while others are refused.
 	pacerInterval = time.Second
-	// pacerMaxGap is the longest interval between two retries; even at this rate retries are cheap.
-	// A moment without room does not predict the next, so it must not delay a few callers for long.
+	// pacerMaxGap is the longest interval between two retries; even at this rate retries are cheap. A
+	// moment without room does not predict another one, so a few callers must not be delayed for long.
 	pacerMaxGap = time.Millisecond
 )
 

@@ -21,13 +21,13 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// DefaultWait is how long a wait request without an expiry is held; MaxWait is the maximum.
+// DefaultWait is how long a wait request without a timeout is held; MaxWait is the maximum.
 const (
 	DefaultWait = 10 * time.Second
 	MaxWait     = time.Minute
 )
 
-// service serves requests. It has one method for each kind of request, in the file for its subject
+// service serves requests. It has one method for each request, in the file for that kind of request
 // (see doc.go). The methods have typed queries and answers, whatever the transport (api.go). They
 // query the coordinator, and decide what callers may see.
 //
@@ -54,7 +54,8 @@ func newService(c *Coordinator) *service {
 	return s
 }
 
-// start starts a saga, and answers without steps once the start is committed.
+// start starts a saga. Once the start is committed, it answers with the saga's status without
+// steps.
 func (s *service) start(_ context.Context, c call, q *api.StartRequest, answer func(*api.Saga, error)) {
 	s.submitStart(c, q, answer, func(r *Result) { answer(outcome(r, false)) })
 }

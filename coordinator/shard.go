@@ -31,7 +31,7 @@ func (w *work) turn() string {
 	return w.input.Event.Participant
 }
 
-// shard is one goroutine that decides for its share of the sagas.
+// shard decides the inputs of its share of the sagas, on one goroutine.
 type shard struct {
 	c      *Coordinator
 	engine *Engine
@@ -73,7 +73,7 @@ func (s *shard) run(ctx context.Context) error {
 			s.part.Committed(took)
 			s.c.observer.Committed(len(out.Committed), took)
 		}
-		for i := range batch { // Step has converted them to the current clock
+		for i := range batch { // Step has converted the times to the current clock
 			batch[i].input.Event.At, batch[i].input.ClockOffset = inputs[i].Event.At, inputs[i].ClockOffset
 		}
 		s.setAside(batch, out.Costly)
@@ -88,7 +88,7 @@ func (s *shard) run(ctx context.Context) error {
 // about as much with a hundred sagas as with ten.
 const (
 	lingerFrom  = 72                    // inputs in the previous batch; fewer do not count as load
-	lingerEach  = 60 * time.Microsecond // per input of the previous batch
+	lingerEach  = 60 * time.Microsecond // time limit per input of the previous batch
 	lingerQuiet = 3 * time.Millisecond  // stop waiting if no input arrives for this long
 )
 
@@ -182,7 +182,8 @@ func (s *shard) transition(ctx context.Context, w *work, a *Applied) {
 	logTransition(ctx, s.c.config.Logger, &t)
 }
 
-// acknowledge acknowledges, rejects or dead-letters a delivery, according to its verdict.
+// acknowledge acknowledges or dead-letters a delivery, or lets the bus redeliver it, as verdictOf
+// decides.
 func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 	switch v := verdictOf(r); v.fate {
 	case fateDone:

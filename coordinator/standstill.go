@@ -325,8 +325,9 @@ func (m *monitor) relay() (found []api.Standstill) {
 
 // refusesAll reports whether the bus refuses all commands, so that no single participant is the
 // cause. It counts only participants whose refusals began after the bus last accepted a command,
-// because earlier refusals prove nothing about the others. More than one participant must have been
-// refused since then, or every participant, and for at least standsAfter.
+// because earlier refusals prove nothing about the others. More than one such participant is
+// required, or one if all participants are refused. These refusals must have lasted for at least
+// standsAfter.
 func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 	now, accepted := m.c.config.Clock(), m.c.relay.Stats().Accepted
 	refused, lately, first := 0, 0, now

@@ -187,8 +187,8 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []a
 }
 
 // participant checks whether a participant receives its commands. It does not matter whether a pull
-// request is open at this moment: a busy participant gets commands at once and has none open, and a
-// participant that no longer receives commands has one open.
+// request is open at this moment: a busy participant gets commands at once and has no request open,
+// and a participant that no longer receives commands has a request open.
 func participant(n *transport.ConsumerLoad, p *pace, now time.Time) []api.Standstill {
 	one := api.Standstill{Kind: api.StandsParticipant, Object: n.Name}
 	waiting, stood := n.Pending+uint64(n.InFlight), now.Sub(p.moved)

@@ -21,8 +21,8 @@ const (
 	// wakeGrain is the shortest interval between two reads of the store's timers. Batching may
 	// delay a wake-up by this much.
 	wakeGrain = 5 * time.Millisecond
-	// wakeLook is the longest interval between two reads. It bounds how late a timer may fire that
-	// another coordinator has set.
+	// wakeLook is the longest interval between two reads. It bounds how late a timer that another
+	// coordinator has set may fire.
 	wakeLook = time.Second
 )
 
@@ -39,7 +39,7 @@ type timekeeper struct {
 	notBefore time.Time              // earliest time of the next read
 	stopped   atomic.Pointer[string] // why no timers run; nil if they run
 	asked     time.Duration          // total by which the clock had been set at the last look
-	held      atomic.Pointer[string] // what due timers are waiting for; nil if nothing
+	held      atomic.Pointer[string] // what due timers are waiting for; nil if they do not wait
 
 	mu      sync.Mutex
 	next    time.Time                // when the next timer may be due; zero if unknown, then read soon
@@ -208,8 +208,8 @@ func (t *timekeeper) wake(ctx context.Context, ids []contract.SagaID, at, next t
 	return nil
 }
 
-// sleep waits until a timer may be due, between wakeGrain and wakeLook. It returns false if ctx has
-// ended.
+// sleep waits until a timer may be due, but at least wakeGrain and at most wakeLook. It returns
+// false if ctx has ended.
 func (t *timekeeper) sleep(ctx context.Context) bool {
 	for {
 		t.mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// explain sets the reason of a timed-out attempt if its command was not sent. Otherwise the
-// participant would be blamed for not answering.
+// explain sets the reason of a timed-out attempt if its command was not sent. Without this reason,
+// the participant would be blamed for not answering.
 func (e *Engine) explain(def *saga.Definition, in *machine.Instance, ev *machine.Event) {
 	if e.unsent == nil || ev.Timer != contract.TimerTimeout {
 		return

@@ -8,9 +8,9 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// waited returns the time between enqueueing a command and its answer. It is derived from when the
-// attempt would time out, and from the timeout. It is 0 if the event does not answer the current
-// attempt.
+// waited returns the time between enqueueing a command and its answer. The command was enqueued one
+// timeout before the attempt would time out. waited returns 0 if the event does not answer the
+// current attempt.
 func waited(def *saga.Definition, before *machine.Instance, ev *machine.Event) time.Duration {
 	if ev.Type != contract.EventStepAnswered || ev.Outcome == contract.OutcomeNotSent {
 		return 0

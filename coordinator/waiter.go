@@ -7,9 +7,9 @@ import (
 	"github.com/amends-dev/amends/coordinator/internal/projection"
 )
 
-// MaxWaiters bounds the wait requests held at once, and MaxWaitersPerCaller those of one caller
-// (I10). A request beyond these limits is answered at once with the saga's state, and the caller
-// asks again.
+// MaxWaiters bounds the wait requests held at once, and MaxWaitersPerCaller the wait requests of
+// one caller (I10). A request beyond these limits is answered at once with the saga's state, and
+// the caller asks again.
 const (
 	MaxWaiters          = projection.MaxWaiters
 	MaxWaitersPerCaller = projection.MaxWaitersPerCaller
@@ -19,8 +19,8 @@ const (
 // only after their own deadline.
 var errStopping = errors.New("the coordinator is stopping; try again")
 
-// wait registers a waiter that tell notifies once the saga is at rest. tell is called once, unless
-// the waiter is removed before. See projection.Wait.
+// wait registers a waiter. tell is called once, when the saga is at rest or the coordinator stops,
+// unless the waiter is removed before. See projection.Wait.
 func wait(p *projection.Projection, id contract.SagaID, caller string, tell func(*Result)) (w *projection.Waiter, moving bool) {
 	return p.Wait(id, caller, func(at *projection.Change) {
 		if at == nil {

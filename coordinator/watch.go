@@ -79,7 +79,7 @@ func (s *service) watcher(q *api.PollRequest) (*watcher, error) {
 }
 
 // wait returns the changes after the position. It returns an empty reply if ctx ends before there
-// are any.
+// are changes.
 func (w *watcher) wait(ctx context.Context) (*api.PollResponse, error) {
 	for {
 		reply, err := w.look(context.WithoutCancel(ctx))
@@ -107,7 +107,7 @@ func (w *watcher) look(ctx context.Context) (*api.PollResponse, error) {
 	moves, end, foreign := w.s.c.projection.Since(w.at)
 	reply := &api.PollResponse{}
 	from, read := w.at, uint64(0)
-	wanted := map[contract.SagaID]bool{} // the value: whether it may have matched the filter before
+	wanted := map[contract.SagaID]bool{} // the value: whether the saga may have matched the filter before
 	var order []contract.SagaID
 	for i := range moves {
 		m := &moves[i]

@@ -20,7 +20,7 @@ type queue struct {
 	to    Destination
 	items []item // waiting, in commit order
 	array []item // the array that items is a part of, kept for reuse
-	bytes int    // of items
+	bytes int    // size of items
 
 	rescan  bool     // whether the ledger must be read from its beginning
 	reading bool     // whether the ledger has been read in part
@@ -39,7 +39,7 @@ type queue struct {
 	full       bool // whether the next item exceeds the destination's share of the bus
 
 	deficit int  // bytes that the destination may still send in this round
-	active  bool // whether it is in its lane's ring
+	active  bool // whether the queue is in its lane's ring
 
 	// The following fields hold the result of this queue's part of the current batch.
 	again       []item
@@ -118,15 +118,16 @@ func (l *queue) onBus() (messages, bytes int) {
 	return max(l.held+l.correction, 0), max(l.heldBytes+l.correction*mean, 0)
 }
 
-// The backoff of a refused destination doubles from minBackoff to longBackoff. After a quarter of
-// an hour of refusals, the limit is maxBackoff.
+// The backoff of a refused destination doubles from minBackoff to longBackoff. If the refusals
+// continue, the limit grows to maxBackoff within a quarter of an hour.
 const (
 	minBackoff  = 20 * time.Millisecond
 	longBackoff = 2 * time.Second
 	maxBackoff  = 30 * time.Second
 )
 
-// refused records that the bus refused the destination, and starts or extends the backoff.
+// refused notes that the bus refused a record of the destination, and starts or extends the
+// backoff.
 func (l *queue) refused(now time.Time, err error) {
 	if l.problem == nil {
 		l.since = now
@@ -136,7 +137,7 @@ func (l *queue) refused(now time.Time, err error) {
 	l.retryAt = now.Add(l.backoff)
 }
 
-// accepted records that the bus accepted the destination, and ends the backoff.
+// accepted notes that the bus accepted a record of the destination, and ends the backoff.
 func (l *queue) accepted() { l.problem, l.backoff = nil, 0 }
 
 // lane holds the queues of one stream. Streams are published to independently, so a stream that

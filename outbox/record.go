@@ -77,13 +77,13 @@ type Record struct {
 	Envelope transport.Envelope
 }
 
-// Answered reports whether the record is discarded by the commit of its answer. Such a record
-// survives if the bus loses a message that it has accepted, so the loss costs only latency (I2).
+// Answered reports whether the record is discarded by the commit of its answer. Such a record still
+// exists if the bus loses the accepted message, so the loss only causes a delay (I2).
 // Announcements, in contrast, are discarded once the bus has accepted them.
 func (r *Record) Answered() bool { return r.To != Lifecycle }
 
 // size returns the approximate size of the record on the bus, in bytes.
 func (r *Record) size() int { return len(r.Envelope.Data) + len(r.Envelope.Subject) + headerBytes }
 
-// headerBytes is the approximate size of a command's headers.
+// headerBytes is the approximate size of a command's headers, in bytes.
 const headerBytes = 512

@@ -26,8 +26,8 @@ type Ledger interface {
 	Discard(ctx context.Context, ids []ID) error
 }
 
-// All calls yield with every pending record until yield returns false: destinations by name, and
-// the records of each in commit order.
+// All calls yield with every pending record until yield returns false. The records are sorted by
+// the destination's name, and within a destination in commit order.
 func All(ctx context.Context, ledger Ledger, yield func(Position, Record) bool) error {
 	counts, err := ledger.Destinations(ctx)
 	if err != nil {
@@ -62,18 +62,18 @@ type Options struct {
 	// their bytes. Further commands wait in the relay. They also wait while the participant's
 	// messages take as many bytes as the stream has free. 0 means 20,000 commands and 64 MiB.
 	Credit, CreditBytes int
-	// Announcements bounds the announcements that wait while the bus accepts none. Beyond it, the
+	// Announcements bounds the announcements that wait while the bus accepts none. If more wait, the
 	// oldest are dropped. 0 means 262,144.
 	Announcements int
-	// Shared says that other processes send from the same ledger. A command that this process has
+	// Shared means that other processes send from the same ledger. A command that this process has
 	// not sent may then have been sent by a different process.
 	Shared bool
 	// OnPublish is called after every batch with the numbers of accepted and refused records.
 	OnPublish func(accepted, refused int)
 	// OnRefused is called with a command that the bus will never accept
-	// (transport.ErrRefusedForGood). sent is true if an earlier publish, or one by a different
-	// process, may have succeeded. The command is not sent again before the next start, and stays
-	// pending until a commit discards it. OnRefused is called from Step and must not block.
+	// (transport.ErrRefusedForGood). sent is true if the bus may have accepted the command earlier,
+	// from this or a different process. The command is not sent again before the next start, and
+	// stays pending until a commit discards it. OnRefused is called from Step and must not block.
 	OnRefused func(r Record, sent bool, err error)
 	// OnDropped is called with the number of announcements that were dropped, because the bus will
 	// never accept them or because too many were waiting.
@@ -116,10 +116,10 @@ func (o Options) withDefaults() Options {
 // Relay sends pending records: right after their commit (Push), and again from the ledger after a
 // start and whenever the bus may have lost data (Resend).
 //
-// Each destination has its own queue, share of the bus and backoff (I13). Destinations take turns
-// by bytes. The records of one destination are sent in commit order, with one exception: a record
-// that is refused for now returns to the front of the queue, although later records of its batch
-// may have been accepted. Records of different destinations are not ordered.
+// Each destination has its own queue, share of the bus and backoff (I13). Destinations take turns,
+// measured in bytes. The records of one destination are sent in commit order, with one exception: a
+// record that is refused for now returns to the front of the queue, although later records of its
+// batch may have been accepted. Records of different destinations are not ordered.
 //
 // Run starts one goroutine for each stream. Push, Drop, Supersede, Resend, Correct and the methods
 // that report state are safe for concurrent use.
@@ -133,10 +133,10 @@ type Relay struct {
 	lanes  [2]*lane // one for commands, one for announcements
 	known  map[ID]entry
 	// refused holds the commands that the bus will never accept, until they are discarded. They
-	// must not be sent, because they were reported as refused. The value is true if the command was
-	// discarded while the ledger was being read, because that read may still return it.
+	// must not be sent again, because they were reported as refused. The value is true if the
+	// command was discarded while the ledger was being read, because that read may still return it.
 	refused    map[ID]bool
-	reading    bool      // whether the ledger of commands is being read
+	reading    bool      // whether commands are being read from the ledger
 	epoch      int       // incremented when the bus may have lost data
 	sweepAt    time.Time // when to look for expired messages next
 	room       int64     // bytes that the stream of commands may hold; 0 if unknown
@@ -152,7 +152,7 @@ type entry struct {
 	bytes   int
 	state   state
 	pending bool
-	until   time.Time // when it expires on the bus; zero if it stays until its answer
+	until   time.Time // when the message expires on the bus; zero if it stays there until its answer
 }
 
 // clearPending marks the record as no longer pending.
@@ -168,9 +168,9 @@ type state int8
 const (
 	waiting    state = iota // in its destination's queue
 	sending                 // passed to the bus
-	answered                // being published, but already answered; removed if refused
+	answered                // being published, but already answered; removed after the publish
 	superseded              // being published, but no longer needed; if accepted, it stays on the bus until it expires
-	onBus                   // accepted
+	onBus                   // accepted by the bus
 )
 
 // NewRelay returns a Relay, which does nothing until Run or Step is called.
@@ -325,7 +325,7 @@ func (r *Relay) isWaiting(id ID) bool {
 	return there && e.state == waiting
 }
 
-// addHeld adds to the destination's messages on the bus. The caller holds r.mu.
+// addHeld adds to the counts of the destination's messages on the bus. The caller holds r.mu.
 func (r *Relay) addHeld(l *queue, messages, bytes int) {
 	l.held += messages
 	l.heldBytes += bytes
@@ -403,10 +403,10 @@ func (r *Relay) run(ctx context.Context, lane *lane) error {
 	}
 }
 
-// Step runs one round of Run for each stream: it reads the ledger if necessary, and passes a window
-// of records to the bus. It returns the number of those records, and how many of them the bus
-// refused for now. err is an error of the ledger. Step is for callers without goroutines, such as a
-// simulator, and must not be called while Run is running.
+// Step runs one round of Run for each stream: it reads the ledger if necessary, and passes at most
+// a window of records to the bus. It returns the number of those records, and how many of them the
+// bus refused for now. err is an error of the ledger. Step is for callers without goroutines, such
+// as a simulator, and must not be called while Run is running.
 func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 	for _, lane := range r.lanes {
 		n, back, err := r.step(ctx, lane)
@@ -419,7 +419,7 @@ func (r *Relay) Step(ctx context.Context) (handed, refused int, err error) {
 }
 
 // Due returns when Step will next have work if nothing is pushed or dropped until then. ok is false
-// if it never will.
+// if Step will have no work.
 func (r *Relay) Due() (at time.Time, ok bool) {
 	for _, lane := range r.lanes {
 		if due, yes := r.due(lane); yes && (!ok || due.Before(at)) {

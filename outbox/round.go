@@ -24,7 +24,7 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 		}
 		if batch, epoch := r.next(lane); len(batch) > 0 {
 			refused := r.send(ctx, lane, batch, epoch)
-			clear(batch) // release the sent records
+			clear(batch) // free the memory of the sent records
 			return len(batch), refused, nil
 		}
 		if !read {
@@ -68,7 +68,7 @@ func sorted(counts map[Destination]int) []Destination {
 	return list
 }
 
-// readLedger refills the queues of a lane that must be read from the ledger. It reports whether it
+// readLedger refills the queues of a lane from the ledger where necessary. It reports whether it
 // read anything.
 func (r *Relay) readLedger(ctx context.Context, lane *lane) (read bool, err error) {
 	for {
@@ -187,8 +187,9 @@ func (r *Relay) next(lane *lane) (batch []item, epoch int) {
 	return batch, r.epoch
 }
 
-// take appends the records that one destination may send to a batch. It reports whether the quantum
-// was the only reason not to append more. A destination that was refused sends a single record.
+// take appends to a batch the records that one destination may send now. It reports whether the
+// quantum was the only reason not to append more. After a refusal, a destination sends a single
+// record.
 func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 	l.deficit += quantum
 	l.full = false
@@ -224,9 +225,9 @@ func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 }
 
 // mayHold reports whether the bus may hold the given number of additional bytes for a destination.
-// The limits are the fixed ones, and as many bytes as the stream has free. So one unavailable
-// participant can fill half of the stream and two a third each, and a further one always finds
-// space. The caller holds r.mu.
+// The limits are Credit, CreditBytes, and as many bytes as the stream has free. So one unavailable
+// participant can fill half of the stream, two can fill a third each, and there is always space for
+// a further participant. The caller holds r.mu.
 func (r *Relay) mayHold(l *queue, bytes int) bool {
 	if l.to == Lifecycle {
 		return true
@@ -287,7 +288,7 @@ func (r *Relay) send(ctx context.Context, lane *lane, batch []item, epoch int) (
 }
 
 // dropped reports whether an announcement is dropped because the bus will never accept it. If only
-// a permission is missing, it is kept, because an operator can grant the permission.
+// a permission is missing, the announcement is kept, because an operator can grant the permission.
 func dropped(it *item, err error) bool {
 	return !it.Answered() && errors.Is(err, transport.ErrRefusedForGood) && !errors.Is(err, transport.ErrNotPermitted)
 }
@@ -315,7 +316,7 @@ func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) 
 			}
 			r.finish(it, err == nil && epoch == r.epoch, now)
 			if l.anyAccepted = l.anyAccepted || !errors.Is(err, transport.ErrNotPermitted); !l.anyAccepted {
-				l.failed = err // final for this record, but not for those after it
+				l.failed = err // final for this record, but not for the records after it
 			}
 		default:
 			l.failed = err
@@ -341,8 +342,8 @@ func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) 
 	clear(lane.touched)
 }
 
-// finish records that the bus has accepted a record or refused it for good. there is true if the
-// bus now holds it. The caller holds r.mu.
+// finish notes that the bus has accepted a record or refused it for good. The parameter there
+// reports whether the bus now holds the record. The caller holds r.mu.
 func (r *Relay) finish(it *item, there bool, now time.Time) {
 	e := r.known[it.ID]
 	if !there || !it.Answered() || e.state == answered {
@@ -358,7 +359,7 @@ func (r *Relay) finish(it *item, there bool, now time.Time) {
 	r.known[it.ID] = e
 }
 
-// requeue records that the bus has not accepted a record, and reports whether the record is still
+// requeue notes that the bus has not accepted a record, and reports whether the record is still
 // pending. The caller holds r.mu.
 func (r *Relay) requeue(it *item) bool {
 	e := r.known[it.ID]
@@ -412,7 +413,7 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	if err != nil {
 		return err
 	}
-	unswept := r.options.Announcements / 64 // recently discarded ones may still be counted
+	unswept := r.options.Announcements / 64 // recently discarded announcements may still be counted
 	excess := counts[Lifecycle] - r.options.Announcements - unswept
 	if excess <= 0 {
 		return nil

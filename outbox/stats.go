@@ -48,9 +48,9 @@ func (l *queue) oldest(now time.Time) time.Duration {
 }
 
 // OverShare returns the first of the given destinations that exceeds its share of limit, which
-// bounds all waiting commands together. The share is the part of limit that the others do not use,
-// so a single destination gets half of it; it is at least a sixteenth. If no destination exceeds
-// its share, OverShare returns false.
+// bounds all waiting commands together. The share is the unused part of limit, so a single
+// destination can use half of limit; the share is at least a sixteenth of limit. If no destination
+// exceeds its share, OverShare returns false.
 func (r *Relay) OverShare(of []Destination, limit int) (Destination, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +63,7 @@ func (r *Relay) OverShare(of []Destination, limit int) (Destination, bool) {
 }
 
 // Pending returns the number of a participant's unanswered commands in memory. more reports whether
-// the ledger has further ones.
+// the ledger has further commands.
 func (r *Relay) Pending(to Destination) (commands int, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,13 +81,13 @@ type QueueStats struct {
 	MoreInLedger bool          // whether further records wait in the ledger
 	Oldest       time.Duration // how long the first record has waited in memory
 	OnBus        int           // messages on the bus, neither answered nor expired
-	Bytes        int           // their approximate size
-	Full         bool          // the share of the bus is used up; nothing is sent until the destination answers
-	Problem      error         // why the bus refuses its records, or nil
+	Bytes        int           // approximate size of these messages
+	Full         bool          // whether the share of the bus is used up; nothing is sent until the destination answers
+	Problem      error         // why the bus refuses the records, or nil
 	Since        time.Time     // when Problem began, or zero
 }
 
-// Queues returns the destinations with records waiting or messages on the bus, by name.
+// Queues returns the destinations with records waiting or messages on the bus, sorted by name.
 func (r *Relay) Queues() []QueueStats {
 	now := r.options.Now()
 	r.mu.Lock()
@@ -113,7 +113,7 @@ func (r *Relay) Queues() []QueueStats {
 }
 
 // Unsent returns why a command is not on the bus yet. It returns "" if the command is on the bus,
-// or if the relay does not know.
+// or if the relay does not know the reason.
 func (r *Relay) Unsent(to Destination, id ID) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +155,7 @@ type Held struct {
 	Before   InFlight            // the relay's counts before the bus was asked
 	Limit    int64               // bytes that the stream of commands may hold; 0 if unknown
 	Used     int64               // bytes that the stream holds
-	Messages map[Destination]int // by participant; without zeros
+	Messages map[Destination]int // number of messages by participant; without zeros
 }
 
 // Correct adjusts the relay's counts to what the bus holds. The relay cannot derive that from what

@@ -20,20 +20,20 @@ type Claim struct {
 	Address     string    `json:"address,omitempty"`    // address of its API
 	Version     string    `json:"version,omitempty"`    // version of the program
 	Since       time.Time `json:"since"`                // when this process took the claim, by its own clock
-	Released    time.Time `json:"released,omitzero"`    // when it was released; zero if it is held
-	TakenFrom   string    `json:"taken_from,omitempty"` // the store that held it before, if a different one
-	// Contested means that the previous owner may not have noticed yet and may still send, so the
-	// next owner has to wait too. It is cleared after two TTLs.
+	Released    time.Time `json:"released,omitzero"`    // when the claim was released; zero if it is held
+	TakenFrom   string    `json:"taken_from,omitempty"` // the previous owner's store, if it is a different store
+	// Contested means that the previous owner may not have noticed the change yet and may still send,
+	// so the next owner has to wait too. It is cleared after two TTLs.
 	Contested bool `json:"contested,omitempty"`
 }
 
 // SavedClaim is the state of the claim that the store itself saves. It is saved before the claim is
-// written, so that an older copy of the store can be recognised.
+// written to the bus, so that an older copy of the store can be recognised.
 type SavedClaim struct {
 	Store       string // identity of the store; never empty
 	Number      uint64 // number of the last claim, or 0
-	Incarnation string // of the process that wrote the claim or was about to
-	Before      string // of the process whose claim it replaces; the registry may still hold that claim
+	Incarnation string // of the process that wrote the claim or was about to write it
+	Before      string // incarnation of the process whose claim is replaced; the registry may still hold that claim
 }
 
 // ClaimStore saves the store's claim. Every store implements it.
@@ -43,7 +43,7 @@ type ClaimStore interface {
 	SaveClaim(ctx context.Context, o SavedClaim) error
 }
 
-// Position identifies a written claim; the zero value stands for no claim. Token identifies its
+// Position identifies a written claim; the zero value means no claim. Token identifies the claim's
 // owner to the registry. The owner may differ from the process that read the claim.
 type Position struct{ Sequence, Token uint64 }
 
@@ -57,17 +57,18 @@ type Entry struct {
 // Registry holds the claim on the bus. All clients of the bus see the same claim.
 type Registry interface {
 	Read(ctx context.Context) (Entry, error)
-	// Write replaces the claim at a position; if that is zero, there must be no claim. From then
-	// on, the registry accepts no confirmation by the previous owner, and a bus that fences accepts
-	// none of its messages. Write returns ErrChanged if the registry holds a different claim. After
-	// any other error, the claim may have been written.
+	// Write replaces the claim at a position; if the position is zero, there must be no claim. From
+	// then on, the registry accepts no confirmation by the previous owner, and a bus that fences
+	// accepts none of that owner's messages. Write returns ErrChanged if the registry holds a
+	// different claim. After any other error, the claim may have been written.
 	Write(ctx context.Context, c *Claim, over Position) (Position, error)
 	// Confirm shows that the owner of the claim at a position is alive. It returns ErrChanged if
 	// that claim has been replaced.
 	Confirm(ctx context.Context, at Position) error
 	// Fences reports whether the bus itself refuses messages from the owners of earlier claims.
 	Fences() bool
-	// ConfirmNow signals that the bus may have lost the claim, which should be confirmed at once.
+	// ConfirmNow signals that the bus may have lost the claim. The claim should then be confirmed at
+	// once.
 	ConfirmNow() <-chan struct{}
 }
 
@@ -77,10 +78,10 @@ var ErrChanged = errors.New("the claim has been changed")
 // NotOwnerError reports that a prefix belongs to a different store. It ends the process.
 type NotOwnerError struct {
 	Claim     Claim
-	LastHeard time.Time // when its owner last confirmed, by our clock; zero if not while we watched
+	LastHeard time.Time // when its owner last confirmed, by our clock; zero if never while we watched
 	Ours      SavedClaim
 	Reason    string // why we do not own the prefix
-	// Replaced means that the claim was ours until now. Since is when it was last confirmed.
+	// Replaced means that the claim was ours until now. Since is when our claim was last confirmed.
 	Replaced bool
 	Since    time.Time
 }

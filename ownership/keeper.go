@@ -56,12 +56,12 @@ type Keeper struct {
 	registryErr    error         // error of the last request to the registry
 
 	changesMu sync.Mutex
-	changes   map[string]bool // changes since the last confirmation; true if also since the current one began
+	changes   map[string]bool // sagas changed since the last confirmation; true if also changed since the current one began
 }
 
 // silence describes a wait of two TTLs during which the owner must not confirm.
 type silence struct {
-	entry *Entry // nil if the registry has no claim; its owner may write it again
+	entry *Entry // nil if the registry has no claim; a running owner may write it again
 	since time.Duration
 }
 
@@ -128,7 +128,7 @@ func (k *Keeper) confirmed() {
 
 // Status describes the state of a keeper for operators.
 type Status struct {
-	Claim         Claim     // our claim, the one being waited for, or the one that replaced ours
+	Claim         Claim     // our claim, the claim being waited for, or the claim that replaced ours
 	Owner         bool      // whether this store has the claim
 	Confirmed     bool      // whether this store has the claim and it is confirmed
 	Replaced      bool      // whether a different store has taken the claim; this process then ends
@@ -254,14 +254,14 @@ func (k *Keeper) take(ctx context.Context, entry Entry, alive bool) (time.Durati
 		number = max(number, entry.Claim.Number)
 	}
 	// The bus may have lost its data, and the store may be an older backup. So the number must
-	// exceed those that participants remember, and differ from the number of any other store.
+	// exceed the numbers that participants remember, and differ from the number of any other store.
 	number = max(number+1+k.stride(), uint64(max(k.config.Now().UnixMicro(), 0)))
 	return k.write(ctx, entry, number, alive)
 }
 
-// stride separates two owners that increment the same number. That happens if both clocks are
-// behind the number and the bus loses one claim before the other store writes its own. stride is
-// less than 2^20 and differs for each store and process.
+// stride makes the new numbers differ if two owners increment the same number. That happens if both
+// clocks are behind the number and the bus loses one claim before the other store writes its own.
+// stride is less than 2^20 and differs for each store and process.
 func (k *Keeper) stride() uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(k.saved.Store + " " + k.config.Me.Incarnation)) // never fails
@@ -269,7 +269,7 @@ func (k *Keeper) stride() uint64 {
 }
 
 func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bool) (time.Duration, error) {
-	// If the entry is contested, the owner before it may also still be sending.
+	// If the entry is contested, the owner before that claim may still be sending, too.
 	alive = !k.config.Exclusive && (alive || entry.Claim != nil && entry.Claim.Contested)
 	claim := k.config.Me
 	claim.Contested = alive
@@ -300,8 +300,8 @@ func (k *Keeper) write(ctx context.Context, entry Entry, number uint64, alive bo
 	return k.config.Interval, nil
 }
 
-// waitForOthers waits until the owner before a contested claim must have noticed. It does not wait
-// if the bus refuses that owner's messages. The caller holds k.mu.
+// waitForOthers sets the time until which the owner before a contested claim may still send. There
+// is no wait if the bus refuses that owner's messages. The caller holds k.mu.
 func (k *Keeper) waitForOthers() {
 	if k.claim.Contested && !k.config.Registry.Fences() {
 		k.othersUntil = k.config.Clock() + 2*k.config.TTL
@@ -365,7 +365,7 @@ func (k *Keeper) confirm(ctx context.Context) error {
 
 // restore reads the registry after a failed confirmation, and writes our claim again if the bus has
 // lost it. If a different store has since written a claim with a lower number, restore replaces
-// that too, because participants that know our number ignore its commands.
+// that claim too, because participants that know our number ignore that store's commands.
 func (k *Keeper) restore(ctx context.Context, claim *Claim) (Position, error) {
 	entry, err := k.config.Registry.Read(ctx)
 	switch {

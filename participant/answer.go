@@ -20,23 +20,24 @@ import (
 // returns the answer, which is to be published on its Subject. Run calls Answer. Other carriers can
 // call it too, such as a Watermill handler, an HTTP function, or a simulator.
 //
-// Publish the answer first, then acknowledge the command. If either is lost, the command is
-// redelivered and answered from the inbox. Failures of the handler and of the database are answers,
-// too. Answer returns a *CommandError if the message cannot be answered, and the error of Check if
-// the participant is invalid. If ctx ends before the command is answered, it returns the error of
-// ctx, and the command should be redelivered.
+// Publish the answer first, then acknowledge the command. If publishing or acknowledging fails, the
+// command is redelivered and answered from the inbox. Failures of the handler and of the database
+// are answers, too. Answer returns a *CommandError if the message cannot be answered, and the error
+// of Check if the participant is invalid. If ctx ends before the command is answered, Answer
+// returns the error of ctx, and the command should be redelivered.
 //
 // If no handler is registered for the command's action, the answer is a failure that is not final:
 // the next attempt may reach a process with a handler. For a command from a replaced coordinator,
-// Answer returns a *CommandError. Run hands such commands back to the bus before it gives up.
+// Answer returns a *CommandError. Run hands such commands back to the bus for a while, and then
+// dead-letters them.
 //
 // Answer is safe for concurrent use.
 func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
 	return p.answer(ctx, command, notHandedBack)
 }
 
-// answer implements Answer. decide returns the fate of a command that is not served here. The error
-// may also be a *handedBack.
+// answer implements Answer. decide returns the fate of a command that is not served here. answer
+// may also return a *handedBack.
 func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, decide func(*transport.Envelope, error) fate) (*transport.Envelope, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
@@ -122,8 +123,8 @@ func (v *invocation[Tx]) validate() error {
 	return nil
 }
 
-// strange logs a command with an unknown action, and reports it if it is handed back. It returns
-// the error for the failed answer, or a *handedBack.
+// strange logs a command with an unknown action, and reports the command if it is handed back. It
+// returns the error for the failed answer, or a *handedBack.
 func (v *invocation[Tx]) strange(u *unknownAction, f fate) error {
 	u.note += f.note
 	if commands, say := v.p.unknown.due(u, v.started); say {
@@ -144,7 +145,8 @@ func (v *invocation[Tx]) handBack(why error, f fate) error {
 	return &handedBack{why, f.delay}
 }
 
-// stale logs or reports a command from a replaced coordinator. It returns the resulting error.
+// stale logs and reports a command from a replaced coordinator. It returns a *handedBack or a
+// *CommandError.
 func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	old.note = f.note
 	if f.delay > 0 {
@@ -156,8 +158,8 @@ func (v *invocation[Tx]) stale(old *replaced, f fate) error {
 	return err
 }
 
-// answer determines the answer while the step's entry is locked. An error is a failure, or a
-// rejection that is not recorded.
+// answer determines the answer while the step's entry is locked. It returns an error for a failure,
+// and for a rejection that is not recorded.
 func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) {
 	c := v.command
 	if err := v.p.admit(ctx, c.Owner); err != nil {
@@ -183,8 +185,8 @@ func (v *invocation[Tx]) answer(ctx context.Context) (answer Answer, err error) 
 	return answer, err
 }
 
-// sent reports whether an answer needs no new record. It is already recorded, or it rejects a do
-// that was undone.
+// sent reports whether an answer needs no new record, because the answer is already recorded or
+// rejects a do that was undone.
 func (a Answer) sent(e Entry, d contract.Direction) bool {
 	if d == contract.DirectionDo {
 		return !e.Do.None()

@@ -16,8 +16,8 @@ import (
 // the participant has received a command, and has no saga. This outcome is never sent.
 const Claimed contract.Outcome = "claimed"
 
-// claimFor is how long the cached claim is used without reading the inbox. After that, another
-// process of the participant may have stored a newer claim.
+// claimFor is how long the cached claim is used without reading the inbox, in which another process
+// of the participant may have stored a newer claim.
 const claimFor = time.Second
 
 // replaced is the error for a command from a replaced coordinator.

@@ -48,9 +48,8 @@ func parseUndo(data []byte) (in input, err error) {
 }
 
 // decode decodes data as a T. For a []byte, it returns the data unchanged, except that it decodes a
-// JSON string as base64, the encoding of bytes in encoding/json. A json.RawMessage accepts any
-// JSON. Every other type is decoded from JSON. Unknown fields are ignored, so that a sender may add
-// fields.
+// JSON string as base64, as encoding/json does. A json.RawMessage accepts any JSON. Every other
+// type is decoded from JSON. Unknown fields are ignored, so that a sender may add fields.
 func decode[T any](what string, b body) (v T, err error) {
 	t := reflect.TypeFor[T]()
 	if isBytes(t) && (!contract.IsJSON(b.contentType) || !quoted(b.data)) {
@@ -75,8 +74,8 @@ func decode[T any](what string, b body) (v T, err error) {
 	return v, nil
 }
 
-// wrong returns the problem with data. Unlike the error, it does not quote the data: the text
-// becomes the reason of a failure, which is visible to more people than the data.
+// wrong describes the problem with data. Unlike err, the description does not quote the data: it
+// becomes the reason of a failure, which more people can see than the data.
 func wrong(data []byte, err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		if int(syntax.Offset) >= len(data) {

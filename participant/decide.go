@@ -25,7 +25,7 @@ const (
 
 // decide implements I5. It is a pure function used with every inbox.
 //
-// happened reports that the do may have had effects that the entry does not record. Either the
+// happened is true if the do may have had effects that the entry does not record. Either the
 // coordinator knows the do's result and the inbox does not, because the entry was pruned or an
 // operator resolved the step. Or the handler has effects outside the transaction (UndoUnrecorded).
 // In both cases the undo calls its handler.
@@ -59,8 +59,8 @@ func decide(e Entry, d contract.Direction, happened bool) (verdict, Answer) {
 	return acknowledge, Answer{Outcome: contract.OutcomeCompleted}
 }
 
-// record returns the entry with the answer of a direction added. For an undo without a do, it sets
-// Do to a tombstone.
+// record returns e with the answer a for the direction d. For an undo without a do, it sets Do to a
+// tombstone.
 func record(e Entry, d contract.Direction, a Answer) Entry {
 	if d == contract.DirectionDo {
 		e.Do = a

@@ -1,6 +1,6 @@
-// Package participant is the SDK for services that take part in sagas. It calls typed handlers for
-// commands in the service's own database transaction. Each command takes effect at most once,
-// however often it is delivered.
+// Package participant is the SDK for services that take part in sagas. For each command, it calls a
+// typed handler in a transaction of the service's own database. Each command takes effect at most
+// once, however often it is delivered.
 //
 //	bus ──command──▶ Run ──▶ Inbox.Update ─┬─ lock entry (saga, birth, step)
 //	                                       ├─ decide: invoke · replay · acknowledge · reject
@@ -18,9 +18,10 @@
 //
 // Guarantees:
 //
-//   - I5: one effect per idempotency key. A redelivery is answered with what was recorded. A
-//     rejection is kept although its writes are rolled back. An undo that overtakes its do leaves
-//     a tombstone, and the late do is rejected. A later saga with the same id has its own records.
+//   - I5: one effect per idempotency key. A redelivered command gets the recorded answer. A
+//     rejection is recorded although the handler's writes are rolled back. An undo that overtakes
+//     its do leaves a tombstone, and the late do is rejected. A later saga with the same id has
+//     its own records.
 //   - I1: a command is acknowledged only after its answer was handed to the bus, and the answer
 //     is sent only after the commit.
 //   - I9: a message that is not a command for this participant is dead-lettered with the reason;

@@ -10,11 +10,11 @@ import (
 // tx are committed together with the record of its answer, or not at all. The handler must not
 // commit or roll back tx, and must not wait for another step of the same participant.
 //
-// The handler's error determines the outcome. If it is nil, the command is completed with the
-// result. With Reject, it is rejected for a business reason. With Fatal, or if the request cannot
-// be decoded as Req, it is a final failure. Any other error, and a panic, is a failure that may be
-// retried. The handler is then called again. It should pass the same KeyFrom(ctx) to the services
-// that it calls.
+// The handler's error determines the outcome. If the error is nil, the command is completed with
+// the result. An error of Reject rejects the command for a business reason. An error of Fatal, or a
+// request that cannot be decoded as Req, is a final failure. Any other error, and a panic, is a
+// failure that may be retried. On a retry, the handler is called again and should pass the same
+// KeyFrom(ctx) to the services that it calls.
 func Handle[Tx, Req, Res any](p *Participant[Tx], c contract.Command[Req, Res], f func(ctx context.Context, tx Tx, request Req) (Res, error)) {
 	p.register(c.Participant(), c.Action(), handler[Tx]{
 		direction:   contract.DirectionDo,
@@ -55,7 +55,7 @@ func NoUndo[Tx, Req, Res any](context.Context, Tx, contract.Undo[Req, Res]) erro
 // HandleUndo registers the handler that compensates a do. The handler succeeds at most once per
 // step. It is called only if the do was completed by this participant; the inbox answers all other
 // undos. It gets the recorded result, even if the coordinator never received that result. Its error
-// is interpreted as in Handle; Reject describes the difference for an undo. If this process cannot
+// is interpreted as in Handle, except that a rejection is not recorded. If this process cannot
 // decode the request or the result, the failure is not final, because a newer process may have
 // written them.
 func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req, Res], f func(ctx context.Context, tx Tx, undo contract.Undo[Req, Res]) error, opts ...UndoOption) {
@@ -65,7 +65,7 @@ func HandleUndo[Tx, Req, Res any](p *Participant[Tx], c contract.UndoCommand[Req
 			var undo contract.Undo[Req, Res]
 			var err error
 			if undo.Request, err = decode[Req]("request", in.request); err != nil {
-				return Answer{}, err // not final; the newer process that has written it can undo it
+				return Answer{}, err // not final; the newer process that wrote the request can undo the step
 			}
 			if in.resultKnown() {
 				if in.recorded {

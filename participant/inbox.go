@@ -35,7 +35,7 @@ type Work[Tx any] func(ctx context.Context, tx Tx, entry Entry) (next Entry, kee
 
 // StepKey identifies the entry for one step of one saga at one participant. The entry holds both
 // directions. A later saga with the same id has another birth, and therefore separate entries. The
-// entry with only a Participant holds the newest claim (Claimed).
+// entry whose key has only a Participant holds the newest claim (Claimed).
 type StepKey struct {
 	Participant string
 	Saga        contract.SagaID

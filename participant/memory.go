@@ -15,7 +15,7 @@ import (
 type MemoryInbox struct {
 	mu      sync.Mutex
 	entries map[StepKey]Entry
-	busy    map[StepKey]chan struct{} // closed when the key is unlocked; nil while nobody waits
+	busy    map[StepKey]chan struct{} // locked keys; channel closed on unlock, nil while nobody waits
 }
 
 // MemoryTx is a transaction of a MemoryInbox.
@@ -50,8 +50,8 @@ func (m *MemoryInbox) Update(ctx context.Context, key StepKey, work Work[*Memory
 	return nil
 }
 
-// store stores copies, because texts and data may be parts of a message, which they would keep in
-// memory.
+// store stores copies, because strings and data that are parts of a message would keep the whole
+// message in memory.
 func (m *MemoryInbox) store(key StepKey, entry Entry) {
 	key.Saga = contract.SagaID(strings.Clone(string(key.Saga)))
 	key.Step = contract.StepName(strings.Clone(string(key.Step)))

@@ -44,19 +44,19 @@ func Concurrency(n int) Option {
 }
 
 // AckWait sets how long the bus waits for an acknowledgement before it redelivers a command. The
-// default is 30 s, the minimum 1 ms. Run reports its commands as in progress every third of
-// AckWait. Therefore AckWait limits how late a crash of the process is detected, but not how long a
-// handler may take. AckWait should exceed twice the time of a slow handler, because a command can
-// wait that long in the bus's buffer before Run receives it. With a lower value, commands are
-// delivered twice, which the inbox makes harmless.
+// default is 30 s, the minimum 1 ms. Run reports its commands to the bus as in progress, three
+// times per AckWait. Therefore AckWait limits how late a crash of the process is detected, but not
+// how long a handler may take. AckWait should exceed twice the time of a slow handler, because a
+// command can wait that long in the bus's buffer before Run receives it. With a lower value,
+// commands are delivered twice, which the inbox makes harmless.
 func AckWait(d time.Duration) Option {
 	return func(o *options) { o.ackWait = max(d, time.Millisecond) }
 }
 
 // MaxInFlight limits the unanswered commands in flight, over all processes of this participant. The
 // default 0 means the bus's own limit. With a limit, each command is a separate message so that the
-// bus can count it, which costs the bus more. Commands that are handed back because of an unknown
-// action use at most a quarter of the limit.
+// bus can count it, which is more work for the bus. Commands that are handed back because of an
+// unknown action use at most a quarter of the limit.
 func MaxInFlight(n int) Option {
 	return func(o *options) { o.maxInFlight = max(n, 0) }
 }
@@ -97,8 +97,8 @@ func HandlerTimeout(d time.Duration) Option {
 // Retention makes Run remove inbox entries older than d, once an hour. The default 0 means that
 // entries are never removed. After an entry is removed, a late duplicate of its command would take
 // effect again. Therefore d must exceed the life of the longest saga and the time for which the bus
-// keeps a command. If a coordinator is restored from a backup older than d, the command coordinator
-// orphans cannot find the removed entries.
+// keeps a command. If a coordinator is restored from a backup older than d, the command
+// "coordinator orphans" cannot find the removed entries.
 func Retention(d time.Duration) Option {
 	return func(o *options) { o.retention = max(d, 0) }
 }
@@ -137,7 +137,7 @@ type Report struct {
 	Attempt     int
 	Outcome     contract.Outcome // "" means no answer; the command is then dead-lettered unless HandedBack
 	Reason      string           // reason of a rejection, a failure, or a missing answer
-	HandedBack  bool             // the action is unknown or the sender was replaced; the bus redelivers the command
+	HandedBack  bool             // whether the bus redelivers the command: its action is unknown or its sender was replaced
 	Final       bool             // of a failure: whether retries are useless
 	Called      bool             // whether the handler ran; otherwise the inbox has answered
 	Took        time.Duration    // time from receiving the command to the commit

@@ -33,7 +33,7 @@ func Rejectf(format string, args ...any) error {
 	return &rejection{fmt.Sprintf(format, args...)}
 }
 
-// Fatal marks an error as final, because retries are useless, as for an unknown product or an
+// Fatal marks an error as final: retries are useless, for example for an unknown product or an
 // invalid request. The handler's writes are rolled back and nothing is recorded. The coordinator
 // makes no further attempt. Fatal(nil) returns nil.
 //
@@ -69,8 +69,8 @@ type fatal struct{ err error }
 func (f *fatal) Error() string { return f.err.Error() }
 func (f *fatal) Unwrap() error { return f.err }
 
-// CommandError describes why a message cannot be answered: it is not a command, or not for this
-// participant. Such messages should be dead-lettered.
+// CommandError describes why a message cannot be answered: it is not a command, is for a different
+// participant, or comes from a replaced coordinator. Such messages should be dead-lettered.
 type CommandError struct {
 	Reason string
 }

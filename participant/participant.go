@@ -12,7 +12,7 @@ import (
 
 // Participant answers the commands of one service. Tx is the type of the transaction in which its
 // handlers write. Create a Participant with New, register handlers with Handle and HandleUndo, and
-// call Run. Another carrier calls Answer instead of Run.
+// call Run. To use a different carrier, call Answer instead.
 type Participant[Tx any] struct {
 	name     string
 	source   string // source of its answers
@@ -28,7 +28,7 @@ type Participant[Tx any] struct {
 // handler is a registered function without its type parameters.
 type handler[Tx any] struct {
 	direction  contract.Direction
-	unrecorded bool           // whether an undo is called even if no do is recorded
+	unrecorded bool           // whether an undo calls its handler even if no do is recorded
 	stranger   *unknownAction // set if this is the stand-in for a handler that this process lacks
 	// serve decodes the request, calls the function and encodes its result. It returns a completed
 	// answer or an error.
@@ -78,7 +78,7 @@ func (p *Participant[Tx]) problem(err error) {
 	}
 }
 
-// register adds a handler. If it is invalid, register adds a problem that Check reports.
+// register adds a handler. If the handler is invalid, register adds a problem that Check reports.
 func (p *Participant[Tx]) register(participant, action string, h handler[Tx]) {
 	if participant != p.name {
 		p.problem(fmt.Errorf("action %q belongs to participant %q but is handled by %q: register it there", action, participant, p.name))

@@ -16,8 +16,8 @@ import (
 const publishTries = 10
 
 // publish sends answers in batches and acknowledges their commands. Each batch contains the answers
-// that have arrived during the previous one. A refused answer is retried up to publishTries times
-// and until ctx ends. After that, its command is redelivered.
+// that arrived while the previous batch was being sent. A refused answer is retried up to
+// publishTries times and until ctx ends. After that, its command is redelivered.
 func (r *runner[Tx]) publish(ctx context.Context) {
 	pause := newBackoff()
 	pause.MaxInterval = time.Second // waiting answers occupy slots, which reduces the throughput
@@ -46,7 +46,7 @@ func (r *runner[Tx]) publish(ctx context.Context) {
 }
 
 // linger waits before a refused batch is retried. It returns early if there is a new answer,
-// because the bus may refuse only this batch.
+// because the bus may accept the new answer.
 func (r *runner[Tx]) linger(ctx context.Context, d time.Duration, batch []*flight) []*flight {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -90,7 +90,7 @@ func (r *runner[Tx]) gather(batch []*flight) (_ []*flight, more bool) {
 }
 
 // send publishes a batch and acknowledges the commands whose answers were accepted. It returns the
-// remaining ones.
+// elements that must be sent again.
 func (r *runner[Tx]) send(ctx context.Context, batch []*flight) (rest []*flight) {
 	envelopes := make([]transport.Envelope, len(batch))
 	for i, h := range batch {

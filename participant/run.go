@@ -82,7 +82,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	ticking.Go(func() { r.heartbeat(ticks) })
 	ticking.Go(func() { r.prune(ticks) })
 
-	var servers atomic.Int32 // runtime.Goexit in a handler, as in t.Fatal, ends its server
+	var servers atomic.Int32 // serve goroutines; runtime.Goexit in a handler, as in t.Fatal, ends one
 	err := r.receive(ctx, func(h *flight) {
 		r.begun <- h
 		if int(servers.Load()) < r.p.options.concurrency {
@@ -98,7 +98,7 @@ func (r *runner[Tx]) run(ctx context.Context) error {
 	defer grace.Stop()
 	close(r.begun)
 	if ctx.Err() != nil {
-		r.serve(ctx, work) // hands back the commands that wait for slow handlers
+		r.serve(ctx, work) // hands back the commands that no handler has begun
 	}
 	serving.Wait()
 	close(r.answers)

@@ -16,12 +16,12 @@ import (
 // deployment, another process of the participant may have a handler.
 const (
 	// MaxUnknownDeliveries is the maximum number of deliveries of such a command, over all
-	// processes of the participant. After that, it is answered as failed.
+	// processes of the participant. After that, the command is answered as failed.
 	MaxUnknownDeliveries = 12
 
-	firstHandBack = time.Second            // doubled with each delivery
-	maxHandBack   = 10 * time.Second       // upper limit of the doubling
-	minHandBack   = 250 * time.Millisecond // leaves time for an answer within the attempt
+	firstHandBack = time.Second            // delay after the first delivery; then doubled
+	maxHandBack   = 10 * time.Second       // maximum delay
+	minHandBack   = 250 * time.Millisecond // minimum delay; if too little time is left, the command is answered
 
 	// busInFlight is the default of transport.Subscription.MaxInFlight.
 	busInFlight = 4096
@@ -50,19 +50,19 @@ func stranger[Tx any](u *unknownAction) handler[Tx] {
 	}
 }
 
-// fate describes what happens to a command that is not served here. It is handed back to the bus
-// for a while, or answered as failed.
+// fate describes what happens to a command that is not served here. The command is handed back to
+// the bus for a while, or answered as failed.
 type fate struct {
 	delay time.Duration // if above 0, the command is handed back and redelivered after this delay
 	final bool          // whether the failure is final
 	note  string        // appended to the reason
 }
 
-// fateOf decides the fate of a command with an unknown action. redeliveries is the bus's count; it
-// is negative if the bus neither counts nor delays. A command is handed back until it has been
-// delivered MaxUnknownDeliveries times. It is answered before its attempt ends, so that the attempt
-// does not time out without a reason. A command that has already expired is handed back too,
-// because after an outage the whole backlog has expired.
+// fateOf decides the fate of a command with an unknown action. redeliveries is counted by the bus,
+// or negative if the bus can neither count nor delay redeliveries. A command is handed back until
+// it has been delivered MaxUnknownDeliveries times. It is answered before its attempt ends, so that
+// the attempt does not time out without a reason. A command that has already expired is handed back
+// too, because after an outage the whole backlog has expired.
 //
 // The failure of an undo is never final, because an undo has to succeed in the end.
 func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
@@ -83,8 +83,8 @@ func fateOf(c *transport.Envelope, redeliveries int, now time.Time) fate {
 }
 
 // staleFate decides the fate of a command from a replaced coordinator. The command is handed back
-// equally often, and then dead-lettered. It is not dead-lettered at once, because the newer claim
-// may be the wrong one.
+// as often as a command with an unknown action, and then dead-lettered. It is not dead-lettered at
+// once, because the newer claim may be the wrong one.
 func staleFate(redeliveries int) fate {
 	if redeliveries < 0 || redeliveries+1 >= MaxUnknownDeliveries {
 		return fate{}
@@ -149,7 +149,7 @@ type notices struct {
 
 type notice struct {
 	at    time.Time
-	since int // number of commands since then
+	since int // number of commands since at
 }
 
 // due counts a command. It reports whether to log now, and the number of commands to log.

@@ -1,7 +1,7 @@
-// Package proto holds the wire contract of Amends as protobuf: the envelope of
-// every message, the data whose shape is ours, and what a store keeps of a saga; and
-// the coordinator's API. The generated Go code is in amends/v1 (package amendsv1),
-// amends/api/v1 (package apiv1) and amends/api/v1/apiv1connect.
+// Package proto holds the wire contract of Amends as protobuf: the envelope of every message, the
+// data that Amends itself defines, what a store keeps of a saga, and the coordinator's API. The
+// generated Go code is in amends/v1 (package amendsv1), amends/api/v1 (package apiv1) and
+// amends/api/v1/apiv1connect.
 //
 //	amends/v1/envelope.proto    every message on the bus
 //	amends/v1/message.proto     data of undo commands and announcements
@@ -12,13 +12,13 @@
 //	testdata/*.txt              each message on NATS, byte by byte (docs/WIRE.md)
 //	testdata/vectors.json       test vectors of the API's JSON (docs/WIRE.md)
 //
-// It does not convert: packages internal/sagapb, internal/outboxpb and internal/apipb
-// turn domain values into these messages and back. Generated types go no further than
-// they, and package internal/httpapi, which serves those of the API.
+// It does not convert: packages internal/sagapb, internal/outboxpb and internal/apipb turn domain
+// values into these messages and back. The server of the API (internal/httpapi) and its clients,
+// such as internal/cli, use the generated types of the API directly.
 //
-// Invariant: field numbers and enumeration numbers are never used for anything
-// else (I8: a release reads what every earlier one wrote). Failure looks like a
-// failed `buf lint`, `buf breaking` or freshness check in CI.
+// Invariant: field numbers and enumeration numbers are never reused (I8: a release reads what every
+// earlier release wrote). A violation causes a failed `buf lint`, `buf breaking` or freshness check
+// in CI.
 package proto
 
 //go:generate sh -c "cd .. && go tool -modfile=tools/go.mod buf lint"

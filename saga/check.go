@@ -104,7 +104,8 @@ func (c *checker) duration(path string, d Duration) {
 	}
 }
 
-// retry checks a policy as written. It compares the intervals as used, with defaults.
+// retry checks the policy that the author has written. It compares the intervals of used, which is
+// the policy with the defaults filled in.
 func (c *checker) retry(path string, written, used RetryPolicy) {
 	if written.Attempts < 0 || written.Attempts > MaxAttempts {
 		c.add(path+".attempts", fmt.Sprintf("is %d", written.Attempts),
@@ -128,7 +129,8 @@ func (c *checker) schema(path string, s *Schema) {
 	}
 }
 
-// sound returns the schema, or nil (anything) if a problem with the schema was reported.
+// sound returns the schema, or nil (which accepts anything) if a problem with the schema was
+// reported.
 func (c *checker) sound(s *Schema) *Schema {
 	if c.broken[s] {
 		return nil
@@ -214,7 +216,7 @@ func (c *checker) order() {
 	}
 }
 
-// finish creates the definition of a spec without problems.
+// finish creates the definition from a spec that has no problems.
 func (c *checker) finish() (*Definition, error) {
 	canonical, err := canonicalJSON(c.spec)
 	if err != nil {

@@ -29,8 +29,8 @@ const (
 	Moved   Change = "moved" // the position of the step among the others differs
 )
 
-// Compare returns the differences between two definitions: how the sagas of to behave differently,
-// step by step, in the order of to. Steps are matched by name. Timeouts and retries are compared
+// Compare returns the differences in how sagas of the definitions from and to behave, step by step,
+// in the order of the steps of to. Steps are matched by name. Timeouts and retries are compared
 // with the defaults filled in, so that writing down a default is no difference. Versions are not
 // compared.
 func Compare(from, to *Definition) []Difference {
@@ -39,7 +39,7 @@ func Compare(from, to *Definition) []Difference {
 	c.differ("deadline", optional(from.spec.Deadline), optional(to.spec.Deadline))
 	c.schema("input", from.spec.Input, to.spec.Input)
 	moved := c.moved()
-	next := 0 // the steps of from before this one are done
+	next := 0 // all steps of from before this index have been compared
 	for i := range to.steps {
 		name := to.steps[i].Name
 		k, common := from.find(name)
@@ -69,7 +69,7 @@ func (c *comparison) add(path string, change Change, from, to string) {
 	c.found = append(c.found, Difference{Path: path, Change: change, From: from, To: to})
 }
 
-// differ compares values that may be missing (empty) on either side.
+// differ adds a difference unless the values are equal. An empty value counts as missing.
 func (c *comparison) differ(path, from, to string) {
 	switch {
 	case from == to:
@@ -194,10 +194,10 @@ func paths(d *Definition) [][]turn {
 	return ways
 }
 
-// The position of one step relative to another.
+// The position of a step x relative to a step y.
 const (
-	ahead  = -1 // it is done first
-	beside = 0  // they are done in parallel
+	ahead  = -1 // x is done before y
+	beside = 0  // x and y are done in parallel
 	behind = 1
 )
 

@@ -71,8 +71,8 @@ type partFunc func(*builder)
 
 func (f partFunc) part(b *builder) { f(b) }
 
-// Version sets the definition's version, from 1. A definition is immutable once it is registered. A
-// change needs a new version; running sagas keep theirs.
+// Version sets the definition's version, 1 or higher. A definition is immutable once it is
+// registered. A change needs a new version; running sagas keep theirs.
 func Version(version int) Part {
 	return partFunc(func(b *builder) { b.spec.Version = version })
 }

@@ -98,8 +98,9 @@ func (d *Definition) Action(i int, dir contract.Direction) (a Action, ok bool) {
 }
 
 // Try computes the request of a step's do from the given data, as a run would. results holds the
-// results of previous steps. Unlike the reasons of a run, the error describes a failure in full and
-// quotes the data. Try is meant for the author of the definition, with data that may be seen.
+// results of previous steps. Unlike the reasons that a run records, the error describes a failure
+// in full and quotes the data. Try is meant for the author of the definition, with data that may be
+// seen.
 func (d *Definition) Try(step contract.StepName, input []byte, results map[contract.StepName][]byte) ([]byte, error) {
 	i, ok := d.find(step)
 	if !ok {

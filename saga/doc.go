@@ -22,7 +22,7 @@
 // Package machine executes sagas. Package contract has the terms that both ends of the bus know,
 // such as kinds, directions and names.
 //
-// It keeps its part of I10 (limits of a definition).
+// Package saga keeps its part of I10 (limits of a definition).
 //
 // A failure is a *DefinitionError. It lists all problems of a definition, each with its path and a
 // fix.

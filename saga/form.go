@@ -14,7 +14,7 @@ import (
 )
 
 // form reads a Spec from JSON that is valid and not nested too deeply. Unlike encoding/json, it
-// continues after a problem. It omits the value concerned, and reports all problems with their
+// continues after a problem. It omits the wrong value, and reports all problems with their
 // positions.
 type form struct {
 	data     []byte
@@ -29,7 +29,8 @@ type jsonValue struct {
 	keyAt int64
 }
 
-// place returns the offset that is best for an error: that of the key, if there is one.
+// place returns the offset that is best for an error: the offset of the key or, without a key, the
+// offset of the value.
 func (v jsonValue) place() int64 {
 	if v.keyAt > 0 {
 		return v.keyAt

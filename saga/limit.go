@@ -6,8 +6,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/mapping"
 )
 
-// Limits of a definition (I10). New refuses a definition beyond them. Package machine has the
-// limits of a run.
+// Limits of a definition (I10). New refuses a definition that exceeds a limit. Package machine has
+// the limits of a run.
 const (
 	// MaxParallel bounds the branches of one parallel.
 	MaxParallel = 64
@@ -18,7 +18,7 @@ const (
 	// MaxExpression bounds the length of one CEL expression, in bytes.
 	MaxExpression = mapping.MaxExpression
 	// MaxExpressions bounds the total length of the CEL expressions of one definition, in bytes.
-	// Checking them is the most expensive part of checking a definition.
+	// Checking the expressions is the most expensive part of checking a definition.
 	MaxExpressions = mapping.MaxExpressions
 	// MaxTimeout bounds the timeout of an attempt, the wait between attempts and the deadline of a
 	// saga.

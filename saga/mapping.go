@@ -45,8 +45,8 @@ func (c *checker) mappings() {
 	}
 }
 
-// before returns, for each leaf, which leaves are certainly done when it begins. The entry is nil
-// for a step that is not in the tree.
+// before returns, for each leaf, which leaves are certainly done when that leaf begins. The entry
+// is nil for a leaf that is not in the tree.
 func before(root *compensation.Node, leaves int) [][]bool {
 	all := make([][]bool, leaves)
 	var walk func(n *compensation.Node, done []bool)

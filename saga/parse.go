@@ -38,8 +38,8 @@ func ParseJSON(data []byte) (*Definition, error) {
 	return nil, &DefinitionError{Definition: quote.Short(spec.Name), Problems: f.andThose(spec)}
 }
 
-// andThose returns the problems of the form together with those of the parts that could be read. It
-// omits problems that only follow from the former.
+// andThose returns the problems of the form, and the problems that New finds in the parts that
+// could be read. It omits a problem of New that only follows from a problem of the form.
 func (f *form) andThose(spec Spec) []Problem {
 	problems := f.problems
 	_, err := New(spec)

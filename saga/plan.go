@@ -29,8 +29,8 @@ func (d *Definition) makePlan(tree compensation.Node) machine.Plan {
 			to.Mapping, mapped = from.request, true
 		}
 	}
-	// If mappings use the input, it is checked at the start: the caller should get the error, and
-	// not a mapping in the middle of the saga. Without mappings the input is passed on unread.
+	// If mappings use the input, it is checked at the start, so that the caller gets the error and
+	// no mapping fails in the middle of the saga. Without mappings the input is passed on unread.
 	if mapped && !d.spec.Input.IsAny() {
 		p.CheckInput = d.spec.Input.Accepts
 	}

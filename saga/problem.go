@@ -9,7 +9,8 @@ import (
 // ErrDefinition matches every *DefinitionError in errors.Is.
 var ErrDefinition = errors.New("the definition cannot be used")
 
-// maxProblems bounds the list of problems of one definition. The list says if there are more.
+// maxProblems bounds the list of problems of one definition. If there are more, moreProblems
+// ends the list.
 const maxProblems = 100
 
 var moreProblems = Problem{"…", "there are more problems", "fix these first"}

@@ -42,9 +42,10 @@ const (
 type Schema = schema.Schema
 
 // SchemaFor returns the schema of the JSON that encoding/json produces for a T. It follows field
-// tags, embedded structs, omitempty and omitzero (may be missing) and pointers (may be null). It
-// returns nil if nothing is known: T is any or json.RawMessage, or it has its own JSON encoding. A
-// recursive type becomes any, and so do the parts beyond MaxSchemaNodes or MaxSchemaDepth.
+// tags and embedded structs. Fields with omitempty or omitzero may be missing, and pointers may be
+// null. The result is nil if nothing is known: T is any or json.RawMessage, or T has its own JSON
+// encoding. A recursive type becomes any, and so do the parts beyond MaxSchemaNodes or
+// MaxSchemaDepth.
 //
 // A type that cannot be encoded as JSON, such as a channel, is reported by New or Define when the
 // schema is used.

@@ -15,11 +15,11 @@ import (
 type Spec struct {
 	Name     string   `json:"name"`
 	Version  int      `json:"version"`            // from 1
-	Deadline Duration `json:"deadline,omitempty"` // 0: none. Compensates before the point of no return; alerts after it
+	Deadline Duration `json:"deadline,omitempty"` // 0 means none. Once it passes, the saga compensates or, after the point of no return, an alert is raised
 	Input    *Schema  `json:"input,omitempty"`    // nil accepts anything, which is passed on unchanged
 
-	Timeout Duration    `json:"timeout,omitempty"` // of actions without their own; 0 means DefaultTimeout
-	Retry   RetryPolicy `json:"retry,omitzero"`    // for fields that actions leave zero; 0: DefaultRetry
+	Timeout Duration    `json:"timeout,omitempty"` // for actions without their own timeout; 0 means DefaultTimeout
+	Retry   RetryPolicy `json:"retry,omitzero"`    // for fields that an action's Retry leaves zero; 0 means DefaultRetry
 
 	Steps []Node `json:"steps"` // the outermost sequence
 }
@@ -44,11 +44,11 @@ type Step struct {
 type Action struct {
 	Participant string      `json:"participant"`
 	Action      string      `json:"action"`
-	With        string      `json:"with,omitempty"`    // CEL; "": the unchanged input. Not for an undo
+	With        string      `json:"with,omitempty"`    // CEL expression; "" means the unchanged input; not for an undo
 	Timeout     Duration    `json:"timeout,omitempty"` // of one attempt; 0 means DefaultTimeout
 	Retry       RetryPolicy `json:"retry,omitzero"`
 	Request     *Schema     `json:"request,omitempty"` // the request that the participant accepts; nil means anything
-	Result      *Schema     `json:"result,omitempty"`  // the result that it returns; nil means anything
+	Result      *Schema     `json:"result,omitempty"`  // the result that the participant returns; nil means anything
 }
 
 // RetryPolicy says how often and how soon an action is attempted. The zero value means the defaults

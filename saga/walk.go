@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// maxNodes bounds the nodes that are visited. No definition within the other limits has more.
+// maxNodes bounds the nodes that walk checks. No definition within the other limits has more nodes.
 const maxNodes = machine.MaxSteps * MaxDepth
 
 // walk checks the structure of the definition and every step in it, and builds the tree of the

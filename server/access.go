@@ -78,7 +78,7 @@ func (n *NATS) validateSecrets() error {
 		if err != nil {
 			return nil // checkURLs reports it
 		}
-		encrypted = encrypted || u.Scheme == "tls" || u.Scheme == "wss" // TLS for one is TLS for all
+		encrypted = encrypted || u.Scheme == "tls" || u.Scheme == "wss" // one TLS URL makes the client use TLS for all URLs
 		secret = secret || u.User != nil
 		if !loopback(u.Hostname()) && !net.ParseIP(u.Hostname()).IsUnspecified() {
 			beyond = u.Host

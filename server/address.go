@@ -22,8 +22,8 @@ func splitListen(address string) (host string, port int, err error) {
 	return host, port, err
 }
 
-// probe checks that an address can be listened on. The embedded server would only time out, with a
-// less helpful error.
+// probe checks that an address can be listened on. Without this check, the embedded server would
+// only time out, with a less helpful error.
 func probe(ctx context.Context, setting, address string) error {
 	l, err := listen(ctx, setting, address)
 	if err != nil {
@@ -84,7 +84,7 @@ func localAddress(address string) bool {
 }
 
 // checkURLs returns an error unless all entries of a list are URLs of NATS servers. The error does
-// not quote them, because they may hold a password.
+// not quote the entries, because they may hold a password.
 func checkURLs(urls string) error {
 	if urls == "" {
 		return nil

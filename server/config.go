@@ -16,8 +16,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// Config configures a Server. Either DataDir is required, or Store and NATS.URL. The zero value of
-// every other field selects its default.
+// Config configures a Server. DataDir is required, unless both Store and NATS.URL are set. The zero
+// value of every other field selects its default.
 type Config struct {
 	// DataDir holds all persistent data: the store, the embedded server's streams and the secret.
 	// It is created with mode 0700 if it does not exist. Only one process may use it at a time.
@@ -90,7 +90,7 @@ type (
 	Traces = otlp.Config
 )
 
-// The roles of OIDC.Roles, each with the rights of those before it.
+// The roles of OIDC.Roles, each with the rights of the roles before it.
 const (
 	Viewer   = access.Viewer
 	Operator = access.Operator

@@ -43,7 +43,8 @@ func FailedDisk(err error) bool {
 const insufficientStorage = 10047
 
 // ofJetStream reports whether err is JetStream's error for a full disk or stream. JetStream has no
-// code for a failed write to a file; its description quotes the error of the operating system.
+// code for a failed write to a file; the error's description quotes the error of the operating
+// system.
 func ofJetStream(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (e.ErrorCode == insufficientStorage || strings.Contains(e.Description, syscall.ENOSPC.Error()))

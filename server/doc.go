@@ -16,8 +16,8 @@
 // reports what is stalled. The channel Stopped is closed when the server has stopped, including
 // after a failure of a part.
 //
-// The package reads no flags and handles no signals. Of the environment it reads only OTEL_*, with
-// Config.Traces.
+// The package reads no flags and handles no signals. The only environment variables that it reads
+// are OTEL_*, if Config.Traces is set.
 //
 // The shutdown keeps I1 and I2: the coordinator accepts no more input, commits what it has and
 // returns. Only then are bus, NATS server and store closed.

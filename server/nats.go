@@ -185,7 +185,7 @@ func (l serverLog) say(level slog.Level, format string, v []any) {
 	l.logger.LogAttrs(context.Background(), level, fmt.Sprintf(format, v...), attrs...)
 }
 
-// Noticef logs at debug level, because the server uses it for normal operation.
+// Noticef logs at debug level, because the server uses notices for normal operation.
 func (l serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 
 // Warnf logs a warning.
@@ -197,7 +197,7 @@ func (l serverLog) Errorf(format string, v ...any) { l.say(slog.LevelError, form
 // Fatalf logs an error, and does not end the process.
 func (l serverLog) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }
 
-// Debugf discards the message: the server logs one for every NATS message.
+// Debugf discards the message: the server logs a debug message for every NATS message.
 func (l serverLog) Debugf(string, ...any) {}
 
 // Tracef discards the message.

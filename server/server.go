@@ -129,9 +129,9 @@ func Run(ctx context.Context, c Config) error {
 }
 
 // Run starts all parts, and runs until ctx ends, Stop is called, or a part fails. When it returns,
-// nothing is running and every file is closed. It returns nil if it was stopped. It returns ErrDisk
-// or store.ErrBroken if the disk of the data directory needs attention, and ErrRan if the Server
-// was run or stopped before.
+// nothing is running and every file is closed. It returns nil if ctx or Stop ended the run. It
+// returns ErrDisk or store.ErrBroken if the disk of the data directory needs attention, and ErrRan
+// if the Server was run or stopped before.
 func (s *Server) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return ErrRan
@@ -205,7 +205,7 @@ func (s *Server) Health(ctx context.Context) Health {
 	return h
 }
 
-// Client returns a client of the coordinator in this process, which does not use the bus. Requests
+// Client returns a client that calls the coordinator in this process without the bus. Requests
 // before Started, and while the Server stops, are retried until a coordinator answers.
 func (s *Server) Client(options ...client.Option) *client.Client {
 	return client.New(handler{s}, append([]client.Option{client.Prefix(s.config.Prefix), client.Logger(s.config.Logger)}, options...)...)
@@ -220,7 +220,7 @@ func (s *Server) ofDisk(err error) error {
 	return err
 }
 
-// run runs the coordinator until ctx ends or something fails.
+// run runs the coordinator until ctx ends or a part fails.
 func (s *Server) run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	rested := make(chan struct{})

@@ -7,8 +7,9 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Class is the phase by which lists are indexed, except that abandoned sagas have their own class,
-// apart from other parked ones. The numbers are stored and must never change.
+// Class is the key by which lists of sagas are indexed. It is the phase of a saga, except that
+// abandoned sagas, whose phase is parked, have their own class. The numbers are stored and must
+// never change.
 type Class uint8
 
 // The classes.

@@ -39,7 +39,8 @@ func (f *Filter) Cursor(p Position) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// Position decodes a cursor. It returns ErrCursor unless Cursor of the same filter encoded it.
+// Position decodes a cursor. It returns ErrCursor unless Cursor encoded the cursor for the same
+// filter.
 func (f *Filter) Position(cursor string) (Position, error) {
 	if len(cursor) > 512 {
 		return Position{}, fmt.Errorf("%w: it is %d bytes long", ErrCursor, len(cursor))

@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// Wants reports whether sagas of a class can match the filter. Ended sagas are never paused, and
-// have no step in progress; overdue are only open ones.
+// Wants reports whether sagas of a class can match the filter. Ended sagas are never paused or
+// overdue, and have no step in progress.
 func (f *Filter) Wants(c Class) bool {
 	open := f.OpenOnly || f.Paused || f.Overdue || f.Step != "" || f.Participant != ""
 	return (!open || c.Open()) && (len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase()))
@@ -64,8 +64,9 @@ func (f *Filter) WantsState(in *machine.Instance) bool {
 		(f.Step == "" && f.Participant == "" || f.wantsSteps(in))
 }
 
-// wantsSteps reports whether a state has a step in progress or parked with the filter's step name,
-// and a step in progress, not necessarily the same one, of the filter's participant.
+// wantsSteps reports whether a state has a step that has the filter's step name and is in progress
+// or parked, and a step of the filter's participant that is in progress. These may be two different
+// steps.
 func (f *Filter) wantsSteps(in *machine.Instance) bool {
 	if f.Plans == nil || !in.Open() {
 		return false

@@ -23,8 +23,8 @@ type Store interface {
 	// concurrent calls may share one disk write. When Commit returns, every change without an error
 	// is durable (fsync).
 	//
-	// results has one error or nil per change, in order. The error is a *ConflictError if the saga
-	// is not at the expected revision (I7), or if a different saga was started with its id. It is a
+	// results has one error or nil per change, in order. An error is a *ConflictError if the saga is
+	// not at the expected revision (I7), or if a different saga was started with the same id. It is a
 	// *TombstoneError if a saga with this id ended and was removed, ErrInvalid if the change is
 	// inconsistent (Change.Check), and a *CorruptError if the saga is damaged.
 	//
@@ -56,18 +56,18 @@ type Store interface {
 	// It omits zeros.
 	Counts(ctx context.Context) ([]Count, error)
 
-	// Due returns the ids of at most limit sagas whose timers are due at now, earliest first, then
-	// by id. A limit below 1 means MaxPage. next is the time of the next call, at the latest
-	// that of the next timer, or zero if there is none. Due has no visible effect.
+	// Due returns the ids of at most limit sagas whose timers are due at now, earliest first, then by
+	// id. A limit below 1 means MaxPage. next is the time at which to call Due again, at the latest
+	// the time of the next timer, or zero if there is no timer. Due has no visible effect.
 	Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error)
 
 	// Pending calls yield with the pending records of a destination until yield returns false. The
-	// records are in commit order and, within a commit, in the order of Change.Enqueue. They start
-	// after a position, or from the first record if that is zero. Records of other destinations do
-	// not slow Pending down. yield may block commits for at most one batch. Records that are
-	// committed during the call may be missed.
+	// records are in commit order and, within a commit, in the order of Change.Enqueue. If after is
+	// zero, they start with the first record, and otherwise with the record that follows this
+	// position. Records of other destinations do not slow Pending down. yield may block commits for at
+	// most one batch. Records that are committed during the call may be missed.
 	Pending(ctx context.Context, to outbox.Destination, after outbox.Position, yield func(outbox.Position, outbox.Record) bool) error
-	// Destinations returns the number of pending records per destination. It omits zeros. It is
+	// Destinations returns the number of pending records per destination. It omits zeros. It must be
 	// fast, because it is called every second.
 	Destinations(ctx context.Context) (map[outbox.Destination]int, error)
 	// Discard removes records that are no longer pending, and ignores unknown ids. It need not be
@@ -92,9 +92,9 @@ type Store interface {
 	Definitions(ctx context.Context) ([]Definition, error)
 
 	// Expire first drops the tombstones of sagas that ended before dropTombstones. Then it replaces
-	// sagas that ended before endedBefore with tombstones. It handles at most limit of each, in the
-	// order in which they ended; a limit below 1 means MaxPage. It returns the number of
-	// removed sagas and of dropped tombstones.
+	// sagas that ended before endedBefore with tombstones. It handles at most limit tombstones and at
+	// most limit sagas, in the order in which the sagas ended; a limit below 1 means MaxPage. It
+	// returns the number of removed sagas and of dropped tombstones.
 	Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error)
 
 	// RemoveDamaged replaces an unreadable saga with a tombstone. It deletes the saga's state,
@@ -118,7 +118,7 @@ type Store interface {
 
 // Clock is the saved state of the machine's clocks. It is used to detect changes of the wall clock.
 type Clock struct {
-	Boot    string        // boot id that Running counts from, or "" if unknown
+	Boot    string        // id of the boot from which Running counts, or "" if unknown
 	Running time.Duration // monotonic time since boot, including sleep, at Wall
 	Wall    time.Time
 	Total   time.Duration // sum of all changes of the wall clock
@@ -168,14 +168,14 @@ type Filter struct {
 	StartedAfter, StartedBefore time.Time // StartedAfter is inclusive, StartedBefore is exclusive
 
 	IDs           []contract.SagaID // only these sagas; at most MaxPage
-	UpdatedBefore time.Time         // not updated since this time
+	UpdatedBefore time.Time         // only sagas whose last update was before this time
 	Reason        string            // substring of Summary.Reason, case-insensitive
 	Paused        bool              // only paused sagas
 	Overdue       bool              // only sagas whose deadline passed after the point of no return
 	Step          contract.StepName // a step that is in progress, between attempts or parked
 	Participant   string            // the participant of a step in progress
-	// Plans returns a definition's plan, from which the names of steps and participants are taken.
-	// It is required with Step and Participant. Sagas of unknown definitions (nil) do not match.
+	// Plans returns a definition's plan, from which the names of steps and participants are taken. It
+	// is required if Step or Participant is set. Sagas of unknown definitions (nil) do not match.
 	Plans func(contract.DefinitionRef) *machine.Plan
 }
 
@@ -210,7 +210,7 @@ type Count struct {
 	Definition contract.DefinitionRef
 	Phase      contract.Phase
 	Sagas      int
-	Ended      int // how many have ended; in Parked, these are the abandoned sagas, and otherwise all or none
+	Ended      int // how many have ended; in phase Parked the abandoned sagas, in other phases all or none
 }
 
 // Sentinel errors, for errors.Is.
@@ -271,7 +271,7 @@ func (e *TombstoneError) Birth() contract.Birth {
 type CorruptError struct {
 	What string // for example "state of saga order-42"
 	Why  string
-	Saga contract.SagaID // "" if there is none or it is unknown
+	Saga contract.SagaID // "" if the record belongs to no saga, or to an unknown one
 }
 
 // DefinitionConflictError reports both fingerprints. It matches ErrDefinitionConflict.

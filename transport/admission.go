@@ -15,8 +15,8 @@ var Streams = [...]Stream{Commands, Events, Lifecycle, DeadLetters}
 // removed after its acknowledgement.
 func (s Stream) WorkQueue() bool { return s == Commands || s == Events }
 
-// StreamOf returns the stream that stores a subject. It returns an error if no stream does, or if
-// it is not possible to publish to the subject.
+// StreamOf returns the stream that stores a subject. It returns an error if no stream stores the
+// subject, or if the subject is invalid (see CheckSubject).
 func (s Subjects) StreamOf(subject string) (Stream, error) {
 	if err := CheckSubject(subject); err != nil {
 		return "", err
@@ -32,9 +32,9 @@ func (s Subjects) StreamOf(subject string) (Stream, error) {
 	return "", fmt.Errorf("subject %q belongs to no stream: it begins with none of %[2]s.command, %[2]s.event, %[2]s.lifecycle and %[2]s.dead", contract.Cut(subject, contract.MaxNameLength), s.prefix())
 }
 
-// CheckSubject returns an error unless it is possible to publish to the subject. A valid subject
-// has at most MaxSubject bytes and consists of tokens separated by dots, none of which is empty. It
-// contains no wildcards, spaces or control characters.
+// CheckSubject returns an error if the subject is invalid, so that nothing can be published to it.
+// A valid subject has at most MaxSubject bytes and consists of non-empty tokens separated by dots.
+// It contains no wildcards, spaces or control characters.
 func CheckSubject(subject string) error {
 	if len(subject) > MaxSubject {
 		return fmt.Errorf("subject %q %s", contract.Cut(subject, contract.MaxNameLength), tooLong(len(subject), MaxSubject))
@@ -58,7 +58,7 @@ func CheckSubject(subject string) error {
 }
 
 // Matches reports whether a filter matches a subject. In a filter, * matches one token, and > at
-// the end matches one or more.
+// the end matches one or more tokens.
 func Matches(filter, subject string) bool {
 	for {
 		f, restF, moreF := strings.Cut(filter, ".")
@@ -94,7 +94,8 @@ func Overlap(a, b string) bool {
 
 // Admit checks whether an envelope is valid on the stream from which it was received. It sets the
 // attributes that the subject contains, so an answer needs no other attribute than its type. It
-// cuts the reason at MaxReason. An error is the reason for dead-lettering the message.
+// cuts a reason that is longer than MaxReason. If it returns an error, the message must be
+// dead-lettered with the error as the reason.
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
 	e.Reason = contract.Cut(e.Reason, MaxReason)
 	switch stream {

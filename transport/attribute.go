@@ -112,9 +112,9 @@ func (e *Envelope) Attributes(yield func(name, value string)) {
 
 // SetAttribute sets an attribute, given its lower-case name and its unencoded value. It returns an
 // *AttributeError if the value is invalid or too long. A reason never causes an error, so that the
-// answer with that reason still counts. It is cut at MaxRefusal, and invalid UTF-8 becomes question
-// marks. An invalid trace context is dropped (TraceDropped), as W3C requires. Unknown names are
-// ignored, because CloudEvents allows extensions.
+// answer with that reason still counts. A longer reason is cut at MaxRefusal, and invalid UTF-8 in
+// it becomes question marks. An invalid trace context is dropped (TraceDropped), as W3C requires.
+// Unknown names are ignored, because CloudEvents allows extensions.
 func (e *Envelope) SetAttribute(name, value string) error {
 	switch name {
 	case AttrTraceParent:
@@ -193,7 +193,8 @@ func (e *Envelope) set(name, value string) (err error) {
 
 func isContentType(name string) bool { return name == AttrContentType || name == "content-type" }
 
-// noContentType replaces a content type that cannot be decoded. It is not a valid content type.
+// noContentType replaces a content type that cannot be decoded. The replacement is never a valid
+// content type.
 const noContentType = "?"
 
 // Unreadable returns an *AttributeError for a value that cannot be decoded. For a content type it
@@ -207,8 +208,8 @@ func (e *Envelope) Unreadable(name, value, problem string) error {
 	return &ContentTypeError{err}
 }
 
-// setContentType sets the content type, and returns the error of CheckContentType. It sets an
-// invalid content type as well; see ContentTypeError.
+// setContentType sets the content type, and returns the error of CheckContentType. It sets the
+// content type even if it is invalid; see ContentTypeError.
 func (e *Envelope) setContentType(name, value string) error {
 	if e.ContentType != noContentType && (name == AttrContentType || e.ContentType == "") {
 		e.ContentType = value // ce-datacontenttype takes precedence over content-type
@@ -216,7 +217,7 @@ func (e *Envelope) setContentType(name, value string) error {
 	return checkMediaType(name, value)
 }
 
-// IsAnswer reports whether the envelope's type is that of an answer.
+// IsAnswer reports whether the envelope has a type that answers have.
 func (e *Envelope) IsAnswer() bool {
 	return e.Type == TypeCompleted || e.Type == TypeRejected || e.Type == TypeFailed
 }

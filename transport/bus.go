@@ -13,14 +13,14 @@ import (
 // methods are safe for concurrent use.
 type Bus interface {
 	// Publish sends a batch and waits until each envelope is accepted or refused. It returns nil if
-	// all were accepted. Otherwise it returns one error, or nil, for each envelope, in order.
-	// Envelopes of a batch to or from the same participant stay in order. An accepted envelope is
-	// not necessarily durable. The caller may reuse the batch afterwards, but must not modify the
-	// data of its envelopes.
+	// all were accepted. Otherwise it returns one element for each envelope, in order: the error, or
+	// nil if the envelope was accepted. Envelopes of a batch to or from the same participant stay in
+	// order. An accepted envelope is not necessarily durable. The caller may reuse the batch
+	// afterwards, but must not modify the data of its envelopes.
 	Publish(ctx context.Context, batch []Envelope) []error
 
-	// Subscribe opens a source of deliveries. The bus stores the subscription's position under its
-	// name. Processes that use the same name share the messages.
+	// Subscribe opens a source of deliveries. The bus stores the subscription's position under the
+	// subscription's name. Processes that use the same name share the messages.
 	Subscribe(ctx context.Context, s Subscription) (Source, error)
 
 	// Resets signals that the bus may have lost accepted messages, because a stream was recreated
@@ -36,11 +36,11 @@ type Subscription struct {
 	Subjects    []string      // filters within the stream; empty means all subjects
 	AckWait     time.Duration // time after which an unacknowledged message is redelivered; 0 means 30 s
 	MaxInFlight int           // limit on unacknowledged deliveries; 0 means 4096
-	Prefetch    int           // deliveries buffered before Receive, while AckWait runs; 0 means the bus's default
-	Bundle      int           // maximum deliveries per message, redelivered together, if supported; 0 means one
-	// Claim, if not nil, makes this the only subscription to its stream, for the owner of the
-	// prefix; the bus removes all others. The bus calls Claim before that, and before it recreates
-	// a lost subscription. Claim returns an error if another store is the owner.
+	Prefetch    int           // deliveries buffered ahead of Receive, while their AckWait runs; 0 means the bus's default
+	Bundle      int           // maximum deliveries per bus message, redelivered together; 0 means one; not on every bus
+	// Claim, if not nil, makes this the only subscription to its stream, for the owner of the prefix:
+	// the bus removes all other subscriptions. It calls Claim before it removes them, and before it
+	// recreates a lost subscription. Claim returns an error if another store owns the prefix.
 	Claim     func(context.Context) error
 	Ephemeral bool // start with new messages, and delete the position when the source is closed
 }
@@ -73,13 +73,14 @@ type Tracker interface {
 	// Newest returns the stream sequence of the subscription's newest unacknowledged message, or 0
 	// if there is none. It returns an error if the bus does not answer.
 	Newest(ctx context.Context) (uint64, error)
-	// TakenIn reports whether every message up to a sequence has been acknowledged by any process of
-	// the subscription, or was delivered by this source's Receive. newest is a result of Newest.
+	// TakenIn reports whether every message up to the sequence newest has been acknowledged by any
+	// process of the subscription, or was delivered by this source's Receive. newest is a result of
+	// Newest.
 	TakenIn(ctx context.Context, newest uint64) (bool, error)
 }
 
 // Delivery is a received message with methods to acknowledge it. Acknowledgements are asynchronous
-// and best effort. If one is lost, the message is delivered again.
+// and best effort. If an acknowledgement is lost, the message is delivered again.
 type Delivery interface {
 	Envelope() *Envelope
 	Ack()                    // acknowledge; do not deliver again
@@ -109,8 +110,8 @@ type Responder interface {
 }
 
 // Provisioner is implemented by buses on which the coordinator creates the participants'
-// subscriptions. Participants then do not need that permission, which they could abuse: a
-// subscription can deliver commands to subjects on which only the coordinator may publish.
+// subscriptions. Participants then need no permission to create subscriptions, which they could
+// abuse: a subscription can deliver commands to subjects on which only the coordinator may publish.
 type Provisioner interface {
 	// Provide creates or updates a participant's subscription to its commands.
 	Provide(ctx context.Context, participant string, q api.SubscribeRequest) (api.SubscribeResponse, error)
@@ -144,7 +145,7 @@ var (
 	ErrNotPermitted = errors.New("transport: not permitted by the bus")
 )
 
-// refusal is an error that wraps a more general one.
+// refusal is an error that wraps a more general error.
 type refusal struct {
 	text string
 	kind error
@@ -155,6 +156,6 @@ func (e *refusal) Error() string { return e.text }
 // Unwrap returns the more general error.
 func (e *refusal) Unwrap() error { return e.kind }
 
-// MinLife is how long a bus with expiring commands keeps the command of a first attempt, at the
-// minimum. A participant that is away briefly then still receives the command.
+// MinLife is the minimum time for which a bus with expiring commands keeps the command of a first
+// attempt. A participant that is briefly unavailable then still receives the command.
 const MinLife = time.Minute

@@ -43,12 +43,12 @@ type DeadLetterFilter struct {
 	Stream      Stream    // stream from which they were received; "" means any
 	Participant string    // participant that their subject names, or UnknownParticipant; "" means any
 	Reason      string    // substring of their reason; "" means any
-	Before      time.Time // only those dead-lettered before this time; zero means any time
-	After       uint64    // only those after this sequence
+	Before      time.Time // only dead letters with an earlier Time; zero means any time
+	After       uint64    // only dead letters with a higher Sequence
 }
 
-// Matches reports whether the filter selects a dead letter. subjects are those of the dead letter's
-// bus.
+// Matches reports whether the filter selects a dead letter. subjects are the Subjects of the dead
+// letter's bus.
 func (f *DeadLetterFilter) Matches(subjects Subjects, l *DeadLetter) bool {
 	if f.Participant != "" && subjects.DeadLetter(l.Stream, subjects.Participant(l.Subject)) != subjects.DeadLetter(l.Stream, f.Participant) {
 		return false

@@ -8,10 +8,10 @@
 //
 // The bus is soft state. It may lose, repeat, delay and reorder accepted messages. The success of
 // Publish only means that the message need not be sent again soon (I2). The coordinator and the
-// participants handle the rest.
+// participants tolerate all of this.
 //
 // The package knows messages and their attributes, but not sagas.
 //
-// If Publish fails, it returns an error per envelope. A received message that cannot be processed
-// becomes a dead letter with a reason (I9).
+// If Publish fails, it returns an error or nil for each envelope. A received message that cannot be
+// processed becomes a dead letter with a reason (I9).
 package transport

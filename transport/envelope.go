@@ -18,7 +18,7 @@ type Envelope struct {
 	// disables deduplication.
 	DedupID string
 
-	ID          string    // CloudEvents id; a command's is saga/birth/step/direction/attempt
+	ID          string    // CloudEvents id; the id of a command is saga/birth/step/direction/attempt
 	Source      string    // CloudEvents source, a URI reference, such as /amends/coordinator
 	Type        string    // CloudEvents type, one of the Type constants
 	Time        time.Time // CloudEvents time
@@ -83,7 +83,7 @@ func AnswerID(key contract.Key, attempt int, outcome contract.Outcome) string {
 	return CommandID(key, attempt) + "/" + string(outcome)
 }
 
-// Key returns the idempotency key of the command. For an answer, it returns that of the answered
+// Key returns the idempotency key of the command. For an answer, it returns the key of the answered
 // command.
 func (e *Envelope) Key() contract.Key {
 	return contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: e.Direction}

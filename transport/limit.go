@@ -85,7 +85,7 @@ func checkLength(name, value string) error {
 	return nil
 }
 
-// tooLong returns the problem of a value that exceeds its limit.
+// tooLong describes the length of a value that exceeds its limit.
 func tooLong(have, most int) string {
 	return fmt.Sprintf("is %d bytes long, at most %d are allowed", have, most)
 }

@@ -10,8 +10,8 @@ type Load struct {
 	Streams   map[Stream]StreamLoad // excludes streams that did not answer
 	Commands  map[string]uint64     // unacknowledged commands on the bus, by participant
 	Consumers []ConsumerLoad        // consumers of commands and events, for participants and the coordinator
-	// Dropped is the number of dead letters that this process has lost since the bus was opened.
-	// They exceeded their participant's rate or share, or the stream refused them.
+	// Dropped is the number of dead letters that this process has lost since the bus was opened. A
+	// dead letter is lost if it exceeds its participant's rate or share, or if the stream refuses it.
 	Dropped int64
 }
 
@@ -26,7 +26,7 @@ type StreamLoad struct {
 // flight, all are assumed to have the same size.
 type ConsumerLoad struct {
 	Stream      Stream
-	StreamName  string    // of the stream at the server, such as SAGA_COMMANDS
+	StreamName  string    // name of the stream at the server, such as SAGA_COMMANDS
 	Name        string    // name of the subscription; for commands, the participant
 	Pending     uint64    // messages not delivered yet
 	InFlight    int       // messages delivered but not acknowledged
@@ -44,7 +44,7 @@ type ConsumerLoad struct {
 
 // Scale is implemented by buses that can report their load.
 type Scale interface {
-	// Load returns the load. It is for operators and metrics, because the query may take a while.
-	// It returns an error if the stream of commands or that of events did not answer.
+	// Load returns the load. It is for operators and metrics, because the query may take a while. It
+	// returns an error if the stream of commands or the stream of events did not answer.
 	Load(ctx context.Context) (Load, error)
 }

@@ -37,9 +37,9 @@ func (s Subjects) Commands(participant string) string {
 	return s.prefix() + ".command." + participant + ".>"
 }
 
-// Event returns the subject of the answer to an attempt. It identifies the command, so that an
-// answer needs no other attribute than its type. The token after "event" is the sender, so that
-// permissions of the bus can bind it to the participant's credentials.
+// Event returns the subject of the answer to an attempt. The subject identifies the command, so
+// that an answer needs no other attribute than its type. The token after "event" is the sender, so
+// that permissions of the bus can bind it to the participant's credentials.
 func (s Subjects) Event(participant string, key contract.Key, attempt int) string {
 	return s.prefix() + ".event." + participant + "." + string(key.Saga) + "." + key.Birth.String() + "." +
 		string(key.Step) + "." + string(key.Direction) + "." + strconv.Itoa(attempt)
@@ -151,10 +151,10 @@ func (s Subjects) All(stream Stream) string {
 // streamWords holds, for each stream, the token that follows the prefix.
 var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}
 
-// API returns the subject of one of the coordinator's requests, such as "start".
+// API returns the subject of an operation of the coordinator's API, such as "start".
 func (s Subjects) API(operation string) string { return s.prefix() + ".api." + operation }
 
-// Owner returns a subject for the prefix's claim.
+// Owner returns a subject for claims on the prefix. what is the rest of the subject.
 func (s Subjects) Owner(what string) string { return s.prefix() + ".owner." + what }
 
 // Subscribe returns the subject of a participant's subscribe request. The last token is the

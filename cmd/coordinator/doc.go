@@ -1,4 +1,4 @@
-// Command coordinator runs a saga coordinator, and sends it operators' requests.
+// Command coordinator runs a saga coordinator, or sends operators' requests to a running one.
 //
 //	coordinator serve ──▶ server      everything else ──▶ internal/cli ──▶ API of a running coordinator
 //

@@ -91,8 +91,8 @@ type demo struct {
 	board  *progress.Board
 }
 
-// run starts the coordinator and the services, and calls body once all of them accept work. It then
-// stops the services and after them the coordinator.
+// run starts the coordinator and the services, and calls body once all of them accept work. After
+// body has returned, it stops the services and then the coordinator.
 func (d *demo) run(ctx context.Context, body func(context.Context, server.Addresses) error) error {
 	coordinator, err := server.New(server.Config{
 		DataDir: filepath.Join(d.dir, "coordinator"), NATS: server.NATS{URL: d.NATSURL},

@@ -21,7 +21,7 @@ type program struct {
 	Healthcheck healthCmd  `cmd:"" help:"Exit 0 when a service takes commands: for containers without a shell."`
 }
 
-// terminal holds the output streams of a command.
+// terminal holds the output stream of a command.
 type terminal struct {
 	out io.Writer
 }
@@ -29,7 +29,7 @@ type terminal struct {
 // errBooks means that the audit has found violations and printed them.
 var errBooks = errors.New("the books do not balance")
 
-// usageError is an error of the caller.
+// usageError is an error in the command line or the orders file.
 type usageError struct{ error }
 
 func main() {

@@ -18,7 +18,7 @@ type ordersFlags struct {
 }
 
 // maxOrders is the maximum number of orders in one load. The services' initial stock suffices for
-// it.
+// this number.
 const maxOrders = 10_000
 
 // read generates the orders, or reads them from a file.

@@ -14,12 +14,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// lastSpans limits how long the program waits for the collector when it ends.
+// lastSpans limits how long the program waits for the collector when the program ends.
 const lastSpans = 2 * time.Second
 
 // traces starts the export of spans as configured by the OTEL_* variables. It returns a nil
-// provider if they do not configure an export. A service with its own OpenTelemetry set-up uses its
-// own provider.
+// provider if these variables do not configure an export. A service with its own OpenTelemetry
+// set-up would use the provider of that set-up instead.
 func traces(ctx context.Context, name string, logger *slog.Logger) (provider trace.TracerProvider, stop func(), err error) {
 	to := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	if to == "" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {

@@ -13,10 +13,10 @@ import (
 )
 
 // Config configures access control. The zero value gives programs on this machine full access, and
-// all others no access.
+// all other callers no access.
 type Config struct {
-	// Tokens is the path of a token file, which is reloaded when it changes. NewToken creates its
-	// lines. Default: no tokens.
+	// Tokens is the path of a token file, which is reloaded when it changes. NewToken creates lines
+	// for it. Default: no tokens.
 	Tokens string
 	// OIDC is a trusted OpenID Connect provider. Default: none.
 	OIDC OIDC
@@ -32,7 +32,8 @@ type Config struct {
 	Hosts []string
 	// PublicURL is the URL at which browsers reach the coordinator, such as
 	// https://sagas.example.com. An OIDC provider redirects to /auth/callback there. Default: none;
-	// then an OIDC provider's bearer tokens are accepted, but browsers cannot log in with it.
+	// then an OIDC provider's bearer tokens are accepted, but browsers cannot log in at the
+	// provider.
 	PublicURL string
 	// Certificate is the server's certificate. Default: none.
 	Certificate *Certificate
@@ -74,8 +75,8 @@ type Access struct {
 	limited  *slog.Logger // for messages that unauthenticated callers can trigger
 }
 
-// New returns an Access and reads the token file. It does not contact the OIDC provider until the
-// provider is needed.
+// New returns an Access and reads the token file. The OIDC provider is contacted only when it is
+// needed.
 func New(c Config) (*Access, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -182,8 +183,8 @@ func (a *Access) secure(r *http.Request) bool {
 	return r.TLS != nil || a.config.Secure || a.hosts.public != "" && plainHost(r.Host) == a.hosts.public
 }
 
-// cookieName returns the name of the session cookie. With TLS its prefix makes browsers
-// accept it only over TLS and from this host.
+// cookieName returns the name of the session cookie. With TLS, the name's prefix makes browsers
+// accept the cookie only over TLS and from this host.
 func (a *Access) cookieName(r *http.Request) string {
 	if a.secure(r) {
 		return "__Host-amends_session"

@@ -21,7 +21,7 @@ type Certificate struct {
 	looked time.Time
 }
 
-// LoadCertificate reads a certificate, followed by its intermediates, and its key from PEM files. A
+// LoadCertificate reads two PEM files: a certificate, followed by its intermediates, and its key. A
 // nil logger selects slog.Default().
 func LoadCertificate(cert, key string, logger *slog.Logger) (*Certificate, error) {
 	if logger == nil {
@@ -56,8 +56,8 @@ func (c *Certificate) read(files [2]os.FileInfo) error {
 	return nil
 }
 
-// current returns the certificate in the files. While they do not match, because only one of them
-// has been replaced yet, it returns the last valid certificate.
+// current returns the certificate in the files. While the files do not match, because only one of
+// them has been replaced yet, it returns the last valid certificate.
 func (c *Certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 // MaxConnections is the maximum number of open connections to the HTTP address (I10).
 const MaxConnections = 4096
 
-// Limit returns a listener with at most this many open connections. One network (an IPv4 address or
-// an IPv6 /64 network) may use at most as many as remain free. Further connections are closed at
-// once.
+// Limit returns a listener with at most the given number of open connections. One network (an IPv4
+// address or an IPv6 /64 network) may use at most as many connections as remain free. Further
+// connections are closed at once.
 func Limit(l net.Listener, most int) net.Listener { return &limited{l, quota.New(most, 0)} }
 
 type limited struct {

@@ -1,5 +1,5 @@
 // Package access authenticates and authorizes HTTP requests. It accepts tokens from a file, tokens
-// of an OpenID Connect provider, and sessions of browsers that logged in with either.
+// of an OpenID Connect provider, and sessions of browsers that logged in with either kind of token.
 //
 //	request ──▶ Guard ── for an allowed host, from the same site? ── no ──▶ 403
 //	              │

@@ -27,7 +27,7 @@ func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 			a.refuse(w, r, refusals, err)
 			return
 		}
-		passed := r.WithContext(With(r.Context(), caller)) // the server checks the body of its own request value
+		passed := r.WithContext(With(r.Context(), caller)) // a copy: bound replaces its body, and the server checks the body of r
 		if !bound(w, passed, way.body) {
 			a.refuse(w, r, refusals, &bodyError{r.ContentLength, way.body})
 			return
@@ -39,7 +39,7 @@ func (a *Access) Guard(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// admit returns the caller of a request, or the error for which the request is refused.
+// admit returns the caller of a request, or the error with which the request is refused.
 func (a *Access) admit(r *http.Request, way route, protection *http.CrossOriginProtection) (Caller, error) {
 	if !way.health && !a.hosts.know(r) {
 		return Caller{}, &hostError{r.Host}
@@ -87,8 +87,8 @@ func (a *Access) refuse(w http.ResponseWriter, r *http.Request, refusals *connec
 	}
 }
 
-// Policy is the default Content-Security-Policy: everything is loaded from this host, and no page
-// may frame it.
+// Policy is the default Content-Security-Policy: a page loads everything from this host, and must
+// not be framed.
 const Policy = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 func protect(h http.Header) {

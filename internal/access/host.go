@@ -14,8 +14,8 @@ import (
 )
 
 // hosts holds the names and addresses that requests may name in their Host header. Checking the
-// header prevents DNS rebinding: a web page can make its own name resolve to this server, but its
-// requests then carry that name.
+// header prevents DNS rebinding: a web page can make its own host name resolve to this server, but
+// its requests then carry that name.
 type hosts struct {
 	names       map[string]bool
 	public      string       // host that browsers reach over TLS, possibly through a proxy; "" means none
@@ -108,7 +108,7 @@ func (e *remoteError) Error() string {
 
 // fromHere returns nil for a request that a program on this machine sent directly. A proxy on this
 // machine connects from here too, but it adds headers, names another host, or uses HTTP/1.0, which
-// programs no longer do.
+// programs no longer use.
 func fromHere(r *http.Request) error {
 	var passed string
 	for name := range r.Header {

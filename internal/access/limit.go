@@ -14,7 +14,7 @@ const (
 	// LoginBurst is how many logins may fail in a row from one network: an IPv4 address or an IPv6
 	// /64 network. After that, one login is allowed every LoginPause.
 	LoginBurst = 10
-	// LoginPause is the time between two failed logins once LoginBurst is used up.
+	// LoginPause is the minimum time between two failed logins once LoginBurst is used up.
 	LoginPause = 6 * time.Second
 
 	maxAddresses = 10_000 // the least recently used are evicted (I10)

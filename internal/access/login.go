@@ -130,8 +130,9 @@ type login struct {
 }
 
 // logins holds the logins in progress, by their state parameter. The browser keeps the state in a
-// cookie, so that another browser cannot complete the login. A network may use at most as many
-// slots as remain free, so that thousands of logins from one network do not block others.
+// cookie, so that another browser cannot complete the login. A network may use at most as many of
+// the maxLogins slots as remain free, so that thousands of logins from one network do not block
+// others.
 type logins struct {
 	clock func() time.Time
 

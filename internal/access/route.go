@@ -13,7 +13,7 @@ const open = Nobody
 // servicePath is the prefix of every procedure's path.
 const servicePath = "/" + apiv1connect.CoordinatorServiceName + "/"
 
-// Maximum body sizes in bytes (I10). A route without one accepts no body.
+// Maximum body sizes in bytes (I10). A route without a maximum accepts no body.
 const (
 	maxForm       = 64 << 10 // a login
 	maxProbe      = 4 << 10  // a request of grpc.health.v1
@@ -25,12 +25,12 @@ const (
 type route struct {
 	role   Role
 	body   int64
-	here   bool // without authentication, only for this machine, even with Config.Open
+	here   bool // without authentication, only programs on this machine may use it, even with Config.Open
 	health bool // for probes, which may name any host
 }
 
 // procedures maps the API's procedures to the roles that they need. A procedure that is missing
-// needs Admin.
+// here needs Admin.
 var procedures = map[string]Role{
 	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Poll": Viewer, "Watch": Viewer,
 	"ListDefinitions": Viewer, "GetDefinition": Viewer, "CompareDefinitions": Viewer,
@@ -42,9 +42,9 @@ var procedures = map[string]Role{
 	"RemoveDamaged": Admin,
 }
 
-// routes maps the patterns of all other routes to their requirements. A route that is missing needs
-// Admin, accepts no body, and without authentication is only for this machine. That applies to
-// backups, profiles and new routes.
+// routes maps the patterns of all other routes to their requirements. A route that is missing here
+// needs Admin, accepts no body, and without authentication can be used only from this machine. That
+// applies to backups, profiles and new routes.
 var routes = map[string]route{
 	"GET /livez": {health: true}, "GET /readyz": {health: true}, "GET /healthz": {health: true},
 	"/grpc.health.v1.Health/": {health: true, body: maxProbe},

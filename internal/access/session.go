@@ -22,7 +22,7 @@ const (
 // restart ends all of them.
 type session struct {
 	caller Caller
-	token  digest // token used to log in; zero for OIDC
+	token  digest // digest of the token used to log in; zero for OIDC
 	begun  time.Time
 	used   time.Time
 }

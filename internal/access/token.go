@@ -100,7 +100,7 @@ func parseToken(line string) (e tokenEntry, err error) {
 		return e, errors.New("write: name role sha256:hex [expires=2030-01-31T00:00:00Z]; coordinator token create prints such a line")
 	}
 	e.name = fields[0]
-	// The error does not quote the value, because it may be a token by mistake.
+	// The error does not quote the value, because the value may be a token by mistake.
 	if checkName(e.name) != nil {
 		return e, fmt.Errorf("the first word is not a name; give 1 to %d bytes without spaces, such as ada or ci-deploy", maxCallerName)
 	}
@@ -133,7 +133,8 @@ type tokens struct {
 	known   os.FileInfo
 }
 
-// openTokens reads the file for the first time. An error is returned only then; refresh logs errors.
+// openTokens reads the file for the first time. Only openTokens returns an error; refresh logs
+// errors.
 func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*tokens, error) {
 	t := &tokens{path: path, logger: logger, clock: clock}
 	info, err := os.Stat(path)

@@ -16,7 +16,7 @@ import (
 )
 
 // Baseline is the result of a different way to carry the same messages in the same run. The ratio
-// to it is independent of the machine's speed.
+// of the coordinator's rate to a baseline's rate is independent of the machine's speed.
 type Baseline struct {
 	PerSecond         float64 // rounds per second; a round carries the messages of one saga
 	CPUSecondsPer1000 float64
@@ -117,10 +117,10 @@ func (h *hub) end(round string) {
 	close(h.waiting[round])
 }
 
-// caller returns a function that runs one round from start to end, with as many requests as callers
-// of its kind use. It limits the callers as the client of sagas does: of callers that run, those
-// beyond the first 4,096 start and then wait, and at most 512 start at once. For callers that
-// listen, the answer to the one request replaces the announcement.
+// caller returns a function that runs one round from start to end, with the same limits as package
+// client: at most 4,096 callers at a time use a single request for a round. Other callers, and all
+// callers of the kind CallersWait, send a start request, at most 512 at once, and then a wait
+// request. For CallersListen, the answer to the last request replaces the announcement.
 func caller(nc *nats.Conn, prefix string, callers Callers) func(context.Context, string) error {
 	data, slots := mustJSON(input(1)), make(chan struct{}, client.DefaultConcurrency)
 	runs := make(chan struct{}, client.RunsPerStart*client.DefaultConcurrency)
@@ -174,10 +174,10 @@ func carrierOptions(server *embedded.Server, inside bool) []nats.Option {
 	return []nats.Option{server.InProcess()}
 }
 
-// pace keeps o.InFlight rounds in flight and counts them after a warm-up. Slow rounds end in waves,
-// so each of the two phases lasts until as many rounds have ended as are in flight, but at most ten
-// times its length. After that it
-// lasts until one round has ended, but at most sixty times its length.
+// pace keeps o.InFlight rounds in flight and counts the rounds that end after a warm-up. Slow
+// rounds end in waves, so the warm-up and the measurement are each extended until o.InFlight rounds
+// have ended, at most to ten times the planned length. If no round has ended by then, the phase is
+// extended until one round has ended, at most to sixty times the planned length.
 func pace(ctx context.Context, o Options, what string, round func(context.Context) error) (Baseline, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -101,7 +101,7 @@ type Figures struct {
 	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
 
 	// The baselines, measured right afterwards in the same process: see Bare and HandWritten. The
-	// ratios are SagasPerSecond divided by theirs.
+	// ratios are SagasPerSecond divided by the rate of the baseline.
 	BareBusPerSecond      float64 `json:"bare_bus_per_second"`
 	BareBusCPUPer1000     float64 `json:"bare_bus_cpu_seconds_per_1000"`
 	BusRatio              float64 `json:"bus_ratio"`
@@ -121,7 +121,7 @@ type Figures struct {
 }
 
 // Run measures one mix with a number of sagas in flight, then the bare bus and the hand-written
-// saga with the same number.
+// saga with the same number in flight.
 func Run(ctx context.Context, o Options) (figures Figures, err error) {
 	if o.Callers == "" {
 		o.Callers = CallersRun

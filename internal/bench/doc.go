@@ -11,7 +11,7 @@
 // hand-written saga on Watermill and bbolt does (HandWritten). The ratios to these baselines are
 // valid even on a noisy machine.
 //
-// It does not compare with other systems and asserts nothing: figures on shared machines are noisy,
-// so quote ratios and counts. A failure is an error that names the saga that did not end as its mix
-// requires.
+// Package bench does not compare with other systems and asserts nothing: figures on shared machines
+// are noisy, so quote ratios and counts. A failure is an error that names the saga that did not end
+// as its mix requires.
 package bench

@@ -19,10 +19,10 @@ import (
 
 // HandWritten measures the saga that users would otherwise write themselves, on Watermill's router
 // over JetStream. For each message, one bbolt transaction stores the saga's state, the ids of
-// processed messages and the outgoing messages, which are sent afterwards. It decides by a table of
-// the next step and has no timeouts, retries, history or operators. Its handlers run concurrently,
-// and its Watermill adapter is natswatermill. It runs at most handWrittenMost sagas in flight,
-// because more only make it slower.
+// processed messages and the outgoing messages, which are sent after the commit. The saga takes its
+// next step from a table and has no timeouts, retries, history or operators. Its handlers run
+// concurrently, and its Watermill adapter is natswatermill. HandWritten keeps at most
+// handWrittenMost sagas in flight, because more would only make it slower.
 func HandWritten(ctx context.Context, o Options) (y Baseline, err error) {
 	o.InFlight = min(o.InFlight, handWrittenMost)
 	server, err := embedded.Start(embedded.Config{StoreDir: filepath.Join(o.Dir, "handwritten"), Port: -1})

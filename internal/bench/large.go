@@ -34,8 +34,8 @@ type LargeFigures struct {
 	FillSeconds float64 `json:"fill_seconds"`
 
 	// The time from the start of the process until it accepts work, with none of the store in the
-	// page cache, and its resident memory then. Anonymous memory belongs to the process alone. The
-	// rest are file pages, which the system can reclaim.
+	// page cache, and the resident memory of the process at that time. Anonymous memory belongs to
+	// the process alone. The rest are file pages, which the system can reclaim.
 	ReadySeconds      float64 `json:"ready_seconds"`
 	EmptyReadySeconds float64 `json:"empty_ready_seconds"`
 	RSSBytes          int64   `json:"rss_bytes"`
@@ -57,7 +57,7 @@ type LargeFigures struct {
 }
 
 // ExpiryFigures compares the latencies of new sagas while retention removes sagas and while it does
-// not. The rate is below the system's capacity.
+// not. Sagas are started at a rate below the system's capacity.
 type ExpiryFigures struct {
 	Rate             float64 `json:"rate"` // sagas started per second
 	QuietP50Ms       float64 `json:"quiet_p50_ms"`
@@ -67,8 +67,8 @@ type ExpiryFigures struct {
 	ExpiredPerSecond float64 `json:"expired_per_second"`
 }
 
-// quietRetention retains all sagas of the filled store. Half of its ended sagas are older than
-// shortRetention.
+// quietRetention retains all sagas of the filled store. Half of the store's ended sagas are older
+// than shortRetention.
 const (
 	quietRetention = 2 * filledPeriod
 	shortRetention = filledPeriod / 2
@@ -202,7 +202,7 @@ func (l *large) throughput(ctx context.Context) error {
 	return nil
 }
 
-// order returns the order of the two stores in a turn. Each goes first equally often.
+// order returns the order of the two stores in a turn. Each store goes first equally often.
 func (l *large) order(turn int) []*process {
 	if turn%2 == 0 {
 		return []*process{l.full, l.empty}

@@ -9,7 +9,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// strollAt is the fraction of the throughput at which sagas are started to compare latencies.
+// strollAt is the rate at which sagas are started to compare latencies, as a fraction of the
+// throughput.
 const strollAt = 0.25
 
 // expiryBegins limits the time until retention removes the first saga. Retention checks every ten

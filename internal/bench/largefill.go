@@ -83,7 +83,8 @@ type filler struct {
 	said     time.Time
 }
 
-// endings are the answers that complete a checkout; delays is the answer that makes it wait.
+// endings are the answers that complete a checkout. delays is the answer that makes a checkout
+// wait.
 var (
 	endings = []machine.Event{
 		answered("inventory", "reserve-inventory"), answered("payment", "charge-payment"),

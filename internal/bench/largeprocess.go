@@ -21,7 +21,8 @@ const (
 	restWithin  = time.Minute
 )
 
-// process is a coordinator in its own process, with its participants and callers in this one.
+// process is a coordinator in its own process. Its participants and callers are in the process of
+// the benchmark.
 type process struct {
 	name       string
 	command    *exec.Cmd

@@ -35,7 +35,8 @@ func memoryOf(pid int) (m memory) {
 	return m
 }
 
-// ticksPerSecond is the unit of processor time under /proc. It is the same on every Linux.
+// ticksPerSecond is the number of clock ticks per second. /proc counts CPU time in clock ticks. The
+// number is the same on every Linux.
 const ticksPerSecond = 100
 
 // cpuOf returns the CPU time of a process.
@@ -44,8 +45,8 @@ func cpuOf(pid int) time.Duration {
 	if err != nil {
 		return 0
 	}
-	// The fields follow the name, which may contain any character. State is the first field, user
-	// and system time are the 12th and 13th.
+	// The fields follow the process's name, which may contain any character. State is the first
+	// field, user and system time are the 12th and 13th.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	if len(fields) < 13 {
 		return 0

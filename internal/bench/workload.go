@@ -56,7 +56,7 @@ func (c *workload) dial(ctx context.Context, address, name string) (*natsbus.Bus
 func (c *workload) leave() error { return c.close() }
 
 // closedLoop keeps n sagas in flight for d and waits for the last one to end. It returns the number
-// of ended sagas and the time they took.
+// of ended sagas and the time until the last one ended.
 func (c *workload) closedLoop(ctx context.Context, n int, d time.Duration) (ended int, took time.Duration, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

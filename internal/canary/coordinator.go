@@ -21,12 +21,12 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// Coordinator answers every request of the API, in Connect's protocol, with Text in every string of
-// the answer, at every depth. In fields that contain JSON it is a JSON string. It covers new requests and fields automatically. It refuses all
-// requests outside the API with Bytes.
+// Coordinator answers every request of the API, in Connect's protocol. Every string of an answer is
+// Text, at every depth; in fields that contain JSON, Text is encoded as a JSON string. New requests
+// and fields are covered automatically. Requests outside the API are refused with Bytes.
 type Coordinator struct {
 	Yes    bool   // value of every bool
-	Fails  bool   // answer with errors
+	Fails  bool   // whether every answer is an error
 	Source string // source of definitions, which is JSON; default Text as a JSON string
 	Key    string // key of orphans; default Text
 	Text   string // value of every other string; default Text
@@ -84,7 +84,7 @@ func (c *Coordinator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = w.Write([]byte(Bytes))
-	case method.IsStreamingServer() && (c.Fails || before > 0): // end the stream, because a client would watch forever
+	case method.IsStreamingServer() && (c.Fails || before > 0): // end the stream, or a client would watch forever
 		w.Header().Set("Content-Type", as.content)
 		_, _ = w.Write(envelope(2, must(json.Marshal(map[string]any{"error": c.refusal()}))))
 	case c.Fails:

@@ -4,7 +4,7 @@ import "strings"
 
 // Text is UTF-8 with a character of each kind that is interpreted or invisible: C0 and C1 controls,
 // DEL, bidirectional controls, line separators and zero-width characters. It tries to forge a line
-// that begins with "forged", and ends with right-to-left letters.
+// that begins with "forged". Text ends with right-to-left letters.
 const Text = "canary\a\x00\x1b[31m\x1b]0;title\x07\r\nforged: a line\n\tforged\x7f\u0085\u009b2J\u00ad\u061c\u200b\u200e\u200f\u202a\u202e\u2028\u2029\u2066\u2069\ufeff\U000e0041שלום."
 
 // Bytes is Text followed by invalid UTF-8: a C1 byte, a lone surrogate and an incomplete character.

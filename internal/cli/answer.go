@@ -21,8 +21,8 @@ type unsentError struct{ error }
 func (e *unsentError) Unwrap() error { return e.error }
 
 // answers is an http.RoundTripper that distinguishes three failures: no connection, a connection
-// that broke, and a server that is not a coordinator. The Connect library does not distinguish
-// them: it maps them to its own codes.
+// that broke, and a response that does not come from a coordinator. The Connect library does not
+// distinguish these failures: it maps them to its own codes.
 type answers struct {
 	next   http.RoundTripper
 	server string

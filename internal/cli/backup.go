@@ -96,8 +96,8 @@ func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	return n, nil
 }
 
-// copied wraps a writer and records its error, so that it is not mistaken for an error of the
-// reader.
+// copied wraps a writer and records the writer's error, so that the error is not mistaken for an
+// error of the reader.
 type copied struct {
 	to  io.Writer
 	err error

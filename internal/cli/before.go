@@ -9,7 +9,7 @@ import (
 
 // arrange rewrites common spellings of a command line to the form that the parser accepts. No
 // arguments and "help" become --help, "help list" becomes "list --help", and --version becomes
-// "version". Flags before the command are moved behind it. All other arguments are left to the
+// "version". Flags before the command are moved to its end. All other arguments are left to the
 // parser.
 func arrange(model *kong.Kong, args []string) []string {
 	if len(args) == 0 {
@@ -32,7 +32,7 @@ func arrange(model *kong.Kong, args []string) []string {
 }
 
 // leading splits args into the flags before the command, with their values, and the rest. It
-// returns no flags if one of them belongs to no command.
+// returns no flags if one of the flags before the command belongs to no command.
 func leading(root *kong.Node, args []string) (flags, rest []string) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -55,7 +55,8 @@ func leading(root *kong.Node, args []string) (flags, rest []string) {
 	return args, nil
 }
 
-// findFlag returns the flag, of any command, that is written like --output, -o or -ojson.
+// findFlag returns the flag that written names, for example as --output, -o or -ojson. It searches
+// all commands below node.
 func findFlag(node *kong.Node, written string) *kong.Flag {
 	for _, flag := range node.Flags {
 		switch {

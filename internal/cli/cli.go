@@ -76,7 +76,7 @@ type environment struct {
 	parsed *kong.Context
 }
 
-// exited carries the exit code of an exit by the parser (after --help) to Run.
+// exited is a panic value: the exit code of a parser that ends the command itself, as after --help.
 type exited int
 
 // Main runs the command line args, without the program's name, and returns its exit code. The first
@@ -174,7 +174,8 @@ func usage(err error) error {
 	return &exitError{code: ExitUsage, hint: strings.ReplaceAll(hint, "coordinator coordinator", "coordinator"), err: err}
 }
 
-// settable returns the environment variables of the flags that are missing on a command line.
+// settable returns the environment variables that can replace the flags that are missing on a
+// command line.
 func settable(parse *kong.ParseError) (names []string) {
 	missing, ok := strings.CutPrefix(parse.Error(), "missing flags: ")
 	if !ok {

@@ -51,7 +51,7 @@ type namedPlace struct {
 	Plain     bool   `yaml:"plaintext_token,omitempty" json:"plaintext_token,omitempty"`
 }
 
-// token returns the content of the token file, or "" if there is none.
+// token returns the content of the token file, or "" if the context has no token file.
 func (p *namedPlace) token() (string, error) {
 	if p.TokenFile == "" {
 		return "", nil
@@ -116,8 +116,8 @@ func (c *contexts) save(path string) error {
 	return err
 }
 
-// chosenContext returns the named context, or the current one if name is "". It returns nil if
-// there is none.
+// chosenContext returns the named context, or the current one if name is "". It returns nil if name
+// is "" and there is no current context.
 func chosenContext(name string) (*namedPlace, error) {
 	c, path, err := loadContexts()
 	switch {

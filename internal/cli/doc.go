@@ -8,8 +8,8 @@
 // It is the only package that reads flags, environment variables and configuration files. It makes
 // no decisions about sagas.
 //
-// A value is taken from the first of these that has it: the flag, the environment, the config file,
-// the default. The command "config check" shows which one.
+// A value is taken from the first of these sources that has it: the flag, the environment, the
+// config file, the default. The command "config check" shows the source of each value.
 //
 // A failed command prints to stderr what went wrong and what to do next. It exits with one of the
 // codes in exit.go.

@@ -169,7 +169,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
-	stop() // writing may block on the reader of the output
+	stop() // the time to write the output does not count towards the timeout
 	var whole bytes.Buffer
 	exported := 0
 	for i, line := range lines {
@@ -204,8 +204,8 @@ func (e *exporter) skip(id, problem string) {
 	e.err.Printf("saga %s is not exported completely: %s\n", id, problem)
 }
 
-// line returns a saga with its history as a line of JSON, and the first problem found in it. The
-// line is nil if the saga cannot be read, or has been removed in the meantime.
+// line returns a saga with its history as a line of JSON, and the first problem found in the saga.
+// The line is nil if the saga cannot be read, or has been removed in the meantime.
 func (e *exporter) line(ctx context.Context, api service, s *apiv1.Saga) (line []byte, problem string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// decisionFlags are common to all operations, on one saga or on all that match a filter.
+// decisionFlags holds the flags of every operation, on one saga or on all that match a filter.
 type decisionFlags struct {
 	callFlags
 	ID     string      `arg:"" optional:"" help:"The saga's id. Without it the operation applies to every saga that the --where flags match."`
@@ -21,7 +21,7 @@ type decisionFlags struct {
 	Yes    bool        `group:"Many sagas" help:"Do not ask for confirmation."`
 }
 
-// operate sends a decision, and prints the saga's state after it.
+// operate sends a decision, and prints the saga's state after the decision.
 func (f *decisionFlags) operate(env *environment, d *apiv1.Decision) error {
 	d.By, d.Reason = f.By, f.Reason
 	if f.ID == "" || !f.Where.empty() {
@@ -100,7 +100,7 @@ Examples:
   coordinator resolve order-42 --step ship --outcome completed --result '{"tracking":"1Z9"}' --by ada --reason 'seen at the depot'`
 }
 
-// Run records the outcome of a step whose outcome an operator has determined.
+// Run records the outcome that an operator has determined for a step.
 func (c *resolveCmd) Run(env *environment) error {
 	d := &apiv1.Decision{Operation: "resolve", Step: c.Step, Outcome: c.Outcome}
 	if c.Result != "" {

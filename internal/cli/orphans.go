@@ -178,8 +178,8 @@ func (o *orphans) answered(batch []asked, found []*apiv1.Orphan) error {
 	return nil
 }
 
-// isOlder reports whether a key belongs to an unknown saga from before --since, which retention may
-// have removed.
+// isOlder reports whether a key is from before --since and its saga is unknown. Retention may have
+// removed that saga.
 func (o *orphans) isOlder(kind string, one asked) bool {
 	if kind != string(api.OrphanUnknownSaga) && kind != string(api.OrphanOtherSaga) {
 		return false
@@ -241,7 +241,7 @@ func (o *orphans) verdict() error {
 // Limits of a list of keys (I10).
 const (
 	longestLine = 4096 // in bytes; a key has at most 212
-	mostNamed   = 100  // lines with errors that are reported individually
+	mostNamed   = 100  // maximum number of lines whose errors are reported individually
 )
 
 // lines reads a list of keys. If a line cannot be parsed, it reports the line and continues.
@@ -314,7 +314,8 @@ func parseAsked(line []byte) (one asked, err error) {
 	return one, nil
 }
 
-// parseRecorded parses the time at which a key was recorded. It returns zero for "" and null.
+// parseRecorded parses the time at which a key was recorded. It returns the zero time for ""
+// and null.
 func parseRecorded(text string) (time.Time, error) {
 	if text == "" || text == "null" {
 		return time.Time{}, nil

@@ -44,7 +44,7 @@ func refusal(remote *connect.Error) error {
 	return e
 }
 
-// detailOf returns the typed part of an error. It is never nil.
+// detailOf returns the typed part of an error. The result is never nil.
 func detailOf(remote *connect.Error) *apiv1.Refusal {
 	for _, d := range remote.Details() {
 		if v, err := d.Value(); err == nil {

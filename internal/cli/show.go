@@ -59,8 +59,8 @@ Examples:
 // Run waits until a saga is at rest.
 func (c *waitCmd) Run(env *environment) error { return c.wait(env, c.ID, c.For) }
 
-// firstPoll and poll are the durations of the first Wait request and of all others. The first is
-// short, so that the first progress message appears soon.
+// firstPoll and poll are the durations of the first Wait request and of all later ones. firstPoll
+// is short, so that the first progress message appears soon.
 const (
 	firstPoll = 500 * time.Millisecond
 	poll      = 5 * time.Second
@@ -112,7 +112,7 @@ func (f *callFlags) finish(env *environment, s *apiv1.Saga) error {
 	return outcome(s.GetPhase())
 }
 
-// waitOnce sends one Wait request. Its own timeout detects a coordinator that hangs.
+// waitOnce sends one Wait request. The timeout of the request detects a coordinator that hangs.
 func (f *callFlags) waitOnce(ctx context.Context, api service, id string, hold time.Duration) (*connect.Response[apiv1.WaitResponse], error) {
 	ctx, cancel := context.WithTimeout(ctx, hold+f.Timeout)
 	defer cancel()

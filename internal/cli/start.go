@@ -84,7 +84,8 @@ func (c *startCmd) unsure(err error) error {
 	return unsure(err, fmt.Sprintf("the saga may have been started; repeat the command with --id %s, which does not start it twice", c.ID))
 }
 
-// run starts the saga and waits until it is at rest. Most sagas are within the first request.
+// run starts the saga and waits until it is at rest. Most sagas are at rest when the first request
+// returns.
 func (c *startCmd) run(env *environment, ref *apiv1.DefinitionRef, input string) error {
 	began, hold := time.Now(), firstPoll
 	if c.For > 0 {
@@ -155,6 +156,6 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// maxInput is the maximum size of an input to read. The coordinator's limit (contract.MaxPayload)
-// is lower and has a better error message.
+// maxInput is the maximum size, in bytes, of an input to read. The coordinator's limit
+// (contract.MaxPayload) is lower and has a better error message.
 const maxInput = 16 << 20

@@ -24,8 +24,8 @@ func (v view) lead(i int) string {
 	return ""
 }
 
-// viewOf reads the saga's definition and history. It ignores errors; the state is then printed
-// without them.
+// viewOf reads the saga's definition and history. If one of them cannot be read, the state is
+// printed without it.
 func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	if s.GetRemoved() {
 		return v

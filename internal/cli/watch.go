@@ -116,8 +116,8 @@ func (w *watch) follow(ctx context.Context, api service, request *apiv1.WatchReq
 	return err
 }
 
-// maxSilence is a multiple of the 15 s after which a coordinator sends a keep-alive. Tests shorten
-// it.
+// maxSilence is how long a coordinator may send nothing before follow gives up the stream. A
+// coordinator sends a keep-alive after 15 s. Tests shorten maxSilence.
 var maxSilence = 30 * time.Second
 
 var errSilent = errors.New("timed out: the coordinator sent nothing for too long")

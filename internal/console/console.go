@@ -17,11 +17,11 @@ import (
 var dist embed.FS
 
 // policy lets a page load scripts, styles, images and data only from its own origin. No other page
-// may frame it.
+// may embed it in a frame.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// types maps file extensions to media types. The system's table is not used, because it may lack or
-// change them.
+// types maps file extensions to media types. The system's table is not used, because it may lack
+// these extensions or map them to other types.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
 }

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// Enabled reports whether this build can crash at its points.
+// Enabled reports whether this build can crash at crash points.
 const Enabled = true
 
 // state holds the crash point from the environment, and the number of visits so far.

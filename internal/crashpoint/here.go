@@ -2,7 +2,7 @@
 
 package crashpoint
 
-// Enabled reports whether this build can crash at its points.
+// Enabled reports whether this build can crash at crash points.
 const Enabled = false
 
 // Here marks a point at which tests crash the process. In this build it does nothing, at no cost.

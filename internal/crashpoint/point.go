@@ -19,28 +19,28 @@ type Point string
 const (
 	SecretUnnamed Point = "server: secret not named yet" // files have no seam
 
-	BeforeCommit      Point = "boltstore: before commit"                   // one commit serves several callers; none is durable
-	AfterCommit       Point = "boltstore: after commit"                    // all are durable, but no caller knows yet
-	FileUnnamed       Point = "boltstore: file not named yet"              // Open is one call: it makes a file, names it,
-	BeforeSweep       Point = "boltstore: before leftovers are swept"      // and removes what the previous process left
-	BackupOpen        Point = "boltstore: backup without its trailer"      // its writer does not know that one write is missing
-	RestoreReceived   Point = "boltstore: restore received"                // Restore is one call: it receives a file, adopts it,
-	RestoreUnnamed    Point = "boltstore: restore not named yet"           // and names it
+	BeforeCommit      Point = "boltstore: before commit"                   // one commit serves several callers; no change is durable yet
+	AfterCommit       Point = "boltstore: after commit"                    // one commit serves several callers; all changes are durable, but no caller knows yet
+	FileUnnamed       Point = "boltstore: file not named yet"              // Open is one call: it creates a file, and then names it
+	BeforeSweep       Point = "boltstore: before leftovers are swept"      // Open is one call: at its end it removes the files that the previous process left
+	BackupOpen        Point = "boltstore: backup without its trailer"      // the backup's writer does not know that one write is missing
+	RestoreReceived   Point = "boltstore: restore received"                // Restore is one call: it receives a file, and then adopts it
+	RestoreUnnamed    Point = "boltstore: restore not named yet"           // Restore is one call: it adopts a file, and then names it
 	CopyUnnamed       Point = "boltstore: copy not named yet"              // Copy is one call
 	TombstonesDropped Point = "boltstore: tombstones dropped"              // Expire commits once for each slice of tombstones
-	SliceExpired      Point = "boltstore: between slices of expired sagas" // and of sagas
+	SliceExpired      Point = "boltstore: between slices of expired sagas" // Expire commits once for each slice of sagas
 
-	BetweenSends       Point = "natsbus: between sends"                 // Publish is one call for a batch: part of it is sent
-	BeforeResend       Point = "natsbus: before sending once more"      // or about to be sent, to a stream that was missing
+	BetweenSends       Point = "natsbus: between sends"                 // Publish is one call for a batch: part of the batch is sent
+	BeforeResend       Point = "natsbus: before sending once more"      // Publish is one call for a batch: part of the batch is sent again, because its stream was missing
 	StreamMissing      Point = "natsbus: before a stream is made"       // the bus checks its streams itself
-	LossNoticed        Point = "natsbus: loss noticed"                  // the same
+	LossNoticed        Point = "natsbus: loss noticed"                  // the bus checks its streams itself
 	ConsumerGone       Point = "natsbus: consumer gone"                 // the bus checks its consumers itself
-	ConsumerWrong      Point = "natsbus: before a consumer is repaired" // the same
+	ConsumerWrong      Point = "natsbus: before a consumer is repaired" // the bus checks its consumers itself
 	BeforeDeadLetter   Point = "natsbus: before a dead letter"          // malformed messages pass no seam; all others are moved after DeadLetter has returned
-	DeadLetterStored   Point = "natsbus: dead letter stored"            // the same: the message is not acknowledged yet
+	DeadLetterStored   Point = "natsbus: dead letter stored"            // as before a dead letter; the message is stored, but not acknowledged yet
 	DeadLetterReplayed Point = "natsbus: dead letter replayed"          // ReplayDeadLetter is one call: it sends the message again, and then removes the dead letter
-	Claimed            Point = "natsbus: claimed"                       // Write is one call: it writes the claim,
-	ClaimVoid          Point = "natsbus: the claim before is void"      // voids the previous claim, and writes the token
+	Claimed            Point = "natsbus: claimed"                       // Write is one call: it writes the claim, and then voids the previous claim
+	ClaimVoid          Point = "natsbus: the claim before is void"      // Write is one call: it voids the previous claim, and then writes the token
 )
 
 // Inside lists the points in product code, ordered by package.
@@ -50,7 +50,7 @@ var Inside = []Point{
 	BetweenSends, BeforeResend, StreamMissing, ConsumerGone, ConsumerWrong, LossNoticed, BeforeDeadLetter, DeadLetterStored, DeadLetterReplayed, Claimed, ClaimVoid,
 }
 
-// Before returns the point before a call of a seam; After returns the point after it.
+// Before returns the point before a call of a seam.
 func Before(seam, call string) Point { return Point(seam + ": before " + call) }
 
 // After returns the point after a call of a seam.

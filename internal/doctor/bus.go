@@ -78,7 +78,7 @@ const connectTimeout = 30 * time.Second
 func dial(ctx context.Context, config natsbus.Config) (*natsbus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	config.Logger = slog.New(slog.DiscardHandler) // the findings report what it waits for
+	config.Logger = slog.New(slog.DiscardHandler) // the findings report what Connect waits for
 	config.Options = append(slices.Clip(config.Options), nats.RetryOnFailedConnect(false))
 	return natsbus.Connect(ctx, config)
 }

@@ -38,7 +38,8 @@ func (e *exam) get(ctx context.Context, path string) (status int, body string, d
 	return response.StatusCode, string(data), date, err
 }
 
-// ready examines whether the coordinator is ready, and compares its clock.
+// ready examines whether the coordinator is ready, and compares the coordinator's clock with this
+// machine's.
 func (e *exam) ready(ctx context.Context) (reachable bool) {
 	asked := e.Now()
 	status, body, date, err := e.get(ctx, "/readyz")

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// leastFree is the space that should be free, for growth of the file and for a backup.
+// leastFree is the disk space, in bytes, that should be free for growth of the file and for a
+// backup.
 const leastFree = 1 << 30
 
 // disk examines the disk of the store.

@@ -6,7 +6,8 @@
 //	  └ disks: the data directory, JetStream storage
 //
 // The package only reads: it creates, changes and sends nothing. If an address or a permission is
-// missing, a check is reported as unknown, with what to provide, and never as ok.
+// missing, a check that needs it is reported as unknown and never as ok, and the finding says what
+// to provide.
 //
 // Failures are reported as findings; Examine itself returns no error.
 package doctor

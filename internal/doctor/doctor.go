@@ -80,7 +80,8 @@ func (e *exam) add(check string, grade Grade, found, fix string) {
 	e.findings = append(e.findings, Finding{check, grade, masked.Text(found), masked.Text(fix)}) // errors may quote URLs with passwords
 }
 
-// Worst returns the worst grade of all findings, in the order problem, warning, unknown, ok.
+// Worst returns the worst grade of all findings. From worst to best, the grades are problem,
+// warning, unknown, ok.
 func Worst(findings []Finding) Grade {
 	rank := map[Grade]int{OK: 0, Unknown: 1, Warning: 2, Problem: 3}
 	worst := OK

@@ -51,7 +51,7 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 }
 
 // page executes the decision about the next page of sagas. If other bulk requests use all slots, it
-// waits for a free one, except for the first page.
+// waits for a free slot; for the first page it returns an error instead.
 func (s *server) page(ctx context.Context, request *api.OperatePageRequest) (*api.OperatePageResponse, error) {
 	for {
 		page, err := ask[api.OperatePageResponse](ctx, s.coordinator, api.MethodOperatePage, request)

@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// serve sends a request to the coordinator, and returns its response.
+// serve sends a request to the coordinator, and returns the coordinator's response.
 func serve[Response, Request any](ctx context.Context, s *server, method string, r *connect.Request[Request]) (*connect.Response[Response], error) {
 	request, err := valueOf(r.Msg)
 	if err != nil {
@@ -32,7 +32,8 @@ func serve[Response, Request any](ctx context.Context, s *server, method string,
 	return connect.NewResponse(m), nil
 }
 
-// hold does the same as serve for a request that waits, and takes one of the caller's slots for it.
+// hold does the same as serve, for a request that waits for the end of a saga. Meanwhile the
+// request takes one of the caller's slots.
 func hold[Response, Request any](ctx context.Context, s *server, method string, r *connect.Request[Request]) (*connect.Response[Response], error) {
 	give, err := s.waits.take(ctx)
 	if err != nil {
@@ -42,7 +43,8 @@ func hold[Response, Request any](ctx context.Context, s *server, method string, 
 	return serve[Response](ctx, s, method, r)
 }
 
-// valueOf converts a message of a request to its type in package api. It refuses what would be lost.
+// valueOf converts a request's protobuf message to the corresponding type of package api. It
+// refuses a message with invalid or unknown fields.
 func valueOf(message any) (any, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
@@ -54,7 +56,8 @@ func valueOf(message any) (any, error) {
 	return apipb.Value(m), nil
 }
 
-// messageOf converts a response to its message. response is a pointer to a type of package api.
+// messageOf converts a response to the corresponding protobuf message. response points to a value
+// of a type of package api.
 func messageOf[M any](response any) (*M, error) {
 	m, ok := any(apipb.Message(response)).(*M)
 	if !ok {
@@ -63,8 +66,8 @@ func messageOf[M any](response any) (*M, error) {
 	return m, nil
 }
 
-// ask sends a request to the coordinator, without a trace context. request is a pointer to a type of
-// package api.
+// ask sends a request to the coordinator, without a trace context. request points to a value of a
+// type of package api.
 func ask[Response any](ctx context.Context, c Coordinator, method string, request any) (*Response, error) {
 	answer, err := send(ctx, c, method, &transport.Envelope{}, request)
 	if err != nil {
@@ -77,14 +80,14 @@ func ask[Response any](ctx context.Context, c Coordinator, method string, reques
 	return response, nil
 }
 
-// send sends a request to the coordinator. The error is a Connect error, or that of the context.
+// send sends a request to the coordinator. The error is a Connect error, or the error of ctx.
 func send(ctx context.Context, c Coordinator, method string, envelope *transport.Envelope, request any) (any, error) {
 	envelope.Caller = callerKey(ctx)
 	answer, err := c.Serve(ctx, method, envelope, request)
 	if err == nil {
 		return answer, nil
 	}
-	if ctx.Err() != nil { // the caller's deadline has passed, whatever the error is
+	if ctx.Err() != nil { // the request's context has ended, so err does not matter
 		return nil, ctx.Err()
 	}
 	if e, ok := errors.AsType[*api.Error](err); ok {

@@ -12,8 +12,8 @@ import (
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 )
 
-// actor sets the actor of operations to the authenticated caller's name. Histories then show who
-// the caller was, and not who they claim to be.
+// actor sets the actor of operations to the authenticated caller's name. Histories then show the
+// authenticated name, and not a name that the request claims.
 type actor struct{}
 
 func (actor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {

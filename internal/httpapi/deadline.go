@@ -84,7 +84,7 @@ func withConnection(next http.Handler) http.Handler {
 // atWork removes the write timeout: the request has been read, and handling it may take any time.
 func (c connection) atWork() {
 	if c.ResponseController != nil {
-		_ = c.SetWriteDeadline(time.Time{}) // an error means that the connection has no deadlines
+		_ = c.SetWriteDeadline(time.Time{}) // an error means that the connection does not support deadlines
 	}
 }
 

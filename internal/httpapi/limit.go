@@ -43,7 +43,7 @@ func (l limit) take(ctx context.Context) (give func(), err error) {
 	return func() { l.quota.Give(caller) }, nil
 }
 
-// callerKey returns the key for counting a request against limits.
+// callerKey returns the key under which a caller's requests count against limits.
 func callerKey(ctx context.Context) string {
 	caller, ok := access.From(ctx)
 	if !ok {

@@ -25,13 +25,14 @@ import (
 const (
 	// minSecret is the minimum length, in bytes, of the values to search for.
 	minSecret = 3
-	// minPart is the minimum length of the values that are also searched for inside longer words.
+	// minPart is the minimum length, in bytes, of the values that are also searched for inside
+	// longer words.
 	minPart = 6
 	// cutMark is the end of a text that was truncated.
 	cutMark = "…"
 )
 
-// secrets holds the values of redacted fields, longest first. It is nil if they are unknown,
+// secrets holds the values of redacted fields, longest first. It is nil if these values are unknown
 // because a payload is not JSON or not available. In that case no reason may be shown.
 type secrets []string
 
@@ -108,7 +109,7 @@ func (r redaction) history(ctx context.Context, id string, response *apiv1.Histo
 	}
 	known := r.ask(ctx, id)
 	for _, e := range response.Events {
-		if known != nil && e.Payload != nil { // the payload of an answer without a result
+		if known != nil && e.Payload != nil { // an answer that gave no result can have a payload too
 			known = known.and(r.values(e.Payload))
 		}
 	}
@@ -117,7 +118,7 @@ func (r redaction) history(ctx context.Context, id string, response *apiv1.Histo
 	}
 }
 
-// ask reads the payloads of a saga from the coordinator.
+// ask returns the secrets of a saga. It reads the payloads from the coordinator.
 func (r redaction) ask(ctx context.Context, id string) secrets {
 	response, err := ask[api.GetResponse](ctx, r.coordinator, api.MethodGet, &api.GetRequest{ID: contract.SagaID(id)})
 	if err != nil {
@@ -130,7 +131,7 @@ func (r redaction) ask(ctx context.Context, id string) secrets {
 	return r.ofSaga(m)
 }
 
-// ofSaga returns the secrets of a saga that has all its payloads.
+// ofSaga returns the secrets of a saga. m must contain all payloads of the saga.
 func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	known := r.values(m.GetInput())
 	for _, step := range m.GetSteps() {
@@ -144,7 +145,7 @@ func (r redaction) ofSaga(m *apiv1.Saga) secrets {
 	return known
 }
 
-// and returns the union, or nil if either is nil.
+// and returns the union of s and other, or nil if either of them is nil.
 func (s secrets) and(other secrets) secrets {
 	if s == nil || other == nil {
 		return nil

@@ -112,8 +112,8 @@ func (r redaction) walk(m protoreflect.Message) {
 	})
 }
 
-// opaque reports whether a step's result cannot be searched for fields: a string, which is also how
-// a result that is not JSON is stored.
+// opaque reports whether a step's result is a JSON string. Such a result cannot be searched for
+// fields, because a result that is not JSON is also stored as a JSON string.
 func opaque(result *apiv1.Payload) bool {
 	return strings.HasPrefix(strings.TrimSpace(result.GetJson()), `"`)
 }
@@ -134,7 +134,8 @@ func (r redaction) payload(p *apiv1.Payload) {
 	p.Json = string(text)
 }
 
-// json copies a JSON text and replaces the values of the fields. All other bytes stay unchanged.
+// json copies a JSON text and replaces the values of the redacted fields. All other bytes stay
+// unchanged.
 func (r redaction) json(text []byte) ([]byte, error) {
 	c := copier{names: r.names, text: text, from: json.NewDecoder(bytes.NewReader(text))}
 	c.from.UseNumber()
@@ -153,7 +154,7 @@ type copier struct {
 	text  []byte
 	from  *json.Decoder
 	out   []byte
-	done  int // how much of text was copied or replaced
+	done  int // number of bytes of text that were copied or replaced
 }
 
 func (c *copier) value(depth int) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/internal/apipb"
 )
 
-// codes maps the coordinator's codes to Connect's.
+// codes maps the coordinator's codes to Connect codes.
 var codes = map[api.Code]connect.Code{
 	api.CodeInvalidArgument:    connect.CodeInvalidArgument,
 	api.CodeNotFound:           connect.CodeNotFound,

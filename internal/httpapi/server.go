@@ -17,9 +17,9 @@ import (
 // input or a definition, escaped as JSON. Larger messages are refused with resource_exhausted.
 const MaxMessage = 4 << 20
 
-// Coordinator serves requests; coordinator.Coordinator implements it. method is one of the api.Method
-// constants, which document the types of request and response; both are pointers. The envelope holds
-// the caller and the trace. The error is an *api.Error.
+// Coordinator serves requests; coordinator.Coordinator implements it. method is one of the
+// api.Method constants, which document the types of request and response; request and response are
+// pointers to these types. The envelope holds the caller and the trace. The error is an *api.Error.
 type Coordinator interface {
 	Serve(ctx context.Context, method string, envelope *transport.Envelope, request any) (response any, err error)
 }
@@ -52,8 +52,8 @@ type server struct {
 var _ apiv1connect.CoordinatorServiceHandler = (*server)(nil)
 
 // Mount adds the API to a mux: the service, gRPC reflection, grpc.health.v1, and the OpenAPI
-// document at /openapi.yaml. gRPC requires HTTP/2 in the http.Server even without TLS; see
-// http.Protocols.
+// document at /openapi.yaml. gRPC requires HTTP/2; without TLS, HTTP/2 must be enabled in the
+// http.Server (see http.Protocols).
 func Mount(mux *http.ServeMux, c Config) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }

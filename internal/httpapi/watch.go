@@ -14,7 +14,7 @@ import (
 // changes.
 const signOfLife = 15 * time.Second
 
-// Watch streams the matching sagas, each time one of them changes. It combines Poll with Get or List.
+// Watch streams each matching saga every time that saga changes. It combines Poll with Get or List.
 func (s *server) Watch(ctx context.Context, r *connect.Request[apiv1.WatchRequest], stream *connect.ServerStream[apiv1.WatchResponse]) error {
 	value, err := valueOf(r.Msg)
 	if err != nil {
@@ -69,7 +69,8 @@ func (w *watch) run(ctx context.Context, onlyChanges bool) error {
 	}
 }
 
-// changes returns what has changed since the last request. It waits for a change for some time.
+// changes returns what has changed since the last request. If nothing has changed, it waits up to
+// timeout for a change.
 func (w *watch) changes(ctx context.Context, timeout time.Duration) (*api.PollResponse, error) {
 	w.poll.Timeout = api.For(timeout)
 	page, err := ask[api.PollResponse](ctx, w.coordinator, api.MethodPoll, &w.poll)
@@ -80,8 +81,9 @@ func (w *watch) changes(ctx context.Context, timeout time.Duration) (*api.PollRe
 	return page, nil
 }
 
-// begin sends the current state of all matching sagas, and a mark at the end. A saga that changes
-// in the meantime does so after the starting position, and is therefore sent again.
+// begin sends the current state of all matching sagas if all is set, and then the message CaughtUp.
+// A saga that changes in the meantime changes after the starting position, and is therefore sent
+// again.
 func (w *watch) begin(ctx context.Context, all bool) error {
 	var err error
 	switch {

@@ -22,7 +22,7 @@ func (m *Metrics) WatchBus(b Bus) { m.bus.watched.Store(&b) }
 // bus collects the metrics of the bus on each scrape.
 type bus struct {
 	watched atomic.Pointer[Bus]
-	names   bounded // of participants
+	names   bounded // values of the label participant
 }
 
 var (
@@ -43,8 +43,8 @@ func (b *bus) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. While the bus does not answer, it returns only the
-// counters; amends_ready shows the problem.
+// Collect implements prometheus.Collector. While the bus does not answer, Collect returns
+// only the counters; amends_ready shows the problem.
 func (b *bus) Collect(out chan<- prometheus.Metric) {
 	watched := b.watched.Load()
 	if watched == nil {

@@ -6,8 +6,8 @@
 //	                                    ▼
 //	      /metrics  /livez  /readyz  /healthz  (/debug/pprof/)
 //
-// The package does not log: the coordinator logs each transition itself. It does not decide whether
-// the coordinator is healthy: the server passes Live and Ready.
+// The package does not log: the coordinator logs each transition itself. The package does not
+// decide whether the coordinator is healthy: the server passes the functions Live and Ready.
 //
 // It keeps its part of I10: the number of label values does not grow with the number of sagas. A
 // saga id is never a label value. Definitions beyond MaxDefinitions are counted together as

@@ -17,7 +17,7 @@ type Handler struct {
 	Pprof   bool                        // serve /debug/pprof/; only for a loopback address
 }
 
-// Mux returns a mux with these endpoints, to which the caller may add its own:
+// Mux returns a mux with these endpoints; the caller may add more endpoints:
 //
 //	/livez    200 "ok", or 503 and the reason: restart the process
 //	/readyz   200 "ok" and a line for each standstill; or 503 and the reason: send no work

@@ -134,7 +134,7 @@ func (m *Metrics) Transition(t coordinator.Transition) {
 	m.transitions.WithLabelValues(definition, string(t.Event)).Inc()
 	if t.Event == contract.EventStarted {
 		m.started.WithLabelValues(definition).Inc()
-		m.overdue.WithLabelValues(definition) // start at 0, so that the first one counts as an increase
+		m.overdue.WithLabelValues(definition) // start at 0, so that the first overdue saga counts as an increase
 	}
 	if t.Event == contract.EventStepAnswered && t.Waited > 0 {
 		m.stepDuration.WithLabelValues(definition, string(t.Step), string(t.Direction)).Observe(t.Waited.Seconds())
@@ -175,7 +175,7 @@ func (m *Metrics) Published(accepted, refused int) {
 	m.publishFailed.Add(float64(refused))
 }
 
-// AnnouncementsDropped counts lifecycle events that were given up.
+// AnnouncementsDropped counts announcements that the relay has dropped.
 func (m *Metrics) AnnouncementsDropped(announcements int) { m.dropped.Add(float64(announcements)) }
 
 // TimersOvertook counts that timers fired although answers were still on the bus.

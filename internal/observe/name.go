@@ -74,8 +74,8 @@ const Other = "other"
 // Values of the label reason of DeadDropped, which say why a dead letter was dropped.
 const (
 	DroppedByRate   = "rate"     // above natsbus.LetterRate and LetterBurst of its participant
-	DroppedUnstored = "unstored" // the stream refused it, or too many waited for the stream
-	DroppedByRing   = "ring"     // the oldest of a participant that had used up its share of the stream
+	DroppedUnstored = "unstored" // the stream refused it, or too many dead letters waited for the stream
+	DroppedByRing   = "ring"     // the oldest dead letter of a participant that had used up its share of the stream
 )
 
 // The values of the label reason.

@@ -27,8 +27,8 @@ import (
 //	   ├─ timeout charge-card        the end of a wait, linked to the transition before
 //	   └─ …
 //
-// The ids of these spans are derived from the saga's id and the revision. Messages carry the
-// context of a transition, and are stored before its span exists, possibly before a restart (ADR
+// The ids of these spans are derived from the saga's id and the revision. The reason is that
+// messages carry these ids, and are stored before the span exists, possibly before a restart (ADR
 // 0012).
 type Tracer struct {
 	tracer trace.Tracer

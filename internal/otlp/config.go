@@ -15,10 +15,10 @@ type Config struct {
 	// is appended. Default: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
 	// OTEL_EXPORTER_OTLP_ENDPOINT, or else https://localhost:4318.
 	Endpoint string
-	// Service is service.name, unless OTEL_SERVICE_NAME or
-	// OTEL_RESOURCE_ATTRIBUTES give one. Default: "amends".
+	// Service is the resource attribute service.name. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+	// override it. Default: "amends".
 	Service string
-	// Version is service.version. Default: none.
+	// Version is the resource attribute service.version. Default: none.
 	Version string
 	// Queue is the maximum number of ended spans that wait to be sent. Further spans are dropped.
 	// Default: OTEL_BSP_MAX_QUEUE_SIZE, or 2048.

@@ -25,8 +25,8 @@ type Exporter struct {
 	gate     *gate
 }
 
-// Start returns an Exporter without waiting for the collector. It retries if the collector is
-// unreachable.
+// Start returns an Exporter without waiting for the collector. The Exporter retries if the
+// collector is unreachable.
 func Start(ctx context.Context, c Config) (*Exporter, error) {
 	if err := CheckEndpoint(c.Endpoint); err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (e *Exporter) TracerProvider() trace.TracerProvider { return e.provider }
 // Stats holds counts of spans since the start.
 type Stats struct {
 	Exported uint64 // accepted by the collector
-	Dropped  uint64 // because the queue was full
+	Dropped  uint64 // discarded because the queue was full
 	Failed   uint64 // refused by the collector
 }
 
@@ -92,9 +92,9 @@ func (e *Exporter) Stats() Stats {
 	return Stats{Exported: e.gate.exported.Load(), Dropped: e.gate.dropped.Load(), Failed: e.gate.failed.Load()}
 }
 
-// Flush sends the queued spans, within ctx.
+// Flush sends the queued spans. It gives up when ctx ends.
 func (e *Exporter) Flush(ctx context.Context) error { return e.provider.ForceFlush(ctx) }
 
-// Shutdown sends the queued spans, within ctx, and ends the exporter. Spans that end later
-// are lost.
+// Shutdown sends the queued spans, but gives up when ctx ends. Then it ends the exporter. Spans
+// that end later are lost.
 func (e *Exporter) Shutdown(ctx context.Context) error { return e.provider.Shutdown(ctx) }

@@ -15,7 +15,7 @@ type gate struct {
 	next    sdk.SpanExporter
 	logger  *slog.Logger
 
-	inside   atomic.Int64 // ended but not exported yet
+	inside   atomic.Int64 // number of spans that ended but are not exported yet
 	exported atomic.Uint64
 	dropped  atomic.Uint64
 	failed   atomic.Uint64

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// These bits say which fields an abridged record omits or shortens, because they can be derived
-// from the others. The bits are stored, so they must never change.
+// These bits say which fields an abridged record omits or shortens, because these fields can be
+// derived from others. The bits are stored, so they must never change.
 const (
 	leftSaga        = 1 << iota // saga and birth are those of the record's ID
 	leftID                      // the id is saga/birth/step/direction/attempt or saga/birth/revision/index
@@ -27,10 +27,10 @@ const (
 	firstUnknownBit             // this bit and higher ones are of a later release
 )
 
-// AppendAbridged appends an encoding without the record's ID and To, which the caller stores
-// separately, and without all fields that can be derived. It takes a third of the space of
-// AppendRecord. input is the input of the saga, which many commands contain unchanged. The errors
-// are those of AppendRecord.
+// AppendAbridged appends an encoding of the record to dst. The encoding omits the record's ID and
+// To, which the caller stores separately, and all fields that can be derived. It takes a third of
+// the space of AppendRecord's encoding. input is the input of the saga, which many commands contain
+// unchanged. AppendAbridged returns an error for the same records as AppendRecord.
 func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) {
 	if err := checkRecord(r); err != nil {
 		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
@@ -45,8 +45,8 @@ func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) 
 }
 
 // UnmarshalAbridged decodes the output of AppendAbridged for the record with this ID and To. It
-// calls input if the record contains the saga's input unchanged; the record's data is then the
-// slice that input returned. Otherwise, the result shares no memory with data.
+// calls input if the record contains the saga's input unchanged; the record's Envelope.Data is then
+// the slice that input returned. The result shares no memory with the argument data.
 func UnmarshalAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	r, err := fromAbridged(data, id, to, input)
 	if err != nil {
@@ -95,7 +95,7 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 	leave(leftLifecycle, &e.Type, transport.TypeLifecycle)
 	leave(leftJSON, &e.ContentType, transport.JSON)
 	if isHex(e.DedupID) {
-		raw := make([]byte, 0, 64) // space for the 16 bytes that are usual
+		raw := make([]byte, 0, 64) // more than the usual 16 bytes
 		raw, _ = hex.AppendDecode(raw, []byte(e.DedupID))
 		e.DedupID, left = string(raw), left|dedupIsHex
 	}

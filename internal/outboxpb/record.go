@@ -15,8 +15,9 @@ import (
 func MarshalRecord(r *outbox.Record) ([]byte, error) { return AppendRecord(nil, r) }
 
 // AppendRecord appends the encoding of a pending message to dst, so that a caller can reuse a
-// buffer. It returns an error, and leaves dst unchanged, if the record could not be decoded: if the
-// saga, revision or subject is missing, the direction is unknown, or a time is outside 1678 … 2261.
+// buffer. It returns an error, and leaves dst unchanged, if the record could not be decoded later:
+// if the saga, birth, revision or subject is missing, the direction is unknown, or a time is
+// outside 1678 … 2261.
 func AppendRecord(dst []byte, r *outbox.Record) ([]byte, error) {
 	m, err := recordMessage(r)
 	if err == nil {

@@ -71,8 +71,8 @@ func knownField(f protoreflect.FieldDescriptor, v protoreflect.Value) (err error
 }
 
 // nestedFields caches the results of nested: protoreflect.MessageDescriptor to
-// []protoreflect.FieldDescriptor. Most messages have no such field, and checking all fields of
-// every message would take longer than decoding them.
+// []protoreflect.FieldDescriptor. Most messages have no field that contains a message, and checking
+// all fields of every message would take longer than decoding them.
 var nestedFields sync.Map
 
 // nested returns the fields of a message type that contain messages.

@@ -36,7 +36,7 @@ func (w Words[W, E]) Optional(word W) (E, error) {
 
 // Required returns the number of a value that must not be empty.
 func (w Words[W, E]) Required(word W) (E, error) {
-	for number := range w.words { // there are few, so this is faster than a map
+	for number := range w.words { // there are few words, so this is faster than a map
 		if w.words[number] == word && word != "" {
 			return E(number), nil
 		}

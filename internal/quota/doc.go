@@ -4,6 +4,6 @@
 //	Take(ada) ──▶ room in all? ──▶ room for ada? ──▶ yes … Give(ada)
 //	                   └── no: ErrAll    └── no: ErrEach
 //
-// It does not wait. A caller is any string. It keeps no data about callers without work in
-// progress.
+// Take does not wait. A caller is any string. The package keeps no data about callers without work
+// in progress.
 package quota

@@ -16,8 +16,8 @@ import (
 func MarshalEvent(e *machine.Event) ([]byte, error) { return AppendEvent(nil, e) }
 
 // AppendEvent appends the encoding of an event to dst. It returns an error, and leaves dst
-// unchanged, if the event could not be decoded: if the type or time is missing, a value is outside
-// its enum, or a time is outside 1678 … 2261.
+// unchanged, if the encoding could not be decoded: if the type or time is missing, a value is
+// outside its enum, or a time is outside the years 1678 to 2261.
 func AppendEvent(dst []byte, e *machine.Event) ([]byte, error) {
 	m := eventMessages.Get().(*amendsv1.Event)
 	defer releaseEvent(m)

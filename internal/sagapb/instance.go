@@ -17,9 +17,9 @@ import (
 func MarshalInstance(in *machine.Instance) ([]byte, error) { return AppendInstance(nil, in) }
 
 // AppendInstance appends the encoding of a saga's state to dst, so that a caller can reuse a
-// buffer. It returns an error, and leaves dst unchanged, if the state could not be decoded: if the
-// id, definition, revision, phase or start time is missing, a value is outside its enum, or a time
-// is outside 1678 … 2261.
+// buffer. It returns an error, and leaves dst unchanged, if the encoding could not be decoded: if
+// the id, definition, revision, phase or start time is missing, a value is outside its enum, or a
+// time is outside the years 1678 to 2261.
 func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
 	m := messages.Get().(*message)
 	defer m.release()
@@ -217,7 +217,8 @@ func (m *message) fillSteps(steps []machine.StepState) error {
 	return nil
 }
 
-// sideMessage sets to from a side and returns it, or returns nil if the side is idle.
+// sideMessage copies a side into the message to and returns the message. It returns nil if the side
+// is idle.
 func sideMessage(direction contract.Direction, side *machine.Side, to *amendsv1.Side) (*amendsv1.Side, error) {
 	if *side == (machine.Side{}) {
 		return nil, nil

@@ -8,7 +8,7 @@ import (
 )
 
 // These are the closed sets of values of packages machine and contract. A test reads the constants
-// in their source and fails if one is missing here.
+// in the source of both packages and fails if one is missing here.
 var (
 	causeKinds = protoconv.NewWords("kind of cause", map[machine.CauseKind]amendsv1.CauseKind{
 		machine.CauseRejected:      amendsv1.CauseKind_CAUSE_KIND_REJECTED,

@@ -166,7 +166,7 @@ func scalar(v any) (string, error) {
 	}
 }
 
-// suggest returns the known key that is most similar, or all known keys.
+// suggest returns a hint with the most similar known key, or else with all known keys.
 func suggest(key string, known []string) string {
 	best, distance := "", 4
 	for _, k := range known {

@@ -35,11 +35,11 @@ const maxFailed = 10
 // Batch runs consecutive seeds.
 type Batch struct {
 	Seed     uint64 // seed of the first run
-	Sagas    int    // minimum, over all runs
+	Sagas    int    // minimum number of sagas in all runs together
 	Parallel int    // concurrent runs; 0 is one per processor
 	Off      []Fault
 	Bug      Bug
-	Progress func(Totals) // called regularly; may be nil
+	Progress func(Totals) // called after each run; may be nil
 }
 
 // Totals are the sums over a batch.
@@ -59,8 +59,8 @@ type Totals struct {
 	NumFailed int
 }
 
-// Run runs the batch. Everything except the duration depends only on the batch. When ctx ends, it
-// returns the totals so far.
+// Run runs the batch. All totals except Took depend only on the batch. When ctx ends, Run returns
+// the totals so far.
 func (b Batch) Run(ctx context.Context) Totals {
 	if b.Parallel == 0 {
 		b.Parallel = runtime.GOMAXPROCS(0)
@@ -124,7 +124,8 @@ func (t *Totals) add(r *Result) {
 }
 
 // Missing returns an error that lists the faults and coverage points that occurred too rarely for
-// the batch to prove anything. It ignores faults that were turned off.
+// the batch to prove anything. It ignores the faults in off and, if there are any, all coverage
+// points.
 func (t *Totals) Missing(off []Fault) error {
 	least := t.Sagas / sometimes
 	var problems []error

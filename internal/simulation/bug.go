@@ -6,7 +6,7 @@ import (
 )
 
 // Bug names a bug that is planted into the simulator's ports to prove that the checker finds it.
-// The empty name plants none.
+// The empty name plants no bug.
 type Bug string
 
 // The planted bugs in a coordinator's process.
@@ -146,7 +146,7 @@ var Bugs = []struct {
 	{BugMovesUnlisted, "I11"},
 }
 
-// ParseBug returns the planted bug of a name. The empty name is no bug.
+// ParseBug returns the planted bug with the given name. The empty name means no bug.
 func ParseBug(name string) (Bug, error) {
 	names := make([]string, 0, len(Bugs))
 	for _, planted := range Bugs {

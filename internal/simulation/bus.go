@@ -15,22 +15,22 @@ import (
 // message again.
 const ackWait = 5 * time.Second
 
-// Errors of the bus. It refused a message, it may or may not have accepted it, or it will never
-// accept it.
+// Errors of the bus: it refused the message, it may have accepted the message, or it will never
+// accept the message.
 var (
 	errRefused   = fmt.Errorf("%w: the stream is full", transport.ErrRefused)
 	errUncertain = errors.New("the bus does not answer")
 	errForbidden = fmt.Errorf("%w: it is too large", transport.ErrRefusedForGood)
 )
 
-// bus is the simulated bus: it delivers at least once and in any order, unless it loses, corrupts
-// or forgets messages.
+// bus is the simulated bus: it delivers each message at least once and in any order, unless a fault
+// loses or corrupts the message.
 type bus struct {
 	w         *world
 	forgotten int        // number of times it has lost all messages
 	sequence  uint64     // number of messages that have arrived
-	answers   []*message // messages on the bus; may include acknowledged ones
-	sender    *node      // the publisher, in runs with claims
+	answers   []*message // answers on the bus; may include acknowledged answers
+	sender    *node      // coordinator that is publishing, in runs with claims
 }
 
 // message is one copy of an envelope on the bus.
@@ -38,8 +38,8 @@ type message struct {
 	envelope transport.Envelope
 	stream   transport.Stream
 	done     bool
-	under    *tenure       // claim of a command, in runs with claims
-	age      int           // bus.forgotten when it was accepted
+	under    *tenure       // claim under which a coordinator sent it, in runs with claims
+	age      int           // value of bus.forgotten when the message was accepted
 	deliver  func()        // closure that calls bus.deliver for this message
 	damaged  bool          // differs from what was sent
 	sequence uint64        // position in its stream; 0 before it arrives
@@ -107,7 +107,8 @@ func (b *bus) take(e *transport.Envelope) error {
 	return nil
 }
 
-// deliver delivers a message to its consumer, and repeats that until it is acknowledged.
+// deliver delivers a message to its consumer, and repeats that until the message is
+// acknowledged.
 func (b *bus) deliver(m *message) {
 	if !b.lies(m) {
 		return
@@ -139,8 +140,8 @@ func (b *bus) arrive(m *message) {
 	}
 }
 
-// reachable returns the chosen coordinator if it can reach the bus, and otherwise the one that can
-// reach it again first.
+// reachable returns the chosen coordinator if it can reach the bus, and otherwise the coordinator
+// that can reach the bus again first.
 func (b *bus) reachable(chosen *node) *node {
 	if chosen.cutUntil <= b.w.now {
 		return chosen
@@ -162,7 +163,7 @@ func (b *bus) service(m *message) *service {
 	return b.w.services[serviceName(0)]
 }
 
-// forget loses all messages. Coordinators notice a little later.
+// forget loses all messages. Coordinators notice the loss within two seconds.
 func (b *bus) forget() {
 	b.forgotten++
 	if b.w.claims != nil {

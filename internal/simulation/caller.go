@@ -11,7 +11,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// caller starts one saga, and is also its operator.
+// caller starts one saga, and is also the saga's operator.
 type caller struct {
 	w     *world
 	id    contract.SagaID
@@ -19,13 +19,13 @@ type caller struct {
 	input string
 	done  bool // the caller knows whether the start was accepted
 	ended bool // the saga was seen to have ended
-	again int  // number of starts of the id after it became free again
+	again int  // number of times that the id became free and was started again
 }
 
 // otherInput is a different input for a start with the same id.
 const otherInput = `{"n":2}`
 
-// start sends the start request until it is answered.
+// start repeats the start request until it is answered.
 func (c *caller) start() {
 	if c.done {
 		return
@@ -128,8 +128,8 @@ func (c *caller) meddle() {
 // look returns the saga's state, or nil if there is none.
 func (c *caller) look() *machine.Instance { return c.w.front().look(c.id) }
 
-// repair handles a paused or parked saga: it resumes the saga, retries the steps that can be
-// retried, and skips the rest. It reports whether the saga still needs attention.
+// repair applies one operation to a paused or parked saga: resume, else the retry of a step, else
+// the skip of a step. It reports whether it must be called again.
 func (c *caller) repair() bool {
 	if c.ended && c.w.claims == nil {
 		return !c.done

@@ -36,7 +36,7 @@ type audit struct {
 	entries    map[outbox.ID]*entry
 	messages   map[string]*entry // keyed by message id
 
-	asked identity // the saga that account returned last
+	asked identity // the saga of the last call of account
 	found *account
 }
 
@@ -57,9 +57,9 @@ type account struct {
 	steps    []ledger
 	writer   string        // the coordinator that committed last
 	accepted string        // the input of the accepted start; "" if none
-	never    []answer      // answers for commands that the bus will never accept
+	never    []answer      // attempts whose command the bus will never accept
 	removed  bool          // removed by retention
-	shared   bool          // a copy of the store has also sent commands for it
+	shared   bool          // a copy of the store has also sent commands for the saga
 	at       time.Duration // time of the last commit
 	life     int           // life of the process that made the last commit
 	answered []answer      // given by participants
@@ -75,9 +75,9 @@ type ledger struct {
 	due            due
 }
 
-// due is when a step's timer is due, in virtual time.
+// due is the time at which a step's timer is due. at is this time in virtual time.
 type due struct {
-	even time.Time // due time of the saga, without the adjustments of its clock
+	even time.Time // by the saga's clock, without the adjustments of this clock
 	at   time.Duration
 }
 
@@ -90,7 +90,7 @@ func (l *ledger) trusted() bool { return !l.vouched && !l.weak }
 type entry struct {
 	id        outbox.ID
 	of        *account
-	answered  bool // discarded by its answer
+	answered  bool // a command, which its answer discards
 	sent      bool // accepted by the bus
 	discarded bool
 }
@@ -111,8 +111,8 @@ type moved struct {
 	data string
 }
 
-// gave reports whether an answer was given. Without an outcome, it reports whether any answer to
-// the attempt was.
+// gave reports whether the participant has given answer a. If a has no outcome, gave reports
+// whether the participant has given any answer to the attempt.
 func (acc *account) gave(a answer) bool {
 	for i := range acc.answered {
 		have := &acc.answered[i]
@@ -124,7 +124,7 @@ func (acc *account) gave(a answer) bool {
 	return false
 }
 
-// rule checks one invariant for one record, against the audit's state before it.
+// rule checks one invariant for one record, against the audit's state before the record.
 type rule struct {
 	invariant string
 	holds     func(a *audit, r *Record) string // returns the violation, or "" if there is none
@@ -174,8 +174,8 @@ func (a *audit) violated(invariant, format string, args ...any) {
 	}
 }
 
-// account returns the account of a record's saga, and creates it for the first record. A record
-// without Run belongs to the latest saga of its id.
+// account returns the account of a record's saga, and creates the account if there is none. A
+// record without Run belongs to the latest saga with the same id.
 func (a *audit) account(r *Record) *account {
 	who := identity{r.Saga, r.Run}
 	if a.found != nil && a.asked == who && r.Run != "" {
@@ -209,7 +209,7 @@ func (a *audit) open(id contract.SagaID) *account {
 	return acc
 }
 
-// step returns a step's index and ledger, or nil if the saga has no such step.
+// step returns a step's index and ledger, or 0 and nil if the saga has no such step.
 func (acc *account) step(name contract.StepName) (int, *ledger) {
 	for i := range acc.steps {
 		if acc.shape.steps[i].Name == name {

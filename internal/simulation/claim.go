@@ -10,16 +10,17 @@ import (
 )
 
 // In a run with claims (I11), each coordinator has its own store and claims the prefix. The stores
-// include copies, restored stores and unrelated stores. In some runs the bus refuses the messages
-// of a replaced owner; in others only the inboxes do.
+// include copies, restored stores and unrelated stores. In some runs the bus refuses the commands
+// of a replaced owner; in others only the inboxes refuse them.
 
-// mostNodes bounds the coordinators of a run with claims.
+// mostNodes is the maximum number of coordinators in a run with claims.
 const mostNodes = 5
 
-// claimed reports whether a run has claims. Runs kept before claims existed have none.
+// claimed reports whether the run of a seed has claims. Runs that were kept before claims existed
+// have no claims.
 func claimed(seed uint64) bool { return seed%7 == 1 || seed%7 == 4 }
 
-// tenure is one claim as one process holds it.
+// tenure is one claim, held by one process.
 type tenure struct {
 	volume *volume
 	by     *node
@@ -50,10 +51,10 @@ type claims struct {
 	wiped     time.Duration // when the bus last lost all data
 	awayUntil time.Duration
 	backup    *volume
-	ownerless time.Duration      // since when there has been no owner, after the end of the faults
+	ownerless time.Duration      // time since which there has been no owner, after the faults; 0 if there is an owner
 	ticks     int                // scheduled events that only check the claim
 	frozen    bool               // a coordinator is paused in the middle of a call
-	behind    bool               // participants know a later claim than the current one
+	behind    bool               // participants know a higher claim number than the current one
 	seen      map[string]*tenure // the latest claim that each participant has seen
 }
 
@@ -71,14 +72,14 @@ func (c *claims) draw(m *Mix, off []Fault) {
 	}
 }
 
-// happens draws whether a fault happens now. It draws in any case, to keep the random stream in
-// step.
+// happens draws whether a fault happens now. It draws a number even if the fault cannot happen, so
+// that later draws stay the same.
 func (c *claims) happens(k Fault) bool { return c.w.happens(c.rng, k) }
 
-// strikes is happens for a fault that is not always possible.
+// strikes is like happens, for a fault that is possible only if can is true.
 func (c *claims) strikes(k Fault, can bool) bool {
 	if !can {
-		c.rng.Float64() // keeps the random stream in step
+		c.rng.Float64() // keeps later draws the same
 		return false
 	}
 	return c.happens(k)
@@ -115,7 +116,7 @@ func (registry) ConfirmNow() <-chan struct{} { return nil }
 // Fences implements ownership.Registry.
 func (r registry) Fences() bool { return r.n.fence != "" }
 
-// unanswered returns an error if the bus is away or does not answer now.
+// unanswered returns an error if the coordinator cannot reach the bus or gets no answer now.
 func (r registry) unanswered() error {
 	if r.n.w.claims.away(r.n) || r.n.w.claims.happens(ClaimUnanswered) {
 		r.n.hindered = r.n.w.now
@@ -263,10 +264,11 @@ func (m memory) SaveClaim(_ context.Context, o ownership.SavedClaim) error {
 	return nil
 }
 
-// errFenced is the bus's answer to a replaced owner.
+// errFenced is the error with which the bus refuses a command of a replaced owner.
 var errFenced = fmt.Errorf("%w: another last sequence", transport.ErrFenced)
 
-// take accepts a coordinator's message if the coordinator can be reached and the fence permits it.
+// take accepts a coordinator's message if the coordinator can reach the bus and the fence permits
+// the message.
 func (c *claims) take(n *node, e *transport.Envelope) error {
 	switch {
 	case c.away(n):
@@ -282,8 +284,8 @@ func (c *claims) take(n *node, e *transport.Envelope) error {
 	return c.w.bus.publish(e)
 }
 
-// deliver delivers an answer to the coordinators that may receive it. It returns true for a command
-// that can be delivered, which the caller then passes to its participant.
+// deliver delivers an answer to the coordinators that may receive it, and returns false. For a
+// command, it returns true if the caller can deliver the command now.
 func (c *claims) deliver(m *message) bool {
 	if c.w.now < c.awayUntil {
 		return false
@@ -299,11 +301,11 @@ func (c *claims) deliver(m *message) bool {
 	return false
 }
 
-// takes reports whether the bus accepts a coordinator's acknowledgement. It does only if the
-// subscription is still that coordinator's own.
+// takes reports whether the bus accepts a coordinator's acknowledgement. The bus accepts it only if
+// the subscription still belongs to that coordinator.
 func (c *claims) takes(n *node) bool { return n.subscription() == c.consumer && !c.away(n) }
 
-// weather causes random events of stores and owners.
+// weather causes random disturbances of stores and owners.
 func (c *claims) weather() {
 	w, d := c.w, c.rng
 	n, room := pick(d, w.nodes), len(w.nodes) < mostNodes
@@ -344,8 +346,8 @@ func (c *claims) weather() {
 	}
 }
 
-// cutOff disconnects a coordinator from the bus, usually the owner. The outage may be so long that
-// other stores consider the owner lost. Clocks are not set meanwhile.
+// cutOff disconnects the owner from the bus, or n if there is no owner. In a long outage, another
+// store takes over, and the clock of the disconnected machine may be set back.
 func (c *claims) cutOff(n *node) {
 	w, d := c.w, c.rng
 	if c.holder != nil {
@@ -385,7 +387,7 @@ func (c *claims) repair() bool {
 	for _, n := range w.nodes {
 		if n.up && n.possesses {
 			c.ownerless = 0
-			if c.behind { // the owner's clock was behind: set it, and recreate the claim
+			if c.behind { // the owner's clock was slow: correct the clock, and recreate the claim
 				c.behind, n.offset, n.takeOver = false, 0, true
 				n.stop(time.Second)
 				return true
@@ -426,7 +428,8 @@ func (c *claims) atRest() bool {
 	return owners <= 1
 }
 
-// front returns the volume that callers and operators see, the owner's.
+// front returns the volume that callers and operators see: the volume of the current owner, or else
+// of the last owner.
 func (w *world) front() *volume {
 	if w.claims == nil {
 		return w.volumes[0]
@@ -442,7 +445,7 @@ func (w *world) front() *volume {
 	return w.volumes[0]
 }
 
-// anyNode returns the coordinator for a request, usually one that serves.
+// anyNode returns the coordinator for a request, usually one that accepts requests.
 func (w *world) anyNode() *node {
 	n := pick(w.rng, w.nodes)
 	if w.claims == nil || n.serves || w.rng.chance(0.1) {

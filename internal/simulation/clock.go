@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// clockStep is the least change of a clock that counts as setting it.
+// clockStep is the smallest change of a clock that counts as setting the clock.
 const clockStep = 5 * time.Second
 
 // setClock reports whether the process handles a clock that was set. A process that shares its
@@ -32,7 +32,8 @@ func (n *node) recallClock() {
 	}
 }
 
-// readClock adopts the machine's clock. Timers then wait until all open sagas are retimed.
+// readClock adopts the machine's clock if it was set. Timers then wait until all open sagas are
+// retimed.
 func (n *node) readClock() {
 	step := n.offset - n.known
 	switch {
@@ -109,11 +110,11 @@ func (n *node) retimed() {
 	}
 }
 
-// virtual is the time of the run at which the process's clock shows t.
+// virtual returns the virtual time at which the process's clock shows t.
 func (n *node) virtual(t time.Time) time.Duration { return t.Sub(epoch) - n.known }
 
-// expect schedules a check of the store's timers at the given time, unless one is scheduled
-// earlier.
+// expect schedules a check of the store's timers at the given time, unless an earlier check is
+// scheduled.
 func (n *node) expect(at time.Duration) {
 	at = max(at, n.w.now)
 	if n.lookAt >= n.w.now && n.lookAt <= at {
@@ -199,7 +200,7 @@ func (n *node) Newest(context.Context) (newest uint64, err error) {
 	return newest, nil
 }
 
-// TakenIn implements transport.Tracker. No message is returned to the bus here.
+// TakenIn implements transport.Tracker. In the simulation, no message is returned to the bus.
 func (n *node) TakenIn(_ context.Context, newest uint64) (bool, error) {
 	if n.cutOffNow() {
 		return false, errUncertain

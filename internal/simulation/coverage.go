@@ -59,8 +59,8 @@ const (
 	ClaimedAgain                             // an owner rewrote its claim after the bus had lost it
 	AcceptedUnsure                           // an owner accepted a start while its ownership was unconfirmed
 	Fenced                                   // the bus refused a command of a replaced owner
-	SentLate                                 // a replaced owner's command was accepted, after a pause
-	OlderClaim                               // an inbox returned a replaced owner's command
+	SentLate                                 // after a pause, a replaced owner sent a message that the bus accepted
+	OlderClaim                               // an inbox returned a replaced owner's command unexecuted
 	coveragePoints
 )
 
@@ -78,12 +78,12 @@ var coverageNames = [coveragePoints]string{
 // String returns the name of the coverage point.
 func (s CoveragePoint) String() string { return coverageNames[s] }
 
-// rarity returns how many times rarer than others a coverage point may be.
+// rarity returns the factor by which a coverage point may be rarer than other coverage points.
 func (s CoveragePoint) rarity() int {
 	switch s {
 	case OperationCompensate: // legal only for a parked saga that can still be compensated
 		return 20
-	case SentLate: // needs a take-over while a process is paused between two lines
+	case SentLate: // needs a take-over while a process is paused between two lines of code
 		return 5
 	}
 	return 1

@@ -10,7 +10,7 @@ import (
 )
 
 // Bounds of random definitions. Definitions are numbered so that runs can share them, because
-// checking a definition takes longer than running a saga of it.
+// checking a definition takes longer than running a saga of that definition.
 const (
 	definitionPool = 2048
 	maxSteps       = 12
@@ -43,8 +43,8 @@ func newShape(def *saga.Definition) *shape {
 	return s
 }
 
-// definition returns the random definition with the given number. If mapped is set, it has mappings
-// and is otherwise the same.
+// definition returns the random definition with the given number. If mapped is set, the definition
+// has mappings and is otherwise the same.
 func definition(number int, mapped bool) (*saga.Definition, *shape) {
 	slot := &definitions[number]
 	if mapped {

@@ -50,7 +50,7 @@ func (d *disk) Commit(ctx context.Context, changes []store.Change) ([]error, err
 	return results, err
 }
 
-// commit commits without an interruption.
+// commit commits without a simulated crash.
 func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, error) {
 	w := d.n.w
 	if len(changes) == 0 {
@@ -75,7 +75,7 @@ func (d *disk) commit(ctx context.Context, changes []store.Change) ([]error, err
 // noteCommits records what was committed.
 func (d *disk) noteCommits(changes []store.Change, results []error) {
 	for i := range changes {
-		if c := new(changes[i]); results == nil || results[i] == nil { // the caller reuses its list
+		if c := new(changes[i]); results == nil || results[i] == nil { // copied, because the caller reuses its list
 			d.n.moves(c.Instance.ID)
 			d.n.record(Record{Kind: Committed, Who: d.n.name, Saga: c.Instance.ID, Run: c.Instance.TraceParent, Revision: c.Instance.Revision, Change: c})
 		} else if errors.Is(results[i], store.ErrConflict) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Fault is a kind of fault or disturbance. The setting of a run gives its chance per opportunity.
+// Fault is a kind of fault or disturbance. A run's Mix holds its probability per opportunity.
 type Fault uint8
 
 // The faults.
@@ -59,7 +59,7 @@ const (
 	faultKinds
 )
 
-// faultTable holds the name of each Fault and the highest chance that a run may draw.
+// faultTable holds the name of each Fault and the highest probability that a run may draw.
 var faultTable = [faultKinds]struct {
 	name string
 	most float64
@@ -114,7 +114,7 @@ var faultTable = [faultKinds]struct {
 // String returns the name of the fault on the command line.
 func (k Fault) String() string { return faultTable[k].name }
 
-// ParseFault returns the fault of a name.
+// ParseFault returns the fault with the given name.
 func ParseFault(name string) (Fault, error) {
 	for k := range faultKinds {
 		if faultTable[k].name == name {
@@ -128,7 +128,7 @@ func ParseFault(name string) (Fault, error) {
 	return 0, fmt.Errorf("there is no fault %q; the faults are %s", name, strings.Join(names, ", "))
 }
 
-// ParseFaults returns the faults of some names.
+// ParseFaults returns the faults with the given names.
 func ParseFaults(names []string) ([]Fault, error) {
 	found := make([]Fault, 0, len(names))
 	for _, name := range names {
@@ -141,13 +141,13 @@ func ParseFaults(names []string) ([]Fault, error) {
 	return found, nil
 }
 
-// Mix holds the setting of every fault in one run.
+// Mix holds the probability of every fault in one run.
 type Mix [faultKinds]float64
 
 // newMix draws a mix. About a third of the faults are zero, so that faults do not hide each other;
-// the others are anywhere up to their maximum. Faults from RetentionForgets on use later, and those
-// from CutsOff on use latest. Those from BusAway on are drawn only in runs with claims. This way,
-// kept runs stay the same.
+// the others are anywhere up to their maximum. Faults from RetentionForgets on are drawn from
+// later, and faults from CutsOff on from latest. Faults from BusAway on are drawn only in runs with
+// claims. This way, kept runs stay the same.
 func newMix(d, later, latest rng, off []Fault) Mix {
 	var m Mix
 	for k := range BusAway {

@@ -14,8 +14,8 @@ type tx struct{ commits []func() }
 
 func (t *tx) onCommit(f func()) { t.commits = append(t.commits, f) }
 
-// inbox is a participant's database, which survives crashes. A participant without inbox drops
-// every entry at once.
+// inbox is a participant's database, which survives crashes. It stores no entries for a participant
+// without inbox.
 type inbox struct {
 	s       *service
 	entries map[participant.StepKey]participant.Entry
@@ -97,7 +97,7 @@ func (in *inbox) key(ctx context.Context, key participant.StepKey) participant.S
 		key.Step += contract.StepName(strconv.Itoa(participant.Command(ctx).Attempt))
 	case BugKeyWithoutBirth:
 		key.Birth = 0
-	case BugKeyWithoutSaga: // two sagas almost never start at the same time
+	case BugKeyWithoutSaga: // also without Birth, because two sagas almost never have the same birth
 		key.Saga, key.Birth = "", 0
 	case BugKeyWithoutStep:
 		key.Step = ""

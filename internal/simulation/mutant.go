@@ -13,8 +13,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// This file implements the planted bugs of coordinators and stores. Without a planted bug each of
-// these functions does nothing.
+// This file implements the planted bugs of coordinators and stores. Without a planted bug, these
+// functions change nothing.
 
 // spoil alters the changes of a commit.
 func (d *disk) spoil(changes []store.Change) []store.Change {
@@ -60,7 +60,7 @@ func (d *disk) spoil(changes []store.Change) []store.Change {
 	return changes
 }
 
-// unguarded makes changes match whatever is stored, so that the last writer wins.
+// unguarded makes changes expect the stored revisions, so that the last writer wins.
 func (d *disk) unguarded(changes []store.Change) []store.Change {
 	if d.n.w.bug != BugNoCAS {
 		return changes
@@ -144,7 +144,7 @@ func (n *node) woken(id contract.SagaID, at time.Time) coordinator.Input {
 	return input
 }
 
-// stored returns a saga's stored state and definition, or nil if it does not exist.
+// stored returns a saga's stored state and definition, or nil if the saga does not exist.
 func (n *node) stored(id contract.SagaID) (*machine.Instance, *saga.Definition) {
 	in, err := n.volume.store.Load(n.w.ctx, id)
 	if err != nil {
@@ -158,7 +158,7 @@ func (n *node) stored(id contract.SagaID) (*machine.Instance, *saga.Definition) 
 	return nil, nil
 }
 
-// misread alters an answer that is read.
+// misread alters an answer that the process has received.
 func (n *node) misread(input *coordinator.Input, _ *message) {
 	if n.w.bug == BugBirthIgnored {
 		input.Birth = 0 // matches any saga with the id
@@ -181,7 +181,7 @@ func (n *node) misread(input *coordinator.Input, _ *message) {
 	}
 }
 
-// overreach sends commands that are not pending.
+// overreach sends messages that are not pending.
 func (n *node) overreach(e *transport.Envelope) {
 	switch n.w.bug {
 	case BugKeepsSending:

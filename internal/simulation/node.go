@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// lookEvery is how often a coordinator that shares its store checks for timers set by the other
-// one.
+// lookEvery is the interval at which a coordinator that shares its store checks for timers that the
+// other coordinator has set.
 const lookEvery = 3 * time.Second
 
 // secret is the key for deduplication ids.
@@ -25,7 +25,7 @@ type node struct {
 	w     *world
 	name  string
 	cache int // cache size of the Engine
-	batch int // most inputs decided together
+	batch int // maximum number of inputs in a step
 
 	engine *coordinator.Engine
 	relay  *outbox.Relay
@@ -33,7 +33,7 @@ type node struct {
 	inbox  []*work
 	free   []*work                     // for reuse
 	inputs []coordinator.Input         // inputs of the current step
-	timers map[contract.SagaID]bool    // woken but not committed yet
+	timers map[contract.SagaID]bool    // sagas whose timer input is not committed yet
 	looks  map[contract.SagaID]look    // the timer check that last woke each saga
 	aside  map[contract.SagaID][]*work // inputs waiting for a saga's mappings
 	moved  map[contract.SagaID]bool    // sagas changed in this life, for a planted bug
@@ -49,7 +49,7 @@ type node struct {
 	lookAt               time.Duration
 	offset               time.Duration // error of the machine's clock
 	known                time.Duration // part of offset that the process has adopted
-	total                time.Duration // sum of the steps that were adopted
+	total                time.Duration // sum of the clock changes that were adopted
 	retiming             int           // sagas to be retimed before timers fire
 	pausedUntil          time.Duration
 	cutUntil             time.Duration // end of the disconnection from the bus
@@ -87,7 +87,7 @@ func newNode(w *world, v *volume, cache, batch int) *node {
 // clock returns the time as the process sees it.
 func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.known) }
 
-// after schedules a call in the current life of the process. A pause delays it.
+// after schedules a call in the current life of the process. A pause delays the call.
 func (n *node) after(d time.Duration, call func()) {
 	life := n.life
 	n.w.after(d, func() { n.resume(life, call) })
@@ -194,7 +194,7 @@ func (n *node) receive(m *message) {
 		return
 	}
 	input, _, err := coordinator.ReadAnswer(transport.Subjects{}, &m.envelope, n.clock())
-	if err != nil { // goes to the dead letters
+	if err != nil { // becomes a dead letter
 		m.done = true
 		return
 	}
@@ -228,7 +228,7 @@ func (n *node) kick() {
 	n.after(time.Millisecond, n.step)
 }
 
-// step decides and commits the waiting inputs. Answers are sent when the commit is durable.
+// step decides and commits the waiting inputs. Messages are sent after the commit is durable.
 func (n *node) step() {
 	n.kicked = false
 	if n.busy || len(n.inbox) == 0 {
@@ -304,7 +304,7 @@ func (n *node) setAside(batch []*work, costly []coordinator.Costly) {
 	}
 }
 
-// speak reveals what is durable now.
+// speak sends the commands, acknowledgements and replies of a batch that is now durable.
 func (n *node) speak(batch []*work, out *coordinator.Output) {
 	n.relay.Drop(out.Answered)
 	n.relay.Supersede(out.Superseded)

@@ -16,20 +16,20 @@ import (
 type owner struct {
 	keeper      *ownership.Keeper
 	incarnation string
-	machine     int           // the machine it runs on, and the boot of that machine
+	machine     int           // number of the machine, and of the boot of that machine
 	uptime      time.Duration // uptime of the machine when the run began, at least an hour
 	takeOver    bool
 	possesses   bool   // the process owns the prefix
 	sure        bool   // the ownership was confirmed at the last check
 	hasToken    bool   // the process has written a token
 	fence       string // fence that it has raised; "" if none
-	ticked      int    // number of the current check of the claim; older ones are ignored
+	ticked      int    // number of the current check of the claim; older checks are ignored
 	holds       *tenure
 	sends       *tenure // claim under which it is sending now
-	late        bool    // the process was paused before it sent
+	late        bool    // the process was paused between checking its claim and sending
 	ended       *ownership.NotOwnerError
 
-	held      time.Duration // end of the pause of the process or of its scheduled calls
+	held      time.Duration // end of the latest pause of the process
 	hindered  time.Duration // last time at which it could not update its claim
 	confirmed time.Duration // last time at which its ownership was confirmed
 }
@@ -45,7 +45,8 @@ func (n *node) lease() time.Duration {
 	return n.uptime + n.w.now
 }
 
-// place returns the machine's boot and the directory, by which the machine recognizes a store.
+// place returns the machine's boot and the store's directory, by which a claim is recognized after
+// a crash.
 func (n *node) place() (boot, directory string) {
 	if n.w.bug == BugCopyIsOriginal {
 		return "m", n.volume.owned.Store
@@ -151,7 +152,8 @@ func (n *node) subscription() string {
 	return fmt.Sprintf("%s-%d", n.volume.owned.Store, n.keeper.Number())
 }
 
-// resubscribe occasionally recreates the subscription to the answers if it is missing.
+// resubscribe recreates the subscription to the answers if it is missing. It repeats this every few
+// seconds.
 func (n *node) resubscribe() {
 	c := n.w.claims
 	if n.ended != nil || !n.possesses {
@@ -187,7 +189,7 @@ func (n *node) owns() error {
 	}
 	n.sends = n.holds
 	if c.strikes(PausesBeforeSending, !c.frozen) {
-		if c.rng.chance(0.5) { // a pause matters most at this moment
+		if c.rng.chance(0.5) { // the pause matters most during a take-over
 			c.displace()
 		}
 		n.freeze(c.rng.span(time.Second, time.Minute))
@@ -309,7 +311,7 @@ func (s *service) handBack(m *message) {
 	s.record(Record{Kind: HandedBack, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
 }
 
-// moves records that a saga is changed, as the shards do.
+// moves records that a saga is changed, as the real coordinator's shards do.
 func (n *node) moves(id contract.SagaID) {
 	if n.keeper != nil && n.w.bug != BugMovesUnlisted {
 		n.keeper.RecordChange(string(id))

@@ -61,7 +61,7 @@ type Record struct {
 	Outcome   contract.Outcome
 	Revision  uint64
 	Message   string // id of the message
-	Never     bool   // for Sent: the bus will never accept it
+	Never     bool   // for Sent: the bus will never accept the message
 	Taken     bool
 	Entry     outbox.ID
 	Change    *store.Change
@@ -69,7 +69,7 @@ type Record struct {
 	Input     string
 	Note      string
 	Under     *tenure // the claim under which it was done or requested; nil if there are no claims
-	Late      bool    // for Sent: its process was paused between checking its claim and sending
+	Late      bool    // for Sent: the process was paused between checking its claim and sending
 
 	life   int     // life of the coordinator's process
 	volume *volume // the volume whose history it belongs to; nil for all

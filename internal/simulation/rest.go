@@ -33,8 +33,8 @@ func (a *audit) atRest() {
 	a.quiet()
 }
 
-// ended checks that an accepted saga exists with its input, is not older than the caller was told,
-// and has ended (I2).
+// ended checks that an accepted saga exists with its input, has lost no committed revision, and has
+// ended (I2).
 func (a *audit) ended(c *caller, acc *account, stored *machine.Instance) {
 	switch {
 	case acc.last == nil && acc.accepted == "" && stored == nil:

@@ -10,8 +10,8 @@ type rng struct{ *rand.Rand }
 
 func newRNG(seed uint64) rng { return rng{rand.New(rand.NewPCG(seed, 0x616d656e6473))} }
 
-// chance reports true with probability p. It draws even if p is zero, to keep the random stream in
-// step.
+// chance returns true with probability p. It draws a number even if p is zero, so that later draws
+// stay the same.
 func (d rng) chance(p float64) bool { return d.Float64() < p }
 
 // between returns a random number from lo to hi, both included.

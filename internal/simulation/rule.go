@@ -33,7 +33,7 @@ func acknowledgedAfterCommit(a *audit, r *Record) string {
 	switch r.Kind {
 	case Acknowledged:
 		acc := a.account(r)
-		if acc.last == nil || r.Saga == "" || acc.shared { // perhaps requested by a copy of the store
+		if acc.last == nil || r.Saga == "" || acc.shared { // a copy of the store may have sent the command
 			return ""
 		}
 		if _, eff, err := machine.Decide(acc.def.Plan(), *acc.last, *r.Answer); err == nil && eff.Ignored == "" {
@@ -80,8 +80,8 @@ func enqueuedInTheCommit(a *audit, r *Record) string {
 	return ""
 }
 
-// nothingForgotten checks that a command is discarded by the commit that ends the wait for it, and
-// an announcement only after the bus has accepted it (I2).
+// nothingForgotten checks that a command is discarded by the commit that ends the wait for its
+// answer, and an announcement only after the bus has accepted it (I2).
 func nothingForgotten(a *audit, r *Record) string {
 	switch r.Kind {
 	case Discarded:
@@ -162,7 +162,7 @@ func timedOut(was, is *machine.Side) bool {
 	return was.Waiting() && !is.Waiting() && is.Attempt() == was.Attempt()+1 || !was.Waiting() && is.Waiting()
 }
 
-// learnDue records when steps are due, if that has changed.
+// learnDue records the due times of the steps' timers that have changed.
 func (acc *account) learnDue(w *world, in *machine.Instance) {
 	n := w.nodes[0]
 	for i := range in.Steps {
@@ -173,8 +173,8 @@ func (acc *account) learnDue(w *world, in *machine.Instance) {
 	}
 }
 
-// overtaken returns an attempt that a timer ends although its answer is on the bus, or "" if there
-// is none.
+// overtaken describes an attempt that a timer ends although the attempt's answer is on the bus. It
+// returns "" if there is no such attempt.
 func (a *audit) overtaken(acc *account, in *machine.Instance, ev *machine.Event, who string) string {
 	i := slices.IndexFunc(a.w.nodes, func(n *node) bool { return n.name == who })
 	at := a.w.nodes[i].looks[in.ID]
@@ -212,8 +212,8 @@ func onlyTheEndedIsRemoved(a *audit, r *Record) string {
 	return ""
 }
 
-// undoneInOrder checks the order of undos (I4). They are requested after every do has ended, in the
-// reverse order of the do's and not after the pivot, and they take effect in this order.
+// undoneInOrder checks the order of undos (I4). Undos are requested only after every do has ended,
+// in the reverse order of the steps, and never after the pivot. They take effect in this order.
 func undoneInOrder(a *audit, r *Record) string {
 	acc := a.account(r)
 	switch r.Kind {
@@ -268,7 +268,7 @@ func (acc *account) askedInOrder(in *machine.Instance, name contract.StepName, d
 	return ""
 }
 
-// doneInOrder checks that a step takes effect only after everything before it has (I4).
+// doneInOrder checks that a step takes effect only after every step before it (I4).
 func doneInOrder(a *audit, r *Record) string {
 	if r.Kind != Effect {
 		return ""
@@ -330,8 +330,8 @@ func oneWriter(a *audit, r *Record) string {
 	return ""
 }
 
-// answersAreReal checks that an answer that changes a saga was given by the step's participant to
-// that attempt, and that it changes the saga once (I9).
+// answersAreReal checks that an answer that changes a saga was really given by its participant, and
+// that the answer changes the saga once (I9).
 func answersAreReal(a *audit, r *Record) string {
 	if r.Kind != Committed {
 		return ""

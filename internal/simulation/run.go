@@ -9,7 +9,7 @@ import (
 // Options configure a run.
 type Options struct {
 	Seed  uint64
-	Sagas int     // maximum; 0 uses the number that the seed draws
+	Sagas int     // maximum number of sagas; 0 means the number drawn from the seed
 	Off   []Fault // faults that are turned off
 	Bug   Bug     // planted bug; "" for none
 }
@@ -23,7 +23,7 @@ type Result struct {
 	Commits    int
 	Faults     [faultKinds]int        // number of occurrences of each
 	Coverage   [coveragePoints]int    // number of times each was reached
-	Phases     map[contract.Phase]int // final phases of the sagas; a parked saga was abandoned
+	Phases     map[contract.Phase]int // number of sagas by final phase; a parked saga was abandoned
 	Repairs    int                    // operations applied after the faults
 	Violations []Violation
 	History    []Record // set by Replay only

@@ -98,7 +98,7 @@ func (w *world) step(e *transport.Envelope, name contract.StepName) *saga.Step {
 	return &saga.Step{}
 }
 
-// retriable reports whether a command is for a retriable step. These rarely reject.
+// retriable reports whether a command is for a retriable step. Retriable steps rarely reject.
 func (w *world) retriable(c *transport.Envelope) bool {
 	return w.step(c, c.Step).Kind == contract.KindRetriable
 }
@@ -141,7 +141,7 @@ func (s *service) serve(m *message) {
 	case s.dying:
 		s.die("before its commit")
 		return
-	case err != nil: // not a command: goes to the dead letters
+	case err != nil: // not a command: becomes a dead letter
 		m.done = true
 		return
 	case w.faulty(ServiceDiesBeforeAnswer):
@@ -199,7 +199,7 @@ func (s *service) served(m *message) {
 	s.record(Record{Kind: Served, Who: s.name, Saga: e.Saga, Run: e.TraceParent, Step: e.Step, Direction: e.Direction, Attempt: e.Attempt})
 }
 
-// record adds a command's effect to the history.
+// record adds a record to the history, under the claim of the command that is being served.
 func (s *service) record(r Record) {
 	if r.Under = s.serving.under; r.Under != nil {
 		r.volume = r.Under.volume

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Shrink looks for a smaller run that violates the same invariant: with fewer sagas, then with
-// fewer kinds of faults, until neither helps.
+// Shrink looks for a smaller run that violates the same invariant. It tries fewer sagas, then fewer
+// kinds of faults, until neither gives a smaller run.
 func Shrink(ctx context.Context, r Result) Result {
 	if len(r.Violations) == 0 {
 		return r

@@ -115,7 +115,7 @@ func (c *claims) checkAlone(owner *node) {
 // another store's claim was the first one after the loss.
 func (c *claims) lostAll() bool { return c.w.now-c.wiped <= ownership.DefaultTTL }
 
-// checkStops checks that a replaced owner notices at its next confirmation.
+// checkStops checks that a replaced owner accepts no start after its next confirmation.
 func (c *claims) checkStops(r *Record) {
 	for _, n := range c.w.nodes {
 		if n.name != r.Who || c.holder == nil || c.holder.volume == n.volume {

@@ -12,8 +12,8 @@ import (
 	"github.com/amends-dev/amends/store/memstore"
 )
 
-// volume is a data directory. It holds the data that survives its processes and can be copied, and
-// the audit of what they did.
+// volume is a data directory, which survives its processes and can be copied. It also holds the
+// audit of these processes.
 type volume struct {
 	name  string
 	store *memstore.Store
@@ -76,7 +76,7 @@ func (a *audit) copy(v *volume) *audit {
 	return b
 }
 
-// look returns a saga's state, or nil if it does not exist.
+// look returns a saga's state, or nil if the saga does not exist.
 func (v *volume) look(id contract.SagaID) *machine.Instance {
 	in, err := v.store.Load(context.Background(), id)
 	if err != nil {

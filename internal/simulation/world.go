@@ -26,12 +26,12 @@ const (
 // epoch is the start time of every run.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// world holds the whole state of one run, which has one goroutine and one random stream.
+// world holds the whole state of one run, which has one goroutine and draws from one seed.
 type world struct {
 	ctx      context.Context
 	rng      rng
 	later    rng // draws for features that were added after the first kept runs
-	latest   rng // draws for features that were added after that
+	latest   rng // draws for features that were added after the features of later
 	mix      Mix
 	bug      Bug
 	now      time.Duration
@@ -48,7 +48,7 @@ type world struct {
 
 	repairing bool // an operator repairs parked sagas
 
-	volumes     []*volume // data directories: one shared by all nodes, or one for each in runs with claims
+	volumes     []*volume // data directories: one shared by all nodes, or one for each node in runs with claims
 	claims      *claims   // nil in runs without claims, which have one store
 	bus         *bus
 	nodes       []*node
@@ -60,7 +60,7 @@ type world struct {
 	repairs     int
 	starts      int // number of requested starts
 
-	retention, tombstones time.Duration // how long an ended saga is kept, and its tombstone
+	retention, tombstones time.Duration // how long an ended saga is kept, and how long its tombstone is kept
 }
 
 func newWorld(ctx context.Context, o Options, keep bool) *world {
@@ -90,7 +90,7 @@ func newWorld(ctx context.Context, o Options, keep bool) *world {
 	}
 	coordinators := d.between(1, 2)
 	if w.claims != nil {
-		coordinators = 1 // others join later with their own stores
+		coordinators = 1 // other coordinators join later with their own stores
 	}
 	for range coordinators {
 		w.nodes = append(w.nodes, newNode(w, shared, d.between(1, 32), d.between(1, 16)))
@@ -168,8 +168,8 @@ func (w *world) record(r Record) {
 	w.history = append(w.history, r)
 }
 
-// faulty draws whether a fault happens now. It draws in any case, to keep the random stream in
-// step.
+// faulty draws whether a fault happens now. It draws a number even if the fault cannot happen, so
+// that later draws stay the same.
 func (w *world) faulty(k Fault) bool { return w.happens(w.rng, k) }
 
 func (w *world) happens(d rng, k Fault) bool {
@@ -263,7 +263,7 @@ func (w *world) forget(n *node) {
 	free := make([]bool, len(w.callers))
 	for i, c := range w.callers {
 		before[i], free[i] = n.volume.look(c.id), n.volume.free(c.id)
-		if in := before[i]; in != nil && !in.Open() && in.Ended.Before(ended) { // its history is removed too
+		if in := before[i]; in != nil && !in.Open() && in.Ended.Before(ended) { // checked now, because its history is removed too
 			n.volume.audit.folds(c.id, n.volume.audit.account(&Record{Saga: c.id, Run: in.TraceParent}), in)
 		}
 	}

@@ -18,7 +18,7 @@ type Database struct {
 	Dialect sqlinbox.Dialect
 	Driver  string // name of a driver that the test has registered
 	DSN     string
-	Writers bool // whether it supports several concurrent writers
+	Writers bool // whether the database supports several concurrent writers
 }
 
 // Run tests the inbox on the database.
@@ -57,7 +57,7 @@ func (d Database) open(t testing.TB) *sql.DB {
 	return db
 }
 
-// placeholder returns the first parameter of a statement.
+// placeholder returns the placeholder of a statement's first parameter.
 func (d Database) placeholder() string {
 	if d.Dialect == sqlinbox.PostgreSQL {
 		return "$1"

@@ -26,8 +26,8 @@ func runInbox(t *testing.T, d Database) {
 	participanttest.RunInbox(t, d.Inbox(t))
 }
 
-// isolation runs the suite at the level serializable, where conflicts are detected late and must be
-// retried.
+// isolation runs the suite at the isolation level serializable, where conflicts are detected late
+// and transactions must be retried.
 func isolation(t *testing.T, d Database) {
 	participanttest.RunInbox(t, d.Inbox(t, sqlinbox.Isolation(sql.LevelSerializable), sqlinbox.Tries(40)))
 }

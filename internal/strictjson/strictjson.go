@@ -23,14 +23,14 @@ type FieldError struct {
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// Given is implemented by requests with fields that must not be given and empty.
+// Given is implemented by requests with fields that must not be empty if they are given.
 type Given interface {
-	// CheckGiven returns the error for the request's valid JSON.
+	// CheckGiven returns an error if such a field is empty. data is the request as valid JSON.
 	CheckGiven(data []byte) error
 }
 
-// Decode decodes JSON into v, a pointer to a struct. No data means an empty object. The error is a
-// *FieldError, the error of CheckGiven, or an error about the data as a whole.
+// Decode decodes JSON into v, which must point to a struct. No data means an empty object. The
+// error is a *FieldError, the error of CheckGiven, or an error about the data as a whole.
 func Decode(data []byte, v any) error {
 	if len(data) == 0 {
 		return nil
@@ -57,7 +57,8 @@ var (
 	anythingType = reflect.TypeFor[json.RawMessage]()
 )
 
-// check returns an error if valid JSON is not a value of type t. path is that of the field.
+// check returns an error if value, which is valid JSON, is not of type t. path is the path of the
+// field.
 func check(value []byte, t reflect.Type, path string) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -192,8 +193,8 @@ func mistyped(value []byte, path, want string) error {
 // maxName is the maximum length of a name in an error, in bytes.
 const maxName = 64
 
-// unknown returns the error for an unknown field of the object at path. It lists the fields that
-// there are.
+// unknown returns the error for an unknown field of the object at path. The error lists the known
+// fields.
 func unknown(name string, t reflect.Type, path string) error {
 	problem := fmt.Sprintf("unknown field %q; there are %s", contract.Cut(name, maxName), strings.Join(names(t, "", 2), ", "))
 	if path == "" {

@@ -10,7 +10,7 @@ import (
 )
 
 // known caches fieldsOf.
-var known sync.Map // of map[string]reflect.Type, by reflect.Type
+var known sync.Map // values are map[string]reflect.Type, keys are reflect.Type
 
 // fieldsOf returns the types of a struct's fields, by JSON name.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
@@ -31,7 +31,8 @@ func nameOf(f reflect.StructField) string {
 	return name
 }
 
-// names lists the names of a struct's fields in order and, down to a depth, those of its structs.
+// names lists the names of a struct's fields in order and, down to a depth, the names of the fields
+// of nested structs.
 func names(t reflect.Type, prefix string, depth int) (all []string) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -63,7 +64,7 @@ func kindOf(value []byte) string {
 	return "number"
 }
 
-// members returns the members of a valid JSON object, or the items of an array without names.
+// members returns the members of a valid JSON object, or the items of an array, with empty names.
 func members(value []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		object, i := value[0] == '{', skip(value, 1)
@@ -72,7 +73,7 @@ func members(value []byte) iter.Seq2[string, []byte] {
 			if object {
 				end := valueEnd(value, i)
 				_ = json.Unmarshal(value[i:end], &name) // a valid string
-				i = skip(value, skip(value, end)+1)     // behind the colon
+				i = skip(value, skip(value, end)+1)     // after the colon
 			}
 			end := valueEnd(value, i)
 			if !yield(name, value[i:end]) {
@@ -110,7 +111,7 @@ func valueEnd(data []byte, i int) int {
 			depth--
 		default:
 			if depth == 0 { // a number, true, false or null
-				return i + bytes.IndexAny(data[i:], ",]} \t\r\n") // there is one: it is in an object or array
+				return i + bytes.IndexAny(data[i:], ",]} \t\r\n") // one of these follows, because the value is in an object or array
 			}
 		}
 		i++

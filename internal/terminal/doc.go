@@ -5,11 +5,11 @@
 //
 // Ids, names, reasons and errors come from other programs and people, and a terminal interprets
 // some characters as commands, for example to move the cursor. A Stream escapes these characters
-// everywhere, so that the commands need not do it. It is not an io.Writer, so that it cannot be
-// bypassed.
+// everywhere, so that the commands need not do it. A Stream is not an io.Writer, so that escaping
+// cannot be bypassed.
 //
-// It does not shorten or translate text. In JSON, the escapes are valid JSON escapes, so programs
-// read the original text.
+// The package does not shorten or translate text. In JSON, the escapes are valid JSON escapes, so
+// programs read the original text.
 //
 // Err returns the first write error, such as a full disk. Later output is dropped.
 package terminal

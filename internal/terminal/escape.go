@@ -11,7 +11,7 @@ import (
 // Escape escapes text that a terminal would interpret or not display: control characters (C0, DEL,
 // C1), line and paragraph separators, format characters, and invalid UTF-8. Format characters are
 // bidirectional controls and zero-width characters, except for joiners, which some scripts need.
-// Characters are escaped as in JSON, such as \n or \u202e, and bytes as \x9b.
+// Characters are escaped as in JSON, such as \n or \u202e, and invalid bytes like \x9b.
 func Escape(text string) string { return escape(text, false) }
 
 // escape is like Escape, but keeps line feeds and tabs if lines is true.

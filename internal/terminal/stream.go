@@ -14,7 +14,7 @@ import (
 // Stream is stdout or stderr. It is safe for concurrent use.
 type Stream struct {
 	file    *os.File // nil if the stream is not a file, and therefore not a terminal
-	screen  int      // columns of the terminal; 0 if it is not a terminal and lines are not wrapped
+	screen  int      // columns of the terminal; 0 if the stream is not a terminal, so that lines are not wrapped
 	colours bool
 
 	mu  sync.Mutex
@@ -22,8 +22,8 @@ type Stream struct {
 	err error
 }
 
-// New returns a stream that writes to w. On a terminal, the stream colours words and wraps tables,
-// unless NO_COLOR (no-color.org) is set or the terminal is dumb.
+// New returns a stream that writes to w. On a terminal, the stream wraps tables. It also colours
+// words, unless NO_COLOR (no-color.org) is set or the terminal is dumb.
 func New(w io.Writer) *Stream {
 	s := &Stream{to: w}
 	s.file, _ = w.(*os.File)
@@ -88,7 +88,7 @@ type guarded struct{ value any }
 
 // Format implements fmt.Formatter.
 func (g guarded) Format(f fmt.State, operation rune) {
-	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, operation), g.value))) // fmt writes to memory
+	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, operation), g.value))) // fmt writes to memory, which does not fail
 }
 
 // Word returns a word for Printf's %s. On a terminal, a status is coloured, such as completed in
@@ -113,8 +113,9 @@ func (s *Stream) encode(v any, indent string) error {
 	return nil
 }
 
-// Lines returns a writer for text with its own lines, such as logs, help, diagrams and scripts. It
-// escapes all other unsafe characters. Each Write must contain complete characters.
+// Lines returns a writer for text with its own lines, such as logs, help, diagrams and scripts. The
+// writer keeps line feeds and tabs, and escapes all other unsafe characters. Each Write must
+// contain complete characters.
 func (s *Stream) Lines() io.Writer { return lines{s} }
 
 type lines struct{ *Stream }
@@ -125,8 +126,8 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), l.Err()
 }
 
-// Redraw clears the terminal and writes the output of draw. draw writes to picture, which may have
-// height lines.
+// Redraw clears the terminal and writes the output of draw. draw writes to picture, which has space
+// for height lines.
 func (s *Stream) Redraw(draw func(picture *Stream, height int)) {
 	height := 24
 	if s.file != nil && s.Terminal() {

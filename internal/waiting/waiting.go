@@ -30,8 +30,8 @@ func On(log *slog.Logger, what string, limit time.Duration, attrs ...any) *Line 
 	return &Line{log: log, what: what, attrs: attrs, limit: limit, began: time.Now()}
 }
 
-// Still logs that the wait continues, and the error of the last attempt. It logs at most once
-// within Every.
+// Still logs that the wait continues, and the error of the last attempt. It logs at most once per
+// Every.
 func (l *Line) Still(why error) {
 	now := time.Now()
 	if !l.said.IsZero() && now.Sub(l.said) < Every {

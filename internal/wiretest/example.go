@@ -153,7 +153,7 @@ func failedFinal() Example {
 	return Example{Name: "failed-final", Envelope: e}
 }
 
-// shortest returns an answer with the fewest attributes. All others are in its subject.
+// shortest returns an answer with the fewest attributes. All other attributes are in its subject.
 func shortest() Example {
 	return Example{Name: "shortest", OneWay: true, Envelope: transport.Envelope{
 		Subject: answers + "do.1",

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// CheckVectors runs a program that checks the vectors in the file that is its last argument. It
-// checks that the program accepts our vectors, and finds each kind of mistake in a copy of them.
+// CheckVectors runs a program that checks the vectors in a file; the program's last argument is the
+// file's name. CheckVectors checks that the program accepts our vectors, and finds each kind of
+// mistake in a copy of our vectors.
 func CheckVectors(t *testing.T, program ...string) {
 	t.Helper()
 	all, err := Vectors()

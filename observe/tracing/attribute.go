@@ -14,7 +14,7 @@ const Scope = "github.com/amends-dev/amends"
 // SchemaURL identifies the release of the semantic conventions that are used.
 const SchemaURL = semconv.SchemaURL
 
-// Span attributes about sagas. Attributes about messages are those of OpenTelemetry.
+// Span attributes about sagas. For messages, OpenTelemetry's own attributes are used.
 const (
 	AttrSagaID      = attribute.Key("amends.saga.id")
 	AttrDefinition  = attribute.Key("amends.saga.definition") // name/version
@@ -32,7 +32,7 @@ const (
 	AttrReason      = attribute.Key("amends.reason")
 	AttrParticipant = attribute.Key("amends.participant")
 	AttrAction      = attribute.Key("amends.action")
-	AttrCalled      = attribute.Key("amends.handler.called") // false if the inbox has answered
+	AttrCalled      = attribute.Key("amends.handler.called") // false if the inbox answered instead of the handler
 	AttrLinkOf      = attribute.Key("amends.link")           // the kind of link: answer, request, wait
 )
 

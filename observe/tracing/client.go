@@ -14,7 +14,7 @@ import (
 )
 
 // Client records a caller's requests that change a saga. Each request has one span of kind
-// producer, "send <subject>". The span lasts until the coordinator has confirmed its commit. The
+// producer, "send <subject>". The span lasts until the coordinator has confirmed the commit. The
 // saga's first transition is a child of the span.
 func Client(provider trace.TracerProvider) client.Tracer {
 	return clients{tracer(provider)}

@@ -38,8 +38,8 @@ func Format(sc trace.SpanContext) string {
 	return string(b[:])
 }
 
-// under returns a context whose parent span is that of a message. It returns ctx if the message has
-// none.
+// under returns a context whose parent span is the span of a message. It returns ctx if the message
+// has no trace context.
 func under(ctx context.Context, traceParent, traceState string) context.Context {
 	sc, ok := Parse(traceParent, traceState)
 	if !ok {

@@ -6,9 +6,9 @@
 //	               answered ◀┼┄┄ link ┄┄┄ answer ┄┄┄┘
 //	               timer    ◀┘┄┄ link to the transition before the wait
 //
-// It uses only OpenTelemetry's API. The TracerProvider is that of the service, or of internal/otlp.
-// Spans and attributes follow OpenTelemetry's semantic conventions for messaging. Attributes about
-// sagas have the prefix amends.*; their names are constants in attribute.go, and
+// It uses only OpenTelemetry's API. The TracerProvider comes from the service or from
+// internal/otlp. Spans and attributes follow OpenTelemetry's semantic conventions for messaging.
+// Attributes about sagas have the prefix amends.*; their names are constants in attribute.go, and
 // docs/OBSERVABILITY.md lists them.
 //
 // It exports no spans itself. Participants and callers that do not import it do not depend on

@@ -20,9 +20,9 @@ func WithIDs(ctx context.Context, t trace.TraceID, s trace.SpanID) context.Conte
 	return context.WithValue(ctx, idsKey{}, ids{t, s})
 }
 
-// IDs generates the ids of spans: those of WithIDs, or else random ones. It implements the
-// IDGenerator of OpenTelemetry's SDK. The coordinator derives the ids of its spans from the saga
-// and its revision, because it sends the ids before the span exists.
+// IDs generates the ids of spans: the ids that WithIDs has set, or else random ids. It implements
+// the IDGenerator of OpenTelemetry's SDK. The coordinator derives the ids of its spans from the
+// saga and its revision, because it sends the ids before the span exists.
 type IDs struct{}
 
 // NewIDs returns the ids of a span that starts a trace.

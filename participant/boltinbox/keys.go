@@ -13,9 +13,9 @@ import (
 )
 
 // Keys calls yield for every step that took effect, whatever the participant. It passes the
-// idempotency key of the do or, after compensation, that of the undo, and the time of its record.
-// The command coordinator orphans uses it. An error of yield ends the iteration. Keys skips damaged
-// entries and returns them as *DamageError at the end.
+// idempotency key of the do (after compensation, the key of the undo) and the time when the inbox
+// entry was last updated. The command coordinator orphans uses it. An error of yield ends the
+// iteration. Keys skips damaged entries and returns them as *DamageError at the end.
 func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) error {
 	var damaged error
 	err := i.db.View(func(tx *bbolt.Tx) error {
@@ -26,7 +26,7 @@ func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) err
 		return root.Bucket(entryBucket).ForEach(func(k, v []byte) error {
 			entry, err := decode(v)
 			if err == nil && entry.Do.Outcome == participant.Claimed {
-				return nil // the entry of the newest claim
+				return nil // the special entry that holds the newest claim
 			}
 			step, wrong := parseEntryKey(k)
 			err = cmp.Or(err, wrong)

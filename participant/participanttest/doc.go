@@ -20,8 +20,8 @@
 //		})
 //	}
 //
-// It needs no bus, because tests of the SDK cover what participant.Run adds to Answer. It does not
-// test what the handler does, only how often it takes effect.
+// The package needs no bus, because tests of the SDK cover what participant.Run adds to Answer. The
+// package does not test what a handler does, only how often the handler takes effect.
 //
 // A failed subtest reports the received and the expected value, and the usual mistake in a handler
 // that causes the difference.

@@ -53,7 +53,7 @@ func newKey() participant.StepKey {
 
 var now = time.Date(2026, 11, 21, 9, 30, 0, 123e6, time.UTC)
 
-// done returns the entry with every field of Do and with Updated set.
+// done returns the entry with a completed Do, which has data, and with Updated set.
 func done(e participant.Entry, data string) participant.Entry {
 	e.Do = participant.Answer{Outcome: contract.OutcomeCompleted, Data: []byte(data)}
 	e.Updated = now
@@ -218,8 +218,8 @@ func (i Inbox[Tx]) locks(t *testing.T) {
 	i.wantCount(t, counter, writers)
 }
 
-// races runs concurrent updates of the same step, some of which complete it and others reject it.
-// The first one determines the entry. The work has taken effect if and only if the entry is
+// races runs concurrent updates of the same step: some complete the step, and others reject it. The
+// first update determines the entry. The work has taken effect if and only if the entry is
 // completed.
 func (i Inbox[Tx]) races(t *testing.T) {
 	no := participant.Answer{Outcome: contract.OutcomeRejected, Reason: "no"}

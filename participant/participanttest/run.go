@@ -82,7 +82,7 @@ func (s Step[Req, Res]) later(t testing.TB, than *saga[Req, Res]) *saga[Req, Res
 }
 
 // sameID: an id may be reused after its saga was removed. The later saga must not get the answers
-// of the earlier one.
+// of the earlier saga.
 func (s Step[Req, Res]) sameID(t *testing.T) {
 	g := s.begin(t, s.Request())
 	first := g.do()

@@ -21,7 +21,7 @@ type Step[Req, Res any] struct {
 	// Undo compensates Do. The zero value skips the tests that need an undo.
 	Undo contract.UndoCommand[Req, Res]
 	// Request returns a new request that will be completed. Each request is different, so that its
-	// effects can be distinguished from those of others.
+	// effects can be distinguished from the effects of other requests.
 	Request func() Req
 	// Rejected returns a request that will be rejected. Nil skips tests of rejections.
 	Rejected func() Req
@@ -61,8 +61,8 @@ func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
 	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), birth: contract.BirthOf(time.Now()), request: request}
 }
 
-// command returns the next attempt of a direction. answer is the do's answer as far as the
-// coordinator knows it, or nil.
+// command returns the next attempt of a direction. answer is the do's answer, or nil if the
+// coordinator does not know it.
 func (s *saga[Req, Res]) command(direction contract.Direction, answer *transport.Envelope) *transport.Envelope {
 	s.t.Helper()
 	s.attempt++

@@ -92,7 +92,7 @@ func DDL(d Dialect, table string) []string {
 	case PostgreSQL:
 		name, blob = `TEXT COLLATE "C"`, "BYTEA"
 	case MySQL:
-		// Saga ids are case-sensitive, unlike the default collations.
+		// Saga ids are case-sensitive, but the default collations ignore case.
 		name, blob = "VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin", "LONGBLOB"
 		text = "TEXT CHARACTER SET utf8mb4"
 		index = ",\n\tKEY updated (participant, updated_ms)"

@@ -12,12 +12,12 @@
 // levels.
 //
 // The table amends_inbox serves several participants in a database. Migrate creates it. DDL returns
-// its statements for services that manage their schema themselves.
+// the statements of Migrate for services that manage their schema themselves.
 //
 // # Databases
 //
 // SQLite allows one writer at a time. The inbox serializes the updates of its own process, so that
-// they do not conflict. For other writers, set a busy timeout and write-ahead logging:
+// they do not conflict. If there are other writers, set a busy timeout and write-ahead logging:
 //
 //	sql.Open("sqlite", "file:service.db?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 //

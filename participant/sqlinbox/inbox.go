@@ -16,7 +16,7 @@ import (
 const DefaultTable = "amends_inbox"
 
 // Inbox stores entries in a table of a SQL database. Several participants and processes may share
-// it.
+// the table.
 type Inbox struct {
 	db         *sql.DB
 	dialect    Dialect
@@ -35,7 +35,7 @@ type Option func(*Inbox)
 // MySQL it may include a schema. The default is DefaultTable.
 func Table(name string) Option { return func(i *Inbox) { i.table = name } }
 
-// Isolation sets the isolation level of transactions. The default is the database's.
+// Isolation sets the isolation level of transactions. The default is the database's default level.
 func Isolation(level sql.IsolationLevel) Option {
 	return func(i *Inbox) { i.txOptions = &sql.TxOptions{Isolation: level} }
 }
@@ -105,7 +105,7 @@ func (i *Inbox) update(ctx context.Context, key participant.StepKey, work partic
 	if err != nil {
 		return fmt.Errorf("begin the transaction: %w", err)
 	}
-	defer tx.Rollback() // without effect after a commit; the original error is more useful than its error
+	defer tx.Rollback() // without effect after a commit; the original error is more useful than Rollback's
 	entry, err := i.lock(ctx, tx, key)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (
 
 const savepoint = "amends_work"
 
-// work runs the work in a savepoint and stores the entry.
+// work calls the function work in a savepoint and stores the entry that it returns.
 func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, entry participant.Entry, work participant.Work[*sql.Tx]) error {
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return fmt.Errorf("set the savepoint: %w", err)

@@ -9,7 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// retry calls f up to tries times, until its error is nil or a retry is useless.
+// retry calls f up to tries times, until f succeeds or again returns false for the error of f.
 func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 4*time.Millisecond, 250*time.Millisecond
@@ -28,9 +28,9 @@ func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() erro
 	return err
 }
 
-// conflict reports whether a transaction was rolled back as a whole because of another one and can
-// be retried. It recognizes the errors of drivers by their methods and texts, so that it imports no
-// driver.
+// conflict reports whether err means that a transaction was rolled back as a whole because of
+// another transaction and can be retried. It recognizes the errors of drivers by their methods and
+// texts, so that it imports no driver.
 func conflict(err error) bool {
 	var state interface{ SQLState() string } // pgx, lib/pq
 	if errors.As(err, &state) {
@@ -60,8 +60,8 @@ func conflict(err error) bool {
 	return false
 }
 
-// raced reports whether another process is currently creating the same table. In PostgreSQL, IF NOT
-// EXISTS does not prevent that error.
+// raced reports whether err means that another process is currently creating the same table, or is
+// a conflict. In PostgreSQL, IF NOT EXISTS does not prevent such an error.
 func raced(err error) bool {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {

@@ -12,12 +12,12 @@
 //		"saga.event", publisher,              // all answers
 //		watermillcarrier.Handler(p))
 //
-// These are the topics of watermillbus, with which the coordinator uses the same broker. On NATS,
-// each message has its own subject. Subscribe to saga.command.inventory.> there, and wrap the
+// These are the topics of watermillbus, through which the coordinator uses the same broker. On
+// NATS, each message has its own subject. Subscribe to saga.command.inventory.> there, and wrap the
 // publisher in BySubject.
 //
 // Delivery is at least once, and the inbox keeps I5. The router's middleware must not drop
-// duplicates. It must not retry failures, because those are answers.
+// duplicates. The middleware must not retry failures, because failures are answers.
 //
 // Watermill cannot redeliver after a delay. A command with an unknown action is therefore answered
 // as failed but not final, and the next attempt may reach a process that knows the action. A

@@ -4,10 +4,10 @@
 //	refund.json   ─┼─▶ Load ──▶ []*saga.Definition
 //	…             ─┘
 //
-// The format is that of saga.Spec. Reading is strict, so that a typo does not become a saga:
+// A file has the fields of saga.Spec. Reading is strict, so that a typo does not become a saga:
 // unknown fields, duplicate fields and two files with the same definition are errors.
 //
-// It does not register definitions or watch files. It reads regular files of at most
+// The package does not register definitions or watch files. It reads regular files of at most
 // saga.MaxDefinition bytes (I10).
 //
 // A failure is an error that names the file. It wraps a *saga.DefinitionError with all problems of

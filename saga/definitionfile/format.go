@@ -12,7 +12,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 )
 
-// ParseYAML parses a definition in YAML. The fields are the same as in JSON, and parsing is as
+// ParseYAML parses a definition in YAML. The fields are the same as in JSON, and parsing is equally
 // strict. There must be one document without aliases. All keys are strings, and yes, no, y, n, on
 // and off are strings too (as in YAML 1.2).
 func ParseYAML(data []byte) (*saga.Definition, error) {

@@ -15,10 +15,9 @@ import (
 // MaxFiles bounds the definition files of one directory.
 const MaxFiles = 1000
 
-// Load reads the definitions at path. If that is a directory, Load reads all its files that end in
-// .json, .yaml or .yml and do not begin with a dot, in the order of their names, but no
-// subdirectories. The definitions are returned in this order. The error joins the problems of all
-// files.
+// Load reads the definitions at path. If path is a directory, Load reads all its files whose names
+// end in .json, .yaml or .yml and do not begin with a dot, but no subdirectories. The definitions
+// are in the order of the file names. The error joins the problems of all files.
 func Load(path string) ([]*saga.Definition, error) {
 	info, err := os.Stat(path)
 	if err != nil {

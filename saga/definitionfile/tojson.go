@@ -8,10 +8,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// yamlToJSON converts a YAML document to JSON. All problems of its content, including duplicate
-// keys, are left to saga.ParseJSON. Each value is written in the line that it has in the YAML and,
-// if there is space, in the same column, so that the positions in errors of ParseJSON are those of
-// the file.
+// yamlToJSON converts a YAML document to JSON. It leaves all problems of the content, such as
+// duplicate keys, to saga.ParseJSON. It writes each value in the line that the value has in the
+// YAML and, if there is space, in the same column, so that the positions in errors of ParseJSON are
+// positions in the file.
 //
 // Aliases are refused: a definition is more readable without them, and a few lines of aliases can
 // expand to gigabytes.

@@ -5,8 +5,8 @@
 //	                └─▶ SVG       a picture
 //
 // A definition is a series-parallel tree, so the layout is recursive: a sequence is drawn from top
-// to bottom, and the branches of a parallel side by side. The same definition produces the same
-// bytes. The package does not draw the state of a saga; the user interfaces do.
+// to bottom, and the branches of a parallel side by side. The same definition always produces the
+// same bytes. The package does not draw the state of a saga; the user interfaces do.
 //
 // It cannot fail: every definition can be drawn.
 package diagram

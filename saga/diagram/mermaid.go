@@ -46,7 +46,8 @@ func (m *mermaid) join(from []string, to string) {
 	}
 }
 
-// sequence draws nodes one after the other, following the given ones, and returns the last ones.
+// sequence draws nodes one after the other, following the nodes whose ids are in from. It returns
+// the ids of the last nodes.
 func (m *mermaid) sequence(nodes []saga.Node, from []string) []string {
 	for i := range nodes {
 		from = m.node(&nodes[i], from)

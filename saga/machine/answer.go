@@ -26,10 +26,10 @@ func (d *decision) answer(i int, ev Event) {
 
 // addressed returns the step that an answer is for, or the reason why the answer is ignored. The
 // status of the step serves as the coordinator's inbox: an answer counts only while the step waits
-// for it in that direction (see answers).
+// for it in the answer's direction (see answers).
 //
-// A completed answer counts for every attempt so far, because all attempts share one idempotency
-// key. A rejected or failed answer counts only for the newest attempt, because a different one may
+// A completed answer counts whichever attempt it is for, because all attempts share one idempotency
+// key. A rejected or failed answer counts only for the newest attempt, because another attempt may
 // still complete.
 func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	i, ok := plan.find(ev.Step)
@@ -71,9 +71,9 @@ func (r *reception) to(ev *Event) Ignored {
 	return r.failed
 }
 
-// answers says how an answer is treated in each state of its side. A parked step changes only by an
-// answer that ends it. The same holds for a step that an operator has retried while the saga is
-// paused, because the answer that parked it may be delivered again.
+// answers says how an answer is treated in each state of the side that it is for. An answer changes
+// a parked step only if it ends the step. The same holds for a step that an operator has retried
+// while the saga is paused, because the answer that parked it may be delivered again.
 var answers = [sideStates]reception{
 	SideIdle:           {IgnoredDirection, IgnoredDirection, IgnoredDirection, IgnoredDirection},
 	SideAwaitingAnswer: {taken, taken, taken, taken},

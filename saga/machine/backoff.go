@@ -27,9 +27,9 @@ func backoff(action *Action, key contract.Key, attempt int) time.Duration {
 	return half + time.Duration(hash(key, attempt)%uint64(half+1))
 }
 
-// hash returns FNV-1a with a final mix, so that the hashes of adjacent attempts differ in all bits.
-// It depends neither on the key's birth nor on the wire's text for the direction, so that the
-// jitter of recorded histories stays the same.
+// hash returns the FNV-1a hash of a key and an attempt, with a final mix, so that the hashes of
+// adjacent attempts differ in all bits. The hash depends neither on the key's birth nor on the
+// wire's text for the direction, so that the jitter of recorded histories stays the same.
 func hash(key contract.Key, attempt int) uint64 {
 	const prime = 1099511628211
 	direction := "do"

@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Errors of Decide for an event that cannot belong to the instance. An event that is late, a
-// duplicate or unexpected is not an error, but sets Effects.Ignored.
+// Errors of Decide for an event that cannot belong to the instance. For a late, duplicate or
+// unexpected event, Decide returns no error, but sets Effects.Ignored.
 var (
 	// ErrExists means that the saga exists, so it cannot be started again.
 	ErrExists = errors.New("the saga exists already")
@@ -26,15 +26,14 @@ var (
 // Decide is the complete behaviour of a saga. From its definition, its current state and an event,
 // it computes the next state and the effects. Decide is pure (I6): the same arguments give the same
 // results on every machine, and in every release that replays recorded histories (I8). It does not
-// change the given instance, but the returned one may share parts with it.
+// change the given instance, but the returned instance may share parts with it.
 //
 // A new saga begins with the zero Instance and an event of type started.
 //
-// Decide returns ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, a *contract.NameError for an
+// The error is ErrExists, ErrMissing, ErrOtherDefinition, ErrInput, a *contract.NameError for an
 // invalid id, an *OperationError for an operation that is not legal now, or an untyped error for an
-// unknown type of event or timer. After an error, and if
-// Effects.Ignored is set, the returned instance is the given one, and the event must not be
-// recorded.
+// unknown type of event or timer. If Decide returns an error or sets Effects.Ignored, it returns
+// the given instance, and the event must not be recorded.
 func Decide(plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
 	return decide(plan, in, ev, evaluator{})
 }
@@ -195,7 +194,7 @@ func (d *decision) advance() {
 }
 
 // forward requests every step whose do may begin now, unless the saga is paused. It computes all
-// requests first: if one fails, the saga compensates before any of the others is sent.
+// requests first: if one cannot be computed, the saga compensates before any request is sent.
 func (d *decision) forward() (done bool) {
 	var ready []int
 	done = compensation.Forward(&d.plan.Tree, d.in.State, func(i int) {
@@ -228,8 +227,8 @@ func (d *decision) forward() (done bool) {
 	return done
 }
 
-// backward requests every undo that may run now, unless the saga is paused. All dos in progress
-// must have ended.
+// backward requests every undo that may run now, unless the saga is paused. No undo may run before
+// all dos in progress have ended.
 func (d *decision) backward() (undone bool) {
 	var ready []int
 	undone = compensation.Backward(&d.plan.Tree, d.in.State, func(i int) { ready = append(ready, i) })
@@ -247,8 +246,8 @@ func (d *decision) backward() (undone bool) {
 	return undone
 }
 
-// turn starts compensation. If a pivot is in progress, it only records the cause until the pivot
-// has ended.
+// turn starts compensation. If a pivot is in progress, turn only records the cause: compensation
+// then starts if the pivot does not complete.
 func (d *decision) turn(cause Cause) {
 	if d.pivotUnderWay() {
 		cause.At = d.at

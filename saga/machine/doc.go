@@ -32,6 +32,6 @@
 // It keeps I3 and I4 (through compensation), I6, I8 (Fold: folding the recorded events through
 // Decide produces the stored instance) and its part of I10 (limits of a run).
 //
-// Decide lists its errors. An event that is late, a duplicate or unexpected is no error: it sets
-// Effects.Ignored.
+// Decide lists its errors. For a late, duplicate or unexpected event, Decide returns no error, but
+// sets Effects.Ignored.
 package machine

@@ -7,17 +7,19 @@ import (
 	"slices"
 )
 
-// Bounds of the evaluations that DecideWithin does itself, in units of cost.
+// Bounds of the evaluations that DecideWithin does itself.
 const (
-	// BatchCost is a budget for a batch of decisions. It takes about 20 ms of one processor.
+	// BatchCost is a budget for a batch of decisions, in units of cost. It takes about 20 ms of one
+	// processor.
 	BatchCost = 200_000
-	// quickInput bounds the input that is checked, in bytes.
+	// quickInput is the maximum size of an input that is checked, in bytes.
 	quickInput = 8 << 10
 	// readPerUnit is the number of bytes of JSON whose reading costs one unit.
 	readPerUnit = 2
 )
 
-// ErrCostly is returned by DecideWithin if a mapping costs too much to be evaluated at once.
+// ErrCostly is returned by DecideWithin if a mapping costs too much to be evaluated within the
+// decision.
 var ErrCostly = errors.New("a mapping costs too much to be evaluated between other decisions")
 
 // CostBudget bounds the total cost of mappings for several successive decisions. Only one goroutine
@@ -27,8 +29,8 @@ type CostBudget struct {
 	known       map[Mapping]*costlyFrom
 }
 
-// costlyFrom records the size of data for which a mapping was found to be costly, so that it is not
-// repeatedly tried in vain.
+// costlyFrom records the size of data for which a mapping was found to be costly, so that the
+// mapping is not repeatedly tried in vain.
 type costlyFrom struct {
 	bytes   int
 	skipped int
@@ -42,8 +44,8 @@ const (
 	maxKnown = 4096
 )
 
-// NewCostBudget returns a CostBudget with the given number of units, normally BatchCost. With 0, no
-// mapping is evaluated.
+// NewCostBudget returns a CostBudget with the given number of units, normally BatchCost. With 0
+// units, no mapping is evaluated.
 func NewCostBudget(units int) *CostBudget {
 	return &CostBudget{units: units, left: units, known: map[Mapping]*costlyFrom{}}
 }
@@ -51,8 +53,9 @@ func NewCostBudget(units int) *CostBudget {
 // Refill restores the whole budget for the next decisions.
 func (b *CostBudget) Refill() { b.left = b.units }
 
-// Requests holds the outputs of mappings for the data of one saga (see Evaluate). They follow from
-// the definition and the data alone. So a decision with them is the same as one without them (I6).
+// Requests holds the outputs of mappings for the data of one saga (see Evaluate). The outputs
+// follow from the definition and the data alone. So a decision with known outputs is the same as a
+// decision without them (I6).
 type Requests struct{ made []made }
 
 // made holds the output of one mapping, or the result of the check of an input.
@@ -75,16 +78,16 @@ type used struct {
 }
 
 // DecideWithin makes the same decision as Decide, but bounds its cost. It evaluates only cheap
-// mappings, within a budget. For others it uses the outputs in known, which may be nil. If an
-// output is missing there, it returns ErrCostly and decides nothing; the caller then repeats the
-// decision with the output of Evaluate. The history of the budget may influence whether it returns
-// ErrCostly, but not what it decides.
+// mappings, within a budget. For other mappings it uses the outputs in known; nil means none. If
+// known lacks an output, DecideWithin returns ErrCostly and decides nothing; the caller then
+// repeats the decision with the output of Evaluate. Earlier uses of the budget may influence
+// whether DecideWithin returns ErrCostly, but not what it decides.
 func DecideWithin(budget *CostBudget, known *Requests, plan *Plan, in Instance, ev Event) (Instance, Effects, error) {
 	return decide(plan, in, ev, evaluator{budget: budget, known: known})
 }
 
 // Replay repeats the decisions of a history, event by event. If several events need the same
-// mapping, as several attempts do, it is evaluated once. The zero value is ready to use.
+// mapping, as several attempts do, the mapping is evaluated once. The zero value is ready to use.
 type Replay struct{ mappings Requests }
 
 // replayed is the number of mappings that a Replay remembers. At most that many steps, the branches
@@ -108,7 +111,7 @@ func Evaluate(plan *Plan, in Instance, ev Event) *Requests {
 	return &requests
 }
 
-// evaluator provides the outputs of mappings for a decision. The zero value evaluates all of them.
+// evaluator provides the outputs of mappings for a decision. The zero value evaluates all mappings.
 type evaluator struct {
 	budget *CostBudget // nil means no bound
 	known  *Requests   // nil if nothing is known
@@ -216,7 +219,7 @@ func (r *Requests) find(plan *Plan, step int, input []byte, results func(step in
 	return nil
 }
 
-// uses reports whether the results that the mapping read are equal to the given ones.
+// uses reports whether the results that the mapping read are equal to the given results.
 func (m *made) uses(results func(step int) []byte) bool {
 	for _, u := range m.results {
 		if !bytes.Equal(u.data, results(u.step)) {

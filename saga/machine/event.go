@@ -14,8 +14,8 @@ import (
 //	                  ContentType, Reason, Final. If the outcome is not-sent, the answer is from the
 //	                  bus and not from the participant.
 //	timer_fired       Timer and, except for the deadline, Step, Direction, Attempt. It was due at At.
-//	                  For a timeout, Reason says why the command was not sent. Reason is empty if it
-//	                  was sent, or if that is unknown. DueTimer creates these events.
+//	                  For a timeout, Reason says why the command was not sent. Reason is empty if the
+//	                  command was sent or may have been sent. DueTimer creates these events.
 //	operation_taken   Operation, Step, By, Reason, and for resolve Outcome and Payload.
 //	clock_adjusted    ClockOffset, Reason (by how much). The wall clock was set; the remaining time of
 //	                  timers stays the same.
@@ -99,13 +99,13 @@ const (
 	IgnoredStep      Ignored = "no such step"
 	IgnoredSender    Ignored = "step belongs to another participant"
 	// IgnoredContradiction means that a do is reported as completed although it was recorded as
-	// rejected (by its participant or by an operator) or as never sent. No undo will revert its
-	// effect. It takes precedence over IgnoredEnded, because a saga that was rejected has often
-	// ended by then.
+	// rejected (by its participant or by an operator) or as never sent. No undo will revert the
+	// do's effect. IgnoredContradiction takes precedence over IgnoredEnded, because a saga that was
+	// rejected has often ended by then.
 	//
 	// Other contradictions are harmless and are IgnoredDuplicate. If a rejection follows a
 	// completion, the do counts, and is undone in compensation. If a completion follows an unknown
-	// outcome or a completed undo, the undo reverts it or has left a tombstone. If a completion
+	// outcome or a completed undo, the undo reverts the do or has left a tombstone. If a completion
 	// follows a skip, the operator has decided to leave the step as it is.
 	IgnoredContradiction Ignored = "completed after rejection"
 )

@@ -26,10 +26,10 @@ type Instance struct {
 	Cause       *Cause    // why the saga compensates; nil while it goes forward
 	// PendingCause is why the saga compensates if the pivot in progress does not complete.
 	PendingCause *Cause
-	Paused       *Pause // set while an operator has paused the saga; nil if it has ended
+	Paused       *Pause // set while an operator has paused the saga; nil if the saga has ended
 	Steps        []StepState
 	StateBytes   int           // total size of input and results
-	ClockOffset  time.Duration // sum of all changes of the wall clock that its times refer to (see Event)
+	ClockOffset  time.Duration // sum of all changes of the wall clock that the saga's times refer to (see Event)
 }
 
 // Cause says why a saga compensates.
@@ -41,7 +41,7 @@ type Cause struct {
 	At     time.Time
 }
 
-// Pause describes who paused a saga, when and why. The saga's timers stand still at At until it is
+// Pause describes who paused a saga, when and why. The saga's timers stop at At, until the saga is
 // resumed.
 type Pause struct {
 	At     time.Time
@@ -49,17 +49,17 @@ type Pause struct {
 	Reason string
 }
 
-// CauseKind is the kind of reason for which a saga compensates.
+// CauseKind is the kind of a Cause.
 type CauseKind string
 
-// The reasons to compensate. They all lead to the same plan.
+// The reasons to compensate. They all lead to the same compensation.
 const (
 	CauseRejected      CauseKind = "rejected"       // a participant rejected the step
-	CauseExhausted     CauseKind = "exhausted"      // no answer, or only failures, in all attempts: outcome unknown. Or not sent: it did not happen
+	CauseExhausted     CauseKind = "exhausted"      // all attempts failed or got no answer, so the outcome is unknown; or no command was sent, so the step did not happen
 	CauseMappingFailed CauseKind = "mapping_failed" // the step's mapping failed on this saga's data
 	CauseDeadline      CauseKind = "deadline"
 	CauseCancelled     CauseKind = "cancelled"
-	CauseOperator      CauseKind = "operator" // compensate
+	CauseOperator      CauseKind = "operator" // an operator took the operation compensate
 )
 
 // State returns the state of step i for package compensation.
@@ -95,8 +95,8 @@ func (in *Instance) Open() bool { return in.Ended.IsZero() }
 func (in *Instance) AtRest() bool { return in.Phase.AtRest() }
 
 // Wake returns the time of the saga's next timer: the earliest time at which an attempt times out,
-// the next attempt starts, or the deadline passes. It returns zero if there is none or the saga is
-// paused.
+// the next attempt starts, or the deadline passes. It returns the zero time if there is no timer or
+// the saga is paused.
 func (in *Instance) Wake() time.Time {
 	if !in.Open() || in.Paused != nil {
 		return time.Time{}

@@ -2,12 +2,13 @@ package machine
 
 // Limits of a run (I10).
 const (
-	// MaxSteps bounds the steps of a definition. Package saga refuses definitions with more.
+	// MaxSteps bounds the steps of a definition. Package saga refuses definitions with more steps.
 	MaxSteps = 256
 	// MaxState bounds the total size of a saga's input and results, in bytes. A result that would
 	// exceed it counts as a final failure of its step.
 	MaxState = 4 << 20
 	// MaxHistory bounds the recorded events of one saga. At the limit nothing is retried any
-	// longer. A step that would be retried is parked, and an operator can resolve, skip or abandon.
+	// longer. A step that would be retried is parked, and an operator can resolve or skip it, or
+	// abandon the saga.
 	MaxHistory = 50_000
 )

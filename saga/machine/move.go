@@ -10,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Transitions of a step's sides. Their callers handle the consequences.
+// Transitions of a step's sides. The callers of these functions handle the consequences.
 
 // begin requests one direction of a step.
 func (d *decision) begin(i int, dir contract.Direction, payload []byte) {

@@ -9,7 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// OperationError says why an operation is not legal now, and which ones are.
+// OperationError says why an operation is not legal now, and which operations are.
 type OperationError struct {
 	Operation contract.Operation
 	Step      contract.StepName
@@ -33,7 +33,8 @@ func (e *OperationError) Error() string {
 	return e.Brief() + "; legal now: " + strings.Join(words, ", ")
 }
 
-// full reports whether a saga with a number of recorded events may not be retried or paused any more.
+// full reports whether a saga has so many recorded events that it can no longer be retried or
+// paused.
 func full(recorded uint64) bool { return recorded >= MaxHistory }
 
 // Legal returns the operations that are legal in the current state of the saga.
@@ -131,8 +132,8 @@ func (d *decision) legalOperations() []contract.LegalOperation {
 	return legalOperations(d.plan, &d.in, d.full())
 }
 
-// legal returns the step that an operation concerns. The operation need not name it if only one
-// step is possible.
+// legal returns the step that an operation concerns. The operation need not name the step if only
+// one step is possible.
 func (d *decision) legal(ev Event) (contract.StepName, error) {
 	var found []contract.LegalOperation
 	for _, v := range d.legalOperations() {
@@ -184,7 +185,8 @@ func (d *decision) whyNot(ev Event) string {
 	return "there is no such operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume"
 }
 
-// rejectedPastPivot reports whether the step is parked because it was rejected; "": any step.
+// rejectedPastPivot reports whether a step is parked because it was rejected. The name "" means any
+// step.
 func (d *decision) rejectedPastPivot(name contract.StepName) bool {
 	for i := range d.in.Steps {
 		if d.in.Steps[i].Current().state == SideParkedRejected && (name == "" || name == d.plan.Steps[i].Name) {

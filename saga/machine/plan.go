@@ -18,7 +18,8 @@ type Plan struct {
 	Deadline    time.Duration // of a saga, from its start; 0 means none
 	Tree        compensation.Node
 	Steps       []Step // the leaves of the tree, from left to right
-	// CheckInput returns why an input cannot be used. If nil, every input is accepted unread.
+	// CheckInput returns an error if an input cannot be used. If CheckInput is nil, every input is
+	// accepted.
 	CheckInput func(input []byte) error
 }
 
@@ -43,14 +44,14 @@ type Action struct {
 
 // Mapping computes the data of a step's do from the saga's input and the results of previous steps,
 // which it requests by step number. The same data produces the same bytes (I6). An error says why
-// it failed without quoting data; a retry cannot help. Mappings must be comparable and safe for
-// concurrent use.
+// the mapping failed, and quotes no data; a retry cannot help. Mappings must be comparable and safe
+// for concurrent use.
 type Mapping interface {
 	Make(input []byte, results func(step int) []byte) ([]byte, error)
 	// MakeWithin does the same as Make if that is cheap, and also returns the cost. Otherwise it
-	// returns ErrCostly, and the output of Make is unknown.
+	// returns ErrCostly, whatever Make would return.
 	MakeWithin(input []byte, results func(step int) []byte) (data []byte, cost int, err error)
-	// Size returns the number of bytes of data that it may read.
+	// Size returns the number of bytes of data that the mapping may read.
 	Size(input []byte, results func(step int) []byte) int
 }
 

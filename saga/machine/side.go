@@ -11,26 +11,26 @@ import (
 // SideState is the state of one side of a step, its do or its undo. The set is closed.
 type SideState uint8
 
-// The states of a side. In the parked states it waits for an operator.
+// The states of a side. In the parked states, the side waits for an operator.
 const (
 	SideIdle           SideState = iota // not requested
 	SideAwaitingAnswer                  // requested; times out at Due
 	SideBackingOff                      // the last attempt failed; the next one starts at Due
 	SideRetryRequested                  // retried by an operator while paused; sent when the saga is resumed
 	SideParkedUnasked                   // parked; nothing was ever sent
-	SideParkedUnknown                   // parked; the outcome is unknown or, for an undo, it was rejected
+	SideParkedUnknown                   // parked; the outcome is unknown, or the undo was rejected
 	SideParkedRejected                  // parked; rejected past the point of no return
 	SideDone                            // do only: completed
 	SideUndone                          // undo only: completed
 	SideRejected                        // do only: rejected, without any effect
 	SideUnknown                         // do only: requested, but the outcome is unknown; may have happened
 	SideNotTaken                        // do only: cannot be requested, or its command was never sent
-	SideSkipped                         // an operator decided to continue without it
+	SideSkipped                         // an operator decided to continue without this side
 	sideStates
 )
 
-// Side is the state of one side of a step, with the data of that state only. The zero Side is idle.
-// NewSide creates others; Decide changes them.
+// Side is the state of one side of a step, with only the data that this state needs. The zero Side
+// is idle. NewSide creates others; Decide changes them.
 type Side struct {
 	state      SideState
 	attempt    int
@@ -114,8 +114,8 @@ func (s *Side) timer() contract.Timer {
 	return ""
 }
 
-// Only the following functions change the state of a side. A decision calls them through those in
-// move.go.
+// Only the following functions change the state of a side. A decision calls them through the
+// functions in move.go.
 
 // ask starts the next attempt.
 func (s *Side) ask(due time.Time, command uint64) {
@@ -135,8 +135,8 @@ func (s *Side) park(state SideState, since time.Time, reason string) {
 	s.state, s.at, s.command, s.reason = state, since, 0, reason
 }
 
-// end ends the side. If it was not taken, its attempts are reset, because nothing was sent. SideIdle
-// makes it as if it had never been requested.
+// end ends the side. With SideNotTaken the attempts are reset, because nothing was sent. With
+// SideIdle the side is as if it had never been requested.
 func (s *Side) end(state SideState, reason string) {
 	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
 	switch state {
@@ -147,8 +147,8 @@ func (s *Side) end(state SideState, reason string) {
 	}
 }
 
-// stop removes the timer of a side whose saga is abandoned. A side between two attempts is shown as
-// awaiting an answer.
+// stop removes the timer of a side whose saga is abandoned. A side between two attempts then counts
+// as awaiting an answer.
 func (s *Side) stop() {
 	if s.timed() {
 		s.state, s.at, s.command = SideAwaitingAnswer, time.Time{}, 0

@@ -12,19 +12,19 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// StartDigest distinguishes a start from a different one with the same id. Two starts are equal if
-// their inputs are equal. JSON (application/json and …+json, with any parameters) is compared by
+// StartDigest distinguishes a start from a different start with the same id. Two starts are equal
+// if their inputs are equal. JSON (application/json and …+json, with any parameters) is compared by
 // value: objects without order, strings by code points, and numbers by their exact decimal value.
-// Everything else is compared byte for byte, including the content type. So is invalid JSON.
+// Invalid JSON and all other inputs are compared byte for byte, together with the content type.
 //
-// It consists of the version of this rule (1) and a SHA-256. It is stored, so the digest that a
-// version computes must never change. The zero value stands for no start.
+// A StartDigest consists of the version of this rule (1) and a SHA-256. It is stored, so the digest
+// that a version of the rule computes must never change. The zero value means no start.
 type StartDigest [1 + sha256.Size]byte
 
 const (
 	startDigestVersion = 1
-	// startDigestDepth bounds the nesting of JSON that is compared by value. JSON beyond it is
-	// compared byte for byte; no entry point accepts it.
+	// startDigestDepth bounds the nesting of JSON that is compared by value. Deeper JSON is
+	// compared byte for byte; no entry point accepts such JSON.
 	startDigestDepth = 128
 )
 
@@ -96,7 +96,7 @@ func (c *jsonByValue) take(n int) {
 
 func (c *jsonByValue) space() { c.in = c.in[c.end(isSpace):] }
 
-// end returns the length of a run of bytes.
+// end returns the number of consecutive bytes, from the next byte on, for which of returns true.
 func (c *jsonByValue) end(of func(byte) bool) int {
 	n := 0
 	for n < len(c.in) && of(c.in[n]) {
@@ -112,7 +112,7 @@ func isNumber(b byte) bool {
 	return isDigit(b) || b == '-' || b == '+' || b == '.' || b == 'e' || b == 'E'
 }
 
-// next skips white space and one byte, and reports whether that byte is b.
+// next skips white space. If the next byte is b, it skips the byte and returns true.
 func (c *jsonByValue) next(b byte) bool {
 	c.space()
 	if c.in[0] != b {
@@ -178,7 +178,7 @@ func (c *jsonByValue) object(depth int) bool {
 	return true
 }
 
-// text rewrites a string. An unpaired surrogate, which is not a code point, stays an escape. Bytes
+// text rewrites a string. An unpaired surrogate, which is not a character, stays an escape. Bytes
 // that are not UTF-8 stay unchanged.
 func (c *jsonByValue) text() {
 	c.take(1)

@@ -8,10 +8,10 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// DueTimer returns the event of the timer that must fire next, of those that are due at the given
-// time. It returns false if none is. Timers that may start compensation come first, so that no
-// unnecessary command is sent: the deadline, then timeouts, then retries. To fire all due timers,
-// decide the event and call DueTimer again.
+// DueTimer returns the event of the timer that must fire next among the timers that are due at the
+// given time. It returns false if no timer is due. Timers that may start compensation come first,
+// so that no unnecessary command is sent: the deadline, then timeouts, then retries. To fire all
+// due timers, decide the event and call DueTimer again.
 func DueTimer(plan *Plan, in *Instance, at time.Time) (Event, bool) {
 	if !in.Open() || in.Paused != nil {
 		return Event{}, false
@@ -33,7 +33,7 @@ func DueTimer(plan *Plan, in *Instance, at time.Time) (Event, bool) {
 }
 
 // fired returns the step of a timer, or the reason why the timer is ignored. Whether the timer is
-// due depends on the event's own time and not on a later one, because earlier answers may not be
+// due depends on the event's own time and not on a later time, because earlier answers may not be
 // applied yet.
 func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	switch {
@@ -82,8 +82,9 @@ func (in *Instance) deadlineDue(at time.Time) bool {
 	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.PendingCause == nil
 }
 
-// deadline starts compensation if that is possible. If a pivot is in progress, it waits for it.
-// Past the point of no return, it only announces that the saga is overdue.
+// deadline starts compensation if that is possible. If a pivot is in progress, compensation starts
+// only if the pivot does not complete. Past the point of no return, deadline only announces that
+// the saga is overdue.
 func (d *decision) deadline() {
 	if compensation.PastPivot(&d.plan.Tree, d.in.State) {
 		d.in.Overdue = true
@@ -93,8 +94,8 @@ func (d *decision) deadline() {
 	d.turn(Cause{Kind: CauseDeadline, Reason: fmt.Sprintf("not done within %s", d.plan.Deadline)})
 }
 
-// pause pauses the saga: nothing new is sent, and its timers stand still. Steps in progress can
-// still be answered, and other operations can be taken, but their consequences wait.
+// pause pauses the saga: nothing new is sent, and its timers stop. Steps in progress can still be
+// answered, and other operations can be taken, but their consequences wait.
 func (d *decision) pause(ev Event) {
 	d.in.Paused = &Pause{At: d.at, By: ev.By, Reason: ev.Reason}
 }
@@ -110,7 +111,7 @@ func (d *decision) resume() {
 		side := d.in.Steps[i].Current()
 		side.shift(held)
 		if side.state == SideRetryRequested {
-			d.attempt(i, d.in.Steps[i].Direction()) // at once: a repeated answer could park it again
+			d.attempt(i, d.in.Steps[i].Direction()) // at once: a repeated answer could park the step again
 		}
 	}
 }
@@ -134,9 +135,9 @@ func inTime(in *Instance, clock time.Duration) Ignored {
 	return ""
 }
 
-// retime shifts all times that measure a duration from when they were set, so that their remaining
-// time is the same as before the wall clock was set. Times of past events stay unchanged, except
-// for that of a pause, from which the timers count.
+// retime shifts the due times of all timers, so that their remaining time is the same as before the
+// wall clock was set. Times of past events stay unchanged, except for the time of a pause, because
+// the timers of a paused saga count from it.
 func (d *decision) retime(clock time.Duration) {
 	by := clock - d.in.ClockOffset
 	d.in.ClockOffset = clock

@@ -5,8 +5,8 @@
 //	when    Completed, Rejected, Failed, TimesOut, Cancel …
 //	then    ExpectCommands, ExpectPhase, Request, ExpectReason
 //
-// The behaviour is that of the coordinator in production, because both call machine.Decide.
+// The saga behaves as in the coordinator in production, because both call machine.Decide.
 // Participants are tested with package participanttest instead.
 //
-// A failure calls Fatalf of the test, with the saga's history so far.
+// A failed check calls Fatalf of the test, with the saga's history so far.
 package sagatest

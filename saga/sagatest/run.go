@@ -44,8 +44,8 @@ func Start(t TB, def *saga.Definition, input any) *Run {
 	return r
 }
 
-// Completed makes the participant complete the step, or its undo if the saga waits for that. The
-// result may be nil.
+// Completed makes the participant complete the step, or the step's undo if the saga waits for the
+// undo. The result may be nil.
 func (r *Run) Completed(step contract.StepName, result any) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeCompleted)
@@ -63,7 +63,7 @@ func (r *Run) Rejected(step contract.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s is rejected: %s", ev.Direction, step, reason), ev)
 }
 
-// Failed makes the attempt fail for a reason. It may be retried.
+// Failed makes the current attempt of the step fail for a reason. The step may be retried.
 func (r *Run) Failed(step contract.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeFailed)
@@ -71,7 +71,7 @@ func (r *Run) Failed(step contract.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s fails: %s", ev.Direction, step, reason), ev)
 }
 
-// Broken makes the attempt fail in a way that a retry cannot fix.
+// Broken makes the current attempt of the step fail in a way that a retry cannot fix.
 func (r *Run) Broken(step contract.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeFailed)
@@ -139,8 +139,8 @@ func (r *Run) Cancel(reason string) *Run {
 	return r.Operate(machine.Event{Operation: contract.OperationCancel, Reason: reason})
 }
 
-// Operate applies an operator's operation: Operation, Step, Reason and, for resolve, Outcome and
-// Payload. The default of By is "tester".
+// Operate applies an operator's operation. decision contains Operation, Step, Reason and, for
+// resolve, Outcome and Payload. The default of By is "tester".
 func (r *Run) Operate(decision machine.Event) *Run {
 	r.t.Helper()
 	decision.Type = contract.EventOperationTaken
@@ -165,7 +165,7 @@ func (r *Run) Refuses(decision machine.Event) string {
 }
 
 // ExpectCommands checks the commands that were sent since its last call, written as "do step" and
-// "undo step". Commands that were sent at the same moment may be in any order.
+// "undo step". The order of want does not matter.
 func (r *Run) ExpectCommands(want ...string) *Run {
 	r.t.Helper()
 	var got []string

@@ -18,7 +18,7 @@ type group struct {
 	opened  []handle
 	tallies map[tally]int              // changes to the counts
 	swept   [][]byte                   // keys in tableOwed that heads no longer refer to
-	owing   map[outbox.Destination]int // changes to the counts of Destinations
+	owing   map[outbox.Destination]int // changes to the counts that Destinations returns
 	settled []outbox.ID                // records that Discard marked and this group removes from their heads
 }
 
@@ -27,7 +27,7 @@ func (s *Store) newGroup(tx *bolt.Tx) *group {
 }
 
 // handle holds a table's bucket and cursor within a transaction. The cursor is reused, because a
-// new one allocates for each level of the tree.
+// new cursor allocates memory for each level of the tree.
 type handle struct {
 	table  string
 	bucket *bolt.Bucket
@@ -63,7 +63,7 @@ func (g *group) putFrame(format byte, t table, key, v []byte) error {
 func (g *group) delete(t table, key []byte) error { return t.delete(g.open(t).cursor, key) }
 
 // apply adds one change to the transaction. After a fatalError the transaction must be abandoned.
-// Any other error concerns only this change, of which nothing was written.
+// Any other error concerns only this change, and nothing of the change was written.
 func (g *group) apply(p *prepared) error {
 	old, err := g.current(p)
 	if err != nil {
@@ -108,7 +108,8 @@ func (g *group) apply(p *prepared) error {
 	return g.settleOthers(p)
 }
 
-// settleOthers discards the outbox records of other sagas that a change lists in Discard.
+// settleOthers discards the outbox records that a change lists in Discard and that belong to other
+// sagas.
 func (g *group) settleOthers(p *prepared) error {
 	for _, id := range p.settle {
 		if id.Saga != p.id {
@@ -126,7 +127,7 @@ func (g *group) settleOthers(p *prepared) error {
 // if the change must be refused.
 func (g *group) current(p *prepared) (*head, error) {
 	body, sealed, err := g.find(tableSagas, []byte(p.id))
-	if err != nil || body == nil { // a saga gets its tombstone in the transaction that removes it
+	if err != nil || body == nil { // only a removed saga has a tombstone
 		stone, sealed, wrong := g.find(tableTombstones, []byte(p.id))
 		switch {
 		case wrong == nil && stone != nil:
@@ -193,8 +194,8 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	return e
 }
 
-// reindex replaces the saga's keys for the old head with those for the new one. Either head may be
-// nil.
+// reindex replaces the saga's index, timer and expiry keys of the old head with keys of the new
+// head. Either head may be nil.
 func (g *group) reindex(id contract.SagaID, old, now *head) error {
 	if err := g.relist(id, old, now); err != nil {
 		return err
@@ -221,8 +222,8 @@ func (g *group) reindex(id contract.SagaID, old, now *head) error {
 }
 
 // comesInTime reports whether a saga may keep its key in timers although its timer was postponed.
-// Due replaces the key when it comes due, but by then most sagas have ended. A timer that was
-// postponed by much gets a new key at once.
+// Due replaces the key when the key comes due, but by then most sagas have ended. If the time until
+// the timer at least doubled, the timer gets a new key at once.
 func (h *head) comesInTime(now *head) bool {
 	return h.timer != 0 && h.timer < now.wake && h.timer-now.updated > (now.wake-now.updated)/2
 }
@@ -246,7 +247,7 @@ func (g *group) relist(id contract.SagaID, old, now *head) error {
 	return g.put(tableIndex, indexKey(now.class, now.started, id), body)
 }
 
-// move deletes the key from, and puts the key to with an empty value. A nil key is skipped.
+// move deletes the key in from and puts the key in to, with an empty value. It skips a nil key.
 func (g *group) move(t table, from, to []byte) error {
 	if bytes.Equal(from, to) {
 		return nil

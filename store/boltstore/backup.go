@@ -19,12 +19,12 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// A backup is
+// A backup has these parts, with their sizes in bytes:
 //
 //	magic (8) · size of the file (8) · CRC32C of both (4) · the file · SHA-256 of all before (32) · magic (8)
 //
-// The checksums distinguish a complete backup from a truncated, changed or foreign one before
-// anything is restored. Numbers are big endian.
+// The checksums reveal a truncated or changed backup, and a file that is no backup, before anything
+// is restored. Numbers are big endian.
 const (
 	backupBegin = "AMENDSB1"
 	backupEnd   = "AMENDSE1"
@@ -34,7 +34,7 @@ const (
 var ErrBackup = errors.New("not a complete backup of an Amends store")
 
 // Backup implements store.Store. It reads a consistent snapshot while commits continue. Meanwhile
-// the file grows, because the pages of the snapshot cannot be reused.
+// the store's file grows, because the pages of the snapshot cannot be reused.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
@@ -54,7 +54,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 		return err
 	})
 	if err != nil {
-		// bbolt does not wrap the writer's error, so it is taken from the writer.
+		// bbolt does not wrap the writer's error, so that error is taken from the writer.
 		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
 	}
 	return out.n, nil
@@ -67,7 +67,7 @@ type backupWriter struct {
 	w       io.Writer
 	hash    hash.Hash
 	n       int64
-	err     error // the first one
+	err     error // the first error
 }
 
 func (b *backupWriter) Write(p []byte) (n int, err error) {
@@ -88,12 +88,12 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 // RestoreOptions configures how a backup is restored. The zero value is for a backup that is
 // neither sealed nor damaged.
 type RestoreOptions struct {
-	Keys     *Keys             // decrypt a sealed backup
+	Keys     *Keys             // the keys that decrypt a sealed backup; nil if the backup is not sealed
 	Progress func(bytes int64) // is called with the number of bytes read so far; may be nil
 
-	// OnDamaged is called with damaged records of the backup, at most 100. They stay damaged in
-	// the restored store: their sagas cannot continue, but others can. If nil, Restore refuses a
-	// backup with damaged records.
+	// OnDamaged is called with an error for each damaged record of the backup, at most 100. These
+	// records stay damaged in the restored store: their sagas cannot continue, but other sagas can.
+	// If OnDamaged is nil, Restore refuses a backup with damaged records.
 	OnDamaged func(error)
 }
 
@@ -103,8 +103,8 @@ type RestoreOptions struct {
 //
 // Restore returns ErrBackup if r is not a complete backup, os.ErrExist if a file exists at path,
 // and ErrKey if a key is missing. It returns ErrPlain if keys are given for a backup that is not
-// sealed; restore such a backup without keys and seal it with Copy. It returns store.ErrCorrupt if
-// the structure is damaged, or if records are damaged and OnDamaged is nil.
+// sealed; restore such a backup without keys and seal the restored store with Copy. It returns
+// store.ErrCorrupt if the structure is damaged, or if records are damaged and OnDamaged is nil.
 func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
 	if err := restore(ctx, r, path, &options); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)
@@ -182,7 +182,7 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 	return f.Sync()
 }
 
-// adopt verifies the restored file and increments its incarnation.
+// adopt verifies the restored file and increments the store's incarnation.
 func adopt(ctx context.Context, path string, options *RestoreOptions) error {
 	var damage []error
 	s, err := open(path, Options{

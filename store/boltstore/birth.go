@@ -25,14 +25,14 @@ func encodeBirth(in *machine.Instance) []byte {
 	return appendBytes(b, in.Input)
 }
 
-// withDigest returns the stored form of an encoded birth, which the digest of the start precedes.
-// Births are compared without this digest, because it never changes.
+// withDigest returns the stored form of a birth: the digest of the start, followed by the encoded
+// birth. Births are compared without this digest, because the digest never changes.
 func withDigest(start machine.StartDigest, birth []byte) []byte {
 	return append(append(make([]byte, 0, len(start)+len(birth)), start[:]...), birth...)
 }
 
 // parseBirth decodes the output of withDigest, and also returns the encoded birth without the
-// digest. Both share memory with b.
+// digest. Both results share memory with b.
 func parseBirth(b []byte) (out birth, began []byte, err error) {
 	r := reader{b: b}
 	start := r.take(uint64(len(out.start)))
@@ -42,8 +42,8 @@ func parseBirth(b []byte) (out birth, began []byte, err error) {
 	return out, began, r.err
 }
 
-// slim encodes the mutable part of the state, without the results in elsewhere, which are stored in
-// other records.
+// slim encodes the mutable part of the state. It omits the results in elsewhere, which are stored
+// separately.
 func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	rest := *in
 	rest.Fingerprint, rest.ContentType, rest.TraceParent, rest.Input = "", "", "", nil
@@ -56,7 +56,7 @@ func slim(in *machine.Instance, elsewhere []given) ([]byte, error) {
 	return sagapb.MarshalInstance(&rest)
 }
 
-// whole assembles the state from its parts. The results are still missing.
+// whole assembles the state from its two parts. The results that slim omits are still missing.
 func whole(slim []byte, b birth) (*machine.Instance, error) {
 	in, err := sagapb.UnmarshalInstance(slim)
 	if err != nil {
@@ -66,7 +66,7 @@ func whole(slim []byte, b birth) (*machine.Instance, error) {
 	return in, nil
 }
 
-// begins reports whether an event holds nothing but its time and the data in the birth.
+// begins reports whether an event contains only its time and data that the birth contains too.
 func begins(e *machine.Event, in *machine.Instance) bool {
 	return e.Type == contract.EventStarted && e.ID == in.ID && e.ContentType == in.ContentType && e.TraceParent == in.TraceParent &&
 		bytes.Equal(e.Payload, in.Input)

@@ -10,15 +10,15 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// prepared is a change whose state-independent parts are already encoded. The callers encode
-// concurrently, so that the single committer does not have to.
+// prepared is a change. The parts that do not depend on the stored state are already encoded: the
+// callers of Commit encode them concurrently, so that the single committer need not encode them.
 type prepared struct {
 	id       contract.SagaID
 	expected uint64
 	head     head // apply sets the journal positions
 	slim     []byte
 	birth    []byte
-	start    machine.StartDigest // set for the first change; apply copies it for a later change with a new birth
+	start    machine.StartDigest // set for a saga's first change; if a later change has a new birth, apply copies start from the old birth
 	events   [][]byte
 	began    bool // the first event omits the data that the birth contains
 	results  []given

@@ -17,7 +17,7 @@ import (
 type request struct {
 	changes []*prepared // an entry is nil if its change was already refused
 	results []error
-	work    func(*group) error // any other write; replaces changes
+	work    func(*group) error // any other write; if set, changes is empty
 	err     error              // the error of work or of the store
 	done    chan struct{}
 }
@@ -74,7 +74,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 }
 
 // commitLoop runs in the only goroutine that writes. It takes requests from the queue, commits them
-// and answers them until Close; then it commits the remaining ones.
+// and answers them until Close; then it commits the remaining requests.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)
@@ -182,8 +182,8 @@ func (s *Store) transact(requests []*request) (err error) {
 	return nil
 }
 
-// applyAll applies the requests. If many discards are pending or many records can be swept, it also
-// does that.
+// applyAll applies the requests. If many discards are pending or many outbox records can be swept,
+// it also applies the discards and sweeps the records.
 func (s *Store) applyAll(g *group, requests []*request) error {
 	for _, r := range requests {
 		if r.work != nil {

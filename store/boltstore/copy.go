@@ -32,8 +32,8 @@ type CopyOptions struct {
 	Progress func(records int64)
 }
 
-// Copy copies this store to a file that must not exist yet. The copy is sealed with different keys
-// or not at all, so Copy is how keys are added, changed or removed. Nothing may write to this store
+// Copy copies this store to a file that must not exist yet. The copy is sealed with its own keys or
+// not at all, so Copy is how keys are added, changed or removed. Nothing may write to this store
 // meanwhile (see OpenReadOnly). The copy contains no free pages. It is meant to replace the store,
 // so it keeps the store's id, incarnation and claim.
 //
@@ -166,7 +166,7 @@ func (c *copier) record(tx *bolt.Tx, t table, into *bolt.Bucket, k, v []byte) er
 	return t.putAs(keys.format(), into, k, body)
 }
 
-// again decrypts a part with the old keys and encrypts it with the new ones.
+// again decrypts a part of a record with the old keys and encrypts it with the new keys.
 func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed bool) ([]byte, error) {
 	plain, err := c.from.options.Keys.opening(sealed, kind, id, revision, stored)
 	if err != nil {
@@ -234,7 +234,7 @@ func (c *copier) entry(tx *bolt.Tx, k, body []byte) ([]byte, error) {
 	return e.append(nil), nil
 }
 
-// owed returns a copy of an outbox record, or nil if it is no longer pending.
+// owed returns a copy of an outbox record, or nil if the record is no longer pending.
 func (c *copier) owed(tx *bolt.Tx, k, v []byte) ([]byte, error) {
 	o, h, err := c.from.openOwed(tx, k, v)
 	if err != nil || h == nil {

@@ -17,7 +17,7 @@ type debt struct {
 	revision uint64
 	index    uint16
 	to       outbox.Destination
-	seq      uint64 // sequence of the change that enqueued it
+	seq      uint64 // sequence of the change that enqueued the record
 	place    uint16 // index among the records of that change
 }
 
@@ -28,8 +28,8 @@ func (d debt) id(of contract.SagaID, h *head) outbox.ID {
 
 func (d debt) key() []byte { return owedKey(d.to, d.seq, int(d.place)) }
 
-// appendDebts encodes the debts of a head. Revisions and sequences are encoded as differences from
-// those of the head.
+// appendDebts encodes h.debts. Revisions and sequences are encoded as differences from the head's
+// revision and last sequence.
 func appendDebts(b []byte, h *head) []byte {
 	b = binary.AppendUvarint(b, uint64(len(h.debts)))
 	for _, d := range h.debts {
@@ -56,7 +56,8 @@ func (r *reader) debts(h *head) (list []debt) {
 //
 //	saga · revision · index · the rest, abridged (outboxpb.AppendAbridged) and possibly sealed
 //
-// so that its saga can be identified without a key. The saga's birth is in the saga's head.
+// so that the record's saga can be identified without an encryption key. The saga's birth is in the
+// saga's head.
 
 // appendOwner encodes the saga, revision and index of a record.
 func appendOwner(b []byte, id outbox.ID) []byte {
@@ -98,8 +99,9 @@ func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, er
 	return outboxpb.UnmarshalAbridged(rest, o.id, to, input)
 }
 
-// detach rewrites a saga's pending records so that they contain the input, because the birth that
-// they refer to is being replaced. The coordinator never replaces a birth.
+// detach rewrites a saga's pending records so that they contain the saga's input, because the birth
+// from which they take the input is being replaced. Changes of the coordinator never replace a
+// birth.
 func (g *group) detach(id contract.SagaID, old *head) error {
 	for _, d := range old.debts {
 		v := g.bucket(tableOwed).Get(d.key())
@@ -130,14 +132,15 @@ func (g *group) detach(id contract.SagaID, old *head) error {
 	return nil
 }
 
-// owe sets the debts of a head: the old and new ones that are not discarded.
+// owe sets h.debts: the pending outbox records of the old head and of the change, without the
+// discarded records.
 func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	if old != nil {
 		h.debts = g.unsettled(p.id, old, p.settle)
 	}
 	for i := range p.owe {
 		id := p.owe[i].id
-		g.takeSettled(id) // Discard may have been called for the same id of a removed saga
+		g.takeSettled(id) // Discard may have been called for a removed saga's record with the same id
 		if d := (debt{id.Revision, id.Index, p.owe[i].to, seq, uint16(i)}); slices.Contains(p.settle, id) {
 			g.swept = append(g.swept, d.key())
 		} else {
@@ -146,8 +149,8 @@ func (g *group) owe(p *prepared, h, old *head, seq uint64) {
 	}
 }
 
-// unsettled returns the debts of a saga that neither ids nor Discard names. The records of the
-// other debts are swept later, many at a time.
+// unsettled returns the entries of h.debts, except entries in ids and entries that Discard marked.
+// The records of the excluded entries are swept later, many at a time.
 func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []debt) {
 	for _, d := range h.debts {
 		if one := d.id(id, h); g.takeSettled(one) || slices.Contains(ids, one) {
@@ -159,8 +162,8 @@ func (g *group) unsettled(id contract.SagaID, h *head, ids []outbox.ID) (left []
 	return left
 }
 
-// takeSettled reports whether Discard was called for a record. If so, the group applies the
-// discard.
+// takeSettled reports whether Discard was called for a record. In that case it adds the record to
+// g.settled.
 func (g *group) takeSettled(id outbox.ID) bool {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
@@ -171,9 +174,9 @@ func (g *group) takeSettled(id outbox.ID) bool {
 	return settled
 }
 
-// settle removes the debts in ids, or marked by Discard, from the head of a saga that the change
-// does not update. The head of an ended saga keeps them: that costs a few bytes, but saves
-// rewriting its page. Only the records are deleted.
+// settle removes the outbox records in ids, and the records marked by Discard, from the head of a
+// saga that the change does not update. The head of an ended saga keeps the entries, which takes a
+// few bytes but saves rewriting the page; only the records are deleted.
 func (g *group) settle(id contract.SagaID, ids []outbox.ID) error {
 	body, sealed, err := g.find(tableSagas, []byte(id))
 	if err != nil || body == nil {
@@ -202,7 +205,7 @@ func (g *group) putHead(sealed bool, id contract.SagaID, h *head, state []byte) 
 }
 
 // settleAll applies the pending discards of sagas that have not changed since Discard was called,
-// and sweeps.
+// and deletes all records that can be swept.
 func (g *group) settleAll() error {
 	g.s.mu.Lock()
 	sagas := map[contract.SagaID][]outbox.ID{}

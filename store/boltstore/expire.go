@@ -16,8 +16,8 @@ import (
 
 // Expire implements store.Store. It removes at most expireSlice sagas per transaction, so that no
 // commit waits long; commits may use the same transaction. A saga that is too damaged to be removed
-// is reported, kept, and not tried again. If nothing is due, nothing is written, because Expire is
-// called every few seconds.
+// is reported, kept, and not tried again. Expire is called every few seconds, so it writes nothing
+// if nothing is due.
 func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
 	limit = store.Bounded(limit)
 	sagas, tombstones, err := s.expirable(ctx, endedBefore, dropTombstones)
@@ -51,8 +51,8 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 	return removed, dropped, nil
 }
 
-// expirable reports whether any saga is due, and whether any tombstone is. An unreadable key counts
-// as due.
+// expirable reports whether any saga is due, and whether any tombstone is due. An unreadable key
+// counts as due.
 func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.Time) (sagas, tombstones bool, err error) {
 	due := func(c *bolt.Cursor, kind byte, before time.Time) bool {
 		k, v := c.Seek([]byte{kind})
@@ -71,14 +71,14 @@ func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.
 	return sagas, tombstones, err
 }
 
-// ended is a key in the bucket expiry that is due.
+// ended is a due key of the bucket expiry.
 type ended struct {
 	key []byte
 	id  contract.SagaID
 }
 
-// due returns the keys of one kind with a time before the given one, at most limit, and reports
-// whether there may be more. It reports and deletes damaged keys.
+// due returns at most limit keys of one kind whose time is before the given time. more is set if
+// there may be further due keys. due reports and deletes damaged keys.
 func (g *group) due(kind byte, before time.Time, limit int) (list []ended, more bool, err error) {
 	if before.IsZero() {
 		return nil, false, nil

@@ -29,7 +29,7 @@ const (
 	frameSize   = 9
 )
 
-// neighbourhood bounds the records that absent reads around a damaged key.
+// neighbourhood bounds the number of records that absent reads on each side of a position.
 const neighbourhood = 256
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -37,7 +37,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // table is a bucket of framed values.
 type table struct {
 	name string
-	fill float64 // how full a page is after a split: high where keys are appended
+	fill float64 // how full a page is after a split, from 0 to 1; high if keys are appended
 	seed uint32  // checksum of the table's name; the checksums of its keys are computed from it
 }
 
@@ -60,16 +60,16 @@ func (t table) bucket(tx *bolt.Tx) *bolt.Bucket {
 	return b
 }
 
-// cursor returns a cursor for lookups. One is enough for any number of lookups.
+// cursor returns a cursor for lookups. One cursor is enough for any number of lookups.
 func (t table) cursor(tx *bolt.Tx) *bolt.Cursor { return t.bucket(tx).Cursor() }
 
 func (t table) keySum(key []byte) uint32 {
 	return crc32.Update(t.seed, castagnoli, key)
 }
 
-// bodySum returns the checksum of a body. It covers the key, so that a value moved to another key
-// is detected, and the format, so that sealed data is never read as plain. For the plain format it
-// starts from the key's checksum itself.
+// bodySum returns the checksum of a body. The checksum covers the key, so that a value moved to
+// another key is detected, and the format, so that sealed data is never read as plain. For the
+// plain format it starts from the unmodified checksum of the key.
 func bodySum(format byte, keySum uint32, body []byte) uint32 {
 	if format != frameFormat {
 		keySum ^= uint32(format)
@@ -107,7 +107,7 @@ func (t table) delete(c *bolt.Cursor, key []byte) error {
 	return err
 }
 
-// deleteIf removes a key if it exists, and reports whether it did.
+// deleteIf removes a key if it exists, and reports whether the key existed.
 func (t table) deleteIf(c *bolt.Cursor, key []byte) (there bool, err error) {
 	if k, _ := c.Seek(key); k == nil || !bytes.Equal(k, key) {
 		return false, nil
@@ -141,9 +141,9 @@ func (t table) corrupt(key []byte, why string) *store.CorruptError {
 	return &store.CorruptError{What: "record " + name + " of " + t.name, Why: why}
 }
 
-// get returns the body stored under key, or nil if there is none. The body is valid only during the
-// transaction. get returns a *store.CorruptError if the record is damaged, or if other damage makes
-// it impossible to know whether the record exists.
+// get returns the body stored under key, or nil if there is no record. The body is valid only
+// during the transaction. get returns a *store.CorruptError if the record is damaged, or if other
+// damage makes it impossible to know whether the record exists.
 func (t table) get(c *bolt.Cursor, key []byte) ([]byte, error) {
 	body, _, err := t.find(c, key)
 	return body, err
@@ -160,8 +160,8 @@ func (t table) find(c *bolt.Cursor, key []byte) (body []byte, sealed bool, err e
 }
 
 // absent returns nil if the keys around the position of key prove that key does not exist. A key
-// with a flipped bit can hide its own record and, because lookups are binary searches, others. If
-// it finds one, absent reads all records nearby.
+// with a flipped bit can hide its own record and, because lookups are binary searches, other
+// records. If absent finds a damaged key, it reads all records nearby.
 func (t table) absent(c *bolt.Cursor, key []byte) error {
 	next, nextValue := c.Seek(key)
 	var prev, prevValue []byte

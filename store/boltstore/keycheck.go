@@ -9,16 +9,17 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// metaKey is the prefix of the keys in the bucket meta that hold a known word, sealed with each
-// encryption key that was ever used. The words reveal a missing or wrong key when the file is
-// opened, and not only when the first saga is read.
+// metaKey is the prefix of the entries in the bucket meta that hold a known word. There is one
+// entry for each encryption key that was ever used, and its word is sealed with that encryption
+// key. The entries reveal a missing or wrong encryption key when the file is opened, and not only
+// when the first saga is read.
 const metaKey = "key "
 
 const keyWord = "amends"
 
-// checkKeys compares the given keys with those that sealed the store. A store is sealed either from
-// its creation or never. So if keys are given and nothing in the file is sealed, the file is not a
-// damaged sealed store, but a different one.
+// checkKeys compares the given keys with the keys that sealed the store. A store is sealed either
+// from its creation or never. So if keys are given and nothing in the file is sealed, the file is
+// not a damaged sealed store, but a store that was never sealed.
 func (s *Store) checkKeys(tx *bolt.Tx) error {
 	c := tableMeta.bucket(tx).Cursor()
 	var missing []string
@@ -51,7 +52,7 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 	return nil
 }
 
-// noteKey records the key that encrypts from now on in a sealed store, unless it is already
+// noteKey records, in a sealed store, the key that encrypts from now on, unless that key is already
 // recorded.
 func (s *Store) noteKey() error {
 	keys := s.options.Keys
@@ -69,8 +70,8 @@ func (s *Store) noteKey() error {
 	return s.db.Update(func(tx *bolt.Tx) error { return keys.note(tableMeta.bucket(tx)) })
 }
 
-// metaKey returns where the bucket meta holds the known word that is sealed with the first
-// encryption key.
+// metaKey returns the name of the entry in the bucket meta that holds the known word, sealed with
+// the first encryption key.
 func (k *Keys) metaKey() []byte { return []byte(metaKey + k.names[0]) }
 
 // note seals the known word with the first key, and stores it.

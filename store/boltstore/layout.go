@@ -25,10 +25,10 @@ var features = []string{featureSealed}
 
 // The file has ten buckets. Every value is framed (frame.go: format, checksum of the key, checksum
 // of the body). Times are nanoseconds since 1970 in big endian with the sign bit inverted, so that
-// they sort. Ids contain no byte below 0x2d, so 0x00 can be a separator.
+// their bytes sort by time. Ids contain no byte below 0x2d, so 0x00 can be a separator.
 //
 //	bucket       key                      body
-//	meta         word                     schema, store id, created, incarnation, claim
+//	meta         word                     schema, store, created, claim, clock, features, …
 //	sagas        id                       head (revision, class, times, pending outbox records, journal positions), slim state
 //	journal      sequence                 one change: its events, and data that is stored once (input …)
 //	owed         to 0 sequence index      one outbox record, abridged
@@ -92,7 +92,7 @@ const skipEvery = 64
 // 2262-04-11).
 var first, last = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
-// nano returns the stored form of a time; 0 stands for the zero time. It limits t to the range from
+// nano returns the stored form of a time; 0 means the zero time. It limits t to the range from
 // first to last, because a filter may contain any time.
 func nano(t time.Time) int64 {
 	switch {
@@ -122,7 +122,7 @@ func unsortable(u uint64) int64 { return int64(u ^ 1<<63) }
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 // owedKey returns a key that sorts by destination, then in commit order, so that reading the
-// records of one destination need not skip those of others.
+// records of one destination need not skip records of other destinations.
 func owedKey(to outbox.Destination, seq uint64, place int) []byte {
 	k := make([]byte, 0, len(to)+11)
 	k = append(append(k, to...), 0)
@@ -162,8 +162,9 @@ func parseTimeKey(prefix int, k []byte) (at int64, id contract.SagaID, ok bool) 
 	return unsortable(binary.BigEndian.Uint64(k[prefix:])), contract.SagaID(k[prefix+8:]), true
 }
 
-// indexKey returns a key that sorts by class, then start, then id in reverse order. List reads the
-// index backwards: newest start first, then by id. New sagas are therefore appended.
+// indexKey returns a key that sorts by class, then by start, then by descending id. List reads the
+// index backwards: newest start first, then by ascending id. The key of a new saga therefore sorts
+// last in its class.
 func indexKey(class store.Class, started int64, id contract.SagaID) []byte {
 	k := make([]byte, 0, 10+len(id))
 	k = binary.BigEndian.AppendUint64(append(k, byte(class)), sortable(started))
@@ -205,7 +206,7 @@ func parseRefKey(k []byte) (contract.DefinitionRef, bool) {
 	return contract.DefinitionRef{Name: string(k[:n]), Version: int(binary.BigEndian.Uint32(k[n+1:]))}, true
 }
 
-// tally identifies a count of sagas: those of one definition in one class.
+// tally identifies a count: the number of sagas of one definition in one class.
 type tally struct {
 	ref   contract.DefinitionRef
 	class store.Class

@@ -118,8 +118,8 @@ type scan struct {
 	live   bool // whether line is valid
 }
 
-// start returns the key below which the scan begins. It is derived from the cursor's position or
-// from the end of the range of start times, whichever is lower.
+// start returns the key below which the scan begins. It is the lower of two keys: the key of the
+// page cursor's position, and the end of the range of start times.
 func (c *scan) start(filter *store.Filter, behind *store.Position) []byte {
 	from := []byte{c.class + 1}
 	if before := filter.StartsBefore(); !before.IsZero() {
@@ -169,7 +169,8 @@ func (c *scan) take(k, v []byte) {
 	c.live = false
 }
 
-// intact reports whether a key is unchanged since it was written. If not, it reports the damage.
+// intact reports whether a key is unchanged since it was written. It passes a changed key to
+// Store.report.
 func (c *scan) intact(k, v []byte) bool {
 	if tableIndex.intact(k, v) {
 		return true
@@ -214,8 +215,8 @@ func (s *Store) byPrefix(tx *bolt.Tx, filter *store.Filter, behind *store.Positi
 	return inOrder(lines), true
 }
 
-// byIDs returns an iterator over the sagas that the filter lists by id. done is false if it lists
-// none.
+// byIDs returns an iterator over the sagas that the filter lists by id. done is false if the filter
+// lists no ids.
 func (s *Store) byIDs(tx *bolt.Tx, filter *store.Filter, behind *store.Position) (next func() (line, bool), done bool) {
 	if len(filter.IDs) == 0 {
 		return nil, false

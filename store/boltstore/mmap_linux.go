@@ -5,8 +5,8 @@ import "syscall"
 // defaultMapSize is 16 GiB, or 0 on 32-bit systems.
 const defaultMapSize = 1 << (34 * (^uint(0) >> 63))
 
-// populateLimit is the size up to which a file is read into memory as a whole when it is opened. A
-// larger file is read on demand, so that the start does not wait for it.
+// populateLimit is the size, in bytes, up to which a file is read into memory as a whole when it is
+// opened. A larger file is read on demand, so that the start does not wait for it.
 const populateLimit = 256 << 20
 
 // mapFlags returns the mmap flags for a file of the given size. A small file is read ahead, because

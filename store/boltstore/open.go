@@ -48,7 +48,7 @@ func Open(path string, options Options) (*Store, error) {
 
 // OpenReadOnly opens the store in the file at path for reading or copying, and never changes the
 // file. Methods that write return ErrReadOnly. OpenReadOnly returns os.ErrNotExist if there is no
-// file, ErrLocked if another process may write to it, and otherwise the same errors as Open.
+// file, ErrLocked if another process may write to the file, and otherwise the same errors as Open.
 func OpenReadOnly(path string, options Options) (*Store, error) {
 	s, err := openReadOnly(path, options)
 	if err != nil {
@@ -184,10 +184,10 @@ func precheck(path string, options Options, report func(error)) error {
 	return checkFile(file, info.Size(), options, report)
 }
 
-// checkFile checks the two root pages. A commit replaces the older one by writing a single sector,
-// so a power cut leaves both readable. If one is damaged, the newest commit may be lost silently.
-// checkFile also checks that the file is as long as the newer root says, and that its pages are
-// intact.
+// checkFile checks the two root pages. A commit replaces the older root page by writing a single
+// sector, so a power cut leaves both pages readable. If one page is damaged, the newest commit may
+// be lost silently. checkFile also checks that the file is as long as the newer root says, and that
+// its pages are intact.
 func checkFile(file *os.File, size int64, options Options, report func(error)) error {
 	roots, pageSize := readRoots(file)
 	switch {
@@ -214,8 +214,8 @@ func checkFile(file *os.File, size int64, options Options, report func(error)) e
 	return nil
 }
 
-// prepareFile reads the metadata of the store, or writes it to a new file, and removes what a crash
-// left behind.
+// prepareFile reads the metadata of the store, or writes it to a new file, and deletes the
+// discarded outbox records that a crash left in the file.
 func (s *Store) prepareFile() error {
 	fresh := false
 	err := s.db.View(func(tx *bolt.Tx) error {
@@ -326,7 +326,8 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	return nil
 }
 
-// readFeatures returns the features that the file records. It is an error if one is unknown.
+// readFeatures returns the features that the file records. It returns ErrLater if this release does
+// not know a feature.
 func readFeatures(c *bolt.Cursor) (has []string, err error) {
 	var unknown []string
 	for k, v := c.Seek([]byte(metaFeature)); k != nil && bytes.HasPrefix(k, []byte(metaFeature)); k, v = c.Next() {

@@ -27,8 +27,8 @@ type Options struct {
 	// so that damage is found before it spreads. The check reads the whole file once. 0 means
 	// DefaultCheckLimit; a negative value disables the check.
 	CheckLimit int64
-	// AcceptDamagedRoot opens a file although one of its two root pages is damaged. The newest
-	// confirmed commits may then be missing. If false, Open refuses such a file.
+	// AcceptDamagedRoot makes Open accept a file although one of its two root pages is damaged. The
+	// newest confirmed commits may then be missing. If false, Open refuses such a file.
 	AcceptDamagedRoot bool
 	// Keys encrypt business data (see LoadKeys). With keys, Open refuses a file that is not sealed,
 	// and reads refuse an unsealed record; Copy seals an existing store. If nil, nothing is sealed
@@ -38,7 +38,8 @@ type Options struct {
 	// may be called from several goroutines and must not block or call the store. If nil, damage
 	// is only counted (Stats.Damaged).
 	OnCorrupt func(error)
-	// Now returns the current time, recorded as the time of creation; nil means time.Now.
+	// Now returns the current time, which a new file records as its time of creation; nil means
+	// time.Now.
 	Now func() time.Time
 
 	readOnly bool // set by OpenReadOnly
@@ -59,7 +60,7 @@ const (
 	// MaxUndiscarded bounds the discarded records that are not on disk yet. At the bound, Discard
 	// writes them without waiting for a commit.
 	MaxUndiscarded = 4096
-	// sweepAt is the number of discarded outbox records from which they are deleted together.
+	// sweepAt is the number of discarded outbox records at which they are deleted together.
 	sweepAt = 2048
 	// owedBatch is the number of records that Pending reads in one transaction.
 	owedBatch = 256
@@ -70,7 +71,7 @@ const (
 	// loadLimit bounds the states that one List call loads although they do not match.
 	loadLimit = 500
 	// prefixLimit is the number of sagas with an id prefix up to which List sorts them in memory.
-	// For more, it scans the index.
+	// If more sagas match, List scans the index.
 	prefixLimit = 1000
 	// expireSlice bounds the sagas that one transaction of Expire removes.
 	expireSlice = 200

@@ -37,7 +37,8 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	}
 }
 
-// owedBatch reads the records for a destination after a key. last is nil after the final batch.
+// owedBatch reads the records for a destination after a key. last is the key of the last record
+// that was read, or nil after the final batch.
 func (s *Store) owedBatch(ctx context.Context, to outbox.Destination, behind []byte) (records []outbox.Record, places []outbox.Position, last []byte, err error) {
 	prefix := append([]byte(to), 0)
 	err = s.view(ctx, func(tx *bolt.Tx) error {
@@ -82,8 +83,8 @@ func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, e
 	return counts, nil
 }
 
-// countOwed counts the records of tableOwed. It counts none with a damaged key, because its
-// destination is unknown.
+// countOwed counts the records of tableOwed. It omits a record with a damaged key, because the
+// record's destination is unknown.
 func (s *Store) countOwed(tx *bolt.Tx) {
 	clear(s.owing)
 	c := tableOwed.bucket(tx).Cursor()
@@ -115,7 +116,7 @@ func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed b
 	return record, err == nil, err
 }
 
-// completeOwed decodes the rest of a record. h is the head of the saga that enqueued it.
+// completeOwed decodes the rest of a record. h is the head of the saga that enqueued the record.
 func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *head) (outbox.Record, error) {
 	record, err := o.read(s.options.Keys, to, func() ([]byte, error) {
 		b, err := s.loadBirth(tx, o.id.Saga, h)
@@ -156,7 +157,8 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 		}
 		return o, &h, nil
 	}
-	// It is discarded and not yet swept, unless it is stored in the position of a different record.
+	// The record is discarded and not yet swept, or it has the position of a different record; then
+	// loadEntry returns an error.
 	_, err = s.loadEntry(tx, o.id.Saga, place.Commit)
 	return o, nil, err
 }
@@ -165,7 +167,7 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 func (s *Store) Shared() bool { return false }
 
 // Discard implements store.Store. A later transaction deletes the records: when their saga changes,
-// or when there are many. Until then Pending skips them.
+// or when many records are discarded. Until then Pending skips them.
 func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 	if err := s.writable(ctx); err != nil {
 		return err
@@ -183,7 +185,7 @@ func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 }
 
 // sweepLeftovers deletes outbox records that no head refers to: those that were discarded but not
-// yet swept before a crash. It keeps damaged ones.
+// yet swept before a crash. It keeps damaged records.
 func (s *Store) sweepLeftovers() error {
 	var places [][]byte
 	err := s.db.View(func(tx *bolt.Tx) error {

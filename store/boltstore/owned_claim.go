@@ -10,11 +10,11 @@ import (
 	"github.com/amends-dev/amends/ownership"
 )
 
-// identity distinguishes this store from others, including those restored from its backups.
+// identity distinguishes this store from others, including stores restored from its backups.
 func (s *Store) identity() string { return fmt.Sprintf("%s-%d", s.info.ID, s.info.Incarnation) }
 
-// LoadClaim implements ownership.ClaimStore. In a restored backup, the claim is the one from the
-// time of the backup, but the store's identity is new.
+// LoadClaim implements ownership.ClaimStore. In a restored store, the claim is as old as the
+// backup, but the store's identity is new.
 func (s *Store) LoadClaim(ctx context.Context) (o ownership.SavedClaim, err error) {
 	o.Store = s.identity()
 	err = s.view(ctx, func(tx *bolt.Tx) error {

@@ -10,14 +10,14 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// bbolt trusts the headers of its pages: a flipped bit in one can make it free millions of pages,
-// loop forever or skip records. So Open walks the tree once and checks every page header and
+// bbolt trusts the headers of its pages: a flipped bit in a header can make bbolt free millions of
+// pages, loop forever or skip records. So Open walks the tree once and checks every page header and
 // element table. The roots above them and the records below them have their own checksums.
 //
-// A page begins with id (8), flags (2), count (2) and overflow (4: the number of further pages that
-// belong to it). Then follow count elements of 16 bytes. In a leaf, an element holds flags, data
-// position, key size and value size; in a branch, data position, key size and page. The keys and
-// values follow in the order of the elements.
+// A page begins with these fields, with their sizes in bytes: id (8), flags (2), count (2) and
+// overflow (4; the number of further pages that belong to the page). Then follow count elements of
+// 16 bytes. In a leaf, an element holds flags, data position, key size and value size; in a branch,
+// data position, key size and page. The keys and values follow in the order of the elements.
 const (
 	pageHeader   = 16
 	pageElement  = 16
@@ -31,8 +31,8 @@ const (
 // pageWalk checks the pages of a file.
 type pageWalk struct {
 	f      io.ReaderAt
-	size   int64  // of a page
-	pages  uint64 // in the file
+	size   int64  // size of a page, in bytes
+	pages  uint64 // number of pages in the file
 	seen   []bool
 	report func(error) // reports damage that bbolt tolerates
 }
@@ -168,10 +168,10 @@ func (w *pageWalk) rounded(n int) int64 {
 	return (int64(n) + w.size - 1) / w.size * w.size
 }
 
-// placeError means that an element points to a position different from that of its data.
+// placeError means that the position in an element is not the position of the element's data.
 type placeError struct {
 	element int
-	first   bool // whether it is the first element: then the count or the table is wrong
+	first   bool // whether it is the first element; in that case the count or the table is wrong
 }
 
 func (e *placeError) Error() string {

@@ -44,7 +44,7 @@ func (s *Store) load(tx *bolt.Tx, id contract.SagaID) (in *machine.Instance, err
 	return in, s.fillResults(tx, in, &h)
 }
 
-// of adds the saga's id to err if err is a *store.CorruptError without one.
+// of adds the saga's id to err if err is a *store.CorruptError without an id.
 func of(id contract.SagaID, err error) error {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok && damage.Saga == "" {
 		damage.Saga = id
@@ -59,7 +59,7 @@ func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, erro
 		return birth{}, err
 	}
 	b, began, err := s.birthOf(e)
-	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal is a stronger proof
+	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal is a stronger proof than the checksum
 		err = fmt.Errorf("it does not hold the start of saga %s", id)
 	}
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	if err != nil || !e.began || i > 0 {
 		return event, err
 	}
-	b, _, err := s.birthOf(e) // the birth in this record, because a later change may have replaced it
+	b, _, err := s.birthOf(e) // the birth in this record: a later change may have replaced the saga's birth
 	if err == nil {
 		b.begin(event, e.saga)
 	}
@@ -253,7 +253,7 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	return counts, nil
 }
 
-// readCounts loads the counts. If one is damaged, it recounts the index.
+// readCounts loads the counts. If a count is damaged, it counts the entries of the index instead.
 func (s *Store) readCounts(tx *bolt.Tx) error {
 	c := tableCounts.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -289,7 +289,7 @@ type line struct {
 	id      contract.SagaID
 	ref     contract.DefinitionRef
 	class   store.Class
-	damage  error // why only the id is known; otherwise nil
+	damage  error // why only the id is known, or nil
 }
 
 func parseLine(k, v []byte) (line, error) {

@@ -26,9 +26,9 @@ type head struct {
 	skipRevision uint64 // first revision of that record
 
 	birth    uint64 // sequence of the journal record that contains the birth
-	birthSum uint32 // CRC32C of the birth, or the beginning of its HMAC if it is sealed
+	birthSum uint32 // CRC32C of the birth or, if the birth is sealed, the beginning of its HMAC
 
-	timer   int64    // time in the saga's key in timers, never after wake; 0 if it has no key
+	timer   int64    // time in the saga's key in timers, never after wake; 0 if the saga has no key
 	debts   []debt   // pending outbox records
 	results []result // step results that are not in the slim state
 
@@ -45,7 +45,8 @@ const (
 	headClass   = headTimer - 1
 )
 
-// headSize is the maximum size of a head without the definition's name, debts and results.
+// headSize is the maximum size, in bytes, of a head without the definition's name, debts and
+// results.
 const headSize = 1 + 4*8 + 4 + 8*binary.MaxVarintLen64
 
 func (h *head) append(b []byte) []byte {
@@ -122,7 +123,7 @@ type entry struct {
 	sealed       bool     // whether birth and events are sealed; not stored in the record
 }
 
-// entryBegan is the last byte of a record whose first event omits the data of the birth.
+// entryBegan is the last byte of a journal record whose first event omits the data of the birth.
 const entryBegan = 1
 
 // size returns the maximum number of bytes that append writes.
@@ -166,7 +167,7 @@ func parseEntry(b []byte) (*entry, error) {
 	return e, r.err
 }
 
-// encodeTombstone and parseTombstone convert the tombstone of a saga.
+// encodeTombstone encodes the tombstone of a saga; parseTombstone decodes it.
 func encodeTombstone(t *store.TombstoneError, class store.Class) []byte {
 	b := []byte{byte(class)}
 	b = append(b, t.Start[:]...)

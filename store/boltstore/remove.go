@@ -14,8 +14,8 @@ import (
 )
 
 // RemoveDamaged implements store.Store. It reads the whole file to find the saga's records, because
-// the damaged record may be the one that refers to them. Then it deletes them in one transaction.
-// While it reads, the file cannot reuse pages.
+// the damaged record may be the record that refers to the others. Then it deletes all of them in
+// one transaction. While it reads, the file cannot reuse pages.
 func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (store.Removed, error) {
 	for range maxRemovals {
 		t, err := s.trace(ctx, id)
@@ -49,9 +49,9 @@ type traces struct {
 	revision uint64
 	found    []trace
 	removed  store.Removed
-	stone    store.TombstoneError // the tombstone, from what is still readable
+	stone    store.TombstoneError // the tombstone, filled from the records that are still readable
 	tallies  map[tally]int        // changes to the counts that include the saga
-	changes  map[uint64]bool      // sequences of its journal records; false if one is only referred to so far
+	changes  map[uint64]bool      // sequences of its journal records; the value is false until the record is found
 }
 
 // trace identifies one record of the saga.
@@ -114,8 +114,8 @@ func (s *Store) wholeHistory(tx *bolt.Tx, id contract.SagaID) error {
 	return err
 }
 
-// remember fills the tombstone with what is still readable, and notes the journal records that the
-// head refers to.
+// remember fills the tombstone with the data that is still readable, and notes the journal records
+// that the head refers to.
 func (s *Store) remember(tx *bolt.Tx, t *traces) {
 	h, _, err := s.loadHead(tx, t.id)
 	if err != nil {
@@ -157,7 +157,7 @@ var owners = []struct {
 		body, err := tableJournal.open(k, v)
 		e, wrong := parseEntry(body)
 		switch {
-		case err != nil || wrong != nil: // it belongs to the saga whose record refers to it
+		case err != nil || wrong != nil: // an unreadable record belongs to the saga whose record refers to it
 			r := reader{b: v[min(frameSize, len(v)):]}
 			if !named && string(r.bytes()) != string(t.id) {
 				return false

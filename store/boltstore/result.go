@@ -68,8 +68,8 @@ func (r *reader) small() int {
 	return int(n & math.MaxUint16)
 }
 
-// given is a result in a change. It has the index of the change's event that holds the result, or
-// -1 if none does.
+// given is a result in a change. Its field event is the index of the change's event that holds the
+// result, or -1 if no event holds it.
 type given struct {
 	result
 
@@ -94,8 +94,8 @@ func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list [
 	return list
 }
 
-// place sets where each result of a change is stored: in one of the change's events, where the old
-// head says that it is already, or in the new head itself.
+// place sets where each result of a change is stored: in one of the change's events, in the place
+// that the old head already names, or in the new head itself.
 func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	for _, g := range p.results {
 		r := g.result
@@ -112,7 +112,7 @@ func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 	}
 }
 
-// result returns the entry of a step, or nil if there is none with this checksum.
+// result returns the entry with this step and checksum, or nil if there is none.
 func (h *head) result(step int, sum uint32) *result {
 	if h == nil {
 		return nil
@@ -125,7 +125,7 @@ func (h *head) result(step int, sum uint32) *result {
 	return nil
 }
 
-// fillResults adds the results that are stored elsewhere to a state.
+// fillResults adds to a state the results that are stored outside it.
 func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 	for i := range h.results {
 		r := &h.results[i]
@@ -136,7 +136,7 @@ func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 		if err != nil {
 			return err
 		}
-		if !sealed && checksum(data) != r.sum { // a seal is a stronger proof
+		if !sealed && checksum(data) != r.sum { // a seal is a stronger proof than the checksum
 			return tableSagas.corrupt([]byte(in.ID), fmt.Sprintf("the result of step %d differs from the one in the journal", r.step))
 		}
 		in.Steps[r.step].Result = own(data)

@@ -22,20 +22,20 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// A sealed part of a record is
+// A sealed part of a record consists of these fields, with their sizes in bytes:
 //
-//	length of the key's name (1) · name · salt (16) · counter (8) · AES-256-GCM of the part (16 more than it)
+//	key name's length (1) · key name · salt (16) · counter (8) · AES-256-GCM (size of the part + 16)
 //
 // The AES key is derived from the named key and a salt, which is new each time keys are loaded. The
 // counter is the nonce. So no nonce is used twice with one AES key, however many records there are;
 // random 96-bit nonces would be safe for only a day at full load. The kind of the part and its saga
-// are authenticated together with it, so a part cannot replace a different one.
+// are authenticated together with the part, so a part cannot replace a different part.
 const (
 	saltSize    = 16
 	counterSize = 8
 	keySize     = 32
 
-	maxKeys    = 64      // per file (I10)
+	maxKeys    = 64      // per key file (I10)
 	maxSalts   = 1024    // cached derived keys (I10)
 	maxKeyFile = 1 << 16 // bytes
 )
@@ -57,11 +57,11 @@ type Keys struct {
 	salt    [saltSize]byte
 	seal    cipher.AEAD
 	counter atomic.Uint64
-	derived *lru.Cache[string, cipher.AEAD] // by name and salt
+	derived *lru.Cache[string, cipher.AEAD] // derived AES keys, by name and salt
 }
 
-// LoadKeys reads a key file. Each line holds a name and 32 bytes in base64, the newest key first;
-// comments begin with #. "coordinator key create" prints such a line.
+// LoadKeys reads a key file. Each line holds a name and 32 bytes in base64, as printed by
+// "coordinator key create"; the newest key comes first. Comments begin with #.
 func LoadKeys(path string) (*Keys, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -127,8 +127,8 @@ func NewKey(name string) (line string, err error) {
 	return name + " " + base64.StdEncoding.EncodeToString(secret), nil
 }
 
-// Derive derives a secret from each key, in the order of the keys. The purpose, such as data stored
-// beside the store, distinguishes them from other derived secrets.
+// Derive derives a secret from each key, in the order of the keys. The purpose, such as "streams",
+// distinguishes these secrets from secrets that are derived for other purposes.
 func (k *Keys) Derive(purpose string) ([]string, error) {
 	var out []string
 	for _, name := range k.names {
@@ -170,7 +170,7 @@ func part(kind string, id string, revision uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte(kind+" "+id+"\x00"), revision)
 }
 
-// close encrypts a part. what identifies it (see part).
+// close encrypts a part. The argument what identifies the part (see func part).
 func (k *Keys) close(what, plain []byte) []byte {
 	name := k.names[0]
 	counter := k.counter.Add(1)
@@ -180,7 +180,7 @@ func (k *Keys) close(what, plain []byte) []byte {
 	return k.seal.Seal(out, nonce(counter), plain, what)
 }
 
-// open decrypts a part. what identifies it (see part).
+// open decrypts a part. The argument what identifies the part (see func part).
 func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 	if k == nil {
 		return nil, ErrKey
@@ -206,7 +206,7 @@ func (k *Keys) open(what, sealed []byte) ([]byte, error) {
 }
 
 // sum returns a checksum by which equal births and equal results are found. With keys it is an
-// HMAC, because a plain checksum would allow guesses of the sealed data to be verified.
+// HMAC, because a plain checksum would allow an attacker to verify guesses of the sealed data.
 func (k *Keys) sum(kind string, b []byte) uint32 {
 	if k == nil {
 		return checksum(b)

@@ -13,14 +13,14 @@ import (
 // Stats holds counters since Open. Reading them is cheap.
 type Stats struct {
 	Calls         uint64 // calls of Commit that reached the committer
-	Changes       uint64 // committed
+	Changes       uint64 // changes that were committed
 	Refused       uint64 // changes refused with an error of their own
 	Transactions  uint64 // writes to disk with two fsyncs each: pages, then root
 	BytesWritten  uint64 // pages written
-	LastGroup     uint64 // changes in the last transaction with any
+	LastGroup     uint64 // changes in the last transaction that had any
 	LargestGroup  uint64
 	Damaged       uint64 // reads of damaged records, skipped or returned as an error
-	DamagedNow    int    // distinct damaged records among them, without those of removed sagas; at most MaxDamaged
+	DamagedNow    int    // distinct damaged records that were read, except records of removed sagas; at most MaxDamaged
 	CommitSeconds float64
 }
 
@@ -56,7 +56,7 @@ func (c *counters) note(what string, of contract.SagaID) {
 	}
 }
 
-// fixed removes the records of a removed saga from the damaged ones.
+// fixed removes the records of a removed saga from the set of damaged records.
 func (c *counters) fixed(t *traces) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,8 +34,8 @@ type Store struct {
 	mu       sync.Mutex
 	broken   error                      // ErrBroken with its cause
 	counts   map[tally]int              // as committed; the number of sagas per definition and class
-	unsettle map[outbox.ID]struct{}     // discarded, not yet on disk
-	owing    map[outbox.Destination]int // number of records in owed
+	unsettle map[outbox.ID]struct{}     // discarded records; the discard is not yet on disk
+	owing    map[outbox.Destination]int // number of records in the bucket owed
 
 	// failCommit lets tests inject a failure between the last write and the commit.
 	failCommit func() error

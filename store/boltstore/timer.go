@@ -12,7 +12,7 @@ import (
 )
 
 // Due implements store.Store. If a key came due although the saga has postponed its timer, Due
-// first replaces it with a key for the new time.
+// first replaces the key with a key for the new time.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error) {
 	for {
 		var late []contract.SagaID
@@ -31,7 +31,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contra
 
 // due reads the keys up to now. It returns the sagas that are due, the sagas that have postponed
 // their timers, and the time when the next key comes due. It stops after limit sagas that are due,
-// or after a page of postponed ones.
+// or after store.MaxPage sagas that have postponed their timers.
 func (s *Store) due(tx *bolt.Tx, now time.Time, limit int) (ids, late []contract.SagaID, next time.Time) {
 	c := tableTimers.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -58,7 +58,7 @@ func (g *group) retime(ids []contract.SagaID) error {
 	for _, id := range ids {
 		h, state, err := g.s.loadHead(g.tx, id)
 		if err != nil || h.timer == h.wake {
-			continue // it has changed in the meantime
+			continue // the saga has changed in the meantime
 		}
 		if err := g.move(tableTimers, timeKey("", h.timer, id), timeKey("", h.wake, id)); err != nil {
 			return err

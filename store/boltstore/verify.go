@@ -30,8 +30,8 @@ func (s *Store) Verify(ctx context.Context) error {
 // errStructure ends a verification, because records in a damaged structure prove nothing.
 var errStructure = errors.New("the structure of the database file is damaged")
 
-// verify returns its findings about records. err is set if it could not check all records: it is
-// errStructure or the error of ctx.
+// verify returns its findings about records. If it could not check all records, err is errStructure
+// or the error of ctx.
 func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 	find := func(err error) {
 		if err != nil && len(findings) < maxFindings {
@@ -116,8 +116,8 @@ func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) 
 	return nil
 }
 
-// verifyDebts checks that the pending outbox records of a saga exist. Those of an ended saga may be
-// missing: a discarded record is deleted, but the head of an ended saga still refers to it.
+// verifyDebts checks that the pending outbox records of a saga exist. Records of an ended saga may
+// be missing: a discarded record is deleted, but the head of an ended saga still refers to it.
 func (s *Store) verifyDebts(tx *bolt.Tx, id contract.SagaID, h *head) error {
 	places := tableOwed.bucket(tx)
 	for _, d := range h.debts {

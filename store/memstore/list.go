@@ -136,7 +136,7 @@ func (d *data) endedTombstones(before time.Time, limit int) []contract.SagaID {
 	return until(timed(d.tombstones, func(t store.TombstoneError) time.Time { return t.Ended }), before, limit)
 }
 
-// until returns at most limit ids whose time is before the given one.
+// until returns at most limit ids whose time is before the given time.
 func until(list []at, before time.Time, limit int) []contract.SagaID {
 	var ids []contract.SagaID
 	for _, a := range list {

@@ -252,7 +252,7 @@ func copiedCause(c *machine.Cause) *machine.Cause {
 	return &out
 }
 
-// find returns the saga's record, or the error of Load.
+// find returns the saga's record, or the error that Load returns for the saga.
 func (d *data) find(id contract.SagaID) (*record, error) {
 	if stone, ok := d.tombstone(id); ok {
 		return nil, stone

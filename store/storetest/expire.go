@@ -91,7 +91,7 @@ func testExpire(t *testing.T, h Harness) {
 }
 
 // testStartDigest checks that a tombstone recognises a repeated start and refuses a different one.
-// The digest in the tombstone must be that of the start, whatever is committed later.
+// The digest in the tombstone must be the digest of the start, whatever is committed after it.
 func testStartDigest(t *testing.T, h Harness) {
 	s := h.Store
 	starts := []struct {
@@ -135,8 +135,8 @@ func testStartDigest(t *testing.T, h Harness) {
 	}
 }
 
-// testAgain starts a saga with the id of a removed one, and then repeats every operation of the
-// removed one.
+// testAgain starts a saga with the id of a removed saga, and then repeats every operation of the
+// removed saga.
 func testAgain(t *testing.T, h Harness, s store.Store, forgotten store.Change) {
 	t.Helper()
 	discard := func() {

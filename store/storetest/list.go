@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// spread creates 40 sagas in every class, two per second, of three definitions.
+// spread creates 40 sagas of three definitions, two per second, so that every store.Class occurs.
 func spread(t testing.TB, s store.Store) []*machine.Instance {
 	t.Helper()
 	refs := []contract.DefinitionRef{Checkout, {Name: "checkout", Version: 4}, {Name: "refund", Version: 1}}
@@ -235,7 +235,7 @@ func testCounts(t *testing.T, h Harness) {
 			contract.DefinitionRef
 			contract.Phase
 		}
-		want := map[key][2]int{} // number of sagas, and number of those that have ended
+		want := map[key][2]int{} // number of sagas, and number of ended sagas
 		for _, in := range all {
 			n := want[key{in.Definition, in.Phase}]
 			n[0]++

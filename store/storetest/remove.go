@@ -40,9 +40,9 @@ func testNotDamaged(t *testing.T, h Harness) {
 	equal(t, "what is pending", ids(pendingBy(t, s)), ids(before))
 }
 
-// testRemoveDamaged checks that a damaged saga is replaced with a tombstone that says who removed
-// it and why. Nothing else of it may remain, its id must stay taken, and other sagas must be
-// unchanged.
+// testRemoveDamaged checks that a damaged saga is replaced with a tombstone that contains who
+// removed the saga and why. Nothing else of the saga may remain, its id must stay taken, and other
+// sagas must be unchanged.
 func testRemoveDamaged(t *testing.T, h Harness) {
 	s := h.Store
 	start := Start("order-2", Checkout, Epoch)

@@ -15,8 +15,8 @@
 // A cut replaces a write, a truncation, a change of names or an fsync. The seed determines which
 // one, and what remains after the cut: any subset of the 512-byte sectors written since the last
 // fsync, each in any version, and any prefix of the name changes since the last fsync of a
-// directory. A second engine shuts down an ext4 file system on a loop device (the kernel's own
-// power cut).
+// directory. Another test shuts down an ext4 file system on a loop device (the kernel's own power
+// cut).
 //
 // After every cut the file must open with everything that was acknowledged. No state is older than
 // or different from the acknowledged one (I1, I2), every history folds to its state (I8), and

@@ -8,5 +8,5 @@
 // skipped.
 //
 // It checks I8 and I9 in a different language: encodings that later releases must not change, and
-// JSON that is refused. A failure names a vector, and what Python makes of it.
+// JSON that is refused. A failure names a vector and what vectors.py produced for it.
 package python

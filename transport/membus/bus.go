@@ -35,7 +35,7 @@ type Options struct {
 	Duplicates time.Duration // deduplication window; 0 means 2 min; negative means none
 	MaxPayload int           // bytes of data per envelope; 0 means 1 MiB
 	MaxPending int           // messages in a work queue above which Publish returns ErrFull; 0 means no limit
-	Retain     int           // messages that lifecycle and dead-letters keep, removing the oldest; 0 means 100,000
+	Retain     int           // messages that lifecycle and dead-letters each keep; the oldest are removed; 0 means 100,000
 }
 
 // Fate describes what happens to an accepted envelope. With the zero value, it is delivered once,

@@ -97,7 +97,8 @@ func (s *stream) sorted() []*message {
 	return list
 }
 
-// consumer returns the durable consumer of a subscription. It creates a missing one.
+// consumer returns the consumer of a subscription. It creates a consumer unless the durable one
+// already exists.
 func (s *stream) consumer(sub transport.Subscription) (*consumer, error) {
 	if sub.Name == "" && !sub.Ephemeral {
 		return nil, errors.New("a subscription needs a name unless it is ephemeral")

@@ -13,11 +13,11 @@ import (
 // acknowledgement or a pull request. The server publishes to that subject with the server's own
 // permissions (docs/adr/0024-accounts.md). The bus cannot prevent that, so it logs a warning.
 
-// globalAccount is the account of users without one of their own.
+// globalAccount is the account of users that have no account of their own.
 const globalAccount = "$G"
 
-// imported is the prefix of reply subjects of requests from another account. Clients cannot use it
-// themselves.
+// imported is the prefix of the reply subjects of requests from another account. Clients cannot set
+// a reply subject with this prefix.
 const imported = "_R_."
 
 // The metadata of a participant's consumer records whether the participant has its own account.
@@ -27,8 +27,8 @@ const (
 	accountShared = "shared"
 )
 
-// InCoordinatorsAccount reports whether the metadata of a commands consumer says that its
-// participant shares the coordinator's account.
+// InCoordinatorsAccount reports whether the participant of a commands consumer shares the
+// coordinator's account, according to the consumer's metadata.
 func InCoordinatorsAccount(metadata map[string]string) bool {
 	return metadata[metaAccount] == accountShared
 }
@@ -55,5 +55,5 @@ func AccountOf(ctx context.Context, nc *nats.Conn) (string, error) {
 // SharedAccount describes the risk of other users in the coordinator's account.
 const SharedAccount = "a participant in the coordinator's account can purge and delete streams, by the reply subject of an acknowledgement, which the server does not check"
 
-// SharedAccountFix says how to remove that risk.
+// SharedAccountFix says how to remove the risk that SharedAccount describes.
 const SharedAccountFix = "give each user an account of their own, as coordinator nats-permissions prints it"

@@ -30,7 +30,7 @@ const (
 	pullExpiry = 5 * time.Second  // timeout of a pull request
 	apiTimeout = 5 * time.Second  // timeout of a request to the server
 	drainLimit = 10 * time.Second // how long Close waits for the connection
-	deadDrain  = 2 * time.Second  // how long Close waits for the dead letters
+	deadDrain  = 2 * time.Second  // how long Close waits for dead letters to be stored
 )
 
 // Bus is a transport.Bus on JetStream, created by Connect or New. It runs two goroutines: one
@@ -54,14 +54,14 @@ type Bus struct {
 	streams map[transport.Stream]*kept
 
 	readers *readers
-	most    func(transport.Stream, string) int // returns the maximum size of a bundle; see readers
+	most    func(transport.Stream, string) int // maximum number of messages in a bundle; see readers
 
 	dead     *deadQueue
 	rings    *rings
 	provided provided
 
-	token      atomic.Pointer[string] // identifies our claim; nil if there is none
-	fence      atomic.Pointer[fence]  // the fence of our claim; nil if there is none
+	token      atomic.Pointer[string] // identifies our claim; nil if we have no claim
+	fence      atomic.Pointer[fence]  // the fence of our claim; nil if we have no fence
 	fallen     atomic.Bool            // the server seems to have lost the fence
 	moved      chan struct{}          // signals that the claim should be confirmed now
 	claimsSeen atomic.Bool            // whether the stream of claims has ever existed
@@ -77,15 +77,15 @@ type Bus struct {
 	violations *violations
 	odd        sync.Map // unknown refusal codes that have been logged
 
-	failed      atomic.Int32 // consecutive publishes without a reply
+	failed      atomic.Int32 // consecutive batches without any reply
 	unreachable time.Time    // when the streams became unreachable; used by watch only
 	stats       counters
 }
 
-// Connect connects to a server and creates the bus, including its streams. It waits for the server
-// until ctx ends or Config.ConnectWait is over, and logs that it waits, because services may start
-// before the server. After that, the connection reconnects without limit. Connect returns
-// ErrPayload if the server's max_payload is less than MinPayload.
+// Connect connects to a server and creates the bus, including its streams. Services may start
+// before the server. Connect therefore waits for the server until ctx ends or Config.ConnectWait is
+// over, and logs that it waits. After that, the connection reconnects without limit. Connect
+// returns ErrPayload if the server's max_payload is less than MinPayload.
 func Connect(ctx context.Context, config Config) (*Bus, error) {
 	if err := errors.Join(config.Validate(), config.CheckFiles()); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
@@ -119,7 +119,8 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 	return b, nil
 }
 
-// connectResponder opens the connection for answering requests, or returns the existing one.
+// connectResponder opens the connection for answering requests, or returns nc if Config.Responder
+// is nil.
 func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn, error) {
 	if c.Responder == nil {
 		return nc, nil
@@ -136,8 +137,8 @@ func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn
 	return answers, nil
 }
 
-// New creates a bus on an existing connection. The caller closes the connection after the bus. It
-// should reconnect without limit: nats.MaxReconnects(-1).
+// New creates a bus on an existing connection. The caller closes the connection after the bus. The
+// connection should reconnect without limit: nats.MaxReconnects(-1).
 func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("make NATS bus: %w", err)
@@ -196,7 +197,8 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 	return b, nil
 }
 
-// limit bounds a wait by ConnectWait. The context's error says how long it waited.
+// limit returns a context that also ends after ConnectWait, unless ConnectWait is negative. Its
+// cause then says how long the wait was.
 func (c Config) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.ConnectWait < 0 {
 		return context.WithCancel(ctx)
@@ -253,7 +255,8 @@ func (b *Bus) StreamName(s transport.Stream) string { return b.names[s] }
 func (b *Bus) Resets() <-chan struct{} { return b.resets }
 
 // Close closes all sources and responders. If the bus opened the connection, Close also drains it,
-// so that pending publishes and acknowledgements are still sent. It waits at most 10 s.
+// so that pending publishes and acknowledgements are still sent. It waits at most 10 s for a
+// connection to drain.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	if b.closed {
@@ -316,17 +319,17 @@ func (b *Bus) isClosed() bool {
 }
 
 // A message whose subject breaks the client's connection (see internal/strict) is redelivered after
-// each reconnect. Package strict cannot filter the message if the connection is the caller's or
-// uses TLS. In that case the bus terminates the message, using the reply subject in the client's
-// error.
+// each reconnect. Package strict cannot filter the message if the caller opened the connection or
+// the connection uses TLS. In that case the bus terminates the message, using the reply subject in
+// the client's error.
 
 // handlers serializes changes to the connections' handlers. Otherwise two buses that are created on
 // one connection at the same time could overwrite each other's handlers.
 var handlers sync.Mutex
 
-// watchDisconnects adds a handler for lost connections in front of the existing one. A handler is
-// never removed, because others may have been added in front of it. After stop, the handler only
-// forwards and does not reference the bus.
+// watchDisconnects adds a handler for lost connections, which also calls the existing handler. The
+// handler is never removed, because a handler that was added later may call it. After stop, it only
+// calls the existing handler and does not reference the bus.
 func (b *Bus) watchDisconnects() (stop func()) {
 	handlers.Lock()
 	defer handlers.Unlock()
@@ -344,7 +347,8 @@ func (b *Bus) watchDisconnects() (stop func()) {
 	return func() { open.Store(nil) }
 }
 
-// disconnected terminates the delivery that broke the connection, if there is one.
+// disconnected makes watch terminate the delivery that broke the connection, if a delivery broke
+// it.
 func (b *Bus) disconnected(err error) {
 	reply := brokenBy(err)
 	if reply == "" {
@@ -353,7 +357,7 @@ func (b *Bus) disconnected(err error) {
 	select {
 	case b.broken <- reply:
 		b.lookSoon()
-	default: // the channel is full; the next redelivery is handled
+	default: // the channel is full; the message is terminated after its next delivery
 	}
 }
 
@@ -386,8 +390,8 @@ func (b *Bus) terminateBroken() {
 	}
 }
 
-// watchViolations adds a handler that records permission errors, in front of the existing one.
-// After stop, the handler only forwards, as in watchDisconnects.
+// watchViolations adds a handler that records permission errors and also calls the existing
+// handler. After stop, it only calls the existing handler, as in watchDisconnects.
 func (b *Bus) watchViolations() (stop func()) {
 	handlers.Lock()
 	defer handlers.Unlock()

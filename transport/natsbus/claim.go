@@ -18,7 +18,7 @@ import (
 )
 
 // The claim has its own stream, so that a full, stuck or purged stream of messages does not affect
-// it. The stream keeps the last message of each subject.
+// the claim. The stream of claims keeps the last message of each subject.
 //
 //	saga.owner.claim         the claim, changed by compare-and-set
 //	saga.owner.token.<inc>   identifies the owner; removed when another store takes the claim
@@ -32,7 +32,7 @@ import (
 //
 //	saga.command._owner.fence.<inc>
 //	saga.command._owner.latch
-const fenceToken = "_owner" // not a valid participant, whose name begins with a letter
+const fenceToken = "_owner" // not the name of a participant: such a name begins with a letter
 
 const errWrongLast jetstream.ErrorCode = 10071 // "wrong last sequence"
 
@@ -52,14 +52,15 @@ func (c claims) name() string { return c.bus.config.ownerStream() }
 // ConfirmNow implements ownership.Registry.
 func (c claims) ConfirmNow() <-chan struct{} { return c.bus.moved }
 
-// Fences implements ownership.Registry. A stream with one replica checks the expectation of each
-// message in order. With more replicas, the server refuses a message that expects something of a
-// subject while another such message is in progress. Commands could not be pipelined then.
+// Fences implements ownership.Registry. With one replica, the server checks the expected sequence
+// of each message in order. With more replicas, it refuses a message that expects a sequence of a
+// subject while another message that expects a sequence of the same subject is in progress.
+// Commands could not be pipelined then.
 func (c claims) Fences() bool { return c.bus.fenced() && c.bus.fence.Load() != nil }
 
 // fenced reports whether the server can check commands against a fence. It uses the stream's actual
-// number of replicas instead of the configured one: an administrator may have changed it, and
-// coordinators may be configured differently.
+// number of replicas instead of the configured number: an administrator may have changed the
+// stream, and coordinators may be configured differently.
 func (b *Bus) fenced() bool { return b.copies.Load() == 1 }
 
 // stream returns the stream of claims. It creates a missing stream if the bus may do so, and
@@ -216,7 +217,8 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 	return at, nil
 }
 
-// latch returns the sequence of the latch; ok is false if the sequence is unknown.
+// latch returns the sequence of the latch, or 0 if there is no latch. ok is false if the sequence
+// is unknown or the server cannot check fences.
 func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
 	if err != nil {
@@ -235,9 +237,9 @@ func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 	return m.Sequence, true
 }
 
-// raise publishes our fence in the stream of commands and removes the fences of other owners. It
-// does nothing if the latch has changed since our claim was last confirmed. Without a fence, for
-// example because the stream is full, the bus sends no command.
+// raise publishes our fence in the stream of commands and removes the fences of other owners. If
+// the latch has changed since its sequence was read, or the stream is full, for example, raise only
+// logs a warning. Until a later call succeeds, the bus has no fence and sends no commands.
 func (c claims) raise(ctx context.Context, latch uint64) {
 	c.bus.fence.Store(nil)
 	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.Commands]
@@ -284,7 +286,8 @@ func (c claims) Confirm(ctx context.Context, at ownership.Position) error {
 	return nil
 }
 
-// publish stores a message if the last message of the given subject has the expected sequence.
+// publish stores a message on subject if the last message on the subject that expected names has
+// the sequence last. Otherwise it returns ownership.ErrChanged.
 func (c claims) publish(ctx context.Context, subject string, data []byte, expected string, last uint64) (uint64, error) {
 	m := nats.NewMsg(subject)
 	m.Data = data
@@ -295,7 +298,7 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	ack, err := c.bus.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 	var api *jetstream.APIError
 	switch {
-	case errors.As(err, &api) && api.ErrorCode == errWrongLast, errors.Is(err, jetstream.ErrNoStreamResponse): // read the claim to see why
+	case errors.As(err, &api) && api.ErrorCode == errWrongLast, errors.Is(err, jetstream.ErrNoStreamResponse): // reading the claim shows why
 		return 0, fmt.Errorf("%w (%w)", ownership.ErrChanged, err)
 	case err != nil:
 		return 0, err
@@ -303,9 +306,9 @@ func (c claims) publish(ctx context.Context, subject string, data []byte, expect
 	return ack.Sequence, nil
 }
 
-// hold adds headers to commands, with which the server checks that the claim is still ours. If no
-// fence is raised, hold refuses the commands, because a new owner relies on the server to refuse
-// them.
+// hold adds headers to commands, so that the server checks whether the claim is still ours. While
+// the bus has no fence, hold itself refuses the commands, because the server could not refuse them
+// after a new owner has taken the claim.
 func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	f := b.fence.Load()
 	if b.token.Load() == nil || !b.fenced() {

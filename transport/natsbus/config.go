@@ -25,21 +25,22 @@ type Config struct {
 	// Settings of the connection. New does not use them.
 	URL             string        // one or more, separated by commas; "" means nats://127.0.0.1:4222
 	Name            string        // name of the connection on the server; "" means amends
-	User, Password  string        // credentials; at most one kind may be set
+	User, Password  string        // credentials; set one of User, Token, CredentialsFile, NKeyFile
 	Token           string        //
 	CredentialsFile string        // a .creds file (JWT and seed)
 	NKeyFile        string        // a file with an nkey seed
 	InboxPrefix     string        // prefix of reply subjects, see InboxPrefix; "" means _INBOX, which all clients share
-	TLS             *tls.Config   // if nil, the URL decides
+	TLS             *tls.Config   // if nil, the URL decides whether TLS is used
 	ConnectTimeout  time.Duration // timeout of one attempt to connect; 0 means 5 s
 	ConnectWait     time.Duration // limit on waiting for server or coordinator; 0 means 10 min, negative no limit
 	Options         []nats.Option // additional options, applied last
 	// Responder holds the options of a second connection for answering requests. Its user may do
-	// nothing else (ResponderGrant). The credentials, InboxPrefix and Options above do not apply to
-	// it. If nil, requests are answered on the main connection.
+	// nothing else (RoleResponder). The credentials, InboxPrefix and Options above do not apply to
+	// this connection. If Responder is nil, requests are answered on the main connection.
 	Responder []nats.Option
 	// ReplyPrefixes lists first tokens of additional subjects to which replies may be sent. Always
-	// allowed are _INBOX.>, _INBOX_<user>.>, and _R_.>, which the server uses for other accounts.
+	// allowed are _INBOX.>, _INBOX_<user>.>, and _R_.>, which the server uses for requests from other
+	// accounts.
 	ReplyPrefixes []string
 
 	// HideData keeps message data out of the log. Otherwise, the log line about a message that is
@@ -53,11 +54,11 @@ type Config struct {
 	// age that are set here are also applied to them.
 	Replicas        int           // number of replicas of each stream; 0 means 1
 	Memory          bool          // keep streams in memory instead of files
-	QueueBytes      int64         // limit of commands and of events, each; a full one refuses; 0 means 512 MiB
+	QueueBytes      int64         // limit of commands, and of events; when full, new messages are refused; 0 means 512 MiB
 	LifecycleBytes  int64         // limit of lifecycle; when full, the oldest messages are removed; 0 means 256 MiB
 	DeadBytes       int64         // limit of dead-letters; when full, the oldest messages are removed; 0 means 256 MiB
-	LifecycleAge    time.Duration // 0 means 7 days
-	DeadAge         time.Duration // 0 means 30 days
+	LifecycleAge    time.Duration // maximum age of lifecycle messages; 0 means 7 days
+	DeadAge         time.Duration // maximum age of dead letters; 0 means 30 days
 	Duplicates      time.Duration // deduplication window; 0 means 2 min
 	MaxMessageBytes int           // limit of a command or event with headers; 0 means the server's limit less 32 KiB
 
@@ -68,11 +69,11 @@ type Config struct {
 	CheckInterval  time.Duration // time between checks of the streams; 0 means 3 s
 
 	Logger *slog.Logger              // for background errors, rate-limited, and for waits; if nil, slog.Default()
-	told   *slog.Logger              // logs waits, each line
+	told   *slog.Logger              // for waits, not rate-limited
 	given  map[transport.Stream]bool // streams with a configured limit
 
-	// OnMalformed, if not nil, is called for every message that cannot be decoded and is
-	// dead-lettered. It must not block.
+	// OnMalformed, if not nil, is called for every message that is dead-lettered because it cannot be
+	// decoded. It must not block.
 	OnMalformed func(stream transport.Stream, reason string)
 }
 
@@ -82,8 +83,8 @@ type Provisioning int
 // Kinds of Provisioning.
 const (
 	// Ask leaves streams to the coordinator and asks it to create the participant's consumer. It is
-	// for participants and callers: their JetStream permissions only allow them to pull,
-	// acknowledge, and publish their own messages. Resets never signals. The bus creates other
+	// for participants and callers: their JetStream permissions only allow them to pull, acknowledge,
+	// and publish their own messages. With Ask, Resets never signals, and the bus creates all other
 	// consumers itself.
 	Ask Provisioning = iota
 	// Create creates missing streams and consumers and checks existing ones. It is for the
@@ -93,11 +94,11 @@ const (
 	Verify
 )
 
-// maxInboxPrefix bounds the prefix of reply subjects, so that a reply subject and the longest other
-// subject fit into one protocol line.
+// maxInboxPrefix bounds the prefix of reply subjects, in bytes, so that a reply subject and the
+// longest other subject fit into one protocol line.
 const maxInboxPrefix = 256
 
-// Validate returns all problems of the configuration, joined.
+// Validate returns all problems of the configuration, joined into one error.
 func (c Config) Validate() error {
 	var errs []error
 	if err := transport.CheckPrefix(c.Prefix); err != nil {
@@ -211,7 +212,8 @@ func (c Config) basic() []nats.Option {
 	return options
 }
 
-// Credentials authenticate a client. At most one kind may be set.
+// Credentials authenticate a client. At most one of User, Token, CredentialsFile and NKeyFile may
+// be set.
 type Credentials struct {
 	User, Password  string
 	Token           string
@@ -240,7 +242,8 @@ func (c Credentials) Options() (options []nats.Option, err error) {
 	return options, nil
 }
 
-// CheckFiles returns the problems of the files. It returns nil if they are valid or not set.
+// CheckFiles returns the problems of CredentialsFile and NKeyFile. It returns nil if both are valid
+// or not set.
 func (c Credentials) CheckFiles() error {
 	var errs []error
 	if c.CredentialsFile != "" {
@@ -257,7 +260,7 @@ func (c Credentials) CheckFiles() error {
 }
 
 // holdsSeed returns an error unless the file contains the seed of an nkey. The error does not quote
-// the file.
+// the file's content.
 func holdsSeed(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {

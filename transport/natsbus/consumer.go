@@ -25,8 +25,9 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/pull"
 )
 
-// Subscribe implements transport.Bus. It waits until ctx ends for an unreachable or unready server,
-// and for a coordinator that has to create the consumer.
+// Subscribe implements transport.Bus. If the server is not reachable or not ready, or a coordinator
+// has to create the consumer and none does yet, Subscribe waits until ctx ends or
+// Config.ConnectWait is over.
 func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s transport.Source, err error) {
 	err = b.whenReady(ctx, sub.Name, func() error {
 		opened, err := b.subscribe(ctx, sub)
@@ -41,8 +42,9 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s tran
 	return s, err
 }
 
-// whenReady retries a function that needs the server, and perhaps a coordinator. It stops when the
-// function succeeds, ctx ends, or ConnectWait is over. It logs that it waits.
+// whenReady calls try repeatedly while the server or the coordinator is not ready (notReady). It
+// stops when try succeeds or fails for another reason, ctx ends, or ConnectWait is over. It logs
+// that it waits.
 func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
 	ctx, cancel := b.config.limit(ctx)
 	defer cancel()
@@ -153,8 +155,8 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 	return nil
 }
 
-// overlaps reports whether the server refused a consumer because its filter overlaps with that of
-// another consumer of a work queue.
+// overlaps reports whether the server refused a consumer because its filter overlaps with the
+// filter of another consumer of the same work queue.
 func overlaps(err error) bool {
 	var refused *jetstream.APIError
 	return errors.As(err, &refused) && (refused.ErrorCode == 10099 || refused.ErrorCode == 10100)
@@ -168,9 +170,9 @@ func consumerCorrupt(err error) bool {
 	return errors.As(err, &refused) && (refused.ErrorCode == 10104 || refused.ErrorCode == 10012 && strings.Contains(refused.Description, "creating store"))
 }
 
-// recreateStream recreates the stream, which is the only way to remove the unreadable file, and
-// then the consumer. The stream's messages are lost on the server, but they are still pending in
-// the outbox.
+// recreateStream recreates first the stream, because the unreadable file cannot be removed in
+// another way, and then the consumer. The stream's messages are lost on the server, but they are
+// still pending in the outbox.
 func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
 	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
@@ -184,9 +186,10 @@ func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jet
 	return err
 }
 
-// consumerFilesMissing reports whether the server cannot update a consumer because its files are
-// gone. A server that is still deleting an earlier consumer with the same name also removes the
-// files of the new one (nats-server 2.15.2). The new consumer works until the next subscription.
+// consumerFilesMissing reports whether the server cannot update a consumer because the consumer's
+// files are gone. A server that is still deleting an earlier consumer with the same name also
+// removes the files of the new one (nats-server 2.15.2). The new consumer works until the next
+// subscription.
 func consumerFilesMissing(err error) bool {
 	var refused *jetstream.APIError
 	return errors.As(err, &refused) && refused.ErrorCode == 10012 && strings.Contains(refused.Description, "meta.inf") && strings.Contains(refused.Description, "no such file")
@@ -216,7 +219,7 @@ type provided struct {
 	looked   time.Time
 	fresh    bool // whether expected has changed since the last check of the consumers
 	said     map[string]string
-	accounts map[string]string // accountOwn or accountShared, by participants that have asked for their consumer
+	accounts map[string]string // by participant that has asked for its consumer: accountOwn or accountShared
 }
 
 // commandsConsumer returns the configuration of a participant's consumer.
@@ -268,7 +271,7 @@ func (b *Bus) Expect(participants []string) {
 	}
 }
 
-// keepConsumers creates missing consumers of expected participants, at every other check. It also
+// keepConsumers creates missing consumers of expected participants, at every second check. It also
 // repairs consumers that would miss some of the participant's commands or deliver other messages.
 func (b *Bus) keepConsumers(ctx context.Context) error {
 	p := &b.provided
@@ -325,7 +328,7 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 }
 
 // makeMissing creates the consumer of a participant that has not asked for it. If the participant
-// asks in the meantime, its consumer gets the settings that it asked for.
+// asks in the meantime, its consumer keeps the settings of its request.
 func (b *Bus) makeMissing(ctx context.Context, participant string) error {
 	c := b.commandsConsumer(participant, api.SubscribeRequest{})
 	if _, err := b.js.CreateConsumer(ctx, b.names[transport.Commands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
@@ -335,8 +338,9 @@ func (b *Bus) makeMissing(ctx context.Context, participant string) error {
 }
 
 // checkConsumer repairs an unsafe consumer of commands. A push consumer can deliver to any subject
-// with the server's permissions, for example to one that purges a stream. A consumer with a wrong
-// filter takes other participants' commands; one without acknowledgements loses its own.
+// with the server's permissions, for example to a subject that purges a stream. A consumer with a
+// wrong filter takes other participants' commands; a consumer without acknowledgements loses its
+// own commands.
 func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) error {
 	name, c := info.Name, info.Config
 	push := c.DeliverSubject != ""
@@ -376,7 +380,8 @@ func (b *Bus) isExpected(participant string) bool {
 	return found
 }
 
-// sayOnce logs a problem of a participant's consumer once, and again only after it has changed.
+// sayOnce logs a problem of a participant's consumer once, and again only after the problem has
+// changed.
 func (b *Bus) sayOnce(participant, what string, err error) {
 	b.provided.mu.Lock()
 	defer b.provided.mu.Unlock()
@@ -394,7 +399,7 @@ func (b *Bus) sayOnce(participant, what string, err error) {
 const askAgain = 30 * time.Second
 
 // AskConsumer asks the coordinator to create a participant's consumer, and waits for a coordinator
-// until ctx ends. It is for carriers that pull from the consumer themselves; Subscribe calls it
+// until ctx ends. It is for programs that pull from the consumer themselves; Subscribe asks
 // automatically.
 func (b *Bus) AskConsumer(ctx context.Context, participant string, q api.SubscribeRequest) error {
 	if err := b.whenReady(ctx, participant, func() error { return b.askConsumer(ctx, participant, q) }); err != nil {

@@ -21,13 +21,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
-// Headers of a dead letter in addition to an envelope's. All headers of the original message are
-// kept as one block, because a client may have sent names that are invalid as header names.
+// Headers of a dead letter in addition to the headers of an envelope. All headers of the original
+// message are kept as one block, because a client may have sent names that are invalid as header
+// names.
 const (
 	headerOrigin   = "dead-stream"         // the original's stream: commands, events or lifecycle
 	headerSubject  = "dead-subject"        // the original's subject, percent-encoded
 	headerSequence = "dead-sequence"       // the original's sequence in its stream
-	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; not set if there were none
+	headerBlock    = transport.HeaderBlock // the original's headers, percent-encoded; not set if the original had none
 	headerBlockCut = "dead-header-cut"     // original size of the block in bytes; only set if it was truncated
 	headerCut      = "dead-data-bytes"     // original size of the data in bytes; only set if it was truncated
 
@@ -72,8 +73,8 @@ func (l *deadEntry) participant() string {
 func (l *deadEntry) size() int { return len(l.msg.Data) + len(l.reason) + len(l.block) + 1024 }
 
 // deadLetter returns the dead letter of a message: an envelope with the reason, the origin, and the
-// original's bytes and headers. If asks is true, it asks the server for headers that the client
-// library has dropped. It sets asks to false if the server does not reply.
+// original's bytes and headers. If *asks is true, deadLetter asks the server for headers that the
+// client library has dropped. It sets *asks to false if the server does not reply.
 func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Msg {
 	stream := l.stream()
 	reason := contract.Cut(l.reason, maxReason)
@@ -84,7 +85,7 @@ func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Ms
 	}
 	m := wire.Encode(&transport.Envelope{
 		Subject: b.subjects.DeadLetter(stream, l.participant()),
-		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // stable for retries
+		DedupID: fmt.Sprintf("dead-%s-%d-%d%s", stream, sequence, storedAt(l.msg.Reply), index), // the same for every retry
 		ID:      fmt.Sprintf("%s/%d%s", b.names[stream], sequence, index),
 		Source:  "/amends/bus",
 		Type:    transport.TypeDead,
@@ -109,8 +110,8 @@ func (b *Bus) deadLetter(ctx context.Context, l *deadEntry, asks *bool) *nats.Ms
 	return m
 }
 
-// blockOf returns a message's header block. It returns "" if the message has none or the block is
-// unknown.
+// blockOf returns a message's header block. It returns "" if the message has no headers or the
+// block is unknown.
 func (b *Bus) blockOf(ctx context.Context, l *deadEntry, asks *bool) string {
 	switch {
 	case len(l.msg.Header) > 0:
@@ -139,7 +140,7 @@ func writeBlock(header nats.Header) string {
 	return b.String()
 }
 
-// storedBlock asks the server for the headers of a message that arrived without any. The client
+// storedBlock asks the server for the headers of a message that arrived without headers. The client
 // library drops a header block that it cannot parse.
 func (b *Bus) storedBlock(ctx context.Context, l *deadEntry) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -204,7 +205,7 @@ func excerpt(data []byte) string {
 func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 	futures := make([]jetstream.PubAckFuture, len(letters))
 	errs := make([]error, len(letters))
-	asks := b.config.Provision == Create // only a coordinator has the permission
+	asks := b.config.Provision == Create // only a coordinator has the permission to ask
 	bytes := 0
 	for i, l := range letters {
 		m := b.deadLetter(ctx, l, &asks)
@@ -282,8 +283,8 @@ func (b *Bus) ReplayDeadLetter(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
-// originalOf returns the message that a dead letter contains, without the headers for the server
-// and those of dead letters. It returns an error if the message cannot be replayed.
+// originalOf returns the message that a dead letter contains, without headers for the server and
+// headers of dead letters. It returns an error if the message cannot be replayed.
 func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nats.Msg, error) {
 	if size := raw.Header.Get(headerCut); size != "" {
 		return nil, fmt.Errorf("only %d of its %s bytes were kept, because it was too long; publish the whole message again", len(letter.Data), size)
@@ -326,8 +327,9 @@ func sendable(name string) bool {
 }
 
 // admitLetter returns an error unless a dead letter's headers agree with its subject, which the
-// server has checked. Otherwise a client that may only write dead letters of commands could forge
-// one of an answer, and the replay would publish that answer in the name of another service.
+// server has checked. Otherwise a client that may only write dead letters of commands could forge a
+// dead letter of an answer, and the replay would publish that answer in the name of another
+// service.
 func (b *Bus) admitLetter(subject string, letter *transport.DeadLetter) error {
 	origin, err := b.subjects.StreamOf(letter.Subject)
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	letterTry   = 6 * time.Second // timeout of one try; longer than Config.PublishTimeout's default
 
 	// maxLetters and maxLetterBytes bound the waiting entries. One participant may use half of the
-	// remaining capacity.
+	// capacity that other participants leave free.
 	maxLetters     = 1024
 	maxLetterBytes = 64 << 20
 	letterBatch    = 128 // entries per batch
@@ -40,11 +40,11 @@ const (
 // letterPause is the time between two tries.
 var letterPause = 1500 * time.Millisecond
 
-// deadQueue moves entries to the dead-letter stream, and then acknowledges their deliveries. The
-// method run is its goroutine.
+// deadQueue moves entries to the dead-letter stream, and then acknowledges their deliveries. It has
+// one goroutine, which calls run.
 type deadQueue struct {
 	bus  *Bus
-	work chan struct{} // capacity 1; signals a new entry, or is closed
+	work chan struct{} // capacity 1; signals a new entry
 
 	mu      sync.Mutex
 	waiting []*deadEntry // in order of arrival
@@ -64,8 +64,8 @@ type bucket struct {
 	at    time.Time
 }
 
-// put adds an entry. If there are too many, it terminates the entry's delivery at once. It never
-// blocks.
+// put adds an entry to the queue. If there are too many entries, or the participant has exceeded
+// its rate, it terminates the entry's delivery at once. It never blocks.
 func (q *deadQueue) put(l *deadEntry) error {
 	now := time.Now()
 	l.tries = max(letterTries+1-max(l.delivery.delivered, 1), 1)
@@ -107,8 +107,8 @@ func (q *deadQueue) signal() {
 	}
 }
 
-// spend takes one token from a participant's bucket, and reports whether there was one. The caller
-// holds the lock.
+// spend takes one token from a participant's bucket, and reports whether the bucket had one. The
+// caller holds the lock.
 func (q *deadQueue) spend(participant string, now time.Time) bool {
 	b, known := q.buckets[participant]
 	if !known && len(q.buckets) >= maxBuckets {
@@ -180,8 +180,8 @@ func (q *deadQueue) run(ctx context.Context) {
 	}
 }
 
-// take returns the entries that are due, which stay in the queue. If none is due, it returns when
-// the next one is.
+// take returns a batch of the entries that are due. These entries stay in the queue. If no entry is
+// due, take returns the time at which the next entry is due.
 func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -199,7 +199,7 @@ func (q *deadQueue) take(now time.Time) (batch []*deadEntry, next time.Time) {
 }
 
 // move tries to store a batch. It removes the entries that are stored or have no tries left. If ctx
-// ends first, move returns that error and changes nothing.
+// ends first, move returns the error of ctx and changes nothing.
 func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	now := time.Now()
 	end := now.Add(letterTry)
@@ -215,7 +215,7 @@ func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	defer cancel()
 	errs := q.bus.storeLetters(try, batch)
 	if err := ctx.Err(); err != nil {
-		return err // closing; the server redelivers entries that are not stored
+		return err // closing; the server redelivers the messages that are not stored
 	}
 	var done []*deadEntry
 	for i, l := range batch {
@@ -227,7 +227,8 @@ func (q *deadQueue) move(ctx context.Context, batch []*deadEntry) error {
 	return nil
 }
 
-// ended removes an entry after a try, or schedules the next try.
+// ended handles the result of a try. It reports whether the entry is finished; otherwise it has
+// scheduled the next try.
 func (q *deadQueue) ended(l *deadEntry, err error) bool {
 	now := time.Now()
 	l.tries--

@@ -19,7 +19,7 @@ import (
 type delivery struct {
 	source    *source
 	msg       *nats.Msg
-	group     *bundle.Group   // the bundle that contained the message; nil if it came alone, as msg
+	group     *bundle.Group   // the bundle that contained the message; nil if the message was sent alone
 	message   *bundle.Message // the message in the bundle
 	index     int             // index in the bundle, from 1
 	envelope  transport.Envelope
@@ -55,14 +55,15 @@ func (d *delivery) InProgress() {
 
 func (s *source) inProgress(m *nats.Msg) { _ = s.bus.nc.Publish(m.Reply, []byte("+WPI")) }
 
-// answer acknowledges the delivery for the receiver. Only the first call has an effect.
+// answer sends the receiver's acknowledgement of the delivery. Only the first call has an effect.
 func (d *delivery) answer(word string) {
 	if !d.answered.Swap(true) {
 		d.end(word)
 	}
 }
 
-// end sends the delivery's acknowledgement. A bundle is acknowledged once each of its messages is.
+// end sends the delivery's acknowledgement. A bundle is acknowledged after all its messages have
+// been acknowledged.
 func (d *delivery) end(word string) {
 	if d.group != nil {
 		if word = d.group.Answer(word); word == "" {
@@ -89,8 +90,8 @@ func (d *delivery) DeadLetter(_ context.Context, reason string) error {
 }
 
 // The server's reply subject is $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer
-// sequence>.<time>.<pending>. If it has 11 tokens or more, <domain>.<account> follows ACK and a
-// random token follows at the end.
+// sequence>.<time>.<pending>. If the reply subject has 11 tokens or more, <domain>.<account>
+// follows ACK and a random token follows at the end.
 
 func timesDelivered(reply string) int { return int(replyNumber(reply, 0)) }
 

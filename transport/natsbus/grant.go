@@ -27,17 +27,17 @@ const (
 // Roles lists all roles.
 var Roles = []Role{RoleParticipant, RoleCaller, RoleOperator, RoleListener, RoleCoordinator, RoleResponder}
 
-// Account is the name of the coordinator's account, which contains its streams, in the
-// configuration that Accounts generates.
+// Account is the name of the coordinator's account in the configuration that Accounts generates.
+// This account contains the streams.
 const Account = "AMENDS"
 
 // APIPrefix replaces $JS.API in a participant's own account. Client libraries that look up a
-// consumer before they pull from it need it: in that account, the account itself answers
-// $JS.API.CONSUMER.INFO, and it has no JetStream.
+// consumer before they pull from it need this prefix: $JS.API.CONSUMER.INFO is answered by the
+// participant's own account, which has no JetStream.
 const APIPrefix = "amends.js"
 
-// Grant lists all subjects that a user of the NATS server must be allowed. docs/SECURITY-GUIDE.md
-// explains each.
+// Grant lists all subjects to which a user of the NATS server must be allowed to publish or
+// subscribe. docs/SECURITY-GUIDE.md explains each.
 type Grant struct {
 	Publish, Subscribe []string
 }
@@ -132,10 +132,10 @@ type User struct {
 	Proof []string
 }
 
-// Accounts returns a block for a NATS server's configuration. It has one account for each user, and
-// a common account for coordinators and responders. The server checks the subject of a publish but
-// not its reply subject. In a separate account, a user's reply subject cannot reach more than the
-// user may publish to anyway. See docs/adr/0024-accounts.md.
+// Accounts returns a block for a NATS server's configuration. The block has a common account for
+// coordinators and responders, and one account for each other user. The server checks the subject
+// of a publish but not its reply subject. In a separate account, a user's reply subject cannot
+// reach more than the user may publish to anyway. See docs/adr/0024-accounts.md.
 func (c Config) Accounts(users []User) (string, error) {
 	subjects := transport.Subjects{Prefix: c.withDefaults().Prefix}
 	services, streams := map[string][]string{}, map[string][]string{} // accounts, by exported subject
@@ -198,9 +198,9 @@ func (c Config) Accounts(users []User) (string, error) {
 }
 
 // Authorization returns a block for a NATS server's configuration with all users in one account. It
-// is for servers on which users cannot have separate accounts. There, a participant or caller can
-// purge and delete streams: the reply subject of a request or an acknowledgement acts with the
-// permissions of the server and the coordinator.
+// is for servers on which users cannot have separate accounts. With one account, a participant or
+// caller can purge and delete streams: messages to the reply subject of its request or
+// acknowledgement are sent with the permissions of the server or the coordinator.
 func (c Config) Authorization(users []User) (string, error) {
 	var names []string
 	for _, u := range users {

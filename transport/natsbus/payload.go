@@ -8,13 +8,13 @@ import (
 )
 
 // headroom is the number of bytes that a dead letter may need in addition to the original message.
-// It covers its own attributes, the prefix of each original name, and headers that cannot be
-// parsed.
+// It covers the dead letter's own attributes, the percent-encoding of the original headers, and
+// headers that cannot be parsed.
 const headroom = 32 << 10
 
 // MinPayload is the minimum for a server's max_payload, in bytes. It covers the largest message of
-// a saga, an undo with its request and result, plus the overhead of that message's dead letter.
-// NATS's default of 1 MiB is larger.
+// a saga, which is an undo with its request and result, and the overhead of that message's dead
+// letter. NATS's default max_payload, 1 MiB, is larger than MinPayload.
 const MinPayload = transport.MaxMessage + headroom
 
 // ErrPayload is returned if a server's max_payload is less than MinPayload.

@@ -71,7 +71,7 @@ func (b *Bus) deliver(ctx context.Context, list []outgoing, errs []error) {
 	}
 }
 
-// send publishes the messages without an error and waits for all acknowledgements.
+// send publishes the messages that have no error in errs, and waits for all acknowledgements.
 func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	began := time.Now()
 	futures := make([]jetstream.PubAckFuture, len(messages))
@@ -99,8 +99,8 @@ func (b *Bus) send(ctx context.Context, messages []*nats.Msg, errs []error) {
 	b.evaluateConnection(answered, silent)
 }
 
-// await waits for one message's acknowledgement. It returns answered if the server replied, and
-// silent if the server did not reply in time.
+// await waits for one message's acknowledgement. answered reports whether the server replied, and
+// silent whether the reply is overdue.
 func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFuture, began time.Time) (answered, silent bool, err error) {
 	refused := func(err error) (bool, bool, error) {
 		b.refusedLife(err)
@@ -133,8 +133,8 @@ func (b *Bus) await(ctx context.Context, m *nats.Msg, future jetstream.PubAckFut
 	}
 }
 
-// accepted records a stream's last sequence. It allows the bus to notice a stream that goes
-// backwards.
+// accepted records a stream's last sequence. The bus later notices if the stream's last sequence
+// decreases.
 func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	if ack.Duplicate {
 		b.stats.duplicates.Add(1)
@@ -145,8 +145,8 @@ func (b *Bus) accepted(subject string, ack *jetstream.PubAck) {
 	}
 }
 
-// evaluateConnection reconnects if the server no longer answers on an open connection. It leaves a
-// connection that the caller has opened alone.
+// evaluateConnection reconnects if the server no longer answers on an open connection. It does
+// nothing if the caller has opened the connection.
 func (b *Bus) evaluateConnection(answered, silent bool) {
 	if answered || !silent {
 		b.failed.Store(0)
@@ -207,8 +207,8 @@ var errNoStream = fmt.Errorf("no stream stores this subject: its stream is missi
 
 // refusals maps JetStream's error codes for publishes to kinds of refusal. Unknown codes count as
 // temporary. Some codes are caused only by headers that a bus never sends (expectations, batches,
-// counters, schedules). They are permanent, because sending the same message again changes nothing.
-// TestRefusals provokes them on a real server.
+// counters, schedules). These codes count as permanent, because sending the same message again
+// changes nothing. TestRefusals provokes the codes on a real server.
 var refusals = map[jetstream.ErrorCode]error{
 	10054: transport.ErrTooLarge,       // message size exceeds maximum allowed
 	10097: transport.ErrTooLarge,       // header size exceeds maximum allowed of 64k
@@ -241,8 +241,8 @@ var refusals = map[jetstream.ErrorCode]error{
 	10194: transport.ErrRefused, // stream is offline
 }
 
-// translate converts a publish error into one of package transport. Those errors tell callers
-// whether the server has the message and whether a retry makes sense.
+// translate converts a publish error into an error of package transport. From this error, callers
+// know whether the server has the message and whether a retry makes sense.
 func (b *Bus) translate(err error) error {
 	var api *jetstream.APIError
 	switch {
@@ -274,7 +274,7 @@ func (b *Bus) translate(err error) error {
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// storeFailed is the code both for a stream's limit and for a disk error.
+// storeFailed is the error code both for a stream's limit and for a disk error.
 const storeFailed jetstream.ErrorCode = 10077
 
 // outgoing is a message to publish. It contains one envelope, or a bundle of envelopes.
@@ -419,8 +419,8 @@ func bundleID(batch []transport.Envelope, items []int) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// split sends the messages of permanently refused bundles one by one, because the server may accept
-// single messages.
+// split returns the envelopes of permanently refused bundles as single messages to send, because
+// the server may accept single messages.
 func (b *Bus) split(batch []transport.Envelope, list []outgoing, errs []error) []outgoing {
 	var singles []outgoing
 	for _, p := range list {

@@ -9,8 +9,8 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 )
 
-// metaBundle is a metadata key of consumers of commands and of the stream of events. Its value is
-// the number of messages that their readers accept in a bundle.
+// metaBundle is a key in the metadata of the stream of events and of consumers of commands. Its
+// value is the maximum number of messages that the reader accepts in a bundle.
 const metaBundle = "amends-bundle"
 
 // readers holds the maximum number of messages per bundle that each reader of commands or answers
@@ -51,7 +51,7 @@ func (r *readers) most(stream transport.Stream, participant string) int {
 	return 0
 }
 
-// bundleOf returns the bundle size in the metadata, or 0 if there is none or it is invalid.
+// bundleOf returns the bundle size in the metadata, or 0 if the bundle size is missing or invalid.
 func bundleOf(metadata map[string]string) int {
 	n, ok := contract.ParseNumber(metadata[metaBundle], 2)
 	if !ok {

@@ -26,7 +26,7 @@ const (
 	headerError     = "Nats-Service-Error"
 )
 
-// Request implements transport.Requester. It waits until ctx ends.
+// Request implements transport.Requester. It waits for the reply until ctx ends.
 func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transport.Envelope, error) {
 	if b.isClosed() {
 		return nil, transport.ErrClosed
@@ -62,7 +62,8 @@ func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, er
 
 // Respond implements transport.Responder with a queue subscription. It answers a request that
 // cannot be decoded with the code invalid_argument. It does not use the micro framework of nats.go,
-// which cannot stop a single endpoint, but it sends the framework's error headers for its clients.
+// which cannot stop a single endpoint, but it sends the framework's error headers for clients of
+// the framework.
 func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, func(*transport.Envelope))) (func(), error) {
 	if b.isClosed() {
 		return nil, transport.ErrClosed
@@ -79,7 +80,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		}
 		b.noteAccount(m)
 		to, replied := m.Reply, new(atomic.Bool)
-		reply := func(e *transport.Envelope) { // must not reference the request, since it may be kept for long
+		reply := func(e *transport.Envelope) { // must not reference the request, since handle may keep reply for long
 			if !replied.Swap(true) {
 				b.reply(to, e)
 			}
@@ -173,13 +174,13 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 	}
 }
 
-// headerRequestInfo is the header with the account of a request that was imported from another
+// headerRequestInfo is the header that contains the sender's account in a request from another
 // account.
 const headerRequestInfo = "Nats-Request-Info"
 
-// callerOf returns the sender of a request as far as it is known. It is the account from which the
-// request was imported, else the user that the inbox names (InboxPrefix), else the connection. A
-// client that may use any reply subject can pretend to be any number of callers.
+// callerOf returns the sender of a request, as far as known. The sender is the account from which
+// the request was imported, else the user that the inbox names (InboxPrefix), else the connection.
+// A client that may use any reply subject can pretend to be any number of callers.
 func callerOf(m *nats.Msg) string {
 	if strings.HasPrefix(m.Reply, imported) { // the server sets this prefix and the header
 		var info struct {

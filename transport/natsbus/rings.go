@@ -14,8 +14,8 @@ import (
 )
 
 // Each participant has its own ring in the dead-letter stream. When a participant's dead letters
-// exceed a share of the stream's bytes, its oldest ones are deleted, and those of other
-// participants are kept (docs/adr/0021-dead-letter-rings.md).
+// exceed a share of the stream's bytes, the participant's oldest dead letters are deleted, and the
+// dead letters of other participants are kept (docs/adr/0021-dead-letter-rings.md).
 const (
 	ringShare = 8 // a ring may use 1/8 of the stream's bytes
 	// allShare bounds all rings together, in eighths of the stream's bytes. Above this limit the
@@ -28,7 +28,7 @@ const (
 )
 
 // rings is an index of the dead-letter stream, built from the headers of its messages. Only a
-// coordinator, which receives answers, maintains it.
+// coordinator's bus, which receives answers, maintains the index.
 type rings struct {
 	bus  *Bus
 	kept atomic.Bool   // whether this bus receives answers
@@ -52,7 +52,7 @@ type ring struct {
 
 // segment is a part of a ring that is deleted as a whole.
 type segment struct {
-	last    uint64 // sequence
+	last    uint64 // sequence of the last dead letter
 	bytes   int64
 	letters uint64
 }
@@ -67,7 +67,7 @@ func newRings(b *Bus) *rings {
 // letters stored between two updates fit into the bytes that the rings leave unused.
 func (r *rings) batch() int { return int(r.room.Load()) / ringShare / 4 }
 
-// stored adds to the number of stored bytes. It updates the index after a certain number of bytes.
+// stored counts stored bytes. It updates the index when they reach 1/16 of the stream's limit.
 func (r *rings) stored(ctx context.Context, bytes int) {
 	if r.some.Add(int64(bytes)) >= r.room.Load()/ringShare/2 {
 		r.look(ctx)
@@ -150,8 +150,9 @@ func (r *rings) add(l *scanned, room int64) {
 }
 
 // evict deletes the oldest dead letters of each ring that is too large. If all rings together are
-// too large, it shortens the largest. The index may overestimate, because dead letters are replayed
-// or discarded, or expire. Therefore a ring is reindexed before its dead letters are deleted.
+// too large, it shortens the largest. The index may overestimate, because it still counts dead
+// letters that were replayed or discarded or have expired. Therefore a ring is reindexed before its
+// dead letters are deleted.
 func (r *rings) evict(ctx context.Context, stream jetstream.Stream, room int64) error {
 	for subject, one := range r.rings {
 		if one.bytes <= room/ringShare {

@@ -174,7 +174,8 @@ func (s *source) fix(ctx context.Context) error {
 	return nil
 }
 
-// askOnce asks the coordinator for the consumer again, if it may be gone or after askAgain.
+// askOnce asks the coordinator to create the consumer again, if the consumer may be gone or
+// askAgain has passed since the last time.
 func (s *source) askOnce(ctx context.Context) error {
 	suspect := s.suspect.Swap(false)
 	if !suspect && time.Since(time.Unix(0, s.asked.Load())) < askAgain {
@@ -311,9 +312,9 @@ func (s *source) open(batch []pull.Message) {
 	}
 }
 
-// openBundle returns deliveries for a bundle's messages. It dead-letters a bundle as a whole if it
-// is malformed or contains a message of another participant. The bundle's subject names the sender,
-// and the server has checked the subject.
+// openBundle returns deliveries for a bundle's messages. If the bundle is malformed or contains a
+// message of another participant, it dead-letters the whole bundle. The bundle's subject names the
+// participant, and the server has checked the subject.
 func (s *source) openBundle(whole *delivery, participant string, n int) (good []*delivery, bad []*deadEntry) {
 	messages, err := bundle.Decode(whole.msg.Data, n)
 	for i := range messages {
@@ -352,9 +353,9 @@ func (s *source) weigh(m *nats.Msg) int {
 }
 
 // sweep removes messages that are acknowledged but still in the stream. A server that is killed or
-// stopped in between has stored both the acknowledgement and the message, and neither redelivers
-// nor removes the message (nats-server 2.15.2, one node). Such messages would use the stream's
-// bytes for ever and look like a backlog.
+// stopped after it has stored the acknowledgement, but before it has removed the message, later
+// neither redelivers nor removes the message (nats-server 2.15.2, one node). Such messages would
+// use the stream's bytes for ever and look like a backlog.
 //
 // sweep runs if the stream's first message is the same at two consecutive checks. Consumers of a
 // work queue do not overlap, so no other consumer needs an acknowledged message.

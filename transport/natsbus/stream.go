@@ -132,8 +132,8 @@ func notReady(err error) bool {
 // then never acknowledge a publish.
 const afterDeletion = 500 * time.Millisecond
 
-// ensure returns the state of a stream. If the bus may, it creates a missing stream after
-// awaitDeletion has returned.
+// ensure returns the state of a stream. If the stream is missing and the bus may create streams,
+// ensure calls awaitDeletion and then creates the stream.
 func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func(context.Context) error) (info *jetstream.StreamInfo, created bool, err error) {
 	ctx, cancel := b.question(ctx)
 	defer cancel()
@@ -204,7 +204,7 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 }
 
 // expire enables per-message TTLs on the stream of commands, if the bus may change streams. It
-// reports whether they are enabled. Servers before 2.11 do not support them.
+// reports whether TTLs are enabled. Servers before 2.11 do not support TTLs.
 func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	if have.AllowMsgTTL || b.config.Provision != Create {
 		return have.AllowMsgTTL
@@ -218,8 +218,8 @@ func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 	return info.CachedInfo().Config.AllowMsgTTL
 }
 
-// offer marks an existing stream as accepting bundles, if the bus may do so. It returns the maximum
-// size of bundles.
+// offer marks the existing stream of events as accepting bundles, if the bus may change streams. It
+// returns the maximum number of messages in a bundle.
 func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int {
 	n := bundleOf(have.Metadata)
 	if n > 0 || b.config.Provision != Create {

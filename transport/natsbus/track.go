@@ -10,16 +10,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// tracked records which messages up to a sequence were returned with a negative acknowledgement. A
-// work queue removes acknowledged messages. Each remaining message is therefore either not received
-// yet or returned.
+// tracked records which messages up to the sequence newest were negatively acknowledged. A work
+// queue removes acknowledged messages. Each remaining message was therefore either negatively
+// acknowledged or not acknowledged at all.
 type tracked struct {
 	mu     sync.Mutex
 	newest uint64
 	back   map[uint64]struct{}
 }
 
-// maxBack bounds tracked.back. Messages above the limit count as not received.
+// maxBack bounds tracked.back. Messages above the limit count as not acknowledged.
 const maxBack = 4096
 
 func (t *tracked) begin(newest uint64) {

@@ -80,9 +80,9 @@ func (v *violations) evict() {
 	delete(v.seen, oldest)
 }
 
-// key returns the name under which violations of a subject are recorded. It is a command's subject,
-// or a common key for all answers of a participant. ours is false if the subject belongs to no
-// stream.
+// key returns the name under which violations of a subject are recorded. The name is the subject
+// itself, or a common name for all answers or bundles of a participant. ours is false if the
+// subject belongs to no stream.
 func (v *violations) key(subject string) (key string, ours bool) {
 	stream, err := v.subjects.StreamOf(subject)
 	if err != nil {
@@ -127,7 +127,7 @@ func (v *violations) of(subject string, published time.Time) error {
 	return fmt.Errorf("%w: allow it in the NATS server's permissions", transport.ErrNotPermitted)
 }
 
-// forget records that the server has accepted a message.
+// forget removes the violation of a subject, after the server has accepted a message on it.
 func (v *violations) forget(subject string) {
 	if !v.some.Load() {
 		return

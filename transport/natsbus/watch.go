@@ -91,8 +91,8 @@ const unreachableAfter = 10 * time.Second
 
 // judgeServer connects to another server of the cluster if this one could not reach streams or
 // consumers for unreachableAfter. This server may be partitioned, which does not close the
-// connection. err is the result of a check of all streams and consumers. judgeServer leaves a
-// connection that the caller has opened alone. Only watch calls it.
+// connection. err is the result of a check of all streams and consumers. judgeServer does nothing
+// if the caller has opened the connection. Only watch calls it.
 func (b *Bus) judgeServer(err error) {
 	now := time.Now()
 	if err == nil || !notReady(err) || b.unreachable.IsZero() {
@@ -167,7 +167,7 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion
 	highest := kept.highest.Load() // read before the request, whose reply does not cover later acknowledgements
 	info, created, err := b.ensure(ctx, stream, awaitDeletion)
 	if err != nil && (info == nil || !kept.known) {
-		return false, err // the bus reports later drift but continues
+		return false, err // a drift of a known stream is returned below
 	}
 	was, now := kept.mark, mark{created: info.Created, last: info.State.LastSeq}
 	if info.State.Msgs > 0 {
@@ -268,10 +268,10 @@ type Stats struct {
 	RepliesLost        int64 // replies that could not be sent
 	Resets             int64 // signals that a stream may have lost messages
 	Reconnects         int64 // connections after the first
-	ForcedReconnects   int64 // the reconnects among Reconnects because the server did not answer
+	ForcedReconnects   int64 // reconnects because the server did not answer; also counted in Reconnects
 	ConsumersRecreated int64 // missing consumers that were recreated
 	ConsumersRighted   int64 // consumers of commands deleted or recreated because of an unexpected configuration
-	RepliesRefused     int64 // requests whose reply subject is not an inbox
+	RepliesRefused     int64 // requests refused because the reply subject is not an inbox
 }
 
 // Stats returns the counts since the bus was created.
@@ -362,8 +362,8 @@ type (
 // MaxConsumers bounds Load.Consumers for each stream.
 const MaxConsumers = 1024
 
-// Load implements transport.Scale. It sends one request for each stream and one for every 256
-// subscriptions.
+// Load implements transport.Scale. It sends up to three requests for each stream and one for every
+// 256 subscriptions.
 func (b *Bus) Load(ctx context.Context) (Load, error) {
 	if err := b.connected(); err != nil {
 		return Load{}, err
@@ -415,8 +415,8 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 	return load, nil
 }
 
-// bundled returns how many commands or answers a stream holds beyond its number of messages. The
-// counts are by participant; the total has the key "".
+// bundled returns how many more commands or answers than messages a stream holds. The counts are by
+// participant; the total has the key "".
 func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.Stream) (map[string]uint64, error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.Bundles(s)))
 	if err != nil {
@@ -480,8 +480,8 @@ func consumersOf(ctx context.Context, s transport.Stream, stream jetstream.Strea
 	return found, nil
 }
 
-// spread distributes the additional commands or answers of bundles over the pending messages and
-// those in flight, in proportion to their numbers.
+// spread distributes the additional commands or answers of bundles over the pending and the
+// in-flight messages, in proportion to their numbers.
 func spread(c *ConsumerLoad, further uint64) {
 	all := c.Pending + uint64(c.InFlight)
 	if all == 0 {

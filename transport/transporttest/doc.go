@@ -3,6 +3,6 @@
 //
 //	transporttest.Run(t, transporttest.Factory{New: …, Lose: …})
 //
-// It tests neither performance nor server failures; each bus has separate tests for those.
+// It tests neither performance nor server failures; each bus has separate tests for both.
 // Factory.Lacks lists features that a bus does not have, with the reasons. Their tests are not run.
 package transporttest

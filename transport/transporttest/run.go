@@ -16,7 +16,7 @@ import (
 
 // Factory creates the bus under test.
 type Factory struct {
-	// New creates an empty bus with the default prefix, and registers its end with t.Cleanup.
+	// New creates an empty bus with the default prefix, and closes it with t.Cleanup.
 	New func(t *testing.T) transport.Bus
 	// Lose makes the bus lose all accepted messages, as after a crash or a mistake of an operator.
 	// It may be nil if Lacks contains Losing.
@@ -234,7 +234,7 @@ func (b *bench) command(participant string, i int) transport.Envelope {
 	}
 }
 
-// same compares ids. It also compares their order if the bus keeps one.
+// same compares ids. It also compares their order if the bus keeps the order.
 func (b *bench) same(what string, want, got []string) {
 	b.t.Helper()
 	if _, unordered := b.f.Lacks[Order]; unordered {

@@ -20,7 +20,7 @@ type Config struct {
 	// Publisher is owned by the caller. Close does not close it.
 	Publisher message.Publisher
 	// Subscriber creates the subscriber for a subscription. Its consumer group must be
-	// Subscription.Name. For an ephemeral subscription, it must be a new group that starts with new
+	// Subscription.Name. For an ephemeral subscription, the group must be new and start with new
 	// messages. The source closes the subscriber.
 	Subscriber func(transport.Subscription) (message.Subscriber, error)
 	// Topic returns the topic for a subject or filter. Nil means Bus.Topic with Prefix.
@@ -157,7 +157,8 @@ func (b *Bus) isClosed() bool {
 // attrSubject is the metadata key of the subject.
 const attrSubject = "ce-subject"
 
-// Metadata of a dead letter in addition to an envelope's. The first two are the same as in natsbus.
+// Metadata of a dead letter in addition to the metadata of an envelope. The first two keys are the
+// same as in natsbus.
 const (
 	keyOrigin      = "dead-stream"
 	keySubject     = "dead-subject"      // percent-encoded
@@ -177,8 +178,8 @@ func marshal(ctx context.Context, e *transport.Envelope) *message.Message {
 	return m
 }
 
-// unmarshal decodes a message of a topic. With an error, it also returns the valid parts. It
-// decodes an answer even if the content type is invalid.
+// unmarshal decodes a message of a topic. If it returns an error, the envelope contains the valid
+// parts. In an answer, an invalid content type is no error.
 func unmarshal(topic string, m *message.Message) (e transport.Envelope, err error) {
 	e.Subject, e.Data = topic, m.Payload
 	var unusable error

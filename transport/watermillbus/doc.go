@@ -7,13 +7,14 @@
 // Several subjects share a topic (see Topic); the metadata ce-subject contains the subject. The
 // keys of metadata are the header names in docs/WIRE.md, with unencoded values.
 //
-// It imports no bus. For NATS alone, natsbus is the better choice; the two interoperate through
-// natswatermill.
+// It imports no bus. For NATS alone, natsbus is the better choice; both packages interoperate
+// through natswatermill.
 //
 // Watermill lacks some features. There is no AckWait and no InProgress, so a delivery stays with
-// its source until it is acknowledged. There are no requests and no number of redeliveries. Resets
-// never signals; after the broker has lost messages, timers of coordinator and participants send
-// them again (I2). The subscriber determines the order and the number of messages in flight.
+// its source until it is acknowledged. There are no requests, and the number of redeliveries is
+// unknown. Resets never signals; after the broker has lost messages, timers of coordinator and
+// participants send them again (I2). The subscriber determines the order and the number of messages
+// in flight.
 //
 // If something fails, Publish returns errors, or messages are redelivered.
 package watermillbus

@@ -14,8 +14,8 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-// source is an open subscription. It has its own subscriber, and one goroutine per topic that
-// merges the messages.
+// source is an open subscription. It has its own subscriber, and one goroutine per topic, which
+// forwards the topic's messages to arrived.
 type source struct {
 	bus        *Bus
 	sub        transport.Subscription
@@ -202,7 +202,7 @@ func (s *source) Close() error {
 	return s.closeErr
 }
 
-// nackLater nacks after a delay, or earlier if the source is closed.
+// nackLater nacks a message after a delay, or earlier if the source is closed.
 func (s *source) nackLater(m *message.Message, delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,7 +288,7 @@ func (d *delivery) publishLetter(ctx context.Context, reason string) error {
 	m.Metadata.Set(keyOrigin, string(stream))
 	m.Metadata.Set(keySubject, url.PathEscape(d.envelope.Subject))
 	if len(d.m.Metadata) > 0 {
-		text, err := json.Marshal(d.m.Metadata) // another publisher may refuse its keys
+		text, err := json.Marshal(d.m.Metadata) // as one value, because the publisher may refuse the original keys
 		if err != nil {
 			return err
 		}

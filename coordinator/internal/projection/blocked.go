@@ -43,7 +43,7 @@ func (pt *Part) Block(id contract.SagaID, err error, now time.Time) (news bool) 
 	return !known
 }
 
-// unblock removes a record. The caller holds the lock.
+// unblock removes a saga's record. The caller holds the lock.
 func (pt *Part) unblock(id contract.SagaID) {
 	if len(pt.blocked) == 0 {
 		return

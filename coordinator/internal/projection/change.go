@@ -9,11 +9,11 @@ import (
 // Standing is the known state of a saga.
 type Standing struct {
 	Saga       contract.SagaID
-	Birth      contract.Birth // distinguishes it from earlier and later sagas with its id
+	Birth      contract.Birth // distinguishes the saga from earlier and later sagas with the same id
 	Revision   uint64
 	Definition contract.DefinitionRef
 	Phase      contract.Phase
-	Open       bool // whether it has not ended
+	Open       bool // whether the saga has not ended
 	Paused     bool
 }
 
@@ -21,10 +21,10 @@ type Standing struct {
 type Change struct {
 	Standing // after the change; Revision 0 means that the saga no longer exists or is unknown
 
-	Started time.Time // of the saga
+	Started time.Time // start of the saga
 	// Event is the applied event; it is "" if the saga was only read.
 	Event       contract.EventType
-	At          time.Time      // of the event
+	At          time.Time      // time of the event
 	Before      contract.Phase // the phase before the event; "" for a start
 	Step        contract.StepName
 	Participant string
@@ -32,7 +32,8 @@ type Change struct {
 	Outcome     contract.Outcome
 	Waited      time.Duration // for an answer: time since its command was enqueued; 0 if unknown
 
-	// State is passed to waiters if the saga is at rest. If it is nil, they have to read the saga.
+	// State is passed to waiters if the saga is at rest. If State is nil, the waiters have to read the
+	// saga.
 	State any
 }
 

@@ -10,8 +10,8 @@
 //
 // Every change of a saga enters through Apply, in the order of the saga's revisions. A change that
 // is not newer than the known state of its saga has no effect. A change that is newer by more than
-// one revision shows that others were missed: its state is adopted, and watchers are told how many
-// were missed. All answers are derived from the same changes, so none is ahead of another.
+// one revision shows that other changes were missed: its state is adopted, and watchers are told
+// how many were missed. All answers are derived from the same changes, so none is ahead of another.
 //
 // Sagas are divided into parts with a lock each. Apply holds the lock of one part; a method that
 // reads all parts takes the locks one after the other. No callback is called with a lock held.
@@ -22,7 +22,7 @@
 //	feed.go        what has changed lately, for those who watch
 //	waiter.go      who waits for which saga
 //	paused.go      which sagas are paused
-//	blocked.go     which sagas cannot be moved, and why
+//	blocked.go     which sagas cannot make progress, and why
 //	figures.go     counts and latencies of definitions and participants
 //
 // It is pure: no bus, no store, no clock, no goroutine except the timers of Waiter.Hold. It does

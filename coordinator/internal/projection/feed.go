@@ -11,7 +11,7 @@ import (
 )
 
 // MaxFeed is the number of moves kept for watchers, over all parts; each part keeps at least
-// minFeed. A watcher that resumes from an older position is told that it missed some.
+// minFeed. A watcher that resumes from an older position is told that it missed moves.
 const (
 	MaxFeed = 8192
 	minFeed = 512

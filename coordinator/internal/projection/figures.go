@@ -37,7 +37,7 @@ type figures struct {
 
 // second counts what happened in one second.
 type second struct {
-	at                                                           int64 // Unix time of the counts
+	at                                                           int64 // Unix time of the second
 	started, completed, compensated, parked, failed, transitions int64
 }
 
@@ -137,7 +137,7 @@ func (f *figures) answer(s *second, d *definitionFigures, c *Change) {
 	}
 }
 
-// second returns the entry for a time in the series. If the clock goes back, newer counts are not
+// second returns the entry of the series for a time. If the clock goes back, newer counts are not
 // overwritten.
 func (f *figures) second(t time.Time) *second {
 	at := t.Unix()

@@ -11,7 +11,7 @@ import (
 const (
 	bucketsEach = 4
 	firstBucket = 64 * time.Microsecond
-	doublings   = 36 // up to 50 days; the last bucket holds longer ones
+	doublings   = 36 // up to 50 days; the last bucket holds longer durations
 )
 
 // histogram counts durations in a constant 1160 bytes.

@@ -11,7 +11,7 @@ import (
 // be searched for, because only the state of a saga shows them.
 type paused struct {
 	ids  map[contract.SagaID]bool
-	gone map[contract.SagaID]bool // sagas resumed or ended while a page is being read; else nil
+	gone map[contract.SagaID]bool // sagas resumed or ended while a page is being read; nil at other times
 }
 
 func (s *paused) set(id contract.SagaID, paused bool) {
@@ -47,7 +47,7 @@ func (p *Projection) Paused() (n int, all bool) {
 
 // SearchPaused calls read for the next page of paused sagas in the store. read gets a cursor (""
 // for the first page), and returns the next cursor ("" after the last page). SearchPaused returns
-// false without calling read if another search is running or the search is complete.
+// false without calling read if another call of SearchPaused is running or the search is complete.
 func (p *Projection) SearchPaused(read func(cursor string) (ids []contract.SagaID, next string, err error)) (bool, error) {
 	s := &p.search
 	if !s.mu.TryLock() {

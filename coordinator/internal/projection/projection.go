@@ -15,7 +15,7 @@ type Projection struct {
 	parts  []*Part
 	partOf func(contract.SagaID) int
 
-	incarnation uint64        // identifies its positions
+	incarnation uint64        // identifies the projection in its positions
 	moves       atomic.Uint64 // sequence number of the last move in the feed
 	more        atomic.Pointer[chan struct{}]
 	closed      atomic.Bool
@@ -125,7 +125,8 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	return true, open
 }
 
-// bringsRest reports whether a change is the newest known one and its saga is at rest after it.
+// bringsRest reports whether a change is the newest known change of its saga and the saga is at
+// rest after it.
 func (pt *Part) bringsRest(c *Change) bool {
 	if c.Revision == 0 || !c.Phase.AtRest() || len(pt.waiters) == 0 {
 		return false
@@ -156,7 +157,7 @@ func (p *Projection) Moving(id contract.SagaID) (Standing, bool) {
 // Open returns the number of sagas that have not ended.
 func (p *Projection) Open() int { return int(p.open.Load()) }
 
-// Doubt records that another coordinator changes sagas too, so that changes may be missed.
+// Doubt records that another coordinator changes sagas too, so changes may be missed.
 func (p *Projection) Doubt() { p.doubt.Store(true) }
 
 // Doubted reports whether Rebuild is due, because a change was missed or Doubt was called.
@@ -185,7 +186,7 @@ func (p *Projection) Rebuild(at uint64, open int) bool {
 	return true
 }
 
-// Removed records that a damaged saga was removed. open reports whether it was counted as open.
+// Removed records that a damaged saga was removed. open is true if the saga was counted as open.
 func (p *Projection) Removed(id contract.SagaID, open bool) {
 	p.Of(id).Apply([]Change{{Standing: Standing{Saga: id}}})
 	if open {

@@ -3,11 +3,11 @@ package projection
 import "github.com/amends-dev/amends/contract"
 
 const (
-	// MaxKnown bounds the open sagas whose state is kept. The latest are kept: about as many as
+	// MaxKnown bounds the open sagas whose state is kept. The latest sagas are kept, about as many as
 	// callers can wait for.
 	MaxKnown = 1 << 17
 	// MaxEnded bounds the ended sagas that are kept, so that late changes are recognised. At any
-	// time, the last MaxEnded/2 to MaxEnded are kept.
+	// time, between the last MaxEnded/2 and the last MaxEnded sagas are kept.
 	MaxEnded = 1 << 14
 )
 
@@ -20,7 +20,7 @@ type standings struct {
 	ring []*Standing // the same entries, and empty entries (without a Saga)
 	next int         // index of the oldest entry
 
-	ended, endedBefore map[contract.SagaID]Standing // two generations
+	ended, endedBefore map[contract.SagaID]Standing // two generations of ended sagas
 }
 
 func newStandings(maxOpen, maxEnded int) standings {

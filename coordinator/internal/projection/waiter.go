@@ -6,7 +6,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// MaxWaiters bounds the waiters at any time, and MaxWaitersPerCaller those of one caller (I10).
+// MaxWaiters bounds the waiters at any time, and MaxWaitersPerCaller the waiters of one caller
+// (I10).
 const (
 	MaxWaiters          = 150_000
 	MaxWaitersPerCaller = 100_000
@@ -28,11 +29,11 @@ type notice struct {
 	change *Change
 }
 
-// Wait registers a waiter; the caller must read the saga's state afterwards. answer is called once:
-// with the change that brings the saga to rest, or with nil when the projection closes. It may be
-// called before Wait returns, on the goroutine that applies the change. moving means that the saga
-// is known not to be at rest, so its state need not be read. w is nil if there are too many waiters
-// or the projection is closed.
+// Wait registers a waiter. Unless moving is true, the caller must read the saga's state afterwards.
+// answer is called once: with the change that brings the saga to rest, or with nil when the
+// projection closes. It may be called before Wait returns, on the goroutine that applies the
+// change. moving means that the saga is known not to be at rest. w is nil if there are too many
+// waiters or the projection is closed.
 func (p *Projection) Wait(id contract.SagaID, caller string, answer func(*Change)) (w *Waiter, moving bool) {
 	if p.quota.Take(caller) != nil {
 		return nil, false
@@ -67,7 +68,7 @@ func (w *Waiter) Hold(d time.Duration, f func()) {
 }
 
 // Remove removes the waiter and reports whether it was still registered. The caller may answer only
-// if it was.
+// if Remove returns true.
 func (w *Waiter) Remove() bool {
 	pt := w.part
 	pt.mu.Lock()

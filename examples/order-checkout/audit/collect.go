@@ -50,7 +50,7 @@ func collect(b Books) map[string]*Order {
 }
 
 func collectInventory(b Books, get func(string) *Order) {
-	perSKU := map[[2]string]int{} // a key moves each product of an order once
+	perSKU := map[[2]string]int{} // effects by key and product: a key moves each product of an order once
 	for _, e := range b.Inventory.Ledger {
 		o := get(e.OrderID)
 		o.moved[e.SKU] -= e.Quantity

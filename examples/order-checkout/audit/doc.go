@@ -12,5 +12,5 @@
 // It checks I2 (every order ends), I3 and I4 (completed steps are undone in reverse order) and
 // I5 (one effect per idempotency key), and that no money and no goods were created or lost.
 //
-// A failure is a law in the report with its violations.
+// A failure appears in the report as a law with its violations.
 package audit

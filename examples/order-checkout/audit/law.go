@@ -11,7 +11,7 @@ func (l *Law) violated(format string, args ...any) {
 	l.Violations = append(l.Violations, fmt.Sprintf(format, args...))
 }
 
-// each returns a law that checks every order with a status; "" means every order.
+// each returns a law that checks every order with the given status; "" means every order.
 func (r *Report) each(name, status string, check func(*Law, *Order)) Law {
 	l := Law{Name: name}
 	for i := range r.Orders {

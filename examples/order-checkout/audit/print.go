@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// tableLimit is the largest number of orders for which each order has its own row. With more orders
-// each scenario has a row.
+// tableLimit is the largest number of orders that Print lists one by one. With more orders it lists
+// only the scenarios.
 const tableLimit = 60
 
 // Print writes the report in readable form. mark highlights a text as good or bad, and may return

@@ -29,14 +29,14 @@ type Order struct {
 	shipped           map[string]int64
 	moved             map[string]int64 // out minus back, by product
 	receipts          []string
-	at                map[string]string // when it was undone, by service
+	at                map[string]string // when the order was undone, by service
 	effects           map[string]int    // number of effects, by idempotency key
 }
 
 // Stock describes where the pieces of a product went.
 type Stock struct {
 	SKU                            string
-	Initial, OnHand, Shipped, Held int64 // Held is reserved for open orders
+	Initial, OnHand, Shipped, Held int64 // Held pieces are reserved for open orders
 }
 
 // Money describes where the money of a card went, in cents.

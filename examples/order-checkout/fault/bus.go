@@ -127,7 +127,7 @@ func (b *Bus) plan(answer transport.Envelope) (fault string) {
 	return fault
 }
 
-// delay sends an answer later.
+// delay sends an answer after slowness has passed.
 func (b *Bus) delay(answer transport.Envelope) {
 	b.delayed.Go(func() {
 		select {

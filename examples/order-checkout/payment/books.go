@@ -13,8 +13,8 @@ type Account struct {
 	Initial, Balance int64
 }
 
-// Entry is a line of the ledger, in cents. The amount is positive when charged and negative when
-// refunded.
+// Entry is a line of the ledger. Its amount in cents is positive for a charge and negative for a
+// refund.
 type Entry struct {
 	ID                     int64
 	Key, OrderID, Card, At string

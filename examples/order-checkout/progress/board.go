@@ -22,7 +22,7 @@ const openLines = 6
 // Board displays progress. Its methods are safe for concurrent use.
 type Board struct {
 	w       io.Writer
-	width   func() int // width of the terminal; 0 if there is none
+	width   func() int // width of the terminal in columns; 0 if there is no terminal
 	color   bool
 	started time.Time
 

@@ -5,7 +5,7 @@
 //	                      ├──▶ []checkout.Order
 //	file ─────▶ Read ─────┘
 //
-// It does not place them.
+// It does not place the orders.
 //
-// A *LineError holds the number of a line in the file and all errors in it.
+// A *LineError holds the number of a line in the file and all errors in that line.
 package script

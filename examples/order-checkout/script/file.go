@@ -23,7 +23,7 @@ type LineError struct {
 	Err  error
 }
 
-// Error returns what is wrong with the line. Several errors are on one line each, indented.
+// Error returns what is wrong with the line. Several errors are written one per line, indented.
 func (e *LineError) Error() string {
 	return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, strings.ReplaceAll(e.Err.Error(), "\n", "\n  "))
 }
@@ -31,8 +31,8 @@ func (e *LineError) Error() string {
 func (e *LineError) Unwrap() error { return e.Err }
 
 // Read reads orders from a file with one JSON object per line. It ignores empty lines and lines
-// that begin with #. Missing fields are filled in. If the line has a scenario, they come from an
-// order of that scenario, and total_cents is the sum of the order's lines.
+// that begin with #. Missing fields are filled in: order_id with the line number, total_cents with
+// the sum of the order, and the other fields from an order of the scenario, if a scenario is given.
 //
 // The error joins one *LineError per invalid line.
 func Read(name string, r io.Reader) (orders []checkout.Order, err error) {

@@ -6,8 +6,8 @@
 //	shipping           SQLite ◀── inbox + handlers ◀──▶ Watermill router ◀─▶ NATS
 //
 // The demo starts it four times in one process; a container starts it once. Your own service needs
-// only five of its lines: open the database, create the inbox, connect, create the participant, and
-// Run.
+// only five lines of this package: open the database, create the inbox, connect, create the
+// participant, and Run.
 //
 // Run returns an error if the service fails. A crash that an order causes is not an error: Run
 // starts the service again, as an init system would.

@@ -31,7 +31,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	}
 	commands := on(transport.Commands)
 	commands.Group, commands.InFlight, commands.AckWait = "shipping", inFlight, ackWait
-	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator creates it
+	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator creates the consumer
 		return bus.AskConsumer(ctx, name, api.SubscribeRequest{AckWait: api.For(ackWait), MaxInFlight: 64 * inFlight})
 	}
 	subscriber, err := natswatermill.NewSubscriber(commands)

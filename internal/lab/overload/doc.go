@@ -8,8 +8,8 @@
 //
 // It holds tests only. All components are real and run in one process, so the tests can count
 // memory, goroutines and open files of all of them together. The tests need the build tag lab:
-// "make lab-overload" runs them in the short form that CI runs, "make lab-overload MINUTES=1
-// SOAK=60" in the long one:
+// "make lab-overload" runs them in the short form that CI runs, and "make lab-overload
+// MINUTES=1 SOAK=60" in the long form:
 //
 //   - At ten times the sustainable rate, measured in the same run, memory is bounded, excess starts
 //     are refused with a retry hint, and accepted sagas end (I2, I10).
@@ -19,7 +19,7 @@
 //   - Invalid messages affect only their own sagas (I9).
 //   - Stopped participants, a slow disk and a restarted bus make the system slower, but cause no
 //     wrong result (I3, I10).
-//   - In a soak with faults, nothing grows that the kept sagas do not explain (I10).
+//   - In a soak with faults, the kept sagas explain everything that grows (I10).
 //   - A system without open sagas does no work.
 //
 // It does not kill processes (package reliability does) and does not measure absolute speed: bounds

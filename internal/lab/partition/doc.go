@@ -1,5 +1,5 @@
-// Package partition injects faults into what a running system depends on (the network, memory, the
-// disk, the release that wrote its store) and audits the result.
+// Package partition tests a running system with faults of the network, memory and disk, and with
+// stores of earlier releases, and audits the result.
 //
 //	                     ┌── node 1 ──┐
 //	load ── ┌─────┐ ─────┼── node 2 ──┤  three NATS servers, streams with three copies
@@ -8,9 +8,8 @@
 //	           └────── bank ── SQLite
 //
 // It holds tests only. Each process is the test binary, started again in its own network namespace.
-// The hub routes every packet between two of them, and the tests drop, lose and delay packets
-// there. Package world audits the participants' databases and the coordinator's store (I1 to I5,
-// I8).
+// The hub routes every packet between two processes, and the tests drop and delay packets there.
+// Package world audits the participants' databases and the coordinator's store (I1 to I5, I8).
 //
 // The other tests run "coordinator serve" in a cgroup with little memory, with few file descriptors
 // and on a small disk (I10). They also open the stores that earlier releases wrote to testdata, and
@@ -23,5 +22,5 @@
 //
 // A failure is a failed test that names each saga and what is wrong with it, with the last lines of
 // every process's log. Namespaces and mounts of the tests disappear with their processes, however
-// these end. A killed test may leave a cgroup behind, but it is empty.
+// these end. A killed test may leave an empty cgroup.
 package partition

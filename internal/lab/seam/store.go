@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// around records the begin of a call, and returns a function that records its end.
+// around records the start of a call, and returns a function that records its end.
 func around(seam, call string) (end func()) {
 	crashpoint.Here(crashpoint.Before(seam, call))
 	return func() { crashpoint.Here(crashpoint.After(seam, call)) }

@@ -45,8 +45,8 @@ type Fate struct {
 // Fates holds the state of each saga that the store knows.
 type Fates map[contract.SagaID]Fate
 
-// ReadStore reads every saga of a load from a store that no process has open, and folds its history
-// (I8).
+// ReadStore reads every saga of a load from a store that no process has open. It checks that the
+// saga's history folds to the saga's state (I8).
 func ReadStore(ctx context.Context, file string, def *saga.Definition, runs []Run) (fates Fates, found []Finding, err error) {
 	s, err := boltstore.Open(file, boltstore.Options{})
 	if err != nil {
@@ -74,7 +74,7 @@ func ReadStore(ctx context.Context, file string, def *saga.Definition, runs []Ru
 	return fates, found, nil
 }
 
-// Unlike returns how a saga's history differs from its state, or "" if it does not.
+// Unlike returns how a saga's history differs from its state, or "" if the two agree.
 func Unlike(ctx context.Context, s store.Store, def *saga.Definition, in *machine.Instance) string {
 	events, err := History(ctx, s, in)
 	if err != nil {
@@ -125,7 +125,7 @@ func Audit(runs []Run, fates Fates, b Books) (found []Finding) {
 	return found
 }
 
-// auditOne audits a saga. f is its state in the store, if it exists there.
+// auditOne audits a saga. f is the saga's state in the store, if the saga exists there.
 func auditOne(r *Run, f Fate, exists bool, lines []Line) (found []Finding) {
 	say := func(kind, format string, args ...any) {
 		found = append(found, Finding{kind, r.ID, fmt.Sprintf(format, args...)})
@@ -234,7 +234,8 @@ func (r *Result) Report(t *testing.T) {
 	}
 }
 
-// ReportBoth is Report for a load in which some sagas must complete and some must be compensated.
+// ReportBoth does the same as Report. It also fails the test unless some sagas have completed and
+// some were compensated.
 func (r *Result) ReportBoth(t *testing.T) {
 	t.Helper()
 	r.Report(t)

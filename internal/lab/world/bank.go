@@ -22,14 +22,14 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
-// The accounts of each participant, and the initial balance of each account.
+// Each participant has Accounts accounts with the balance Initial, and the account Penury.
 const (
 	Accounts = 16
 	Initial  = 1_000_000_000
 	Penury   = Accounts // the account without money
 )
 
-// Transfer is the input of a saga that moves money from an account of the bank to one of the
+// Transfer is the input of a saga that moves money from an account of the bank to an account of the
 // clearing house.
 type Transfer struct {
 	From    int    `json:"from"`
@@ -53,9 +53,9 @@ var (
 // steps are the steps of a transfer, in order.
 var steps = []contract.StepName{"reserve", "earmark", "credit", "announce"}
 
-// DefineTransfer returns the definition. The first steps time out after timeout and give up after
-// the given attempts, so that faults of seconds make outcomes unknown. The other steps never give
-// up.
+// DefineTransfer returns the definition of a transfer. All steps time out after timeout. The
+// compensable steps give up after the given attempts, so that faults that last seconds make their
+// outcomes unknown. The other steps never give up.
 func DefineTransfer(timeout time.Duration, attempts int) *saga.Definition {
 	return saga.MustDefine[Transfer]("transfer",
 		saga.Timeout(timeout), saga.Retry(10_000, 50*time.Millisecond, 500*time.Millisecond),
@@ -124,10 +124,10 @@ func book(ctx context.Context, tx *sql.Tx, account int, amount int64) error {
 // Service configures a running participant.
 type Service struct {
 	Name      string         // one of Participants
-	Dir       string         // the parent directory of its books
+	Dir       string         // the directory of its database file
 	Bus       natsbus.Config // its Logger is also the participant's
 	Forgetful bool           // a planted bug: the inbox hides earlier answers
-	Ready     func()         // called when it is about to take commands, if not nil
+	Ready     func()         // called when the participant is about to take commands, if not nil
 }
 
 // Serve runs a participant until ctx ends.
@@ -167,8 +167,9 @@ func Serve(ctx context.Context, s Service) error {
 	return p.Run(ctx, crashpoint.Wrap[transport.Bus](bus))
 }
 
-// AwaitConsumer waits a few seconds until a coordinator has created the consumer. A participant
-// that is stopped as soon as it is ready has then begun to take commands.
+// AwaitConsumer waits a few seconds until a coordinator has created the participant's consumer.
+// Otherwise, a participant that is stopped as soon as it is ready might not have begun to take
+// commands.
 func AwaitConsumer(ctx context.Context, bus *natsbus.Bus, name string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

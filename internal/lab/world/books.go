@@ -17,14 +17,15 @@ type Line struct {
 	Amount                            int64
 }
 
-// Books are those of some participants together.
+// Books holds the books of some participants together.
 type Books struct {
 	Lines   []Line
 	Balance int64 // sum over all accounts
 	Opening int64 // initial sum over all accounts
 }
 
-// ReadBooks reads the books of all participants, each in the directory of its name.
+// ReadBooks reads the books of all participants, each from the folder of dir with the participant's
+// name.
 func ReadBooks(ctx context.Context, dir string) (b Books, err error) {
 	for _, name := range Participants {
 		if err := b.Read(ctx, filepath.Join(dir, name), name); err != nil {
@@ -34,7 +35,7 @@ func ReadBooks(ctx context.Context, dir string) (b Books, err error) {
 	return b, nil
 }
 
-// Read adds the books of one participant.
+// Read adds the books of one participant to b.
 func (b *Books) Read(ctx context.Context, dir, name string) error {
 	db, err := openBooks(ctx, dir, name)
 	if err != nil {

@@ -41,8 +41,8 @@ type Caller struct {
 	AtOnce bool                 // start and wait with one request
 }
 
-// Load is a set of callers that start sagas until they are stopped. It records the replies that
-// they got.
+// Load is a set of callers that start sagas until they are stopped. It records the replies that the
+// callers got.
 type Load struct {
 	def    *saga.Definition
 	ctx    context.Context // ends when no further sagas are to be started
@@ -82,8 +82,8 @@ func (l *Load) Call(c Caller) {
 	})
 }
 
-// draw returns a random input. Most can complete; in one of eight the pivot is rejected, and in one
-// of sixteen the first step.
+// draw returns a random input. Most sagas can complete. In one of eight the pivot is rejected, and
+// in one of sixteen the first step is rejected.
 func draw(rng *rand.Rand) Transfer {
 	t := Transfer{From: rng.IntN(Accounts), To: rng.IntN(Accounts), Amount: 1 + rng.Int64N(1000), Refuse: rng.IntN(8) == 0}
 	if rng.IntN(16) == 0 {
@@ -152,7 +152,8 @@ func (l *Load) await(ctx context.Context, c *client.Client, r *Run) error {
 }
 
 // note records an answer: an acknowledgement, an end, or an error. Timeouts and overload are
-// expected under faults, and the start may not have arrived then. Any other error is a finding.
+// expected under faults. A saga may then be missing if its start was not acknowledged. Any other
+// error is a finding.
 func (l *Load) note(r *Run, op string, err error, end *api.Saga) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,9 +181,10 @@ func (l *Load) All() []Run {
 	return all
 }
 
-// Resumed returns the time of the first acknowledgement after since, and that of the first end of a
-// saga started after since. A time is zero if there is none yet. Older sagas do not count for the
-// end, because they may have ended long ago even if their start is retried now.
+// Resumed returns the time of the first acknowledgement after since, and the time of the first end
+// of a saga that was started after since. A time is zero if there was no such event yet. Older
+// sagas do not count for ended, because they may have ended long ago even if their start is retried
+// now.
 func (l *Load) Resumed(since time.Time) (acked, ended time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

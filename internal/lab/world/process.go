@@ -24,7 +24,7 @@ type Command struct {
 	Log    string                         // file for its output; "" sends it to Stderr
 	Stderr io.Writer                      // used if Log is ""
 	Line   func(line string)              // called with each line of stdout; if nil, stdout goes where stderr goes
-	Within func(start func() error) error // calls start on the spawner's thread; nil is OnSpawner
+	Within func(start func() error) error // calls start on the spawner's thread; nil means OnSpawner
 }
 
 // Process is one run of a program. The kernel kills it when the test's process ends.
@@ -153,7 +153,7 @@ func (p *Process) Kill() error {
 	return errors.Join(p.Signal(syscall.SIGKILL), p.AwaitExit())
 }
 
-// Terminate asks the process to end, which it must do with code 0.
+// Terminate asks the process to end. It returns an error if the exit code is not 0.
 func (p *Process) Terminate() error {
 	if err := errors.Join(p.Signal(syscall.SIGTERM), p.AwaitExit()); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Proxy is the road of one process to the NATS server. Its address stays the same wherever the
-// server is. It can cut, block or slow down the traffic.
+// Proxy carries the traffic between one process and the NATS server. The address of the proxy stays
+// the same wherever the server is. It can cut, block or slow down the traffic.
 type Proxy struct {
 	listener net.Listener
 	done     sync.WaitGroup
@@ -18,7 +18,7 @@ type Proxy struct {
 	target string
 	cutOff bool
 	delay  time.Duration
-	gates  [2]chan struct{} // to and from the server: nil if open, closed when it opens
+	gates  [2]chan struct{} // by direction; nil if open; data waits until the channel is closed
 	conns  map[net.Conn]struct{}
 }
 

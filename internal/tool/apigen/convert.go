@@ -6,7 +6,8 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// writeConversions writes the two conversions of a message. nil is converted to nil.
+// writeConversions writes the conversions of a message to and from its Go type. nil is converted to
+// nil.
 func writeConversions(g *protogen.GeneratedFile, m *protogen.Message, fields []field) {
 	pb, value := g.QualifiedGoIdent(m.GoIdent), g.QualifiedGoIdent(goType(string(m.Desc.Name())))
 	name := lower(m.GoIdent.GoName)
@@ -40,7 +41,7 @@ func writeConversions(g *protogen.GeneratedFile, m *protogen.Message, fields []f
 
 func lower(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
-// to returns the expression that converts the field of a Go value v for its message.
+// to returns the expression that converts the field of a Go value v to the message's type.
 func (f *field) to() string {
 	x := "v." + f.goName()
 	list := f.Desc.IsList()
@@ -106,7 +107,7 @@ func (f *field) from(g *protogen.GeneratedFile) string {
 	return x
 }
 
-// writeSwitch writes the conversions of any request or response.
+// writeSwitch writes the functions Message and Value, which convert any request or response.
 func writeSwitch(g *protogen.GeneratedFile, f *protogen.File) {
 	protoMessage := g.QualifiedGoIdent(protogen.GoIdent{GoImportPath: "google.golang.org/protobuf/proto", GoName: "Message"})
 	g.P("// Message converts a pointer to a type of package api to its message. It returns nil for other types.")

@@ -57,7 +57,7 @@ func generate(p *protogen.Plugin, f *protogen.File) error {
 	return nil
 }
 
-// methods writes the names of the requests. A stream is not a request.
+// methods writes a constant for the name of each request. A streaming method is not a request.
 func methods(g *protogen.GeneratedFile, f *protogen.File) {
 	g.P("// The methods: the names of the requests.")
 	g.P("const (")
@@ -98,7 +98,7 @@ func writeType(g *protogen.GeneratedFile, m *protogen.Message, fields []field) {
 	g.P()
 }
 
-// typeIn returns the field's Go type as it is written in a file.
+// typeIn returns the field's Go type as it is written in the file g.
 func (f *field) typeIn(g *protogen.GeneratedFile) string {
 	text := f.basic
 	switch f.kind {

@@ -14,8 +14,8 @@ const (
 	pbPackage       = protogen.GoImportPath("github.com/amends-dev/amends/internal/apipb")
 )
 
-// words lists the Go types of string fields with a closed set of values or a syntax of their own, by
-// message and field, or by field alone.
+// words lists the Go types of string fields with a closed set of values or a syntax of their own. A
+// key is "Message.field", or "field" for all messages.
 var words = map[string]protogen.GoIdent{
 	"id":        contractPackage.Ident("SagaID"),
 	"ids":       contractPackage.Ident("SagaID"),
@@ -44,10 +44,11 @@ var external = map[string]protogen.GoIdent{
 	"LegalOperation": contractPackage.Ident("LegalOperation"),
 }
 
-// embedded lists the messages that are struct values in others, and not pointers.
+// embedded lists the messages that are struct values, not pointers, in other messages.
 var embedded = map[string]bool{"DefinitionRef": true, "LegalOperation": true, "Filter": true, "Decision": true}
 
-// nullable is the message whose times are pointers, because a given zero time is an error there.
+// nullable is the message whose times are pointers, because in it a zero time is an error, but a
+// missing time is not.
 const nullable = "Filter"
 
 // inlineMark begins the comment of a string field that contains JSON.
@@ -57,7 +58,7 @@ const inlineMark = "JSON:"
 type kind int
 
 const (
-	plain    kind = iota // the same type in both
+	plain    kind = iota // the same type in Go and in the message
 	word                 // a string type
 	birth                // contract.Birth
 	number               // int
@@ -73,7 +74,7 @@ type field struct {
 	*protogen.Field
 
 	kind  kind
-	ident protogen.GoIdent // of a word or a message
+	ident protogen.GoIdent // Go type of a word or a message
 	basic string           // Go type of a plain field
 }
 

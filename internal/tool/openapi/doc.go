@@ -4,9 +4,9 @@
 //
 //	proto file ──▶ buf ──▶ openapi ──▶ internal/httpapi/openapi.yaml ──▶ GET /openapi.yaml
 //
-// The properties are those of the JSON mapping that the proto file describes, and not of protobuf's
-// own: all numbers are numbers, and a field that contains JSON has no type. Only the file's first
-// service is described; the second exists on NATS only.
+// The properties follow the JSON mapping that the proto file describes, and not protobuf's own
+// mapping: all numbers are numbers, and a field that contains JSON has no type. Only the file's
+// first service is described; the second service exists on NATS only.
 //
 // It supports only the parts of protobuf that our API uses: messages, lists, strings,
 // numbers, bytes, Timestamp and Duration. Anything else is an error that names the field,

@@ -56,7 +56,7 @@ func prose[T ~string](comment T) string {
 	return strings.TrimSpace(strings.Join(lines, " "))
 }
 
-// lines returns a comment as text with its line breaks, for one that contains a table.
+// lines returns a comment as text with its line breaks, for a comment that contains a table.
 func lines(comment string) string {
 	var out []string
 	for line := range strings.Lines(comment) {

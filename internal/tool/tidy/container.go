@@ -13,7 +13,8 @@ import (
 // composition matches the name of a Compose file.
 var composition = regexp.MustCompile(`^(?:docker-)?compose.*\.ya?ml$`)
 
-// numbered matches a numeric user that is not root. What a user name means depends on the image.
+// numbered matches a numeric user that is not root. A user name is not enough, because its number
+// depends on the image.
 var numbered = regexp.MustCompile(`^[1-9][0-9]*:[0-9]+$`)
 
 // container holds the security settings of a service in a Compose file.

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// counted matches a number before a plural noun, which is wrong if the number is 1.
+// counted matches the format of a number before a plural noun, which is wrong if the number is 1.
 var counted = regexp.MustCompile(`%(?:d|v|\.0f) (?:[a-z]+ ){0,2}?(sagas|steps|bytes|characters|events|commands|answers|messages|deliveries|changes|letters|definitions|` +
 	`files|inputs|runs|commits|copies|rows|entries|ids|branches|nodes|times|lines|attempts|records|orders|tokens|problems|participants|updates|violations|streams|words|numbers|requests|fields|keys|parts|results|elements)\b`)
 
 // bound matches text before a number that cannot be 1: the number is a limit, or it exceeds a limit
-// given after it.
+// that the text then gives.
 var bound = regexp.MustCompile(`(?:at most|up to|more than|longer than|beyond|1 to|the first|instead of) $`)
 
 // alwaysMany lists files whose counts are never 1, with the reason.
@@ -31,7 +31,7 @@ var alwaysMany = map[string]string{
 	"examples/order-checkout/audit/law.go": "more than once, which is what is wrong",
 }
 
-// Counts reports texts that say "1 sagas".
+// Counts reports texts that say "1 sagas" if the number is 1.
 func Counts(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {

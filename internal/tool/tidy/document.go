@@ -118,8 +118,8 @@ func receiver(d *ast.FuncDecl) string {
 // Map is the document that has a line for every package.
 const Map = "ARCHITECTURE.md"
 
-// OnTheMap reports packages that ARCHITECTURE.md does not list, and entries there that are not
-// packages.
+// OnTheMap reports packages that ARCHITECTURE.md does not list, and packages listed there that do
+// not exist.
 func OnTheMap(t *Tree) []Finding {
 	text := t.Text(Map)
 	if text == nil {
@@ -149,8 +149,8 @@ func OnTheMap(t *Tree) []Finding {
 // row matches a line of the table of packages.
 var row = regexp.MustCompile("(?m)^\\| `([a-z0-9/-]+)` \\|")
 
-// place returns the entry of a package in ARCHITECTURE.md. A private package has the entry of its
-// example or of the package that it is private to.
+// place returns the entry of a package in ARCHITECTURE.md. A private package has the entry of the
+// package that it is private to. A package of an example has the entry of the example.
 func place(pkg string) string {
 	if owner, _, private := strings.Cut(pkg, "/internal/"); private {
 		return owner

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// multipart lists the methods of a request that read a multipart form. They would write unlimited
-// data to temporary files.
+// multipart lists the methods of http.Request that read a multipart form. They would write
+// unlimited data to temporary files.
 var multipart = []string{"FormValue", "PostFormValue", "FormFile", "ParseMultipartForm", "MultipartReader"}
 
 // NoMultipart reports code that reads multipart forms (I10).

@@ -17,7 +17,7 @@ type Closure struct {
 	Denied []string
 }
 
-// Check compares the packages that a user's program would compile with the allowed ones.
+// Check reports the packages in imports that are not allowed, or that are denied.
 func (c Closure) Check(imports []string) []Finding {
 	const fix = "move what needs it into a package of its own that only those who want it import (go list -deps shows the way in)"
 	var found []Finding

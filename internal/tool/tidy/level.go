@@ -136,7 +136,7 @@ func upward(f *GoFile, from int, area, target string) string {
 }
 
 // Outside reports imports of examples that users outside the repository cannot use. A folder below
-// this module's path may import internal packages, but a copy of it may not.
+// this module's path may import internal packages, but a copy of the folder elsewhere may not.
 func Outside(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {

@@ -13,7 +13,8 @@ import (
 // mostFiles is the number of files over which the methods of a type may be spread.
 const mostFiles = 5
 
-// scattered lists types with methods in more files, with the reason. The list may only shrink.
+// scattered lists types with methods in more than mostFiles files, with the reason. The list may
+// only shrink.
 var scattered = map[string]string{
 	"coordinator.service":                        "serves every kind of request; a file for each thing that requests are about",
 	"coordinator/internal/projection.Projection": "a file for each thing that it tells of sagas",

@@ -14,7 +14,8 @@ var looseNumbers = map[string][]string{
 	"fmt":     {"Sscan", "Sscanf", "Sscanln", "Fscan", "Fscanf", "Fscanln"},
 }
 
-// ownNumbers lists files of those packages that parse numbers from other sources, with the source.
+// ownNumbers lists files in packages of doors that parse numbers from other sources, with the
+// source.
 var ownNumbers = map[string]string{
 	"contract/birth.go":                         "a birth, which is compared with its spelling",
 	"coordinator/internal/projection/feed.go":   "a position of its own, which is compared with its spelling",

@@ -35,8 +35,8 @@ var impureCalls = map[string][]string{
 // impureImports lists packages for randomness or I/O.
 var impureImports = []string{"math/rand", "math/rand/v2", "crypto/rand", "os", "net", "net/http", "io/fs", "log", "log/slog", "os/signal"}
 
-// Purity reports impure code in the core: reading the clock, randomness, I/O, and starting
-// goroutines.
+// Purity reports code in the core that reads the clock, imports a package for randomness or I/O, or
+// starts a goroutine.
 func Purity(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
@@ -118,7 +118,7 @@ func NoDurations(t *Tree) []Finding {
 	return found
 }
 
-// laboratory reports whether a file has the build tag lab.
+// laboratory reports whether a file needs the build tag lab.
 func laboratory(f *GoFile) bool {
 	first, _, _ := strings.Cut(string(f.Source), "\n")
 	expr, err := constraint.Parse(first)

@@ -49,7 +49,8 @@ func Reach(t *Tree) []Finding {
 	return found
 }
 
-// public reports whether other modules import a package. They import no program, example or test.
+// public reports whether other modules import a package. Other modules import no program, example
+// or test.
 func public(pkg string) bool {
 	first, _, _ := strings.Cut(pkg, "/")
 	return first != "cmd" && first != "examples" && first != "test" && first != "tools"

@@ -13,7 +13,7 @@ type Sizes struct {
 	Usual    int // length that a function should not exceed
 	Longer   int // number of functions longer than Usual; may only shrink
 	File     int // longest file allowed, in lines
-	// Files lists the exceptions with their reasons. It may only shrink.
+	// Files lists the longer files that are allowed, with the reasons. It may only shrink.
 	Files map[string]string
 }
 

@@ -13,12 +13,13 @@ var standardStreams = map[string][]string{
 	"log": {"Print", "Printf", "Println", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"},
 }
 
-// ownStreams lists packages that may write to them: programs, which pass the streams on, and tools
-// of this repository.
+// ownStreams lists packages that may write to stdout and stderr: programs, which pass the streams
+// on, and tools of this repository.
 var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/openapi"}
 
 // wholeLines lists files of the command line that write text with line breaks. The reason says why
-// that is safe: the text has no text of others, or has it only as JSON or quoted.
+// this is safe: the output contains no text of others, or contains such text only as JSON or
+// quoted.
 var wholeLines = map[string]string{
 	"internal/cli/cli.go":            "the parser's help, and what libraries log",
 	"internal/cli/serve.go":          "the log: a line each, values quoted",
@@ -85,7 +86,7 @@ func looseFormat(call *ast.CallExpr) string {
 	return "a format is made up as it goes"
 }
 
-// method returns the name of the called method, or "" if the call is not one of a method.
+// method returns the name of the called method, or "" if no method is called.
 func method(call *ast.CallExpr) string {
 	if s, ok := call.Fun.(*ast.SelectorExpr); ok {
 		return s.Sel.Name

@@ -130,7 +130,7 @@ var (
 	named      = regexp.MustCompile(`name:"([a-z-]+)"`)
 )
 
-// grammar are the names of the coordinator's commands.
+// grammar returns the names of the coordinator's commands.
 func grammar(t *Tree) []string {
 	var names []string
 	for _, f := range t.Go {
@@ -153,7 +153,8 @@ func grammar(t *Tree) []string {
 	return names
 }
 
-// invariant is the number of an invariant: as ARCHITECTURE.md defines it, and as others cite it.
+// invariant matches the number of an invariant where ARCHITECTURE.md defines it, and citation
+// matches the number where a comment cites it.
 var (
 	invariant = regexp.MustCompile(`\*\*I(\d+)\*\*`)
 	citation  = regexp.MustCompile(`\bI([1-9]\d?)\b`)
@@ -163,7 +164,7 @@ var (
 // ARCHITECTURE.md does not define.
 func Cited(t *Tree) []Finding {
 	var found []Finding
-	tested := map[string]bool{} // of each that is defined
+	tested := map[string]bool{} // whether a test cites each defined invariant
 	if text := t.Text(Map); text != nil {
 		for _, m := range invariant.FindAllSubmatch(text.Source, -1) {
 			tested["I"+string(m[1])] = false

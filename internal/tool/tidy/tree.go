@@ -52,14 +52,14 @@ func (f *GoFile) Package() string { return path.Dir(f.Path) }
 // Lines returns the number of lines.
 func (f *GoFile) Lines() int { return bytes.Count(f.Source, []byte("\n")) }
 
-// Text is a file that is not Go.
+// Text is a text file that is not a Go file.
 type Text struct {
 	Path   string
 	Source []byte
 }
 
-// Written reports whether the file is handwritten prose or configuration, and not a checksum file,
-// a lock file or a generated image.
+// Written reports whether the file is prose or configuration that the project's authors wrote.
+// Checksum files, lock files, the license and test data are not.
 func (t *Text) Written() bool {
 	base := path.Base(t.Path)
 	switch {
@@ -143,7 +143,7 @@ func (t *Tree) Packages() []string {
 	return packages
 }
 
-// Text returns the file at path, or nil if there is none.
+// Text returns the text file with the path name, or nil if there is none.
 func (t *Tree) Text(name string) *Text {
 	for _, text := range t.Texts {
 		if text.Path == name {

@@ -202,7 +202,7 @@ var leaks = map[string]*regexp.Regexp{
 	"a private address":            regexp.MustCompile(`\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b`),
 }
 
-// Leaks reports text that speaks of somebody's machine or account.
+// Leaks reports text that is specific to somebody's machine or account.
 func Leaks(t *Tree) []Finding {
 	return lines(t, func(line string) (string, string) {
 		for what, shape := range leaks {

@@ -24,7 +24,7 @@ func (c *Canaries) Digits() string {
 	return word
 }
 
-// In returns a word of which eight consecutive bytes occur in a text.
+// In returns a word that shares eight consecutive bytes with a text.
 func (c *Canaries) In(text string) (string, bool) {
 	for _, word := range *c {
 		for i := range len(word) - 7 {
@@ -75,7 +75,7 @@ func (c *Canaries) Document(t *rapid.T) string {
 	return whole[:at] + rapid.SampledFrom([]string{"", "\x01", c.Text(), `"`, "}", "[" + c.Digits()}).Draw(t, "what")
 }
 
-// Expression draws an expression over input. variables are those of the enclosing macros.
+// Expression draws an expression over input. variables holds the variables of the enclosing macros.
 func Expression(t *rapid.T, depth int, variables []string) string {
 	leaves := append([]string{"input.a", "input.b", "input.c", "input", "result.step_one", "result.step_one.a", "1", "0", `"x"`, "2.5", "true", "null", "-1u"}, variables...)
 	if depth == 0 {

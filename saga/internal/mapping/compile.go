@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// Limits of expressions (I10). A definition beyond them is refused.
+// Limits of expressions (I10). A definition that exceeds one is refused.
 const (
 	// MaxExpression bounds the length of one CEL expression, in bytes.
 	MaxExpression = 16 << 10
@@ -31,14 +31,14 @@ type Problem struct {
 // Step holds the parts of a step that mappings need.
 type Step struct {
 	Name    contract.StepName
-	With    string         // its mapping, or empty
-	Request *schema.Schema // the request that its command accepts; nil means anything
-	Result  *schema.Schema // the result that it returns; nil means anything
+	With    string         // mapping of the step, or empty
+	Request *schema.Schema // schema of the request that its command accepts; nil means anything
+	Result  *schema.Schema // schema of the result that its command returns; nil means anything
 }
 
 // Compiler compiles the mappings of one definition, and checks that their output matches the
-// requests of the commands. It creates its environment for the first mapping, so that a definition
-// without mappings never uses CEL.
+// requests of the commands. It creates the CEL environment for the first mapping, so that a
+// definition without mappings never uses CEL.
 type Compiler struct {
 	input  *schema.Schema
 	steps  []Step
@@ -48,9 +48,8 @@ type Compiler struct {
 	names  []contract.StepName
 }
 
-// NewCompiler returns a Compiler for a definition's input and steps. before holds, for each step,
-// which steps are certainly done when it begins. The entry is nil for a step that is not in the
-// tree.
+// NewCompiler returns a Compiler for a definition's input and steps. before[i][k] reports whether
+// step k is certainly done when step i begins. before[i] is nil if step i is not in the tree.
 func NewCompiler(input *schema.Schema, steps []Step, before [][]bool) *Compiler {
 	return &Compiler{input: input, steps: steps, before: before}
 }
@@ -77,7 +76,8 @@ func (c *Compiler) prepare() error {
 	return err
 }
 
-// Compile compiles the mapping of step i. notes are warnings that do not prevent its use.
+// Compile compiles the mapping of step i. notes are warnings that do not prevent the use of the
+// mapping.
 func (c *Compiler) Compile(i int) (m *Mapping, problems, notes []Problem) {
 	if err := c.prepare(); err != nil {
 		return nil, []Problem{{What: "the expression language cannot be set up: " + err.Error(), Fix: "report this as a bug"}}, nil
@@ -149,7 +149,7 @@ func (c *Compiler) apart(want *schema.Schema, parsed *ast.AST) []Problem {
 	return fit.problems
 }
 
-// issues converts the issues that CEL reports.
+// issues converts CEL's issues to problems.
 func (c *Compiler) issues(issues *cel.Issues, root ast.Expr) []Problem {
 	var problems []Problem
 	for _, issue := range issues.Errors() {
@@ -165,7 +165,7 @@ func (c *Compiler) issues(issues *cel.Issues, root ast.Expr) []Problem {
 	return problems
 }
 
-// fix returns a suggestion for an issue, if one can be derived.
+// fix returns a suggestion for an issue of CEL.
 func (c *Compiler) fix(message string, id int64, root ast.Expr) string {
 	switch {
 	case strings.Contains(message, "undefined field") && root != nil:
@@ -183,8 +183,8 @@ func (c *Compiler) fix(message string, id int64, root ast.Expr) string {
 	return "see the CEL language definition at https://cel.dev"
 }
 
-// siblings returns the fields that exist where the selection with the given id names one that does
-// not.
+// siblings returns the fields of the object from which the selection with the given id selects an
+// unknown field.
 func (c *Compiler) siblings(root ast.Expr, id int64) []string {
 	var fields []string
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {

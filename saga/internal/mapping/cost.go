@@ -11,39 +11,41 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 )
 
-// The cost of an evaluation is bounded in units of about 100 ns of one processor. The bound never
-// depends on time, so that the result is the same on every machine (I6). CEL counts one unit per
-// operation. The prices here cover the work of an operation for each byte or item. CEL's own prices
-// assume values of a few bytes: they ignore the size of a string, and of a list in a list.
+// The cost of an evaluation is bounded in units. A unit takes about 100 ns of one processor, but
+// the bound never depends on time, so that the result is the same on every machine (I6). CEL counts
+// one unit per operation. The prices here also count the bytes and items on which an operation
+// works. CEL's own prices assume values of a few bytes: they ignore the size of a string, and the
+// size of a list in a list.
 const (
-	// maxCost bounds an evaluation (I10); it takes about 20 ms. Beyond it, the saga compensates or
-	// is parked.
+	// maxCost bounds the cost of an evaluation (I10), which then takes about 20 ms. If the cost
+	// exceeds it, the saga compensates or is parked.
 	maxCost = 200_000
-	// quickCost bounds a quick evaluation between other decisions. It takes about 0.5 ms.
+	// quickCost bounds the cost of a quick evaluation, which runs between other decisions and takes
+	// about 0.5 ms.
 	quickCost = 5_000
-	// quickData bounds the data that a quick evaluation reads, and its output, in bytes each.
+	// quickData bounds, in bytes, the data that a quick evaluation reads. It also bounds the output.
 	quickData = 8 << 10
-	// readPerUnit and writtenPerUnit are the numbers of bytes of JSON that can be read or written
-	// for one unit.
+	// readPerUnit and writtenPerUnit are the numbers of bytes of JSON whose reading or writing costs
+	// one unit.
 	readPerUnit    = 2
 	writtenPerUnit = 10
-	// bytesPerUnit is the number of bytes of a string that cost one unit.
+	// bytesPerUnit is the number of bytes of a string whose reading costs one unit.
 	bytesPerUnit = 64
-	// maxRegex bounds a compiled regular expression, in instructions. It is RE2, so matching is
-	// linear in the text.
+	// maxRegex bounds a compiled regular expression, in instructions. The expression is RE2, so
+	// matching is linear in the text.
 	maxRegex = 500
 	// maxPattern bounds the text of a regular expression, in bytes.
 	maxPattern = 1000
 )
 
 // pricing prices the calls of an expression after they have been executed. The work of one call is
-// bounded by the sizes of its arguments. Those are bounded by the data and the cost so far.
+// bounded by the sizes of its arguments. These sizes are bounded by the data and the cost so far.
 type pricing struct{}
 
-// paying is the name of the function that is called in the expression to charge the cost of a node.
+// paying is the name of the call that charges the cost of a node (see pay).
 const paying = "pay"
 
-// prices holds the small prices, so that they need not be allocated.
+// prices holds the small prices, so that CallCost need not allocate them.
 var prices = func() (p [256]uint64) {
 	for i := range p {
 		p[i] = uint64(i)
@@ -77,8 +79,8 @@ func (pricing) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 	return &cost
 }
 
-// addCost returns the cost of an addition. Strings and lists are copied (see adder), except for the
-// list that a macro builds, to which an item is appended.
+// addCost returns the cost of an addition. An addition copies strings and lists (see adder). But a
+// macro appends to the list that it builds, which costs nothing here.
 func addCost(args []ref.Val, result ref.Val) uint64 {
 	if _, built := args[0].(traits.MutableLister); built {
 		return 0
@@ -116,13 +118,13 @@ func deepSize(v ref.Val) uint64 {
 	return 0
 }
 
-// pay charges a node for the work that it is about to do. It ends the evaluation if the total is
-// too high.
+// pay charges a node for the work that it is about to do. It ends the evaluation if the total cost
+// is too high.
 func pay(frame *interpreter.ExecutionFrame, id int64, units int) {
 	frame.CostTracker().EvalUnary(nil, id, payment{}, types.Int(units), nil)
 }
 
-// payment is the call with which a node pays.
+// payment is the call that charges the cost of a node.
 type payment struct{}
 
 // Function implements cost.Call.
@@ -131,8 +133,8 @@ func (payment) Function() string { return paying }
 // OverloadID implements cost.Call.
 func (payment) OverloadID() string { return paying }
 
-// price wraps the nodes that do more work than CEL counts, so that they pay for it. It also makes
-// the order of maps that an expression builds deterministic.
+// price wraps the nodes that do more work than CEL counts, so that this work is charged. It also
+// makes the order of keys deterministic in the maps that an expression builds.
 func price(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	switch n := node.(type) {
 	case interpreter.InterpretableConstructor:
@@ -154,7 +156,7 @@ func price(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error
 	return node, nil
 }
 
-// maker creates a list or map, and pays for each item.
+// maker creates a list or map, and charges each item.
 type maker struct {
 	interpreter.InterpretableV2
 
@@ -184,9 +186,9 @@ func (n maker) Eval(vars interpreter.Activation) ref.Val {
 	return interpreter.EvalActivation(vars, n.Exec)
 }
 
-// adder adds two values. CEL does not copy lists: on every access to an item, it searches the
-// operands of all additions. And a list that is doubled repeatedly would have more items than were
-// paid for.
+// adder adds two values, and copies the result if it is a list. CEL does not copy lists: on every
+// access to an item, it searches the operands of all additions. And a list that is doubled
+// repeatedly would have more items than were charged.
 type adder struct{ interpreter.InterpretableV2 }
 
 // Exec implements interpreter.InterpretableV2.

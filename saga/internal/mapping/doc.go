@@ -26,9 +26,9 @@
 //	json.go         CEL values as JSON
 //	fault.go        why an evaluation failed, in words without the data
 //
-// It keeps its part of I6 (the same bytes and the same result every time) and of I10
+// It keeps its part of I6 (the same bytes and the same result every time) and its part of I10
 // (MaxExpression, MaxExpressions, the cost of an evaluation).
 //
-// A definition with problems fails with a list of problems, each with a fix. A failed evaluation
-// returns an error that names the expression, the position in it and a fault from a closed set.
+// A failed compilation returns a list of problems, each with a fix. A failed evaluation returns an
+// error that names the expression, the position in it and a fault from a closed set.
 package mapping

@@ -10,10 +10,10 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// Limits of one CEL expression, in addition to MaxExpression (I10). An expression whose text is
-// beyond them is refused. cost.go bounds the cost of an evaluation.
+// Limits of one CEL expression, in addition to MaxExpression (I10). cost.go bounds the cost of an
+// evaluation.
 const (
-	// maxExpressionDepth bounds the nesting of an expression.
+	// maxExpressionDepth bounds the nesting of an expression. A deeper expression is refused.
 	maxExpressionDepth = 100
 	// maxExpressionErrors bounds the reported problems of one expression.
 	maxExpressionErrors = 5
@@ -21,7 +21,7 @@ const (
 
 // baseEnv is CEL's standard library with optional values and nothing else: no clock and no
 // randomness. Unlike CEL's default it has no time zones by name, because these are read from the
-// machine. Its parts are pinned, so that a stored definition never changes its meaning.
+// machine. Its parts are pinned, so that the meaning of a stored definition never changes.
 var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	setUpErrors()
 	return cel.NewCustomEnv(

@@ -9,12 +9,12 @@ import (
 	"cel.dev/cel-go/common/operators"
 )
 
-// muchItems is the number of items or characters that estimates assume for all data of unknown
+// muchItems is the size, in items or characters, that estimates assume for each value of unknown
 // size.
 const muchItems = 1000
 
-// estimator estimates the cost of an expression: the minimum for any data, and the maximum with
-// muchItems everywhere.
+// estimator estimates the cost of an expression: the minimum for any data, and the maximum if every
+// value of unknown size has muchItems.
 type estimator struct{}
 
 // EstimateSize implements cost.Estimator for values that the expression does not contain literally.
@@ -27,8 +27,9 @@ func (estimator) EstimateCallCost(_, _ string, _ *cost.AstNode, _ []cost.AstNode
 	return cost.NewCallEstimate(cost.Estimate{Max: 1 + muchItems/bytesPerUnit}, nil)
 }
 
-// estimate returns the minimum cost of an expression. It refuses an expression that always costs
-// too much, and adds a note for one that does so with much data.
+// estimate returns the minimum cost of an expression. It returns a problem for an expression that
+// exceeds maxCost with any data, and a note for an expression that may exceed maxCost with much
+// data.
 func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Problem) {
 	estimated, err := c.env.EstimateCost(checked, estimator{})
 	if !skips(checked) {
@@ -46,9 +47,9 @@ func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Prob
 	return least, nil, nil
 }
 
-// skips reports whether an evaluation may complete without evaluating a part of the expression,
-// which the estimate ignores. That is so if it selects from optional values, or has operators that
-// ignore a failure on one side.
+// skips reports whether an evaluation may complete without evaluating every part of the expression.
+// The estimate ignores this possibility, which exists if the expression selects from optional
+// values, or has operators that ignore a failure on one side.
 func skips(checked *cel.Ast) bool {
 	found := false
 	ast.PostOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {

@@ -17,8 +17,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// fault says why a mapping could not be evaluated. The set is closed, and the words contain no
-// data, because a reason is logged and shown to more people than the data.
+// fault says why a mapping could not be evaluated. The set of faults is closed, and their texts
+// contain no data, because a fault is logged and shown to more people than the data.
 type fault string
 
 const (
@@ -42,9 +42,9 @@ const (
 	faultInternal   fault = "it cannot be evaluated"
 )
 
-// dataFault is a fault of the data, at a position that the definition names.
+// dataFault is a fault of the data, with the path of the faulty value.
 type dataFault struct {
-	where string // path with the names of the schema, and [] for keys and items; "" if unknown
+	where string // path of schema names, with [] in place of map keys and indices; "" if unknown
 	fault fault
 	full  string // description that quotes the data; only for Try
 }
@@ -89,7 +89,7 @@ type mappingError struct {
 
 func (e *mappingError) Error() string { return e.text(e.fault) }
 
-// whole returns the error with the data in it.
+// whole returns the error with CEL's text, which quotes the data.
 func (e *mappingError) whole() error { return errors.New(e.text(e.full)) }
 
 func (e *mappingError) text(why error) string {
@@ -130,7 +130,7 @@ func (m *Mapping) failed(err error) *mappingError {
 	return e
 }
 
-// find returns the node of an expression with an id, or nil.
+// find returns the node with the given id in an expression, or nil.
 func find(root ast.Expr, id int64) (found ast.Expr) {
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		if e.ID() == id {
@@ -140,7 +140,8 @@ func find(root ast.Expr, id int64) (found ast.Expr) {
 	return found
 }
 
-// faultOf returns the fault that the data can cause at a node. CEL's own error quotes the data.
+// faultOf returns the fault that the data can cause at a node. It replaces CEL's own error, which
+// quotes the data.
 func faultOf(node ast.Expr) fault {
 	if node == nil {
 		return faultType
@@ -158,8 +159,7 @@ func faultOf(node ast.Expr) fault {
 	return faultType
 }
 
-// faultsOf holds the faults of CEL's functions. All other functions fail because of the types of
-// values.
+// faultsOf holds the faults of CEL's functions. The fault of any other function is faultType.
 var faultsOf = map[string]fault{
 	operators.Index:     faultKey,
 	operators.OptIndex:  faultKey,
@@ -184,9 +184,10 @@ var faultsOf = map[string]fault{
 	"value": faultNone,
 }
 
-// setUpErrors labels the errors that CEL shares between all evaluations, before the first one.
-// Otherwise, the first evaluation that returned such an error would write its own position into it.
-// All others would report that position (I6), or write it concurrently.
+// setUpErrors labels the errors that CEL shares between all evaluations. It runs before the first
+// evaluation. Otherwise, the first evaluation that returns such an error would write its own
+// position into the error. All other evaluations would report that position (I6), or write their
+// own position concurrently.
 func setUpErrors() {
 	types.LabelErrNode(nowhere, types.NoSuchOverloadErr())
 	types.LabelErrNode(nowhere, types.Int(math.MaxInt64).ConvertToType(types.TimestampType))

@@ -108,7 +108,7 @@ func (f *fitter) entry(want *schema.Schema, entry ast.MapEntry, field string) {
 	f.typ(want, optionalOf(f.ast.GetType(entry.Value().ID())), field)
 }
 
-// typ checks a value of a known type.
+// typ checks a value of type t against want.
 func (f *fitter) typ(want *schema.Schema, t *types.Type, field string) {
 	if want.IsAny() {
 		return
@@ -214,7 +214,8 @@ func fitFields(want, have *schema.Schema, field string) []Problem {
 	return problems
 }
 
-// mapped returns the element that a map or filter macro appends to its list.
+// mapped returns the element that a map or filter macro appends to its list, or nil for any other
+// macro.
 func mapped(c ast.ComprehensionExpr) ast.Expr {
 	step := c.LoopStep()
 	if isCall(step, operators.Conditional) {
@@ -243,7 +244,7 @@ func literalString(e ast.Expr) (string, bool) {
 	return string(s), ok
 }
 
-// optionalOf returns the type inside an optional type.
+// optionalOf returns the type inside an optional type, or any other type unchanged.
 func optionalOf(t *types.Type) *types.Type {
 	if t.Kind() == types.OpaqueKind && len(t.Parameters()) == 1 {
 		return t.Parameters()[0]
@@ -265,7 +266,7 @@ func known(s *schema.Schema) string {
 	return "the command takes " + quote.Line(strings.Join(sortedKeys(s.Fields), ", "))
 }
 
-// conversion returns the CEL function that converts to such a value.
+// conversion returns the CEL function that converts a value to the kind of s.
 func conversion(s *schema.Schema) string {
 	switch s.Kind {
 	case schema.Int, schema.Double, schema.Bool:

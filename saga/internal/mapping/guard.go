@@ -10,8 +10,8 @@ import (
 	"github.com/amends-dev/amends/saga/internal/schema"
 )
 
-// guard finds optional fields that are read without a has() guard. Without this check, the mapping
-// would fail for the first saga without such a field.
+// guard finds optional fields that are read without a has() guard. Without the guard, the mapping
+// would fail for the first saga in which the field is missing.
 type guard struct {
 	ast      *ast.AST
 	types    *objectTypes
@@ -19,7 +19,7 @@ type guard struct {
 	reported map[string]bool
 }
 
-// walk visits e. The fields in present are known to exist.
+// walk checks e and its children. The fields in present are known to exist.
 func (g *guard) walk(e ast.Expr, present map[string]bool) {
 	switch e.Kind() {
 	case ast.SelectKind:

@@ -23,9 +23,9 @@ import (
 type Mapping struct {
 	expression string
 	program    cel.Program
-	quick      cel.Program // the same program with the bound quickCost
+	quick      cel.Program // the same program, but its cost is bounded by quickCost
 	least      int         // minimum cost, in units
-	reads      []int       // the steps whose results it uses
+	reads      []int       // the steps whose results the expression uses
 	tree       *ast.AST
 	types      *objectTypes
 	input      *schema.Schema
@@ -33,12 +33,12 @@ type Mapping struct {
 
 var _ machine.Mapping = (*Mapping)(nil)
 
-// celName returns a step's name as expressions spell it. Names contain no underscore, so the
-// results are unique.
+// celName returns a step's name as expressions spell it. Step names contain no underscore, so no
+// two steps get the same spelling.
 func celName(name contract.StepName) string { return strings.ReplaceAll(string(name), "-", "_") }
 
 // Make implements machine.Mapping. It computes the data of a request, and decodes only the JSON
-// that the expression uses. The error is a *mappingError.
+// that the expression uses. If it fails, the error is a *mappingError.
 func (m *Mapping) Make(input []byte, results func(step int) []byte) ([]byte, error) {
 	e := evaluation{Mapping: m, input: input, results: results, most: contract.MaxPayload}
 	out, err := e.run(m.program)
@@ -66,7 +66,8 @@ func (m *Mapping) Size(input []byte, results func(step int) []byte) int {
 	return size
 }
 
-// MakeWithin implements machine.Mapping. It has the bounds of a quick evaluation.
+// MakeWithin implements machine.Mapping. It returns machine.ErrCostly if the evaluation exceeds
+// quickCost or quickData.
 func (m *Mapping) MakeWithin(input []byte, results func(step int) []byte) (out []byte, cost int, err error) {
 	e := evaluation{Mapping: m, input: input, results: results, most: quickData, quick: true}
 	out, err = e.run(m.quick)
@@ -87,12 +88,12 @@ type evaluation struct {
 
 	input   []byte
 	results func(step int) []byte
-	most    int // maximum bytes of the request
+	most    int // maximum length of the request, in bytes
 	quick   bool
 
 	read   int  // bytes of data read so far
-	cost   int  // in units, without reading the data
-	costly bool // whether it exceeds a quick evaluation
+	cost   int  // cost in units, without the cost of reading the data
+	costly bool // whether it exceeds the bounds of a quick evaluation
 }
 
 func (e *evaluation) run(program cel.Program) ([]byte, error) {
@@ -114,7 +115,7 @@ func (e *evaluation) run(program cel.Program) ([]byte, error) {
 	return w.buffer.Bytes(), nil
 }
 
-// inputValue returns the variable input, which is decoded on first use.
+// inputValue decodes the value of the variable input, on the first use of the variable.
 func (e *evaluation) inputValue() any {
 	raw, err := e.readData(e.input)
 	if err != nil {
@@ -123,7 +124,7 @@ func (e *evaluation) inputValue() any {
 	return value(e.Mapping.input, raw, "input")
 }
 
-// readData decodes data, unless that is too much for a quick evaluation.
+// readData decodes data. A quick evaluation fails if it reads more than quickData in total.
 func (e *evaluation) readData(data []byte) (any, *dataFault) {
 	if e.read += len(data); e.quick && e.read > quickData {
 		e.costly = true
@@ -136,12 +137,13 @@ func (e *evaluation) readData(data []byte) (any, *dataFault) {
 	return raw, nil
 }
 
-// resultsValue is the variable result, with a field for each step. A field is decoded once, on
-// first use. A failure is cached too, because an expression may use the field repeatedly.
+// resultsValue is the value of the variable result, with a field for each step. A field is decoded
+// once, on first use. A failure to decode it is cached too, because an expression may use the field
+// repeatedly.
 type resultsValue struct {
 	evaluation *evaluation
-	found      map[string][]byte  // nil before the first use
-	read       map[string]ref.Val // including faults
+	found      map[string][]byte  // encoded results; nil before the first use
+	read       map[string]ref.Val // decoded results, including faults
 }
 
 func (r *resultsValue) data(name string) []byte {

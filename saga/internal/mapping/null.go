@@ -5,12 +5,12 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// qualifier is a selection or an index. For has() and ?, a null value counts as missing, whatever
-// it is selected from, and nothing can be selected from null.
+// qualifier is a selection or an index. For has() and ?, every null value counts as missing, and a
+// selection from null is a fault.
 type qualifier struct {
 	interpreter.Qualifier
 
-	test bool // whether it is the argument of has()
+	test bool // whether the selection is the argument of has()
 }
 
 // Qualify implements interpreter.Qualifier.

@@ -16,8 +16,8 @@ import (
 )
 
 // A number that is only copied keeps the text that it has in the data. CEL calculates with plain
-// values: functions and operators receive plain values, except for those that return an argument
-// unchanged.
+// values, which do not keep that text. Functions and operators receive plain values, unless they
+// return an argument unchanged.
 
 // written is a number of the data whose text differs from the encoding of its plain value. It keeps
 // that text.
@@ -26,7 +26,7 @@ type written struct {
 	text    json.Number
 }
 
-// withText returns a number of the data as a value that keeps its text.
+// withText returns a number of the data as a value that keeps the number's text.
 func withText(plain ref.Val, text json.Number) ref.Val {
 	same := false
 	switch v := plain.(type) {
@@ -36,7 +36,7 @@ func withText(plain ref.Val, text json.Number) ref.Val {
 		same = true
 	case types.Double:
 		abs := math.Abs(float64(v))
-		same = (v == 0 || abs >= 1e-6 && abs < 1e21) && // outside this range JSON has an exponent
+		same = (v == 0 || abs >= 1e-6 && abs < 1e21) && // outside this range encoding/json writes an exponent
 			strconv.FormatFloat(float64(v), 'f', -1, 64) == string(text)
 	}
 	if same {
@@ -62,20 +62,21 @@ func (w *written) IsZeroValue() bool {
 	return ok && z.IsZeroValue()
 }
 
-// AggregateSize implements types.AggregateSizeVisitor. The size is that of the plain value.
+// AggregateSize implements types.AggregateSizeVisitor. The plain value has the same size.
 func (w *written) AggregateSize(types.AggregateSizer) uint32 { return 1 }
 
-// depth says which numbers of a value are replaced with plain ones.
+// depth defines which numbers in a value are replaced with plain values.
 type depth byte
 
 const (
 	handedOn depth = iota // nothing
-	shallow               // the value, if it is a number
-	deep                  // all numbers in it
-	members               // all numbers in it, except if it is a map, because only its keys are used
+	shallow               // the value itself, if it is a number
+	deep                  // all numbers in the value
+	members               // like deep, but nothing in a map, because only its keys are used
 )
 
-// depths holds the depths of the arguments of a function, unless they are shallow.
+// depths holds, for each function, the depth of the first argument and the depth of all others. The
+// arguments of a function that is not listed are shallow.
 var depths = map[string][2]depth{
 	operators.Equals:       {deep, deep},
 	operators.NotEquals:    {deep, deep},
@@ -83,10 +84,10 @@ var depths = map[string][2]depth{
 	operators.OldIn:        {deep, members},
 	overloads.DeprecatedIn: {deep, members},
 
-	operators.Add: {shallow, shallow}, // lists pass their items on
+	operators.Add: {shallow, shallow}, // a sum of lists has the same items
 
 	operators.Conditional: {}, // the third argument is treated as the second
-	operators.Index:       {}, // attribute makes an index plain
+	operators.Index:       {}, // attribute.index makes an index plain
 	operators.OptIndex:    {},
 	operators.OptSelect:   {},
 
@@ -112,7 +113,7 @@ func depthOf(function string, argument int) depth {
 	return shallow
 }
 
-// holdsNumber reports whether a value of a type may be or contain a number that must be made plain.
+// holdsNumber reports whether a value of type t may be or contain a number that must be made plain.
 func (d depth) holdsNumber(t *types.Type) bool {
 	if t == nil {
 		return true
@@ -132,10 +133,10 @@ func (d depth) holdsNumber(t *types.Type) bool {
 	return true
 }
 
-// reading says how the nodes of an expression receive values, by node id.
+// reading describes how the values of an expression's nodes are used, by node id.
 type reading struct {
 	plain map[int64]depth // nodes whose plain value is used
-	tests map[int64]bool  // nodes in has()
+	tests map[int64]bool  // selections that are the argument of has()
 }
 
 func readingOf(tree *ast.AST) *reading {
@@ -169,14 +170,15 @@ func readingOf(tree *ast.AST) *reading {
 	return r
 }
 
-// decorate makes a node pay for its work (see price) and receive values as reading says.
+// decorate wraps a node, so that its work is charged (see price) and its value is used as r
+// describes.
 func (r *reading) decorate(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	node, err := price(node)
 	if err != nil {
 		return nil, err
 	}
 	switch n := node.(type) {
-	case *attribute: // it was already given a qualifier, and with it a different id
+	case *attribute: // wrapped before; a qualifier was added since, and with it a different id
 		n.take = r.plain[n.ID()]
 		return n, nil
 	case interpreter.InterpretableAttribute:
@@ -266,7 +268,7 @@ func (a *attribute) index(vars interpreter.Activation) (interpreter.Qualifier, e
 // indices creates qualifiers from values.
 var indices = interpreter.NewAttributeFactory(containers.DefaultContainer, types.DefaultTypeAdapter, nil)
 
-// of returns the plain value of v, which is the output of the node with an id.
+// of returns v with plain values, as d requires. id is the id of the node whose output v is.
 func (d depth) of(v ref.Val, id int64) ref.Val {
 	if d == handedOn {
 		return v
@@ -282,7 +284,8 @@ func (d depth) of(v ref.Val, id int64) ref.Val {
 	return types.LabelErrNode(id, v)
 }
 
-// deeplyPlain returns v with all numbers in it plain, and reports whether that differs from v.
+// deeplyPlain returns v with plain values for all numbers in v, and reports whether the result
+// differs from v.
 func deeplyPlain(v ref.Val) (plain ref.Val, changed bool) {
 	switch v := v.(type) {
 	case *written:

@@ -99,15 +99,15 @@ func compile(text string) (*pattern, error) {
 	return &pattern{re, len(program.Inst)}, nil
 }
 
-// readingCost returns the maximum cost of parsing the classes of a regular expression. It is not
-// proportional to the text: a Unicode class is looked up in tables, and if case is ignored, each
-// character of a range is visited.
+// readingCost returns the maximum cost of parsing the classes of a regular expression. The cost is
+// not proportional to the length of the text: a Unicode class is looked up in tables, and if case
+// is ignored, each character of a range is looked up.
 func readingCost(text string) int {
 	if len(text) > maxPattern {
-		return 0 // it is not parsed
+		return 0 // such a text is not parsed
 	}
 	const (
-		table    = 1500    // units for \p and \P
+		table    = 1500    // units for each \p or \P
 		perUnit  = 2       // characters per unit
 		lastCase = 0x1e943 // no later character has a case
 		posix    = 0x80 / perUnit
@@ -126,7 +126,7 @@ func readingCost(text string) int {
 	return cost
 }
 
-// flags matches the flag groups in a regular expression that may switch on ignoring case.
+// flags matches a flag group that may make a regular expression ignore case.
 var flags = regexp.MustCompile(`\(\?[A-Za-z]*i`)
 
 func ignoresCase(text string) bool { return flags.MatchString(text) }
@@ -142,13 +142,13 @@ func rangeEnd(text string) rune {
 		if n, err := strconv.ParseUint(digits, 16, 32); err == nil {
 			return rune(min(n, unicode.MaxRune))
 		}
-		return 0 // not a regular expression
+		return 0 // not a valid regular expression
 	}
-	return 0o777 // \x7f, \377, \n
+	return 0o777 // an upper bound for all other escapes, such as \x7f, \377 and \n
 }
 
 // instructions returns a lower bound for the number of compiled instructions. The compiler expands
-// repetitions, however many there are.
+// repetitions, so a short text may have many instructions.
 func instructions(re *syntax.Regexp) (n int) {
 	switch re.Op {
 	case syntax.OpEmptyMatch:
@@ -172,8 +172,8 @@ func instructions(re *syntax.Regexp) (n int) {
 	return n
 }
 
-// patterns validates the literal regular expressions of an expression. It does not compile those
-// that newMatcher refuses without parsing them.
+// patterns validates the regular expressions that a mapping contains as literals. It does not parse
+// a text that newMatcher refuses without parsing.
 type patterns struct{}
 
 // Name implements cel.ASTValidator.

@@ -8,8 +8,8 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// textsOf returns the arguments of a call with two strings. Otherwise, it returns the result of the
-// call.
+// textsOf returns the arguments of a call if both are strings. Otherwise, it returns an error as
+// the result of the call.
 func textsOf(n interpreter.InterpretableCall, frame *interpreter.ExecutionFrame) (texts [2]types.String, otherwise ref.Val) {
 	for i, arg := range n.Args() {
 		v := arg.Exec(frame)
@@ -26,7 +26,7 @@ func textsOf(n interpreter.InterpretableCall, frame *interpreter.ExecutionFrame)
 }
 
 // searcher searches for a string in another string in linear time. Package strings compares rolling
-// hashes first, and data can be constructed in which all of them are equal.
+// hashes first, and is slower if data is constructed so that all hashes are equal.
 type searcher struct{ interpreter.InterpretableCall }
 
 // Exec implements interpreter.InterpretableV2.
@@ -44,7 +44,8 @@ func (n searcher) Eval(vars interpreter.Activation) ref.Val {
 	return interpreter.EvalActivation(vars, n.Exec)
 }
 
-// shortPart is the maximum length up to which strings.Contains is close enough to linear.
+// shortPart is the maximum length of part, in bytes, for which strings.Contains is close enough to
+// linear.
 const shortPart = 32
 
 // contains reports whether part is in text (Knuth, Morris, Pratt).
@@ -52,7 +53,9 @@ func contains(text, part string) bool {
 	if len(part) <= shortPart || len(part) >= len(text) {
 		return strings.Contains(text, part)
 	}
-	border := make([]int32, len(part)) // for each prefix of part, its longest proper prefix that is also a suffix
+	// border holds, for each prefix of part, the length of its longest proper prefix that is also its
+	// suffix.
+	border := make([]int32, len(part))
 	for i, k := 1, 0; i < len(part); i++ {
 		for k > 0 && part[i] != part[k] {
 			k = int(border[k-1])

@@ -13,8 +13,8 @@ import (
 type objectTypes struct {
 	types.Provider
 	schemas map[string]*schema.Schema // object types by name
-	results map[string]*schema.Schema // results of steps by CEL name; nil means any
-	numbers map[string]int            // numbers of steps by CEL name
+	results map[string]*schema.Schema // schemas of the steps' results by CEL name; nil means any
+	numbers map[string]int            // indices of the steps by CEL name
 }
 
 var _ types.Provider = (*objectTypes)(nil)
@@ -30,7 +30,7 @@ func (t *objectTypes) typeOf(s *schema.Schema, where string) *types.Type {
 	switch s.Kind {
 	case schema.Object:
 		name := "object " + where
-		if t.schemas[name] != s { // learn has already added it: evaluations only read
+		if t.schemas[name] != s { // learn has already added every schema, so evaluations only read the map
 			t.schemas[name] = s
 		}
 		return types.NewObjectType(name)
@@ -48,8 +48,8 @@ func (t *objectTypes) typeOf(s *schema.Schema, where string) *types.Type {
 	return types.StringType // times and bytes are strings in JSON
 }
 
-// learn registers the object types in s before any expression is checked. Afterwards they are only
-// read, also concurrently.
+// learn registers the object types in s before any expression is checked. Afterwards, the types are
+// only read, possibly concurrently.
 func (t *objectTypes) learn(s *schema.Schema, where string) {
 	t.typeOf(s, where)
 	if s.IsAny() {

@@ -14,7 +14,7 @@ import (
 type usage struct {
 	*Compiler
 	step     int   // the step with the mapping
-	reads    []int // the steps whose results it uses
+	reads    []int // the steps whose results the mapping uses
 	problems []Problem
 }
 
@@ -62,7 +62,7 @@ func resultName(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-// result checks that the step is certainly done.
+// result checks that the named step is certainly done before this step begins.
 func (u *usage) result(name string) {
 	other, known := u.types.numbers[name]
 	if known && !slices.Contains(u.reads, other) {
@@ -84,7 +84,7 @@ func (u *usage) result(name string) {
 	}
 }
 
-// examples lists the results that may be used.
+// examples lists results that the mapping may use.
 func (u *usage) examples() string {
 	var names []string
 	for i, done := range u.before[u.step] {

@@ -22,8 +22,8 @@ type object struct {
 	schema *schema.Schema
 	where  string             // path in expressions, for messages
 	raw    map[string]any     // as decoded by encoding/json with UseNumber
-	read   map[string]ref.Val // including faults
-	plain  ref.Val            // the value without its schema; nil if not computed yet
+	read   map[string]ref.Val // decoded fields, including faults
+	plain  ref.Val            // the result of asMap; nil if not computed yet
 	size   uint32             // 0 if not computed yet
 }
 
@@ -59,7 +59,7 @@ func (o *object) field(name string) (any, error) {
 	return found(v)
 }
 
-// found returns a value, or the error if v is one.
+// found returns v, or its error if v is an error value.
 func found(v ref.Val) (any, error) {
 	if failed, ok := v.(*types.Err); ok {
 		return nil, failed.Unwrap()
@@ -95,7 +95,7 @@ func (o *object) Equal(other ref.Val) ref.Val {
 	return types.Equal(o.asMap(), its.asMap())
 }
 
-// asMap returns the object as a map without its schema.
+// asMap returns the object as a map, as if it had no schema.
 func (o *object) asMap() ref.Val {
 	if o.plain == nil {
 		o.plain, _ = deeplyPlain(value(nil, o.raw, o.where))
@@ -148,8 +148,8 @@ func rawSize(raw any) uint32 {
 	return size
 }
 
-// value converts JSON to a CEL value according to its schema. JSON that does not match becomes an
-// error value.
+// value converts JSON to a CEL value according to its schema. JSON that does not match the schema
+// becomes an error value.
 func value(s *schema.Schema, raw any, where string) ref.Val {
 	if s.IsAny() {
 		return anyValue(raw, where)

@@ -64,8 +64,8 @@ func (s *Schema) solidForm() (any, error) {
 }
 
 // fieldKey returns the key of a field in the form. If the field is optional, a ? is appended. So
-// that every name has a unique key, question marks at its end are doubled, and a name of stars only
-// gets one more star.
+// that every name has a unique key, question marks at the end of the name are doubled, and a name
+// that is empty or consists only of stars gets one more star.
 func fieldKey(name string, optional bool) string {
 	if strings.Trim(name, "*") == "" {
 		name += "*"

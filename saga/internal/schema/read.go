@@ -16,7 +16,7 @@ const (
 
 // JSONError says where and why data is not JSON.
 type JSONError struct {
-	Said string // without data: is not JSON: …
+	Said string // quotes no data; begins with "is not JSON: "
 	Full string // quotes the data if that is more precise; otherwise empty
 }
 

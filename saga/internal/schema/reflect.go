@@ -10,9 +10,9 @@ import (
 	"unicode"
 )
 
-// For returns the schema of the JSON that encoding/json produces for a T. It follows field tags,
-// embedded structs, omitempty and omitzero (may be missing) and pointers (may be null). It returns
-// nil if nothing is known: T is any or json.RawMessage, or it has its own JSON encoding. A
+// For returns the schema of the JSON that encoding/json produces for a T. It follows field tags and
+// embedded structs. Fields with omitempty or omitzero may be missing, and pointers may be null. The
+// result is nil if nothing is known: T is any or json.RawMessage, or T has its own JSON encoding. A
 // recursive type becomes any, and so do the parts beyond MaxNodes or MaxDepth.
 //
 // A type that cannot be encoded as JSON, such as a channel, is reported by New or Define when the
@@ -41,8 +41,8 @@ type reflector struct {
 	open map[reflect.Type]bool // types that enclose the current one
 }
 
-// schema returns the schema of a type. Custom JSON or text methods count only if they are the same
-// for a value and a pointer.
+// schema returns the schema of a type. A type with its own JSON methods becomes any. A type with
+// its own text methods becomes a string if its values have MarshalText, and otherwise any.
 func (r *reflector) schema(t reflect.Type, depth int) *Schema {
 	if depth > MaxDepth || r.open[t] {
 		return &Schema{Kind: Any}
@@ -159,8 +159,8 @@ type jsonField struct {
 }
 
 // jsonFields returns the fields that encoding/json writes for a struct, in order. Fields of
-// embedded structs are promoted. Of several fields with the same name, the shallowest one counts,
-// then the only tagged one, and otherwise none.
+// embedded structs are promoted. Of several fields with the same name, the shallowest one counts.
+// If several are equally shallow, the only tagged one counts, and otherwise none.
 func jsonFields(t reflect.Type) []jsonField {
 	var all []jsonField
 	embeddedFields(t, 0, false, map[reflect.Type]bool{}, &all)
@@ -200,8 +200,8 @@ func dominant(same []jsonField) (jsonField, bool) {
 	return same[0], true
 }
 
-// embeddedFields collects the fields of t and of its embedded structs. Fields in an embedded
-// pointer may be missing.
+// embeddedFields collects the fields of t and of its embedded structs. Fields of a struct that is
+// embedded as a pointer may be missing.
 func embeddedFields(t reflect.Type, depth int, optional bool, open map[reflect.Type]bool, all *[]jsonField) {
 	if open[t] || depth > MaxDepth {
 		return
@@ -260,7 +260,7 @@ func (f *jsonField) apply(options []string) {
 	}
 }
 
-// validTag reports whether encoding/json accepts name from a tag.
+// validTag reports whether encoding/json accepts a tag's name as the name of a field.
 func validTag(name string) bool {
 	if name == "" {
 		return false

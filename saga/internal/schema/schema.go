@@ -110,7 +110,7 @@ func (s *Schema) Equal(other *Schema) bool {
 // IsAny reports whether nothing is known about the data.
 func (s *Schema) IsAny() bool { return s == nil || s.Kind == Any }
 
-// CanBeEmpty reports whether null is accepted although the data is not optional. It then means
+// CanBeEmpty reports whether null is accepted although the data is not optional. Null then means
 // empty data, as in Go.
 func (s *Schema) CanBeEmpty() bool { return s.Kind == List || s.Kind == Map || s.Kind == Bytes }
 

@@ -18,7 +18,7 @@ const printed = "as coordinator nats-permissions prints it"
 
 // admit reads a users file into the server's options. It adds two clients of this process, with
 // passwords that nobody else learns: inside has all permissions in the account with the streams,
-// responder has those of Config.Responder. Both are nil if there is no file.
+// responder has the permissions Config.Responder. Both are nil if there is no file.
 func (config Config) admit(options *server.Options) (inside, responder *server.User, err error) {
 	if config.UsersFile == "" {
 		return nil, nil, nil

@@ -23,7 +23,7 @@ type Config struct {
 	// set NoProvision as well.
 	Stream func(topic string) string
 	// StreamConfig modifies the configuration with which a topic's stream is created. Nil means
-	// file storage, one replica, seven days, and no other limit.
+	// file storage, one replica, a maximum age of seven days, and no other limit.
 	StreamConfig func(topic string, config *jetstream.StreamConfig)
 	// NoProvision returns an error for a missing stream instead of creating it.
 	NoProvision bool
@@ -33,7 +33,7 @@ type Config struct {
 	// Options of subscribers:
 
 	// Group is the name of subscribers that share the messages of a topic, and of their durable
-	// consumer. "" means that every Subscribe receives all messages, and does not keep its
+	// consumer. "" means that every Subscribe call receives all messages, and does not keep its
 	// position.
 	Group string
 	// Consumer returns the name of a topic's durable consumer. It is for a group that reads several
@@ -43,8 +43,8 @@ type Config struct {
 	// create the durable consumer of a topic. It is called again if the consumer seems to be
 	// missing. Nil means that the subscriber creates the consumer.
 	MakeConsumer func(ctx context.Context, topic, consumer string) error
-	// FromNew makes a new group start with messages published from now on. Otherwise, it starts
-	// with the oldest stored message.
+	// FromNew makes a new group start with messages published from now on. Otherwise, the group
+	// starts with the oldest stored message.
 	FromNew bool
 	// Ordered keeps the order even if messages are nacked. The group then has one message in flight
 	// at a time.

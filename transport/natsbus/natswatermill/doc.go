@@ -1,9 +1,9 @@
-// Package natswatermill is Watermill's Publisher and Subscriber on NATS JetStream.
+// Package natswatermill implements Watermill's Publisher and Subscriber on NATS JetStream.
 //
 //	Publish(topic) ══ asynchronous, all futures waited for ══▶ stream of the topic
 //	Subscribe(topic) ◀══ durable pull consumer per group ══ ack, nak with delay
 //
-// A topic is a subject. Each topic has its own stream, unless Config.Stream returns another one. A
+// A topic is a subject. Each topic has its own stream, unless Config.Stream names another stream. A
 // message's UUID is its Nats-Msg-Id, so the server deduplicates. Metadata are headers,
 // percent-encoded as in CloudEvents' NATS binding. A message whose metadata are the attributes of
 // docs/WIRE.md can be exchanged with natsbus in both directions.

@@ -39,9 +39,9 @@ func NewPublisher(config Config) (*Publisher, error) {
 }
 
 // Publish sends all messages at once and in order, and waits until the stream has stored all of
-// them. After an error, some may be stored. If the caller publishes the same messages again within
-// the deduplication window, none is stored twice. If a message's context ends, Publish returns the
-// context's error.
+// them. After an error, some messages may be stored. If the caller publishes the same messages
+// again within the deduplication window, no message is stored twice. If a message's context ends,
+// Publish returns the context's error.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()

@@ -131,7 +131,7 @@ func (sub *subscription) run(ctx context.Context) {
 	if sub.config.Group == "" && sub.config.Conn.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = sub.subscriber.js.DeleteConsumer(ctx, sub.config.Stream(sub.topic), sub.consumer) // or the server does
+		_ = sub.subscriber.js.DeleteConsumer(ctx, sub.config.Stream(sub.topic), sub.consumer) // if this fails, the server does it
 	}
 }
 
@@ -164,7 +164,7 @@ func (sub *subscription) handle(ctx context.Context, in *nats.Msg) {
 	busy := time.NewTicker(max(sub.config.AckWait/3, time.Millisecond))
 	defer busy.Stop()
 	out := sub.out
-	ended := sub.ended // closed when deliveries stop; earlier ones can still be acked
+	ended := sub.ended // closed when deliveries stop; a message delivered earlier can still be acked
 	for {
 		select {
 		case out <- m:
@@ -196,7 +196,8 @@ func delivered(in *nats.Msg) int {
 	return int(meta.NumDelivered)
 }
 
-// answer sends an acknowledgement to the server. If it is lost, the message is redelivered.
+// answer sends an acknowledgement to the server. If the acknowledgement is lost, the message is
+// redelivered.
 func (sub *subscription) answer(in *nats.Msg, word string) {
 	_ = sub.config.Conn.Publish(in.Reply, []byte(word))
 }

@@ -20,7 +20,8 @@ import (
 const (
 	// Most is the maximum number of commands or answers in a bundle.
 	Most = 64
-	// MaxBytes is the size of data from which no further message is added to a bundle.
+	// MaxBytes bounds the data of a bundle of several messages, in bytes. A message that would
+	// exceed it begins a new bundle.
 	MaxBytes = 256 << 10
 )
 

@@ -40,7 +40,7 @@ func Encode(s string) string {
 	return b.String()
 }
 
-// Decode reverses Encode. It returns false if two hexadecimal digits do not follow a %.
+// Decode reverses Encode. It returns false if a % is not followed by two hexadecimal digits.
 func Decode(s string) (string, bool) {
 	if !strings.Contains(s, "%") {
 		return s, true

@@ -20,8 +20,8 @@ type Config struct {
 	Stream    string
 	Consumer  string
 	Prefetch  int           // maximum number of buffered deliveries; at least 1
-	MaxBytes  int           // approximate maximum of buffered bytes; more than the largest message
-	Expiry    time.Duration // maximum lifetime of a pull request, of which at least half is used; 0 means 5 s
+	MaxBytes  int           // approximate maximum of buffered bytes; must exceed the largest message
+	Expiry    time.Duration // maximum lifetime of a pull request; the minimum is half of it; 0 means 5 s
 	Heartbeat time.Duration // interval of the server's heartbeats, at most Expiry/2; 0 means 500 ms
 
 	// Weigh returns the number of deliveries in a message. Nil means one.
@@ -138,7 +138,7 @@ func (p *Puller) signal() {
 	}
 }
 
-// Reset drops the state of earlier requests and sends a new one. Call it after a reconnect, or
+// Reset drops the state of earlier requests and sends a new request. Call it after a reconnect, or
 // after the consumer was recreated.
 func (p *Puller) Reset() {
 	p.mu.Lock()
@@ -211,8 +211,8 @@ type request struct {
 
 // expiry returns the random expiry of the next request. The server serves the request that has
 // waited longest. If all processes renewed their requests at the same time, one process would
-// always be first, and a message that it returns would always go back to it. The server refuses an
-// expiry of less than two heartbeats.
+// always be first, and a message that this process returns would always go back to it. The server
+// refuses an expiry of less than two heartbeats.
 func (p *Puller) expiry() time.Duration {
 	least := max(p.config.Expiry/2, 2*p.config.Heartbeat)
 	return p.config.Expiry - rand.N(max(p.config.Expiry-least, 1))

@@ -19,7 +19,7 @@ func (p *Puller) status(m *nats.Msg) {
 		return
 	case "408", "409":
 		left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
-		if err == nil { // the request has ended; the header is its number of undelivered messages
+		if err == nil { // the request has ended; left is the number of messages that it did not deliver
 			p.asked = max(p.asked-left, 0)
 			p.ask()
 			return

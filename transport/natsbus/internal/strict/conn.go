@@ -19,8 +19,8 @@ func (d Dialer) Dial(network, address string) (net.Conn, error) {
 	return New(conn), nil
 }
 
-// New wraps a connection to a NATS server. Its client never reads a carriage return within a
-// protocol line. Only one goroutine may call Read at a time, which nats.go observes.
+// New wraps a connection to a NATS server. The client never reads a carriage return within a
+// protocol line. Only one goroutine may call Read at a time; nats.go complies.
 func New(conn net.Conn) net.Conn { return &Conn{Conn: conn} }
 
 // Conn is a connection that filters the bytes from a NATS server to its client.
@@ -69,7 +69,7 @@ func (c *Conn) read(p []byte) (int, error) {
 	}
 }
 
-// cleaner parses the protocol, independently of how it is split into chunks.
+// cleaner parses the protocol, independently of how the stream is split into chunks.
 type cleaner struct {
 	begun bool   // whether the first line has been parsed
 	alien bool   // whether the stream is not, or no longer, the NATS protocol

@@ -9,6 +9,5 @@
 // anything else (I9). Package strict replaces a carriage return that does not end a protocol line
 // by the byte 0x01, which no valid name contains.
 //
-// It does not change a connection that does not begin with the NATS protocol, or that switches to
-// TLS.
+// Connections that begin with another protocol, or that switch to TLS, are not changed.
 package strict

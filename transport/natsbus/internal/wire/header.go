@@ -25,8 +25,8 @@ func Encode(e *transport.Envelope) *nats.Msg {
 	return &m.Msg
 }
 
-// Message is a reusable message that keeps its map of headers. Most of the cost of encoding is that
-// map.
+// Message is a reusable message that keeps its map of headers. Most of the cost of encoding is
+// creating that map.
 type Message struct {
 	Msg    nats.Msg
 	values []string // one array for the values of all headers
@@ -56,7 +56,8 @@ func (m *Message) Release() {
 	messages.Put(m)
 }
 
-// Size returns the number of bytes on the wire, as nats.Msg.Size does without the reply subject.
+// Size returns the number of bytes on the wire. Unlike nats.Msg.Size, it does not count a reply
+// subject.
 func (m *Message) Size() int { return m.size }
 
 // Set sets a header.
@@ -127,7 +128,7 @@ func readBlock(list []pair, block string) ([]pair, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return list, fmt.Errorf("line %d of its headers is not of the form name: value", n) // it is not quoted
+			return list, fmt.Errorf("line %d of its headers is not of the form name: value", n) // does not quote the line
 		}
 		list = join(list, key, Trim(value))
 		rest = more
