@@ -160,7 +160,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []api.Standstill 
 func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []api.Standstill {
 	one := api.Standstill{Kind: api.StandsAnswers, Stops: true}
 	if n.Paused {
-		one.Reason = fmt.Sprintf("the coordinator's consumer %s is paused; %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
+		one.Reason = fmt.Sprintf("the coordinator's consumer is paused (%s); %s", n.Name, plural.Of(n.Pending, "answer waits", "answers wait"))
 		one.Fix = "nats consumer resume " + n.StreamName + " " + n.Name
 		return []api.Standstill{one}
 	}

@@ -46,7 +46,7 @@ func TestStandstillsOfTheBus(t *testing.T) {
 		ready int
 	}{
 		"the coordinator's consumer is paused": {
-			pause("SAGA_EVENTS", "coordinator"), "well", "answers: the coordinator's consumer coordinator is paused", http.StatusServiceUnavailable,
+			pause("SAGA_EVENTS", "coordinator"), "well", "answers: the coordinator's consumer is paused", http.StatusServiceUnavailable,
 		},
 		"a participant's consumer is paused": {
 			pause("SAGA_COMMANDS", "well"), "well", "participant well: its consumer is paused", http.StatusOK,
