@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,8 @@ type definitions struct {
 	loaded atomic.Bool        // whether the stored definitions have been read
 	early  []*saga.Definition // registered before the stored definitions were read
 
+	compiled []*saga.Definition // known to the caller, and used if the store has the same
+
 	unusable []error // why stored definitions were skipped
 }
 
@@ -57,7 +60,7 @@ func (d *definitions) load(ctx context.Context) error {
 		return fmt.Errorf("read the definitions: %w", err)
 	}
 	for _, stored := range all {
-		def, err := readDefinition(stored)
+		def, err := d.read(stored)
 		if err != nil {
 			d.unusable = append(d.unusable, fmt.Errorf("definition %s: %w", stored.Ref, err))
 			continue
@@ -77,6 +80,21 @@ func (d *definitions) load(ctx context.Context) error {
 // starting reports whether the stored definitions have not been read yet.
 func (d *definitions) starting() bool {
 	return !d.loaded.Load() // without the lock, which load holds while it reads
+}
+
+// read returns a stored definition. If one with the same JSON was given, it is not compiled again.
+func (d *definitions) read(stored store.Definition) (*saga.Definition, error) {
+	for _, given := range [][]*saga.Definition{d.early, d.compiled} {
+		for _, def := range given {
+			if def.Ref() != stored.Ref || def.Fingerprint() != stored.Fingerprint {
+				continue
+			}
+			if data, err := def.MarshalJSON(); err == nil && bytes.Equal(data, stored.JSON) {
+				return def, nil
+			}
+		}
+	}
+	return readDefinition(stored)
 }
 
 // readDefinition validates a stored definition again. It returns an error if this release rejects

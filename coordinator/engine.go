@@ -52,9 +52,11 @@ func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine,
 }
 
 // NewEngine returns an Engine for a store and the definitions in it. cacheSize is the number of
-// cached instances (at least 1).
-func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, secret []byte, cacheSize int) (*Engine, error) {
+// cached instances (at least 1). A definition in the store that equals one of compiled is not
+// compiled again, which takes longer than a saga.
+func NewEngine(ctx context.Context, s store.Store, subjects transport.Subjects, secret []byte, cacheSize int, compiled ...*saga.Definition) (*Engine, error) {
 	d := newDefinitions(s)
+	d.compiled = compiled
 	if err := d.load(ctx); err != nil {
 		return nil, err
 	}

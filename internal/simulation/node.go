@@ -131,7 +131,7 @@ func (n *node) start() {
 func (n *node) begin() {
 	w := n.w
 	n.serves = true
-	engine, err := coordinator.NewEngine(w.ctx, n.disk, transport.Subjects{}, secret, n.cache)
+	engine, err := coordinator.NewEngine(w.ctx, n.disk, transport.Subjects{}, secret, n.cache, w.definitions...)
 	if err != nil {
 		n.crash(err.Error())
 		return
