@@ -117,8 +117,9 @@ func TestCrashPointsCanFail(t *testing.T) {
 	}
 }
 
-// rounds is how often a crash point is tried until it is reached.
-const rounds = 4
+// rounds is how often a crash point is tried until it is reached. On a busy machine, the eight
+// systems miss the moment of a few points several times in a row.
+const rounds = 12
 
 // crash causes one crash and waits until the system has recovered.
 func (n *lane) crash(c *crash) {
