@@ -37,6 +37,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(0), "order-1", "checkout", 0, []byte(`{"sku":"B"}`))
 	f.Add(uint8(1), "", "", 0, []byte(`{"id":"order-1"}`))
 	f.Add(uint8(2), "", "", 0, []byte(`{"id":"order-2","timeout":"0.000000001s"}`))
+	f.Add(uint8(2), "", "", 0, []byte(`{"id":"known"}`))
+	f.Add(uint8(10), "", "", 0, []byte(`{"id":"order-1"}`))
 	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"resolve","step":"reserve","by":"ada","reason":"r","outcome":"completed","result":{"shelf":7}}}`))
 	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"cancel","by":"ada","reason":"r"}}`))
 	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"retry","unknown":1}}`))
@@ -52,6 +54,9 @@ func FuzzRequest(f *testing.F) {
 		name := apiMethods[int(method)%len(apiMethods)]
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+		if name == api.MethodWait || name == api.MethodPoll {
+			data = impatient(data)
+		}
 		request := &transport.Envelope{
 			Saga: contract.SagaID(id), Definition: contract.DefinitionRef{Name: definition, Version: version}, Data: data, Expires: time.Now(),
 		}
@@ -64,6 +69,31 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("afterwards the saga that was there answers %s: %s", known.Code, known.Reason)
 		}
 	})
+}
+
+// impatient returns a request whose timeout is 1 ms if it was valid but longer, or if there was none.
+// Anything else is returned unchanged. A coordinator may hold a valid request until its timeout, and
+// FuzzRequest gives up earlier.
+func impatient(data []byte) []byte {
+	if len(data) == 0 {
+		data = []byte(`{}`) // the same request
+	}
+	var request map[string]json.RawMessage
+	if err := json.Unmarshal(data, &request); err != nil || request == nil {
+		return data
+	}
+	if given, ok := request["timeout"]; ok {
+		var timeout *api.Duration
+		if err := json.Unmarshal(given, &timeout); err != nil || timeout.Or(time.Hour) < time.Millisecond {
+			return data
+		}
+	}
+	request["timeout"] = json.RawMessage(`"0.001s"`)
+	changed, err := json.Marshal(request)
+	if err != nil {
+		return data
+	}
+	return changed
 }
 
 func startKnown() *transport.Envelope {
