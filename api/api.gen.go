@@ -23,7 +23,9 @@ const (
 	// returns the state of a saga.
 	MethodGet = "get"
 	// MethodWait is the name of the request Wait. Request: WaitRequest. Response: WaitResponse.
-	// Wait is like Get, but returns once the saga has ended or is parked, or after the timeout.
+	// Wait is like Get, but returns once the saga has ended or is parked, or after the timeout. If
+	// the coordinator already holds as many requests as its limit for waiters, the response comes
+	// at once, as after the timeout. The same applies to Run.
 	MethodWait = "wait"
 	// MethodHistory is the name of the request History. Request: HistoryRequest. Response:
 	// HistoryResponse. History returns the recorded events of a saga, oldest first.
@@ -296,7 +298,7 @@ type Event struct {
 	Direction contract.Direction `json:"direction,omitempty"`
 	// The attempt that was answered or timed out, or after which the step waited.
 	Attempt int `json:"attempt,omitempty"`
-	// completed, rejected or failed; not-sent if the bus refused the command.
+	// completed, rejected or failed; not_sent if the bus refused the command.
 	Outcome contract.Outcome `json:"outcome,omitempty"`
 	// The timer that fired: timeout, retry or deadline; only for timer_fired.
 	Timer contract.Timer `json:"timer,omitempty"`
@@ -346,8 +348,8 @@ type RunRequest struct {
 	InputBinary []byte `json:"inputBinary,omitempty"`
 	// The media type of the input; empty means application/json.
 	ContentType string `json:"contentType,omitempty"`
-	// How long to wait, at most a minute; absent: ten seconds. On NATS this is the attribute
-	// expirytime, a time.
+	// How long to wait; absent: ten seconds. More than a minute counts as a minute. On NATS this is
+	// the attribute expirytime, a time.
 	Timeout *Duration `json:"timeout,omitempty"`
 }
 
@@ -373,7 +375,7 @@ type GetResponse struct {
 type WaitRequest struct {
 	// The saga's id.
 	ID contract.SagaID `json:"id,omitempty"`
-	// How long to wait, at most a minute; absent: ten seconds.
+	// How long to wait; absent: ten seconds. More than a minute counts as a minute.
 	Timeout *Duration `json:"timeout,omitempty"`
 	// After the timeout, return only id, definition, phase and revision. Reading the rest is most
 	// of the cost of such a response.
@@ -391,7 +393,7 @@ type HistoryRequest struct {
 	// The saga's id.
 	ID contract.SagaID `json:"id,omitempty"`
 	// Revision of the first event; 0 means 1.
-	From uint64 `json:"from,omitempty"`
+	FromRevision uint64 `json:"fromRevision,omitempty"`
 	// Maximum number of events, up to 1000; 0 means as many as fit.
 	Limit int `json:"limit,omitempty"`
 	// Return the saga's state after each event as well.
@@ -402,8 +404,8 @@ type HistoryRequest struct {
 type HistoryResponse struct {
 	// The events.
 	Events []Event `json:"events,omitempty"`
-	// From of the next request; 0 if there are no more events.
-	Next uint64 `json:"next,omitempty"`
+	// from_revision of the next request; 0 if there are no more events.
+	NextRevision uint64 `json:"nextRevision,omitempty"`
 }
 
 // ListRequest selects a page of sagas.
@@ -412,7 +414,7 @@ type ListRequest struct {
 	Filter Filter `json:"filter,omitzero"`
 	// Maximum number of sagas, up to 1000; 0 means 100.
 	Limit int `json:"limit,omitempty"`
-	// Next of the previous page; empty for the first one.
+	// next_cursor of the previous page; empty for the first one.
 	Cursor string `json:"cursor,omitempty"`
 }
 
@@ -422,7 +424,7 @@ type ListResponse struct {
 	Sagas []Saga `json:"sagas,omitempty"`
 	// Cursor of the next page; empty on the last page. A page can be short, or even empty, and
 	// still have a next one.
-	Next string `json:"next,omitempty"`
+	NextCursor string `json:"nextCursor,omitempty"`
 }
 
 // CountRequest selects the sagas to count.
@@ -461,8 +463,9 @@ type PollRequest struct {
 	// Which sagas, which are returned without steps.
 	Filter Filter `json:"filter,omitzero"`
 	// Position of the previous response. If empty, the response contains changes from now on.
-	After string `json:"after,omitempty"`
-	// How long to wait for a change, at most a minute; absent: ten seconds; "0s": not at all.
+	Position string `json:"position,omitempty"`
+	// How long to wait for a change; absent: ten seconds; "0s": not at all. More than a minute
+	// counts as a minute.
 	Timeout *Duration `json:"timeout,omitempty"`
 }
 
@@ -471,7 +474,7 @@ type PollRequest struct {
 type PollResponse struct {
 	// The sagas that have changed; empty after the timeout.
 	Sagas []ChangedSaga `json:"sagas,omitempty"`
-	// After of the next request.
+	// Position of the next request.
 	Position string `json:"position,omitempty"`
 	// Number of changes that are not listed separately, because the saga changed again or the
 	// change is no longer stored.
@@ -557,7 +560,7 @@ type OperatePageRequest struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Refuse if more sagas match; 0 means no limit. Examined for the first page.
 	MaxMatches int `json:"maxMatches,omitempty"`
-	// Next of the previous response; empty for the first page.
+	// next_cursor of the previous page; empty for the first one.
 	Cursor string `json:"cursor,omitempty"`
 }
 
@@ -568,9 +571,9 @@ type OperatePageResponse struct {
 	// Sagas for which the decision is legal and, unless it is a dry run, was executed.
 	Done int `json:"done,omitempty"`
 	// Sagas for which it was refused.
-	Refused []RefusedSaga `json:"refused,omitempty"`
+	Refusals []RefusedSaga `json:"refusals,omitempty"`
 	// Cursor of the next page; empty on the last page.
-	Next string `json:"next,omitempty"`
+	NextCursor string `json:"nextCursor,omitempty"`
 }
 
 // OperateAllRequest is a decision about many sagas.
@@ -650,7 +653,7 @@ type Definition struct {
 	// It is the newest version of its name.
 	Newest bool `json:"newest,omitempty"`
 	// JSON: the definition in canonical form. Only in the response to GetDefinition.
-	Source json.RawMessage `json:"source,omitempty"`
+	Canonical json.RawMessage `json:"canonical,omitempty"`
 	// Numbers of its sagas by phase. Not in the response to RegisterDefinition.
 	Counts []Count `json:"counts,omitempty"`
 	// How long its sagas took, of those that ended since the coordinator started.
@@ -702,7 +705,7 @@ type ListDefinitionsResponse struct {
 // GetDefinitionRequest selects a definition.
 type GetDefinitionRequest struct {
 	// Version 0 means the newest.
-	Ref contract.DefinitionRef `json:"ref,omitzero"`
+	Definition contract.DefinitionRef `json:"definition,omitzero"`
 }
 
 // GetDefinitionResponse contains the definition.
@@ -944,7 +947,7 @@ type FindOrphansResponse struct {
 type Orphan struct {
 	// The key.
 	Key string `json:"key,omitempty"`
-	// unknown-saga, other-saga, not-done, not-undone, unknown-step or unreadable.
+	// unknown_saga, other_saga, not_done, not_undone, unknown_step or unreadable.
 	Kind OrphanKind `json:"kind,omitempty"`
 	// When the key's saga was started.
 	Started time.Time `json:"started,omitzero"`
@@ -960,8 +963,9 @@ type Orphan struct {
 
 // ListDeadLettersRequest selects a page of dead letters.
 type ListDeadLettersRequest struct {
-	// Only those after this sequence; 0 starts at the oldest.
-	After uint64 `json:"after,omitempty"`
+	// next_cursor of the previous page; 0 starts at the oldest. It is a sequence: the page begins
+	// with the first dead letter after it.
+	Cursor uint64 `json:"cursor,omitempty"`
 	// Maximum number of dead letters, up to 1000; 0 means 100.
 	Limit int `json:"limit,omitempty"`
 }
@@ -970,8 +974,8 @@ type ListDeadLettersRequest struct {
 type ListDeadLettersResponse struct {
 	// The dead letters.
 	DeadLetters []DeadLetter `json:"deadLetters,omitempty"`
-	// After of the next page; 0 on the last page.
-	Next uint64 `json:"next,omitempty"`
+	// Cursor of the next page; 0 on the last page.
+	NextCursor uint64 `json:"nextCursor,omitempty"`
 }
 
 // DeadLetter is a message that could not be processed.
@@ -1056,8 +1060,8 @@ type PurgeDeadLettersRequest struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Who sends the request, for the log; an authenticated caller's name replaces it.
 	By string `json:"by,omitempty"`
-	// Next of the previous response; 0 starts at the oldest.
-	After uint64 `json:"after,omitempty"`
+	// next_cursor of the previous response; 0 starts at the oldest.
+	Cursor uint64 `json:"cursor,omitempty"`
 }
 
 // PurgeDeadLettersResponse contains the number of dead letters that were removed or, in a dry run,
@@ -1065,9 +1069,9 @@ type PurgeDeadLettersRequest struct {
 type PurgeDeadLettersResponse struct {
 	// How many.
 	Matched int `json:"matched,omitempty"`
-	// After of the next request, because a request examines a limited number; 0 if the purge is
+	// Cursor of the next request, because a request examines a limited number; 0 if the purge is
 	// complete.
-	Next uint64 `json:"next,omitempty"`
+	NextCursor uint64 `json:"nextCursor,omitempty"`
 }
 
 // SubscribeRequest describes a participant's subscription. All processes of the participant share

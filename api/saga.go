@@ -29,10 +29,10 @@ type OrphanKind string
 
 // The kinds of orphans.
 const (
-	OrphanUnknownSaga OrphanKind = "unknown-saga" // no saga with this id is known
-	OrphanOtherSaga   OrphanKind = "other-saga"   // the saga with this id was started at another time
-	OrphanNotDone     OrphanKind = "not-done"     // the step of the saga is not done
-	OrphanNotUndone   OrphanKind = "not-undone"   // the step was undone, but the saga continues as if it were done
-	OrphanUnknownStep OrphanKind = "unknown-step" // the saga has no such step
+	OrphanUnknownSaga OrphanKind = "unknown_saga" // no saga with this id is known
+	OrphanOtherSaga   OrphanKind = "other_saga"   // the saga with this id was started at another time
+	OrphanNotDone     OrphanKind = "not_done"     // the step of the saga is not done
+	OrphanNotUndone   OrphanKind = "not_undone"   // the step was undone, but the saga continues as if it were done
+	OrphanUnknownStep OrphanKind = "unknown_step" // the saga has no such step
 	OrphanUnreadable  OrphanKind = "unreadable"   // the saga's record is damaged, or its definition is missing
 )

@@ -165,10 +165,10 @@ func (c *Client) All(ctx context.Context, request api.ListRequest) iter.Seq2[api
 					return
 				}
 			}
-			if page.Next == "" {
+			if page.NextCursor == "" {
 				return
 			}
-			request.Cursor = page.Next
+			request.Cursor = page.NextCursor
 		}
 	}
 }
@@ -187,10 +187,10 @@ func (c *Client) History(ctx context.Context, id contract.SagaID) ([]api.Event, 
 			return nil, err
 		}
 		events = append(events, page.Events...)
-		if page.Next <= request.From {
+		if page.NextRevision <= request.FromRevision {
 			return events, nil
 		}
-		request.From = page.Next
+		request.FromRevision = page.NextRevision
 	}
 }
 

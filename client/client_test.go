@@ -363,7 +363,7 @@ func TestAllReadsEveryPage(t *testing.T) {
 		}
 		switch q.Cursor {
 		case "":
-			return reply(api.ListResponse{Sagas: []api.Saga{{ID: "a"}, {ID: "b"}}, Next: "two"})
+			return reply(api.ListResponse{Sagas: []api.Saga{{ID: "a"}, {ID: "b"}}, NextCursor: "two"})
 		case "two":
 			return reply(api.ListResponse{Sagas: []api.Saga{{ID: "c"}}})
 		}

@@ -189,8 +189,8 @@ func TestHistoryReadsEveryPart(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 		switch string(r.Data) {
 		case `{"id":"order-42"}`:
-			return reply(api.HistoryResponse{Events: []api.Event{{Revision: 1}, {Revision: 2}}, Next: 3})
-		case `{"id":"order-42","from":3}`:
+			return reply(api.HistoryResponse{Events: []api.Event{{Revision: 1}, {Revision: 2}}, NextRevision: 3})
+		case `{"id":"order-42","fromRevision":3}`:
 			return reply(api.HistoryResponse{Events: []api.Event{{Revision: 3}}})
 		}
 		return refuse(api.CodeInvalidArgument, string(r.Data))

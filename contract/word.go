@@ -78,7 +78,7 @@ const (
 	// OutcomeNotSent means that the bus will never accept the command, and accepted no earlier
 	// command of this step, so the step did not happen. The coordinator records it; participants
 	// never send it.
-	OutcomeNotSent Outcome = "not-sent"
+	OutcomeNotSent Outcome = "not_sent"
 )
 
 // DefinitionRef identifies a definition by name and version. Version 0 means the newest version.

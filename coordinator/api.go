@@ -209,12 +209,6 @@ func (m *method) decode(e *transport.Envelope) (request any, err error) {
 	}
 	request = m.request()
 	err = strictjson.Decode(e.Data, request)
-	if field, ok := errors.AsType[*strictjson.FieldError](err); ok {
-		return nil, violation(field.Field, field.Problem)
-	}
-	if _, ok := errors.AsType[*api.Error](err); err != nil && !ok {
-		err = &badRequest{why: "the request: " + err.Error()}
-	}
 	return request, err
 }
 

@@ -391,7 +391,7 @@ func TestBadRequests(t *testing.T) {
 			{"wait", transport.Envelope{Data: []byte(`{"id":"no body"}`)}, []string{"invalid_argument", "has ' '"}},
 			{"history", transport.Envelope{Data: []byte(`{"id":"nobody"}`)}, []string{"not_found"}},
 			{"operate", transport.Envelope{Data: []byte(`{"id":"nobody","decision":{"operation":"cancel","by":"kim","reason":"x"}}`)}, []string{"not_found"}},
-			{"operate", transport.Envelope{Data: []byte(`{"id":"nobody","decision":{"operation":"cancel","who":"kim"}}`)}, []string{"invalid_argument", "unknown field"}},
+			{"operate", transport.Envelope{Data: []byte(`{"id":"nobody","decision":{"operation":"cancel","who":"kim"}}`)}, []string{"invalid_argument", "decision.who: is unknown"}},
 			{"list", transport.Envelope{Data: []byte(`{"limit":100000}`)}, []string{"invalid_argument", "1 to 1000"}},
 			{"list", transport.Envelope{Data: []byte(`{"cursor":"zzz"}`)}, []string{"invalid_argument"}},
 			{"register-definition", transport.Envelope{Data: []byte(`{"source":"{\"name\":\"Bad Name\"}"}`)}, []string{"invalid_argument", "Bad Name"}},

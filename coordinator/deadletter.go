@@ -31,7 +31,7 @@ func (s *service) listDeadLetters(ctx context.Context, q *api.ListDeadLettersReq
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for 100", q.Limit, api.MaxDeadLetters))
 	}
 	limit := cmp.Or(q.Limit, 100)
-	letters, err := office.ListDeadLetters(ctx, q.After, limit)
+	letters, err := office.ListDeadLetters(ctx, q.Cursor, limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -40,13 +40,13 @@ func (s *service) listDeadLetters(ctx context.Context, q *api.ListDeadLettersReq
 	for i := range letters {
 		letter := deadLetterReply(&letters[i])
 		if size += encoded(&letter) + 1; size > maxReply && i > 0 {
-			reply.Next = letters[i-1].Sequence
+			reply.NextCursor = letters[i-1].Sequence
 			return reply, nil
 		}
 		reply.DeadLetters = append(reply.DeadLetters, letter)
 	}
 	if len(letters) == limit {
-		reply.Next = letters[len(letters)-1].Sequence
+		reply.NextCursor = letters[len(letters)-1].Sequence
 	}
 	return reply, nil
 }
@@ -128,7 +128,7 @@ func (s *service) purgeDeadLetters(ctx context.Context, q *api.PurgeDeadLettersR
 	if err := checkPurge(q); err != nil {
 		return nil, err
 	}
-	which := transport.DeadLetterFilter{Stream: transport.Stream(q.Stream), Participant: q.Participant, Reason: q.Reason, After: q.After}
+	which := transport.DeadLetterFilter{Stream: transport.Stream(q.Stream), Participant: q.Participant, Reason: q.Reason, After: q.Cursor}
 	if q.OlderThan != nil {
 		which.Before = s.c.config.Clock().Add(-q.OlderThan.Or(0))
 	}
@@ -140,7 +140,7 @@ func (s *service) purgeDeadLetters(ctx context.Context, q *api.PurgeDeadLettersR
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return &api.PurgeDeadLettersResponse{Matched: matched, Next: next}, nil
+	return &api.PurgeDeadLettersResponse{Matched: matched, NextCursor: next}, nil
 }
 
 // checkPurge refuses a filter that can match nothing. It also refuses one that matches everything,

@@ -126,7 +126,7 @@ func TestPurge(t *testing.T) {
 			{api.PurgeDeadLettersRequest{Participant: "bank", Reason: "no such saga", By: "ada"}, 2},
 			{api.PurgeDeadLettersRequest{All: true}, 1},
 		} {
-			if reply, e := purge(q.request); e.Code != "" || reply.Matched != q.want || reply.Next != 0 {
+			if reply, e := purge(q.request); e.Code != "" || reply.Matched != q.want || reply.NextCursor != 0 {
 				t.Errorf("%+v: %+v %s, want %d", q.request, reply, e.Reason, q.want)
 			}
 		}

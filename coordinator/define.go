@@ -83,10 +83,10 @@ func (s *service) listDefinitions(ctx context.Context, q *api.ListDefinitionsReq
 
 // getDefinition returns one definition with its content.
 func (s *service) getDefinition(ctx context.Context, q *api.GetDefinitionRequest) (*api.GetDefinitionResponse, error) {
-	if err := checkVersion("ref.version", q.Ref.Version); err != nil {
+	if err := checkVersion("ref.version", q.Definition.Version); err != nil {
 		return nil, err
 	}
-	def, err := s.c.definitions.find(q.Ref)
+	def, err := s.c.definitions.find(q.Definition)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (s *service) getDefinition(ctx context.Context, q *api.GetDefinitionRequest
 	if reply.Counts, _, err = s.countSagas(ctx, &filter); err != nil {
 		return nil, err
 	}
-	if reply.Source, err = def.MarshalJSON(); err != nil {
+	if reply.Canonical, err = def.MarshalJSON(); err != nil {
 		return nil, err
 	}
 	reply.Mermaid = diagram.Mermaid(def)

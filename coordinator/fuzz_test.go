@@ -43,7 +43,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"cancel","by":"ada","reason":"r"}}`))
 	f.Add(uint8(3), "", "", 0, []byte(`{"id":"known","decision":{"operation":"retry","unknown":1}}`))
 	f.Add(uint8(4), "", "", 0, []byte(`{"filter":{"phases":["running"],"idPrefix":"k","open":true},"limit":5,"cursor":"AQ"}`))
-	f.Add(uint8(5), "", "", 0, []byte(`{"id":"known","from":18446744073709551615,"limit":1000}`))
+	f.Add(uint8(5), "", "", 0, []byte(`{"id":"known","fromRevision":18446744073709551615,"limit":1000}`))
 	f.Add(uint8(6), "", "", 0, []byte(`{"source":"{\"name\":\"x\",\"version\":1,\"steps\":[{\"parallel\":[{\"step\":null}]}]}","dryRun":true}`))
 	f.Add(uint8(10), "", "", 0, []byte(`{"filter":{"definition":{"name":"checkout","version":-1}},"timeout":"0s"}`))
 	f.Add(uint8(7), "", "", 0, []byte(`[`))

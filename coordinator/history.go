@@ -24,7 +24,7 @@ func (s *service) history(ctx context.Context, q *api.HistoryRequest) (*api.Hist
 	if q.Limit < 0 || q.Limit > historyPage {
 		return nil, violation("limit", fmt.Sprintf("is %d; use 1 to %d, or 0 for as many as fit", q.Limit, historyPage))
 	}
-	from, limit := max(q.From, 1), q.Limit
+	from, limit := max(q.FromRevision, 1), q.Limit
 	if limit == 0 {
 		limit = historyPage
 	}
@@ -47,13 +47,13 @@ func (s *service) history(ctx context.Context, q *api.HistoryRequest) (*api.Hist
 			before.move(&event, &events[i])
 		}
 		if size += encoded(&event) + 1; size > maxReply && i > 0 {
-			reply.Next = revision
+			reply.NextRevision = revision
 			return reply, nil
 		}
 		reply.Events = append(reply.Events, event)
 	}
 	if len(events) == limit {
-		reply.Next = from + uint64(limit)
+		reply.NextRevision = from + uint64(limit)
 	}
 	return reply, nil
 }

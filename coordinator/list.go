@@ -122,7 +122,7 @@ func (s *service) list(ctx context.Context, q *api.ListRequest) (*api.ListRespon
 		if err != nil {
 			return nil, err
 		}
-		reply := &api.ListResponse{Sagas: make([]api.Saga, 0, len(found)), Next: next}
+		reply := &api.ListResponse{Sagas: make([]api.Saga, 0, len(found)), NextCursor: next}
 		size := frameRoom
 		for i := range found {
 			reply.Sagas = append(reply.Sagas, summaryStatus(&found[i]))

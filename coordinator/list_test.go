@@ -88,8 +88,8 @@ func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 			`{"ids":[]}`:                       "filter.ids: is given and empty",
 			`{"open":true,"ids":[ ]}`:          "filter.ids: is given and empty",
 			`{"phases":[]}`:                    "filter.phases: is given and empty",
-			`{"step":"bake","Step":"x"}`:       `unknown field "Step"`,
-			`{"open":true,"\u017ftep":"bake"}`: "unknown field \"\u017ftep\"",
+			`{"step":"bake","Step":"x"}`:       `Step: is unknown`,
+			`{"open":true,"\u017ftep":"bake"}`: "\u017ftep: is unknown",
 			`{"open":true,"startedBefore":"9999-12-31T23:00:00-12:00"}`: "startedBefore: is not between the years",
 			`{"open":true,"updatedBefore":"0000-12-31T23:00:00Z"}`:      "updatedBefore: is not between the years",
 		} {
@@ -101,8 +101,8 @@ func TestWhatIsNotGivenDoesNotWiden(t *testing.T) {
 		for _, field := range []string{"idPrefix", "reason", "step", "participant"} {
 			refused(api.MethodOperatePage, bulk(`{"open":true,"`+field+`":""}`), field+": is given and empty")
 		}
-		refused(api.MethodOperatePage, `{"filter":{"open":true},"Filter":{"definition":{"name":"cake"}},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, "unknown field")
-		refused(api.MethodOperate, `{"id":"s1","decision":{"operation":"cancel","by":"kim","By":"ada","reason":"x"}}`, `unknown field "By"`)
+		refused(api.MethodOperatePage, `{"filter":{"open":true},"Filter":{"definition":{"name":"cake"}},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, "Filter: is unknown")
+		refused(api.MethodOperate, `{"id":"s1","decision":{"operation":"cancel","by":"kim","By":"ada","reason":"x"}}`, `decision.By: is unknown`)
 	})
 }
 

@@ -126,7 +126,7 @@ func (s *service) operatePage(ctx context.Context, c call, q *api.OperatePageReq
 	if err != nil {
 		return nil, err
 	}
-	out := &api.OperatePageResponse{Matched: len(found), Next: next}
+	out := &api.OperatePageResponse{Matched: len(found), NextCursor: next}
 	decide := s.decideAll
 	if q.DryRun {
 		decide = s.tryAll
@@ -140,7 +140,7 @@ func (s *service) operatePage(ctx context.Context, c call, q *api.OperatePageReq
 		if operation, ok := errors.AsType[*machine.OperationError](err); ok {
 			refused.Legal = operation.Legal
 		}
-		out.Refused = append(out.Refused, refused)
+		out.Refusals = append(out.Refusals, refused)
 	}
 	return out, nil
 }

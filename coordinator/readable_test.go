@@ -86,7 +86,7 @@ func TestRepliesFit(t *testing.T) {
 			for _, s := range page.Sagas {
 				listed[s.ID]++
 			}
-			if cursor = page.Next; cursor == "" {
+			if cursor = page.NextCursor; cursor == "" {
 				break
 			}
 		}
@@ -102,7 +102,7 @@ func TestRepliesFit(t *testing.T) {
 			from, pages := uint64(1), 0
 			for next := uint64(1); next != 0; pages++ {
 				var page api.HistoryResponse
-				w.asks("history", "s0", fmt.Sprintf(`{"from":%d,"withSaga":%s}`, next, with), &page)
+				w.asks("history", "s0", fmt.Sprintf(`{"fromRevision":%d,"withSaga":%s}`, next, with), &page)
 				for _, e := range page.Events {
 					if e.Revision != from || e.Type == "operation_taken" && (e.By != long || e.Reason != long) || (e.Saga != nil) != (with == "true") {
 						t.Fatalf("event %d, want %d whole", e.Revision, from)
@@ -112,7 +112,7 @@ func TestRepliesFit(t *testing.T) {
 				if len(page.Events) == 0 {
 					t.Fatal("an empty page")
 				}
-				next = page.Next
+				next = page.NextRevision
 			}
 			if from != 2*decisions+3 || pages < 2 {
 				t.Errorf("%d events on %d pages", from-1, pages)
@@ -122,7 +122,7 @@ func TestRepliesFit(t *testing.T) {
 		seen := map[contract.SagaID]bool{}
 		for position, more := "", true; more; {
 			var page api.PollResponse
-			if e := w.asks("poll", "", fmt.Sprintf(`{"after":%q,"timeout":"0.1s"}`, position), &page); e.Code != "" {
+			if e := w.asks("poll", "", fmt.Sprintf(`{"position":%q,"timeout":"0.1s"}`, position), &page); e.Code != "" {
 				t.Fatalf("watch: %s %s", e.Code, e.Reason)
 			}
 			if position == "" {
@@ -158,10 +158,10 @@ func operateAll(w *fixture, operation, text string) {
 		}
 		var page api.OperatePageResponse
 		w.asks("operate-page", "", string(data), &page)
-		if page.Next == "" {
+		if page.NextCursor == "" {
 			return
 		}
-		query["cursor"] = page.Next
+		query["cursor"] = page.NextCursor
 	}
 }
 
@@ -217,7 +217,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		}
 		var bulk api.OperatePageResponse
 		w.asks("operate-page", "", `{"filter":{"open":true},"decision":{"operation":"cancel","by":"kim","reason":"x"}}`, &bulk)
-		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refused) != 1 || bulk.Refused[0].ID != "sick" || !strings.Contains(bulk.Refused[0].Reason, "made unreadable") {
+		if bulk.Matched != 3 || bulk.Done != 2 || len(bulk.Refusals) != 1 || bulk.Refusals[0].ID != "sick" || !strings.Contains(bulk.Refusals[0].Reason, "made unreadable") {
 			t.Errorf("a decision about all answers %+v", bulk)
 		}
 		for _, with := range []string{"false", "true"} {
@@ -235,7 +235,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 			}
 		}
 		var one api.HistoryResponse
-		if w.asks("history", "z", `{"from":4}`, &one); len(one.Events) == 0 || one.Events[0].Revision != 4 || one.Events[0].Problem != "" {
+		if w.asks("history", "z", `{"fromRevision":4}`, &one); len(one.Events) == 0 || one.Events[0].Revision != 4 || one.Events[0].Problem != "" {
 			t.Errorf("from behind it on: %+v", one.Events)
 		}
 		if e := w.asks("history", "sick", "{}", nil); e.Code == "" || !strings.Contains(e.Reason, "made unreadable") {
@@ -253,7 +253,7 @@ func TestDamagedRecordHidesNothing(t *testing.T) {
 		if !w.store.Spoil(spoil) {
 			t.Fatal("there is no such saga")
 		}
-		w.asks("poll", "", fmt.Sprintf(`{"after":%q}`, begin.Position), &moved)
+		w.asks("poll", "", fmt.Sprintf(`{"position":%q}`, begin.Position), &moved)
 		told := map[contract.SagaID]string{}
 		for _, s := range moved.Sagas {
 			told[s.Saga.ID] = s.Saga.Problem

@@ -98,10 +98,10 @@ func TestRepliesFitTheBus(t *testing.T) {
 			}
 			want++
 		}
-		if part.Next == 0 {
+		if part.NextRevision == 0 {
 			break
 		}
-		query.From = part.Next
+		query.FromRevision = part.NextRevision
 	}
 	if want != steps+2 {
 		t.Errorf("%d events were read, want %d", want-1, steps+1)

@@ -70,9 +70,9 @@ func (s *service) watcher(q *api.PollRequest) (*watcher, error) {
 		}
 		w.filter = store.Filter{IDs: []contract.SagaID{w.one}}
 	}
-	if q.After != "" {
-		if w.at, err = projection.ParsePosition(q.After); err != nil {
-			return nil, violation("after", "is not a position; give the one from the previous reply, or none to start now")
+	if q.Position != "" {
+		if w.at, err = projection.ParsePosition(q.Position); err != nil {
+			return nil, violation("position", "is not a position; give the one from the previous reply, or none to start now")
 		}
 	}
 	return w, err

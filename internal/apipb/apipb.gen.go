@@ -545,10 +545,10 @@ func historyRequestTo(v *api.HistoryRequest) *v1.HistoryRequest {
 		return nil
 	}
 	return &v1.HistoryRequest{
-		Id:       valid(string(v.ID)),
-		From:     v.From,
-		Limit:    int64(v.Limit),
-		WithSaga: v.WithSaga,
+		Id:           valid(string(v.ID)),
+		FromRevision: v.FromRevision,
+		Limit:        int64(v.Limit),
+		WithSaga:     v.WithSaga,
 	}
 }
 
@@ -557,10 +557,10 @@ func historyRequestFrom(m *v1.HistoryRequest) *api.HistoryRequest {
 		return nil
 	}
 	return &api.HistoryRequest{
-		ID:       contract.SagaID(m.Id),
-		From:     m.From,
-		Limit:    int(m.Limit),
-		WithSaga: m.WithSaga,
+		ID:           contract.SagaID(m.Id),
+		FromRevision: m.FromRevision,
+		Limit:        int(m.Limit),
+		WithSaga:     m.WithSaga,
 	}
 }
 
@@ -569,8 +569,8 @@ func historyResponseTo(v *api.HistoryResponse) *v1.HistoryResponse {
 		return nil
 	}
 	return &v1.HistoryResponse{
-		Events: each(v.Events, eventTo),
-		Next:   v.Next,
+		Events:       each(v.Events, eventTo),
+		NextRevision: v.NextRevision,
 	}
 }
 
@@ -579,8 +579,8 @@ func historyResponseFrom(m *v1.HistoryResponse) *api.HistoryResponse {
 		return nil
 	}
 	return &api.HistoryResponse{
-		Events: values(m.Events, eventFrom),
-		Next:   m.Next,
+		Events:       values(m.Events, eventFrom),
+		NextRevision: m.NextRevision,
 	}
 }
 
@@ -611,8 +611,8 @@ func listResponseTo(v *api.ListResponse) *v1.ListResponse {
 		return nil
 	}
 	return &v1.ListResponse{
-		Sagas: each(v.Sagas, sagaTo),
-		Next:  valid(v.Next),
+		Sagas:      each(v.Sagas, sagaTo),
+		NextCursor: valid(v.NextCursor),
 	}
 }
 
@@ -621,8 +621,8 @@ func listResponseFrom(m *v1.ListResponse) *api.ListResponse {
 		return nil
 	}
 	return &api.ListResponse{
-		Sagas: values(m.Sagas, sagaFrom),
-		Next:  m.Next,
+		Sagas:      values(m.Sagas, sagaFrom),
+		NextCursor: m.NextCursor,
 	}
 }
 
@@ -695,10 +695,10 @@ func pollRequestTo(v *api.PollRequest) *v1.PollRequest {
 		return nil
 	}
 	return &v1.PollRequest{
-		Id:      valid(string(v.ID)),
-		Filter:  filterTo(&v.Filter),
-		After:   valid(v.After),
-		Timeout: durationTo(v.Timeout),
+		Id:       valid(string(v.ID)),
+		Filter:   filterTo(&v.Filter),
+		Position: valid(v.Position),
+		Timeout:  durationTo(v.Timeout),
 	}
 }
 
@@ -707,10 +707,10 @@ func pollRequestFrom(m *v1.PollRequest) *api.PollRequest {
 		return nil
 	}
 	return &api.PollRequest{
-		ID:      contract.SagaID(m.Id),
-		Filter:  orZero(filterFrom(m.Filter)),
-		After:   m.After,
-		Timeout: durationFrom(m.Timeout),
+		ID:       contract.SagaID(m.Id),
+		Filter:   orZero(filterFrom(m.Filter)),
+		Position: m.Position,
+		Timeout:  durationFrom(m.Timeout),
 	}
 }
 
@@ -905,10 +905,10 @@ func operatePageResponseTo(v *api.OperatePageResponse) *v1.OperatePageResponse {
 		return nil
 	}
 	return &v1.OperatePageResponse{
-		Matched: int64(v.Matched),
-		Done:    int64(v.Done),
-		Refused: each(v.Refused, refusedSagaTo),
-		Next:    valid(v.Next),
+		Matched:    int64(v.Matched),
+		Done:       int64(v.Done),
+		Refusals:   each(v.Refusals, refusedSagaTo),
+		NextCursor: valid(v.NextCursor),
 	}
 }
 
@@ -917,10 +917,10 @@ func operatePageResponseFrom(m *v1.OperatePageResponse) *api.OperatePageResponse
 		return nil
 	}
 	return &api.OperatePageResponse{
-		Matched: int(m.Matched),
-		Done:    int(m.Done),
-		Refused: values(m.Refused, refusedSagaFrom),
-		Next:    m.Next,
+		Matched:    int(m.Matched),
+		Done:       int(m.Done),
+		Refusals:   values(m.Refusals, refusedSagaFrom),
+		NextCursor: m.NextCursor,
 	}
 }
 
@@ -1084,7 +1084,7 @@ func definitionTo(v *api.Definition) *v1.Definition {
 		Ref:         definitionRefTo(&v.Ref),
 		Fingerprint: valid(v.Fingerprint),
 		Newest:      v.Newest,
-		Source:      valid(string(v.Source)),
+		Canonical:   valid(string(v.Canonical)),
 		Counts:      each(v.Counts, countTo),
 		Duration:    latencyTo(v.Duration),
 		Steps:       each(v.Steps, stepFiguresTo),
@@ -1100,7 +1100,7 @@ func definitionFrom(m *v1.Definition) *api.Definition {
 		Ref:         orZero(definitionRefFrom(m.Ref)),
 		Fingerprint: m.Fingerprint,
 		Newest:      m.Newest,
-		Source:      raw(m.Source),
+		Canonical:   raw(m.Canonical),
 		Counts:      values(m.Counts, countFrom),
 		Duration:    latencyFrom(m.Duration),
 		Steps:       values(m.Steps, stepFiguresFrom),
@@ -1199,7 +1199,7 @@ func getDefinitionRequestTo(v *api.GetDefinitionRequest) *v1.GetDefinitionReques
 		return nil
 	}
 	return &v1.GetDefinitionRequest{
-		Ref: definitionRefTo(&v.Ref),
+		Definition: definitionRefTo(&v.Definition),
 	}
 }
 
@@ -1208,7 +1208,7 @@ func getDefinitionRequestFrom(m *v1.GetDefinitionRequest) *api.GetDefinitionRequ
 		return nil
 	}
 	return &api.GetDefinitionRequest{
-		Ref: orZero(definitionRefFrom(m.Ref)),
+		Definition: orZero(definitionRefFrom(m.Definition)),
 	}
 }
 
@@ -1677,8 +1677,8 @@ func listDeadLettersRequestTo(v *api.ListDeadLettersRequest) *v1.ListDeadLetters
 		return nil
 	}
 	return &v1.ListDeadLettersRequest{
-		After: v.After,
-		Limit: int64(v.Limit),
+		Cursor: v.Cursor,
+		Limit:  int64(v.Limit),
 	}
 }
 
@@ -1687,8 +1687,8 @@ func listDeadLettersRequestFrom(m *v1.ListDeadLettersRequest) *api.ListDeadLette
 		return nil
 	}
 	return &api.ListDeadLettersRequest{
-		After: m.After,
-		Limit: int(m.Limit),
+		Cursor: m.Cursor,
+		Limit:  int(m.Limit),
 	}
 }
 
@@ -1698,7 +1698,7 @@ func listDeadLettersResponseTo(v *api.ListDeadLettersResponse) *v1.ListDeadLette
 	}
 	return &v1.ListDeadLettersResponse{
 		DeadLetters: each(v.DeadLetters, deadLetterTo),
-		Next:        v.Next,
+		NextCursor:  v.NextCursor,
 	}
 }
 
@@ -1708,7 +1708,7 @@ func listDeadLettersResponseFrom(m *v1.ListDeadLettersResponse) *api.ListDeadLet
 	}
 	return &api.ListDeadLettersResponse{
 		DeadLetters: values(m.DeadLetters, deadLetterFrom),
-		Next:        m.Next,
+		NextCursor:  m.NextCursor,
 	}
 }
 
@@ -1874,7 +1874,7 @@ func purgeDeadLettersRequestTo(v *api.PurgeDeadLettersRequest) *v1.PurgeDeadLett
 		All:         v.All,
 		DryRun:      v.DryRun,
 		By:          valid(v.By),
-		After:       v.After,
+		Cursor:      v.Cursor,
 	}
 }
 
@@ -1890,7 +1890,7 @@ func purgeDeadLettersRequestFrom(m *v1.PurgeDeadLettersRequest) *api.PurgeDeadLe
 		All:         m.All,
 		DryRun:      m.DryRun,
 		By:          m.By,
-		After:       m.After,
+		Cursor:      m.Cursor,
 	}
 }
 
@@ -1899,8 +1899,8 @@ func purgeDeadLettersResponseTo(v *api.PurgeDeadLettersResponse) *v1.PurgeDeadLe
 		return nil
 	}
 	return &v1.PurgeDeadLettersResponse{
-		Matched: int64(v.Matched),
-		Next:    v.Next,
+		Matched:    int64(v.Matched),
+		NextCursor: v.NextCursor,
 	}
 }
 
@@ -1909,8 +1909,8 @@ func purgeDeadLettersResponseFrom(m *v1.PurgeDeadLettersResponse) *api.PurgeDead
 		return nil
 	}
 	return &api.PurgeDeadLettersResponse{
-		Matched: int(m.Matched),
-		Next:    m.Next,
+		Matched:    int(m.Matched),
+		NextCursor: m.NextCursor,
 	}
 }
 

@@ -36,7 +36,7 @@ func messages(t *testing.T) (all []proto.Message) {
 // inline lists the fields that contain JSON.
 var inline = map[protoreflect.FullName]bool{
 	"amends.api.v1.Payload.json": true, "amends.api.v1.StartRequest.input": true, "amends.api.v1.RunRequest.input": true,
-	"amends.api.v1.Decision.result": true, "amends.api.v1.Definition.source": true,
+	"amends.api.v1.Decision.result": true, "amends.api.v1.Definition.canonical": true,
 }
 
 // fill sets each field of a message with a probability of one half.

@@ -48,7 +48,7 @@ func (l *large) list(ctx context.Context) error {
 		slices.Sort(took)
 		ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 		l.figures.Lists = append(l.figures.Lists, ListFigures{
-			Filter: f.name, Sagas: len(reply.Sagas), More: reply.Next != "",
+			Filter: f.name, Sagas: len(reply.Sagas), More: reply.NextCursor != "",
 			FirstMs: ms(first), P50Ms: ms(took[len(took)/2]), MaxMs: ms(took[len(took)-1]),
 		})
 		l.say("list, %s: %.1f ms", f.name, ms(first))

@@ -132,8 +132,11 @@ func (c *Coordinator) answer(method protoreflect.MethodDescriptor, before int) p
 	}
 	m := kind.New()
 	c.Fill(m)
-	if next := m.Descriptor().Fields().ByName("next"); next != nil && before > 0 {
-		m.Clear(next)
+	fields := m.Descriptor().Fields()
+	for _, name := range []protoreflect.Name{"next_cursor", "next_revision"} {
+		if next := fields.ByName(name); next != nil && before > 0 {
+			m.Clear(next)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,7 +192,7 @@ func (c *Coordinator) value(f protoreflect.FieldDescriptor) protoreflect.Value {
 	switch f.Kind() {
 	case protoreflect.StringKind:
 		text := cmp.Or(c.Text, Text)
-		own := map[protoreflect.FullName]string{"amends.api.v1.Definition.source": cmp.Or(c.Source, quoted(text)), "amends.api.v1.Orphan.key": c.Key}
+		own := map[protoreflect.FullName]string{"amends.api.v1.Definition.canonical": cmp.Or(c.Source, quoted(text)), "amends.api.v1.Orphan.key": c.Key}
 		for _, inline := range []protoreflect.FullName{"Payload.json", "StartRequest.input", "RunRequest.input", "Decision.result"} {
 			own["amends.api.v1."+inline] = quoted(text)
 		}

@@ -45,7 +45,7 @@ type deadListCmd struct {
 // Run lists dead letters.
 func (c *deadListCmd) Run(env *environment) error {
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
-		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.After, Limit: int64(min(c.Limit, 1000))}))
+		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{Cursor: c.After, Limit: int64(min(c.Limit, 1000))}))
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (c *deadListCmd) Run(env *environment) error {
 				rows = append(rows, []string{fmt.Sprint(l.GetSequence()), stamp(l.GetSince()), l.GetSubject(), l.GetReason(), listed(l)})
 			}
 			w.Table(rows)
-			if next := r.Msg.GetNext(); next != 0 {
+			if next := r.Msg.GetNextCursor(); next != 0 {
 				env.stderr.Printf("there are more; see them with --after %d\n", next)
 			}
 		})
@@ -86,7 +86,7 @@ func (c *deadShowCmd) Run(env *environment) error {
 		return &exitError{code: ExitUsage, err: errors.New("sequence 0: sequences start at 1")}
 	}
 	return c.call(env, c.Timeout, func(ctx context.Context, api service) error {
-		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{After: c.Sequence - 1, Limit: 1}))
+		r, err := api.ListDeadLetters(ctx, connect.NewRequest(&apiv1.ListDeadLettersRequest{Cursor: c.Sequence - 1, Limit: 1}))
 		if err != nil {
 			return err
 		}
@@ -195,8 +195,8 @@ func (c *deadPurgeCmd) Run(env *environment) error {
 				return err
 			}
 			sum.Matched += r.Msg.GetMatched()
-			request.After = r.Msg.GetNext()
-			done = request.After == 0
+			request.Cursor = r.Msg.GetNextCursor()
+			done = request.Cursor == 0
 			return nil
 		})
 		if err != nil && !c.DryRun {

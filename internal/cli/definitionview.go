@@ -37,11 +37,11 @@ func (f *serverFlags) lookup(env *environment, what string) (*saga.Definition, e
 	}
 	var def *saga.Definition
 	err = f.call(env, f.Timeout, func(ctx context.Context, api service) error {
-		r, err := api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: ref}))
+		r, err := api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Definition: ref}))
 		if err != nil {
 			return err
 		}
-		def, err = saga.ParseJSON([]byte(r.Msg.GetDefinition().GetSource()))
+		def, err = saga.ParseJSON([]byte(r.Msg.GetDefinition().GetCanonical()))
 		return err
 	})
 	return def, err

@@ -186,7 +186,7 @@ func (e *exporter) page(ctx context.Context, api service) (next string, err erro
 	}
 	e.exported += exported
 	e.pace.add(int64(len(wanted)))
-	return r.Msg.GetNext(), nil
+	return r.Msg.GetNextCursor(), nil
 }
 
 // wants reports whether a saga ended within the selected time.

@@ -61,7 +61,7 @@ func history(ctx context.Context, api service, ask *apiv1.HistoryRequest) ([]*ap
 			return nil, err
 		}
 		all = append(all, r.Msg.GetEvents()...)
-		if ask.From = r.Msg.GetNext(); ask.GetFrom() == 0 {
+		if ask.FromRevision = r.Msg.GetNextRevision(); ask.GetFromRevision() == 0 {
 			return all, nil
 		}
 	}

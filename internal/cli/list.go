@@ -142,7 +142,7 @@ func (c *listCmd) Run(env *environment) error {
 			if more = c.Limit > 0 && len(all.GetSagas()) > c.Limit; more {
 				all.Sagas = all.GetSagas()[:c.Limit]
 			}
-			if cursor = r.Msg.GetNext(); cursor == "" || more {
+			if cursor = r.Msg.GetNextCursor(); cursor == "" || more {
 				return nil
 			}
 		}

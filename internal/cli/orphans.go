@@ -39,11 +39,11 @@ hold after the key the time it was recorded: in RFC 3339, or as milliseconds sin
 {"key":"order-42/hod85snpc0/charge-card/do","time":"2026-11-21T12:00:00Z"}. Empty lines and those that start with
 # are ignored. Lines that cannot be parsed are reported on stderr, and all others are still checked.
 
-  unknown-saga  the saga is not known
-  other-saga    another saga, started at another time, has its id
-  not-done      the saga has not recorded the step as done
-  not-undone    the saga relies on a step that was undone
-  unknown-step  the saga has no such step
+  unknown_saga  the saga is not known
+  other_saga    another saga, started at another time, has its id
+  not_done      the saga has not recorded the step as done
+  not_undone    the saga relies on a step that was undone
+  unknown_step  the saga has no such step
   unreadable    the saga's record is damaged
 
 docs/OPERATING.md (When the machine is lost) explains how to get the keys and what to do about each kind. Exit
@@ -51,7 +51,7 @@ code 1: a key needs a check, or a line could not be parsed.
 
 Examples:
   psql -At -d payment -f keys.sql | coordinator orphans --since 2026-11-21T09:30:00Z
-  coordinator orphans keys.txt -o json | jq -r 'select(.kind == "unknown-saga") | .key'
+  coordinator orphans keys.txt -o json | jq -r 'select(.kind == "unknown_saga") | .key'
   coordinator orphans --bolt-inbox copy-of-inventory.db`
 }
 

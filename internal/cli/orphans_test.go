@@ -272,16 +272,16 @@ func TestOrphans(t *testing.T) {
 	m.cli(cli.ExitOK, "", "restore", backup, "--data-dir", restored)
 	m.open(restored, false)
 	want := []string{
-		"not-done " + resumed + "charge/do", "not-undone " + cancelled + "reserve/undo",
-		"unknown-saga " + after + "charge/do", "unknown-saga " + after + "reserve/do",
+		"not_done " + resumed + "charge/do", "not_undone " + cancelled + "reserve/undo",
+		"unknown_saga " + after + "charge/do", "unknown_saga " + after + "reserve/do",
 	}
 	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) {
 		t.Errorf("found\n%q, want\n%q", got, want)
 	}
 	text, said := m.cli(cli.ExitFailed, m.keysOfPayment(), "orphans", "--server", m.url)
 	for _, line := range []string{
-		"unknown-saga  " + after + "charge/do (started ", "): there is no saga with this id\n",
-		"not-done      " + resumed + "charge/do (started ", "): the saga is running, and the step is pending\n",
+		"unknown_saga  " + after + "charge/do (started ", "): there is no saga with this id\n",
+		"not_done      " + resumed + "charge/do (started ", "): the saga is running, and the step is pending\n",
 	} {
 		if !strings.Contains(text, line) {
 			t.Errorf("the text lacks %q:\n%s", line, text)
@@ -300,7 +300,7 @@ func TestOrphans(t *testing.T) {
 	m.operate("cancelled", "cancel")
 	m.operate("cancelled", "resume")
 	m.ended("cancelled", contract.Compensated)
-	want = []string{"other-saga " + after + "charge/do", "other-saga " + after + "reserve/do"}
+	want = []string{"other_saga " + after + "charge/do", "other_saga " + after + "reserve/do"}
 	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) || after == again {
 		t.Errorf("found\n%q, want\n%q", got, want)
 	}
@@ -346,7 +346,7 @@ func TestOrphansOfAList(t *testing.T) {
 			}
 		}
 	}
-	if fmt.Sprint(kinds) != "map[other-saga:1 unknown-saga:9 unknown-step:1]" || recorded != 6 {
+	if fmt.Sprint(kinds) != "map[other_saga:1 unknown_saga:9 unknown_step:1]" || recorded != 6 {
 		t.Errorf("found %v, %d with a time", kinds, recorded)
 	}
 	for _, want := range []string{"line 13: key ", "line 14: \"yesterday\"", "line 15: is not JSON of the form", "line 16: is longer than 4096 bytes", "line 17: ", "line 18: key ", "line 19: birth ",

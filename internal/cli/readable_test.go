@@ -520,7 +520,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 		}
 		result := got.Msg.GetSaga().GetSteps()[1].GetResult()
 		if result.GetLeftOut() { // too large for the response; the history holds it
-			history, err := face.History(context.Background(), connect.NewRequest(&apiv1.HistoryRequest{Id: id, From: 6}))
+			history, err := face.History(context.Background(), connect.NewRequest(&apiv1.HistoryRequest{Id: id, FromRevision: 6}))
 			if err != nil {
 				t.Fatal(err)
 			}

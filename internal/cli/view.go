@@ -30,8 +30,8 @@ func viewOf(ctx context.Context, api service, s *apiv1.Saga) (v view) {
 	if s.GetRemoved() {
 		return v
 	}
-	if r, err := api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: s.GetDefinition()})); err == nil {
-		if def, err := saga.ParseJSON([]byte(r.Msg.GetDefinition().GetSource())); err == nil && def.Len() == len(s.GetSteps()) {
+	if r, err := api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Definition: s.GetDefinition()})); err == nil {
+		if def, err := saga.ParseJSON([]byte(r.Msg.GetDefinition().GetCanonical())); err == nil && def.Len() == len(s.GetSteps()) {
 			v.branches = branchesOf(def.Spec().Steps)
 		}
 	}

@@ -107,10 +107,10 @@ func (e *exam) readDefinitions(ctx context.Context) {
 	}
 	var unreadable error
 	for _, d := range list.Msg.GetDefinitions() {
-		r, err := e.api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: d.GetRef()}))
+		r, err := e.api.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Definition: d.GetRef()}))
 		var def *saga.Definition
 		if err == nil {
-			def, err = saga.ParseJSON([]byte(r.Msg.GetDefinition().GetSource()))
+			def, err = saga.ParseJSON([]byte(r.Msg.GetDefinition().GetCanonical()))
 		}
 		if err != nil {
 			unreadable = errors.Join(unreadable, fmt.Errorf("%s/%d: %w", d.GetRef().GetName(), d.GetRef().GetVersion(), err))

@@ -234,7 +234,7 @@ func TestEveryProtocol(t *testing.T) {
 				t.Errorf("run: %v, %v", run, err)
 			}
 			history, err := c.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: name}))
-			if err != nil || len(history.Msg.Events) != 3 || history.Msg.Events[2].Participant != "courier" || history.Msg.Next != 0 {
+			if err != nil || len(history.Msg.Events) != 3 || history.Msg.Events[2].Participant != "courier" || history.Msg.NextRevision != 0 {
 				t.Errorf("history: %v, %v", history, err)
 			}
 			list, err := c.List(ctx, connect.NewRequest(&apiv1.ListRequest{Filter: &apiv1.Filter{IdPrefix: name, Phases: []string{"completed"}}}))
@@ -344,7 +344,7 @@ func TestReadsSeeTheDecision(t *testing.T) {
 		if err != nil || len(list.Msg.Sagas) != 0 {
 			t.Errorf("open sagas after the decision: %v, %v", list, err)
 		}
-		history, err := w.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: id, From: done.Msg.Saga.Revision}))
+		history, err := w.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: id, FromRevision: done.Msg.Saga.Revision}))
 		if err != nil || len(history.Msg.Events) != 1 || history.Msg.Events[0].By != "kim" || history.Msg.Events[0].Reason != "the shop is closed" {
 			t.Errorf("history after the decision: %v, %v", history, err)
 		}
@@ -430,7 +430,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	page := list(2)
-	for page.Next == 0 { // the third message has not arrived yet
+	for page.NextCursor == 0 { // the third message has not arrived yet
 		page = list(2)
 	}
 	letter := page.DeadLetters[0]
@@ -451,7 +451,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 	purge := func(r *apiv1.PurgeDeadLettersRequest, want int64) {
 		t.Helper()
-		if purged, err := w.PurgeDeadLetters(ctx, connect.NewRequest(r)); err != nil || purged.Msg.Matched != want || purged.Msg.Next != 0 {
+		if purged, err := w.PurgeDeadLetters(ctx, connect.NewRequest(r)); err != nil || purged.Msg.Matched != want || purged.Msg.NextCursor != 0 {
 			t.Errorf("purge %v: %v, %v; want %d", r, purged, err, want)
 		}
 	}
@@ -468,8 +468,8 @@ func TestDeadLetters(t *testing.T) {
 func TestJSONIsStrict(t *testing.T) {
 	w := newFixture(t)
 	for body, want := range map[string]string{
-		`{"id":"x","colour":"red"}`: `unknown field "colour"; there are id`,
-		`{"id":1}`:                  `id: is a JSON number; write a string`,
+		`{"id":"x","colour":"red"}`: `"violations":[{"field":"colour","problem":"is unknown; there are id"}]`,
+		`{"id":1}`:                  `"violations":[{"field":"id","problem":"is a JSON number; write a string"}]`,
 		``:                          `the body is empty; send JSON`,
 		`{"id":"x"`:                 `the JSON ends in the middle`,
 		`{"id":"` + strings.Repeat("x", httpapi.MaxMessage) + `"}`: `resource_exhausted`,

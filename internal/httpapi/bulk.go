@@ -34,11 +34,11 @@ func (s *server) OperateAll(ctx context.Context, r *connect.Request[apiv1.Operat
 		}
 		sum.Matched += page.Matched
 		sum.Done += page.Done
-		sum.Refused += len(page.Refused)
-		sum.Refusals = page.Refused[:min(len(page.Refused), maxRefusals-listed)]
+		sum.Refused += len(page.Refusals)
+		sum.Refusals = page.Refusals[:min(len(page.Refusals), maxRefusals-listed)]
 		listed += len(sum.Refusals)
-		next.Cursor = page.Next
-		sum.Finished = page.Next == ""
+		next.Cursor = page.NextCursor
+		sum.Finished = page.NextCursor == ""
 		m, err := messageOf[apiv1.OperateAllResponse](&sum)
 		if err != nil {
 			return err

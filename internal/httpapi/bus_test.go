@@ -54,15 +54,15 @@ func TestTheBusOffersTheSame(t *testing.T) {
 	start(api.MethodRun, "more", `"existed":true`)
 	ask(api.MethodGet, `{"id":"stuck"}`, `"legal":[{"operation":"retry","step":"ship"},{"operation":"resolve","step":"ship"},{"operation":"skip","step":"ship"},{"operation":"compensate"},{"operation":"abandon"},{"operation":"pause"}]`)
 	ask(api.MethodWait, `{"id":"more","timeout":"60s"}`, `"phase":"parked"`)
-	ask(api.MethodHistory, `{"id":"stuck","withSaga":true,"from":2,"limit":1}`, `"saga":{"id":"stuck"`)
-	ask(api.MethodList, `{"filter":{"step":"ship","phases":["parked"]},"limit":1}`, `"next":"`)
+	ask(api.MethodHistory, `{"id":"stuck","withSaga":true,"fromRevision":2,"limit":1}`, `"saga":{"id":"stuck"`)
+	ask(api.MethodList, `{"filter":{"step":"ship","phases":["parked"]},"limit":1}`, `"nextCursor":"`)
 	ask(api.MethodCount, `{"filter":{"open":true}}`, `"total":2`)
 	ask(api.MethodListDefinitions, "", `"newest":true,"counts":[{"definition":{"name":"bakery","version":1},"phase":"parked","sagas":2}]`)
-	ask(api.MethodGetDefinition, `{"ref":{"name":"bakery"}}`, `"mermaid":"flowchart`)
+	ask(api.MethodGetDefinition, `{"definition":{"name":"bakery"}}`, `"mermaid":"flowchart`)
 	ask(api.MethodCompareDefinitions, `{"from":{"name":"bakery"},"to":{"name":"bakery","version":1}}`, `{}`)
 	const tea = `"name: tea\nversion: 1\nsteps:\n  - step: {name: brew, kind: retriable, do: {participant: pot, action: brew}}\n"`
 	ask(api.MethodRegisterDefinition, `{"source":`+tea+`,"dryRun":true}`, `"fingerprint"`)
-	ask(api.MethodGetDefinition, `{"ref":{"name":"tea"}}`, `not_found`)
+	ask(api.MethodGetDefinition, `{"definition":{"name":"tea"}}`, `not_found`)
 	ask(api.MethodRegisterDefinition, `{"source":`+tea+`}`, `"newest":true`)
 	ask(api.MethodListParticipants, "", `"name":"pot"`)
 	ask(api.MethodGetOverview, "", `"parked":2`)
@@ -77,14 +77,14 @@ func TestTheBusOffersTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	read(ask(api.MethodPoll, `{"after":"0-0","filter":{"idPrefix":"stuck"}}`, `"lost":true`), &began) // a position of another process
+	read(ask(api.MethodPoll, `{"position":"0-0","filter":{"idPrefix":"stuck"}}`, `"lost":true`), &began) // a position of another process
 	ask(api.MethodOperate, `{"id":"stuck","decision":{"operation":"abandon","by":"kim","reason":"x"},"expectedRevision":1}`, `failed_precondition`)
 	ask(api.MethodOperate, `{"id":"stuck","decision":{"operation":"abandon","by":"kim","reason":"x"}}`, `"ended":"`)
-	read(ask(api.MethodPoll, fmt.Sprintf(`{"after":%q,"filter":{"idPrefix":"stuck"},"timeout":"60s"}`, began.Position), `"revision"`), &moved)
+	read(ask(api.MethodPoll, fmt.Sprintf(`{"position":%q,"filter":{"idPrefix":"stuck"},"timeout":"60s"}`, began.Position), `"revision"`), &moved)
 	if len(moved.Sagas) != 1 || moved.Sagas[0].Saga.Ended.IsZero() || moved.Lost || moved.Position == began.Position {
 		t.Errorf("watched: %+v", moved)
 	}
-	ask(api.MethodPoll, `{"after":"yesterday"}`, `"violations":[{"field":"after"`)
+	ask(api.MethodPoll, `{"position":"yesterday"}`, `"violations":[{"field":"position"`)
 	ask(api.MethodOperatePage, `{"filter":{"open":true},"decision":{"operation":"skip","by":"kim","reason":"x"},"dryRun":true}`, `{"matched":1,"done":1}`)
 	ask(api.MethodOperatePage, `{"filter":{"open":true},"decision":{"operation":"skip","by":"kim","reason":"x"},"maxMatches":1}`, `{"matched":1,"done":1}`)
 	ask(api.MethodGet, `{"id":"more"}`, `"phase":"completed"`)
@@ -105,9 +105,9 @@ func TestOneJSON(t *testing.T) {
 		{api.MethodHistory, "History", `{"id":"stuck","withSaga":true}`, `"type":"step_answered"`},
 		{api.MethodList, "List", `{"filter":{"definition":{"name":"bakery","version":1},"phases":["parked"],"startedAfter":"2020-01-01T00:00:00Z"}}`, `"id":"stuck"`},
 		{api.MethodCount, "Count", `{}`, `"counts":[{"definition":{"name":"bakery","version":1},"phase":"parked","sagas":1}],"total":1}`},
-		{api.MethodGetDefinition, "GetDefinition", `{"ref":{"name":"bakery"}}`, `"source":{"name":"bakery"`},
+		{api.MethodGetDefinition, "GetDefinition", `{"definition":{"name":"bakery"}}`, `"canonical":{"name":"bakery"`},
 		{api.MethodPoll, "Poll", `{"timeout":"0s"}`, `{"position":"`},
-		{api.MethodOperatePage, "OperatePage", `{"filter":{"ids":["stuck"]},"decision":{"operation":"cancel","by":"kim","reason":"x"},"dryRun":true}`, `"refused":[{"id":"stuck"`},
+		{api.MethodOperatePage, "OperatePage", `{"filter":{"ids":["stuck"]},"decision":{"operation":"cancel","by":"kim","reason":"x"},"dryRun":true}`, `"refusals":[{"id":"stuck"`},
 		{api.MethodGet, "Get", `{"id":"nobody"}`, `not_found`},
 		{api.MethodList, "List", `{"filter":{"phases":["running","stuck"]}}`, `filter.phases[1]`},
 		{api.MethodOperate, "Operate", `{"id":"stuck","decision":{"operation":"cancel","by":"kim","reason":"x"},"expectedRevision":1}`, `saga stuck is at revision 3, not at 1`},

@@ -44,11 +44,14 @@ func hold[Response, Request any](ctx context.Context, s *server, method string, 
 }
 
 // valueOf converts a request's protobuf message to the corresponding type of package api. It
-// refuses a message with invalid or unknown fields.
+// refuses a message that a codec could not decode, or that has invalid or unknown fields.
 func valueOf(message any) (any, error) {
 	m, ok := message.(proto.Message)
 	if !ok {
 		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("%T is no protobuf message", message))
+	}
+	if e := refusalIn(m); e != nil {
+		return nil, refused(e)
 	}
 	if field, problem := apipb.Check(m); problem != "" {
 		return nil, invalid(field, problem)

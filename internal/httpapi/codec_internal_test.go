@@ -32,13 +32,17 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 		text:                                          "stands what does not belong there",
 		`{"inputBinary":"` + text + `!"}`:             "inputBinary: is not base64",
 		`{"id":"a",` + number + `:1}`:                 "stands what does not belong there",
-		`{"inputs":"` + text + `"}`:                   `unknown field "inputs"; there are id`,
-		`{"input_binary":"` + text + `"}`:             `unknown field "input_binary"; there are id`,
+		`{"inputs":"` + text + `"}`:                   `inputs: is unknown; there are id`,
+		`{"input_binary":"` + text + `"}`:             `input_binary: is unknown; there are id`,
 		`{"definition":{"name":"a"}} "` + text + `"`:  "stands what does not belong there",
 		`{"id":"` + text + "\n" + `"}`:                "stands what does not belong there",
 		`{"id":"` + text + `","id":"` + text + `"}`:   "a name begins that its object has already",
 	} {
-		err := codec{}.Unmarshal([]byte(body), &apiv1.RunRequest{})
+		m := &apiv1.RunRequest{}
+		if err := (codec{}).Unmarshal([]byte(body), m); err != nil {
+			t.Fatal(err)
+		}
+		err := refusalIn(m)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", body, err, want)
 			continue
@@ -110,7 +114,10 @@ func TestEmptyFieldsDoNotWiden(t *testing.T) {
 		`{}`:              false,
 	} {
 		for _, request := range []proto.Message{&apiv1.OperateAllRequest{}, &apiv1.OperatePageRequest{}} {
-			err := codec{}.Unmarshal([]byte(body), request)
+			if err := (codec{}).Unmarshal([]byte(body), request); err != nil {
+				t.Fatal(err)
+			}
+			err := refusalIn(request)
 			if (err != nil) != refused || refused && !strings.Contains(err.Error(), "is given and empty") {
 				t.Errorf("%T %s: %v, want it refused: %t", request, body, err, refused)
 			}

@@ -46,7 +46,7 @@ func (s *slow) Serve(ctx context.Context, method string, envelope *transport.Env
 		s.pages--
 		next := &api.OperatePageResponse{Matched: 1, Done: 1}
 		if s.pages > 0 {
-			next.Next = "more"
+			next.NextCursor = "more"
 		}
 		answer = next
 	case *api.GetRequest:

@@ -131,7 +131,7 @@ func TestOpenAPIDescribesEveryRPC(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"Filter.idPrefix": "string", "Filter.phases": "array", "OperateRequest.expectedRevision": "integer", "Payload.sizeBytes": "integer", "ListRequest.limit": "integer",
-		"Latency.p99Seconds": "number", "Payload.json": "", "StartRequest.input": "", "RunRequest.input": "", "Decision.result": "", "Definition.source": "",
+		"Latency.p99Seconds": "number", "Payload.json": "", "StartRequest.input": "", "RunRequest.input": "", "Decision.result": "", "Definition.canonical": "",
 		"RegisterDefinitionRequest.source": "string", "RunRequest.inputBinary": "string", "WaitRequest.timeout": "string", "Saga.started": "string",
 	} {
 		message, field, _ := strings.Cut(path, ".")

@@ -29,7 +29,7 @@ func (w *fixture) ids(t *testing.T, f *apiv1.Filter) string {
 		for _, s := range r.Msg.Sagas {
 			found = append(found, s.Id)
 		}
-		if cursor = r.Msg.Next; cursor == "" {
+		if cursor = r.Msg.NextCursor; cursor == "" {
 			slices.Sort(found)
 			return strings.Join(found, " ")
 		}
@@ -220,7 +220,7 @@ func TestHistoryWithSagas(t *testing.T) {
 	w.when(func(string) error { return nil })
 	var got []string
 	for from := uint64(1); from != 0; {
-		r, err := w.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: "stuck", From: from, Limit: 2, WithSaga: true}))
+		r, err := w.History(ctx, connect.NewRequest(&apiv1.HistoryRequest{Id: "stuck", FromRevision: from, Limit: 2, WithSaga: true}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestHistoryWithSagas(t *testing.T) {
 			}
 			got = append(got, fmt.Sprintf("%s: %s %s/%s", e.Type, e.Saga.Phase, e.Saga.Steps[0].Status, e.Saga.Steps[1].Status))
 		}
-		from = r.Msg.Next
+		from = r.Msg.NextRevision
 	}
 	want := []string{"started: running doing/pending", "step_answered: running done/doing", "step_answered: parked done/parked", "operation_taken: compensating undoing/rejected"}
 	if len(got) > 4 { // the oven may have answered already
@@ -246,16 +246,16 @@ func TestOneDefinitionAndTwo(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
 	w.start(t, "done")
-	r, err := w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: &apiv1.DefinitionRef{Name: "bakery"}}))
+	r, err := w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Definition: &apiv1.DefinitionRef{Name: "bakery"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := r.Msg.Definition
-	if d.Ref.Version != 1 || !d.Newest || d.Fingerprint != bakery.Fingerprint() || !strings.HasPrefix(d.Source, `{"name":"bakery"`) ||
+	if d.Ref.Version != 1 || !d.Newest || d.Fingerprint != bakery.Fingerprint() || !strings.HasPrefix(d.Canonical, `{"name":"bakery"`) ||
 		!strings.Contains(d.Mermaid, "bake") || len(d.Counts) != 1 || d.Counts[0].Sagas != 1 {
 		t.Errorf("the definition is %v", d)
 	}
-	changed := strings.Replace(strings.Replace(d.Source, `"version":1`, `"version":2`, 1), `"action":"ship"`, `"action":"send"`, 1)
+	changed := strings.Replace(strings.Replace(d.Canonical, `"version":1`, `"version":2`, 1), `"action":"ship"`, `"action":"send"`, 1)
 	compared, err := w.CompareDefinitions(ctx, connect.NewRequest(&apiv1.CompareDefinitionsRequest{From: d.Ref, ToSource: changed}))
 	if err != nil || len(compared.Msg.Differences) != 1 || compared.Msg.Differences[0].Path != "steps/ship/do/action" || compared.Msg.Differences[0].To != "send" {
 		t.Errorf("compare: %v, %v", compared, err)
@@ -268,7 +268,7 @@ func TestOneDefinitionAndTwo(t *testing.T) {
 	if code, _ := refusal(t, err); code != connect.CodeInvalidArgument {
 		t.Error(err)
 	}
-	_, err = w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: &apiv1.DefinitionRef{Name: "bakery", Version: 7}}))
+	_, err = w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Definition: &apiv1.DefinitionRef{Name: "bakery", Version: 7}}))
 	if code, _ := refusal(t, err); code != connect.CodeNotFound {
 		t.Error(err)
 	}

@@ -66,7 +66,7 @@ func TestOverviewAndParticipants(t *testing.T) {
 		t.Errorf("nobody is the pot, and it is %v", pot)
 	}
 
-	d, err := w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Ref: &apiv1.DefinitionRef{Name: "bakery"}}))
+	d, err := w.GetDefinition(ctx, connect.NewRequest(&apiv1.GetDefinitionRequest{Definition: &apiv1.DefinitionRef{Name: "bakery"}}))
 	if err != nil || len(d.Msg.Definition.Steps) != 2 || d.Msg.Definition.Duration.GetCount() != 4 {
 		t.Fatalf("the definition is %v, %v", d, err)
 	}

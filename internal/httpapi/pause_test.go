@@ -60,7 +60,7 @@ func TestPauseAndResume(t *testing.T) {
 	if s := w.wait(t, "slow"); s.Phase != "completed" {
 		t.Errorf("in the end it is %v", s)
 	}
-	history, err := w.History(within(t), connect.NewRequest(&apiv1.HistoryRequest{Id: "slow", From: 3, Limit: 1, WithSaga: true}))
+	history, err := w.History(within(t), connect.NewRequest(&apiv1.HistoryRequest{Id: "slow", FromRevision: 3, Limit: 1, WithSaga: true}))
 	if err != nil || history.Msg.Events[0].Saga.Steps[1].Status != "pending" || history.Msg.Events[0].Saga.Paused == nil {
 		t.Errorf("the step behind began while it was paused: %v, %v", history, err)
 	}

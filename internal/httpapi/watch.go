@@ -77,7 +77,7 @@ func (w *watch) changes(ctx context.Context, timeout time.Duration) (*api.PollRe
 	if err != nil {
 		return nil, err
 	}
-	w.poll.After = page.Position
+	w.poll.Position = page.Position
 	return page, nil
 }
 
@@ -112,7 +112,7 @@ func (w *watch) list(ctx context.Context) error {
 				return err
 			}
 		}
-		if request.Cursor = page.Next; request.Cursor == "" {
+		if request.Cursor = page.NextCursor; request.Cursor == "" {
 			return nil
 		}
 	}

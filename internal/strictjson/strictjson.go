@@ -12,42 +12,48 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 )
 
-// FieldError is an error of one field.
-type FieldError struct {
-	Field   string // path of the field, such as filter.phases[1]
-	Problem string
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
-
-// Given is implemented by requests with fields that must not be empty if they are given.
-type Given interface {
-	// CheckGiven returns an error if such a field is empty. data is the request as valid JSON.
-	CheckGiven(data []byte) error
-}
-
-// Decode decodes JSON into v, which must point to a struct. No data means an empty object. The
-// error is a *FieldError, the error of CheckGiven, or an error about the data as a whole.
+// Decode decodes the JSON of a request into v, which must point to a struct. No data means an empty
+// object. The error is an *api.Error with CodeInvalidArgument and, if it is about fields, their
+// violations.
 func Decode(data []byte, v any) error {
 	if len(data) == 0 {
 		return nil
 	}
 	if err := contract.CheckJSONDepth(data, contract.MaxDepth); err != nil {
-		return err
+		return refused("the request: " + err.Error())
 	}
 	if err := check(bytes.TrimSpace(data), reflect.TypeOf(v).Elem(), ""); err != nil {
-		return err
+		if field, ok := errors.AsType[*fieldError](err); ok && field.path != "" {
+			return refused(err.Error(), api.Violation{Field: field.path, Problem: field.problem})
+		}
+		return refused("the request " + err.Error())
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return errors.New("the JSON cannot be decoded") // impossible after check; err could quote a value
+		return refused("the request: the JSON cannot be decoded") // impossible after check; err could quote a value
 	}
-	if given, ok := v.(Given); ok {
-		return given.CheckGiven(data)
+	return checkGiven(data, v)
+}
+
+// refused returns the error for an invalid request.
+func refused(reason string, violations ...api.Violation) *api.Error {
+	return &api.Error{Code: api.CodeInvalidArgument, Reason: reason, Refusal: api.Refusal{Violations: violations}}
+}
+
+// fieldError is an error of one field.
+type fieldError struct {
+	path    string // such as filter.phases[1]; "" for the request itself
+	problem string
+}
+
+func (e *fieldError) Error() string {
+	if e.path == "" {
+		return e.problem
 	}
-	return nil
+	return e.path + ": " + e.problem
 }
 
 var (
@@ -143,7 +149,7 @@ func checkTime(value []byte, path string) error {
 		return err
 	}
 	if err := new(time.Time).UnmarshalJSON(value); err != nil {
-		return &FieldError{path, "is not a time; write " + want}
+		return &fieldError{path, "is not a time; write " + want}
 	}
 	return nil
 }
@@ -155,7 +161,7 @@ func checkBytes(value []byte, path string) error {
 		return err
 	}
 	if _, err := base64.StdEncoding.DecodeString(text); err != nil {
-		return &FieldError{path, "is not base64; write " + want}
+		return &fieldError{path, "is not base64; write " + want}
 	}
 	return nil
 }
@@ -168,7 +174,7 @@ func checkText(value []byte, t reflect.Type, path string) error {
 	}
 	into, _ := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t))
 	if err := into.UnmarshalText([]byte(text)); err != nil {
-		return &FieldError{path, err.Error()}
+		return &fieldError{path, err.Error()}
 	}
 	return nil
 }
@@ -183,11 +189,7 @@ func stringOf(value []byte, path, want string) (text string, err error) {
 
 // mistyped returns the error for a value of the wrong type.
 func mistyped(value []byte, path, want string) error {
-	problem := "is a JSON " + kindOf(value) + "; write " + want
-	if path == "" {
-		return errors.New(problem)
-	}
-	return &FieldError{path, problem}
+	return &fieldError{path, "is a JSON " + kindOf(value) + "; write " + want}
 }
 
 // maxName is the maximum length of a name in an error, in bytes.
@@ -196,9 +198,12 @@ const maxName = 64
 // unknown returns the error for an unknown field of the object at path. The error lists the known
 // fields.
 func unknown(name string, t reflect.Type, path string) error {
-	problem := fmt.Sprintf("unknown field %q; there are %s", contract.Cut(name, maxName), strings.Join(names(t, "", 2), ", "))
-	if path == "" {
-		return errors.New(problem)
+	field := contract.Cut(name, maxName)
+	if name == "" {
+		return &fieldError{path, "has a field without a name; there are " + strings.Join(names(t, "", 2), ", ")}
 	}
-	return &FieldError{path, problem}
+	if path != "" {
+		field = path + "." + field
+	}
+	return &fieldError{field, "is unknown; there are " + strings.Join(names(t, "", 2), ", ")}
 }

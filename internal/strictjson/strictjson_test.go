@@ -66,16 +66,16 @@ func TestErrors(t *testing.T) {
 		`{"filter":{"phases":[null]}}`:          `filter.phases[0]: is a JSON null; write a string`,
 		`{"next":{"step":false}}`:               `next.step: is a JSON boolean; write a string`,
 		`{"items":[{},{"step":[]}]}`:            `items[1].step: is a JSON array; write a string`,
-		`{"phase":"zanzibar41"}`:                `unknown field "phase"; there are id, limit, from, open, share, input, binary, at, before, timeout, filter, filter.phases, filter.step, next`,
-		`{"filter":{"Step":"zanzibar41"}}`:      `filter: unknown field "Step"; there are phases, step`,
-		`{"ID":"zanzibar41"}`:                   `unknown field "ID"`,
-		`{"items":[{"\u017ftep":""}]}`:          `items[0]: unknown field "ſtep"`,
-		`{"":1}`:                                `unknown field ""`,
-		`{"` + strings.Repeat("x", 99) + `":1}`: `unknown field "` + strings.Repeat("x", 61) + `…"`,
+		`{"phase":"zanzibar41"}`:                `phase: is unknown; there are id, limit, from, open, share, input, binary, at, before, timeout, filter, filter.phases, filter.step, next`,
+		`{"filter":{"Step":"zanzibar41"}}`:      `filter.Step: is unknown; there are phases, step`,
+		`{"ID":"zanzibar41"}`:                   `ID: is unknown`,
+		`{"items":[{"\u017ftep":""}]}`:          `items[0].ſtep: is unknown`,
+		`{"":1}`:                                `the request has a field without a name; there are id`,
+		`{"` + strings.Repeat("x", 99) + `":1}`: strings.Repeat("x", 61) + `…: is unknown`,
 		`{"id":"a","id":"zanzibar41"}`:          `at byte 11 a name begins that its object has already`,
 		`{"filter":{"step":"","s\u0074ep":""}}`: `a name begins that its object has already`,
 		`{"input":{"a":1,"a":2}}`:               `a name begins that its object has already`,
-		`["zanzibar41"]`:                        `is a JSON array; write an object`,
+		`["zanzibar41"]`:                        `the request is a JSON array; write an object`,
 		`"zanzibar41"`:                          `is a JSON string; write an object`,
 		`null`:                                  `is a JSON null; write an object`,
 		"\n":                                    `there is no JSON`,
@@ -96,8 +96,8 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s is quoted: %v", data, err)
 		}
 		if field, _, ok := strings.Cut(want, ": "); ok && !strings.Contains(field, " ") {
-			if e, ok := errors.AsType[*strictjson.FieldError](err); !ok || e.Field != field {
-				t.Errorf("%s: %#v, want an error of the field %s", data, err, field)
+			if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.CodeInvalidArgument || len(e.Violations) != 1 || e.Violations[0].Field != field {
+				t.Errorf("%s: %#v, want a violation of the field %s", data, err, field)
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func TestEveryRequest(t *testing.T) {
 		&api.Saga{}, &api.Event{}, &api.Overview{}, &api.Definition{}, &api.OperatePageRequest{}, &api.PollRequest{}, &api.SubscribeRequest{},
 		&api.PurgeDeadLettersRequest{}, &api.ListDeadLettersResponse{}, &api.FindOrphansResponse{}, &api.CompareDefinitionsRequest{},
 	} {
-		if err := strictjson.Decode([]byte(`{"nothing":0}`), one); err == nil || !strings.Contains(err.Error(), `unknown field "nothing"`) {
+		if err := strictjson.Decode([]byte(`{"nothing":0}`), one); err == nil || !strings.Contains(err.Error(), "nothing: is unknown") {
 			t.Errorf("%T: %v", one, err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 //
 //	started           ID, Payload (the input), ContentType, TraceParent, ClockOffset. Always the first event.
 //	step_answered     Participant, Step, Direction, Attempt, Outcome, Payload (the result),
-//	                  ContentType, Reason, Final. If the outcome is not-sent, the answer is from the
+//	                  ContentType, Reason, Final. If the outcome is not_sent, the answer is from the
 //	                  bus and not from the participant.
 //	timer_fired       Timer and, except for the deadline, Step, Direction, Attempt. It was due at At.
 //	                  For a timeout, Reason says why the command was not sent. Reason is empty if the
@@ -34,7 +34,7 @@ type Event struct {
 	Attempt     int
 	Outcome     contract.Outcome
 	Reason      string
-	Final       bool // of failed: a retry cannot help; of not-sent: an earlier command may have been sent
+	Final       bool // of failed: a retry cannot help; of not_sent: an earlier command may have been sent
 	Operation   contract.Operation
 	By          string
 	Timer       contract.Timer

@@ -186,7 +186,7 @@ func (p *player) event(words []string) machine.Event {
 	switch words[0] {
 	case "start":
 		ev.Type, ev.ID, ev.Payload = contract.EventStarted, contract.SagaID(words[1]), []byte(rest(2))
-	case "completed", "rejected", "failed", "broken", "not-sent", "not-sent-now":
+	case "completed", "rejected", "failed", "broken", "not_sent", "not_sent_now":
 		ev.Type, ev.Participant, ev.Step, ev.Direction = contract.EventStepAnswered, words[1], contract.StepName(words[2]), contract.Direction(words[3])
 		attempt, err := strconv.Atoi(words[4])
 		if err != nil {
@@ -196,7 +196,7 @@ func (p *player) event(words []string) machine.Event {
 		switch words[0] {
 		case "completed":
 			ev.Payload = []byte(rest(5))
-		case "not-sent-now": // an earlier attempt may have arrived
+		case "not_sent_now": // an earlier attempt may have arrived
 			ev.Outcome, ev.Final, ev.Reason = contract.OutcomeNotSent, true, rest(5)
 		case "broken":
 			ev.Outcome, ev.Final, ev.Reason = contract.OutcomeFailed, true, rest(5)
@@ -215,7 +215,7 @@ func (p *player) event(words []string) machine.Event {
 			}
 		}
 		if !slices.Contains(operations, ev.Operation) {
-			p.t.Fatalf("%q is not a command of a history; use start, wake, completed, rejected, failed, broken, not-sent, not-sent-now or an operation", words[0])
+			p.t.Fatalf("%q is not a command of a history; use start, wake, completed, rejected, failed, broken, not_sent, not_sent_now or an operation", words[0])
 		}
 	}
 	return ev

@@ -31,7 +31,7 @@ export type StepFigures = {
   step: string; completed?: number; rejected?: number; failed?: number; do?: Latency; undo?: Latency;
 };
 export type Definition = {
-  ref: Ref; fingerprint?: string; source?: string; counts?: Count[]; newest?: boolean; steps?: StepFigures[]; duration?: Latency; mermaid?: string;
+  ref: Ref; fingerprint?: string; canonical?: string; counts?: Count[]; newest?: boolean; steps?: StepFigures[]; duration?: Latency; mermaid?: string;
 };
 export type Difference = { path: string; change: string; from?: string; to?: string };
 export type DeadLetter = {

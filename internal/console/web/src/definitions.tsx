@@ -57,8 +57,8 @@ function versionsOf(all: Definition[], name: string): string {
 }
 
 function One({ listed, versions }: { listed: Definition; versions: Definition[] }) {
-  const { data: d, error } = useQuery(refText(listed.ref), async (signal) => (await call<{ definition: Definition }>("GetDefinition", { ref: listed.ref }, signal)).definition, 5000);
-  const nodes = useMemo(() => nodesOf(d?.source), [d?.source]);
+  const { data: d, error } = useQuery(refText(listed.ref), async (signal) => (await call<{ definition: Definition }>("GetDefinition", { definition: listed.ref }, signal)).definition, 5000);
+  const nodes = useMemo(() => nodesOf(d?.canonical), [d?.canonical]);
   return (
     <div class="stack">
       <section class="card" aria-label="Diagram">
@@ -79,8 +79,8 @@ function One({ listed, versions }: { listed: Definition; versions: Definition[] 
       <section class="card" aria-label="Sagas"><header><h2>Sagas of this version</h2></header><div class="body"><Counts counts={d?.counts} of={`${listed.ref.name}@${listed.ref.version}`} /></div></section>
       <Figures d={d} />
       <Compare versions={versions} at={listed} />
-      {d?.source && (
-        <section class="card" aria-label="Content"><header><h2>Content</h2></header><div class="body"><Data of={{ json: d.source, sizeBytes: Math.max(2000, d.source.length) }} title="canonical JSON" /></div></section>
+      {d?.canonical && (
+        <section class="card" aria-label="Content"><header><h2>Content</h2></header><div class="body"><Data of={{ json: d.canonical, sizeBytes: Math.max(2000, d.canonical.length) }} title="canonical JSON" /></div></section>
       )}
     </div>
   );

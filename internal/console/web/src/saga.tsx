@@ -39,7 +39,7 @@ function useHistory(saga: Saga): { events: HistoryEvent[]; error: ApiError | und
       if (number(newest()?.revision) > revision) have.current = [];
       let from = Math.max(number(newest()?.revision), oldest);
       while (from > 0 && from <= revision) {
-        const part = await call<{ events?: HistoryEvent[]; next?: number }>("History", { id, from, withSaga: true }, abort.signal);
+        const part = await call<{ events?: HistoryEvent[]; nextRevision?: number }>("History", { id, fromRevision: from, withSaga: true }, abort.signal);
         if (abort.signal.aborted) return;
         let more = part.events ?? [];
         const known = newest();
@@ -52,7 +52,7 @@ function useHistory(saga: Saga): { events: HistoryEvent[]; error: ApiError | und
           more = more.slice(1);
         }
         have.current = have.current.concat(more).slice(-most);
-        from = number(part.next);
+        from = number(part.nextRevision);
       }
       set(have.current);
       setError(undefined);
@@ -74,8 +74,8 @@ function useHistory(saga: Saga): { events: HistoryEvent[]; error: ApiError | und
 
 function useDefinition(saga: Saga | undefined): Node[] | undefined {
   const ref = saga?.definition;
-  const { data } = useQuery(ref ? refText(ref) : "", async (signal) => (ref ? (await call<{ definition: Definition }>("GetDefinition", { ref }, signal)).definition : undefined));
-  return useMemo(() => nodesOf(data?.source), [data?.source]);
+  const { data } = useQuery(ref ? refText(ref) : "", async (signal) => (ref ? (await call<{ definition: Definition }>("GetDefinition", { definition: ref }, signal)).definition : undefined));
+  return useMemo(() => nodesOf(data?.canonical), [data?.canonical]);
 }
 
 // useSaga returns the current saga, from a watch and from polling.

@@ -4,7 +4,7 @@ import { asError } from "./query";
 import { instant, moment, supersedes, type Said } from "./said";
 import { useWatch } from "./watch";
 
-type Page = { sagas?: Saga[]; next?: string };
+type Page = { sagas?: Saga[]; nextCursor?: string };
 
 // Sagas is a list that loads page by page and updates live. rows are the rows shown. While
 // they are frozen, added counts the new sagas, and gone holds the ids of those that no
@@ -160,7 +160,7 @@ export function useSagas(key: string, filter: () => Filter, visible: () => Saga 
     let timer = 0, busy = false;
     const page = async (limit: number, more: object = {}, cursor?: string) => {
       const asked = moment();
-      const { sagas = [], next } = await call<Page>("List", { filter: { ...filter(), ...more }, limit, ...(cursor && { cursor }) }, abort.signal);
+      const { sagas = [], nextCursor: next } = await call<Page>("List", { filter: { ...filter(), ...more }, limit, ...(cursor && { cursor }) }, abort.signal);
       const heard = moment();
       return { said: sagas.map((saga) => ({ saga, asked, heard })), next, asked };
     };

@@ -1124,7 +1124,7 @@ type Event struct {
 	Direction string `protobuf:"bytes,6,opt,name=direction" json:"direction,omitempty"`
 	// The attempt that was answered or timed out, or after which the step waited.
 	Attempt int64 `protobuf:"varint,7,opt,name=attempt" json:"attempt,omitempty"`
-	// completed, rejected or failed; not-sent if the bus refused the command.
+	// completed, rejected or failed; not_sent if the bus refused the command.
 	Outcome string `protobuf:"bytes,8,opt,name=outcome" json:"outcome,omitempty"`
 	// The timer that fired: timeout, retry or deadline; only for timer_fired.
 	Timer string `protobuf:"bytes,9,opt,name=timer" json:"timer,omitempty"`
@@ -1420,8 +1420,8 @@ type RunRequest struct {
 	InputBinary []byte `protobuf:"bytes,4,opt,name=input_binary,json=inputBinary" json:"input_binary,omitempty"`
 	// The media type of the input; empty means application/json.
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
-	// How long to wait, at most a minute; absent: ten seconds. On NATS this is the attribute
-	// expirytime, a time.
+	// How long to wait; absent: ten seconds. More than a minute counts as a minute. On NATS this
+	// is the attribute expirytime, a time.
 	Timeout       *durationpb.Duration `protobuf:"bytes,6,opt,name=timeout" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1642,7 +1642,7 @@ type WaitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The saga's id.
 	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
-	// How long to wait, at most a minute; absent: ten seconds.
+	// How long to wait; absent: ten seconds. More than a minute counts as a minute.
 	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout" json:"timeout,omitempty"`
 	// After the timeout, return only id, definition, phase and revision. Reading the rest is
 	// most of the cost of such a response.
@@ -1754,7 +1754,7 @@ type HistoryRequest struct {
 	// The saga's id.
 	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
 	// Revision of the first event; 0 means 1.
-	From uint64 `protobuf:"varint,2,opt,name=from" json:"from,omitempty"`
+	FromRevision uint64 `protobuf:"varint,2,opt,name=from_revision,json=fromRevision" json:"from_revision,omitempty"`
 	// Maximum number of events, up to 1000; 0 means as many as fit.
 	Limit int64 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
 	// Return the saga's state after each event as well.
@@ -1800,9 +1800,9 @@ func (x *HistoryRequest) GetId() string {
 	return ""
 }
 
-func (x *HistoryRequest) GetFrom() uint64 {
+func (x *HistoryRequest) GetFromRevision() uint64 {
 	if x != nil {
-		return x.From
+		return x.FromRevision
 	}
 	return 0
 }
@@ -1826,8 +1826,8 @@ type HistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events.
 	Events []*Event `protobuf:"bytes,1,rep,name=events" json:"events,omitempty"`
-	// From of the next request; 0 if there are no more events.
-	Next          uint64 `protobuf:"varint,2,opt,name=next" json:"next,omitempty"`
+	// from_revision of the next request; 0 if there are no more events.
+	NextRevision  uint64 `protobuf:"varint,2,opt,name=next_revision,json=nextRevision" json:"next_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1869,9 +1869,9 @@ func (x *HistoryResponse) GetEvents() []*Event {
 	return nil
 }
 
-func (x *HistoryResponse) GetNext() uint64 {
+func (x *HistoryResponse) GetNextRevision() uint64 {
 	if x != nil {
-		return x.Next
+		return x.NextRevision
 	}
 	return 0
 }
@@ -1883,7 +1883,7 @@ type ListRequest struct {
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter" json:"filter,omitempty"`
 	// Maximum number of sagas, up to 1000; 0 means 100.
 	Limit int64 `protobuf:"varint,2,opt,name=limit" json:"limit,omitempty"`
-	// Next of the previous page; empty for the first one.
+	// next_cursor of the previous page; empty for the first one.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1947,7 +1947,7 @@ type ListResponse struct {
 	Sagas []*Saga `protobuf:"bytes,1,rep,name=sagas" json:"sagas,omitempty"`
 	// Cursor of the next page; empty on the last page. A page can be short, or even empty, and
 	// still have a next one.
-	Next          string `protobuf:"bytes,2,opt,name=next" json:"next,omitempty"`
+	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor" json:"next_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1989,9 +1989,9 @@ func (x *ListResponse) GetSagas() []*Saga {
 	return nil
 }
 
-func (x *ListResponse) GetNext() string {
+func (x *ListResponse) GetNextCursor() string {
 	if x != nil {
-		return x.Next
+		return x.NextCursor
 	}
 	return ""
 }
@@ -2188,8 +2188,9 @@ type PollRequest struct {
 	// Which sagas, which are returned without steps.
 	Filter *Filter `protobuf:"bytes,2,opt,name=filter" json:"filter,omitempty"`
 	// Position of the previous response. If empty, the response contains changes from now on.
-	After string `protobuf:"bytes,3,opt,name=after" json:"after,omitempty"`
-	// How long to wait for a change, at most a minute; absent: ten seconds; "0s": not at all.
+	Position string `protobuf:"bytes,3,opt,name=position" json:"position,omitempty"`
+	// How long to wait for a change; absent: ten seconds; "0s": not at all. More than a minute
+	// counts as a minute.
 	Timeout       *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2239,9 +2240,9 @@ func (x *PollRequest) GetFilter() *Filter {
 	return nil
 }
 
-func (x *PollRequest) GetAfter() string {
+func (x *PollRequest) GetPosition() string {
 	if x != nil {
-		return x.After
+		return x.Position
 	}
 	return ""
 }
@@ -2259,7 +2260,7 @@ type PollResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sagas that have changed; empty after the timeout.
 	Sagas []*ChangedSaga `protobuf:"bytes,1,rep,name=sagas" json:"sagas,omitempty"`
-	// After of the next request.
+	// Position of the next request.
 	Position string `protobuf:"bytes,2,opt,name=position" json:"position,omitempty"`
 	// Number of changes that are not listed separately, because the saga changed again or the
 	// change is no longer stored.
@@ -2744,7 +2745,7 @@ type OperatePageRequest struct {
 	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
 	// Refuse if more sagas match; 0 means no limit. Examined for the first page.
 	MaxMatches int64 `protobuf:"varint,4,opt,name=max_matches,json=maxMatches" json:"max_matches,omitempty"`
-	// Next of the previous response; empty for the first page.
+	// next_cursor of the previous page; empty for the first one.
 	Cursor        string `protobuf:"bytes,5,opt,name=cursor" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2823,9 +2824,9 @@ type OperatePageResponse struct {
 	// Sagas for which the decision is legal and, unless it is a dry run, was executed.
 	Done int64 `protobuf:"varint,2,opt,name=done" json:"done,omitempty"`
 	// Sagas for which it was refused.
-	Refused []*RefusedSaga `protobuf:"bytes,3,rep,name=refused" json:"refused,omitempty"`
+	Refusals []*RefusedSaga `protobuf:"bytes,3,rep,name=refusals" json:"refusals,omitempty"`
 	// Cursor of the next page; empty on the last page.
-	Next          string `protobuf:"bytes,4,opt,name=next" json:"next,omitempty"`
+	NextCursor    string `protobuf:"bytes,4,opt,name=next_cursor,json=nextCursor" json:"next_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2874,16 +2875,16 @@ func (x *OperatePageResponse) GetDone() int64 {
 	return 0
 }
 
-func (x *OperatePageResponse) GetRefused() []*RefusedSaga {
+func (x *OperatePageResponse) GetRefusals() []*RefusedSaga {
 	if x != nil {
-		return x.Refused
+		return x.Refusals
 	}
 	return nil
 }
 
-func (x *OperatePageResponse) GetNext() string {
+func (x *OperatePageResponse) GetNextCursor() string {
 	if x != nil {
-		return x.Next
+		return x.NextCursor
 	}
 	return ""
 }
@@ -3337,7 +3338,7 @@ type Definition struct {
 	// It is the newest version of its name.
 	Newest bool `protobuf:"varint,3,opt,name=newest" json:"newest,omitempty"`
 	// JSON: the definition in canonical form. Only in the response to GetDefinition.
-	Source string `protobuf:"bytes,4,opt,name=source" json:"source,omitempty"`
+	Canonical string `protobuf:"bytes,4,opt,name=canonical" json:"canonical,omitempty"`
 	// Numbers of its sagas by phase. Not in the response to RegisterDefinition.
 	Counts []*Count `protobuf:"bytes,5,rep,name=counts" json:"counts,omitempty"`
 	// How long its sagas took, of those that ended since the coordinator started.
@@ -3401,9 +3402,9 @@ func (x *Definition) GetNewest() bool {
 	return false
 }
 
-func (x *Definition) GetSource() string {
+func (x *Definition) GetCanonical() string {
 	if x != nil {
-		return x.Source
+		return x.Canonical
 	}
 	return ""
 }
@@ -3687,7 +3688,7 @@ func (x *ListDefinitionsResponse) GetDefinitions() []*Definition {
 type GetDefinitionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version 0 means the newest.
-	Ref           *DefinitionRef `protobuf:"bytes,1,opt,name=ref" json:"ref,omitempty"`
+	Definition    *DefinitionRef `protobuf:"bytes,1,opt,name=definition" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3722,9 +3723,9 @@ func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
 	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
-func (x *GetDefinitionRequest) GetRef() *DefinitionRef {
+func (x *GetDefinitionRequest) GetDefinition() *DefinitionRef {
 	if x != nil {
-		return x.Ref
+		return x.Definition
 	}
 	return nil
 }
@@ -5098,7 +5099,7 @@ type Orphan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key.
 	Key string `protobuf:"bytes,1,opt,name=key" json:"key,omitempty"`
-	// unknown-saga, other-saga, not-done, not-undone, unknown-step or unreadable.
+	// unknown_saga, other_saga, not_done, not_undone, unknown_step or unreadable.
 	Kind string `protobuf:"bytes,2,opt,name=kind" json:"kind,omitempty"`
 	// When the key's saga was started.
 	Started *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started" json:"started,omitempty"`
@@ -5196,8 +5197,9 @@ func (x *Orphan) GetStatus() string {
 // ListDeadLettersRequest selects a page of dead letters.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only those after this sequence; 0 starts at the oldest.
-	After uint64 `protobuf:"varint,1,opt,name=after" json:"after,omitempty"`
+	// next_cursor of the previous page; 0 starts at the oldest. It is a sequence: the page begins
+	// with the first dead letter after it.
+	Cursor uint64 `protobuf:"varint,1,opt,name=cursor" json:"cursor,omitempty"`
 	// Maximum number of dead letters, up to 1000; 0 means 100.
 	Limit         int64 `protobuf:"varint,2,opt,name=limit" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -5234,9 +5236,9 @@ func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
 	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
-func (x *ListDeadLettersRequest) GetAfter() uint64 {
+func (x *ListDeadLettersRequest) GetCursor() uint64 {
 	if x != nil {
-		return x.After
+		return x.Cursor
 	}
 	return 0
 }
@@ -5253,8 +5255,8 @@ type ListDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The dead letters.
 	DeadLetters []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters" json:"dead_letters,omitempty"`
-	// After of the next page; 0 on the last page.
-	Next          uint64 `protobuf:"varint,2,opt,name=next" json:"next,omitempty"`
+	// Cursor of the next page; 0 on the last page.
+	NextCursor    uint64 `protobuf:"varint,2,opt,name=next_cursor,json=nextCursor" json:"next_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5296,9 +5298,9 @@ func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
 	return nil
 }
 
-func (x *ListDeadLettersResponse) GetNext() uint64 {
+func (x *ListDeadLettersResponse) GetNextCursor() uint64 {
 	if x != nil {
-		return x.Next
+		return x.NextCursor
 	}
 	return 0
 }
@@ -5750,8 +5752,8 @@ type PurgeDeadLettersRequest struct {
 	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
 	// Who sends the request, for the log; an authenticated caller's name replaces it.
 	By string `protobuf:"bytes,7,opt,name=by" json:"by,omitempty"`
-	// Next of the previous response; 0 starts at the oldest.
-	After         uint64 `protobuf:"varint,8,opt,name=after" json:"after,omitempty"`
+	// next_cursor of the previous response; 0 starts at the oldest.
+	Cursor        uint64 `protobuf:"varint,8,opt,name=cursor" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5835,9 +5837,9 @@ func (x *PurgeDeadLettersRequest) GetBy() string {
 	return ""
 }
 
-func (x *PurgeDeadLettersRequest) GetAfter() uint64 {
+func (x *PurgeDeadLettersRequest) GetCursor() uint64 {
 	if x != nil {
-		return x.After
+		return x.Cursor
 	}
 	return 0
 }
@@ -5848,9 +5850,9 @@ type PurgeDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many.
 	Matched int64 `protobuf:"varint,1,opt,name=matched" json:"matched,omitempty"`
-	// After of the next request, because a request examines a limited number; 0 if the purge is
+	// Cursor of the next request, because a request examines a limited number; 0 if the purge is
 	// complete.
-	Next          uint64 `protobuf:"varint,2,opt,name=next" json:"next,omitempty"`
+	NextCursor    uint64 `protobuf:"varint,2,opt,name=next_cursor,json=nextCursor" json:"next_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5892,9 +5894,9 @@ func (x *PurgeDeadLettersResponse) GetMatched() int64 {
 	return 0
 }
 
-func (x *PurgeDeadLettersResponse) GetNext() uint64 {
+func (x *PurgeDeadLettersResponse) GetNextCursor() uint64 {
 	if x != nil {
-		return x.Next
+		return x.NextCursor
 	}
 	return 0
 }
@@ -6179,22 +6181,23 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x14\n" +
 	"\x05brief\x18\x03 \x01(\bR\x05brief\"7\n" +
 	"\fWaitResponse\x12'\n" +
-	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"g\n" +
+	"\x04saga\x18\x01 \x01(\v2\x13.amends.api.v1.SagaR\x04saga\"x\n" +
 	"\x0eHistoryRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
+	"\rfrom_revision\x18\x02 \x01(\x04R\ffromRevision\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x03R\x05limit\x12\x1b\n" +
-	"\twith_saga\x18\x04 \x01(\bR\bwithSaga\"S\n" +
+	"\twith_saga\x18\x04 \x01(\bR\bwithSaga\"d\n" +
 	"\x0fHistoryResponse\x12,\n" +
-	"\x06events\x18\x01 \x03(\v2\x14.amends.api.v1.EventR\x06events\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next\"j\n" +
+	"\x06events\x18\x01 \x03(\v2\x14.amends.api.v1.EventR\x06events\x12#\n" +
+	"\rnext_revision\x18\x02 \x01(\x04R\fnextRevision\"j\n" +
 	"\vListRequest\x12-\n" +
 	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x16\n" +
-	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"M\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"Z\n" +
 	"\fListResponse\x12)\n" +
-	"\x05sagas\x18\x01 \x03(\v2\x13.amends.api.v1.SagaR\x05sagas\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\tR\x04next\"=\n" +
+	"\x05sagas\x18\x01 \x03(\v2\x13.amends.api.v1.SagaR\x05sagas\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"=\n" +
 	"\fCountRequest\x12-\n" +
 	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\"n\n" +
 	"\rCountResponse\x12,\n" +
@@ -6207,11 +6210,11 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"definition\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
 	"\x05sagas\x18\x03 \x01(\x03R\x05sagas\x12\x14\n" +
-	"\x05ended\x18\x04 \x01(\x03R\x05ended\"\x97\x01\n" +
+	"\x05ended\x18\x04 \x01(\x03R\x05ended\"\x9d\x01\n" +
 	"\vPollRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
-	"\x06filter\x18\x02 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after\x123\n" +
+	"\x06filter\x18\x02 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\tR\bposition\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x88\x01\n" +
 	"\fPollResponse\x120\n" +
 	"\x05sagas\x18\x01 \x03(\v2\x1a.amends.api.v1.ChangedSagaR\x05sagas\x12\x1a\n" +
@@ -6250,12 +6253,13 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x1f\n" +
 	"\vmax_matches\x18\x04 \x01(\x03R\n" +
 	"maxMatches\x12\x16\n" +
-	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"\x8d\x01\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"\x9c\x01\n" +
 	"\x13OperatePageResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\x03R\x04done\x124\n" +
-	"\arefused\x18\x03 \x03(\v2\x1a.amends.api.v1.RefusedSagaR\arefused\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\tR\x04next\"\xb1\x01\n" +
+	"\x04done\x18\x02 \x01(\x03R\x04done\x126\n" +
+	"\brefusals\x18\x03 \x03(\v2\x1a.amends.api.v1.RefusedSagaR\brefusals\x12\x1f\n" +
+	"\vnext_cursor\x18\x04 \x01(\tR\n" +
+	"nextCursor\"\xb1\x01\n" +
 	"\x11OperateAllRequest\x12-\n" +
 	"\x06filter\x18\x01 \x01(\v2\x15.amends.api.v1.FilterR\x06filter\x123\n" +
 	"\bdecision\x18\x02 \x01(\v2\x17.amends.api.v1.DecisionR\bdecision\x12\x17\n" +
@@ -6285,13 +6289,13 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
 	"definition\x12\x18\n" +
-	"\aexisted\x18\x02 \x01(\bR\aexisted\"\xbc\x02\n" +
+	"\aexisted\x18\x02 \x01(\bR\aexisted\"\xc2\x02\n" +
 	"\n" +
 	"Definition\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
-	"\x06newest\x18\x03 \x01(\bR\x06newest\x12\x16\n" +
-	"\x06source\x18\x04 \x01(\tR\x06source\x12,\n" +
+	"\x06newest\x18\x03 \x01(\bR\x06newest\x12\x1c\n" +
+	"\tcanonical\x18\x04 \x01(\tR\tcanonical\x12,\n" +
 	"\x06counts\x18\x05 \x03(\v2\x14.amends.api.v1.CountR\x06counts\x122\n" +
 	"\bduration\x18\x06 \x01(\v2\x16.amends.api.v1.LatencyR\bduration\x120\n" +
 	"\x05steps\x18\a \x03(\v2\x1a.amends.api.v1.StepFiguresR\x05steps\x12\x18\n" +
@@ -6312,9 +6316,11 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x16ListDefinitionsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"V\n" +
 	"\x17ListDefinitionsResponse\x12;\n" +
-	"\vdefinitions\x18\x01 \x03(\v2\x19.amends.api.v1.DefinitionR\vdefinitions\"F\n" +
-	"\x14GetDefinitionRequest\x12.\n" +
-	"\x03ref\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\x03ref\"R\n" +
+	"\vdefinitions\x18\x01 \x03(\v2\x19.amends.api.v1.DefinitionR\vdefinitions\"T\n" +
+	"\x14GetDefinitionRequest\x12<\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\x1c.amends.api.v1.DefinitionRefR\n" +
+	"definition\"R\n" +
 	"\x15GetDefinitionResponse\x129\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\x19.amends.api.v1.DefinitionR\n" +
@@ -6430,13 +6436,14 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x05found\x18\x04 \x01(\tR\x05found\x12\x14\n" +
 	"\x05birth\x18\x05 \x01(\tR\x05birth\x12\x14\n" +
 	"\x05phase\x18\x06 \x01(\tR\x05phase\x12\x16\n" +
-	"\x06status\x18\a \x01(\tR\x06status\"D\n" +
-	"\x16ListDeadLettersRequest\x12\x14\n" +
-	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x03R\x05limit\"k\n" +
+	"\x06status\x18\a \x01(\tR\x06status\"F\n" +
+	"\x16ListDeadLettersRequest\x12\x16\n" +
+	"\x06cursor\x18\x01 \x01(\x04R\x06cursor\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\"x\n" +
 	"\x17ListDeadLettersResponse\x12<\n" +
-	"\fdead_letters\x18\x01 \x03(\v2\x19.amends.api.v1.DeadLetterR\vdeadLetters\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next\"\x81\x02\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x19.amends.api.v1.DeadLetterR\vdeadLetters\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\x04R\n" +
+	"nextCursor\"\x81\x02\n" +
 	"\n" +
 	"DeadLetter\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
@@ -6463,7 +6470,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"s\n" +
 	"\x1aDiscardDeadLettersResponse\x12\x1c\n" +
 	"\tdiscarded\x18\x01 \x03(\x04R\tdiscarded\x127\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed\"\xf6\x01\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1f.amends.api.v1.FailedDeadLetterR\x06failed\"\xf8\x01\n" +
 	"\x17PurgeDeadLettersRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12 \n" +
 	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x16\n" +
@@ -6472,11 +6479,12 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\x12\x10\n" +
 	"\x03all\x18\x05 \x01(\bR\x03all\x12\x17\n" +
 	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x0e\n" +
-	"\x02by\x18\a \x01(\tR\x02by\x12\x14\n" +
-	"\x05after\x18\b \x01(\x04R\x05after\"H\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
+	"\x06cursor\x18\b \x01(\x04R\x06cursor\"U\n" +
 	"\x18PurgeDeadLettersResponse\x12\x18\n" +
-	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next\"\x84\x01\n" +
+	"\amatched\x18\x01 \x01(\x03R\amatched\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\x04R\n" +
+	"nextCursor\"\x84\x01\n" +
 	"\x10SubscribeRequest\x124\n" +
 	"\back_wait\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\aackWait\x12\"\n" +
 	"\rmax_in_flight\x18\x02 \x01(\x03R\vmaxInFlight\x12\x16\n" +
@@ -6663,7 +6671,7 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	5,   // 47: amends.api.v1.OperateResponse.saga:type_name -> amends.api.v1.Saga
 	4,   // 48: amends.api.v1.OperatePageRequest.filter:type_name -> amends.api.v1.Filter
 	32,  // 49: amends.api.v1.OperatePageRequest.decision:type_name -> amends.api.v1.Decision
-	39,  // 50: amends.api.v1.OperatePageResponse.refused:type_name -> amends.api.v1.RefusedSaga
+	39,  // 50: amends.api.v1.OperatePageResponse.refusals:type_name -> amends.api.v1.RefusedSaga
 	4,   // 51: amends.api.v1.OperateAllRequest.filter:type_name -> amends.api.v1.Filter
 	32,  // 52: amends.api.v1.OperateAllRequest.decision:type_name -> amends.api.v1.Decision
 	39,  // 53: amends.api.v1.OperateAllResponse.refusals:type_name -> amends.api.v1.RefusedSaga
@@ -6677,7 +6685,7 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	46,  // 61: amends.api.v1.StepFigures.do:type_name -> amends.api.v1.Latency
 	46,  // 62: amends.api.v1.StepFigures.undo:type_name -> amends.api.v1.Latency
 	44,  // 63: amends.api.v1.ListDefinitionsResponse.definitions:type_name -> amends.api.v1.Definition
-	3,   // 64: amends.api.v1.GetDefinitionRequest.ref:type_name -> amends.api.v1.DefinitionRef
+	3,   // 64: amends.api.v1.GetDefinitionRequest.definition:type_name -> amends.api.v1.DefinitionRef
 	44,  // 65: amends.api.v1.GetDefinitionResponse.definition:type_name -> amends.api.v1.Definition
 	3,   // 66: amends.api.v1.CompareDefinitionsRequest.from:type_name -> amends.api.v1.DefinitionRef
 	3,   // 67: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef

@@ -150,7 +150,8 @@ type CoordinatorServiceClient interface {
 	// Get returns the state of a saga.
 	Get(context.Context, *connect.Request[v1.GetRequest]) (*connect.Response[v1.GetResponse], error)
 	// Wait is like Get, but returns once the saga has ended or is parked, or after the
-	// timeout.
+	// timeout. If the coordinator already holds as many requests as its limit for waiters, the
+	// response comes at once, as after the timeout. The same applies to Run.
 	Wait(context.Context, *connect.Request[v1.WaitRequest]) (*connect.Response[v1.WaitResponse], error)
 	// History returns the recorded events of a saga, oldest first.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
@@ -536,7 +537,8 @@ type CoordinatorServiceHandler interface {
 	// Get returns the state of a saga.
 	Get(context.Context, *connect.Request[v1.GetRequest]) (*connect.Response[v1.GetResponse], error)
 	// Wait is like Get, but returns once the saga has ended or is parked, or after the
-	// timeout.
+	// timeout. If the coordinator already holds as many requests as its limit for waiters, the
+	// response comes at once, as after the timeout. The same applies to Run.
 	Wait(context.Context, *connect.Request[v1.WaitRequest]) (*connect.Response[v1.WaitResponse], error)
 	// History returns the recorded events of a saga, oldest first.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
