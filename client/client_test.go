@@ -78,14 +78,14 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-				return replySaga(api.Saga{ID: about(r), Definition: r.Definition, Phase: contract.Running, Revision: 1})
+				return replySaga(api.Saga{ID: about(r), Definition: r.Definition, Phase: contract.PhaseRunning, Revision: 1})
 			}}
 			c := client.New(bus, client.Prefix("shop"))
 			status, err := c.Start(t.Context(), checkout, tt.input, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if status.ID != "order-42" || status.Phase != contract.Running {
+			if status.ID != "order-42" || status.Phase != contract.PhaseRunning {
 				t.Errorf("status is %+v", status)
 			}
 			r := bus.requests[0]
@@ -214,7 +214,7 @@ func TestStartRetriesWhenOverloaded(t *testing.T) {
 			if n < 4 {
 				return &transport.Envelope{Code: string(api.CodeResourceExhausted), RetryAfter: 20 * time.Second}, nil
 			}
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 		}}
 		c, began := client.New(bus, client.RetryWhenOverloaded()), time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
@@ -244,7 +244,7 @@ func TestARefusalAfterSilenceIsNotTheLastWord(t *testing.T) {
 				case n < after:
 					return refuse(api.CodeResourceExhausted, "busy")
 				}
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Running, Existed: true})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning, Existed: true})
 			}}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -321,7 +321,7 @@ func TestOperateIsNotRepeatedOnceItMayHaveArrived(t *testing.T) {
 
 func TestExpectedRevision(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+		return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 	}}
 	if _, err := client.New(bus).Operate(t.Context(), "order-42", api.Decision{Operation: contract.OperationPause}, client.ExpectedRevision(7)); err != nil {
 		t.Fatal(err)
@@ -344,7 +344,7 @@ func TestOtherRelease(t *testing.T) {
 		}}
 		s, err := client.New(bus).Get(t.Context(), "a")
 		if want == "" {
-			if err != nil || s.Phase != contract.Running {
+			if err != nil || s.Phase != contract.PhaseRunning {
 				t.Errorf("%s: %+v, %v", data, s, err)
 			}
 			continue
@@ -447,14 +447,14 @@ func TestRequestsTakeTurns(t *testing.T) {
 			if r.Subject == "saga.api.wait" {
 				held.Add(1)
 				time.Sleep(time.Second) // virtual: the coordinator holds it
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompleted})
 			}
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
 			}
 			time.Sleep(10 * time.Millisecond) // virtual: the time in flight
 			now.Add(-1)
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 		}}
 		c := client.New(bus, client.Concurrency(allowed))
 		var callers sync.WaitGroup
@@ -487,7 +487,7 @@ func TestNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(ctx context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 			if r.Subject == "saga.api.get" {
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()

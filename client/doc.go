@@ -25,7 +25,7 @@
 //	case err != nil:
 //		return err // the caller may call Run again, with the same id: a saga that was started goes on
 //	}
-//	if status.Phase != contract.Completed {
+//	if status.Phase != contract.PhaseCompleted {
 //		return fmt.Errorf("order-42 was not carried out: %s", status.Reason)
 //	}
 //	receipt, err := client.Result[Receipt](status, "charge") // what a step answered

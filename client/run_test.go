@@ -21,10 +21,10 @@ import (
 func TestRunIsOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Compensated, Reason: "card declined"})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompensated, Reason: "card declined"})
 		}}
 		status, err := client.New(bus).Run(t.Context(), checkout, map[string]int{"total": 3}, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
-		if err != nil || status.Phase != contract.Compensated || status.Reason != "card declined" {
+		if err != nil || status.Phase != contract.PhaseCompensated || status.Reason != "card declined" {
 			t.Fatalf("Run: %+v, %v", status, err)
 		}
 		if len(bus.requests) != 1 {
@@ -50,14 +50,14 @@ func TestRunGoesOnWaiting(t *testing.T) {
 			switch n {
 			case 1:
 				_, _ = held(ctx, n, r)
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Running, Existed: true})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning, Existed: true})
 			case 4:
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompleted})
 			}
 			return held(ctx, n, r)
 		}}
 		status, err := client.New(bus).Run(t.Context(), checkout, 1, client.ID("order-42"))
-		if err != nil || status.Phase != contract.Completed || !status.Existed {
+		if err != nil || status.Phase != contract.PhaseCompleted || !status.Existed {
 			t.Errorf("Run: %+v, %v", status, err)
 		}
 		want := "run order-42 5s, wait order-42 5s, wait order-42 10s, wait order-42 20s"
@@ -80,11 +80,11 @@ func TestRunIsRepeatedWithTheSameID(t *testing.T) {
 			case 3: // a refusal says nothing about an earlier request
 				return refuse(api.CodeResourceExhausted, "busy")
 			}
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed, Existed: true})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompleted, Existed: true})
 		}}
 		began := time.Now()
 		status, err := client.New(bus).Run(t.Context(), checkout, 1)
-		if err != nil || status.Phase != contract.Completed || !status.Existed {
+		if err != nil || status.Phase != contract.PhaseCompleted || !status.Existed {
 			t.Fatalf("Run: %+v, %v", status, err)
 		}
 		for _, r := range bus.requests {
@@ -125,7 +125,7 @@ func TestRunSaysWhereTheSagaStands(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 		defer cancel()
 		status, err := client.New(bus).Run(ctx, checkout, 1, client.ID("order-42"))
-		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || status == nil || status.Phase != contract.Running {
+		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || status == nil || status.Phase != contract.PhaseRunning {
 			t.Errorf("Run: %+v, %v", status, err)
 		}
 	})
@@ -144,16 +144,16 @@ func TestRunsTakeTurns(t *testing.T) {
 			asked[method]++
 			mu.Unlock()
 			if method == "start" {
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 			}
 			<-gate
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompleted})
 		}}
 		c := client.New(bus, client.Concurrency(2))
 		var callers sync.WaitGroup
 		var ended atomic.Int64
 		run := func() {
-			if status, err := c.Run(t.Context(), checkout, 1); err != nil || status.Phase != contract.Completed {
+			if status, err := c.Run(t.Context(), checkout, 1); err != nil || status.Phase != contract.PhaseCompleted {
 				t.Errorf("Run: %+v, %v", status, err)
 			}
 			ended.Add(1)

@@ -34,7 +34,7 @@ func hold(r *transport.Envelope) time.Duration {
 // as it may be.
 func held(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 	time.Sleep(hold(r)) // virtual
-	return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+	return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 }
 
 func TestWaitOutlivesRestarts(t *testing.T) {
@@ -50,13 +50,13 @@ func TestWaitOutlivesRestarts(t *testing.T) {
 			case 3, 4:
 				return nil, transport.ErrNoResponders
 			}
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Compensated, Reason: "card declined"})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompensated, Reason: "card declined"})
 		}
 		status, err := client.New(bus).Wait(t.Context(), "order-42")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status.Phase != contract.Compensated || len(bus.requests) != 5 {
+		if status.Phase != contract.PhaseCompensated || len(bus.requests) != 5 {
 			t.Errorf("status %+v after %d requests", status, len(bus.requests))
 		}
 	})
@@ -70,7 +70,7 @@ func TestWaitSaysWhereTheSagaStands(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		defer cancel()
 		status, err := client.New(bus).Wait(ctx, "order-42")
-		if !errors.Is(err, context.DeadlineExceeded) || status == nil || status.Phase != contract.Running {
+		if !errors.Is(err, context.DeadlineExceeded) || status == nil || status.Phase != contract.PhaseRunning {
 			t.Errorf("status %+v, error %v", status, err)
 		}
 	})
@@ -90,7 +90,7 @@ func TestWaitAsksLessAndLess(t *testing.T) {
 				t.Errorf("the reply is awaited for %s, want 5s longer than %s", left, hold(r))
 			}
 			if n == 7 {
-				return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
+				return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompleted})
 			}
 			return held(ctx, n, r)
 		}}
@@ -120,10 +120,10 @@ func TestWaitIsInterrupted(t *testing.T) {
 
 func TestWaitReturnsWhenParked(t *testing.T) {
 	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-		return replySaga(api.Saga{ID: about(r), Phase: contract.Parked, Legal: []contract.LegalOperation{{Operation: contract.OperationRetry}}})
+		return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseParked, Legal: []contract.LegalOperation{{Operation: contract.OperationRetry}}})
 	}}
 	status, err := client.New(bus).Wait(t.Context(), "order-42")
-	if err != nil || status.Phase != contract.Parked {
+	if err != nil || status.Phase != contract.PhaseParked {
 		t.Errorf("Wait: %+v, %v", status, err)
 	}
 }
@@ -133,7 +133,7 @@ func TestWaitReturnsWhenParked(t *testing.T) {
 func TestWaitDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Running})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseRunning})
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -141,7 +141,7 @@ func TestWaitDoesNotSpin(t *testing.T) {
 		if !errors.Is(err, client.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
-		if status == nil || status.Phase != contract.Running {
+		if status == nil || status.Phase != contract.PhaseRunning {
 			t.Errorf("status is %+v, want the last known one", status)
 		}
 		if n := len(bus.requests); n < 40 || n > 400 {
@@ -158,10 +158,10 @@ func TestReadsWaitForAnOverloadedCoordinator(t *testing.T) {
 			if n < 4 {
 				return &transport.Envelope{Code: string(api.CodeResourceExhausted), Reason: "too many reading requests at once", RetryAfter: time.Second}, nil
 			}
-			return replySaga(api.Saga{ID: about(r), Phase: contract.Completed})
+			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompleted})
 		}}
 		status, err := client.New(bus).Wait(t.Context(), "order-42")
-		if err != nil || status.Phase != contract.Completed || len(bus.requests) != 4 {
+		if err != nil || status.Phase != contract.PhaseCompleted || len(bus.requests) != 4 {
 			t.Errorf("Wait: %+v, %v after %d requests", status, err, len(bus.requests))
 		}
 	})

@@ -8,15 +8,15 @@ type Phase string
 // The phases. Completed and compensated are final. A parked saga waits for an operator; parked is
 // final once the operator has abandoned the saga.
 const (
-	Running      Phase = "running"
-	Compensating Phase = "compensating"
-	Completed    Phase = "completed"
-	Compensated  Phase = "compensated"
-	Parked       Phase = "parked"
+	PhaseRunning      Phase = "running"
+	PhaseCompensating Phase = "compensating"
+	PhaseCompleted    Phase = "completed"
+	PhaseCompensated  Phase = "compensated"
+	PhaseParked       Phase = "parked"
 )
 
 // AtRest reports whether a saga in this phase has ended or is parked.
-func (p Phase) AtRest() bool { return p == Parked || p == Completed || p == Compensated }
+func (p Phase) AtRest() bool { return p == PhaseParked || p == PhaseCompleted || p == PhaseCompensated }
 
 // Direction is the direction of a command: it does a step or undoes it.
 type Direction string

@@ -63,7 +63,7 @@ func TestSilentStreamDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := make(chan struct{})
 		b := &bus{}
-		r := outbox.NewRelay(perStream{b, map[transport.Stream]chan struct{}{transport.Lifecycle: silent}}, &ledger{}, outbox.Options{})
+		r := outbox.NewRelay(perStream{b, map[transport.Stream]chan struct{}{transport.StreamLifecycle: silent}}, &ledger{}, outbox.Options{})
 		defer run(t, r)()
 		defer close(silent)
 		announcement := recordTo(outbox.Lifecycle, 1)

@@ -56,15 +56,15 @@ const Lifecycle Destination = ""
 // Stream returns the stream that carries the destination's messages.
 func (d Destination) Stream() transport.Stream {
 	if d == Lifecycle {
-		return transport.Lifecycle
+		return transport.StreamLifecycle
 	}
-	return transport.Commands
+	return transport.StreamCommands
 }
 
 // String returns the participant's name, or "lifecycle".
 func (d Destination) String() string {
 	if d == Lifecycle {
-		return string(transport.Lifecycle)
+		return string(transport.StreamLifecycle)
 	}
 	return string(d)
 }

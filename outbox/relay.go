@@ -179,7 +179,7 @@ func NewRelay(publisher Publisher, ledger Ledger, options Options) *Relay {
 		publisher: publisher, ledger: ledger, options: options.withDefaults(),
 		queues: map[Destination]*queue{}, known: map[ID]entry{}, refused: map[ID]bool{},
 	}
-	for i, stream := range []transport.Stream{transport.Commands, transport.Lifecycle} {
+	for i, stream := range []transport.Stream{transport.StreamCommands, transport.StreamLifecycle} {
 		r.lanes[i] = &lane{stream: stream, wake: make(chan struct{}, 1), relist: true}
 	}
 	return r

@@ -403,7 +403,7 @@ func (r *Relay) trim(ctx context.Context, lane *lane) error {
 	now := r.options.Now()
 	r.mu.Lock()
 	l := r.queues[Lifecycle]
-	due := lane.stream == transport.Lifecycle && l != nil && l.problem != nil && !now.Before(lane.trimAt)
+	due := lane.stream == transport.StreamLifecycle && l != nil && l.problem != nil && !now.Before(lane.trimAt)
 	r.mu.Unlock()
 	if !due {
 		return nil

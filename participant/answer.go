@@ -92,13 +92,13 @@ type invocation[Tx any] struct {
 // stand-in if there is none.
 func (v *invocation[Tx]) validate() error {
 	c, subjects := v.command, v.p.options.subjects
-	if err := subjects.Admit(transport.Commands, c); err != nil {
+	if err := subjects.Admit(transport.StreamCommands, c); err != nil {
 		return err
 	}
 	if err := c.Key().Check(); err != nil {
 		return err
 	}
-	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.Events {
+	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.StreamEvents {
 		return fmt.Errorf("the reply subject %q is not an event subject: do not change the coordinator's %s", c.ReplyTo, transport.AttrReplyTo)
 	}
 	action, ok := strings.CutPrefix(c.Subject, v.p.address)

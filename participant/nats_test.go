@@ -24,7 +24,7 @@ func TestRunOnNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestRunOnNATS(t *testing.T) {
 	if errs := bus.Publish(ctx, batch); errs != nil {
 		t.Fatal(errs)
 	}
-	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +98,12 @@ func TestUnknownActionInABundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestUnknownActionInABundle(t *testing.T) {
 		tx.OnCommit(func() { effects.Add(1) })
 		return reserved{}, nil
 	})
-	own, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
+	own, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 	}
 	o := p.options
 	source, err := bus.Subscribe(ctx, transport.Subscription{
-		Stream:      transport.Commands,
+		Stream:      transport.StreamCommands,
 		Name:        p.name,
 		Subjects:    []string{o.subjects.Commands(p.name)},
 		AckWait:     o.ackWait,

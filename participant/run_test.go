@@ -83,7 +83,7 @@ func (c *counting) start(t *testing.T) (stop func() error) {
 // answers returns the answers on the bus.
 func (c *counting) answers(t *testing.T) (answers []*transport.Envelope) {
 	t.Helper()
-	source, err := c.bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source, err := c.bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +361,7 @@ func TestBusRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
 		c := newCounting(membus.Options{Fault: func(stream transport.Stream, e *transport.Envelope) (fate membus.Fate) {
-			if stream == transport.Events && (away.Load() || e.Saga == "saga-7" && e.Attempt == 1) {
+			if stream == transport.StreamEvents && (away.Load() || e.Saga == "saga-7" && e.Attempt == 1) {
 				fate.Refuse = transport.ErrFull
 			}
 			return fate
@@ -406,7 +406,7 @@ func TestBusComesBack(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			back := time.Now().Add(away)
 			c := newCounting(membus.Options{Fault: func(stream transport.Stream, _ *transport.Envelope) (fate membus.Fate) {
-				if stream == transport.Events && time.Now().Before(back) {
+				if stream == transport.StreamEvents && time.Now().Before(back) {
 					fate.Refuse = transport.ErrFull
 				}
 				return fate
@@ -430,7 +430,7 @@ func TestBusComesBack(t *testing.T) {
 func TestNeverTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounting(membus.Options{Fault: func(stream transport.Stream, e *transport.Envelope) (fate membus.Fate) {
-			if stream == transport.Events && e.Saga != "saga-9" {
+			if stream == transport.StreamEvents && e.Saga != "saga-9" {
 				fate.Refuse = errors.New("no")
 			}
 			return fate

@@ -110,7 +110,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	coordinator, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
+	coordinator, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 )
 

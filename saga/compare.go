@@ -23,10 +23,10 @@ type Change string
 
 // The changes.
 const (
-	Added   Change = "added"
-	Removed Change = "removed"
-	Changed Change = "changed"
-	Moved   Change = "moved" // the position of the step among the others differs
+	ChangeAdded   Change = "added"
+	ChangeRemoved Change = "removed"
+	ChangeChanged Change = "changed"
+	ChangeMoved   Change = "moved" // the position of the step among the others differs
 )
 
 // Compare returns the differences in how sagas of the definitions from and to behave, step by step,
@@ -44,7 +44,7 @@ func Compare(from, to *Definition) []Difference {
 		name := to.steps[i].Name
 		k, common := from.find(name)
 		if !common {
-			c.add(stepPath(name), Added, "", whereabouts(to, i))
+			c.add(stepPath(name), ChangeAdded, "", whereabouts(to, i))
 			continue
 		}
 		if k >= next {
@@ -52,7 +52,7 @@ func Compare(from, to *Definition) []Difference {
 			next = k + 1
 		}
 		if moved[name] {
-			c.add(stepPath(name), Moved, whereabouts(from, k), whereabouts(to, i))
+			c.add(stepPath(name), ChangeMoved, whereabouts(from, k), whereabouts(to, i))
 		}
 		c.step(stepPath(name), k, i)
 	}
@@ -74,11 +74,11 @@ func (c *comparison) differ(path, from, to string) {
 	switch {
 	case from == to:
 	case from == "":
-		c.add(path, Added, "", to)
+		c.add(path, ChangeAdded, "", to)
 	case to == "":
-		c.add(path, Removed, from, "")
+		c.add(path, ChangeRemoved, from, "")
 	default:
-		c.add(path, Changed, from, to)
+		c.add(path, ChangeChanged, from, to)
 	}
 }
 
@@ -92,7 +92,7 @@ func (c *comparison) schema(path string, from, to *Schema) {
 func (c *comparison) removed(first, last int) {
 	for k := first; k < last; k++ {
 		if _, common := c.to.find(c.from.steps[k].Name); !common {
-			c.add(stepPath(c.from.steps[k].Name), Removed, whereabouts(c.from, k), "")
+			c.add(stepPath(c.from.steps[k].Name), ChangeRemoved, whereabouts(c.from, k), "")
 		}
 	}
 }
@@ -103,9 +103,9 @@ func (c *comparison) step(path string, k, i int) {
 	c.action(path+"/do", &from.do, &to.do)
 	switch {
 	case from.undo == nil && to.undo != nil:
-		c.add(path+"/undo", Added, "", to.undo.Participant+" "+to.undo.Action)
+		c.add(path+"/undo", ChangeAdded, "", to.undo.Participant+" "+to.undo.Action)
 	case from.undo != nil && to.undo == nil:
-		c.add(path+"/undo", Removed, from.undo.Participant+" "+from.undo.Action, "")
+		c.add(path+"/undo", ChangeRemoved, from.undo.Participant+" "+from.undo.Action, "")
 	case from.undo != nil:
 		c.action(path+"/undo", from.undo, to.undo)
 	}

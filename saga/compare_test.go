@@ -93,12 +93,12 @@ func TestCompareLaws(t *testing.T) {
 		kinds := func(found []saga.Difference, added, removed saga.Change) map[string]int {
 			n := map[string]int{}
 			for _, d := range found {
-				n[map[saga.Change]string{added: "added", removed: "removed", saga.Changed: "changed"}[d.Change]]++
+				n[map[saga.Change]string{added: "added", removed: "removed", saga.ChangeChanged: "changed"}[d.Change]]++
 			}
 			delete(n, "") // in the opposite direction, different steps may be reported as moved
 			return n
 		}
-		if a, b := kinds(there, saga.Added, saga.Removed), kinds(back, saga.Removed, saga.Added); fmt.Sprint(a) != fmt.Sprint(b) {
+		if a, b := kinds(there, saga.ChangeAdded, saga.ChangeRemoved), kinds(back, saga.ChangeRemoved, saga.ChangeAdded); fmt.Sprint(a) != fmt.Sprint(b) {
 			t.Fatalf("there\n%sback\n%s", lines(there), lines(back))
 		}
 		first := order[0]

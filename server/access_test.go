@@ -95,7 +95,7 @@ func (k keyed) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestEveryDoorAsksForAKey(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "sagas.example.com")
-	secret, line, err := access.NewToken("olga", access.Operator, time.Time{})
+	secret, line, err := access.NewToken("olga", access.RoleOperator, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ const part = "--x\r\nContent-Disposition: form-data; name=\"next\"; filename=\"f
 // over HTTP/1 and HTTP/2. The server reads little of a body, writes none of it to a file, and then
 // answers or closes the connection (I10).
 func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
-	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
+	secret, line, err := access.NewToken("ada", access.RoleAdmin, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

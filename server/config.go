@@ -92,9 +92,9 @@ type (
 
 // The roles of OIDC.Roles, each with the rights of the roles before it.
 const (
-	Viewer   = access.Viewer
-	Operator = access.Operator
-	Admin    = access.Admin
+	RoleViewer   = access.RoleViewer
+	RoleOperator = access.RoleOperator
+	RoleAdmin    = access.RoleAdmin
 )
 
 // API determines who may use the API.

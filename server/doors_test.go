@@ -381,16 +381,16 @@ func (h *fixture) answersToLetters() {
 		phase  contract.Phase // phase in which the saga ends; "" if the answer becomes a dead letter
 		reason string         // words in the reason
 	}{
-		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
-		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.Compensated, "is not a media type"},
-		"Latin-1 type":  {"1", append(done, "ce-datacontenttype", "text/plain;x=%FF"), contract.Compensated, "the result cannot be used: attribute ce-datacontenttype"},
-		"type as it is": {"no", append(rejected, "ce-datacontenttype", "100%"), contract.Compensated, "no"},
-		"rejected":      {"no", append(rejected, "ce-datacontenttype", long), contract.Compensated, "no"},
-		"reason":        {"", append(rejected, "ce-reason", long), contract.Compensated, "xxx…"},
-		"long data":     {strings.Repeat("é", 100_000), rejected, contract.Compensated, "é…"},
-		"not UTF-8":     {strings.Repeat("\xff", 5000), rejected, contract.Compensated, "…"},
-		"traceparent":   {"1", append(done, "traceparent", long), contract.Completed, ""},
-		"tracestate":    {"1", append(done, "traceparent", traceParent, "tracestate", long), contract.Completed, ""},
+		"content type":  {"1", append(done, "ce-datacontenttype", long), contract.PhaseCompensated, "the result cannot be used: attribute ce-datacontenttype"},
+		"no media type": {"1", append(done, "ce-datacontenttype", "///"), contract.PhaseCompensated, "is not a media type"},
+		"Latin-1 type":  {"1", append(done, "ce-datacontenttype", "text/plain;x=%FF"), contract.PhaseCompensated, "the result cannot be used: attribute ce-datacontenttype"},
+		"type as it is": {"no", append(rejected, "ce-datacontenttype", "100%"), contract.PhaseCompensated, "no"},
+		"rejected":      {"no", append(rejected, "ce-datacontenttype", long), contract.PhaseCompensated, "no"},
+		"reason":        {"", append(rejected, "ce-reason", long), contract.PhaseCompensated, "xxx…"},
+		"long data":     {strings.Repeat("é", 100_000), rejected, contract.PhaseCompensated, "é…"},
+		"not UTF-8":     {strings.Repeat("\xff", 5000), rejected, contract.PhaseCompensated, "…"},
+		"traceparent":   {"1", append(done, "traceparent", long), contract.PhaseCompleted, ""},
+		"tracestate":    {"1", append(done, "traceparent", traceParent, "tracestate", long), contract.PhaseCompleted, ""},
 		"id":            {"1", append(done, "ce-id", long), "", "is 60000 bytes long, at most 512"},
 		"source":        {"1", append(done, "ce-source", long), "", "is 60000 bytes long, at most 256"},
 	} {
@@ -401,7 +401,7 @@ func (h *fixture) answersToLetters() {
 		case "":
 			h.waitForLetter(c.reason)
 			h.answer(id, "1", done...)
-		case contract.Compensated:
+		case contract.PhaseCompensated:
 			h.open = h.open[:len(h.open)-1]
 			h.asks("wait", idJSON(id), `"phase":"compensated"`)
 			h.asks("get", idJSON(id), c.reason)

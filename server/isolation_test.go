@@ -108,7 +108,7 @@ func (n *neighbours) serve(who string) {
 // edit changes a stream as an administrator would.
 func (n *neighbours) edit(s transport.Stream, change func(*jetstream.StreamConfig)) {
 	n.t.Helper()
-	stream, err := n.js.Stream(n.t.Context(), map[transport.Stream]string{transport.Commands: "SAGA_COMMANDS", transport.Lifecycle: "SAGA_LIFECYCLE"}[s])
+	stream, err := n.js.Stream(n.t.Context(), map[transport.Stream]string{transport.StreamCommands: "SAGA_COMMANDS", transport.StreamLifecycle: "SAGA_LIFECYCLE"}[s])
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func (n *neighbours) runs(sagas int) {
 		ctx, cancel := context.WithTimeout(n.t.Context(), limit)
 		status, err := n.client.Run(ctx, contract.DefinitionRef{Name: "well"}, map[string]int{"n": i}, client.ID(id))
 		cancel()
-		if err != nil || status.Phase != contract.Completed {
+		if err != nil || status.Phase != contract.PhaseCompleted {
 			n.t.Fatalf("saga %s: %v, %+v", id, err, status)
 		}
 		if attempt := status.Steps[0].Attempt; attempt != 1 {
@@ -171,7 +171,7 @@ func (n *neighbours) ends(ids []string, phase contract.Phase) {
 // needs it (I13).
 func TestFullLifecycleStopsNobody(t *testing.T) {
 	n := withNeighbours(t, nil)
-	n.edit(transport.Lifecycle, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardNew, 1 })
+	n.edit(transport.StreamLifecycle, func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardNew, 1 })
 	n.runs(50)
 }
 
@@ -180,12 +180,12 @@ func TestFullLifecycleStopsNobody(t *testing.T) {
 // its sagas end too (I2).
 func TestSubjectLimitStopsOnlyWhoMeetsIt(t *testing.T) {
 	n := withNeighbours(t, nil)
-	n.edit(transport.Commands, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 2, true })
+	n.edit(transport.StreamCommands, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 2, true })
 	ids := n.start("away", 20, 10)
 	n.runs(50)
-	n.edit(transport.Commands, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = -1, false })
+	n.edit(transport.StreamCommands, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = -1, false })
 	n.serve("away")
-	n.ends(ids, contract.Completed)
+	n.ends(ids, contract.PhaseCompleted)
 }
 
 // TestAbsentParticipantLeavesRoom checks that commands for an absent participant cannot fill the
@@ -203,7 +203,7 @@ func TestAbsentParticipantLeavesRoom(t *testing.T) {
 		t.Errorf("%d messages of %d bytes lie there, want about half of 8 MiB", state.Msgs, state.Bytes)
 	}
 	n.serve("away")
-	n.ends(ids, contract.Completed)
+	n.ends(ids, contract.PhaseCompleted)
 }
 
 // TestShareOfOpenSagas checks that too many sagas that wait for an absent participant block only
@@ -238,9 +238,9 @@ func TestNeverTaken(t *testing.T) {
 	n := withNeighbours(t, func(c *server.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	n.edit(transport.Commands, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 20_000 })
+	n.edit(transport.StreamCommands, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 20_000 })
 	ids := n.start("well", 1, 30_000)
-	n.ends(ids, contract.Compensated)
+	n.ends(ids, contract.PhaseCompensated)
 	status, err := n.client.Get(t.Context(), contract.SagaID(ids[0]))
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/loglimit"
 	"github.com/amends-dev/amends/transport"
@@ -155,7 +155,7 @@ func (s *Server) busConfig(name string) (natsbus.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	c.Provision = natsbus.Create
+	c.Provision = natsbus.ProvisionCreate
 	c.Logger, c.HideData = s.config.Logger, len(s.config.Redact) > 0
 	c.OnMalformed = func(transport.Stream, string) { s.metrics.DeadLetter(coordinator.DeadLetterMalformed) }
 	if s.server != nil {

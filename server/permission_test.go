@@ -144,7 +144,7 @@ func (h *harbour) carry(t *testing.T) {
 	shop := client.New(h.bus(t, "shop"))
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	for what, want := range map[string]contract.Phase{"good": contract.Completed, "bad": contract.Compensated} {
+	for what, want := range map[string]contract.Phase{"good": contract.PhaseCompleted, "bad": contract.PhaseCompensated} {
 		id := contract.SagaID("order-" + what)
 		status, err := shop.Run(ctx, contract.DefinitionRef{Name: "checkout"}, order{what}, client.ID(id))
 		if again, waitErr := shop.Wait(ctx, id); waitErr != nil || err == nil && again.Phase != status.Phase {

@@ -62,7 +62,7 @@ func TestRedactedFields(t *testing.T) {
 	answers := map[string]proto.Message{}
 	waited, err := c.Wait(ctx, connect.NewRequest(&apiv1.WaitRequest{Id: "order-1"}))
 	answers["Wait"] = message(t, waited, err)
-	if waited.Msg.Saga.Phase != string(contract.Completed) {
+	if waited.Msg.Saga.Phase != string(contract.PhaseCompleted) {
 		t.Fatalf("it did not complete: %v", waited.Msg)
 	}
 	known, err := c.Get(ctx, connect.NewRequest(&apiv1.GetRequest{Id: "order-1"}))

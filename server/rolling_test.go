@@ -130,7 +130,7 @@ func TestRollingDeployment(t *testing.T) {
 		t.Error(err)
 	}
 	for _, s := range wait() {
-		if s.Phase != contract.Completed {
+		if s.Phase != contract.PhaseCompleted {
 			t.Errorf("%s is %s: %s", s.ID, s.Phase, s.Reason)
 		}
 	}
@@ -148,7 +148,7 @@ func TestRollingDeployment(t *testing.T) {
 func TestNobodyKnowsTheAction(t *testing.T) {
 	t.Parallel()
 	const sagas, attempts = 10, 2
-	for undoToo, want := range map[bool]contract.Phase{false: contract.Compensated, true: contract.Parked} {
+	for undoToo, want := range map[bool]contract.Phase{false: contract.PhaseCompensated, true: contract.PhaseParked} {
 		t.Run(string(want), func(t *testing.T) {
 			definition := upgraded(undoToo, saga.Timeout(time.Second), saga.Retry(attempts, 10*time.Millisecond, 10*time.Millisecond))
 			d := start(t, server.Config{DataDir: t.TempDir(), Definitions: []*saga.Definition{definition}})

@@ -147,7 +147,7 @@ func startOrders(t *testing.T, d running, word string, round int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if load.Streams[transport.Commands].Messages > uint64(round) {
+		if load.Streams[transport.StreamCommands].Messages > uint64(round) {
 			return
 		}
 		select {

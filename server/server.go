@@ -16,7 +16,7 @@ import (
 
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/observe"

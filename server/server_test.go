@@ -92,7 +92,7 @@ func TestARestartKeepsWhatWasAcknowledged(t *testing.T) {
 	second := start(t, config)
 	ask(t, second, func(ctx context.Context, c *client.Client) {
 		status, err := c.Get(ctx, "order-1")
-		if err != nil || status.Phase != contract.Running {
+		if err != nil || status.Phase != contract.PhaseRunning {
 			t.Errorf("after the restart: %+v, %v", status, err)
 		}
 	})

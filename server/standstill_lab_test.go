@@ -35,8 +35,8 @@ func TestStandstillsOfTheBus(t *testing.T) {
 	}
 	limited := func(change, back func(*jetstream.StreamConfig)) func(*neighbours) (undo func()) {
 		return func(n *neighbours) func() {
-			n.edit(transport.Commands, change)
-			return func() { n.edit(transport.Commands, back) }
+			n.edit(transport.StreamCommands, change)
+			return func() { n.edit(transport.StreamCommands, back) }
 		}
 	}
 	for name, c := range map[string]struct {
@@ -60,8 +60,8 @@ func TestStandstillsOfTheBus(t *testing.T) {
 		},
 		"a stream of announcements that is not as it should be": {
 			func(n *neighbours) func() {
-				n.edit(transport.Lifecycle, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 })
-				return func() { n.edit(transport.Lifecycle, func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }) }
+				n.edit(transport.StreamLifecycle, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 })
+				return func() { n.edit(transport.StreamLifecycle, func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }) }
 			}, "well", "lifecycle: stream SAGA_LIFECYCLE: max_msg_size is 100", http.StatusOK,
 		},
 		"a limit for each subject": {

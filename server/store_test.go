@@ -33,7 +33,7 @@ func TestStoreOfOnesOwn(t *testing.T) {
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if in, err := own.Load(t.Context(), "order-1"); err != nil || in.Phase != contract.Running {
+	if in, err := own.Load(t.Context(), "order-1"); err != nil || in.Phase != contract.PhaseRunning {
 		t.Errorf("the store has %v, %v", in, err)
 	}
 	if files, err := os.ReadDir("."); err != nil || len(files) > 0 {

@@ -30,17 +30,17 @@ var Classes = []Class{ClassRunning, ClassCompensating, ClassParked, ClassAbandon
 func ClassOf(in *machine.Instance) (Class, error) {
 	open := in.Open()
 	switch {
-	case in.Phase == contract.Running && open:
+	case in.Phase == contract.PhaseRunning && open:
 		return ClassRunning, nil
-	case in.Phase == contract.Compensating && open:
+	case in.Phase == contract.PhaseCompensating && open:
 		return ClassCompensating, nil
-	case in.Phase == contract.Parked && open:
+	case in.Phase == contract.PhaseParked && open:
 		return ClassParked, nil
-	case in.Phase == contract.Parked:
+	case in.Phase == contract.PhaseParked:
 		return ClassAbandoned, nil
-	case in.Phase == contract.Completed && !open:
+	case in.Phase == contract.PhaseCompleted && !open:
 		return ClassCompleted, nil
-	case in.Phase == contract.Compensated && !open:
+	case in.Phase == contract.PhaseCompensated && !open:
 		return ClassCompensated, nil
 	}
 	return 0, fmt.Errorf("phase %q with ended %t is not a valid state of a saga", in.Phase, !open)
@@ -50,15 +50,15 @@ func ClassOf(in *machine.Instance) (Class, error) {
 func (c Class) Phase() contract.Phase {
 	switch c {
 	case ClassRunning:
-		return contract.Running
+		return contract.PhaseRunning
 	case ClassCompensating:
-		return contract.Compensating
+		return contract.PhaseCompensating
 	case ClassParked, ClassAbandoned:
-		return contract.Parked
+		return contract.PhaseParked
 	case ClassCompleted:
-		return contract.Completed
+		return contract.PhaseCompleted
 	case ClassCompensated:
-		return contract.Compensated
+		return contract.PhaseCompensated
 	}
 	return ""
 }

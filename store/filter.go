@@ -128,7 +128,7 @@ func Summarize(in *machine.Instance) Summary {
 	if in.Cause != nil {
 		s.Reason = in.Cause.Reason
 	}
-	if in.Phase == contract.Parked {
+	if in.Phase == contract.PhaseParked {
 		for i := range in.Steps {
 			if side := in.Steps[i].Current(); side.Parked() && side.Reason() != "" {
 				s.Reason = side.Reason()

@@ -9,11 +9,11 @@ import (
 )
 
 // Streams lists all four streams, in a fixed order.
-var Streams = [...]Stream{Commands, Events, Lifecycle, DeadLetters}
+var Streams = [...]Stream{StreamCommands, StreamEvents, StreamLifecycle, StreamDeadLetters}
 
 // WorkQueue reports whether each message of the stream is delivered to only one subscription and
 // removed after its acknowledgement.
-func (s Stream) WorkQueue() bool { return s == Commands || s == Events }
+func (s Stream) WorkQueue() bool { return s == StreamCommands || s == StreamEvents }
 
 // StreamOf returns the stream that stores a subject. It returns an error if no stream stores the
 // subject, or if the subject is invalid (see CheckSubject).
@@ -99,13 +99,13 @@ func Overlap(a, b string) bool {
 func (s Subjects) Admit(stream Stream, e *Envelope) error {
 	e.Reason = contract.Cut(e.Reason, MaxReason)
 	switch stream {
-	case Commands:
+	case StreamCommands:
 		return s.admitCommand(e)
-	case Events:
+	case StreamEvents:
 		return s.admitEvent(e)
-	case Lifecycle:
+	case StreamLifecycle:
 		return needType(e, TypeLifecycle)
-	case DeadLetters:
+	case StreamDeadLetters:
 		return needType(e, TypeDead)
 	}
 	return fmt.Errorf("unknown stream %q", stream)

@@ -53,10 +53,10 @@ func TestStreamOf(t *testing.T) {
 	s := transport.Subjects{}
 	key := contract.Key{Saga: "order-1", Birth: 1, Step: "reserve", Direction: contract.DirectionDo}
 	for subject, want := range map[string]transport.Stream{
-		s.Command("inventory", "reserve"):                   transport.Commands,
-		s.Event("inventory", key, 1):                        transport.Events,
-		s.Lifecycle("checkout", contract.Completed):         transport.Lifecycle,
-		s.DeadLetter(transport.Events, "x"):                 transport.DeadLetters,
+		s.Command("inventory", "reserve"):                   transport.StreamCommands,
+		s.Event("inventory", key, 1):                        transport.StreamEvents,
+		s.Lifecycle("checkout", contract.PhaseCompleted):    transport.StreamLifecycle,
+		s.DeadLetter(transport.StreamEvents, "x"):           transport.StreamDeadLetters,
 		"saga.api.start":                                    "",
 		"saga.command":                                      "",
 		"saga.command.":                                     "",
@@ -65,7 +65,7 @@ func TestStreamOf(t *testing.T) {
 		"saga.command.inventory.>":                          "",
 		"saga.command.inventory..x":                         "",
 		"saga.command.inventory.x\x7f":                      "",
-		"saga.command.inventory.é":                          transport.Commands,
+		"saga.command.inventory.é":                          transport.StreamCommands,
 		"saga.command.inventory.a b":                        "",
 		"saga.command.inventory.a\r\nPUB x":                 "",
 		"":                                                  "",
@@ -88,7 +88,7 @@ func TestAdmitCommand(t *testing.T) {
 	}
 	s := transport.Subjects{}
 	e := right
-	if err := s.Admit(transport.Commands, &e); err != nil || e.ID != "order-1/10/reserve/do/2" {
+	if err := s.Admit(transport.StreamCommands, &e); err != nil || e.ID != "order-1/10/reserve/do/2" {
 		t.Errorf("id %q, %v", e.ID, err)
 	}
 	for name, spoil := range map[string]func(*transport.Envelope){
@@ -102,7 +102,7 @@ func TestAdmitCommand(t *testing.T) {
 	} {
 		e := right
 		spoil(&e)
-		if err := s.Admit(transport.Commands, &e); err == nil || !strings.Contains(err.Error(), name) {
+		if err := s.Admit(transport.StreamCommands, &e); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without a right %s: %v", name, err)
 		}
 	}
@@ -133,7 +133,7 @@ func FuzzAdmitEvent(f *testing.F) {
 	f.Add("saga.event......", "x")
 	f.Fuzz(func(t *testing.T, subject, kind string) {
 		e := transport.Envelope{Subject: subject, Type: kind}
-		if err := (transport.Subjects{}).Admit(transport.Events, &e); err == nil && (e.Key().Check() != nil || e.Attempt < 1) {
+		if err := (transport.Subjects{}).Admit(transport.StreamEvents, &e); err == nil && (e.Key().Check() != nil || e.Attempt < 1) {
 			t.Errorf("%q was admitted as %+v", subject, e)
 		}
 	})

@@ -50,10 +50,10 @@ type Stream string
 
 // The four streams.
 const (
-	Commands    Stream = "commands"     // work queue; each command goes to one participant
-	Events      Stream = "events"       // work queue; each answer goes to one coordinator
-	Lifecycle   Stream = "lifecycle"    // kept for a limited time, for any number of subscribers
-	DeadLetters Stream = "dead-letters" // kept until they are replayed or expire
+	StreamCommands    Stream = "commands"     // work queue; each command goes to one participant
+	StreamEvents      Stream = "events"       // work queue; each answer goes to one coordinator
+	StreamLifecycle   Stream = "lifecycle"    // kept for a limited time, for any number of subscribers
+	StreamDeadLetters Stream = "dead-letters" // kept until they are replayed or expire
 )
 
 // Source delivers messages in batches.

@@ -73,8 +73,8 @@ func TestLongestSubjectsFit(t *testing.T) {
 	s, name := transport.Subjects{Prefix: prefix}, string(e.Step)
 	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: contract.DirectionUndo}
 	for _, subject := range []string{
-		s.Command(name, name), s.Event(name, key, contract.MaxNumber), s.Bundle(transport.Events, name, contract.MaxNumber),
-		s.Lifecycle(name, contract.Compensating), s.DeadLetter(transport.DeadLetters, name), s.API(api.MethodDiscardDeadLetters), s.Subscribe(name),
+		s.Command(name, name), s.Event(name, key, contract.MaxNumber), s.Bundle(transport.StreamEvents, name, contract.MaxNumber),
+		s.Lifecycle(name, contract.PhaseCompensating), s.DeadLetter(transport.StreamDeadLetters, name), s.API(api.MethodDiscardDeadLetters), s.Subscribe(name),
 	} {
 		if len(subject) > transport.MaxSubject {
 			t.Errorf("subject %s has %d bytes, more than MaxSubject, %d", subject, len(subject), transport.MaxSubject)

@@ -15,7 +15,7 @@ var numbers = map[string]func(text string) bool{
 	},
 	"attempt of an answer": func(text string) bool {
 		e := transport.Envelope{Subject: "saga.event.payment.order-42.hod85snpc0.charge-card.do." + text, Type: transport.TypeCompleted}
-		return transport.Subjects{}.Admit(transport.Events, &e) == nil && e.Attempt == 7 && e.ID == "order-42/hod85snpc0/charge-card/do/7"
+		return transport.Subjects{}.Admit(transport.StreamEvents, &e) == nil && e.Attempt == 7 && e.ID == "order-42/hod85snpc0/charge-card/do/7"
 	},
 	"messages of a bundle": func(text string) bool {
 		_, n, ok := transport.Subjects{}.ParseBundle("saga.event.payment.bundle." + text)

@@ -109,7 +109,7 @@ func (s Subjects) Participant(subject string) string {
 		return ""
 	}
 	word, rest, _ := strings.Cut(rest[1:], ".")
-	if word != streamWords[Commands] && word != streamWords[Events] {
+	if word != streamWords[StreamCommands] && word != streamWords[StreamEvents] {
 		return ""
 	}
 	participant, _, _ := strings.Cut(rest, ".")
@@ -138,7 +138,7 @@ func (s Subjects) DeadLetter(origin Stream, participant string) string {
 // DeadLetters returns the filter for the dead letters of an origin and a participant; "" means any.
 func (s Subjects) DeadLetters(origin Stream, participant string) string {
 	if origin == "" && participant == "" {
-		return s.All(DeadLetters)
+		return s.All(StreamDeadLetters)
 	}
 	return s.prefix() + ".dead." + cmp.Or(string(origin), "*") + "." + cmp.Or(participant, "*")
 }
@@ -149,7 +149,7 @@ func (s Subjects) All(stream Stream) string {
 }
 
 // streamWords holds, for each stream, the token that follows the prefix.
-var streamWords = map[Stream]string{Commands: "command", Events: "event", Lifecycle: "lifecycle", DeadLetters: "dead"}
+var streamWords = map[Stream]string{StreamCommands: "command", StreamEvents: "event", StreamLifecycle: "lifecycle", StreamDeadLetters: "dead"}
 
 // API returns the subject of an operation of the coordinator's API, such as "start".
 func (s Subjects) API(operation string) string { return s.prefix() + ".api." + operation }

@@ -91,7 +91,7 @@ func quiet(ctx context.Context, bus *natsbus.Bus) error {
 	defer tick.Stop()
 	for {
 		load, err := bus.Load(ctx)
-		if err == nil && load.Streams[transport.Commands].Messages == 0 {
+		if err == nil && load.Streams[transport.StreamCommands].Messages == 0 {
 			return nil
 		}
 		select {

@@ -86,7 +86,7 @@ func book(ctx context.Context, c *client.Client, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if status.Phase != contract.Completed {
+		if status.Phase != contract.PhaseCompleted {
 			fmt.Fprintf(out, "%s %s: %s\n", id, status.Phase, status.Reason)
 			continue
 		}

@@ -115,9 +115,9 @@ var (
 func (a *Access) who(r *http.Request, way route) (Caller, error) {
 	if !a.config.Enabled() {
 		if a.config.Open && !way.here {
-			return Caller{Role: Admin, Via: ViaAnonymous}, nil
+			return Caller{Role: RoleAdmin, Via: ViaAnonymous}, nil
 		}
-		return Caller{Role: Admin, Via: ViaAnonymous}, fromHere(r)
+		return Caller{Role: RoleAdmin, Via: ViaAnonymous}, fromHere(r)
 	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, key, _ := strings.Cut(header, " ")

@@ -53,7 +53,7 @@ func newFixture(t *testing.T, change ...func(*access.Config)) *fixture {
 	t.Helper()
 	h := &fixture{dir: t.TempDir(), keys: map[string]string{}, clock: &clock{}, issuer: newIssuer(t), log: &bytes.Buffer{}}
 	var file strings.Builder
-	for _, role := range []access.Role{access.Viewer, access.Operator, access.Admin} {
+	for _, role := range []access.Role{access.RoleViewer, access.RoleOperator, access.RoleAdmin} {
 		secret, line, err := access.NewToken(role.String(), role, time.Time{})
 		if err != nil {
 			t.Fatal(err)
@@ -155,23 +155,23 @@ func TestDoors(t *testing.T) {
 	}{
 		{"GET", "/livez", access.Nobody},
 		{"GET", "/auth/login", access.Nobody},
-		{"GET", "/", access.Viewer},
-		{"GET", "/sagas/order-42", access.Viewer},
-		{"GET", "/metrics", access.Viewer},
-		{"GET", "/auth/whoami", access.Viewer},
-		{"GET", get + "?encoding=json&message=%7B%7D", access.Viewer},
-		{"POST", get, access.Viewer},
-		{"POST", start, access.Operator},
-		{"POST", register, access.Admin},
-		{"POST", "/" + apiv1connect.CoordinatorServiceName + "/NotDecidedYet", access.Admin},
-		{"POST", "/" + apiv1connect.CoordinatorServiceName + "/", access.Admin},
-		{"POST", "/new", access.Admin},
-		{"POST", "/backup", access.Admin},
-		{"GET", "/debug/pprof/heap", access.Admin},
+		{"GET", "/", access.RoleViewer},
+		{"GET", "/sagas/order-42", access.RoleViewer},
+		{"GET", "/metrics", access.RoleViewer},
+		{"GET", "/auth/whoami", access.RoleViewer},
+		{"GET", get + "?encoding=json&message=%7B%7D", access.RoleViewer},
+		{"POST", get, access.RoleViewer},
+		{"POST", start, access.RoleOperator},
+		{"POST", register, access.RoleAdmin},
+		{"POST", "/" + apiv1connect.CoordinatorServiceName + "/NotDecidedYet", access.RoleAdmin},
+		{"POST", "/" + apiv1connect.CoordinatorServiceName + "/", access.RoleAdmin},
+		{"POST", "/new", access.RoleAdmin},
+		{"POST", "/backup", access.RoleAdmin},
+		{"GET", "/debug/pprof/heap", access.RoleAdmin},
 	} {
 		for key, role := range map[string]access.Role{
 			"": access.Nobody, wrong: access.Nobody, "x": access.Nobody,
-			h.keys["viewer"]: access.Viewer, h.keys["operator"]: access.Operator, h.keys["admin"]: access.Admin,
+			h.keys["viewer"]: access.RoleViewer, h.keys["operator"]: access.RoleOperator, h.keys["admin"]: access.RoleAdmin,
 		} {
 			want := http.StatusOK
 			switch {
@@ -227,7 +227,7 @@ func TestRefusalsSpeakTheProtocol(t *testing.T) {
 // that is forged, expired or for another audience is refused.
 func TestBearerOfProvider(t *testing.T) {
 	h := newFixture(t, func(c *access.Config) {
-		c.OIDC.Roles = map[string]access.Role{"oncall": access.Operator, "staff": access.Viewer}
+		c.OIDC.Roles = map[string]access.Role{"oncall": access.RoleOperator, "staff": access.RoleViewer}
 	})
 	h.issuer.claims = nil
 	ada := func(change func(map[string]any)) map[string]any {
@@ -320,7 +320,7 @@ func TestTokenFileChanges(t *testing.T) {
 	if response := h.login(t, browser, h.keys["admin"]); response.StatusCode != http.StatusSeeOther {
 		t.Fatalf("login: %s", response.Status)
 	}
-	_, next, err := access.NewToken("admin", access.Viewer, h.clock.now().Add(time.Hour))
+	_, next, err := access.NewToken("admin", access.RoleViewer, h.clock.now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestTokenFileChanges(t *testing.T) {
 // TestTokenExpires checks that a token is valid until it expires.
 func TestTokenExpires(t *testing.T) {
 	h := newFixture(t)
-	secret, line, err := access.NewToken("ci", access.Viewer, h.clock.now().Add(time.Hour))
+	secret, line, err := access.NewToken("ci", access.RoleViewer, h.clock.now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ type hall struct {
 func newHall(t *testing.T) *hall {
 	t.Helper()
 	h := &hall{t: t, gate: newGate(t)}
-	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
+	secret, line, err := access.NewToken("ada", access.RoleAdmin, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func arrives(t *testing.T, h http.Handler, method, path string, change func(*htt
 // tokens returns a token file with one token, of an admin.
 func tokens(t *testing.T) (file, secret string) {
 	t.Helper()
-	secret, line, err := access.NewToken("ada", access.Admin, time.Time{})
+	secret, line, err := access.NewToken("ada", access.RoleAdmin, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

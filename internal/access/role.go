@@ -10,13 +10,13 @@ type Role int
 
 // The roles. Nobody is the zero value and permits nothing.
 const (
-	Nobody   Role = iota
-	Viewer        // read: sagas with their payloads, definitions, dead letters, metrics
-	Operator      // start sagas, and take decisions about them
-	Admin         // register definitions, manage dead letters, take backups and profiles
+	Nobody       Role = iota
+	RoleViewer        // read: sagas with their payloads, definitions, dead letters, metrics
+	RoleOperator      // start sagas, and take decisions about them
+	RoleAdmin         // register definitions, manage dead letters, take backups and profiles
 )
 
-var roleNames = map[Role]string{Viewer: "viewer", Operator: "operator", Admin: "admin"}
+var roleNames = map[Role]string{RoleViewer: "viewer", RoleOperator: "operator", RoleAdmin: "admin"}
 
 // String returns the role's name, as used in files and claims.
 func (r Role) String() string {

@@ -32,14 +32,14 @@ type route struct {
 // procedures maps the API's procedures to the roles that they need. A procedure that is missing
 // here needs Admin.
 var procedures = map[string]Role{
-	"Get": Viewer, "Wait": Viewer, "History": Viewer, "List": Viewer, "Count": Viewer, "Poll": Viewer, "Watch": Viewer,
-	"ListDefinitions": Viewer, "GetDefinition": Viewer, "CompareDefinitions": Viewer,
-	"ListParticipants": Viewer, "GetOverview": Viewer, "ListDeadLetters": Viewer, "FindOrphans": Viewer,
+	"Get": RoleViewer, "Wait": RoleViewer, "History": RoleViewer, "List": RoleViewer, "Count": RoleViewer, "Poll": RoleViewer, "Watch": RoleViewer,
+	"ListDefinitions": RoleViewer, "GetDefinition": RoleViewer, "CompareDefinitions": RoleViewer,
+	"ListParticipants": RoleViewer, "GetOverview": RoleViewer, "ListDeadLetters": RoleViewer, "FindOrphans": RoleViewer,
 
-	"Start": Operator, "Run": Operator, "Operate": Operator, "OperatePage": Operator, "OperateAll": Operator,
+	"Start": RoleOperator, "Run": RoleOperator, "Operate": RoleOperator, "OperatePage": RoleOperator, "OperateAll": RoleOperator,
 
-	"RegisterDefinition": Admin, "ReplayDeadLetters": Admin, "DiscardDeadLetters": Admin, "PurgeDeadLetters": Admin,
-	"RemoveDamaged": Admin,
+	"RegisterDefinition": RoleAdmin, "ReplayDeadLetters": RoleAdmin, "DiscardDeadLetters": RoleAdmin, "PurgeDeadLetters": RoleAdmin,
+	"RemoveDamaged": RoleAdmin,
 }
 
 // routes maps the patterns of all other routes to their requirements. A route that is missing here
@@ -50,12 +50,12 @@ var routes = map[string]route{
 	"/grpc.health.v1.Health/": {health: true, body: maxProbe},
 
 	"GET /auth/login": {role: open}, "POST /auth/login": {role: open, body: maxForm}, "POST /auth/logout": {role: open},
-	"GET /auth/oidc": {role: open}, "GET /auth/callback": {role: open}, "GET /auth/whoami": {role: Viewer},
+	"GET /auth/oidc": {role: open}, "GET /auth/callback": {role: open}, "GET /auth/whoami": {role: RoleViewer},
 
-	"GET /metrics": {role: Viewer}, "GET /openapi.yaml": {role: Viewer},
-	"/grpc.reflection.v1.ServerReflection/":      {role: Viewer, body: maxReflection},
-	"/grpc.reflection.v1alpha.ServerReflection/": {role: Viewer, body: maxReflection},
-	"/": {role: Viewer}, // the console: GET and HEAD
+	"GET /metrics": {role: RoleViewer}, "GET /openapi.yaml": {role: RoleViewer},
+	"/grpc.reflection.v1.ServerReflection/":      {role: RoleViewer, body: maxReflection},
+	"/grpc.reflection.v1alpha.ServerReflection/": {role: RoleViewer, body: maxReflection},
+	"/": {role: RoleViewer}, // the console: GET and HEAD
 }
 
 // RoleOf returns the role that a procedure of the API, such as "Start", needs. For a procedure that
@@ -63,7 +63,7 @@ var routes = map[string]route{
 func RoleOf(procedure string) (Role, bool) {
 	r, ok := procedures[procedure]
 	if !ok {
-		r = Admin
+		r = RoleAdmin
 	}
 	return r, ok
 }
@@ -75,7 +75,7 @@ func (a *Access) demand(r *http.Request, pattern string) route {
 		role, _ := RoleOf(strings.TrimPrefix(r.URL.Path, servicePath))
 		return route{role: role, body: maxCall}
 	case "":
-		return route{role: Viewer} // the answer is 404
+		return route{role: RoleViewer} // the answer is 404
 	case "GET /metrics":
 		if a.config.OpenMetrics {
 			return route{role: open}
@@ -84,9 +84,9 @@ func (a *Access) demand(r *http.Request, pattern string) route {
 	way, ok := routes[pattern]
 	switch {
 	case !ok:
-		return route{role: Admin, here: true}
+		return route{role: RoleAdmin, here: true}
 	case pattern == "/" && r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return route{role: Admin}
+		return route{role: RoleAdmin}
 	}
 	return way
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
@@ -197,7 +197,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	}
 	w.closers = append(w.closers, w.store.Close)
 	quiet := slog.New(slog.DiscardHandler)
-	bus, err := w.connect(ctx, server, "coordinator", natsbus.Create)
+	bus, err := w.connect(ctx, server, "coordinator", natsbus.ProvisionCreate)
 	if err != nil {
 		return nil, err
 	}
@@ -212,13 +212,13 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 	}
 	w.run(ctx, c.Run)
 	for _, p := range services(o.Mix, quiet) {
-		bus, err := w.connect(ctx, server, p.Name(), natsbus.Ask)
+		bus, err := w.connect(ctx, server, p.Name(), natsbus.ProvisionAsk)
 		if err != nil {
 			return nil, err
 		}
 		w.run(ctx, func(ctx context.Context) error { return p.Run(ctx, bus) })
 	}
-	calls, err := w.connect(ctx, server, "callers", natsbus.Ask)
+	calls, err := w.connect(ctx, server, "callers", natsbus.ProvisionAsk)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (w *world) connect(ctx context.Context, server *embedded.Server, name strin
 	config := natsbus.Config{URL: server.ClientURL(), Name: name, Provision: provision, Options: carrierOptions(server, w.inside)}
 	if w.users {
 		config.User, config.Password, config.InboxPrefix = name, name, natsbus.InboxPrefix(name)
-		if provision == natsbus.Create {
+		if provision == natsbus.ProvisionCreate {
 			config.Responder = []nats.Option{nats.UserInfo("requests", "requests")}
 		}
 	}
@@ -393,9 +393,9 @@ func pass(ctx context.Context, o Options, ended *atomic.Int64, d time.Duration, 
 
 // one runs one saga to its end.
 func (w *world) one(ctx context.Context, n int64, mix Mix) error {
-	want := contract.Completed
+	want := contract.PhaseCompleted
 	if mix == Compensating {
-		want = contract.Compensated
+		want = contract.PhaseCompensated
 	}
 	if w.ends != nil {
 		return w.heard(ctx, n, want)

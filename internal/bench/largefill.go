@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"

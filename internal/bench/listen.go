@@ -38,7 +38,7 @@ func (w *world) listen(server *embedded.Server) error {
 
 func (e *ends) announced(m *nats.Msg) {
 	phase := contract.Phase(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
-	if phase != contract.Completed && phase != contract.Compensated {
+	if phase != contract.PhaseCompleted && phase != contract.PhaseCompensated {
 		return
 	}
 	e.mu.Lock()

@@ -24,7 +24,7 @@ func TestWaitingTakesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
+	bus, err := natsbus.Connect(t.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestWaitingTakesLittle(t *testing.T) {
 			defer stop()
 			c := client.New(bus)
 			stack, heap := whileWaiting(callers, replies, func() {
-				if s, err := ask(c); err != nil || s.Phase != contract.Completed {
+				if s, err := ask(c); err != nil || s.Phase != contract.PhaseCompleted {
 					t.Errorf("%+v, %v", s, err)
 				}
 			})

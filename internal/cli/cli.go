@@ -15,7 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/internal/masked"
 	"github.com/amends-dev/amends/internal/setting"
 	"github.com/amends-dev/amends/internal/terminal"

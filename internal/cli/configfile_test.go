@@ -127,7 +127,7 @@ func rightFiles(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, token, err := access.NewToken("ada", access.Admin, time.Time{})
+	_, token, err := access.NewToken("ada", access.RoleAdmin, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

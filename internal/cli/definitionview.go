@@ -183,4 +183,4 @@ type difference struct {
 	To     string      `json:"to"`
 }
 
-var changeSigns = map[saga.Change]string{saga.Added: "+", saga.Removed: "-", saga.Changed: "~", saga.Moved: ">"}
+var changeSigns = map[saga.Change]string{saga.ChangeAdded: "+", saga.ChangeRemoved: "-", saga.ChangeChanged: "~", saga.ChangeMoved: ">"}

@@ -249,20 +249,20 @@ func (m *fixture) found(want int, since time.Time) (all []string) {
 func TestOrphans(t *testing.T) {
 	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "lost"), true)
-	m.run("before", purchase{}, contract.Completed)
-	m.run("before-poor", purchase{Poor: true}, contract.Compensated)
+	m.run("before", purchase{}, contract.PhaseCompleted)
+	m.run("before-poor", purchase{Poor: true}, contract.PhaseCompensated)
 	resumed, cancelled, waiting := m.pausedBehind("resumed"), m.pausedBehind("cancelled"), m.pausedBehind("waiting")
 	backup := filepath.Join(m.dir, "backup.db")
 	made := time.Now()
 	m.cli(cli.ExitOK, "", "backup", backup, "--server", m.url)
 
-	after := m.run("after", purchase{}, contract.Completed)
-	m.run("after-poor", purchase{Poor: true}, contract.Compensated) // leaves no effect
+	after := m.run("after", purchase{}, contract.PhaseCompleted)
+	m.run("after-poor", purchase{Poor: true}, contract.PhaseCompensated) // leaves no effect
 	m.operate("resumed", "resume")
-	m.ended("resumed", contract.Completed)
+	m.ended("resumed", contract.PhaseCompleted)
 	m.operate("cancelled", "cancel")
 	m.operate("cancelled", "resume")
-	m.ended("cancelled", contract.Compensated)
+	m.ended("cancelled", contract.PhaseCompensated)
 	if got := m.found(cli.ExitOK, time.Time{}); len(got) > 0 {
 		t.Errorf("before the loss, orphans found %q", got)
 	}
@@ -294,12 +294,12 @@ func TestOrphans(t *testing.T) {
 
 	// The caller starts the lost saga again, and an operator handles the others.
 	m.open(restored, true)
-	again := m.run("after", purchase{}, contract.Completed)
+	again := m.run("after", purchase{}, contract.PhaseCompleted)
 	m.operate("resumed", "resume")
-	m.ended("resumed", contract.Completed)
+	m.ended("resumed", contract.PhaseCompleted)
 	m.operate("cancelled", "cancel")
 	m.operate("cancelled", "resume")
-	m.ended("cancelled", contract.Compensated)
+	m.ended("cancelled", contract.PhaseCompensated)
 	want = []string{"other_saga " + after + "charge/do", "other_saga " + after + "reserve/do"}
 	if got := m.found(cli.ExitFailed, made); !slices.Equal(got, want) || after == again {
 		t.Errorf("found\n%q, want\n%q", got, want)
@@ -319,7 +319,7 @@ func TestOrphansOfAList(t *testing.T) {
 	m := newFixture(t)
 	m.open(filepath.Join(m.dir, "data"), true)
 	defer m.end()
-	known := m.run("known", purchase{}, contract.Completed)
+	known := m.run("known", purchase{}, contract.PhaseCompleted)
 	const lost = "lost/hod85snpc0/reserve/do" // a key of 2026-11-21
 	list := strings.Join([]string{
 		"# keys", "", known + "reserve/do", lost, lost + "\t1795262400000", lost + "|1795262400000", lost + `,"2026-11-21T12:00:00Z"`, lost + " 2026-11-21T13:00:00+01:00\r",

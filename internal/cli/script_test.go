@@ -145,7 +145,7 @@ func answer(ts *testscript.TestScript, _ bool, args []string) {
 	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: ts.Getenv("NATS_URL"), Name: participant})
 	ts.Check(err)
 	source, err := bus.Subscribe(ctx, transport.Subscription{
-		Stream: transport.Commands, Name: participant, Subjects: []string{transport.Subjects{}.Commands(participant)},
+		Stream: transport.StreamCommands, Name: participant, Subjects: []string{transport.Subjects{}.Commands(participant)},
 	})
 	ts.Check(err)
 	done := make(chan struct{})

@@ -160,9 +160,9 @@ func printTotals(w *terminal.Stream, t *simulation.Totals, seed uint64, processo
 		row("seen: "+simulation.CoveragePoint(s).String(), n)
 	}
 	row("sagas", t.Sagas)
-	row("completed", t.Phases[contract.Completed])
-	row("compensated", t.Phases[contract.Compensated])
-	row("abandoned", t.Phases[contract.Parked])
+	row("completed", t.Phases[contract.PhaseCompleted])
+	row("compensated", t.Phases[contract.PhaseCompensated])
+	row("abandoned", t.Phases[contract.PhaseParked])
 	row("repairs after the faults", t.Repairs)
 	row("runs", t.Runs)
 	row("events", t.Events)

@@ -36,13 +36,13 @@ func (e *exam) bus(ctx context.Context) {
 		e.add("NATS of the coordinator", Unknown, "the coordinator did not say which NATS it uses; the following findings are about "+bare(cmp.Or(config.URL, nats.DefaultURL)),
 			"find out first why the coordinator does not answer, or give its NATS with --nats-url")
 	}
-	config.Provision = natsbus.Verify
+	config.Provision = natsbus.ProvisionVerify
 	bus, err := dial(ctx, config)
 	var drift *natsbus.DriftError
 	switch {
 	case errors.As(err, &drift):
 		e.add("streams", Problem, err.Error(), drift.Fix)
-		config.Provision = natsbus.Ask
+		config.Provision = natsbus.ProvisionAsk
 		if bus, err = dial(ctx, config); err != nil {
 			return
 		}
@@ -62,7 +62,7 @@ func (e *exam) bus(ctx context.Context) {
 		e.add("JetStream", Problem, err.Error(), "start nats-server with -js")
 		return
 	}
-	for _, s := range []transport.Stream{transport.Commands, transport.Events} {
+	for _, s := range []transport.Stream{transport.StreamCommands, transport.StreamEvents} {
 		e.stream(ctx, js, bus.StreamName(s))
 	}
 	e.owner(ctx, bus)
@@ -240,7 +240,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 	}
 	for _, c := range load.Consumers {
 		check := "subscription of " + c.Name
-		if c.Stream == transport.Events { // the consumer is named after the coordinator's claim
+		if c.Stream == transport.StreamEvents { // the consumer is named after the coordinator's claim
 			check = "subscription of the coordinator"
 		}
 		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)

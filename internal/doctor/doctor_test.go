@@ -230,7 +230,7 @@ func TestAccounts(t *testing.T) {
 			}
 			as := natsbus.Config{URL: s.ClientURL(), User: "amends", Password: "amends", InboxPrefix: natsbus.InboxPrefix("amends")}
 			coordinator := as
-			coordinator.Provision, coordinator.Responder = natsbus.Create, []nats.Option{nats.UserInfo("requests", "requests")}
+			coordinator.Provision, coordinator.Responder = natsbus.ProvisionCreate, []nats.Option{nats.UserInfo("requests", "requests")}
 			bus, err := natsbus.Connect(t.Context(), coordinator)
 			if err != nil {
 				t.Fatal(err)

@@ -99,7 +99,7 @@ func served(t *testing.T, c httpapi.Config) (p *pipes, ended chan string) {
 	ended = make(chan string, 1000)
 	server := observe.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := r.Header.Get(whoHeader); name != "" {
-			r = r.WithContext(access.With(r.Context(), access.Caller{Name: name, Role: access.Admin, Via: access.ViaToken}))
+			r = r.WithContext(access.With(r.Context(), access.Caller{Name: name, Role: access.RoleAdmin, Via: access.ViaToken}))
 		}
 		mux.ServeHTTP(w, r)
 		ended <- r.URL.Path

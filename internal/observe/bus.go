@@ -72,7 +72,7 @@ func (b *bus) Collect(out chan<- prometheus.Metric) {
 	}
 	pending, inFlight := map[string]float64{}, map[string]float64{}
 	for i := range load.Consumers {
-		if c := &load.Consumers[i]; c.Stream == transport.Commands {
+		if c := &load.Consumers[i]; c.Stream == transport.StreamCommands {
 			name := b.names.label(c.Name)
 			pending[name] += float64(c.Pending)
 			inFlight[name] += float64(c.InFlight)

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga/machine"
 )
 

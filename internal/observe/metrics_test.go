@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
@@ -36,20 +36,20 @@ func observed(ready error) *observe.Metrics {
 	m.Watch(func(context.Context) (coordinator.Stats, error) {
 		return coordinator.Stats{
 			Sagas: []store.Count{
-				{Definition: checkout, Phase: contract.Running, Sagas: 3},
-				{Definition: contract.DefinitionRef{Name: "checkout", Version: 1}, Phase: contract.Running, Sagas: 2},
-				{Definition: checkout, Phase: contract.Parked, Sagas: 8, Ended: 7},
-				{Definition: checkout, Phase: contract.Completed, Sagas: 70, Ended: 70},
+				{Definition: checkout, Phase: contract.PhaseRunning, Sagas: 3},
+				{Definition: contract.DefinitionRef{Name: "checkout", Version: 1}, Phase: contract.PhaseRunning, Sagas: 2},
+				{Definition: checkout, Phase: contract.PhaseParked, Sagas: 8, Ended: 7},
+				{Definition: checkout, Phase: contract.PhaseCompleted, Sagas: 70, Ended: 70},
 			},
 			OutboxBacklog: 4, OutboxOldest: 1500 * time.Millisecond, Blocked: 6, CacheHits: 9, CacheMisses: 1,
 		}, nil
 	}, func(context.Context) error { return ready })
-	m.Transition(coordinator.Transition{Saga: "order-42", Definition: checkout, Event: contract.EventStarted, After: contract.Running, Started: start, At: start})
+	m.Transition(coordinator.Transition{Saga: "order-42", Definition: checkout, Event: contract.EventStarted, After: contract.PhaseRunning, Started: start, At: start})
 	m.Transition(coordinator.Transition{
 		Saga: "order-42", Definition: checkout, Event: contract.EventStepAnswered, Step: "charge", Direction: contract.DirectionDo, Attempt: 1,
-		Before: contract.Running, After: contract.Completed, Ended: true, Started: start, At: start.Add(2 * time.Second), Waited: time.Second,
+		Before: contract.PhaseRunning, After: contract.PhaseCompleted, Ended: true, Started: start, At: start.Add(2 * time.Second), Waited: time.Second,
 	})
-	m.Transition(coordinator.Transition{Saga: "order-43", Definition: checkout, Event: contract.EventTimerFired, Timer: contract.TimerDeadline, Before: contract.Running, After: contract.Running, Overdue: true})
+	m.Transition(coordinator.Transition{Saga: "order-43", Definition: checkout, Event: contract.EventTimerFired, Timer: contract.TimerDeadline, Before: contract.PhaseRunning, After: contract.PhaseRunning, Overdue: true})
 	m.Ignored(machine.IgnoredDuplicate)
 	m.DeadLetter(coordinator.DeadLetterSubject)
 	m.StartRefused(coordinator.LimitOpen, start)
@@ -71,10 +71,10 @@ func (onTheBus) Stats() natsbus.Stats {
 
 func (onTheBus) Load(context.Context) (natsbus.Load, error) {
 	return natsbus.Load{
-		Streams: map[transport.Stream]natsbus.StreamLoad{transport.Commands: {Messages: 12, Bytes: 3400}, transport.DeadLetters: {Messages: 1, Bytes: 90}},
+		Streams: map[transport.Stream]natsbus.StreamLoad{transport.StreamCommands: {Messages: 12, Bytes: 3400}, transport.StreamDeadLetters: {Messages: 1, Bytes: 90}},
 		Consumers: []natsbus.ConsumerLoad{
-			{Stream: transport.Commands, Name: "payment", Pending: 9, InFlight: 2}, {Stream: transport.Commands, Name: "inventory", InFlight: 1},
-			{Stream: transport.Events, Name: "coordinator", Pending: 5},
+			{Stream: transport.StreamCommands, Name: "payment", Pending: 9, InFlight: 2}, {Stream: transport.StreamCommands, Name: "inventory", InFlight: 1},
+			{Stream: transport.StreamEvents, Name: "coordinator", Pending: 5},
 		},
 	}, nil
 }

@@ -1,7 +1,7 @@
 package observe
 
 import (
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga/machine"
 )
 

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/observe/tracing"
 )
 
@@ -86,7 +86,7 @@ func (t *Tracer) Transition(tr coordinator.Transition) {
 	name, kind := titled(&tr)
 	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(tr.At),
 		trace.WithAttributes(attributes(&tr)...), trace.WithLinks(links(&tr, root)...))
-	if tr.After == contract.Parked && tr.Before != contract.Parked {
+	if tr.After == contract.PhaseParked && tr.Before != contract.PhaseParked {
 		span.SetAttributes(semconv.ErrorTypeKey.String("parked"))
 		span.SetStatus(codes.Error, tr.Reason)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 )
 
 // watchTime is the timeout for the coordinator's stats during a scrape.
@@ -67,7 +67,7 @@ func (w *watch) Collect(out chan<- prometheus.Metric) {
 		if n.Sagas == n.Ended {
 			continue
 		}
-		if n.Phase == contract.Parked {
+		if n.Phase == contract.PhaseParked {
 			parked += n.Sagas - n.Ended
 		}
 		open[series{w.definitions.label(n.Definition.Name), string(n.Phase)}] += n.Sagas - n.Ended

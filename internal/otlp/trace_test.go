@@ -213,7 +213,7 @@ func tree(t *testing.T, spans []span, root string) string {
 func TestOneTreeAcrossTheBus(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
-	birth := s.finish(t, "order-1", "flaky", contract.Completed, client.Trace(caller, "vendor=1"))
+	birth := s.finish(t, "order-1", "flaky", contract.PhaseCompleted, client.Trace(caller, "vendor=1"))
 	s.stop()
 	spans := s.trace(t, callersTrace, ended(9))
 	want := `caller: send saga.api.start
@@ -293,7 +293,7 @@ func TestTraceSurvivesARestart(t *testing.T) {
 	s.stop()
 	s.failed = make(chan struct{})
 	s.restart(t, false)
-	if status, err := s.client.Wait(ctx, "order-2"); err != nil || status.Phase != contract.Completed {
+	if status, err := s.client.Wait(ctx, "order-2"); err != nil || status.Phase != contract.PhaseCompleted {
 		t.Fatalf("%+v, %v", status, err)
 	}
 	history, err := s.client.History(ctx, "order-2")
@@ -315,9 +315,9 @@ func TestTraceSurvivesARestart(t *testing.T) {
 // to sample is kept.
 func TestUndoAndSampling(t *testing.T) {
 	s := open(t, false)
-	s.finish(t, "order-3", "poor", contract.Compensated, client.Trace("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
+	s.finish(t, "order-3", "poor", contract.PhaseCompensated, client.Trace("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
 	const silent = "4bf92f3577b34da6a3ce929d0e0e4736"
-	s.finish(t, "order-4", "rich", contract.Completed, client.Trace("00-"+silent+"-00f067aa0ba902b7-00", ""))
+	s.finish(t, "order-4", "rich", contract.PhaseCompleted, client.Trace("00-"+silent+"-00f067aa0ba902b7-00", ""))
 	s.stop()
 	spans := s.trace(t, callersTrace, ended(7))
 	want := `coordinator: start checkout
@@ -343,14 +343,14 @@ func TestUndoAndSampling(t *testing.T) {
 func TestOperatorsDecision(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
-	s.finish(t, "order-5", "odd", contract.Parked, client.Trace(caller, ""))
+	s.finish(t, "order-5", "odd", contract.PhaseParked, client.Trace(caller, ""))
 	parent, _ := tracing.Parse(caller, "")
 	ctx, cancel := context.WithTimeout(trace.ContextWithRemoteSpanContext(t.Context(), parent), limit)
 	defer cancel()
 	if _, err := s.client.Operate(ctx, "order-5", api.Decision{Operation: "retry", Step: "charge", By: "ada", Reason: "the card is known now"}); err != nil {
 		t.Fatal(err)
 	}
-	if status, err := s.client.Wait(ctx, "order-5"); err != nil || status.Phase != contract.Completed {
+	if status, err := s.client.Wait(ctx, "order-5"); err != nil || status.Phase != contract.PhaseCompleted {
 		t.Fatalf("%+v, %v", status, err)
 	}
 	s.stop()

@@ -66,11 +66,11 @@ func (w Words[W, E]) RequiredWord(number E) (W, error) {
 // The sets that several packages need.
 var (
 	Phases = NewWords("phase", map[contract.Phase]amendsv1.Phase{
-		contract.Running:      amendsv1.Phase_PHASE_RUNNING,
-		contract.Compensating: amendsv1.Phase_PHASE_COMPENSATING,
-		contract.Completed:    amendsv1.Phase_PHASE_COMPLETED,
-		contract.Compensated:  amendsv1.Phase_PHASE_COMPENSATED,
-		contract.Parked:       amendsv1.Phase_PHASE_PARKED,
+		contract.PhaseRunning:      amendsv1.Phase_PHASE_RUNNING,
+		contract.PhaseCompensating: amendsv1.Phase_PHASE_COMPENSATING,
+		contract.PhaseCompleted:    amendsv1.Phase_PHASE_COMPLETED,
+		contract.PhaseCompensated:  amendsv1.Phase_PHASE_COMPENSATED,
+		contract.PhaseParked:       amendsv1.Phase_PHASE_PARKED,
 	})
 	Directions = NewWords("direction", map[contract.Direction]amendsv1.Direction{
 		contract.DirectionDo:   amendsv1.Direction_DIRECTION_DO,

@@ -32,7 +32,7 @@ var (
 func word[W ~string](words ...W) *rapid.Generator[W] { return rapid.SampledFrom(words) }
 
 var (
-	phases         = word(contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked)
+	phases         = word(contract.PhaseRunning, contract.PhaseCompensating, contract.PhaseCompleted, contract.PhaseCompensated, contract.PhaseParked)
 	someCauses     = word(machine.CauseRejected, machine.CauseExhausted, machine.CauseMappingFailed, machine.CauseDeadline, machine.CauseCancelled, machine.CauseOperator)
 	someTypes      = word(contract.EventStarted, contract.EventStepAnswered, contract.EventTimerFired, contract.EventOperationTaken)
 	someTimers     = word("", contract.TimerTimeout, contract.TimerRetry, contract.TimerDeadline)

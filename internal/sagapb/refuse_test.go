@@ -33,7 +33,7 @@ func minimal() *machine.Instance {
 		ID:         "order-42",
 		Definition: contract.DefinitionRef{Name: "checkout", Version: 1},
 		Revision:   1,
-		Phase:      contract.Running,
+		Phase:      contract.PhaseRunning,
 		Started:    noon,
 		Steps:      []machine.StepState{{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideAwaitingAnswer, Due: noon})}},
 	}

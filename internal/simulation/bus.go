@@ -74,7 +74,7 @@ func (b *bus) take(e *transport.Envelope) error {
 	if err != nil {
 		return err
 	}
-	if stream == transport.Lifecycle {
+	if stream == transport.StreamLifecycle {
 		return nil
 	}
 	if w.faulty(BusLoses) {
@@ -118,7 +118,7 @@ func (b *bus) deliver(m *message) {
 	}
 	switch {
 	case b.w.claims != nil && !b.w.claims.deliver(m):
-	case m.stream == transport.Commands:
+	case m.stream == transport.StreamCommands:
 		b.service(m).receive(m)
 	case b.w.claims == nil:
 		n := b.reachable(pick(b.w.rng, b.w.nodes))
@@ -135,7 +135,7 @@ func (b *bus) deliver(m *message) {
 func (b *bus) arrive(m *message) {
 	b.sequence++
 	m.sequence, m.arrived = b.sequence, b.w.now
-	if m.stream == transport.Events {
+	if m.stream == transport.StreamEvents {
 		b.answers = append(slices.DeleteFunc(b.answers, func(m *message) bool { return !b.lies(m) }), m)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 )
@@ -144,7 +144,7 @@ func (c *caller) repair() bool {
 	case in.Paused != nil:
 		c.operate(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationResume, By: "kim", Reason: "repaired"})
 		return true
-	case in.Phase != contract.Parked:
+	case in.Phase != contract.PhaseParked:
 		return true
 	}
 	legal := machine.Legal(c.def.Plan(), in)

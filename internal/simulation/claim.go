@@ -290,7 +290,7 @@ func (c *claims) deliver(m *message) bool {
 	if c.w.now < c.awayUntil {
 		return false
 	}
-	if m.stream == transport.Commands {
+	if m.stream == transport.StreamCommands {
 		return true
 	}
 	for _, n := range c.w.nodes {

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"
@@ -137,9 +137,9 @@ func (n *node) see(w *work, r *coordinator.Result) {
 	case r.Existed:
 		seen[StartedTwice]++
 	case r.Instance == nil || r.Ignored != "" || len(r.Applied) == 0 || r.Applied[0].Before == r.Instance.Phase:
-	case r.Instance.Phase == contract.Parked:
+	case r.Instance.Phase == contract.PhaseParked:
 		seen[ParkedAtAll]++
-	case r.Applied[0].Before == contract.Running && r.Instance.Cause != nil:
+	case r.Applied[0].Before == contract.PhaseRunning && r.Instance.Cause != nil:
 		if s, ok := turnCoverage[r.Instance.Cause.Kind]; ok {
 			seen[s]++
 		}

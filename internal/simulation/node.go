@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/transport"

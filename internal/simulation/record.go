@@ -157,7 +157,7 @@ type digest uint64
 
 // The digest uses the indexes in these tables instead of the words.
 var (
-	digestPhases     = [...]contract.Phase{contract.Running, contract.Compensating, contract.Parked, contract.Completed, contract.Compensated}
+	digestPhases     = [...]contract.Phase{contract.PhaseRunning, contract.PhaseCompensating, contract.PhaseParked, contract.PhaseCompleted, contract.PhaseCompensated}
 	digestStatuses   = [...]contract.StepStatus{contract.StepPending, contract.StepDoing, contract.StepDone, contract.StepRejected, contract.StepUnknown, contract.StepUndoing, contract.StepUndone, contract.StepSkipped}
 	digestEvents     = [...]contract.EventType{contract.EventStarted, contract.EventStepAnswered, contract.EventTimerFired, contract.EventOperationTaken, contract.EventClockAdjusted}
 	digestOutcomes   = [...]contract.Outcome{"", contract.OutcomeCompleted, contract.OutcomeRejected, contract.OutcomeFailed, contract.OutcomeNotSent}

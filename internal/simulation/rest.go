@@ -56,14 +56,14 @@ func (a *audit) addsUp(id contract.SagaID, acc *account) {
 		status := acc.last.Steps[i].Status()
 		switch {
 		case acc.last == nil || l.vouched || acc.shared || acc.last.Open():
-		case l.weak && acc.last.Phase == contract.Completed && l.effects == 0:
+		case l.weak && acc.last.Phase == contract.PhaseCompleted && l.effects == 0:
 			a.violated("I3", "%s completed, but %s had no effect", id, step.Name)
 		case l.weak:
-		case acc.last.Phase == contract.Completed && l.net() != 1:
+		case acc.last.Phase == contract.PhaseCompleted && l.net() != 1:
 			a.violated("I3", "%s completed, but the net effect of %s is %d", id, step.Name, l.net())
-		case acc.last.Phase == contract.Compensated && l.net() != 0 && step.Undo != nil:
+		case acc.last.Phase == contract.PhaseCompensated && l.net() != 0 && step.Undo != nil:
 			a.violated("I3", "%s was compensated, but the net effect of %s, %s, is %d", id, step.Name, status, l.net())
-		case acc.last.Phase == contract.Compensated && l.net() != 0 && step.Kind != contract.KindCompensable:
+		case acc.last.Phase == contract.PhaseCompensated && l.net() != 0 && step.Kind != contract.KindCompensable:
 			a.violated("I4", "%s was compensated, but %s, a %s step, took effect", id, step.Name, step.Kind)
 		}
 	}

@@ -66,7 +66,7 @@ func TestRouter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}

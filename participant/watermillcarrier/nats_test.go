@@ -25,7 +25,7 @@ func TestNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create})
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,13 +38,13 @@ func TestNATS(t *testing.T) {
 
 	commands := natswatermill.Config{
 		Conn: conn, NoProvision: true, Group: "counter",
-		Stream: func(string) string { return bus.StreamName(transport.Commands) },
+		Stream: func(string) string { return bus.StreamName(transport.StreamCommands) },
 	}
 	subscriber, err := natswatermill.NewSubscriber(commands)
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := natswatermill.Config{Conn: conn, NoProvision: true, Stream: func(string) string { return bus.StreamName(transport.Events) }}
+	events := natswatermill.Config{Conn: conn, NoProvision: true, Stream: func(string) string { return bus.StreamName(transport.StreamEvents) }}
 	publisher, err := natswatermill.NewPublisher(events)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestNATS(t *testing.T) {
 	go func() { ended <- router.Run(ctx) }()
 	<-router.Running()
 
-	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	answers, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}

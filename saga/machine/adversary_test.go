@@ -170,7 +170,7 @@ func (w *world) decide(ev machine.Event) {
 		w.t.Fatalf("%+v sends %v although the saga is paused", ev, eff.Commands)
 	case after.Paused != nil && (!after.Wake().IsZero() || !after.Open()):
 		w.t.Fatalf("a paused saga wants to be woken, or has ended: %+v", after)
-	case after.Open() && after.Phase != contract.Parked && after.Paused == nil && after.Wake().IsZero():
+	case after.Open() && after.Phase != contract.PhaseParked && after.Paused == nil && after.Wake().IsZero():
 		w.t.Fatalf("I2: nothing will ever move this saga again: %+v", after)
 	}
 }
@@ -370,7 +370,7 @@ func (w *world) heal() {
 			w.deliver(0, 2)
 		case w.in.Paused != nil:
 			w.decide(machine.Event{Type: contract.EventOperationTaken, At: w.at, Operation: contract.OperationResume, By: "kim", Reason: "repaired"})
-		case w.in.Phase == contract.Parked:
+		case w.in.Phase == contract.PhaseParked:
 			w.repair()
 		default:
 			w.at = maxTime(w.at, w.in.Wake())
@@ -421,11 +421,11 @@ func (w *world) atRest() {
 		}
 		net := e.effects - e.undos
 		switch {
-		case w.in.Phase == contract.Completed && net != 1:
+		case w.in.Phase == contract.PhaseCompleted && net != 1:
 			w.t.Fatalf("I3: completed, but the net effect of %s is %d: %+v", step.Name, net, w.in)
-		case w.in.Phase == contract.Compensated && net != 0 && step.Undo != nil:
+		case w.in.Phase == contract.PhaseCompensated && net != 0 && step.Undo != nil:
 			w.t.Fatalf("I3: compensated, but the net effect of %s is %d: %+v", step.Name, net, w.in)
-		case w.in.Phase == contract.Compensated && net != 0 && step.Kind != contract.KindCompensable:
+		case w.in.Phase == contract.PhaseCompensated && net != 0 && step.Kind != contract.KindCompensable:
 			w.t.Fatalf("I4: compensated, but %s, a %s step, took effect", step.Name, step.Kind)
 		}
 	}

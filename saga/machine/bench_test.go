@@ -46,7 +46,7 @@ func run(t testing.TB, def *saga.Definition) (transitions int) {
 			t.Fatal(err)
 		}
 	}
-	if in.Phase != contract.Completed {
+	if in.Phase != contract.PhaseCompleted {
 		t.Fatalf("phase %s", in.Phase)
 	}
 	return 1 + def.Len()

@@ -175,20 +175,20 @@ func (d *decision) advance() {
 		return
 	}
 	if d.in.Cause == nil && d.forward() {
-		d.end(contract.Completed)
+		d.end(contract.PhaseCompleted)
 		return
 	}
 	if d.in.Cause != nil && d.backward() {
-		d.end(contract.Compensated)
+		d.end(contract.PhaseCompensated)
 		return
 	}
-	d.in.Phase = contract.Running
+	d.in.Phase = contract.PhaseRunning
 	if d.in.Cause != nil {
-		d.in.Phase = contract.Compensating
+		d.in.Phase = contract.PhaseCompensating
 	}
 	for i := range d.in.Steps {
 		if d.in.Steps[i].Current().Parked() {
-			d.in.Phase = contract.Parked
+			d.in.Phase = contract.PhaseParked
 		}
 	}
 }

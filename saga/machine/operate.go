@@ -71,7 +71,7 @@ func legalOperations(plan *Plan, in *Instance, full bool) []contract.LegalOperat
 	case back && in.PendingCause == nil:
 		legal = append(legal, contract.LegalOperation{Operation: contract.OperationCancel})
 	}
-	if in.Phase == contract.Parked {
+	if in.Phase == contract.PhaseParked {
 		legal = append(legal, contract.LegalOperation{Operation: contract.OperationAbandon})
 	}
 	switch {
@@ -157,7 +157,7 @@ func (d *decision) whyNot(ev Event) string {
 		return "the operation applies to the whole saga; omit the step"
 	}
 	switch {
-	case !d.in.Open() && d.in.Phase == contract.Parked:
+	case !d.in.Open() && d.in.Phase == contract.PhaseParked:
 		return "the saga was abandoned"
 	case !d.in.Open():
 		return fmt.Sprintf("the saga has ended: %s", d.in.Phase)

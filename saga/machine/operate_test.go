@@ -83,7 +83,7 @@ func TestRefusedDecisionQuotesNobody(t *testing.T) {
 		{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "one", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeCompleted},
 		{Type: contract.EventStepAnswered, At: epoch, Participant: "p", Step: "two", Direction: contract.DirectionDo, Attempt: 1, Outcome: contract.OutcomeRejected, Reason: "card 4111-1111"},
 	})
-	if err != nil || in.Phase != contract.Compensating {
+	if err != nil || in.Phase != contract.PhaseCompensating {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	_, _, err = machine.Decide(def.Plan(), in, machine.Event{Type: contract.EventOperationTaken, At: epoch, Operation: contract.OperationCancel, By: "kim", Reason: "no"})

@@ -36,7 +36,7 @@ func TestRetryInAPause(t *testing.T) {
 			ev.Type, ev.Participant, ev.Step, ev.Direction, ev.Attempt = contract.EventStepAnswered, "p-one", "one", contract.DirectionDo, 1
 			decide(machine.Event{Type: contract.EventStarted, ID: "order-42", Payload: []byte(`{"id":"order-42"}`)})
 			decide(ev)
-			if in.Phase != contract.Parked {
+			if in.Phase != contract.PhaseParked {
 				t.Fatalf("phase %s", in.Phase)
 			}
 			decide(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationPause, By: "ada", Reason: "the bank moves"})
@@ -45,7 +45,7 @@ func TestRetryInAPause(t *testing.T) {
 				t.Errorf("the answer once more: ignored %q, phase %s", ignored, in.Phase)
 			}
 			decide(machine.Event{Type: contract.EventOperationTaken, Operation: contract.OperationResume, By: "ada", Reason: "go"})
-			if s := in.Steps[0].Do; in.Phase != contract.Running || s.State() != machine.SideAwaitingAnswer || s.Attempt() != 2 {
+			if s := in.Steps[0].Do; in.Phase != contract.PhaseRunning || s.State() != machine.SideAwaitingAnswer || s.Attempt() != 2 {
 				t.Errorf("phase %s, step %+v", in.Phase, s)
 			}
 			if ignored := decide(ev); ignored != machine.IgnoredStale {

@@ -48,7 +48,7 @@ func TestValidData(t *testing.T) {
 	}
 	second, _ := answer(begun, "a", "", "")
 	parked, _ := answer(second, "b", "{", "")
-	if parked.Phase != contract.Parked {
+	if parked.Phase != contract.PhaseParked {
 		t.Fatalf("the phase is %s", parked.Phase)
 	}
 	for name, data := range unreadable {
@@ -57,7 +57,7 @@ func TestValidData(t *testing.T) {
 				t.Errorf("%s as %q is an input: %v", name, contentType, err)
 			}
 			in, _ := answer(begun, "a", data, contentType)
-			if in.Phase != contract.Compensating || !strings.HasPrefix(in.Cause.Reason, "bad-result: the result of a is not valid JSON: at byte ") || in.Steps[0].Result != nil {
+			if in.Phase != contract.PhaseCompensating || !strings.HasPrefix(in.Cause.Reason, "bad-result: the result of a is not valid JSON: at byte ") || in.Steps[0].Result != nil {
 				t.Errorf("%s as %q is a result: %s, %v", name, contentType, in.Phase, in.Cause)
 			}
 		}
@@ -67,17 +67,17 @@ func TestValidData(t *testing.T) {
 		if in, err := start(data, "text/plain"); err != nil || string(in.Input) != data {
 			t.Errorf("%s as text: %v", name, err)
 		}
-		if in, _ := answer(begun, "a", data, "text/plain"); in.Phase != contract.Running || !utf8.Valid(in.Steps[0].Result) {
+		if in, _ := answer(begun, "a", data, "text/plain"); in.Phase != contract.PhaseRunning || !utf8.Valid(in.Steps[0].Result) {
 			t.Errorf("%s as a result in text: %s", name, in.Phase)
 		}
 	}
-	for depth, want := range map[int]contract.Phase{118: contract.Running, 119: contract.Compensating, 120: contract.Compensating} { // the mapping adds two
+	for depth, want := range map[int]contract.Phase{118: contract.PhaseRunning, 119: contract.PhaseCompensating, 120: contract.PhaseCompensating} { // the mapping adds two
 		deep, err := start(strings.Repeat("[", depth)+strings.Repeat("]", depth), "")
 		if err != nil {
 			t.Fatalf("%d deep: %v", depth, err)
 		}
 		in, eff := answer(deep, "a", "", "")
-		if in.Phase != want || want == contract.Compensating && (in.Cause.Kind != machine.CauseMappingFailed || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
+		if in.Phase != want || want == contract.PhaseCompensating && (in.Cause.Kind != machine.CauseMappingFailed || !strings.Contains(in.Cause.Reason, "nested deeper than 120")) {
 			t.Errorf("a request of what is %d deep: %s, %v", depth, in.Phase, in.Cause)
 		}
 		for _, c := range eff.Commands { // the undo contains the input, one level deeper

@@ -43,7 +43,7 @@ func TestAllWell(t *testing.T) {
 		ExpectCommands("do pay").
 		Request("pay", &asked).
 		Completed("pay", nil).
-		ExpectPhase(contract.Completed)
+		ExpectPhase(contract.PhaseCompleted)
 	if asked != (payment{"Oslo", 7}) {
 		t.Errorf("the bank was asked for %+v", asked)
 	}
@@ -54,12 +54,12 @@ func TestNoMoney(t *testing.T) {
 	sagatest.Start(t, holiday, trip{"Oslo"}).
 		Completed("hotel", room{7}).
 		Rejected("pay", "no money").
-		ExpectPhase(contract.Compensating).
+		ExpectPhase(contract.PhaseCompensating).
 		ExpectReason("no money").
 		ExpectCommands("do hotel", "do pay", "undo hotel").
 		Request("hotel", &undo).
 		Completed("hotel", nil).
-		ExpectPhase(contract.Compensated)
+		ExpectPhase(contract.PhaseCompensated)
 	if undo.Request.City != "Oslo" || undo.Result == nil || undo.Result.Number != 7 {
 		t.Errorf("the hotel was asked to undo %+v", undo)
 	}
@@ -76,19 +76,19 @@ func TestSilence(t *testing.T) {
 		Failed("hotel", "down").
 		TriesAgain("hotel").
 		Completed("hotel", nil).
-		ExpectPhase(contract.Compensated)
+		ExpectPhase(contract.PhaseCompensated)
 }
 
 func TestOperators(t *testing.T) {
 	r := sagatest.Start(t, holiday, trip{"Oslo"}).
 		Completed("hotel", room{7}).
 		Broken("pay", "cannot parse").
-		ExpectPhase(contract.Parked)
+		ExpectPhase(contract.PhaseParked)
 	if why := r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
 		t.Errorf("refused: %s", why)
 	}
 	r.Operate(machine.Event{Operation: contract.OperationResolve, Outcome: contract.OutcomeCompleted, Reason: "seen on the statement"}).
-		ExpectPhase(contract.Completed)
+		ExpectPhase(contract.PhaseCompleted)
 	if folded, err := machine.Fold(holiday.Plan(), r.History()); err != nil || folded.Phase != r.Instance().Phase {
 		t.Errorf("the history folds to %s, %v", folded.Phase, err)
 	}
@@ -111,7 +111,7 @@ func TestItCanFail(t *testing.T) {
 		`commands ["do hotel"], want ["do pay"]`:         func(r *sagatest.Run) { r.ExpectCommands("do pay") },
 		"there is no step flight; there are hotel, pay":  func(r *sagatest.Run) { r.Completed("flight", nil) },
 		"pay does not wait for an answer: it is pending": func(r *sagatest.Run) { r.Completed("pay", nil) },
-		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(contract.Completed) },
+		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(contract.PhaseCompleted) },
 		"does not wait for another attempt":              func(r *sagatest.Run) { r.TriesAgain("hotel") },
 		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "x"}) },
 	} {
@@ -140,7 +140,7 @@ func ExampleStart() {
 		ExpectCommands("undo hotel").
 		Request("hotel", &undo).
 		Completed("hotel", nil).
-		ExpectPhase(contract.Compensated)
+		ExpectPhase(contract.PhaseCompensated)
 
 	fmt.Println("room", undo.Result.Number, "in", undo.Request.City, "was given back")
 	// Output:

@@ -88,7 +88,7 @@ func TestDamagedSagaIsAlone(t *testing.T) {
 						t.Errorf("the list says of %s: %q", one.ID, one.Damage)
 					}
 				}
-				for name, f := range map[string]store.Filter{"by id": {IDs: []contract.SagaID{id, orderID(3)}}, "by prefix": {IDPrefix: "order-0"}, "of the phase": {Phases: []contract.Phase{contract.Running}, Definition: "checkout"}} {
+				for name, f := range map[string]store.Filter{"by id": {IDs: []contract.SagaID{id, orderID(3)}}, "by prefix": {IDPrefix: "order-0"}, "of the phase": {Phases: []contract.Phase{contract.PhaseRunning}, Definition: "checkout"}} {
 					list, _, err := s.List(t.Context(), f, store.Page{})
 					if at := slices.IndexFunc(list, func(one store.Summary) bool { return one.ID == id }); err != nil || at < 0 || list[at].Damage == "" {
 						t.Errorf("%s the damaged saga is not in the list: %+v, %v", name, list, err)

@@ -62,7 +62,7 @@ type trace struct {
 
 // trace finds all records of a damaged saga. It returns an error if the saga is not damaged.
 func (s *Store) trace(ctx context.Context, id contract.SagaID) (*traces, error) {
-	t := &traces{id: id, tallies: map[tally]int{}, changes: map[uint64]bool{}, stone: store.TombstoneError{Saga: id, Phase: contract.Parked}}
+	t := &traces{id: id, tallies: map[tally]int{}, changes: map[uint64]bool{}, stone: store.TombstoneError{Saga: id, Phase: contract.PhaseParked}}
 	err := s.view(ctx, func(tx *bolt.Tx) (err error) {
 		if t.damage, err = s.damage(tx, id); err != nil {
 			return err

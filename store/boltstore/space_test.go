@@ -23,7 +23,7 @@ func TestSpaceIsUsedAgain(t *testing.T) {
 		changes := make([]store.Change, sagas)
 		for i := range changes {
 			changes[i] = storetest.Start(contract.SagaID(fmt.Sprintf("r%d-%d", round, i)), storetest.Checkout, storetest.Epoch)
-			changes[i].Instance.Phase, changes[i].Instance.Ended = contract.Compensated, storetest.Epoch
+			changes[i].Instance.Phase, changes[i].Instance.Ended = contract.PhaseCompensated, storetest.Epoch
 		}
 		results, err := s.Commit(t.Context(), changes)
 		if err != nil || results[0] != nil {

@@ -34,7 +34,7 @@ func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal s
 		return removed, fmt.Errorf("saga %s: %w", id, store.ErrNotDamaged)
 	}
 	removal.Damage = r.spoilt.Error()
-	s.data.tombstones[id] = store.TombstoneError{Saga: id, Definition: r.summary.Definition, Phase: contract.Parked, Started: r.summary.Started, Ended: removal.At, Removal: &removal}
+	s.data.tombstones[id] = store.TombstoneError{Saga: id, Definition: r.summary.Definition, Phase: contract.PhaseParked, Started: r.summary.Started, Ended: removal.At, Removal: &removal}
 	delete(s.data.sagas, id)
 	removed.Open = r.class.Open()
 	for pending := range s.data.pending {

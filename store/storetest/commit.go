@@ -31,7 +31,7 @@ func testLoad(t *testing.T, h Harness) {
 		commit(t, s, c)
 		rejected = c.Instance
 	}
-	equal(t, "phase", rejected.Phase, contract.Compensated)
+	equal(t, "phase", rejected.Phase, contract.PhaseCompensated)
 	equal(t, "state of a saga that went back", load(t, s, "order-2"), rejected)
 	_, err := s.Load(t.Context(), "order-3")
 	wantError(t, "Load of an unknown saga", err, store.ErrNotFound)
@@ -136,7 +136,7 @@ func testInvalid(t *testing.T, h Harness) {
 	broken("no phase", func(c *store.Change) { c.Instance.Phase = "" })
 	broken("unknown phase", func(c *store.Change) { c.Instance.Phase = "sleeping" })
 	broken("running and ended", func(c *store.Change) { c.Instance.Ended = Epoch })
-	broken("completed and open", func(c *store.Change) { c.Instance.Phase = contract.Completed })
+	broken("completed and open", func(c *store.Change) { c.Instance.Phase = contract.PhaseCompleted })
 	broken("no start", func(c *store.Change) { c.Instance.Started = time.Time{} })
 	broken("time out of range", func(c *store.Change) { c.Instance.Started = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) })
 	broken("no definition", func(c *store.Change) { c.Instance.Definition = contract.DefinitionRef{} })
@@ -156,7 +156,7 @@ func testSharing(t *testing.T, h Harness) {
 	c, want := Start("order-1", Checkout, Epoch), Start("order-1", Checkout, Epoch)
 	commit(t, s, c)
 	spoil := func(in *machine.Instance) {
-		in.Input[0], in.Steps[0].Do, in.Phase = '#', machine.Side{}, contract.Parked
+		in.Input[0], in.Steps[0].Do, in.Phase = '#', machine.Side{}, contract.PhaseParked
 	}
 	spoil(c.Instance)
 	c.Events[0].Payload[0], c.Enqueue[0].Envelope.Data[0] = '#', '#'
@@ -191,7 +191,7 @@ func testConstants(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "counts", counts, []store.Count{{Definition: c.Instance.Definition, Phase: contract.Running, Sagas: 1}})
+	equal(t, "counts", counts, []store.Count{{Definition: c.Instance.Definition, Phase: contract.PhaseRunning, Sagas: 1}})
 	c = Next(c.Instance, Epoch.Add(2*time.Second))
 	c.Instance.Input = nil
 	commit(t, s, c)
@@ -223,7 +223,7 @@ func testTwoWriters(t *testing.T, h Harness) {
 	in := begin(t, s, "order-1", Epoch)
 	for round := range 50 {
 		moves := []store.Change{Next(in, Epoch.Add(time.Second)), Park(in, Epoch.Add(2*time.Second))}
-		if in.Phase != contract.Running {
+		if in.Phase != contract.PhaseRunning {
 			break
 		}
 		results := make([]error, len(moves))
@@ -290,7 +290,7 @@ func testConcurrent(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Completed, Sagas: writers * sagas, Ended: writers * sagas}})
+	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.PhaseCompleted, Sagas: writers * sagas, Ended: writers * sagas}})
 }
 
 // runSaga runs a saga to its end.

@@ -47,7 +47,7 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, time.Time{}, time.Time{}, 10, 0, 0)
 	expire(t, s, Epoch.Add(time.Minute+1), time.Time{}, 10, 2, 0)
 	want := store.TombstoneError{
-		Saga: "order-1", Definition: Checkout, Phase: contract.Completed, Start: machine.DigestStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
+		Saga: "order-1", Definition: Checkout, Phase: contract.PhaseCompleted, Start: machine.DigestStart(in.ContentType, in.Input), Started: Epoch, Ended: in.Ended,
 	}
 	check := func(s store.Store) {
 		t.Helper()
@@ -74,14 +74,14 @@ func testExpire(t *testing.T, h Harness) {
 	expire(t, s, Epoch.Add(time.Hour), time.Time{}, 10, 1, 0)
 	_, err := s.Load(t.Context(), "order-3")
 	wantTombstone(t, "abandoned", err, store.TombstoneError{
-		Saga: "order-3", Definition: Checkout, Phase: contract.Parked, Start: machine.DigestStart("", abandoned.Instance.Input),
+		Saga: "order-3", Definition: Checkout, Phase: contract.PhaseParked, Start: machine.DigestStart("", abandoned.Instance.Input),
 		Started: Epoch, Ended: abandoned.Instance.Ended,
 	})
 	counts, err := s.Counts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Running, Sagas: 1}})
+	equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.PhaseRunning, Sagas: 1}})
 	equal(t, "what is left", load(t, s, "order-2"), open)
 
 	expire(t, s, time.Time{}, Epoch.Add(time.Minute+1), 10, 0, 2)

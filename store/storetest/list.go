@@ -114,14 +114,14 @@ func testFilters(t *testing.T, h Harness) {
 		want   func(in *machine.Instance) bool
 	}{
 		"ids":    {store.Filter{IDs: ids}, func(in *machine.Instance) bool { return slices.Contains(ids, in.ID) }},
-		"reason": {store.Filter{Reason: "NO SUCH"}, func(in *machine.Instance) bool { return in.Phase == contract.Parked }},
+		"reason": {store.Filter{Reason: "NO SUCH"}, func(in *machine.Instance) bool { return in.Phase == contract.PhaseParked }},
 		"cause":  {store.Filter{Reason: "declined"}, func(in *machine.Instance) bool { return in.Cause != nil }},
 		"stuck":  {store.Filter{UpdatedBefore: late, OpenOnly: true}, func(in *machine.Instance) bool { return in.Updated.Before(late) }},
 		"step": {store.Filter{Step: "reserve-stock", Plans: known}, func(in *machine.Instance) bool {
 			return in.Definition.Name == "checkout" && in.Open() && in.Steps[0].Current().Command()+uint64(len(in.Steps[0].Current().Reason())) > 0
 		}},
 		"participant": {store.Filter{Participant: "shop", Plans: known}, func(in *machine.Instance) bool {
-			return in.Definition.Name == "checkout" && in.Open() && in.Phase != contract.Parked
+			return in.Definition.Name == "checkout" && in.Open() && in.Phase != contract.PhaseParked
 		}},
 		"stranger": {store.Filter{Participant: "bank", Plans: known}, func(*machine.Instance) bool { return false }},
 		"no names": {store.Filter{Step: "reserve-stock"}, func(*machine.Instance) bool { return false }},
@@ -143,13 +143,13 @@ func testFilters(t *testing.T, h Harness) {
 		"version":            {Definition: "checkout", Version: 4},
 		"version alone":      {Version: 1},
 		"unknown definition": {Definition: "check"},
-		"one phase":          {Phases: []contract.Phase{contract.Parked}},
-		"two phases":         {Phases: []contract.Phase{contract.Running, contract.Completed}},
-		"all phases":         {Phases: []contract.Phase{contract.Running, contract.Compensating, contract.Completed, contract.Compensated, contract.Parked}},
+		"one phase":          {Phases: []contract.Phase{contract.PhaseParked}},
+		"two phases":         {Phases: []contract.Phase{contract.PhaseRunning, contract.PhaseCompleted}},
+		"all phases":         {Phases: []contract.Phase{contract.PhaseRunning, contract.PhaseCompensating, contract.PhaseCompleted, contract.PhaseCompensated, contract.PhaseParked}},
 		"unknown phase":      {Phases: []contract.Phase{"asleep"}},
 		"open":               {OpenOnly: true},
-		"open and parked":    {OpenOnly: true, Phases: []contract.Phase{contract.Parked}},
-		"open and completed": {OpenOnly: true, Phases: []contract.Phase{contract.Completed}},
+		"open and parked":    {OpenOnly: true, Phases: []contract.Phase{contract.PhaseParked}},
+		"open and completed": {OpenOnly: true, Phases: []contract.Phase{contract.PhaseCompleted}},
 		"prefix":             {IDPrefix: "order-1"},
 		"whole id":           {IDPrefix: "order-17"},
 		"prefix of none":     {IDPrefix: "order-5"},
@@ -171,7 +171,7 @@ func testFilters(t *testing.T, h Harness) {
 		"unmoved until 1600": {UpdatedBefore: year(1600)},
 		"one instant":        {StartedAfter: Epoch.Add(9 * time.Second), StartedBefore: Epoch.Add(9*time.Second + 1)},
 		"everything": {
-			Definition: "checkout", Version: 3, Phases: []contract.Phase{contract.Running, contract.Parked}, IDPrefix: "order-",
+			Definition: "checkout", Version: 3, Phases: []contract.Phase{contract.PhaseRunning, contract.PhaseParked}, IDPrefix: "order-",
 			OpenOnly: true, StartedAfter: Epoch.Add(time.Second), StartedBefore: Epoch.Add(15 * time.Second),
 		},
 	}

@@ -114,7 +114,7 @@ func (m *stateMachine) newMove(rt *rapid.T) (store.Change, bool) {
 		return store.Change{}, false
 	}
 	moves := []func(*machine.Instance, time.Time) store.Change{Next, Next, Next, Reject, Park}
-	if in.Phase == contract.Parked {
+	if in.Phase == contract.PhaseParked {
 		moves = append(moves, Abandon)
 	}
 	return rapid.SampledFrom(moves).Draw(rt, "move")(in, m.now), true
@@ -201,7 +201,7 @@ func (m *stateMachine) list(rt *rapid.T) {
 		Version:    rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(rt, "version"),
 		IDPrefix:   rapid.SampledFrom([]string{"", "", "a", "order-1", "q"}).Draw(rt, "prefix"),
 		OpenOnly:   rapid.Bool().Draw(rt, "open"),
-		Phases:     rapid.SliceOfN(rapid.SampledFrom([]contract.Phase{contract.Running, contract.Parked, contract.Completed}), 0, 2).Draw(rt, "phases"),
+		Phases:     rapid.SliceOfN(rapid.SampledFrom([]contract.Phase{contract.PhaseRunning, contract.PhaseParked, contract.PhaseCompleted}), 0, 2).Draw(rt, "phases"),
 	}
 	if rapid.Bool().Draw(rt, "after") {
 		f.StartedAfter = m.now.Add(-time.Minute)

@@ -90,7 +90,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 			"RemoveDamaged again":  second(s.RemoveDamaged(t.Context(), "order-2", removal)),
 		} {
 			var stone *store.TombstoneError
-			if !errors.As(err, &stone) || stone.Phase != contract.Parked || !stone.Ended.Equal(removal.At) || stone.Removal == nil ||
+			if !errors.As(err, &stone) || stone.Phase != contract.PhaseParked || !stone.Ended.Equal(removal.At) || stone.Removal == nil ||
 				stone.Removal.By != removal.By || stone.Removal.Reason != removal.Reason || !stone.Removal.At.Equal(removal.At) || stone.Removal.Damage == "" || stone.Birth() != start.Instance.Birth() {
 				t.Errorf("%s: got error %+v, want the tombstone of the removal", what, err)
 			}
@@ -124,7 +124,7 @@ func testRemoveDamaged(t *testing.T, h Harness) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.Running, Sagas: len(others)}})
+		equal(t, "counts", counts, []store.Count{{Definition: Checkout, Phase: contract.PhaseRunning, Sagas: len(others)}})
 	}
 	check(s)
 	s = h.Reopen(t)

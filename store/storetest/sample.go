@@ -55,7 +55,7 @@ func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.C
 		Definition:  ref,
 		Fingerprint: fmt.Sprintf("%064x", len(ref.Name)*1000+ref.Version),
 		Revision:    1,
-		Phase:       contract.Running,
+		Phase:       contract.PhaseRunning,
 		Input:       fmt.Appendf(nil, `{"order":%q,"customer":"c-4711","lines":[{"sku":"chair","quantity":4},{"sku":"table","quantity":1}],"total_cents":48900}`, id),
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Started:     at,
@@ -77,7 +77,7 @@ func Next(in *machine.Instance, at time.Time) store.Change {
 		return c
 	}
 	s := &c.Instance.Steps[i]
-	if in.Phase == contract.Compensating {
+	if in.Phase == contract.PhaseCompensating {
 		put(s, contract.DirectionUndo, machine.SideData{State: machine.SideUndone})
 		return back(c, i-1, at)
 	}
@@ -88,18 +88,18 @@ func Next(in *machine.Instance, at time.Time) store.Change {
 	if i+1 < len(c.Instance.Steps) {
 		return ask(c, i+1, contract.DirectionDo, at)
 	}
-	return end(c, contract.Completed, at)
+	return end(c, contract.PhaseCompleted, at)
 }
 
 // Reject rejects the step in progress, so that the saga compensates.
 func Reject(in *machine.Instance, at time.Time) store.Change {
 	i := underWay(in)
 	c := answer(in, i, contract.OutcomeRejected, "card declined", at)
-	if i < 0 || in.Phase != contract.Running {
+	if i < 0 || in.Phase != contract.PhaseRunning {
 		return c
 	}
 	put(&c.Instance.Steps[i], contract.DirectionDo, machine.SideData{State: machine.SideRejected, Reason: "card declined"})
-	c.Instance.Phase = contract.Compensating
+	c.Instance.Phase = contract.PhaseCompensating
 	c.Instance.Cause = &machine.Cause{Kind: machine.CauseRejected, Step: contract.StepName(steps[i]), Reason: "card declined", At: at}
 	return back(c, i-1, at)
 }
@@ -111,7 +111,7 @@ func Park(in *machine.Instance, at time.Time) store.Change {
 	if i < 0 {
 		return c
 	}
-	c.Instance.Phase = contract.Parked
+	c.Instance.Phase = contract.PhaseParked
 	s := &c.Instance.Steps[i]
 	put(s, s.Direction(), machine.SideData{State: machine.SideParkedUnknown, Parked: at, Reason: "no such customer"})
 	return c
@@ -126,7 +126,7 @@ func Abandon(in *machine.Instance, at time.Time) store.Change {
 			put(s, s.Direction(), machine.SideData{State: machine.SideAwaitingAnswer})
 		}
 	}
-	return end(c, contract.Parked, at)
+	return end(c, contract.PhaseParked, at)
 }
 
 // underWay returns the index of the step in progress, or -1 if there is none.
@@ -154,7 +154,7 @@ func answer(in *machine.Instance, i int, outcome contract.Outcome, reason string
 		return change(in, machine.Event{Type: contract.EventTimerFired, Timer: contract.TimerDeadline, At: at})
 	}
 	direction := contract.DirectionDo
-	if in.Phase == contract.Compensating {
+	if in.Phase == contract.PhaseCompensating {
 		direction = contract.DirectionUndo
 	}
 	c := change(in, machine.Event{
@@ -222,7 +222,7 @@ func ask(c store.Change, i int, direction contract.Direction, at time.Time) stor
 // back undoes step i, or ends the saga if nothing is left to undo.
 func back(c store.Change, i int, at time.Time) store.Change {
 	if i < 0 {
-		return end(c, contract.Compensated, at)
+		return end(c, contract.PhaseCompensated, at)
 	}
 	return ask(c, i, contract.DirectionUndo, at)
 }

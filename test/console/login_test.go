@@ -18,7 +18,7 @@ import (
 // login to the page it requested. The console shows who is logged in. Logging out leads to the
 // login page.
 func TestLogin(t *testing.T) {
-	secret, line, err := access.NewToken("olga", access.Viewer, time.Time{})
+	secret, line, err := access.NewToken("olga", access.RoleViewer, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

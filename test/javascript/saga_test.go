@@ -52,10 +52,10 @@ func TestSaga(t *testing.T) {
 		phase  contract.Phase
 		charge contract.StepStatus
 	}{
-		"sent":      {100, contract.Completed, "done"},
-		"returned":  {200, contract.Compensated, "undone"},
-		"too-dear":  {4_200_000, contract.Compensated, "rejected"},
-		"sent-more": {300, contract.Completed, "done"},
+		"sent":      {100, contract.PhaseCompleted, "done"},
+		"returned":  {200, contract.PhaseCompensated, "undone"},
+		"too-dear":  {4_200_000, contract.PhaseCompensated, "rejected"},
+		"sent-more": {300, contract.PhaseCompleted, "done"},
 	} {
 		if _, err := c.Start(t.Context(), mail, card{string(id), want.cents}, client.ID(id)); err != nil {
 			t.Fatal(err)

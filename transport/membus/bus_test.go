@@ -38,7 +38,7 @@ func event(saga string) transport.Envelope {
 
 func open(t *testing.T, bus *membus.Bus) *membus.Source {
 	t.Helper()
-	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator", AckWait: time.Minute})
+	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator", AckWait: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,8 @@ func TestVirtualTime(t *testing.T) {
 			}
 		}
 		first[0].Ack() // has no effect after the redelivery
-		if bus.Pending(transport.Events) != 2 {
-			t.Errorf("%d pending, want 2: a late answer counts for nothing", bus.Pending(transport.Events))
+		if bus.Pending(transport.StreamEvents) != 2 {
+			t.Errorf("%d pending, want 2: a late answer counts for nothing", bus.Pending(transport.StreamEvents))
 		}
 		bus.Close()
 	})
@@ -125,7 +125,7 @@ func TestFates(t *testing.T) {
 func TestExpiryAtTheBound(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	bus := membus.New(membus.Options{Now: func() time.Time { return now }})
-	opened, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "c", AckWait: time.Second, MaxInFlight: 2})
+	opened, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "c", AckWait: time.Second, MaxInFlight: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,10 +152,10 @@ func TestRetain(t *testing.T) {
 	bus := membus.New(membus.Options{Retain: 2})
 	for i := range 5 {
 		bus.Publish(t.Context(), []transport.Envelope{{
-			Subject: transport.Subjects{}.Lifecycle("checkout", contract.Completed), Type: transport.TypeLifecycle, ID: fmt.Sprint(i),
+			Subject: transport.Subjects{}.Lifecycle("checkout", contract.PhaseCompleted), Type: transport.TypeLifecycle, ID: fmt.Sprint(i),
 		}})
 	}
-	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Lifecycle, Name: "late"})
+	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamLifecycle, Name: "late"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestRetain(t *testing.T) {
 func TestOverlappingSubscriptions(t *testing.T) {
 	bus := membus.New(membus.Options{})
 	open(t, bus)
-	_, err := bus.Subscribe(context.Background(), transport.Subscription{Stream: transport.Events, Name: "other"})
+	_, err := bus.Subscribe(context.Background(), transport.Subscription{Stream: transport.StreamEvents, Name: "other"})
 	if err == nil {
 		t.Error("a second name on the same work queue was accepted")
 	}

@@ -13,7 +13,7 @@ func (b *Bus) bury(c *consumer, m *message, reason string) {
 	dead.Type = transport.TypeDead
 	dead.Reason = reason
 	now := b.options.Now()
-	kept := b.store(b.streams[transport.DeadLetters], dead, now, false)
+	kept := b.store(b.streams[transport.StreamDeadLetters], dead, now, false)
 	kept.origin = &transport.DeadLetter{
 		Sequence: kept.sequence,
 		Stream:   c.stream.name,
@@ -34,7 +34,7 @@ func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]t
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []transport.DeadLetter
-	for _, m := range b.streams[transport.DeadLetters].sorted() {
+	for _, m := range b.streams[transport.StreamDeadLetters].sorted() {
 		if m.sequence > after && m.origin != nil && len(list) < limit {
 			list = append(list, *m.origin)
 		}
@@ -64,7 +64,7 @@ func (b *Bus) PurgeDeadLetters(ctx context.Context, which transport.DeadLetterFi
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.streams[transport.DeadLetters]
+	s := b.streams[transport.StreamDeadLetters]
 	for _, m := range s.sorted() {
 		if m.origin == nil || !which.Matches(b.subjects, m.origin) {
 			continue
@@ -83,7 +83,7 @@ func (b *Bus) takeDeadLetter(ctx context.Context, sequence uint64, with func(*me
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.streams[transport.DeadLetters]
+	s := b.streams[transport.StreamDeadLetters]
 	m, ok := s.messages[sequence]
 	if !ok || m.origin == nil {
 		return transport.ErrNoDeadLetter

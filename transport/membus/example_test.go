@@ -8,7 +8,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/memstore"

@@ -19,7 +19,7 @@ func benchBus(b *testing.B) *natsbus.Bus {
 		b.Fatal(err)
 	}
 	b.Cleanup(server.Shutdown)
-	config := natsbus.Config{Provision: natsbus.Create}
+	config := natsbus.Config{Provision: natsbus.ProvisionCreate}
 	config.Options = append(config.Options, server.InProcess())
 	bus, err := natsbus.Connect(b.Context(), config)
 	if err != nil {

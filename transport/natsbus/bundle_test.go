@@ -73,13 +73,13 @@ func until(t *testing.T, bus *natsbus.Bus, batch []transport.Envelope, want func
 	t.Helper()
 	ctx := within(t)
 	for try := 0; ; try++ {
-		before := len(lie(t, bus, transport.Commands))
+		before := len(lie(t, bus, transport.StreamCommands))
 		fresh := slices.Clone(batch)
 		for i := range fresh {
 			fresh[i].DedupID = fmt.Sprintf("%s-%d", fresh[i].DedupID, try)
 		}
 		insist(t, bus, fresh...)
-		subjects := lie(t, bus, transport.Commands)[before:]
+		subjects := lie(t, bus, transport.StreamCommands)[before:]
 		if want(subjects) {
 			return
 		}
@@ -138,7 +138,7 @@ func TestBundlesOfAnswers(t *testing.T) {
 	server := start(t, embedded.Config{})
 	coordinator := connect(t, server, nil)
 	js := jetStream(t, coordinator)
-	stream, err := js.Stream(within(t), coordinator.StreamName(transport.Events))
+	stream, err := js.Stream(within(t), coordinator.StreamName(transport.StreamEvents))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestBundlesOfAnswers(t *testing.T) {
 	if _, err := js.UpdateStream(within(t), older); err != nil {
 		t.Fatal(err)
 	}
-	service := connect(t, server, func(c *natsbus.Config) { c.Provision, c.CheckInterval = natsbus.Verify, time.Hour })
+	service := connect(t, server, func(c *natsbus.Config) { c.Provision, c.CheckInterval = natsbus.ProvisionVerify, time.Hour })
 	answers := []transport.Envelope{
 		{Subject: "saga.event.inventory.a.7.reserve.do.1", Type: transport.TypeCompleted, ID: "a"},
 		{Subject: "saga.event.inventory.b.7.reserve.do.1", Type: transport.TypeRejected, ID: "b", Reason: "sold out"},
@@ -167,13 +167,13 @@ func TestBundlesOfAnswers(t *testing.T) {
 		"saga.event.inventory.a.7.reserve.do.1", "saga.event.inventory.b.7.reserve.do.1", "saga.event.payment.b.7.charge.do.1",
 		"saga.event.inventory.bundle.2", "saga.event.payment.b.7.charge.do.1",
 	}
-	got := lie(t, coordinator, transport.Events)
+	got := lie(t, coordinator, transport.StreamEvents)
 	slices.Sort(got[3:])
 	slices.Sort(want[3:])
 	if !slices.Equal(got, want) {
 		t.Errorf("they lie there as %q, want %q", got, want)
 	}
-	await(t, subscribe(t, coordinator, transport.Subscription{Stream: transport.Events, Name: "coordinator"}), "a", "b", "c")
+	await(t, subscribe(t, coordinator, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"}), "a", "b", "c")
 }
 
 // bundled returns a bus that sends bundles, a source that accepts them, and the ids of n published
@@ -231,11 +231,11 @@ func TestBundleIsAcknowledgedWhole(t *testing.T) {
 		d.Ack()
 		d.Ack() // a second acknowledgement has no effect
 	}
-	if got := lie(t, bus, transport.Commands); len(got) != 1 {
+	if got := lie(t, bus, transport.StreamCommands); len(got) != 1 {
 		t.Errorf("it is gone although one is not acknowledged: %q", got)
 	}
 	rest[0].Ack()
-	awaitEmpty(t, bus, transport.Commands)
+	awaitEmpty(t, bus, transport.StreamCommands)
 }
 
 // If one message is returned, its whole bundle is redelivered once the others are acknowledged.
@@ -255,7 +255,7 @@ func TestBundleComesAgain(t *testing.T) {
 		}
 		d.Ack()
 	}
-	awaitEmpty(t, bus, transport.Commands)
+	awaitEmpty(t, bus, transport.StreamCommands)
 }
 
 // InProgress on one message extends the time of the whole bundle. A bundle without any
@@ -320,7 +320,7 @@ func TestDeadLetterOfABundle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	awaitEmpty(t, bus, transport.Commands)
+	awaitEmpty(t, bus, transport.StreamCommands)
 	letters, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(letters) != 2 {
 		t.Fatalf("%d dead letters (%v), want 2", len(letters), err)
@@ -364,7 +364,7 @@ func TestBundleOfOthers(t *testing.T) {
 	raw(t, bus, "saga.event.inventory.bundle.1", hpub("saga.event.inventory.bundle.1", completed, ""))
 	raw(t, bus, "saga.event.inventory.bundle.2", hpub(own, completed, ""))
 	raw(t, bus, "saga.event.inventory.bundle.3", hpub(own, "ce-type: done\r\n", "{}"), hpub(own, "no header\r\n", "{}"), hpub(own, completed+"ce-id: right\r\n", "{}"))
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	right := receive(t, source, 1)[0]
 	if right.Envelope().ID != "right" {
 		t.Errorf("came %+v", right.Envelope())
@@ -413,7 +413,7 @@ func TestLoadOfBundles(t *testing.T) {
 	}
 	insist(t, bus, more[:5]...)
 	insist(t, bus, more[5:]...)
-	if s := counted(t, bus, 10, 5).Streams[transport.Commands]; s.Messages != 15 {
+	if s := counted(t, bus, 10, 5).Streams[transport.StreamCommands]; s.Messages != 15 {
 		t.Errorf("%d commands on the stream, want 15", s.Messages)
 	}
 }
@@ -423,7 +423,7 @@ func TestLoadOfBundles(t *testing.T) {
 func TestBundleTooLarge(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	js := jetStream(t, bus)
-	stream, err := js.Stream(within(t), bus.StreamName(transport.Commands))
+	stream, err := js.Stream(within(t), bus.StreamName(transport.StreamCommands))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -442,7 +442,7 @@ func TestBundleTooLarge(t *testing.T) {
 	if len(errs) != 4 || errs[0] != nil || errs[1] != nil || errs[3] != nil || !errors.Is(errs[2], transport.ErrTooLarge) {
 		t.Errorf("publish said %v", errs)
 	}
-	if got := lie(t, bus, transport.Commands); len(got) != 3 {
+	if got := lie(t, bus, transport.StreamCommands); len(got) != 3 {
 		t.Errorf("%q lie on the bus", got)
 	}
 }

@@ -173,7 +173,7 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 		sources:  map[*source]struct{}{},
 		serving:  map[*nats.Subscription]struct{}{},
 	}
-	b.readers = newReaders(config.Provision == Create, b.lookSoon)
+	b.readers = newReaders(config.Provision == ProvisionCreate, b.lookSoon)
 	b.most = b.readers.most
 	b.violations = newViolations(b.subjects)
 	unwatch := b.watchViolations()
@@ -411,7 +411,7 @@ func (b *Bus) watchViolations() (stop func()) {
 
 // warnOfAccount logs a warning if all users of the server share one account.
 func (b *Bus) warnOfAccount(ctx context.Context) {
-	if b.config.Provision != Create || !b.nc.AuthRequired() {
+	if b.config.Provision != ProvisionCreate || !b.nc.AuthRequired() {
 		return
 	}
 	if account, err := AccountOf(ctx, b.nc); err == nil && account == globalAccount {

@@ -42,7 +42,7 @@ func connect(t *testing.T, server *embedded.Server, change func(*natsbus.Config)
 	t.Helper()
 	config := natsbus.Config{
 		URL:            server.ClientURL(),
-		Provision:      natsbus.Create,
+		Provision:      natsbus.ProvisionCreate,
 		PublishTimeout: 10 * time.Second,
 		Heartbeat:      100 * time.Millisecond,
 		CheckInterval:  200 * time.Millisecond,
@@ -107,7 +107,7 @@ func command(i string) transport.Envelope {
 }
 
 func inventory() transport.Subscription {
-	return transport.Subscription{Stream: transport.Commands, Name: "inventory", Subjects: []string{"saga.command.inventory.>"}, AckWait: 10 * time.Second}
+	return transport.Subscription{Stream: transport.StreamCommands, Name: "inventory", Subjects: []string{"saga.command.inventory.>"}, AckWait: 10 * time.Second}
 }
 
 func subscribe(t *testing.T, bus *natsbus.Bus, sub transport.Subscription) transport.Source {
@@ -246,7 +246,7 @@ func TestConsumerDeleted(t *testing.T) {
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"))
 	await(t, source, "a")
-	if err := jetStream(t, bus).DeleteConsumer(within(t), bus.StreamName(transport.Commands), "inventory"); err != nil {
+	if err := jetStream(t, bus).DeleteConsumer(within(t), bus.StreamName(transport.StreamCommands), "inventory"); err != nil {
 		t.Fatal(err)
 	}
 	insist(t, bus, command("b"))
@@ -260,7 +260,7 @@ func TestStreamDeleted(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"))
-	if err := jetStream(t, bus).DeleteStream(within(t), bus.StreamName(transport.Commands)); err != nil {
+	if err := jetStream(t, bus).DeleteStream(within(t), bus.StreamName(transport.StreamCommands)); err != nil {
 		t.Fatal(err)
 	}
 	insist(t, bus, command("b")) // the publish itself recreates the stream
@@ -274,7 +274,7 @@ func TestStreamPurged(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"))
-	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(transport.Commands))
+	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(transport.StreamCommands))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestForeignConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Create})
+	bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}

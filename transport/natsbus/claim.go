@@ -71,7 +71,7 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 		c.bus.claimsSeen.Store(true)
 		return stream, c.drift(stream.CachedInfo().Config)
 	}
-	if !errors.Is(err, jetstream.ErrStreamNotFound) || c.bus.config.Provision != Create {
+	if !errors.Is(err, jetstream.ErrStreamNotFound) || c.bus.config.Provision != ProvisionCreate {
 		return stream, err
 	}
 	if c.bus.claimsSeen.Load() {
@@ -220,7 +220,7 @@ func (c claims) Write(ctx context.Context, claim *ownership.Claim, over ownershi
 // latch returns the sequence of the latch, or 0 if there is no latch. ok is false if the sequence
 // is unknown or the server cannot check fences.
 func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
-	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.Commands])
+	stream, err := c.bus.js.Stream(ctx, c.bus.names[transport.StreamCommands])
 	if err != nil {
 		return 0, false // the stream is recreated together with the fence
 	}
@@ -242,7 +242,7 @@ func (c claims) latch(ctx context.Context) (at uint64, ok bool) {
 // logs a warning. Until a later call succeeds, the bus has no fence and sends no commands.
 func (c claims) raise(ctx context.Context, latch uint64) {
 	c.bus.fence.Store(nil)
-	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.Commands]
+	at, commands := c.bus.subjects.Command(fenceToken, "latch"), c.bus.names[transport.StreamCommands]
 	fenced := c.bus.subjects.Command(fenceToken, "fence."+*c.bus.token.Load())
 	moved, err := c.publish(ctx, at, nil, at, latch)
 	if err == nil {
@@ -316,7 +316,7 @@ func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 	}
 	for i, m := range messages {
 		switch s, err := b.subjects.StreamOf(m.Subject); {
-		case err != nil || s != transport.Commands:
+		case err != nil || s != transport.StreamCommands:
 		case f == nil:
 			errs[i] = fmt.Errorf("%w: the NATS server does not check the claim of commands yet", transport.ErrFenced)
 			b.confirmSoon()

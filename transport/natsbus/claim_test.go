@@ -52,7 +52,7 @@ func TestClaims(t *testing.T) {
 	}
 	insist(t, one, command("a"))
 	load, err := one.Load(within(t))
-	if err != nil || load.Streams[transport.Commands].Messages != 1 || len(load.Commands) != 1 {
+	if err != nil || load.Streams[transport.StreamCommands].Messages != 1 || len(load.Commands) != 1 {
 		t.Errorf("the claim counts as a command: %+v, %v", load, err)
 	}
 
@@ -185,7 +185,7 @@ func TestAnswersGoToTheOwner(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one, two := connect(t, server, nil), connect(t, server, nil)
 	mine := func(name string, claim func(context.Context) error) transport.Subscription {
-		return transport.Subscription{Stream: transport.Events, Name: name, Claim: claim}
+		return transport.Subscription{Stream: transport.StreamEvents, Name: name, Claim: claim}
 	}
 	replaced := errors.New("replaced")
 	var lost atomic.Bool

@@ -82,16 +82,16 @@ type Provisioning int
 
 // Kinds of Provisioning.
 const (
-	// Ask leaves streams to the coordinator and asks it to create the participant's consumer. It is
+	// ProvisionAsk leaves streams to the coordinator and asks it to create the participant's consumer. It is
 	// for participants and callers: their JetStream permissions only allow them to pull, acknowledge,
 	// and publish their own messages. With Ask, Resets never signals, and the bus creates all other
 	// consumers itself.
-	Ask Provisioning = iota
-	// Create creates missing streams and consumers and checks existing ones. It is for the
+	ProvisionAsk Provisioning = iota
+	// ProvisionCreate creates missing streams and consumers and checks existing ones. It is for the
 	// coordinator, and for use without a coordinator.
-	Create
-	// Verify checks streams and reports missing ones. It creates consumers.
-	Verify
+	ProvisionCreate
+	// ProvisionVerify checks streams and reports missing ones. It creates consumers.
+	ProvisionVerify
 )
 
 // maxInboxPrefix bounds the prefix of reply subjects, in bytes, so that a reply subject and the
@@ -143,9 +143,9 @@ func (c Config) credentials() Credentials {
 
 func (c Config) withDefaults() Config {
 	c.given = map[transport.Stream]bool{
-		transport.Commands: c.QueueBytes != 0 || c.MaxMessageBytes != 0, transport.Events: c.QueueBytes != 0 || c.MaxMessageBytes != 0,
-		transport.Lifecycle:   c.LifecycleBytes != 0 || c.LifecycleAge != 0,
-		transport.DeadLetters: c.DeadBytes != 0 || c.DeadAge != 0,
+		transport.StreamCommands: c.QueueBytes != 0 || c.MaxMessageBytes != 0, transport.StreamEvents: c.QueueBytes != 0 || c.MaxMessageBytes != 0,
+		transport.StreamLifecycle:   c.LifecycleBytes != 0 || c.LifecycleAge != 0,
+		transport.StreamDeadLetters: c.DeadBytes != 0 || c.DeadAge != 0,
 	}
 	def(&c.URL, nats.DefaultURL)
 	def(&c.Name, "amends")
@@ -277,14 +277,14 @@ func holdsSeed(path string) error {
 
 // ownerStream returns the name of the stream of claims on the server.
 func (c Config) ownerStream() string {
-	return strings.TrimSuffix(c.streamName(transport.Commands), "COMMANDS") + "OWNER"
+	return strings.TrimSuffix(c.streamName(transport.StreamCommands), "COMMANDS") + "OWNER"
 }
 
 // streamName returns a stream's name on the server: the prefix and the kind in capitals, such as
 // SAGA_COMMANDS.
 func (c Config) streamName(s transport.Stream) string {
 	kind := strings.ToUpper(string(s))
-	if s == transport.DeadLetters {
+	if s == transport.StreamDeadLetters {
 		kind = "DEAD"
 	}
 	clean := func(r rune) rune {

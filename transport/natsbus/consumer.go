@@ -110,7 +110,7 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 		return nil, transport.ErrClosed
 	}
 	b.sources[s] = struct{}{}
-	if sub.Stream == transport.Events && b.config.Provision == Create {
+	if sub.Stream == transport.StreamEvents && b.config.Provision == ProvisionCreate {
 		b.rings.kept.Store(true) // only a coordinator receives answers
 		b.lookSoon()
 	}
@@ -137,10 +137,10 @@ func check(sub transport.Subscription) error {
 // makeConsumer creates a consumer, or updates the existing one.
 func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	_, err := b.js.CreateOrUpdateConsumer(ctx, b.names[stream], c)
-	if consumerFilesMissing(err) && b.config.Provision == Create {
+	if consumerFilesMissing(err) && b.config.Provision == ProvisionCreate {
 		err = b.recreateConsumer(ctx, stream, c)
 	}
-	if consumerCorrupt(err) && b.config.Provision == Create {
+	if consumerCorrupt(err) && b.config.Provision == ProvisionCreate {
 		err = b.recreateStream(ctx, stream, c)
 	}
 	if overlaps(err) {
@@ -254,10 +254,10 @@ func (b *Bus) Provide(ctx context.Context, participant string, q api.SubscribeRe
 	}
 	ctx, cancel := b.question(ctx)
 	defer cancel()
-	if err := b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(participant, q)); err != nil {
+	if err := b.makeConsumer(ctx, transport.StreamCommands, b.commandsConsumer(participant, q)); err != nil {
 		return api.SubscribeResponse{}, fmt.Errorf("make the consumer of %s: %w", participant, err)
 	}
-	return api.SubscribeResponse{Stream: b.names[transport.Commands], Consumer: participant, Bundle: int(b.readers.events.Load())}, nil
+	return api.SubscribeResponse{Stream: b.names[transport.StreamCommands], Consumer: participant, Bundle: int(b.readers.events.Load())}, nil
 }
 
 // Expect implements transport.Provisioner.
@@ -281,7 +281,7 @@ func (b *Bus) keepConsumers(ctx context.Context) error {
 		p.fresh, p.looked = false, time.Now()
 	}
 	p.mu.Unlock()
-	if len(expected) == 0 || !due || b.config.Provision != Create {
+	if len(expected) == 0 || !due || b.config.Provision != ProvisionCreate {
 		return nil
 	}
 	err := b.checkConsumers(ctx, expected)
@@ -296,9 +296,9 @@ func (b *Bus) keepConsumers(ctx context.Context) error {
 func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	ctx, cancel := b.question(ctx)
 	defer cancel()
-	stream, err := b.js.Stream(ctx, b.names[transport.Commands])
+	stream, err := b.js.Stream(ctx, b.names[transport.StreamCommands])
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", b.names[transport.Commands], err)
+		return fmt.Errorf("stream %s: %w", b.names[transport.StreamCommands], err)
 	}
 	missing := map[string]bool{}
 	for _, name := range expected {
@@ -311,7 +311,7 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 		errs = append(errs, b.checkConsumer(ctx, info))
 	}
 	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		return errors.Join(append(errs, fmt.Errorf("list the consumers of %s: %w", b.names[transport.Commands], err))...)
+		return errors.Join(append(errs, fmt.Errorf("list the consumers of %s: %w", b.names[transport.StreamCommands], err))...)
 	}
 	if len(missing) > 0 && pause(ctx, afterDeletion) != nil { // the server may still be deleting them
 		return ctx.Err()
@@ -331,10 +331,10 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 // asks in the meantime, its consumer keeps the settings of its request.
 func (b *Bus) makeMissing(ctx context.Context, participant string) error {
 	c := b.commandsConsumer(participant, api.SubscribeRequest{})
-	if _, err := b.js.CreateConsumer(ctx, b.names[transport.Commands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
+	if _, err := b.js.CreateConsumer(ctx, b.names[transport.StreamCommands], c); err == nil || errors.Is(err, jetstream.ErrConsumerExists) {
 		return nil
 	}
-	return b.makeConsumer(ctx, transport.Commands, c) // also repairs missing or corrupt files
+	return b.makeConsumer(ctx, transport.StreamCommands, c) // also repairs missing or corrupt files
 }
 
 // checkConsumer repairs an unsafe consumer of commands. A push consumer can deliver to any subject
@@ -357,7 +357,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 	b.config.Logger.Warn("a consumer of commands has an unexpected configuration; repairing it", "consumer", name,
 		"deliver_subject", c.DeliverSubject, "filter", contract.Cut(fmt.Sprint(filters), maxQuoted), "ack_policy", c.AckPolicy.String())
 	crashpoint.Here(crashpoint.ConsumerWrong)
-	if err := b.js.DeleteConsumer(ctx, b.names[transport.Commands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	if err := b.js.DeleteConsumer(ctx, b.names[transport.StreamCommands], name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("delete consumer %s, which has the wrong configuration: %w", name, err)
 	}
 	if ours {
@@ -365,7 +365,7 @@ func (b *Bus) checkConsumer(ctx context.Context, info *jetstream.ConsumerInfo) e
 			return err
 		}
 		q := api.SubscribeRequest{AckWait: api.For(c.AckWait), MaxInFlight: c.MaxAckPending, Bundle: bundleOf(c.Metadata)}
-		if err := b.makeConsumer(ctx, transport.Commands, b.commandsConsumer(name, q)); err != nil {
+		if err := b.makeConsumer(ctx, transport.StreamCommands, b.commandsConsumer(name, q)); err != nil {
 			return err
 		}
 	}
@@ -430,8 +430,8 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q api.Subscri
 	if err := json.Unmarshal(reply.Data, &answer); err != nil {
 		return fmt.Errorf("read the coordinator's reply: %w", err)
 	}
-	if answer.Stream != b.names[transport.Commands] || answer.Consumer != participant {
-		return fmt.Errorf("the coordinator created the consumer %s of %s, but this bus expects %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.Commands])
+	if answer.Stream != b.names[transport.StreamCommands] || answer.Consumer != participant {
+		return fmt.Errorf("the coordinator created the consumer %s of %s, but this bus expects %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.StreamCommands])
 	}
 	b.readers.events.Store(int32(min(answer.Bundle, bundle.Most)))
 	return nil

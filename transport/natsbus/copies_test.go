@@ -79,7 +79,7 @@ func TestWaitedFor(t *testing.T) {
 func TestStreamHasMoreCopies(t *testing.T) {
 	t.Parallel()
 	bus, err := natsbus.Connect(within(t), natsbus.Config{
-		URL: cluster(t), Provision: natsbus.Create, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20,
+		URL: cluster(t), Provision: natsbus.ProvisionCreate, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -205,7 +205,7 @@ func excerpt(data []byte) string {
 func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 	futures := make([]jetstream.PubAckFuture, len(letters))
 	errs := make([]error, len(letters))
-	asks := b.config.Provision == Create // only a coordinator has the permission to ask
+	asks := b.config.Provision == ProvisionCreate // only a coordinator has the permission to ask
 	bytes := 0
 	for i, l := range letters {
 		m := b.deadLetter(ctx, l, &asks)
@@ -227,7 +227,7 @@ func (b *Bus) storeLetters(ctx context.Context, letters []*deadEntry) []error {
 			errs[i] = ctx.Err()
 		}
 	}
-	if missing && b.config.Provision != Ask {
+	if missing && b.config.Provision != ProvisionAsk {
 		_ = b.look(ctx) // recreate the stream for the next try
 	}
 	b.rings.stored(ctx, bytes)
@@ -242,7 +242,7 @@ func (b *Bus) ListDeadLetters(ctx context.Context, after uint64, limit int) ([]t
 	}
 	var list []transport.DeadLetter
 	for len(list) < limit {
-		raw, err := stream.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(b.subjects.All(transport.DeadLetters)))
+		raw, err := stream.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(b.subjects.All(transport.StreamDeadLetters)))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return list, nil
 		}
@@ -410,7 +410,7 @@ func (b *Bus) purge(ctx context.Context, subject string, upTo uint64) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+b.names[transport.DeadLetters], body)
+	reply, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+b.names[transport.StreamDeadLetters], body)
 	if err != nil {
 		return 0, fmt.Errorf("purge %s: %w", subject, err)
 	}
@@ -428,7 +428,7 @@ func (b *Bus) purge(ctx context.Context, subject string, upTo uint64) (int, erro
 }
 
 func (b *Bus) deadStream(ctx context.Context) (jetstream.Stream, error) {
-	name := b.names[transport.DeadLetters]
+	name := b.names[transport.StreamDeadLetters]
 	stream, err := b.js.Stream(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w%s", name, err, hint(err))

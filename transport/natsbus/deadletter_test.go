@@ -23,7 +23,7 @@ import (
 
 // answers returns a coordinator's subscription.
 func answers() transport.Subscription {
-	return transport.Subscription{Stream: transport.Events, Name: "coordinator"}
+	return transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"}
 }
 
 // eventually polls until a condition holds.
@@ -40,9 +40,9 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // unsaid waits until no message of the coordinator's consumer is unacknowledged.
 func unsaid(t *testing.T, bus *natsbus.Bus) {
 	t.Helper()
-	awaitEmpty(t, bus, transport.Events)
+	awaitEmpty(t, bus, transport.StreamEvents)
 	eventually(t, "nothing waits to be acknowledged", func() bool {
-		c, err := jetStream(t, bus).Consumer(within(t), bus.StreamName(transport.Events), "coordinator")
+		c, err := jetStream(t, bus).Consumer(within(t), bus.StreamName(transport.StreamEvents), "coordinator")
 		return err == nil && c.CachedInfo().NumAckPending == 0
 	})
 }
@@ -51,7 +51,7 @@ func unsaid(t *testing.T, bus *natsbus.Bus) {
 func closeDeadLetters(t *testing.T, bus *natsbus.Bus) (open func()) {
 	t.Helper()
 	js := jetStream(t, bus)
-	stream, err := js.Stream(within(t), bus.StreamName(transport.DeadLetters))
+	stream, err := js.Stream(within(t), bus.StreamName(transport.StreamDeadLetters))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestDeadLettersUnavailable(t *testing.T) {
 	owner := connect(t, server, nil) // creates the streams
 	var log notes
 	verify := connect(t, server, func(c *natsbus.Config) {
-		c.Provision, c.CheckInterval, c.Logger = natsbus.Verify, time.Hour, slog.New(slog.NewTextHandler(&log, nil))
+		c.Provision, c.CheckInterval, c.Logger = natsbus.ProvisionVerify, time.Hour, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	open := closeDeadLetters(t, owner)
 	source := subscribe(t, verify, answers())
@@ -185,7 +185,7 @@ func TestTriesAcrossRestarts(t *testing.T) {
 	if d.Redeliveries() != 2 {
 		t.Fatalf("it came %d times before", d.Redeliveries())
 	}
-	defer closeDeadLetters(t, connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask }))()
+	defer closeDeadLetters(t, connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.ProvisionAsk }))()
 	if err := d.DeadLetter(within(t), "no such saga"); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRings(t *testing.T) {
 		wire.pub("saga.event.payment.order-1.7.charge.do.1", "", fmt.Sprintf("%04d", i)+strings.Repeat("x", size))
 		if i%20 == 19 { // publish at most as many as may wait
 			wire.flush(t)
-			awaitEmpty(t, bus, transport.Events)
+			awaitEmpty(t, bus, transport.StreamEvents)
 		}
 	}
 	wire.flush(t)
@@ -256,7 +256,7 @@ func TestRingsAreReadAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		awaitEmpty(t, bus, transport.Events)
+		awaitEmpty(t, bus, transport.StreamEvents)
 	}
 	left := func(bus *natsbus.Bus) int {
 		list, err := bus.ListDeadLetters(within(t), 0, 1000)
@@ -373,7 +373,7 @@ func TestSubjectThatBreaksConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(nc.Close)
-			bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Create, CheckInterval: 200 * time.Millisecond, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20})
+			bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.ProvisionCreate, CheckInterval: 200 * time.Millisecond, QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -416,7 +416,7 @@ func TestOriginsAreBounded(t *testing.T) {
 	wire.flush(t)
 	await(t, source, "order-1/7/reserve/do/1")
 	unsaid(t, bus)
-	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(transport.DeadLetters))
+	stream, err := jetStream(t, bus).Stream(within(t), bus.StreamName(transport.StreamDeadLetters))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +437,7 @@ func TestPoisonedCommand(t *testing.T) {
 	owner := connect(t, users, asOwner)
 	transporttest.ServeSubscriptions(t, owner)
 	participant := connect(t, users, func(c *natsbus.Config) {
-		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
+		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.ProvisionAsk, natsbus.InboxPrefix("inventory")
 		c.PublishTimeout = 100 * time.Millisecond // the server does not answer a publish without permission
 	})
 	source := subscribe(t, participant, inventory())
@@ -446,7 +446,7 @@ func TestPoisonedCommand(t *testing.T) {
 	}
 	insist(t, owner, command("1"))
 	await(t, source, "1")
-	awaitEmpty(t, owner, transport.Commands)
+	awaitEmpty(t, owner, transport.StreamCommands)
 	if s := participant.Stats(); s.DeadUnstored != 1 || s.Reconnects != 0 {
 		t.Errorf("%+v; want one that is not kept, and the same connection", s)
 	}
@@ -495,7 +495,7 @@ func TestCloseDespiteALetter(t *testing.T) {
 	tried := make(chan struct{}, 1)
 	participant := connect(t, users, func(c *natsbus.Config) {
 		c.User, c.Password, c.InboxPrefix = "inventory", "inventory", natsbus.InboxPrefix("inventory")
-		c.Provision = natsbus.Ask
+		c.Provision = natsbus.ProvisionAsk
 		c.PublishTimeout = time.Hour
 		c.Options = append(c.Options, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if strings.Contains(strings.ToLower(err.Error()), `publish to "saga.dead.`) {

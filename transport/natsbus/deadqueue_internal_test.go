@@ -27,7 +27,7 @@ func still(t *testing.T) (*deadQueue, func(participant string, size int) *deadEn
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = bus.Close() })
-	from := &source{bus: bus, sub: transport.Subscription{Stream: transport.Events}}
+	from := &source{bus: bus, sub: transport.Subscription{Stream: transport.StreamEvents}}
 	n := 0
 	return newDeadQueue(bus), func(participant string, size int) *deadEntry {
 		n++

@@ -47,9 +47,9 @@ func TestCommandsExpire(t *testing.T) {
 				want = 2 // the commands without expiry, and a bundle that is kept for its longest command
 				ids = slices.Insert(ids, 4, "short-2")
 			}
-			for ctx := within(t); len(lie(t, bus, transport.Commands)) != want; {
+			for ctx := within(t); len(lie(t, bus, transport.StreamCommands)) != want; {
 				if ctx.Err() != nil {
-					t.Fatalf("there still lie %q", lie(t, bus, transport.Commands))
+					t.Fatalf("there still lie %q", lie(t, bus, transport.StreamCommands))
 				}
 			}
 			source := subscribe(t, bus, inventory())
@@ -85,7 +85,7 @@ func handMade(t *testing.T, js jetstream.JetStream) {
 // A bus that may change streams upgrades a stream of an earlier release. Other buses use it
 // unchanged.
 func TestExpiryOfAnEarlierStream(t *testing.T) {
-	for name, provision := range map[string]natsbus.Provisioning{"ours": natsbus.Create, "another's": natsbus.Verify} {
+	for name, provision := range map[string]natsbus.Provisioning{"ours": natsbus.ProvisionCreate, "another's": natsbus.ProvisionVerify} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t, embedded.Config{})
 			nc, err := natstest.Connect("", server.InProcess())
@@ -97,7 +97,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if provision == natsbus.Verify { // Verify needs the other streams
+			if provision == natsbus.ProvisionVerify { // ProvisionVerify needs the other streams
 				if err := connect(t, server, nil).Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -108,14 +108,14 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 			handMade(t, js)
 			bus := connect(t, server, func(c *natsbus.Config) { c.Provision = provision })
 			stream, err := js.Stream(within(t), "SAGA_COMMANDS")
-			if err != nil || stream.CachedInfo().Config.AllowMsgTTL != (provision == natsbus.Create) {
+			if err != nil || stream.CachedInfo().Config.AllowMsgTTL != (provision == natsbus.ProvisionCreate) {
 				t.Fatalf("the stream lets messages expire: %t, %v", stream.CachedInfo().Config.AllowMsgTTL, err)
 			}
 			if errs := bus.Publish(within(t), []transport.Envelope{attempt("a", 2, time.Hour)}); errs != nil {
 				t.Fatal(errs)
 			}
 			m, err := stream.GetLastMsgForSubject(within(t), "saga.command.inventory.reserve-stock")
-			if err != nil || (m.Header.Get(jetstream.MsgTTLHeader) == "3600s") != (provision == natsbus.Create) {
+			if err != nil || (m.Header.Get(jetstream.MsgTTLHeader) == "3600s") != (provision == natsbus.ProvisionCreate) {
 				t.Errorf("its life is %q, %v", m.Header.Get(jetstream.MsgTTLHeader), err)
 			}
 		})
@@ -127,7 +127,7 @@ func TestExpiryOfAnEarlierStream(t *testing.T) {
 func TestExpiryIsGivenUp(t *testing.T) {
 	server := start(t, embedded.Config{})
 	connect(t, server, nil)
-	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.CheckInterval = natsbus.Verify, time.Hour })
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.CheckInterval = natsbus.ProvisionVerify, time.Hour })
 	free := bus.Busy()
 	defer free()
 	js := jetStream(t, bus)

@@ -57,9 +57,9 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 	g := Grant{Subscribe: []string{InboxPrefix(user) + ".>"}}
 	switch role {
 	case RoleParticipant:
-		commands := c.streamName(transport.Commands)
+		commands := c.streamName(transport.StreamCommands)
 		g.Publish = []string{
-			strings.TrimSuffix(subjects.All(transport.Events), ">") + user + ".>",
+			strings.TrimSuffix(subjects.All(transport.StreamEvents), ">") + user + ".>",
 			subjects.Subscribe(user),
 			pulls + commands + "." + user,
 			"$JS.ACK." + commands + "." + user + ".>",
@@ -71,7 +71,7 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 	case RoleOperator:
 		g.Publish = []string{subjects.API(">")}
 	case RoleListener:
-		g.Subscribe = append(g.Subscribe, subjects.All(transport.Lifecycle))
+		g.Subscribe = append(g.Subscribe, subjects.All(transport.StreamLifecycle))
 	case RoleCoordinator:
 		g.Publish = c.coordinating(subjects)
 	case RoleResponder:
@@ -148,7 +148,7 @@ func (c Config) Accounts(users []User) (string, error) {
 		exported := slices.Clone(grant.Publish)
 		renamed := map[string]string{} // subjects that are imported under another name
 		if u.Role == RoleParticipant {
-			consumer := c.withDefaults().streamName(transport.Commands) + "." + u.Name
+			consumer := c.withDefaults().streamName(transport.StreamCommands) + "." + u.Name
 			exported = append(exported, looks+consumer)
 			for _, subject := range []string{pulls + consumer, looks + consumer} {
 				renamed[subject] = APIPrefix + strings.TrimPrefix(subject, "$JS.API")
@@ -171,7 +171,7 @@ func (c Config) Accounts(users []User) (string, error) {
 			}
 		}
 		if u.Role == RoleListener {
-			subject := subjects.All(transport.Lifecycle)
+			subject := subjects.All(transport.StreamLifecycle)
 			streams[subject] = append(streams[subject], u.Name)
 			fmt.Fprintf(&imports, "      { stream: { account: %s, subject: %q } }\n", Account, subject)
 		}

@@ -102,7 +102,7 @@ func malformed() map[string]struct {
 // messages between them arrive, and none is stuck.
 func TestMalformedMessages(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	cases := malformed()
 	sent := map[string]nats.Header{}
 	for name, c := range cases {
@@ -120,7 +120,7 @@ func TestMalformedMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, source, "order-1/7/reserve/do/1")
-	awaitEmpty(t, bus, transport.Events)
+	awaitEmpty(t, bus, transport.StreamEvents)
 	list, err := bus.ListDeadLetters(within(t), 0, 1000)
 	if err != nil || len(list) != len(cases) {
 		t.Errorf("%d dead letters, %v; want %d", len(list), err, len(cases))
@@ -135,7 +135,7 @@ func TestMalformedMessages(t *testing.T) {
 			continue
 		}
 		want := cases[name]
-		if !strings.Contains(letter.Reason, want.reason) || letter.Subject != want.subject || letter.Stream != transport.Events {
+		if !strings.Contains(letter.Reason, want.reason) || letter.Subject != want.subject || letter.Stream != transport.StreamEvents {
 			t.Errorf("%s: on %s of %s because %q; want a reason with %q", name, letter.Subject, letter.Stream, letter.Reason, want.reason)
 		}
 		if len(letter.Data) > 0 && string(letter.Data) != "data of "+name {
@@ -169,7 +169,7 @@ func awaitEmpty(t *testing.T, bus *natsbus.Bus, s transport.Stream) {
 // lists.
 func TestLenientHeaders(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	header := nats.Header{
 		"CE-TYPE": {transport.TypeRejected}, "Ce-Reason": {"50%25%20off, Gr%c3%bc%C3%9Fe ✓"}, "Content-Type": {"text/plain"},
 		"baggage": {"a=1", "b=2"}, "Traceparent": {trace}, "Tracestate": {"a=1", "b=2"}, "ce-other": {"x"}, "ce-attempt": {"1"},
@@ -195,7 +195,7 @@ func TestLenientHeaders(t *testing.T) {
 // and a message is never refused because of it.
 func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	for name, c := range map[string]struct {
 		header nats.Header
 		want   transport.Envelope
@@ -232,7 +232,7 @@ func TestAnswersThatAreTakenAllTheSame(t *testing.T) {
 func TestBrokenHeaderBlocks(t *testing.T) {
 	server := start(t, embedded.Config{Port: -1})
 	bus := connect(t, server, nil)
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	blocks := []string{
 		"NATS/1.0\r\nno colon here\r\n\r\n",
 		"NATS/1.0\r\n: no name\r\n\r\n",
@@ -250,7 +250,7 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, source, "order-1/7/reserve/do/1")
-	awaitEmpty(t, bus, transport.Events)
+	awaitEmpty(t, bus, transport.StreamEvents)
 	list, err := bus.ListDeadLetters(within(t), 0, 100)
 	if err != nil || len(list) != len(blocks) {
 		t.Errorf("%d dead letters, %v; want %d (the server said %q)", len(list), err, len(blocks), said)

@@ -64,7 +64,7 @@ func TestDrift(t *testing.T) {
 					t.Fatal(err)
 				}
 			}()
-			bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Create})
+			bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.ProvisionCreate})
 			if bus != nil {
 				bus.Close()
 			}
@@ -114,13 +114,13 @@ func TestFullQueue(t *testing.T) {
 // refused at once.
 func TestLargestMessage(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	size := 1<<20 - 33<<10
 	e := transport.Envelope{Subject: answer, Type: "unknown", Data: make([]byte, size)}
 	insist(t, bus, e)
 	insist(t, bus, transport.Envelope{Subject: answer, Type: transport.TypeCompleted})
 	await(t, source, "order-1/7/reserve/do/1")
-	awaitEmpty(t, bus, transport.Events)
+	awaitEmpty(t, bus, transport.StreamEvents)
 	list, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(list) != 1 || len(list[0].Data) != size {
 		t.Fatalf("%d dead letters, %v", len(list), err)
@@ -139,7 +139,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if _, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.Verify}); err == nil || !strings.Contains(err.Error(), "SAGA_COMMANDS is missing") {
+	if _, err := natsbus.New(within(t), nc, natsbus.Config{Provision: natsbus.ProvisionVerify}); err == nil || !strings.Contains(err.Error(), "SAGA_COMMANDS is missing") {
 		t.Errorf("%v, want that a stream is missing", err)
 	}
 }
@@ -147,7 +147,7 @@ func TestVerify(t *testing.T) {
 // The bus reconnects if a server accepts publishes but never answers.
 func TestForcedReconnect(t *testing.T) {
 	server := start(t, embedded.Config{})
-	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.Ask, 20*time.Millisecond })
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision, c.PublishTimeout = natsbus.ProvisionAsk, 20*time.Millisecond })
 	deaf, err := bus.Conn().SubscribeSync("saga.command.>") // receives publishes like a stream, but never acknowledges
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestPrefixes(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one := connect(t, server, func(c *natsbus.Config) { c.Prefix = "acme.saga" })
 	two := connect(t, server, nil)
-	if name := one.StreamName(transport.DeadLetters); name != "ACME_SAGA_DEAD" {
+	if name := one.StreamName(transport.StreamDeadLetters); name != "ACME_SAGA_DEAD" {
 		t.Errorf("the dead letters are in %s", name)
 	}
 	if errs := one.Publish(within(t), []transport.Envelope{command("a")}); errs == nil {

@@ -16,7 +16,7 @@ import (
 func TestLoad(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
 	source, err := bus.Subscribe(t.Context(), transport.Subscription{
-		Stream: transport.Commands, Name: "stock", Subjects: []string{"saga.command.stock.>"}, MaxInFlight: 2,
+		Stream: transport.StreamCommands, Name: "stock", Subjects: []string{"saga.command.stock.>"}, MaxInFlight: 2,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestLoad(t *testing.T) {
 		got += len(deliveries)
 	}
 	load := counted(t, bus, 3, 2)
-	if s := load.Streams[transport.Commands]; s.Messages != 5 || s.Bytes == 0 || len(load.Streams) != len(transport.Streams) {
+	if s := load.Streams[transport.StreamCommands]; s.Messages != 5 || s.Bytes == 0 || len(load.Streams) != len(transport.Streams) {
 		t.Errorf("streams: %+v", load.Streams)
 	}
 	if c := load.Consumers[0]; len(load.Consumers) != 1 || c.Name != "stock" || c.Delivered.IsZero() {
@@ -79,7 +79,7 @@ func TestLoadSaysHowFarTheyAre(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%+v, want %d given, %d acknowledged, %d in flight: %v", c, last, floor, inFlight, err)
 			}
-			if c = load.Consumers[0]; c.Last == last && c.AckFloor == floor && c.RawInFlight == inFlight && !load.Streams[transport.Commands].Cut {
+			if c = load.Consumers[0]; c.Last == last && c.AckFloor == floor && c.RawInFlight == inFlight && !load.Streams[transport.StreamCommands].Cut {
 				return
 			}
 		}
@@ -110,7 +110,7 @@ func TestCheckNamesTheStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []transport.Stream{transport.Lifecycle, transport.DeadLetters} {
+	for _, s := range []transport.Stream{transport.StreamLifecycle, transport.StreamDeadLetters} {
 		stream, err := js.Stream(t.Context(), bus.StreamName(s))
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func TestCheckNamesTheStream(t *testing.T) {
 		}
 		of = append(of, one.Stream)
 	}
-	if !slices.Equal(of, []transport.Stream{transport.Lifecycle, transport.DeadLetters}) {
+	if !slices.Equal(of, []transport.Stream{transport.StreamLifecycle, transport.StreamDeadLetters}) {
 		t.Errorf("it tells of %v", of)
 	}
 }
@@ -149,16 +149,16 @@ func TestLoadWithoutAStream(t *testing.T) {
 	if err := owner.Close(); err != nil { // otherwise the bus would recreate the stream
 		t.Fatal(err)
 	}
-	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask })
+	bus := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.ProvisionAsk })
 	js, err := jetstream.New(bus.Conn())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := js.DeleteStream(t.Context(), bus.StreamName(transport.Lifecycle)); err != nil {
+	if err := js.DeleteStream(t.Context(), bus.StreamName(transport.StreamLifecycle)); err != nil {
 		t.Fatal(err)
 	}
 	load, err := bus.Load(within(t))
-	if _, there := load.Streams[transport.Lifecycle]; err != nil || there || len(load.Streams) != len(transport.Streams)-1 || len(load.Consumers) != 1 {
+	if _, there := load.Streams[transport.StreamLifecycle]; err != nil || there || len(load.Streams) != len(transport.Streams)-1 || len(load.Consumers) != 1 {
 		t.Errorf("%+v, %v", load, err)
 	}
 }

@@ -57,7 +57,7 @@ func TestLargestMessageLives(t *testing.T) {
 	if errs := bus.Publish(within(t), []transport.Envelope{want}); errs != nil {
 		t.Fatal(errs)
 	}
-	source := subscribe(t, bus, transport.Subscription{Stream: transport.Commands, Name: "participant"})
+	source := subscribe(t, bus, transport.Subscription{Stream: transport.StreamCommands, Name: "participant"})
 	receive := func() transport.Delivery {
 		t.Helper()
 		batch, err := source.Receive(within(t), 1)
@@ -73,7 +73,7 @@ func TestLargestMessageLives(t *testing.T) {
 	if err := receive().DeadLetter(within(t), reason); err != nil {
 		t.Fatal(err)
 	}
-	awaitEmpty(t, bus, transport.Commands)
+	awaitEmpty(t, bus, transport.StreamCommands)
 	list, err := bus.ListDeadLetters(within(t), 0, 10)
 	if err != nil || len(list) != 1 || list[0].Reason != reason || !bytes.Equal(list[0].Data, want.Data) {
 		t.Fatalf("%d dead letters, %v", len(list), err)
@@ -93,7 +93,7 @@ func TestSmallPayloadIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	for name, provision := range map[string]natsbus.Provisioning{"create": natsbus.Create, "verify": natsbus.Verify, "ask": natsbus.Ask} {
+	for name, provision := range map[string]natsbus.Provisioning{"create": natsbus.ProvisionCreate, "verify": natsbus.ProvisionVerify, "ask": natsbus.ProvisionAsk} {
 		bus, err := natsbus.New(within(t), nc, natsbus.Config{Provision: provision})
 		if bus != nil {
 			bus.Close()

@@ -27,7 +27,7 @@ func TestAsk(t *testing.T) {
 	owner := connect(t, server, asOwner)
 	transporttest.ServeSubscriptions(t, owner)
 	participant := connect(t, server, func(c *natsbus.Config) {
-		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.Ask, natsbus.InboxPrefix("inventory")
+		c.User, c.Password, c.Provision, c.InboxPrefix = "inventory", "inventory", natsbus.ProvisionAsk, natsbus.InboxPrefix("inventory")
 	})
 	sub := inventory()
 	sub.AckWait, sub.MaxInFlight, sub.Bundle = 7*time.Second, 99, 8
@@ -67,7 +67,7 @@ func TestAskWaitsForACoordinator(t *testing.T) {
 	owner := connect(t, server, nil)
 	var log notes
 	participant := connect(t, server, func(c *natsbus.Config) {
-		c.Provision, c.Logger = natsbus.Ask, slog.New(slog.NewTextHandler(&log, nil))
+		c.Provision, c.Logger = natsbus.ProvisionAsk, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	opened := make(chan transport.Source, 1)
 	go func() {

@@ -163,7 +163,7 @@ func (b *Bus) evaluateConnection(answered, silent bool) {
 // missingStreams returns the streams that some messages did not reach, if the bus may create
 // streams.
 func (b *Bus) missingStreams(messages []*nats.Msg, errs []error) (missing []transport.Stream) {
-	if b.config.Provision == Ask {
+	if b.config.Provision == ProvisionAsk {
 		return nil
 	}
 	for i, err := range errs {

@@ -33,9 +33,9 @@ func newReaders(asks bool, lookSoon func()) *readers {
 // It returns 0 or 1 if they must not be bundled.
 func (r *readers) most(stream transport.Stream, participant string) int {
 	switch stream {
-	case transport.Events:
+	case transport.StreamEvents:
 		return int(r.events.Load())
-	case transport.Commands:
+	case transport.StreamCommands:
 		if !r.asks {
 			return 0
 		}

@@ -15,9 +15,9 @@ import (
 func TestStreamReplaced(t *testing.T) {
 	server := start(t, embedded.Config{})
 	bus := connect(t, server, nil)
-	other := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.Ask })
+	other := connect(t, server, func(c *natsbus.Config) { c.Provision = natsbus.ProvisionAsk })
 	insist(t, bus, command("a"))
-	js, name := jetStream(t, bus), bus.StreamName(transport.Commands)
+	js, name := jetStream(t, bus), bus.StreamName(transport.StreamCommands)
 	stream, err := js.Stream(within(t), name)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestConsumerFilesDamaged(t *testing.T) {
 	await(t, source, "a", "b")
 	port := portOf(t, server)
 	server.Shutdown()
-	consumers, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", bus.StreamName(transport.Commands), "obs", "*"))
+	consumers, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", bus.StreamName(transport.StreamCommands), "obs", "*"))
 	if err != nil || len(consumers) != 1 {
 		t.Fatalf("consumers on disk: %q, %v", consumers, err)
 	}
@@ -68,7 +68,7 @@ func TestConsumerFilesGone(t *testing.T) {
 	source := subscribe(t, bus, inventory())
 	insist(t, bus, command("a"))
 	await(t, source, "a")
-	consumers, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", bus.StreamName(transport.Commands), "obs", "*"))
+	consumers, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", bus.StreamName(transport.StreamCommands), "obs", "*"))
 	if err != nil || len(consumers) != 1 {
 		t.Fatalf("consumers on disk: %q, %v", consumers, err)
 	}

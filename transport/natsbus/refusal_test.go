@@ -184,10 +184,10 @@ func TestNotPermitted(t *testing.T) {
 // A long check of one stream does not delay the check of another.
 func TestLooksAreApart(t *testing.T) {
 	bus := connect(t, start(t, embedded.Config{}), nil)
-	free := bus.BusyWith(transport.Lifecycle)
+	free := bus.BusyWith(transport.StreamLifecycle)
 	var once sync.Once
 	defer once.Do(free)
-	if err := bus.Look(within(t), transport.Commands); err != nil {
+	if err := bus.Look(within(t), transport.StreamCommands); err != nil {
 		t.Errorf("look at the commands while somebody looks at the lifecycle: %v", err)
 	}
 	if err := jetStream(t, bus).DeleteStream(within(t), "SAGA_COMMANDS"); err != nil {

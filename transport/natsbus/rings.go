@@ -116,7 +116,7 @@ func (r *rings) update(ctx context.Context) error {
 	r.last.Store(info.State.LastSeq)
 	r.some.Store(0)
 	if info.State.LastSeq > r.seen {
-		err = r.bus.scan(ctx, r.bus.subjects.All(transport.DeadLetters), r.seen+1, func(l *scanned) bool {
+		err = r.bus.scan(ctx, r.bus.subjects.All(transport.StreamDeadLetters), r.seen+1, func(l *scanned) bool {
 			r.add(l, room)
 			return true
 		})

@@ -42,7 +42,7 @@ func TestTwoBusesOnOneConnection(t *testing.T) {
 	buses := make([]*natsbus.Bus, 2)
 	for i := range buses {
 		if buses[i], err = natsbus.New(within(t), nc, natsbus.Config{
-			Provision: natsbus.Create, CheckInterval: 200 * time.Millisecond, PublishTimeout: time.Hour,
+			Provision: natsbus.ProvisionCreate, CheckInterval: 200 * time.Millisecond, PublishTimeout: time.Hour,
 			QueueBytes: 1 << 20, LifecycleBytes: 1 << 20, DeadBytes: 1 << 20,
 		}); err != nil {
 			t.Fatal(err)

@@ -66,7 +66,7 @@ func newHarbour(f *testing.F) *harbour {
 		f.Fatal(err)
 	}
 	f.Cleanup(server.Shutdown)
-	bus, err := natsbus.Connect(f.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.Create, QueueBytes: 64 << 20, LifecycleBytes: 1 << 20, DeadBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
+	bus, err := natsbus.Connect(f.Context(), natsbus.Config{URL: server.ClientURL(), Provision: natsbus.ProvisionCreate, QueueBytes: 64 << 20, LifecycleBytes: 1 << 20, DeadBytes: 16 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func (h *harbour) rest(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for {
-		stream, err := h.js.Stream(ctx, h.bus.StreamName(transport.Events))
+		stream, err := h.js.Stream(ctx, h.bus.StreamName(transport.StreamEvents))
 		if err == nil && stream.CachedInfo().State.Msgs == 0 {
 			var c jetstream.Consumer
 			if c, err = stream.Consumer(ctx, "coordinator"); err == nil && c.CachedInfo().NumAckPending == 0 {

@@ -49,7 +49,7 @@ type source struct {
 
 // asks reports whether the coordinator creates the consumer.
 func (s *source) asks() bool {
-	return s.bus.config.Provision == Ask && s.sub.Stream == transport.Commands && !s.sub.Ephemeral
+	return s.bus.config.Provision == ProvisionAsk && s.sub.Stream == transport.StreamCommands && !s.sub.Ephemeral
 }
 
 // provision creates the consumer, or updates it to match the subscription.
@@ -84,7 +84,7 @@ func (s *source) provision(ctx context.Context) error {
 	} else {
 		c.Durable = s.name
 	}
-	if s.sub.Bundle > 1 && s.sub.Stream == transport.Commands {
+	if s.sub.Bundle > 1 && s.sub.Stream == transport.StreamCommands {
 		c.Metadata = map[string]string{metaBundle: strconv.Itoa(s.sub.Bundle)}
 	}
 	err := s.bus.makeConsumer(ctx, s.sub.Stream, c)
@@ -99,7 +99,7 @@ func (s *source) provision(ctx context.Context) error {
 // ask asks the coordinator to create the subscription's consumer.
 func (s *source) ask(ctx context.Context) error {
 	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
-		return fmt.Errorf("the coordinator creates no consumer for %v with the name %s; a participant of that name receives %s; use Provision Create for other consumers", s.sub.Subjects, s.sub.Name, own)
+		return fmt.Errorf("the coordinator creates no consumer for %v with the name %s; a participant of that name receives %s; use Provision ProvisionCreate for other consumers", s.sub.Subjects, s.sub.Name, own)
 	}
 	err := s.bus.askConsumer(ctx, s.sub.Name, api.SubscribeRequest{
 		AckWait: api.For(s.sub.AckWait), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
@@ -361,7 +361,7 @@ func (s *source) weigh(m *nats.Msg) int {
 // work queue do not overlap, so no other consumer needs an acknowledged message.
 func (s *source) sweep(ctx context.Context) error {
 	head := s.head.Swap(0)
-	if head == 0 || !s.sub.Stream.WorkQueue() || s.bus.config.Provision != Create {
+	if head == 0 || !s.sub.Stream.WorkQueue() || s.bus.config.Provision != ProvisionCreate {
 		return nil
 	}
 	ctx, cancel := s.bus.question(ctx)

@@ -51,7 +51,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		c.Storage = jetstream.MemoryStorage
 	}
 	switch s {
-	case transport.Commands, transport.Events:
+	case transport.StreamCommands, transport.StreamEvents:
 		c.Description = "Amends: " + string(s) + " that wait to be taken"
 		c.Retention = jetstream.WorkQueuePolicy
 		c.Discard = jetstream.DiscardNew // refuse new messages instead of removing old ones
@@ -60,15 +60,15 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		if c.MaxMsgSize == 0 {
 			c.MaxMsgSize = int32(max(b.nc.MaxPayload()-headroom, transport.MaxMessage))
 		}
-		if s == transport.Commands {
+		if s == transport.StreamCommands {
 			c.AllowMsgTTL = true
 		} else {
 			c.Metadata = map[string]string{metaBundle: strconv.Itoa(bundle.Most)}
 		}
-	case transport.Lifecycle:
+	case transport.StreamLifecycle:
 		c.Description = "Amends: lifecycle events of sagas"
 		c.MaxAge, c.MaxBytes = b.config.LifecycleAge, b.config.LifecycleBytes
-	case transport.DeadLetters:
+	case transport.StreamDeadLetters:
 		c.Description = "Amends: messages that could not be processed, with the reason"
 		c.MaxAge, c.MaxBytes = b.config.DeadAge, b.config.DeadBytes
 	}
@@ -80,7 +80,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 
 // provision creates or checks all streams. If the server is not ready, it retries until ctx ends.
 func (b *Bus) provision(ctx context.Context) error {
-	if b.config.Provision == Ask {
+	if b.config.Provision == ProvisionAsk {
 		return nil
 	}
 	line := waiting.On(b.config.told, "JetStream; is it enabled at the server, and does it have a leader?", b.config.ConnectWait)
@@ -140,7 +140,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	want := b.wanted(s)
 	handle, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if b.config.Provision != Create {
+		if b.config.Provision != ProvisionCreate {
 			return nil, false, fmt.Errorf("stream %s is missing; create it, or let the coordinator do it", want.Name)
 		}
 		if err := awaitDeletion(ctx); err != nil {
@@ -166,16 +166,16 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	} else if changed != nil {
 		info = changed
 	}
-	if s == transport.Commands {
+	if s == transport.StreamCommands {
 		b.copies.Store(int32(info.Config.Replicas))
 	}
 	if err := drift(want, info.Config); err != nil {
 		return info, created, err
 	}
 	switch s {
-	case transport.Commands:
+	case transport.StreamCommands:
 		b.expiring.Store(b.expire(ctx, info.Config))
-	case transport.Events:
+	case transport.StreamEvents:
 		b.readers.events.Store(int32(b.offer(ctx, want, info.Config)))
 	}
 	return info, created, nil
@@ -188,7 +188,7 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 		want.MaxMsgSize = have.MaxMsgSize
 	}
 	same := have.MaxBytes == want.MaxBytes && have.MaxAge == want.MaxAge && have.MaxMsgSize == want.MaxMsgSize
-	if same || !b.config.given[s] || b.config.Provision != Create {
+	if same || !b.config.given[s] || b.config.Provision != ProvisionCreate {
 		return nil, nil
 	}
 	have.MaxBytes, have.MaxAge, have.MaxMsgSize = want.MaxBytes, want.MaxAge, want.MaxMsgSize
@@ -206,7 +206,7 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 // expire enables per-message TTLs on the stream of commands, if the bus may change streams. It
 // reports whether TTLs are enabled. Servers before 2.11 do not support TTLs.
 func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
-	if have.AllowMsgTTL || b.config.Provision != Create {
+	if have.AllowMsgTTL || b.config.Provision != ProvisionCreate {
 		return have.AllowMsgTTL
 	}
 	have.AllowMsgTTL = true
@@ -222,7 +222,7 @@ func (b *Bus) expire(ctx context.Context, have jetstream.StreamConfig) bool {
 // returns the maximum number of messages in a bundle.
 func (b *Bus) offer(ctx context.Context, want, have jetstream.StreamConfig) int {
 	n := bundleOf(have.Metadata)
-	if n > 0 || b.config.Provision != Create {
+	if n > 0 || b.config.Provision != ProvisionCreate {
 		return n
 	}
 	have.Metadata = maps.Clone(have.Metadata)
@@ -324,7 +324,7 @@ func word(d jetstream.DiscardPolicy) string {
 // scan yields the headers of the dead letters on a subject, which may contain wildcards. It starts
 // at the given sequence, and ends after the last dead letter or when yield returns false.
 func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(*scanned) bool) error {
-	name := b.names[transport.DeadLetters]
+	name := b.names[transport.StreamDeadLetters]
 	consumer, err := b.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
 		Name: "scan-" + nuid.Next(), FilterSubject: subject, HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),

@@ -22,7 +22,7 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	bus := connect(t, server, nil)
 	insist(t, bus, command("a"), command("b"), foreign("other"))
 	server.Shutdown()
-	messages := filepath.Join(dir, "jetstream", "$G", "streams", bus.StreamName(transport.Commands), "msgs")
+	messages := filepath.Join(dir, "jetstream", "$G", "streams", bus.StreamName(transport.StreamCommands), "msgs")
 	before := filepath.Join(t.TempDir(), "before")
 	copyDir(t, messages, before)
 	server = start(t, embedded.Config{StoreDir: dir, Port: port})
@@ -39,7 +39,7 @@ func TestAcknowledgedMessagesAreSwept(t *testing.T) {
 	awaitMessages(t, bus, 1)
 	insist(t, bus, command("c"))
 	await(t, source, "c")
-	other := subscribe(t, bus, transport.Subscription{Stream: transport.Commands, Name: "post", Subjects: []string{"saga.command.post.>"}})
+	other := subscribe(t, bus, transport.Subscription{Stream: transport.StreamCommands, Name: "post", Subjects: []string{"saga.command.post.>"}})
 	await(t, other, "other")
 	awaitMessages(t, bus, 0)
 }
@@ -66,10 +66,10 @@ func awaitMessages(t *testing.T, bus *natsbus.Bus, want uint64) {
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s does not come to hold %d messages", bus.StreamName(transport.Commands), want)
+			t.Fatalf("%s does not come to hold %d messages", bus.StreamName(transport.StreamCommands), want)
 		case <-tick.C:
 		}
-		stream, err := jetStream(t, bus).Stream(ctx, bus.StreamName(transport.Commands))
+		stream, err := jetStream(t, bus).Stream(ctx, bus.StreamName(transport.StreamCommands))
 		if err == nil && stream.CachedInfo().State.Msgs == want {
 			return
 		}

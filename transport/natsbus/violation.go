@@ -92,7 +92,7 @@ func (v *violations) key(subject string) (key string, ours bool) {
 	switch {
 	case bundle:
 		return string(stream) + " bundle " + participant, true
-	case stream == transport.Events:
+	case stream == transport.StreamEvents:
 		return string(stream) + " " + v.subjects.Participant(subject), true
 	}
 	return subject, true

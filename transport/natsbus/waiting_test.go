@@ -48,7 +48,7 @@ func TestSaysWhatItWaitsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = bus.Close() }()
-	_, err = bus.Subscribe(t.Context(), transport.Subscription{Name: "payment", Stream: transport.Commands, Subjects: []string{transport.Subjects{}.Commands("payment")}})
+	_, err = bus.Subscribe(t.Context(), transport.Subscription{Name: "payment", Stream: transport.StreamCommands, Subjects: []string{transport.Subjects{}.Commands("payment")}})
 	if err == nil || !strings.Contains(err.Error(), "gave up after 1s") {
 		t.Errorf("the subscription ends with %v", err)
 	}

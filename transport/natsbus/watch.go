@@ -58,7 +58,7 @@ func (b *Bus) watch(ctx context.Context) {
 		}
 		b.terminateBroken()
 		var reached []error
-		if b.config.Provision != Ask {
+		if b.config.Provision != ProvisionAsk {
 			err := b.check(ctx)
 			reached = append(reached, err)
 			err = errors.Join(err, checkPayload(b.nc.MaxPayload())) // the bus may be connected to another server now
@@ -182,7 +182,7 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion
 		b.config.Logger.Warn("a NATS stream has lost its messages; sending pending ones again", "stream", b.names[stream])
 	}
 	kept.mark, kept.known = now, true
-	if stream == transport.DeadLetters {
+	if stream == transport.StreamDeadLetters {
 		b.rings.last.Store(now.last)
 	}
 	return lost, err
@@ -223,7 +223,7 @@ func (b *Bus) learn(ctx context.Context) {
 	ctx, cancel := b.question(ctx)
 	defer cancel()
 	for _, name := range names {
-		consumer, err := b.js.Consumer(ctx, b.names[transport.Commands], name)
+		consumer, err := b.js.Consumer(ctx, b.names[transport.StreamCommands], name)
 		n := 0
 		switch {
 		case err == nil:
@@ -309,7 +309,7 @@ func (b *Bus) Check(ctx context.Context) error {
 	if err := b.connected(); err != nil {
 		return err
 	}
-	if b.config.Provision == Ask {
+	if b.config.Provision == ProvisionAsk {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -390,7 +390,7 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 			return Load{}, fmt.Errorf("look at the bundles of stream %s: %w", b.names[s], err)
 		}
 		total.Messages += bundled[""]
-		if s == transport.Commands {
+		if s == transport.StreamCommands {
 			var fences uint64
 			if load.Commands, fences, err = b.commands(ctx, stream); err != nil {
 				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
@@ -405,7 +405,7 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		load.Streams[s] = total
 		for i := range consumers {
 			further := bundled[consumers[i].Name]
-			if s == transport.Events {
+			if s == transport.StreamEvents {
 				further = bundled[""] // coordinators share the answers of all participants
 			}
 			spread(&consumers[i], further)
@@ -436,7 +436,7 @@ func (b *Bus) bundled(ctx context.Context, s transport.Stream, stream jetstream.
 // commands returns the number of commands on the bus by participant. It also returns the number of
 // fences (claim.go).
 func (b *Bus) commands(ctx context.Context, stream jetstream.Stream) (counts map[string]uint64, fences uint64, err error) {
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.Commands)))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(b.subjects.All(transport.StreamCommands)))
 	if err != nil {
 		return nil, 0, err
 	}

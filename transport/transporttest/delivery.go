@@ -82,7 +82,7 @@ func batches(t *testing.T, b *bench) {
 
 func filters(t *testing.T, b *bench) {
 	stock := b.subscribe(inventory())
-	money := b.subscribe(transport.Subscription{Stream: transport.Commands, Name: "payment", Subjects: []string{b.subjects.Commands("payment")}})
+	money := b.subscribe(transport.Subscription{Stream: transport.StreamCommands, Name: "payment", Subjects: []string{b.subjects.Commands("payment")}})
 	b.publish(b.command("payment", 1), b.command("inventory", 2))
 	if got := b.receive(stock, 1)[0]; got.Envelope().Saga != "order-2" {
 		t.Errorf("inventory received %s", got.Envelope().Saga)
@@ -108,7 +108,7 @@ func errorPerEnvelope(t *testing.T, b *bench) {
 
 func bareAnswer(t *testing.T, b *bench) {
 	key := contract.Key{Saga: "order-42", Birth: 7, Step: "charge-card", Direction: contract.DirectionUndo}
-	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := b.subscribe(transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	b.publish(transport.Envelope{Subject: b.subjects.Event("payment", key, 3), Type: transport.TypeCompleted, Data: []byte(`{}`)})
 	got := b.receive(source, 1)[0].Envelope()
 	if got.Saga != key.Saga || got.Step != key.Step || got.Direction != key.Direction || got.Attempt != 3 {
@@ -195,7 +195,7 @@ func nakDelay(_ *testing.T, b *bench) {
 // takenIn: messages that were acknowledged, returned or dead-lettered are taken in. Later messages
 // have no influence.
 func takenIn(t *testing.T, b *bench) {
-	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator", AckWait: wait})
+	source := b.subscribe(transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator", AckWait: wait})
 	tracker, ok := source.(transport.Tracker)
 	if !ok {
 		t.Fatalf("%T is no transport.Tracker", source)
@@ -356,11 +356,11 @@ func tooLarge(t *testing.T, b *bench) {
 
 func lifecycle(t *testing.T, b *bench) {
 	sub := func(name string) transport.Source {
-		return b.subscribe(transport.Subscription{Stream: transport.Lifecycle, Name: name})
+		return b.subscribe(transport.Subscription{Stream: transport.StreamLifecycle, Name: name})
 	}
 	one, two := sub("one"), sub("two")
 	for i := range 3 {
-		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", contract.Completed), Type: transport.TypeLifecycle, ID: fmt.Sprint(i), Saga: "order-1"})
+		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", contract.PhaseCompleted), Type: transport.TypeLifecycle, ID: fmt.Sprint(i), Saga: "order-1"})
 	}
 	for _, source := range []transport.Source{one, two} {
 		b.same("announcements", []string{"0", "1", "2"}, b.take(source, 3))
@@ -369,10 +369,10 @@ func lifecycle(t *testing.T, b *bench) {
 
 func ephemeral(t *testing.T, b *bench) {
 	announce := func(id string) {
-		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", contract.Completed), Type: transport.TypeLifecycle, ID: id})
+		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", contract.PhaseCompleted), Type: transport.TypeLifecycle, ID: id})
 	}
 	announce("old")
-	source := b.subscribe(transport.Subscription{Stream: transport.Lifecycle, Name: "watch", Ephemeral: true})
+	source := b.subscribe(transport.Subscription{Stream: transport.StreamLifecycle, Name: "watch", Ephemeral: true})
 	announce("new")
 	if got := b.take(source, 1); got[0] != "new" {
 		t.Errorf("received %q first, want what came after subscribing", got[0])

@@ -13,7 +13,7 @@ import (
 )
 
 func (b *bench) deadLetters() transport.Source {
-	return b.subscribe(transport.Subscription{Stream: transport.DeadLetters, Name: "office"})
+	return b.subscribe(transport.Subscription{Stream: transport.StreamDeadLetters, Name: "office"})
 }
 
 func nonsense(t *testing.T, b *bench) {
@@ -41,7 +41,7 @@ func nonsense(t *testing.T, b *bench) {
 		reasons[c.name] = c.reason
 		batch = append(batch, c.envelope, transport.Envelope{Subject: right, Type: transport.TypeCompleted})
 	}
-	source := b.subscribe(transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source := b.subscribe(transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	dead := b.deadLetters()
 	b.publish(batch...)
 	delivered := b.pump(source)
@@ -100,7 +100,7 @@ func deadLetter(t *testing.T, b *bench) {
 		}
 		d.Ack() // has no effect
 		got := b.receive(b.deadLetters(), 1)[0].Envelope()
-		if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.Commands, "inventory") || string(got.Data) != `{"n":1}` {
+		if got.Reason != "no such action: reserve-stock" || got.Subject != b.subjects.DeadLetter(transport.StreamCommands, "inventory") || string(got.Data) != `{"n":1}` {
 			t.Errorf("dead letter is %+v", got)
 		}
 		return b.silent(source, ackWait)
@@ -119,7 +119,7 @@ func replay(t *testing.T, b *bench) {
 		}
 	}
 	list := b.letters(office, 2)
-	if l := list[0]; l.Stream != transport.Commands || l.Subject != sent.Subject || l.Reason != "not now" || string(l.Data) != string(sent.Data) || l.Time.IsZero() {
+	if l := list[0]; l.Stream != transport.StreamCommands || l.Subject != sent.Subject || l.Reason != "not now" || string(l.Data) != string(sent.Data) || l.Time.IsZero() {
 		t.Errorf("dead letter is %+v", l)
 	}
 	if next, err := office.ListDeadLetters(b.ctx(), list[0].Sequence, 10); err != nil || len(next) != 1 || next[0].Sequence != list[1].Sequence {
@@ -161,7 +161,7 @@ func (b *bench) letters(office transport.DeadLetterOffice, n int) []transport.De
 // only counts them.
 func purge(t *testing.T, b *bench) {
 	office := b.bus.(transport.DeadLetterOffice)
-	source := b.subscribe(transport.Subscription{Stream: transport.Commands, Name: "everybody"})
+	source := b.subscribe(transport.Subscription{Stream: transport.StreamCommands, Name: "everybody"})
 	send := func(participant string, n int, reason string) {
 		b.publish(b.command(participant, n))
 		if err := b.receive(source, 1)[0].DeadLetter(b.ctx(), reason); err != nil {
@@ -180,8 +180,8 @@ func purge(t *testing.T, b *bench) {
 		want  int
 	}{
 		{transport.DeadLetterFilter{}, 4},
-		{transport.DeadLetterFilter{Stream: transport.Events}, 0},
-		{transport.DeadLetterFilter{Stream: transport.Commands, Participant: "payment"}, 2},
+		{transport.DeadLetterFilter{Stream: transport.StreamEvents}, 0},
+		{transport.DeadLetterFilter{Stream: transport.StreamCommands, Participant: "payment"}, 2},
 		{transport.DeadLetterFilter{Reason: "never"}, 2},
 		{transport.DeadLetterFilter{Participant: "inventory", Reason: "never"}, 1},
 		{transport.DeadLetterFilter{Before: last}, 3},
@@ -200,7 +200,7 @@ func purge(t *testing.T, b *bench) {
 	}{
 		{transport.DeadLetterFilter{Reason: "never ever"}, 3},
 		{transport.DeadLetterFilter{Participant: "payment"}, 1},
-		{transport.DeadLetterFilter{Stream: transport.Events}, 1},
+		{transport.DeadLetterFilter{Stream: transport.StreamEvents}, 1},
 		{transport.DeadLetterFilter{Before: last.Add(time.Hour)}, 0},
 	} {
 		before, err := office.ListDeadLetters(b.ctx(), 0, 10)

@@ -254,5 +254,5 @@ func (b *bench) commands(participant string, n int) (batch []transport.Envelope,
 }
 
 func inventory() transport.Subscription {
-	return transport.Subscription{Stream: transport.Commands, Name: "inventory", Subjects: []string{transport.Subjects{}.Commands("inventory")}}
+	return transport.Subscription{Stream: transport.StreamCommands, Name: "inventory", Subjects: []string{transport.Subjects{}.Commands("inventory")}}
 }

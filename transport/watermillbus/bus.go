@@ -65,7 +65,7 @@ func New(config Config) (*Bus, error) {
 // (saga.lifecycle) and all dead letters (saga.dead).
 func (b *Bus) Topic(stream transport.Stream, subject string) (string, error) {
 	root := strings.TrimSuffix(b.subjects.All(stream), ".>")
-	if stream != transport.Commands {
+	if stream != transport.StreamCommands {
 		return root, nil
 	}
 	participant, _, _ := strings.Cut(strings.TrimPrefix(subject, root+"."), ".")

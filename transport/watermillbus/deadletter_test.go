@@ -41,7 +41,7 @@ func TestPoisonEnds(t *testing.T) {
 			Publisher: publisher, Subscriber: func(transport.Subscription) (message.Subscriber, error) { return shared{pubsub}, nil },
 			OnDropped: func(subject string, _ error) { dropped = append(dropped, subject) },
 		})
-		source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+		source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestDeadLetterKeepsMetadata(t *testing.T) {
 	pubsub := gochannel.NewGoChannel(gochannel.Config{Persistent: true}, watermill.NopLogger{})
 	defer pubsub.Close()
 	bus := make1(t, watermillbus.Config{Publisher: pubsub, Subscriber: func(transport.Subscription) (message.Subscriber, error) { return shared{pubsub}, nil }})
-	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}

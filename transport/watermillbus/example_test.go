@@ -27,7 +27,7 @@ func Example() {
 	}
 	defer bus.Close()
 
-	commands, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.Commands, Name: "mail", Subjects: []string{"saga.command.mail.>"}})
+	commands, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.StreamCommands, Name: "mail", Subjects: []string{"saga.command.mail.>"}})
 	if err != nil {
 		panic(err)
 	}

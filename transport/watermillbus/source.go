@@ -280,7 +280,7 @@ func (d *delivery) publishLetter(ctx context.Context, reason string) error {
 		Reason:  reason,
 		Data:    d.m.Payload,
 	}
-	topic, err := b.config.Topic(transport.DeadLetters, e.Subject)
+	topic, err := b.config.Topic(transport.StreamDeadLetters, e.Subject)
 	if err != nil {
 		return err
 	}

@@ -148,11 +148,11 @@ func sum(cents int64) string {
 func outcome(status string) contract.Phase {
 	switch status {
 	case "confirmed":
-		return contract.Completed
+		return contract.PhaseCompleted
 	case "cancelled":
-		return contract.Compensated
+		return contract.PhaseCompensated
 	case "open":
-		return contract.Running
+		return contract.PhaseRunning
 	default:
 		return "unknown"
 	}

@@ -54,7 +54,7 @@ func TestAllWell(t *testing.T) {
 		Completed("book-shipment", checkout.Booked{Carrier: "PostNord", Tracking: "PN-1"}).
 		Request("confirm-order", &confirmation).
 		Completed("confirm-order", checkout.Confirmed{Number: 7}).
-		ExpectPhase(contract.Completed)
+		ExpectPhase(contract.PhaseCompleted)
 	if want := (checkout.Charge{OrderID: "order-1", Card: "visa-ada", Cents: 7800, Text: "Order No. 7"}); charge != want {
 		t.Errorf("payment was asked for %+v, want %+v", charge, want)
 	}
@@ -81,7 +81,7 @@ func TestNoCarrier(t *testing.T) {
 		Completed("reserve-stock", nil).
 		ExpectCommands("undo open-order").
 		Completed("open-order", nil).
-		ExpectPhase(contract.Compensated)
+		ExpectPhase(contract.PhaseCompensated)
 	if refund.Result == nil || refund.Result.ReceiptID != "R-1" || refund.Request.Cents != 7800 {
 		t.Errorf("payment was asked to give back %+v", refund)
 	}

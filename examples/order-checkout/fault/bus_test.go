@@ -33,7 +33,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, bus: membus.New(membus.Options{}), inbox: new(participant.MemoryInbox), charged: map[contract.SagaID]int{}}
 	var err error
-	if b.answers, err = b.bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"}); err != nil {
+	if b.answers, err = b.bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"}); err != nil {
 		t.Fatal(err)
 	}
 	return b

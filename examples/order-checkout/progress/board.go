@@ -189,8 +189,8 @@ func (b *Board) summary() string {
 	}
 	text := fmt.Sprintf("%5.1fs  %s%s  %d of %d ended: %d completed, %d compensated, %d under way",
 		time.Since(b.started).Seconds(), strings.Repeat("█", filled), strings.Repeat("░", width-filled),
-		ended, b.total, b.ended[contract.Completed], b.ended[contract.Compensated], len(b.open))
-	if n := b.ended[contract.Parked]; n > 0 {
+		ended, b.total, b.ended[contract.PhaseCompleted], b.ended[contract.PhaseCompensated], len(b.open))
+	if n := b.ended[contract.PhaseParked]; n > 0 {
 		text += fmt.Sprintf(", %d parked", n)
 	}
 	return text
@@ -199,9 +199,9 @@ func (b *Board) summary() string {
 // sign returns a phase as a single character.
 func (b *Board) sign(p contract.Phase) string {
 	switch p {
-	case contract.Completed:
+	case contract.PhaseCompleted:
 		return b.paint(green, "✓")
-	case contract.Compensated:
+	case contract.PhaseCompensated:
 		return b.paint(yellow, "⟲")
 	default:
 		return b.paint(red, "✗")

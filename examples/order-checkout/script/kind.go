@@ -19,26 +19,26 @@ type Kind struct {
 
 // Kinds lists all kinds of orders.
 var Kinds = []Kind{
-	{"all well", "paid, shipped, confirmed", contract.Completed, 60, func(*checkout.Order) {}},
-	{"out of stock", "inventory says no", contract.Compensated, 10, func(o *checkout.Order) {
+	{"all well", "paid, shipped, confirmed", contract.PhaseCompleted, 60, func(*checkout.Order) {}},
+	{"out of stock", "inventory says no", contract.PhaseCompensated, 10, func(o *checkout.Order) {
 		o.Lines = append(o.Lines, checkout.Line{SKU: "globe", Quantity: 4, UnitCents: 4900})
 	}},
-	{"card declined", "payment says no, the stock is given back", contract.Compensated, 10, func(o *checkout.Order) {
+	{"card declined", "payment says no, the stock is given back", contract.PhaseCompensated, 10, func(o *checkout.Order) {
 		o.Card = "visa-empty"
 	}},
-	{"no carrier", "shipping says no, money and stock are given back", contract.Compensated, 10, func(o *checkout.Order) {
+	{"no carrier", "shipping says no, money and stock are given back", contract.PhaseCompensated, 10, func(o *checkout.Order) {
 		o.Country = "Atlantis"
 	}},
-	{"delivered twice", "a command is on the bus twice", contract.Completed, 5, func(o *checkout.Order) {
+	{"delivered twice", "a command is on the bus twice", contract.PhaseCompleted, 5, func(o *checkout.Order) {
 		o.Card = fault.Twice
 	}},
-	{"slow answer", "an answer comes too late, the next attempt has the same key", contract.Completed, 3, func(o *checkout.Order) {
+	{"slow answer", "an answer comes too late, the next attempt has the same key", contract.PhaseCompleted, 3, func(o *checkout.Order) {
 		o.Card = fault.Slow
 	}},
-	{"crash", "a service dies between its commit and its answer", contract.Completed, 1, func(o *checkout.Order) {
+	{"crash", "a service dies between its commit and its answer", contract.PhaseCompleted, 1, func(o *checkout.Order) {
 		o.Card = fault.Crash
 	}},
-	{"undo first", "a command arrives after its undo", contract.Compensated, 1, func(o *checkout.Order) {
+	{"undo first", "a command arrives after its undo", contract.PhaseCompensated, 1, func(o *checkout.Order) {
 		o.Card = fault.Late
 	}},
 }

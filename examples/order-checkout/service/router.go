@@ -29,7 +29,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 			Stream: func(string) string { return bus.StreamName(stream) },
 		}
 	}
-	commands := on(transport.Commands)
+	commands := on(transport.StreamCommands)
 	commands.Group, commands.InFlight, commands.AckWait = "shipping", inFlight, ackWait
 	commands.MakeConsumer = func(ctx context.Context, _, name string) error { // the coordinator creates the consumer
 		return bus.AskConsumer(ctx, name, api.SubscribeRequest{AckWait: api.For(ackWait), MaxInFlight: 64 * inFlight})
@@ -38,12 +38,12 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 	if err != nil {
 		return fmt.Errorf("subscribe to commands: %w", err)
 	}
-	answers, err := natswatermill.NewPublisher(on(transport.Events))
+	answers, err := natswatermill.NewPublisher(on(transport.StreamEvents))
 	if err != nil {
 		return fmt.Errorf("publish answers: %w", err)
 	}
 	defer answers.Close() // every answer has been acknowledged
-	dead, err := natswatermill.NewPublisher(on(transport.DeadLetters))
+	dead, err := natswatermill.NewPublisher(on(transport.StreamDeadLetters))
 	if err != nil {
 		return fmt.Errorf("publish dead letters: %w", err)
 	}
@@ -53,7 +53,7 @@ func route(ctx context.Context, p watermillcarrier.Answerer, bus *natsbus.Bus, l
 		return fmt.Errorf("make the router: %w", err)
 	}
 	var subjects transport.Subjects
-	aside, err := middleware.PoisonQueueWithFilter(dead, subjects.DeadLetter(transport.Commands, "shipping"), watermillcarrier.Unanswerable)
+	aside, err := middleware.PoisonQueueWithFilter(dead, subjects.DeadLetter(transport.StreamCommands, "shipping"), watermillcarrier.Unanswerable)
 	if err != nil {
 		return fmt.Errorf("set up the dead letters for commands that cannot be answered: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 )
 
 // The parameters of an overload.
@@ -189,7 +189,7 @@ func (f *flood) check(t *testing.T, s *system) {
 		switch {
 		case err != nil:
 			missing++
-		case in.Phase != contract.Completed:
+		case in.Phase != contract.PhaseCompleted:
 			wrong++
 		}
 	}

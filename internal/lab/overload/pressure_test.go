@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 )
 

@@ -204,7 +204,7 @@ func (s *system) onBus(ctx context.Context) (c census) {
 	for info := range list.Info() {
 		c.streams++
 		c.consumers += info.State.Consumers
-		for _, queue := range []transport.Stream{transport.Commands, transport.Events} {
+		for _, queue := range []transport.Stream{transport.StreamCommands, transport.StreamEvents} {
 			if info.Config.Name == s.calls.StreamName(queue) {
 				c.queued += int(info.State.Msgs)
 			}

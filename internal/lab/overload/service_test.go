@@ -142,7 +142,7 @@ func (s *system) forget(before time.Time) {
 // want returns the phase in which the saga of an input must end.
 func (p parcel) want() contract.Phase {
 	if p.Refuse || p.Panic || p.Huge > 0 {
-		return contract.Compensated
+		return contract.PhaseCompensated
 	}
-	return contract.Completed
+	return contract.PhaseCompleted
 }

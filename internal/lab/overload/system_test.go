@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/client"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
@@ -103,7 +103,7 @@ func newSystem(t *testing.T, h handling, tune func(*coordinator.Config)) *system
 			}
 		})
 	}
-	s.calls = s.connect("callers", natsbus.Ask)
+	s.calls = s.connect("callers", natsbus.ProvisionAsk)
 	t.Cleanup(func() { _ = s.calls.Close() })
 	s.client = s.newClient()
 	return s
@@ -161,7 +161,7 @@ func (s *system) startCoordinator() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	bus := s.connect("coordinator", natsbus.Create)
+	bus := s.connect("coordinator", natsbus.ProvisionCreate)
 	config := coordinator.Config{
 		Store: &slowStore{Store: db, delay: &s.delay}, Bus: bus, CacheSize: 1024, Secret: []byte("the same after every restart"),
 		Definitions: []*saga.Definition{deliver, vanish, venture},
@@ -187,7 +187,7 @@ func (s *system) stopCoordinator() {
 }
 
 func (s *system) startService(name string) {
-	one, bus := s.services[name], s.connect(name, natsbus.Ask)
+	one, bus := s.services[name], s.connect(name, natsbus.ProvisionAsk)
 	p := one.make(one)
 	s.running[name] = run(bus, func(ctx context.Context) error { return p.Run(ctx, bus) })
 }

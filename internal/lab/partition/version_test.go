@@ -94,8 +94,8 @@ func goOn(t *testing.T, file string) {
 	bank := s.bank(t)
 	asker := client.New(s.connect(t), client.Timeout(time.Second))
 	for id, want := range map[contract.SagaID]contract.Phase{
-		"completed": contract.Completed, "compensated": contract.Compensated, "parked": contract.Parked,
-		"abandoned": contract.Parked, "running": contract.Completed, "undoing": contract.Compensated,
+		"completed": contract.PhaseCompleted, "compensated": contract.PhaseCompensated, "parked": contract.PhaseParked,
+		"abandoned": contract.PhaseParked, "running": contract.PhaseCompleted, "undoing": contract.PhaseCompensated,
 	} {
 		status, err := asker.Wait(t.Context(), id)
 		if err != nil || status.Phase != want {
@@ -349,7 +349,7 @@ func TestLaterParticipant(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, err := asker.Wait(t.Context(), "later")
-	if err != nil || status.Phase != contract.Completed {
+	if err != nil || status.Phase != contract.PhaseCompleted {
 		t.Errorf("%+v (%v)", status, err)
 	}
 	c.terminate(t)

@@ -257,7 +257,7 @@ func bundled(n *lane, c *crash) error {
 		return n.s.byHand(func(ctx context.Context, js jetstream.JetStream) error {
 			header := "NATS/1.0\r\nce-type: " + transport.TypeCompleted + "\r\n\r\n"
 			one := fmt.Sprintf("HPUB %s %d %d\r\n%s\r\n", subjects.Event("bank", nobody, 1), len(header), len(header), header)
-			_, err := js.Publish(ctx, subjects.Bundle(transport.Events, "bank", 2), []byte(one+one))
+			_, err := js.Publish(ctx, subjects.Bundle(transport.StreamEvents, "bank", 2), []byte(one+one))
 			return err
 		})
 	})

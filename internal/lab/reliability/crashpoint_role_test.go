@@ -21,7 +21,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/lab/seam"
 	"github.com/amends-dev/amends/internal/lab/world"

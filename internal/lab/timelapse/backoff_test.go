@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -64,7 +64,7 @@ func TestBackoffIsAsDeclared(t *testing.T) {
 			}
 			s.sleepUntil(at + wakeGrain)
 		}
-		s.want("s", contract.Compensated, at, wakeGrain)
+		s.want("s", contract.PhaseCompensated, at, wakeGrain)
 		if cents := b.booked("s"); cents != 0 {
 			t.Errorf("%d cents stay booked", cents)
 		}
@@ -90,11 +90,11 @@ func TestDeadlineOfDays(t *testing.T) {
 		s.sleepUntil(due - time.Second)
 		s.serve(b.p)
 		s.sleepUntil(due - time.Nanosecond)
-		if status := s.get("s"); status.Phase != contract.Running || b.booked("s") != 700 {
+		if status := s.get("s"); status.Phase != contract.PhaseRunning || b.booked("s") != 700 {
 			t.Errorf("just before the deadline the saga is %s and %d cents are booked", status.Phase, b.booked("s"))
 		}
 		s.sleepUntil(due + time.Minute + wakeGrain) // an attempt in flight is answered first
-		s.want("s", contract.Compensated, due, time.Minute+wakeGrain)
+		s.want("s", contract.PhaseCompensated, due, time.Minute+wakeGrain)
 		if cents := b.booked("s"); cents != 0 {
 			t.Errorf("%d cents stay booked", cents)
 		}
@@ -123,7 +123,7 @@ func TestServiceAwayForDays(t *testing.T) {
 		if asked < 12 || asked > 12*2+12 { // a wait is 3 to 6 h; the first ones are shorter
 			t.Errorf("%d attempts in three days with a cap of 6 h", asked)
 		}
-		if n := s.held(transport.Commands); n != lie {
+		if n := s.held(transport.StreamCommands); n != lie {
 			t.Errorf("%d commands lie on the bus after %d attempts, want %d", n, asked, lie)
 		}
 		b := s.bank()
@@ -140,6 +140,6 @@ func TestServiceAwayForDays(t *testing.T) {
 		if calls := b.did(); len(calls) != 1 || calls[0].at < at || calls[0].at > at+wakeGrain {
 			t.Errorf("the bank ran %v, want it once, at %s", calls, at)
 		}
-		s.want("s", contract.Completed, at, wakeGrain)
+		s.want("s", contract.PhaseCompleted, at, wakeGrain)
 	})
 }

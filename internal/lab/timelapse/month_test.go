@@ -13,7 +13,7 @@ import (
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
 )
@@ -54,7 +54,7 @@ func TestMonth(t *testing.T) {
 			t.Error("removed before its retention")
 		}
 		s.sleepUntil(ended + config.Retention + housekeeping)
-		if status := s.get("early"); !status.Removed || status.Phase != contract.Completed {
+		if status := s.get("early"); !status.Removed || status.Phase != contract.PhaseCompleted {
 			t.Errorf("after its retention: removed %t, phase %s", status.Removed, status.Phase)
 		}
 		if status := s.start(early, "early"); !status.Existed || !status.Removed {
@@ -68,11 +68,11 @@ func TestMonth(t *testing.T) {
 		// week old, to the second.
 		s.stopCoordinator()
 		s.sleepUntil(ended + lifecycleAge - time.Second)
-		if n := s.held(transport.Lifecycle); n != 3 {
+		if n := s.held(transport.StreamLifecycle); n != 3 {
 			t.Errorf("%d announcements after almost a week, want both starts and one end", n)
 		}
 		s.sleepUntil(ended + lifecycleAge + housekeeping)
-		if n := s.held(transport.Lifecycle); n != 0 {
+		if n := s.held(transport.StreamLifecycle); n != 0 {
 			t.Errorf("%d announcements after more than a week", n)
 		}
 		s.sleepUntil(17 * day)
@@ -107,7 +107,7 @@ func (s *stack) parked(id contract.SagaID, b *bank) {
 	s.t.Helper()
 	status := s.get(id)
 	step := status.Steps[1]
-	if status.Phase != contract.Parked || step.Attempt != 10 || step.Parked.IsZero() {
+	if status.Phase != contract.PhaseParked || step.Attempt != 10 || step.Parked.IsZero() {
 		s.t.Fatalf("saga %s is %s, attempt %d (%s); want parked by the last of 10", id, status.Phase, step.Attempt, status.Reason)
 	}
 	events, err := s.client.History(s.t.Context(), id)
@@ -125,7 +125,7 @@ func (s *stack) parked(id contract.SagaID, b *bank) {
 	}
 	at := s.age()
 	synctest.Wait()
-	s.want(id, contract.Compensated, at, 0)
+	s.want(id, contract.PhaseCompensated, at, 0)
 	if cents := b.booked(id); cents != 0 {
 		s.t.Errorf("%d cents stay booked", cents)
 	}

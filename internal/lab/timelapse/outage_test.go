@@ -14,7 +14,7 @@ import (
 
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -99,7 +99,7 @@ func busAway(t *testing.T, s *stack, empty bool) {
 	// and the following backoff.
 	s.sleepUntil(down + outage + back + time.Minute + 5*time.Minute)
 	for n := range sagas + 1 {
-		if status := s.get(id(n)); status.Phase != contract.Completed {
+		if status := s.get(id(n)); status.Phase != contract.PhaseCompleted {
 			t.Errorf("saga %s is %s after the bus came back", id(n), status.Phase)
 		}
 		if cents := b.booked(id(n)); cents != 700 {
@@ -145,7 +145,7 @@ func TestCoordinatorAwayForAWeek(t *testing.T) {
 		// takes one check of the timers and the undo.
 		s.sleepUntil(at + week + time.Minute + wakeGrain)
 		for n := range sagas {
-			s.want(id(n), contract.Compensated, at+week, wakeGrain)
+			s.want(id(n), contract.PhaseCompensated, at+week, wakeGrain)
 			if cents := b.booked(id(n)); cents != 0 {
 				t.Errorf("%s: %d cents stay booked", id(n), cents)
 			}
@@ -153,7 +153,7 @@ func TestCoordinatorAwayForAWeek(t *testing.T) {
 		if calls := b.did(); len(calls) != 2*sagas {
 			t.Errorf("the bank was asked %d times, want %d do's and as many undo's", len(calls), sagas)
 		}
-		if status := s.get("later"); status.Phase != contract.Running {
+		if status := s.get("later"); status.Phase != contract.PhaseRunning {
 			t.Errorf("the saga whose deadline is in an hour is %s", status.Phase)
 		}
 	})
@@ -182,7 +182,7 @@ func TestAnswersOutliveTheirTimeouts(t *testing.T) {
 		s.sleepUntil(at + 24*time.Hour + time.Minute)
 		for n := range sagas {
 			status := s.get(id(n))
-			if status.Phase != contract.Completed || status.Revision != 2 {
+			if status.Phase != contract.PhaseCompleted || status.Revision != 2 {
 				t.Fatalf("saga %s is %s (%s) after %d events, want completed after its start and its answer", id(n), status.Phase, status.Reason, status.Revision)
 			}
 		}

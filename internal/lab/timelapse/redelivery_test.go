@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/transport"
@@ -52,7 +52,7 @@ func TestRedeliveryAfterAckWait(t *testing.T) {
 	live(t, natsbus.Config{}, func(s *stack) {
 		// A process that receives one command and then hangs.
 		dying, err := s.connect().Subscribe(s.t.Context(), transport.Subscription{
-			Stream: transport.Commands, Name: "bank", Subjects: []string{transport.Subjects{}.Commands("bank")}, AckWait: ackWait, Prefetch: 1,
+			Stream: transport.StreamCommands, Name: "bank", Subjects: []string{transport.Subjects{}.Commands("bank")}, AckWait: ackWait, Prefetch: 1,
 		})
 		if err != nil {
 			t.Fatal(err)

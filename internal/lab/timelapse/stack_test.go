@@ -23,7 +23,7 @@ import (
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
-	"github.com/amends-dev/amends/coordinator"
+	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/transport"
@@ -147,7 +147,7 @@ func (s *stack) stopServer() {
 func (s *stack) connect() *natsbus.Bus {
 	s.t.Helper()
 	config := s.config
-	config.Provision = natsbus.Create
+	config.Provision = natsbus.ProvisionCreate
 	config.Options = append([]nats.Option{nats.InProcessServer(&s.wire), nats.PingInterval(10 * time.Minute)}, config.Options...)
 	bus, err := natsbus.Connect(s.t.Context(), config)
 	if err != nil {

@@ -144,7 +144,7 @@ func auditOne(r *Run, f Fate, exists bool, lines []Line) (found []Finding) {
 	if exists && !r.Ended.IsZero() && (f.Revision < r.Told.Revision || !r.Told.Ended.IsZero() && f.Phase != r.Told.Phase) {
 		say("lost", "its caller was told %s at revision %d, and it is %s at %d", r.Told.Phase, r.Told.Revision, f.Phase, f.Revision)
 	}
-	if f.Phase == contract.Completed && !r.Possible() {
+	if f.Phase == contract.PhaseCompleted && !r.Possible() {
 		say("doubled", "completed, though a participant must have said no")
 	}
 	for _, what := range effects(f.Phase, lines) {
@@ -173,7 +173,7 @@ func effects(phase contract.Phase, lines []Line) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("key %s took effect %s", key, plural.Of(n, "time", "times")))
 		}
 	}
-	want := map[contract.Phase]int{contract.Completed: 1, contract.Compensated: 0}
+	want := map[contract.Phase]int{contract.PhaseCompleted: 1, contract.PhaseCompensated: 0}
 	expected, ended := want[phase]
 	if !ended {
 		return wrong
@@ -183,7 +183,7 @@ func effects(phase contract.Phase, lines []Line) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s, and the net effect of step %s is %d", phase, step, net[string(step)]))
 		}
 	}
-	if phase == contract.Completed && undone > 0 {
+	if phase == contract.PhaseCompleted && undone > 0 {
 		wrong = append(wrong, "completed, and something was undone")
 	}
 	slices.Sort(wrong)
@@ -239,7 +239,7 @@ func (r *Result) Report(t *testing.T) {
 func (r *Result) ReportBoth(t *testing.T) {
 	t.Helper()
 	r.Report(t)
-	if r.Phases[contract.Completed] == 0 || r.Phases[contract.Compensated] == 0 {
+	if r.Phases[contract.PhaseCompleted] == 0 || r.Phases[contract.PhaseCompensated] == 0 {
 		t.Errorf("%s: a run in which nothing completes or nothing goes back shows little", r)
 	}
 }

@@ -20,15 +20,15 @@ func TestAuditCanFail(t *testing.T) {
 	}
 	undone := []Line{good[0], {Key: "5", Saga: id, Step: "reserve", Direction: "undo"}}
 	acked := Run{ID: id, Acked: t0, Ended: t0}
-	acked.Told.Phase, acked.Told.Revision, acked.Told.Ended = contract.Completed, 5, t0
+	acked.Told.Phase, acked.Told.Revision, acked.Told.Ended = contract.PhaseCompleted, 5, t0
 	back := acked
-	back.Told.Phase = contract.Compensated
+	back.Told.Phase = contract.PhaseCompensated
 	refused := acked
 	refused.Input.Refuse = true
 	asked := Run{ID: id}
 	odd := acked
 	odd.Wrong = "start answered: internal"
-	done, gone := Fate{contract.Completed, 5, true}, Fate{contract.Compensated, 5, true}
+	done, gone := Fate{contract.PhaseCompleted, 5, true}, Fate{contract.PhaseCompensated, 5, true}
 	for name, c := range map[string]struct {
 		run   Run
 		fate  *Fate
@@ -39,13 +39,13 @@ func TestAuditCanFail(t *testing.T) {
 		"completed":                  {acked, &done, good, 0, ""},
 		"compensated":                {back, &gone, undone, 0, ""},
 		"never acknowledged, unseen": {asked, nil, nil, 0, ""},
-		"parked":                     {asked, &Fate{contract.Parked, 5, false}, good[:2], 7, "stuck"},
+		"parked":                     {asked, &Fate{contract.PhaseParked, 5, false}, good[:2], 7, "stuck"},
 		"lost":                       {acked, nil, nil, 0, "lost"},
 		"acted on, but unknown":      {asked, nil, good, 0, "lost"},
-		"an older state":             {acked, &Fate{contract.Completed, 4, true}, good, 0, "lost"},
+		"an older state":             {acked, &Fate{contract.PhaseCompleted, 4, true}, good, 0, "lost"},
 		"another end":                {acked, &gone, undone, 0, "lost"},
 		"an odd answer":              {odd, &done, good, 0, "lost"},
-		"still running":              {asked, &Fate{contract.Running, 5, false}, good[:2], 0, "stuck"},
+		"still running":              {asked, &Fate{contract.PhaseRunning, 5, false}, good[:2], 0, "stuck"},
 		"a key twice":                {acked, &done, append(good[:4:4], good[1]), 0, "doubled"},
 		"a key twice, evened out":    {back, &gone, []Line{good[0], good[0], undone[1], {Key: "6", Saga: id, Step: "reserve", Direction: "undo"}}, 0, "doubled"},
 		"an effect is missing":       {acked, &done, good[1:], 0, "doubled"},

@@ -52,7 +52,7 @@ var fixtures = []fixture{
 	{"levels", "up", files("saga/s.go", imports(Module+"/store")), "saga (level 10) imports store (level 30)"},
 	{"levels", "sideways", files("saga/s.go", imports(Module+"/transport")), "strictly downward"},
 	{"levels", "test may look sideways", files("saga/s_test.go", imports(Module+"/store")), ""},
-	{"levels", "program", files("coordinator/c_test.go", imports(Module+"/cmd/coordinator")), "nobody imports a program"},
+	{"levels", "program", files("internal/coordinator/c_test.go", imports(Module+"/cmd/coordinator")), "nobody imports a program"},
 	{"levels", "unknown", files("util/u.go", "package util\n"), "util has no level"},
 	{"levels", "unknown target", files("store/s.go", imports(Module+"/pkg/x")), "pkg/x, which has no level"},
 
@@ -85,9 +85,9 @@ var fixtures = []fixture{
 	{"purity", "clock", files("saga/s.go", "package saga\nimport \"time\"\nvar _ = time.Now()\n"), "calls time.Now"},
 	{"purity", "clock of a private part", files("saga/internal/mapping/m.go", "package mapping\nimport \"time\"\nvar _ = time.Now()\n"), "calls time.Now"},
 	{"purity", "rng", files("compensation/c.go", imports("math/rand/v2")), "imports math/rand/v2"},
-	{"purity", "goroutine", files("coordinator/engine.go", "package coordinator\nfunc f() { go f() }\n"), "starts a goroutine"},
+	{"purity", "goroutine", files("internal/coordinator/engine.go", "package coordinator\nfunc f() { go f() }\n"), "starts a goroutine"},
 	{"purity", "timer", files("outbox/record.go", "package outbox\nimport \"time\"\nvar _ = time.After(1)\n"), "calls time.After"},
-	{"purity", "shells are free", files("coordinator/shard.go", "package coordinator\nimport \"time\"\nfunc f() { go f(); time.Now() }\n"), ""},
+	{"purity", "shells are free", files("internal/coordinator/shard.go", "package coordinator\nimport \"time\"\nfunc f() { go f(); time.Now() }\n"), ""},
 
 	{"sleeps", "polling", files("p/p_test.go", "package p\nimport \"time\"\nvar _ = time.Second\n"), ""},
 	{"sleeps", "sleep", files("p/p_test.go", "package p\nimport \"time\"\nfunc f() { time.Sleep(1) }\n"), "a test sleeps"},

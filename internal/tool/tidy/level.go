@@ -54,11 +54,11 @@ var levels = map[string]int{
 	"store/boltstore":                    40,
 	"store/storetest":                    45,
 
-	"coordinator/internal/projection": 45,
+	"internal/coordinator/internal/projection": 45,
 
-	"coordinator": 50,
-	"participant": 50,
-	"client":      50,
+	"internal/coordinator": 50,
+	"participant":          50,
+	"client":               50,
 
 	"participant/sqlinbox":         55,
 	"participant/boltinbox":        55,

@@ -16,10 +16,10 @@ const mostFiles = 5
 // scattered lists types with methods in more than mostFiles files, with the reason. The list may
 // only shrink.
 var scattered = map[string]string{
-	"coordinator.service":                        "serves every kind of request; a file for each thing that requests are about",
-	"coordinator/internal/projection.Projection": "a file for each thing that it tells of sagas",
-	"store/boltstore.Store":                      "changes together with its layout",
-	"transport/natsbus.Bus":                      "implements the interfaces of a bus; a file for each thing that a bus does",
+	"internal/coordinator.service":                        "serves every kind of request; a file for each thing that requests are about",
+	"internal/coordinator/internal/projection.Projection": "a file for each thing that it tells of sagas",
+	"store/boltstore.Store":                               "changes together with its layout",
+	"transport/natsbus.Bus":                               "implements the interfaces of a bus; a file for each thing that a bus does",
 }
 
 // listed matches a line of the file map in a doc.go.

@@ -6,7 +6,7 @@ import (
 )
 
 // doors lists the packages that parse input of participants, callers and operators.
-var doors = []string{"contract", "transport", "outbox", "participant", "client", "coordinator", "api", "internal/strictjson", "internal/httpapi", "internal/access"}
+var doors = []string{"contract", "transport", "outbox", "participant", "client", "internal/coordinator", "api", "internal/strictjson", "internal/httpapi", "internal/access"}
 
 // looseNumbers lists functions that accept more than one spelling of a number.
 var looseNumbers = map[string][]string{
@@ -17,14 +17,14 @@ var looseNumbers = map[string][]string{
 // ownNumbers lists files in packages of doors that parse numbers from other sources, with the
 // source.
 var ownNumbers = map[string]string{
-	"contract/birth.go":                         "a birth, which is compared with its spelling",
-	"coordinator/internal/projection/feed.go":   "a position of its own, which is compared with its spelling",
-	"internal/strictjson/strictjson.go":         "numbers in valid JSON, which have one spelling",
-	"transport/natsbus/bus.go":                  "the server's version",
-	"transport/natsbus/delivery.go":             "the server's reply subject",
-	"transport/natsbus/rings.go":                "the server's Nats-Msg-Size",
-	"transport/natsbus/internal/pull/status.go": "the server's Nats-Pending-Messages",
-	"transport/natsbus/internal/strict/conn.go": "the server's protocol",
+	"contract/birth.go": "a birth, which is compared with its spelling",
+	"internal/coordinator/internal/projection/feed.go": "a position of its own, which is compared with its spelling",
+	"internal/strictjson/strictjson.go":                "numbers in valid JSON, which have one spelling",
+	"transport/natsbus/bus.go":                         "the server's version",
+	"transport/natsbus/delivery.go":                    "the server's reply subject",
+	"transport/natsbus/rings.go":                       "the server's Nats-Msg-Size",
+	"transport/natsbus/internal/pull/status.go":        "the server's Nats-Pending-Messages",
+	"transport/natsbus/internal/strict/conn.go":        "the server's protocol",
 }
 
 // Numbers reports code that accepts several spellings of a number on the wire.

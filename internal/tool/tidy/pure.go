@@ -21,7 +21,7 @@ func pure(f *GoFile) bool {
 		return true
 	case "outbox":
 		return base == "record.go"
-	case "coordinator":
+	case "internal/coordinator":
 		return strings.HasPrefix(base, "engine")
 	}
 	return false

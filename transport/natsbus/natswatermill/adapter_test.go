@@ -283,7 +283,7 @@ func TestPublishContext(t *testing.T) {
 // A Watermill service receives a command from natsbus and sends an answer that natsbus decodes.
 func TestTogetherWithNatsbus(t *testing.T) {
 	nc := newBroker(t).connect()
-	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{Provision: natsbus.Create})
+	bus, err := natsbus.New(t.Context(), nc, natsbus.Config{Provision: natsbus.ProvisionCreate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestTogetherWithNatsbus(t *testing.T) {
 		t.Fatal(err)
 	}
 	command.Ack()
-	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.Events, Name: "coordinator"})
+	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamEvents, Name: "coordinator"})
 	if err != nil {
 		t.Fatal(err)
 	}
