@@ -3,10 +3,10 @@ package sagapb
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/pool"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga/machine"
@@ -19,8 +19,8 @@ func MarshalEvent(e *machine.Event) ([]byte, error) { return AppendEvent(nil, e)
 // unchanged, if the encoding could not be decoded: if the type or time is missing, a value is
 // outside its enum, or a time is outside the years 1678 to 2261.
 func AppendEvent(dst []byte, e *machine.Event) ([]byte, error) {
-	m := eventMessages.Get().(*amendsv1.Event)
-	defer releaseEvent(m)
+	m := eventMessages.Get()
+	defer eventMessages.Put(m)
 	err := fillEvent(m, e)
 	if err == nil {
 		var out []byte
@@ -28,13 +28,13 @@ func AppendEvent(dst []byte, e *machine.Event) ([]byte, error) {
 			return out, nil
 		}
 	}
-	return dst, fmt.Errorf("write down event %.64q: %w", string(e.Type), err)
+	return dst, fmt.Errorf("encode event %.64q: %w", string(e.Type), err)
 }
 
 // UnmarshalEvent decodes the output of AppendEvent. The result shares no memory with data.
 func UnmarshalEvent(data []byte) (*machine.Event, error) {
-	m := eventMessages.Get().(*amendsv1.Event)
-	defer releaseEvent(m)
+	m := eventMessages.Get()
+	defer eventMessages.Put(m)
 	if err := protoconv.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("read an event: %w", err)
 	}
@@ -45,16 +45,10 @@ func UnmarshalEvent(data []byte) (*machine.Event, error) {
 	return e, nil
 }
 
-var errNoTime = errors.New("time is missing: an event happened at a time")
+var errNoTime = errors.New("time is missing: every event must have one")
 
 // eventMessages pools the messages that are used to encode and decode events.
-var eventMessages = sync.Pool{New: func() any { return new(amendsv1.Event) }}
-
-// releaseEvent returns a message to the pool, without references to other data.
-func releaseEvent(m *amendsv1.Event) {
-	m.Reset()
-	eventMessages.Put(m)
-}
+var eventMessages = pool.New(func() *amendsv1.Event { return new(amendsv1.Event) }, (*amendsv1.Event).Reset)
 
 // fillEvent sets the fields of m from an event.
 func fillEvent(m *amendsv1.Event, e *machine.Event) error {

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/pool"
 	"github.com/amends-dev/amends/internal/protoconv"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga/machine"
@@ -21,8 +21,8 @@ func MarshalInstance(in *machine.Instance) ([]byte, error) { return AppendInstan
 // the id, definition, revision, phase or start time is missing, a value is outside its enum, or a
 // time is outside the years 1678 to 2261.
 func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
-	m := messages.Get().(*message)
-	defer m.release()
+	m := messages.Get()
+	defer messages.Put(m)
 	err := m.fill(in)
 	if err == nil {
 		var out []byte
@@ -30,7 +30,7 @@ func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
 			return out, nil
 		}
 	}
-	return dst, fmt.Errorf("write down saga %.128s: %w", in.ID, err)
+	return dst, fmt.Errorf("encode the state of saga %.128s: %w", in.ID, err)
 }
 
 // UnmarshalInstance decodes the output of AppendInstance. The result shares no memory with data.
@@ -50,9 +50,9 @@ func UnmarshalInstance(data []byte) (*machine.Instance, error) {
 func checkInstance(in *machine.Instance) error {
 	switch {
 	case in.Definition.Name == "" || in.Definition.Version < 1:
-		return fmt.Errorf("definition %q version %d: a saga follows a named definition with a version from 1", in.Definition.Name, in.Definition.Version)
+		return fmt.Errorf("definition %q version %d: the name must not be empty, and the version must be at least 1", in.Definition.Name, in.Definition.Version)
 	case in.Revision == 0:
-		return errors.New("revision is missing: a saga that exists has a revision from 1")
+		return errors.New("revision is missing: it must be at least 1")
 	case in.Started.IsZero():
 		return errors.New("time of start is missing")
 	}
@@ -69,10 +69,10 @@ type message struct {
 	list     []*amendsv1.StepState
 }
 
-var messages = sync.Pool{New: func() any { return new(message) }}
+var messages = pool.New(func() *message { return new(message) }, (*message).reset)
 
-// release returns the memory to the pool, without references to the state.
-func (m *message) release() {
+// reset removes all references to a state.
+func (m *message) reset() {
 	m.instance.Reset()
 	m.ref.Reset()
 	for i, step := range m.list {
@@ -80,7 +80,6 @@ func (m *message) release() {
 		m.sides[2*i].Reset()
 		m.sides[2*i+1].Reset()
 	}
-	messages.Put(m)
 }
 
 // fill sets the fields of m from a state.

@@ -2,6 +2,7 @@ package sagapb
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/pool"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga/machine"
 )
@@ -32,6 +34,41 @@ func TestEventLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events.Draw(t, "event")
 		checkLaws(t, e, AppendEvent, UnmarshalEvent)
+	})
+}
+
+// TestPoolsChangeNothing checks that states and events have the same encodings with reused memory as
+// with new memory (ADR 0041).
+func TestPoolsChangeNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		states := rapid.SliceOfN(instances, 2, 4).Draw(t, "states")
+		happened := rapid.SliceOfN(events, 2, 4).Draw(t, "events")
+		encoded := func() (out [][]byte) {
+			for _, in := range states {
+				data, err := MarshalInstance(in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, data)
+			}
+			for _, e := range happened {
+				data, err := MarshalEvent(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				read, err := UnmarshalEvent(data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, data, fmt.Append(nil, *read))
+			}
+			return out
+		}
+		pooled, plain := encoded(), [][]byte(nil)
+		pool.Without(func() { plain = encoded() })
+		if diff := cmp.Diff(plain, pooled); diff != "" {
+			t.Errorf("-new memory +reused:\n%s", diff)
+		}
 	})
 }
 

@@ -95,7 +95,7 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
 	for want, record := range map[string][]byte{
 		"definition":                nil,
-		"not a Instance":            []byte("\xff\xff\xff"),
+		"not a valid Instance":      []byte("\xff\xff\xff"),
 		"saga id":                   spoiled(func(m *amendsv1.Instance) { m.Id = "" }),
 		"version -1":                spoiled(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
 		"revision is missing":       spoiled(func(m *amendsv1.Instance) { m.Revision = 0 }),

@@ -13,13 +13,15 @@ var levels = map[string]int{
 	"contract":     0,
 	"proto":        0,
 
-	"internal/crashpoint": 0, // its functions are empty without the build tag
-	"internal/loglimit":   0,
-	"internal/quota":      0,
-	"internal/masked":     0,
-	"internal/plural":     0,
-	"internal/waiting":    0,
-	"internal/protoconv":  5,
+	"internal/crashpoint":  0, // its functions are empty without the build tag
+	"internal/loglimit":    0,
+	"internal/quota":       0,
+	"internal/masked":      0,
+	"internal/natsaccount": 0,
+	"internal/plural":      0,
+	"internal/pool":        0,
+	"internal/waiting":     0,
+	"internal/protoconv":   5,
 
 	"api":                 5,
 	"internal/strictjson": 6,
@@ -64,6 +66,7 @@ var levels = map[string]int{
 	"participant/boltinbox":        55,
 	"participant/watermillcarrier": 55,
 	"participant/participanttest":  56,
+	"coordinatortest":              56,
 	"observe/tracing":              55,
 	"internal/otlp":                56,
 	"internal/observe":             57,

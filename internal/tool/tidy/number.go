@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// doors lists the packages that parse input of participants, callers and operators.
-var doors = []string{"contract", "transport", "outbox", "participant", "client", "internal/coordinator", "api", "internal/strictjson", "internal/httpapi", "internal/access"}
+// entries lists the packages that parse input of participants, callers and operators.
+var entries = []string{"contract", "transport", "outbox", "participant", "client", "internal/coordinator", "api", "internal/strictjson", "internal/httpapi", "internal/access"}
 
 // looseNumbers lists functions that accept more than one spelling of a number.
 var looseNumbers = map[string][]string{
@@ -14,7 +14,7 @@ var looseNumbers = map[string][]string{
 	"fmt":     {"Sscan", "Sscanf", "Sscanln", "Fscan", "Fscanf", "Fscanln"},
 }
 
-// ownNumbers lists files in packages of doors that parse numbers from other sources, with the
+// ownNumbers lists files in the packages of entries that parse numbers from other sources, with the
 // source.
 var ownNumbers = map[string]string{
 	"contract/birth.go": "a birth, which is compared with its spelling",
@@ -31,8 +31,8 @@ var ownNumbers = map[string]string{
 func Numbers(t *Tree) []Finding {
 	var found []Finding
 	for _, f := range t.Go {
-		door := func(d string) bool { return under(f.Package(), []string{d}) }
-		if f.Test || f.Generated || !slices.ContainsFunc(doors, door) || ownNumbers[f.Path] != "" {
+		entry := func(d string) bool { return under(f.Package(), []string{d}) }
+		if f.Test || f.Generated || !slices.ContainsFunc(entries, entry) || ownNumbers[f.Path] != "" {
 			continue
 		}
 		ast.Inspect(f.AST, func(n ast.Node) bool {

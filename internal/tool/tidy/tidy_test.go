@@ -57,8 +57,10 @@ var light = []string{
 	Module + "/internal/crashpoint", // its functions are empty
 	Module + "/internal/loglimit",   // standard library only
 	Module + "/internal/masked",     // standard library only
-	Module + "/internal/plural",     // standard library only
-	Module + "/internal/waiting",    // standard library only
+	Module + "/internal/natsaccount",
+	Module + "/internal/plural",  // standard library only
+	Module + "/internal/pool",    // standard library only
+	Module + "/internal/waiting", // standard library only
 	"github.com/nats-io/nats.go",
 	"github.com/nats-io/nkeys",
 	"github.com/nats-io/nuid",

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/pool"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
@@ -58,16 +58,13 @@ type Writer struct {
 	header []byte
 }
 
-var writers = sync.Pool{New: func() any { return new(Writer) }}
+var writers = pool.New(func() *Writer { return new(Writer) }, func(w *Writer) { w.bytes = w.bytes[:0] })
 
 // NewWriter returns an empty Writer. The caller must release it.
-func NewWriter() *Writer { return writers.Get().(*Writer) }
+func NewWriter() *Writer { return writers.Get() }
 
 // Release returns the Writer to the pool. Neither the Writer nor its bytes may be used afterwards.
-func (w *Writer) Release() {
-	w.bytes = w.bytes[:0]
-	writers.Put(w)
-}
+func (w *Writer) Release() { writers.Put(w) }
 
 // Bytes returns the encoded bundle.
 func (w *Writer) Bytes() []byte { return w.bytes }

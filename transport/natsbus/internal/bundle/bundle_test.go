@@ -10,31 +10,34 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/pool"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
 	"github.com/amends-dev/amends/transport/natsbus/internal/wire"
 )
 
+var envelopes = rapid.Custom(func(t *rapid.T) transport.Envelope {
+	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
+	key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
+	e := transport.Envelope{
+		Subject: transport.Subjects{}.Event("inventory", key, 1), DedupID: rapid.StringMatching(`[a-f0-9]{0,32}`).Draw(t, "dedup"),
+		Type: transport.TypeFailed, ID: text.Draw(t, "id"), Reason: text.Draw(t, "reason"), Final: rapid.Bool().Draw(t, "final"),
+		Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: key.Direction, Attempt: 1,
+		Data: rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "data"),
+	}
+	if rapid.Bool().Draw(t, "dated") {
+		e.Time = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "seconds"), 125e6).UTC()
+	}
+	if rapid.Bool().Draw(t, "traced") {
+		e.TraceParent, e.TraceState = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=abc"
+	}
+	return e
+})
+
 // A bundle decodes to the same envelopes as single messages.
 func TestBundleRoundTrip(t *testing.T) {
-	text := rapid.StringMatching(`[ -~äß%\n"]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {
-		batch := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) transport.Envelope {
-			key := contract.Key{Saga: contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,20}`).Draw(t, "saga")), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
-			e := transport.Envelope{
-				Subject: transport.Subjects{}.Event("inventory", key, 1), DedupID: rapid.StringMatching(`[a-f0-9]{0,32}`).Draw(t, "dedup"),
-				Type: transport.TypeFailed, ID: text.Draw(t, "id"), Reason: text.Draw(t, "reason"), Final: rapid.Bool().Draw(t, "final"),
-				Saga: key.Saga, Birth: key.Birth, Step: key.Step, Direction: key.Direction, Attempt: 1,
-				Data: rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "data"),
-			}
-			if rapid.Bool().Draw(t, "dated") {
-				e.Time = time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "seconds"), 125e6).UTC()
-			}
-			if rapid.Bool().Draw(t, "traced") {
-				e.TraceParent, e.TraceState = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=abc"
-			}
-			return e
-		}), 1, bundle.Most).Draw(t, "batch")
+		batch := rapid.SliceOfN(envelopes, 1, bundle.Most).Draw(t, "batch")
 		p := bundle.NewWriter()
 		for i := range batch {
 			p.Add(&batch[i])
@@ -62,6 +65,32 @@ func TestBundleRoundTrip(t *testing.T) {
 			if block != "" || m.Header.Get("ce-type") != transport.TypeFailed {
 				t.Errorf("its headers cannot be read: %q", block)
 			}
+		}
+	})
+}
+
+// Messages and bundles are the same with reused memory as with new memory (ADR 0041).
+func TestPoolsChangeNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		batch := rapid.SliceOfN(envelopes, 2, 5).Draw(t, "batch")
+		encoded := func() (out []string) {
+			for i := range batch {
+				m := wire.Borrow(&batch[i])
+				out = append(out, fmt.Sprint(m.Msg.Subject, m.Msg.Header, string(m.Msg.Data), m.Size()))
+				m.Release()
+				w := bundle.NewWriter()
+				w.Add(&batch[i])
+				out = append(out, string(w.Bytes()))
+				w.Release()
+				decoded, err := wire.Decode(wire.Encode(&batch[i]))
+				out = append(out, fmt.Sprintf("%+v, %v", decoded, err))
+			}
+			return out
+		}
+		pooled, plain := encoded(), []string(nil)
+		pool.Without(func() { plain = encoded() })
+		if diff := cmp.Diff(plain, pooled); diff != "" {
+			t.Errorf("-new memory +reused:\n%s", diff)
 		}
 	})
 }

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/amends-dev/amends/internal/pool"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/percent"
 )
@@ -37,23 +37,24 @@ func newMessage() *Message {
 	return &Message{Msg: nats.Msg{Header: make(nats.Header, 20)}, values: make([]string, 0, 24)}
 }
 
-var messages = sync.Pool{New: func() any { return newMessage() }}
+var messages = pool.New(newMessage, (*Message).reset)
 
 // Borrow is like Encode, but uses a pooled message. The caller must release it.
 func Borrow(e *transport.Envelope) *Message {
-	m := messages.Get().(*Message)
+	m := messages.Get()
 	m.write(e)
 	return m
 }
 
 // Release returns the message to the pool. Neither the caller nor the NATS client may use the
 // message afterwards.
-func (m *Message) Release() {
+func (m *Message) Release() { messages.Put(m) }
+
+func (m *Message) reset() {
 	header := m.Msg.Header
 	clear(header)
 	clear(m.values)
 	m.Msg, m.values, m.size = nats.Msg{Header: header}, m.values[:0], 0
-	messages.Put(m)
 }
 
 // Size returns the number of bytes on the wire. Unlike nats.Msg.Size, it does not count a reply
@@ -90,8 +91,8 @@ func Headers(e *transport.Envelope, yield func(name, value string)) {
 // Decode decodes a NATS message. An error names the invalid headers; the envelope then contains the
 // valid parts.
 func Decode(m *nats.Msg) (transport.Envelope, error) {
-	l := lists.Get().(*pairs)
-	defer l.release()
+	l := lists.Get()
+	defer lists.Put(l)
 	list := l.list
 	for key, values := range m.Header {
 		for _, value := range values {
@@ -105,8 +106,8 @@ func Decode(m *nats.Msg) (transport.Envelope, error) {
 // DecodeBlock is like Decode, for a message whose headers are a text block: Prefix, one line for
 // each header, and an empty line.
 func DecodeBlock(subject, block string, data []byte) (transport.Envelope, error) {
-	l := lists.Get().(*pairs)
-	defer l.release()
+	l := lists.Get()
+	defer lists.Put(l)
 	list, err := readBlock(l.list, block)
 	l.list = list
 	if err != nil {
@@ -119,7 +120,7 @@ func DecodeBlock(subject, block string, data []byte) (transport.Envelope, error)
 func readBlock(list []pair, block string) ([]pair, error) {
 	rest, ok := strings.CutPrefix(block, Prefix)
 	if !ok || !strings.HasSuffix(rest, "\r\n") {
-		return list, errors.New("its headers do not begin with NATS/1.0 or do not end with an empty line")
+		return list, errors.New("the headers do not begin with NATS/1.0 or do not end with an empty line")
 	}
 	for n := 2; ; n++ {
 		line, more, _ := strings.Cut(rest, "\r\n")
@@ -128,7 +129,7 @@ func readBlock(list []pair, block string) ([]pair, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || key == "" {
-			return list, fmt.Errorf("line %d of its headers is not of the form name: value", n) // does not quote the line
+			return list, fmt.Errorf("line %d of the headers is not of the form name: value", n) // does not quote the line
 		}
 		list = join(list, key, Trim(value))
 		rest = more
@@ -153,13 +154,10 @@ type pair struct {
 // pairs is a reusable list of headers.
 type pairs struct{ list []pair }
 
-var lists = sync.Pool{New: func() any { return &pairs{list: make([]pair, 0, 24)} }}
-
-func (p *pairs) release() {
+var lists = pool.New(func() *pairs { return &pairs{list: make([]pair, 0, 24)} }, func(p *pairs) {
 	clear(p.list)
 	p.list = p.list[:0]
-	lists.Put(p)
-}
+})
 
 // join adds a header to the list if Decode uses that header.
 func join(list []pair, key, value string) []pair {
