@@ -141,7 +141,7 @@ func (f *form) list(path string, v jsonValue, into reflect.Value) {
 }
 
 func (f *form) schema(path string, v jsonValue, into reflect.Value) {
-	const fix = "or leave the schema out: anything fits then"
+	const fix = "or leave the schema out to accept any value"
 	if key, at, twice := f.twice(v); twice {
 		f.add(at, path+"."+quote.Short(key), "is given twice", "keep one")
 		return

@@ -16,16 +16,16 @@ type SchemaKind = schema.Kind
 
 // The kinds of values.
 const (
-	SchemaAny    = schema.Any    // any JSON
-	SchemaObject = schema.Object // with the fields in Fields; other fields are allowed too
-	SchemaMap    = schema.Map    // an object with any keys, and values as described by Items
-	SchemaList   = schema.List   // an array with items as described by Items
-	SchemaString = schema.String
-	SchemaTime   = schema.Time  // a string as in RFC 3339
-	SchemaBytes  = schema.Bytes // a string in standard base64
-	SchemaInt    = schema.Int   // a number without fraction that fits 64 bits
-	SchemaDouble = schema.Double
-	SchemaBool   = schema.Bool
+	SchemaAny    SchemaKind = schema.Any    // any JSON
+	SchemaObject SchemaKind = schema.Object // with the fields in Fields; other fields are allowed too
+	SchemaMap    SchemaKind = schema.Map    // an object with any keys, and values as described by Items
+	SchemaList   SchemaKind = schema.List   // an array with items as described by Items
+	SchemaString SchemaKind = schema.String
+	SchemaTime   SchemaKind = schema.Time  // a string as in RFC 3339
+	SchemaBytes  SchemaKind = schema.Bytes // a string in standard base64
+	SchemaInt    SchemaKind = schema.Int   // a number without fraction that fits 64 bits
+	SchemaDouble SchemaKind = schema.Double
+	SchemaBool   SchemaKind = schema.Bool
 )
 
 // Schema describes JSON data, as far as mappings between steps need it. Its own JSON form is an
@@ -39,6 +39,15 @@ const (
 //	  "labels": {"*": "string"},                    a map: any keys
 //	  "discounts": ["double?"]                      items may be null
 //	}
+//
+// Its fields are:
+//
+//	Kind     SchemaKind
+//	Optional bool               // may be null or, as a field of an object, missing
+//	Fields   map[string]*Schema // of an object
+//	Items    *Schema            // of a list or map
+//
+// Check returns the problems of a schema that was written by hand.
 type Schema = schema.Schema
 
 // SchemaFor returns the schema of the JSON that encoding/json produces for a T. It follows field

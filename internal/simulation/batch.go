@@ -141,7 +141,7 @@ func (t *Totals) Missing(off []Fault) error {
 	for s, n := range t.Coverage {
 		least := least / CoveragePoint(s).rarity()
 		if n < least && len(off) == 0 {
-			problems = append(problems, fmt.Errorf("%s was seen %s in %s, but must be seen at least %s", CoveragePoint(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
+			problems = append(problems, fmt.Errorf("coverage point %s was reached %s in %s, but must be reached at least %s", CoveragePoint(s), times(n), plural.Of(t.Sagas, "saga", "sagas"), times(least)))
 		}
 	}
 	return errors.Join(problems...)

@@ -158,5 +158,5 @@ func ParseBug(name string) (Bug, error) {
 	if name == "" {
 		return "", nil
 	}
-	return "", fmt.Errorf("there is no planted bug %q; they are %s", name, strings.Join(names, ", "))
+	return "", fmt.Errorf("there is no planted bug %q; the planted bugs are %s", name, strings.Join(names, ", "))
 }

@@ -58,9 +58,9 @@ func (s *service) do(ctx context.Context, tx *tx, _ json.RawMessage) (json.RawMe
 	beyond := w.retriable(c)
 	switch {
 	case w.faulty(Fails):
-		return nil, errors.New("out of order")
+		return nil, errors.New("service unavailable")
 	case w.faulty(FailsForGood):
-		return nil, participant.Fatal(errors.New("makes no sense"))
+		return nil, participant.Fatal(errors.New("invalid request"))
 	case beyond && w.faulty(RejectsBeyond), !beyond && w.faulty(Rejects):
 		return nil, participant.Reject("no")
 	}
@@ -75,7 +75,7 @@ func (s *service) undo(ctx context.Context, tx *tx, _ contract.Undo[json.RawMess
 	}
 	switch {
 	case w.faulty(Fails):
-		return errors.New("out of order")
+		return errors.New("service unavailable")
 	case w.faulty(RejectsUndo):
 		return participant.Reject("cannot be undone")
 	}

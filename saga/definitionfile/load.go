@@ -85,7 +85,7 @@ func LoadFile(file string) (*saga.Definition, error) {
 	case ".yaml", ".yml":
 		d, err = ParseYAML(data)
 	default:
-		err = errors.New("is neither .json nor .yaml nor .yml")
+		err = errors.New("the name must end in .json, .yaml or .yml")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

@@ -85,7 +85,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		filepath.Join(dir, "nothing.yaml"): "no such file",
-		filepath.Join(dir, "a.txt"):        "is neither .json nor .yaml nor .yml",
+		filepath.Join(dir, "a.txt"):        "the name must end in .json, .yaml or .yml",
 		filepath.Join(dir, "long.json"):    "is longer than 1048576 bytes, the limit of a definition",
 		dir:                                "dir.yaml: is not a regular file",
 		many:                               "holds 1001 definition files; at most 1000 are allowed",
@@ -107,8 +107,8 @@ func TestParseYAMLIsStrict(t *testing.T) {
 		"unknown field":         {refund + "owner: me\n", `owner: line 5, column 1: there is no such field; write one of name, version`},
 		"second document":       {refund + "---\n" + refund, "there is a second document after ---"},
 		"keys that are numbers": {refund + "1: x\n", "1: line 5, column 1: there is no such field"},
-		"keys that are lists":   {refund + "[1]: x\n", "line 5, column 1: a key is a word"},
-		"merge":                 {refund + "<<: {owner: me}\n", "line 5, column 1: a key is a word"},
+		"keys that are lists":   {refund + "[1]: x\n", "line 5, column 1: a key must be a string"},
+		"merge":                 {refund + "<<: {owner: me}\n", "line 5, column 1: a key must be a string"},
 		"alias":                 {"name: &n refund\nversion: *n\n", "line 2, column 10: an alias (*n) is not allowed; write it out"},
 		"wrong type":            {strings.Replace(refund, "kind: retriable", "kind: 1", 1), "steps[0].kind: line 4, column 32: holds a JSON number; write a string"},
 		"not a number":          {strings.Replace(refund, "version: 1", "version: .nan", 1), ".nan cannot be represented in JSON; write another value"},

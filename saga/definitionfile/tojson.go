@@ -75,7 +75,7 @@ func (w *jsonText) mapping(n *yaml.Node) error {
 			w.WriteByte(',')
 		}
 		if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" {
-			return fmt.Errorf("line %d, column %d: a key is a word, not a list, map, alias or merge", key.Line, key.Column)
+			return fmt.Errorf("line %d, column %d: a key must be a string, not a list, map, alias or merge (<<)", key.Line, key.Column)
 		}
 		w.goTo(key)
 		if err := w.text(key.Value); err != nil { // as a string, whatever its YAML type: y and 1 are strings

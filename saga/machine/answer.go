@@ -126,9 +126,9 @@ func (d *decision) result(i int, ev Event) (result []byte, problem string) {
 	name := d.plan.Steps[i].Name
 	switch {
 	case len(result) > contract.MaxPayload:
-		return nil, fmt.Sprintf("the result of %s is %d bytes, at most %d (MaxPayload)", name, len(result), contract.MaxPayload)
+		return nil, fmt.Sprintf("the result of %s is %d bytes long; at most %d are allowed (MaxPayload)", name, len(result), contract.MaxPayload)
 	case d.in.StateBytes+len(result) > MaxState:
-		return nil, fmt.Sprintf("with the result of %s the saga would hold %d bytes, at most %d (MaxState)", name, d.in.StateBytes+len(result), MaxState)
+		return nil, fmt.Sprintf("with the result of %s the saga would hold %d bytes; at most %d are allowed (MaxState)", name, d.in.StateBytes+len(result), MaxState)
 	}
 	if json && len(result) > 0 {
 		if err := contract.CheckJSON(result); err != nil {
@@ -148,11 +148,11 @@ func (d *decision) rejected(i int, ev Event) {
 		d.park(i, contract.DirectionUndo, SideParkedUnknown, "the undo was rejected: "+ev.Reason)
 		return
 	}
-	d.refuse(i, cut(ev.Reason))
+	d.refuse(i, cut(ev.Reason), "")
 }
 
-// refuse ends a do that had no effect.
-func (d *decision) refuse(i int, reason string) {
+// refuse ends a do that had no effect. by is the operator who says so; empty means the participant.
+func (d *decision) refuse(i int, reason, by string) {
 	d.close(i, contract.DirectionDo, SideRejected, reason)
 	switch {
 	case d.plan.Steps[i].Kind == contract.KindRetriable:
@@ -160,7 +160,7 @@ func (d *decision) refuse(i int, reason string) {
 	case d.in.PendingCause != nil:
 		d.goBack(*d.in.PendingCause)
 	default:
-		d.goBack(Cause{Kind: CauseRejected, Step: d.plan.Steps[i].Name, Reason: reason})
+		d.goBack(Cause{Kind: CauseRejected, Step: d.plan.Steps[i].Name, By: by, Reason: reason})
 	}
 }
 

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +15,7 @@ import (
 // unexpected event, Decide returns no error, but sets Effects.Ignored.
 var (
 	// ErrExists means that the saga exists, so it cannot be started again.
-	ErrExists = errors.New("the saga exists already")
+	ErrExists = errors.New("the saga already exists")
 	// ErrMissing means that the saga does not exist, and the event is not of type started.
 	ErrMissing = errors.New("the saga does not exist")
 	// ErrOtherDefinition means that the instance was started with a different definition.
@@ -79,7 +80,7 @@ func decide(plan *Plan, in Instance, ev Event, mappings evaluator) (Instance, Ef
 		d.in.Updated = d.at
 		return d.in, d.eff, nil
 	default:
-		err = fmt.Errorf("event type %q: use started, step_answered, timer_fired, operation_taken or clock_adjusted", ev.Type)
+		err = fmt.Errorf("unknown event type %q: use started, step_answered, timer_fired, operation_taken or clock_adjusted", ev.Type)
 	}
 	if err != nil {
 		return in, Effects{}, err
@@ -123,7 +124,7 @@ func belongs(plan *Plan, in *Instance, ev Event) error {
 	case ev.Type != contract.EventStarted && in.Revision == 0:
 		return fmt.Errorf("%s: %w", ev.Type, ErrMissing)
 	case ev.Type != contract.EventStarted && in.Fingerprint != plan.Fingerprint:
-		return fmt.Errorf("saga %s of %s (%.12s) given %s (%.12s): %w",
+		return fmt.Errorf("saga %s uses definition %s (fingerprint %.12s), but was given %s (fingerprint %.12s): %w",
 			in.ID, in.Definition, in.Fingerprint, plan.Definition, plan.Fingerprint, ErrOtherDefinition)
 	}
 	return nil
@@ -147,7 +148,7 @@ func (d *decision) start(ev Event) error {
 		return err
 	}
 	if len(ev.Payload) > contract.MaxPayload {
-		return fmt.Errorf("%w: %d bytes, at most %d (MaxPayload); store large data elsewhere and pass a reference", ErrInput, len(ev.Payload), contract.MaxPayload)
+		return fmt.Errorf("%w: it is %d bytes long; at most %d are allowed (MaxPayload): store large data elsewhere and pass a reference", ErrInput, len(ev.Payload), contract.MaxPayload)
 	}
 	if contract.IsJSON(ev.ContentType) {
 		if err := contract.CheckJSON(ev.Payload); err != nil {
@@ -246,12 +247,13 @@ func (d *decision) backward() (undone bool) {
 	return undone
 }
 
-// turn starts compensation. If a pivot is in progress, turn only records the cause: compensation
-// then starts if the pivot does not complete.
+// turn starts compensation. If a pivot is in progress, turn only records and announces the cause:
+// compensation then starts if the pivot does not complete.
 func (d *decision) turn(cause Cause) {
 	if d.pivotUnderWay() {
 		cause.At = d.at
 		d.in.PendingCause = &cause
+		d.reason = cmp.Or(d.reason, cause.String())
 		return
 	}
 	d.goBack(cause)

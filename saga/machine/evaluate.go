@@ -20,7 +20,7 @@ const (
 
 // ErrCostly is returned by DecideWithin if a mapping costs too much to be evaluated within the
 // decision.
-var ErrCostly = errors.New("a mapping costs too much to be evaluated between other decisions")
+var ErrCostly = errors.New("a mapping is too expensive to evaluate within the decision; evaluate it with Evaluate first")
 
 // CostBudget bounds the total cost of mappings for several successive decisions. Only one goroutine
 // may use it.

@@ -99,7 +99,7 @@ func (d *decision) request(i int) ([]byte, error) {
 		d.costly = true
 	}
 	if err == nil && len(request) > contract.MaxPayload {
-		err = fmt.Errorf("the request of step %s would be %d bytes, at most %d (MaxPayload)", d.plan.Steps[i].Name, len(request), contract.MaxPayload)
+		err = fmt.Errorf("the request of step %s would be %d bytes long; at most %d are allowed (MaxPayload)", d.plan.Steps[i].Name, len(request), contract.MaxPayload)
 	}
 	if err == nil && d.plan.Steps[i].Mapping != nil {
 		if wrong := contract.CheckJSON(request); wrong != nil { // for example, it is nested more deeply than its inputs

@@ -251,7 +251,7 @@ func (d *decision) resolve(i int, ev Event) error {
 			d.in.PendingCause = nil
 		}
 	case ev.Outcome == contract.OutcomeRejected && dir == contract.DirectionDo && !beyond:
-		d.refuse(i, ev.Reason)
+		d.refuse(i, ev.Reason, ev.By)
 	case ev.Outcome == contract.OutcomeRejected:
 		return d.illegal(ev, "after the point of no return, and in compensation, a step can only be resolved as completed; use skip to leave it as it is")
 	default:

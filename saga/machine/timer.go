@@ -64,7 +64,7 @@ func (d *decision) fire(i int, ev *Event) error {
 	case contract.TimerRetry:
 		d.attempt(i, ev.Direction)
 	default:
-		return fmt.Errorf("timer %q: use timeout, retry or deadline", ev.Timer)
+		return fmt.Errorf("unknown timer %q; use timeout, retry or deadline", ev.Timer)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@
 // step against its definition. Time is virtual, and there is no bus, no store and no goroutine.
 //
 //	given   Start(t, definition, input)
-//	when    Completed, Rejected, Failed, TimesOut, Cancel …
+//	when    Completed, Rejected, Failed, TimedOut, Cancel …
 //	then    ExpectCommands, ExpectPhase, Request, ExpectReason
 //
 // The saga behaves as in the coordinator in production, because both call machine.Decide.

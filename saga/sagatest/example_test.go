@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
@@ -67,14 +68,14 @@ func TestNoMoney(t *testing.T) {
 
 func TestSilence(t *testing.T) {
 	sagatest.Start(t, holiday, trip{"Oslo"}).
-		TimesOut("hotel").
-		TriesAgain("hotel").
+		TimedOut("hotel").
+		Retried("hotel").
 		ExpectCommands("do hotel", "do hotel").
-		TimesOut("hotel"). // the outcome is unknown: it is undone too
+		TimedOut("hotel"). // the outcome is unknown: it is undone too
 		ExpectCommands("undo hotel").
 		After(time.Second).
 		Failed("hotel", "down").
-		TriesAgain("hotel").
+		Retried("hotel").
 		Completed("hotel", nil).
 		ExpectPhase(contract.PhaseCompensated)
 }
@@ -82,12 +83,12 @@ func TestSilence(t *testing.T) {
 func TestOperators(t *testing.T) {
 	r := sagatest.Start(t, holiday, trip{"Oslo"}).
 		Completed("hotel", room{7}).
-		Broken("pay", "cannot parse").
+		Fatal("pay", "cannot parse").
 		ExpectPhase(contract.PhaseParked)
-	if why := r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
+	if why := r.Refuses(api.Decision{Operation: contract.OperationCancel, Reason: "enough"}); !strings.Contains(why, "legal now: retry pay, resolve pay, skip pay, compensate, abandon") {
 		t.Errorf("refused: %s", why)
 	}
-	r.Operate(machine.Event{Operation: contract.OperationResolve, Outcome: contract.OutcomeCompleted, Reason: "seen on the statement"}).
+	r.Operate(api.Decision{Operation: contract.OperationResolve, Outcome: contract.OutcomeCompleted, Reason: "seen on the statement"}).
 		ExpectPhase(contract.PhaseCompleted)
 	if folded, err := machine.Fold(holiday.Plan(), r.History()); err != nil || folded.Phase != r.Instance().Phase {
 		t.Errorf("the history folds to %s, %v", folded.Phase, err)
@@ -112,8 +113,8 @@ func TestItCanFail(t *testing.T) {
 		"there is no step flight; there are hotel, pay":  func(r *sagatest.Run) { r.Completed("flight", nil) },
 		"pay does not wait for an answer: it is pending": func(r *sagatest.Run) { r.Completed("pay", nil) },
 		"the saga is running, want completed":            func(r *sagatest.Run) { r.ExpectPhase(contract.PhaseCompleted) },
-		"does not wait for another attempt":              func(r *sagatest.Run) { r.TriesAgain("hotel") },
-		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(machine.Event{Operation: contract.OperationCancel, Reason: "x"}) },
+		"does not wait for another attempt":              func(r *sagatest.Run) { r.Retried("hotel") },
+		"cancel is not refused":                          func(r *sagatest.Run) { r.Refuses(api.Decision{Operation: contract.OperationCancel, Reason: "x"}) },
 	} {
 		rec := new(recorder)
 		func() {

@@ -1,12 +1,14 @@
 package sagatest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/saga/machine"
@@ -71,16 +73,16 @@ func (r *Run) Failed(step contract.StepName, reason string) *Run {
 	return r.apply(fmt.Sprintf("%s of %s fails: %s", ev.Direction, step, reason), ev)
 }
 
-// Broken makes the current attempt of the step fail in a way that a retry cannot fix.
-func (r *Run) Broken(step contract.StepName, reason string) *Run {
+// Fatal makes the current attempt of the step fail in a way that a retry cannot fix.
+func (r *Run) Fatal(step contract.StepName, reason string) *Run {
 	r.t.Helper()
 	ev := r.answer(step, contract.OutcomeFailed)
 	ev.Reason, ev.Final = reason, true
 	return r.apply(fmt.Sprintf("%s of %s fails for good: %s", ev.Direction, step, reason), ev)
 }
 
-// TimesOut advances the time until the current attempt times out.
-func (r *Run) TimesOut(step contract.StepName) *Run {
+// TimedOut advances the time until the current attempt times out.
+func (r *Run) TimedOut(step contract.StepName) *Run {
 	r.t.Helper()
 	s := r.state(step).Current()
 	if s.State() != machine.SideAwaitingAnswer {
@@ -89,8 +91,8 @@ func (r *Run) TimesOut(step contract.StepName) *Run {
 	return r.After(s.Due().Sub(r.now))
 }
 
-// TriesAgain advances the time until the next attempt is sent.
-func (r *Run) TriesAgain(step contract.StepName) *Run {
+// Retried advances the time until the next attempt is sent.
+func (r *Run) Retried(step contract.StepName) *Run {
 	r.t.Helper()
 	s := r.state(step).Current()
 	if s.State() != machine.SideBackingOff {
@@ -136,32 +138,32 @@ func timer(ev *machine.Event) string {
 // Cancel requests compensation, as an operator does.
 func (r *Run) Cancel(reason string) *Run {
 	r.t.Helper()
-	return r.Operate(machine.Event{Operation: contract.OperationCancel, Reason: reason})
+	return r.Operate(api.Decision{Operation: contract.OperationCancel, Reason: reason})
 }
 
-// Operate applies an operator's operation. decision contains Operation, Step, Reason and, for
-// resolve, Outcome and Payload. The default of By is "tester".
-func (r *Run) Operate(decision machine.Event) *Run {
+// Operate applies an operator's decision. The default of By is "tester".
+func (r *Run) Operate(decision api.Decision) *Run {
 	r.t.Helper()
-	decision.Type = contract.EventOperationTaken
-	if decision.By == "" {
-		decision.By = "tester"
-	}
-	return r.apply(fmt.Sprintf("operator: %s %s", decision.Operation, decision.Step), decision)
+	return r.apply(fmt.Sprintf("operator: %s %s", decision.Operation, decision.Step), operation(decision))
 }
 
-// Refuses checks that an operation is refused now, and returns the reason.
-func (r *Run) Refuses(decision machine.Event) string {
+// Refuses checks that a decision is refused now, and returns the reason.
+func (r *Run) Refuses(decision api.Decision) string {
 	r.t.Helper()
-	decision.Type, decision.At = contract.EventOperationTaken, r.now
-	if decision.By == "" {
-		decision.By = "tester"
-	}
-	_, _, err := machine.Decide(r.def.Plan(), r.in, decision)
+	ev := operation(decision)
+	ev.At = r.now
+	_, _, err := machine.Decide(r.def.Plan(), r.in, ev)
 	if err == nil {
 		r.fatalf("%s is not refused", decision.Operation)
 	}
 	return err.Error()
+}
+
+func operation(d api.Decision) machine.Event {
+	return machine.Event{
+		Type: contract.EventOperationTaken, Operation: d.Operation, Step: d.Step, By: cmp.Or(d.By, "tester"), Reason: d.Reason,
+		Outcome: d.Outcome, Payload: d.Result,
+	}
 }
 
 // ExpectCommands checks the commands that were sent since its last call, written as "do step" and

@@ -102,7 +102,7 @@ func (c *Compiler) Compile(i int) (m *Mapping, problems, notes []Problem) {
 	}
 	if err != nil {
 		return nil, append(use.problems, Problem{
-			What: "the expression cannot be planned: " + quote.Short(err.Error()), Fix: "simplify it"}), nil
+			What: "the expression cannot be compiled: " + quote.Short(err.Error()), Fix: "simplify it"}), nil
 	}
 	guard := &guard{ast: tree, types: c.types}
 	guard.walk(tree.Expr(), nil)

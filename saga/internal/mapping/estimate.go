@@ -35,14 +35,14 @@ func (c *Compiler) estimate(checked *cel.Ast) (least int, problems, notes []Prob
 	if !skips(checked) {
 		least = int(min(estimated.Min, 2*maxCost))
 	}
-	const fix = "go through the data once, not once for each item of it, or move the work into the participant"
+	const fix = "iterate over the data once instead of once per item, or move the work into the participant"
 	switch {
 	case err != nil:
 		return 0, nil, nil // the cost is unknown until the evaluation
 	case least > maxCost:
-		return least, []Problem{{What: fmt.Sprintf("exceeds the limit of %d units per evaluation with any data", maxCost), Fix: fix}}, nil
+		return least, []Problem{{What: fmt.Sprintf("exceeds the cost limit of %d units per evaluation, whatever the data", maxCost), Fix: fix}}, nil
 	case estimated.Max > maxCost:
-		return least, nil, []Problem{{What: fmt.Sprintf("may exceed the limit of %d units per evaluation if lists of the data have %d items: such a saga is compensated", maxCost, muchItems), Fix: fix}}
+		return least, nil, []Problem{{What: fmt.Sprintf("may exceed the cost limit of %d units per evaluation if lists in the data have %d items: such a saga would be compensated", maxCost, muchItems), Fix: fix}}
 	}
 	return least, nil, nil
 }

@@ -171,7 +171,7 @@ func fitSchema(want, have *schema.Schema, field string) []Problem {
 	}
 	if have.Optional && !want.Optional && field != "" && !have.CanBeEmpty() {
 		return []Problem{{What: fmt.Sprintf("%s may be missing, but the command needs it", where(field)),
-			Fix: "make it optional for the command, or always give it"}}
+			Fix: "make it optional in the command's request, or always provide it"}}
 	}
 	switch {
 	case want.Kind == schema.Object && have.Kind == schema.Object:

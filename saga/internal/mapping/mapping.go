@@ -196,12 +196,12 @@ func (r *resultsValue) readField(name string) ref.Val {
 
 // ConvertToNative implements ref.Val.
 func (r *resultsValue) ConvertToNative(t reflect.Type) (any, error) {
-	return nil, fmt.Errorf("result does not become a %v", t)
+	return nil, fmt.Errorf("result cannot be converted to %v", t)
 }
 
 // ConvertToType implements ref.Val.
 func (r *resultsValue) ConvertToType(t ref.Type) ref.Val {
-	return types.NewErr("result does not become a %s", t.TypeName())
+	return types.NewErr("result cannot be converted to %s", t.TypeName())
 }
 
 // Equal implements ref.Val.

@@ -405,7 +405,8 @@ func decoded(t *rapid.T, data string) (raw any) {
 	return raw
 }
 
-// textless returns data as CEL's own values.
+// textless decodes JSON to plain CEL values: numbers are types.Int or types.Double, and do not keep
+// their JSON text.
 func textless(t *rapid.T, s *schema.Schema, data string) ref.Val {
 	var of func(raw any) ref.Val
 	of = func(raw any) ref.Val {

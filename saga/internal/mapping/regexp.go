@@ -66,31 +66,31 @@ func newMatcher(call interpreter.InterpretableCall) (*matcher, error) {
 	}
 	var err error
 	if m.constant, err = compile(string(text)); err != nil {
-		return nil, fmt.Errorf("a regular expression: %w", err)
+		return nil, fmt.Errorf("invalid regular expression: %w", err)
 	}
 	return m, nil
 }
 
 func compile(text string) (*pattern, error) {
 	if len(text) > maxPattern {
-		return nil, fmt.Errorf("it is %d bytes long, at most %d are allowed", len(text), maxPattern)
+		return nil, fmt.Errorf("it is %d bytes long; at most %d are allowed", len(text), maxPattern)
 	}
 	if readingCost(text) > maxCost {
-		return nil, errors.New("its classes have too many characters, or too many ranges where upper and lower case are alike")
+		return nil, errors.New("it has too many Unicode classes (\\p{…}) or, with the flag i, too many or too large character ranges")
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, err
 	}
 	if n := instructions(parsed); n > maxRegex {
-		return nil, fmt.Errorf("it has %d instructions or more, at most %d are allowed", n, maxRegex)
+		return nil, fmt.Errorf("it compiles to at least %d instructions; at most %d are allowed", n, maxRegex)
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
 		return nil, err
 	}
 	if len(program.Inst) > maxRegex {
-		return nil, fmt.Errorf("it has %d instructions, at most %d are allowed", len(program.Inst), maxRegex)
+		return nil, fmt.Errorf("it compiles to %d instructions; at most %d are allowed", len(program.Inst), maxRegex)
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {

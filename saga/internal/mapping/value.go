@@ -77,7 +77,7 @@ func (o *object) Get(index ref.Val) ref.Val {
 	if err != nil {
 		return types.WrapErr(err)
 	}
-	return v.(ref.Val)
+	return v.(ref.Val) //nolint:errcheck // every value of an object is one
 }
 
 // IsSet implements traits.FieldTester.
@@ -105,7 +105,7 @@ func (o *object) asMap() ref.Val {
 
 // ConvertToNative implements ref.Val. Nothing here converts objects to Go types.
 func (o *object) ConvertToNative(t reflect.Type) (any, error) {
-	return nil, fmt.Errorf("%s does not become a %v", o.where, t)
+	return nil, fmt.Errorf("%s cannot be converted to %v", o.where, t)
 }
 
 // ConvertToType implements ref.Val.
@@ -113,7 +113,7 @@ func (o *object) ConvertToType(t ref.Type) ref.Val {
 	if t == types.TypeType {
 		return types.NewObjectType("object " + o.where)
 	}
-	return types.NewErr("%s does not become a %s", o.where, t.TypeName())
+	return types.NewErr("%s cannot be converted to %s", o.where, t.TypeName())
 }
 
 // Type implements ref.Val.

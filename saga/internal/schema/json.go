@@ -103,7 +103,7 @@ const schemaWords = "any, string, int, double, bool, time, bytes"
 
 func (s *Schema) read(form any, path string, depth int) error {
 	if depth > MaxDepth {
-		return fmt.Errorf("schema is nested deeper than %d at %s; write any for what is deeper", MaxDepth, quote.Short(path))
+		return fmt.Errorf("schema is nested deeper than %d levels at %s; use any for the deeper levels", MaxDepth, quote.Short(path))
 	}
 	switch form := form.(type) {
 	case string:
@@ -149,7 +149,7 @@ func (s *Schema) readObject(form map[string]any, path string, depth int) error {
 	for _, key := range sortedKeys(form) {
 		name, optional := fieldName(key)
 		if name == "" {
-			return fmt.Errorf(`schema%s: the field %q is combined with others; "*" and "?" must be the only field`, at(path), key)
+			return fmt.Errorf(`schema%s: the field name %q cannot be used here; "*" and "?" must be the only field of an object`, at(path), key)
 		}
 		if _, twice := s.Fields[name]; twice {
 			return fmt.Errorf("schema%s: the field %q is given twice; keep one", at(path), quote.Short(name))

@@ -64,7 +64,7 @@ func (s *Schema) checkAt(path string, depth int, left *int) error {
 		return fmt.Errorf("schema has more than %d nodes", MaxNodes)
 	}
 	if depth > MaxDepth {
-		return fmt.Errorf("schema is nested deeper than %d%s", MaxDepth, at(path))
+		return fmt.Errorf("schema is nested deeper than %d levels%s", MaxDepth, at(path))
 	}
 	if s == nil {
 		return fmt.Errorf("schema%s is missing", at(path))
@@ -73,7 +73,7 @@ func (s *Schema) checkAt(path string, depth int, left *int) error {
 	case Object:
 		for _, name := range sortedKeys(s.Fields) {
 			if name == "" || !utf8.ValidString(name) {
-				return fmt.Errorf("schema%s: the field name %q cannot be used", at(path), quote.Short(name))
+				return fmt.Errorf("schema%s: the field name %q must be valid UTF-8 and not empty", at(path), quote.Short(name))
 			}
 			if err := s.Fields[name].checkAt(path+"."+name, depth+1, left); err != nil {
 				return err
