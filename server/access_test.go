@@ -104,20 +104,20 @@ func TestEveryDoorAsksForAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := start(t, server.Config{
-		DataDir: filepath.Join(dir, "data"), HTTP: "0.0.0.0:0", TLSCert: cert, TLSKey: key, Access: access.Config{Tokens: file}, Pprof: true,
+		DataDir: filepath.Join(dir, "data"), HTTP: "0.0.0.0:0", TLSCert: cert, TLSKey: key, Access: server.Access{Tokens: file}, Pprof: true,
 		Definitions: []*saga.Definition{parcel(t)},
 	})
 	base := "https://127.0.0.1:" + d.HTTP[strings.LastIndex(d.HTTP, ":")+1:]
 	stranger := trusting(t, cert, "sagas.example.com")
-	doors := map[string]string{
+	routes := map[string]string{
 		"/metrics": "GET", "/backup": "POST", "/debug/pprof/": "GET", "/debug/pprof/heap": "GET", "/debug/pprof/cmdline": "GET", "/openapi.yaml": "GET",
 		"/auth/whoami": "GET", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": "POST", "/": "GET", "/anything": "GET",
 	}
 	methods := apiv1.File_amends_api_v1_api_proto.Services().ByName("CoordinatorService").Methods()
 	for i := range methods.Len() {
-		doors["/"+apiv1connect.CoordinatorServiceName+"/"+string(methods.Get(i).Name())] = "POST"
+		routes["/"+apiv1connect.CoordinatorServiceName+"/"+string(methods.Get(i).Name())] = "POST"
 	}
-	for path, method := range doors {
+	for path, method := range routes {
 		for _, wrong := range []string{"", access.TokenPrefix + strings.Repeat("A", 43)} {
 			if got := knock(t, keyed{stranger.Transport, wrong}, method, base+path); got != http.StatusUnauthorized {
 				t.Errorf("%s %s with the key %q: %d", method, path, wrong, got)
@@ -195,7 +195,7 @@ func knock(t *testing.T, transport http.RoundTripper, method, address string) in
 // TestHostNames checks that a web page cannot use DNS rebinding to reach an open API. Probes may
 // name any host.
 func TestHostNames(t *testing.T) {
-	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "0.0.0.0:0", API: server.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}})
+	d := start(t, server.Config{DataDir: t.TempDir(), HTTP: "0.0.0.0:0", API: server.APIInsecure, Access: server.Access{Hosts: []string{"coordinator"}}})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	base := "http://127.0.0.1:" + d.HTTP[strings.LastIndex(d.HTTP, ":")+1:]
 	for host, want := range map[string]int{
@@ -266,7 +266,7 @@ func TestTLS(t *testing.T) {
 // TestAccessConfiguration checks that configurations that would be open or unencrypted are refused,
 // with a suggested fix.
 func TestAccessConfiguration(t *testing.T) {
-	asks := access.Config{Tokens: "tokens"}
+	asks := server.Access{Tokens: "tokens"}
 	for name, tt := range map[string]struct {
 		config server.Config
 		want   string // "" for a valid configuration
@@ -281,18 +281,20 @@ func TestAccessConfiguration(t *testing.T) {
 		"open and keys":          {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: asks, Plaintext: true}, "remove one of the two"},
 		"half a certificate":     {server.Config{HTTP: "127.0.0.1:8080", TLSCert: "c"}, "or neither"},
 		"certificate for nobody": {server.Config{TLSCert: "c", TLSKey: "k"}, "without an http address"},
-		"provider in the clear":  {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{OIDC: access.OIDC{Issuer: "http://login.example.com", ClientID: "a"}}}, "use https"},
+		"provider in the clear":  {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{OIDC: server.OIDC{Issuer: "http://login.example.com", ClientID: "a"}}}, "use https"},
 		"profiles beyond":        {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Pprof: true}, "pprof: profiles would be readable"},
 		"profiles, API off":      {server.Config{HTTP: "0.0.0.0:8080", API: server.APIOff, Pprof: true}, "pprof: profiles would be readable"},
 		"profiles, keys":         {server.Config{HTTP: "0.0.0.0:8080", Access: asks, Plaintext: true, Pprof: true}, ""},
 		"profiles here":          {server.Config{HTTP: "127.0.0.1:8080", Pprof: true}, ""},
-		"names for nobody":       {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Hosts: []string{"sagas.example.com"}}}, "do not use these names"},
-		"public for nobody":      {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{PublicURL: "https://sagas.example.com"}}, "do not use these names"},
-		"names, keys":            {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{Tokens: "tokens", Hosts: []string{"sagas.example.com"}}}, ""},
-		"names, open":            {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: access.Config{Hosts: []string{"coordinator"}}}, ""},
-		"names, API off":         {server.Config{HTTP: "127.0.0.1:8080", API: server.APIOff, Access: access.Config{Hosts: []string{"coordinator"}}}, ""},
-		"a name with a port":     {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: access.Config{Hosts: []string{"coordinator:80"}}}, "without a port"},
-		"provider of nobody":     {server.Config{HTTP: "127.0.0.1:8080", Access: access.Config{OIDC: access.OIDC{Issuer: "https://login.example.com"}}}, "client id: is missing"},
+		"names for nobody":       {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{Hosts: []string{"sagas.example.com"}}}, "do not use these names"},
+		"public for nobody":      {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{PublicURL: "https://sagas.example.com"}}, "do not use these names"},
+		"names, keys":            {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{Tokens: "tokens", Hosts: []string{"sagas.example.com"}}}, ""},
+		"names, open":            {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: server.Access{Hosts: []string{"coordinator"}}}, ""},
+		"names, API off":         {server.Config{HTTP: "127.0.0.1:8080", API: server.APIOff, Access: server.Access{Hosts: []string{"coordinator"}}}, ""},
+		"a name with a port":     {server.Config{HTTP: "0.0.0.0:8080", API: server.APIInsecure, Access: server.Access{Hosts: []string{"coordinator:80"}}}, "without a port"},
+		"provider of nobody":     {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{OIDC: server.OIDC{Issuer: "https://login.example.com"}}}, "client id: is missing"},
+		"a role that is none":    {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{OIDC: server.OIDC{Issuer: "https://login.example.com", ClientID: "a", Roles: map[string]server.Role{"staff": "root"}}}}, `"root" is not a role; write viewer`},
+		"roles":                  {server.Config{HTTP: "127.0.0.1:8080", Access: server.Access{OIDC: server.OIDC{Issuer: "https://login.example.com", ClientID: "a", Roles: map[string]server.Role{"staff": server.RoleViewer}}}}, ""},
 	} {
 		tt.config.DataDir = t.TempDir()
 		err := tt.config.Validate()
@@ -300,7 +302,7 @@ func TestAccessConfiguration(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
-	_, err := server.Start(t.Context(), server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Access: access.Config{Tokens: "missing"}, Logger: slog.New(slog.DiscardHandler)})
+	_, err := server.Start(t.Context(), server.Config{DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Access: server.Access{Tokens: "missing"}, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "coordinator token create") {
 		t.Errorf("without its token file: %v", err)
 	}

@@ -92,7 +92,7 @@ func checkURLs(urls string) error {
 	for i, s := range strings.Split(urls, ",") {
 		u, err := natsURL(s)
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fmt.Errorf("entry %d of the list is not a NATS URL; write, for example, nats://nats.example.com:4222 (nats, tls, ws or wss)", i+1)
+			return fmt.Errorf("entry %d of the list is not a NATS URL; write, for example, nats://nats.example.com:4222 (the scheme is nats, tls, ws or wss)", i+1)
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func (s *Server) backup() http.Handler {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		n, err := s.store.Backup(r.Context(), w)
 		if n == 0 && errors.Is(err, errors.ErrUnsupported) {
-			http.Error(w, "the store of this coordinator has no backups; copy it with its own tools", http.StatusNotImplemented)
+			http.Error(w, "the store of this coordinator does not support backups; copy the store with its own tools", http.StatusNotImplemented)
 			return
 		}
 		if err != nil {

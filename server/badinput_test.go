@@ -73,7 +73,7 @@ func badRequests(w *wire) {
 		w.asks(method, idJSON("nobody"), "no such saga")
 	}
 	w.asks("operate", `{"id":"e1","decision":{"operation":"explode","by":"kim","reason":"x"}}`, "no such operation")
-	w.asks("lst", `{}`, `there is no request "lst"; there are `)
+	w.asks("lst", `{}`, `there is no request "lst"; use one of: `)
 	w.asks("list", `[]`, "is a JSON array; write an object")
 	w.asks("list", `{"limit":"ten"}`, "limit: is a JSON string; write a whole number")
 	w.asks("list", `{"limit":4111111111.5}`, "limit: is a JSON number; write a whole number")

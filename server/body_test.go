@@ -106,8 +106,8 @@ func TestNoRouteReadsWhatItDoesNotNeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", temporary)
-	d := start(t, server.Config{DataDir: data, HTTP: "127.0.0.1:0", Pprof: true, Access: access.Config{
-		Tokens: file, PublicURL: "https://sagas.example.com", OIDC: access.OIDC{Issuer: "http://127.0.0.1:1", ClientID: "amends"},
+	d := start(t, server.Config{DataDir: data, HTTP: "127.0.0.1:0", Pprof: true, Access: server.Access{
+		Tokens: file, PublicURL: "https://sagas.example.com", OIDC: server.OIDC{Issuer: "http://127.0.0.1:1", ClientID: "amends"},
 	}})
 	small := func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrDisk means that the data directory cannot be written, because its disk is full or failing.
-var ErrDisk = errors.New("the data directory cannot be written")
+var ErrDisk = errors.New("the data directory cannot be written to")
 
 // FullDisk reports whether err means that a disk, a quota or a file is full.
 func FullDisk(err error) bool {

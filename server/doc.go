@@ -3,7 +3,7 @@
 //
 //	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: definitions})
 //	status, err := s.Client().Run(ctx, Checkout, order)
-//	err = s.Stop()
+//	err = s.Stop(ctx)
 //
 //	  store ◀── coordinator ──▶ natsbus ──▶ embedded NATS server, or an external one
 //	                ▲  │
@@ -12,9 +12,9 @@
 // Start returns once the server accepts work. A program that does nothing else calls Run, which
 // returns when the server has stopped. New does no I/O and reports all errors in the configuration;
 // a Server can be run once. The store is a boltstore in the data directory, or Config.Store.
-// Services connect to Addresses().NATS, or in the same process with Addresses().Connect. Health
-// reports what is stalled. The channel Stopped is closed when the server has stopped, including
-// after a failure of a part.
+// Services connect to Addresses().NATS, or in the same process with Connect. Health reports what is
+// stalled. The channel Stopped is closed when the server has stopped, including after a failure of
+// a part.
 //
 // The package reads no flags and handles no signals. The only environment variables that it reads
 // are OTEL_*, if Config.Traces is set.

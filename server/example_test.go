@@ -58,7 +58,7 @@ func Example() {
 
 	leave()
 	check(<-left)
-	check(s.Stop())
+	check(s.Stop(ctx))
 	// Output:
 	// room in Oslo booked
 	// trip-to-Oslo completed
@@ -91,7 +91,7 @@ func ExampleConfig_store() {
 	check(err)
 	_, err = s.Client().Start(ctx, BookTrip, Trip{"Oslo"}, client.ID("trip-to-Oslo"))
 	check(err)
-	check(s.Stop())
+	check(s.Stop(ctx))
 
 	kept, err := own.Load(ctx, "trip-to-Oslo")
 	check(err)
@@ -104,7 +104,7 @@ func ExampleConfig_store() {
 // serve runs the services until ctx ends. They keep their inboxes in memory; a service with a
 // database would keep its inbox there.
 func serve(ctx context.Context, s *server.Server) error {
-	bus, err := s.Addresses().Connect(ctx, "services")
+	bus, err := s.Connect(ctx, "services")
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
@@ -35,7 +36,7 @@ func TestAnExternalServerMayGoAway(t *testing.T) {
 	}
 	d := start(t, server.Config{
 		DataDir: t.TempDir(), HTTP: "127.0.0.1:0", Definitions: []*saga.Definition{refund(t)},
-		NATS: server.NATS{URL: "nats://" + address.Host, User: "alice", Password: "swordfish"},
+		NATS: server.NATS{URL: "nats://" + address.Host, Credentials: natsbus.Credentials{User: "alice", Password: "swordfish"}},
 	})
 	code, body := fetch(t, http.MethodGet, d.HTTP+"/readyz", nil)
 	if code != http.StatusOK {

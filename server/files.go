@@ -33,7 +33,7 @@ func (c *Config) read() (*files, error) {
 	var errs []error
 	f.keys, err = loadKeys(c.StoreKeys)
 	errs = append(errs, err)
-	if who := c.Access; who.Validate() == nil { // Validate reports its errors
+	if who := c.Access.config(); who.Validate() == nil { // Validate reports its errors
 		_, err = access.New(who) // created again once the listen address is known
 		errs = append(errs, err)
 	}

@@ -104,7 +104,7 @@ func (s *Server) sayOpen() {
 
 // guard returns the access control for the HTTP address on which l listens.
 func (s *Server) guard(certificate *access.Certificate, l net.Listener) (*access.Access, error) {
-	c := s.config.Access
+	c := s.config.Access.config()
 	c.Logger, c.Secure, c.Certificate = s.config.Logger, s.config.Plaintext, certificate
 	c.Open, c.Hosts = s.config.API != APILocal, slices.Clone(c.Hosts)
 	for _, address := range []string{s.config.HTTP, l.Addr().String()} { // the configured and the bound address

@@ -29,28 +29,29 @@ func (n NATS) Bus(name, prefix string) (natsbus.Config, error) {
 	}
 	c := natsbus.Config{
 		URL: n.URL, Name: name, Prefix: prefix, Replicas: n.Replicas,
-		User: n.User, Password: n.Password, Token: n.Token, CredentialsFile: n.Creds, NKeyFile: n.NKey, InboxPrefix: n.Inbox,
+		User: n.Credentials.User, Password: n.Credentials.Password, Token: n.Credentials.Token,
+		CredentialsFile: n.Credentials.CredentialsFile, NKeyFile: n.Credentials.NKeyFile, InboxPrefix: n.InboxPrefix,
 		QueueBytes: n.QueueBytes, LifecycleBytes: n.LifecycleBytes, DeadBytes: n.DeadBytes,
 		LifecycleAge: n.LifecycleAge, DeadAge: n.DeadAge, MaxMessageBytes: n.MaxMessageBytes,
 	}
-	if n.CA == "" && n.Cert == "" {
+	if n.CAFile == "" && n.CertFile == "" {
 		return c, nil
 	}
 	c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if n.CA != "" {
-		pem, err := os.ReadFile(n.CA)
+	if n.CAFile != "" {
+		pem, err := os.ReadFile(n.CAFile)
 		if err != nil {
 			return c, fmt.Errorf("read the certificates to trust: %w", err)
 		}
 		c.TLS.RootCAs = x509.NewCertPool()
 		if !c.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return c, fmt.Errorf("read the certificates to trust: %s holds no certificate in PEM form", n.CA)
+			return c, fmt.Errorf("read the certificates to trust: %s holds no certificate in PEM form", n.CAFile)
 		}
 	}
-	if n.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(n.Cert, n.Key)
+	if n.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(n.CertFile, n.KeyFile)
 		if err != nil {
-			return c, fmt.Errorf("read the client certificate %s and its key %s: %w", n.Cert, n.Key, err)
+			return c, fmt.Errorf("read the client certificate %s and its key %s: %w", n.CertFile, n.KeyFile, err)
 		}
 		c.TLS.Certificates = []tls.Certificate{pair}
 	}
@@ -140,9 +141,11 @@ func (s *Server) connectBus(ctx context.Context) error {
 	return nil
 }
 
-// connect opens another connection to the NATS server. It does not use the network if the server is
-// embedded.
-func (s *Server) connect(ctx context.Context, name string) (*natsbus.Bus, error) {
+// Connect opens a new connection to the NATS server and the streams of this Server, with its
+// credentials and its prefix. name is the name of the connection on the NATS server. The connection
+// does not use the network if the NATS server is embedded. Wait for Started first. The caller closes
+// the connection before it stops the Server.
+func (s *Server) Connect(ctx context.Context, name string) (*natsbus.Bus, error) {
 	c, err := s.busConfig(name)
 	if err != nil {
 		return nil, err

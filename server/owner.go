@@ -42,7 +42,7 @@ func (s *Server) keeper(registry ownership.Registry) *ownership.Keeper {
 // confirmed. The new owner of the prefix may not know about these changes.
 func (s *Server) listMoved(since time.Time, moved []string) {
 	if s.config.DataDir == "" {
-		s.config.Logger.Error("another store owns the prefix now; this line lists the sagas that were accepted or moved here since this store's claim was last confirmed, because there is no data directory: docs/OPERATING.md#one-store-one-owner",
+		s.config.Logger.Error("another store owns the prefix now; there is no data directory, so this line lists the sagas that were accepted or changed here since this store's claim was last confirmed; see docs/OPERATING.md#one-store-one-owner",
 			slog.Time("since", since), slog.Int("sagas", len(moved)), slog.Any("list", moved))
 		return
 	}
@@ -50,10 +50,10 @@ func (s *Server) listMoved(since time.Time, moved []string) {
 	err := s.writeMoved(name, since, moved)
 	attrs := []any{slog.Time("since", since), slog.Int("sagas", len(moved)), slog.String("list", name)}
 	if err != nil {
-		s.config.Logger.Error("another store owns the prefix now; the list of the sagas that were accepted or moved here since this store's claim was last confirmed is not complete", append(attrs, slog.Any("error", err))...)
+		s.config.Logger.Error("another store owns the prefix now; the list of the sagas that were accepted or changed here since this store's claim was last confirmed is incomplete", append(attrs, slog.Any("error", err))...)
 		return
 	}
-	s.config.Logger.Error("another store owns the prefix now; the sagas that were accepted or moved here since this store's claim was last confirmed are listed in a file. The data directory is kept: docs/OPERATING.md#one-store-one-owner", attrs...)
+	s.config.Logger.Error("another store owns the prefix now; the sagas that were accepted or changed here since this store's claim was last confirmed are listed in a file, and the data directory is kept; see docs/OPERATING.md#one-store-one-owner", attrs...)
 }
 
 func (s *Server) writeMoved(name string, since time.Time, moved []string) (err error) {
@@ -63,14 +63,14 @@ func (s *Server) writeMoved(name string, since time.Time, moved []string) (err e
 	}
 	w := bufio.NewWriter(f)
 	defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
-	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or moved since %s, when its claim was last confirmed.\n", since.UTC().Format(time.RFC3339))
+	_, _ = fmt.Fprintf(w, "# Sagas that this store has accepted or changed since %s, when its claim was last confirmed.\n", since.UTC().Format(time.RFC3339))
 	for _, id := range moved {
 		in, err := s.store.Load(context.Background(), contract.SagaID(id))
 		if err != nil { // the saga ended and was removed, or it is damaged
 			_, _ = fmt.Fprintf(w, "%s\t%v\n", id, err)
 			continue
 		}
-		what := "moved"
+		what := "changed"
 		if !in.Started.Before(since) {
 			what = "accepted"
 		}

@@ -47,7 +47,7 @@ func ends(t *testing.T, c server.Config) error {
 	defer cancel()
 	s, err := server.Start(ctx, c)
 	if err == nil {
-		t.Errorf("it takes work; stopped: %v", s.Stop())
+		t.Errorf("it takes work; stopped: %v", s.Stop(t.Context()))
 	}
 	if ctx.Err() != nil {
 		t.Fatalf("it did not end within %s", limit)
@@ -111,7 +111,7 @@ func TestTakeOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = replaced.Stop() }()
+	defer func() { _ = replaced.Stop(context.Background()) }()
 	next := server.Config{DataDir: t.TempDir(), NATS: bus, TakeOver: true, Definitions: []*saga.Definition{refund(t)}}
 	n := start(t, next)
 	// Either the old owner accepts the start or nobody does: both listen until the old one has
@@ -126,7 +126,7 @@ func TestTakeOver(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatalf("the old one did not end within %s", limit)
 	}
-	err = replaced.Stop()
+	err = replaced.Stop(t.Context())
 	var owned *ownership.NotOwnerError
 	if !errors.As(err, &owned) || !owned.Replaced {
 		t.Fatalf("the old one ends with %v", err)
@@ -136,7 +136,7 @@ func TestTakeOver(t *testing.T) {
 		t.Fatalf("lists of what was accepted: %q", lists)
 	}
 	text, err := os.ReadFile(lists[0])
-	if err != nil || !strings.HasPrefix(string(text), "# Sagas that this store has accepted or moved since") {
+	if err != nil || !strings.HasPrefix(string(text), "# Sagas that this store has accepted or changed since") {
 		t.Errorf("the list says %q, %v", text, err)
 	}
 	nc, errConn := n.Connect(t.Context(), "looker")

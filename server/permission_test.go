@@ -343,7 +343,7 @@ func external(t *testing.T, lenient bool, arguments ...string) *harbour {
 	c := server.Config{
 		DataDir: t.TempDir(), Definitions: []*saga.Definition{checkout()},
 		NATS: server.NATS{
-			URL: h.url, User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends"),
+			URL: h.url, Credentials: natsbus.Credentials{User: "amends", Password: passwords["amends"]}, InboxPrefix: natsbus.InboxPrefix("amends"),
 			Responder: natsbus.Credentials{User: "amends-requests", Password: passwords["amends-requests"]},
 		},
 	}
@@ -363,7 +363,7 @@ func TestResponderIsNeeded(t *testing.T) {
 	t.Cleanup(s.Shutdown)
 	_, err = server.Start(t.Context(), server.Config{
 		DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
-		NATS: server.NATS{URL: s.ClientURL(), User: "amends", Password: passwords["amends"], Inbox: natsbus.InboxPrefix("amends")},
+		NATS: server.NATS{URL: s.ClientURL(), Credentials: natsbus.Credentials{User: "amends", Password: passwords["amends"]}, InboxPrefix: natsbus.InboxPrefix("amends")},
 	})
 	if err == nil || !strings.Contains(err.Error(), "role responder") {
 		t.Errorf("%v; want an error that names the role responder", err)

@@ -22,22 +22,22 @@ func TestNATSPasswordInTheClear(t *testing.T) {
 		safe bool
 	}{
 		"no secret":                     {server.NATS{URL: "nats://bus.example.com"}, true},
-		"this machine":                  {server.NATS{URL: "nats://127.0.0.1:4222,nats://[::1]:4222,localhost:4223,nats://0.0.0.0:1", User: "a", Password: "swordfish"}, true},
-		"beyond it":                     {server.NATS{URL: "nats://bus.example.com", User: "a", Password: "swordfish"}, false},
-		"beyond it, without a scheme":   {server.NATS{URL: "bus.example.com:4222", Token: "swordfish"}, false},
-		"one of several beyond it":      {server.NATS{URL: "nats://127.0.0.1:4222, nats://192.0.2.1:4222", Token: "swordfish"}, false},
+		"this machine":                  {server.NATS{URL: "nats://127.0.0.1:4222,nats://[::1]:4222,localhost:4223,nats://0.0.0.0:1", Credentials: natsbus.Credentials{User: "a", Password: "swordfish"}}, true},
+		"beyond it":                     {server.NATS{URL: "nats://bus.example.com", Credentials: natsbus.Credentials{User: "a", Password: "swordfish"}}, false},
+		"beyond it, without a scheme":   {server.NATS{URL: "bus.example.com:4222", Credentials: natsbus.Credentials{Token: "swordfish"}}, false},
+		"one of several beyond it":      {server.NATS{URL: "nats://127.0.0.1:4222, nats://192.0.2.1:4222", Credentials: natsbus.Credentials{Token: "swordfish"}}, false},
 		"of who answers requests":       {server.NATS{URL: "nats://bus.example.com", Responder: natsbus.Credentials{User: "a", Password: "swordfish"}}, false},
 		"in the URL":                    {server.NATS{URL: "nats://a:swordfish@bus.example.com"}, false},
 		"a token in the URL":            {server.NATS{URL: "nats://swordfish@192.0.2.1"}, false},
 		"in a WebSocket's URL":          {server.NATS{URL: "ws://a:swordfish@bus.example.com"}, false},
-		"over TLS":                      {server.NATS{URL: "tls://bus.example.com", User: "a", Password: "swordfish"}, true},
-		"over TLS, one of several":      {server.NATS{URL: "nats://a.example.com,tls://b.example.com", Token: "swordfish"}, true}, // the client then requires TLS from all of them
+		"over TLS":                      {server.NATS{URL: "tls://bus.example.com", Credentials: natsbus.Credentials{User: "a", Password: "swordfish"}}, true},
+		"over TLS, one of several":      {server.NATS{URL: "nats://a.example.com,tls://b.example.com", Credentials: natsbus.Credentials{Token: "swordfish"}}, true}, // the client then requires TLS from all of them
 		"over a WebSocket with TLS":     {server.NATS{URL: "wss://a:swordfish@bus.example.com"}, true},
-		"to whom an authority vouches":  {server.NATS{URL: "nats://bus.example.com", Token: "swordfish", CA: "ca.pem"}, true},
-		"with a certificate":            {server.NATS{URL: "nats://bus.example.com", Token: "swordfish", Cert: "cert.pem", Key: "key.pem"}, true},
-		"where it may":                  {server.NATS{URL: "nats://bus.example.com", User: "a", Password: "swordfish", Plaintext: true}, true},
-		"an nkey, which is not sent":    {server.NATS{URL: "nats://bus.example.com", NKey: "user.nk"}, true},
-		"credentials, which are signed": {server.NATS{URL: "nats://bus.example.com", Creds: "user.creds"}, true},
+		"to whom an authority vouches":  {server.NATS{URL: "nats://bus.example.com", Credentials: natsbus.Credentials{Token: "swordfish"}, CAFile: "ca.pem"}, true},
+		"with a certificate":            {server.NATS{URL: "nats://bus.example.com", Credentials: natsbus.Credentials{Token: "swordfish"}, CertFile: "cert.pem", KeyFile: "key.pem"}, true},
+		"where it may":                  {server.NATS{URL: "nats://bus.example.com", Credentials: natsbus.Credentials{User: "a", Password: "swordfish"}, Plaintext: true}, true},
+		"an nkey, which is not sent":    {server.NATS{URL: "nats://bus.example.com", Credentials: natsbus.Credentials{NKeyFile: "user.nk"}}, true},
+		"credentials, which are signed": {server.NATS{URL: "nats://bus.example.com", Credentials: natsbus.Credentials{CredentialsFile: "user.creds"}}, true},
 	} {
 		c := server.Config{DataDir: "data", NATS: tt.nats}
 		err := c.Validate()

@@ -17,7 +17,6 @@ import (
 
 	"github.com/amends-dev/amends/internal/cli"
 	"github.com/amends-dev/amends/internal/httpapi"
-	"github.com/amends-dev/amends/internal/otlp"
 	"github.com/amends-dev/amends/participant"
 	apiv1 "github.com/amends-dev/amends/proto/amends/api/v1"
 	"github.com/amends-dev/amends/proto/amends/api/v1/apiv1connect"
@@ -59,7 +58,7 @@ func TestRedactedReasons(t *testing.T) {
 	}
 	d := start(t, server.Config{
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), DataDir: t.TempDir(), HTTP: "127.0.0.1:0",
-		Redact: []string{"order"}, Definitions: []*saga.Definition{checkout(), mapped}, Traces: &otlp.Config{Endpoint: url},
+		Redact: []string{"order"}, Definitions: []*saga.Definition{checkout(), mapped}, Traces: &server.Traces{Endpoint: url},
 	})
 	payment := participant.New("payment", &participant.MemoryInbox{}, participant.Logger(slog.New(slog.DiscardHandler)))
 	participant.Handle(payment, charge, func(_ context.Context, _ *participant.MemoryTx, o order) (order, error) {

@@ -33,7 +33,8 @@ import (
 // StoreFile is the name of the store file in the data directory.
 const StoreFile = "sagas.db"
 
-// stopLimit is the timeout for closing each part after the coordinator has stopped.
+// stopLimit is the timeout for closing each part after the coordinator has stopped, and for
+// stopping after a start that was given up.
 const stopLimit = 10 * time.Second
 
 // flushSpans is the timeout for sending the last spans to the collector.
@@ -42,15 +43,12 @@ const flushSpans = 2 * time.Second
 // slowStart is how long a start may take before the server logs what it waits for.
 const slowStart = time.Second
 
-// Addresses holds the addresses of the parts of a running Server.
+// Addresses are the addresses of the parts of a running Server.
 type Addresses struct {
 	// NATS is the URL for services to connect to.
 	NATS string
 	// HTTP is the base URL of the API, health and metrics; "" if there is none.
 	HTTP string
-	// Connect opens a new connection to the same server and streams. It does not use the network if
-	// the server is embedded. The caller closes the connection.
-	Connect func(ctx context.Context, name string) (*natsbus.Bus, error)
 }
 
 // Server is one coordinator with its store, its bus and its endpoints. Start creates a Server and
@@ -102,22 +100,38 @@ func New(c Config) (*Server, error) {
 
 // Start creates a Server, runs it, and returns once it accepts work (see Started). ctx limits only
 // the start: the Server runs until Stop, or until a part fails (see Stopped). If Start returns an
-// error, nothing is running.
+// error, nothing is running, with one exception: if ctx has ended and a part does not stop within
+// 10 s, for example because a disk does not answer, the error says so, and the Server stops as soon
+// as that part does.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	s, err := New(c)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.start(ctx, stopLimit); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start runs the server in the background until it accepts work. If ctx ends first, it stops the
+// server, and waits for that no longer than limit.
+func (s *Server) start(ctx context.Context, limit time.Duration) error {
 	go func() { _ = s.Run(context.WithoutCancel(ctx)) }()
 	select {
 	case <-s.started:
-		return s, nil
+		return nil
 	case <-s.stopped:
-		return nil, s.err
+		return s.err
 	case <-ctx.Done():
-		return nil, errors.Join(fmt.Errorf("start the server: %w", context.Cause(ctx)), s.Stop())
+		stopping, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, errStillStopping)
+		defer cancel()
+		return errors.Join(fmt.Errorf("start the server: %w", context.Cause(ctx)), s.Stop(stopping))
 	}
 }
+
+// errStillStopping means that a start was given up, and a part of the server is still running.
+var errStillStopping = errors.New("a part has not stopped in time and still uses the data directory; check the disk and the store, or end the process")
 
 // Run calls New and Server.Run, for programs that do not need the Server.
 func Run(ctx context.Context, c Config) error {
@@ -144,19 +158,29 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.err
 }
 
-// Stop ends Run, waits for it, and returns its result. If Run was not called before, it can no
-// longer be called. Further calls of Stop return the same result.
-func (s *Server) Stop() error {
+// Stop ends Run, waits for it, and returns its result. If ctx ends first, Stop returns the cause of
+// ctx; the Server still stops, and Stopped tells when it has. If Run was not called before, it can
+// no longer be called. Stop may be called again, and returns the same result.
+func (s *Server) Stop(ctx context.Context) error {
 	s.stop()
 	if !s.ran.Swap(true) {
 		close(s.stopped)
 	}
-	<-s.stopped
-	return s.err
+	select {
+	case <-s.stopped:
+		return s.err
+	default: // the result comes first, even if ctx has ended
+	}
+	select {
+	case <-s.stopped:
+		return s.err
+	case <-ctx.Done():
+		return fmt.Errorf("stop the server: %w", context.Cause(ctx))
+	}
 }
 
 // Stopped returns a channel that is closed once Run has returned, because of Stop or because a part
-// failed. Stop returns the error.
+// failed. Stop then returns the result of Run at once.
 func (s *Server) Stopped() <-chan struct{} { return s.stopped }
 
 // startAndRun starts the parts in order, runs the coordinator, and closes all started parts.
@@ -197,8 +221,8 @@ type Health struct {
 }
 
 // Health returns the latest known state without waiting.
-func (s *Server) Health(ctx context.Context) Health {
-	h := Health{NotReady: s.isReady(ctx)}
+func (s *Server) Health() Health {
+	h := Health{NotReady: s.isReady(context.Background())}
 	if c := s.coord.Load(); c != nil {
 		h.Standstills = c.Standstills()
 	}
@@ -244,7 +268,7 @@ func (s *Server) run(ctx context.Context) error {
 		<-running.Done()
 		s.stops.Store(true) // report not ready before anything else stops
 		if ctx.Err() != nil {
-			s.config.Logger.Info("stopping: what is in flight is committed first")
+			s.config.Logger.Info("stopping; work in flight is committed first")
 		}
 		return nil
 	})
@@ -282,7 +306,7 @@ func (s *Server) announce(ctx context.Context) error {
 
 // Addresses returns the addresses of the parts. Wait for Started first.
 func (s *Server) Addresses() Addresses {
-	a := Addresses{NATS: s.config.NATS.URL, Connect: s.connect}
+	a := Addresses{NATS: s.config.NATS.URL}
 	if s.server != nil {
 		a.NATS = s.server.ClientURL()
 	}
@@ -314,9 +338,8 @@ func (s *Server) startTraces(ctx context.Context) error {
 	if s.config.Traces == nil {
 		return nil
 	}
-	config := *s.config.Traces
-	config.Logger, config.Version = s.config.Logger, s.config.Version
-	traces, err := otlp.Start(ctx, config)
+	c := s.config.Traces
+	traces, err := otlp.Start(ctx, otlp.Config{Endpoint: c.Endpoint, Service: c.Service, Queue: c.Queue, Version: s.config.Version, Logger: s.config.Logger})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/transport/natsbus"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +31,7 @@ const limit = 2 * time.Minute
 // running is a server that runs in the background during a test.
 type running struct {
 	server.Addresses
-	stop func() error // Server.Stop
+	*server.Server
 }
 
 // start runs a server until the test ends or stop is called.
@@ -45,9 +46,13 @@ func start(t *testing.T, c server.Config) running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Stop() })
-	return running{s.Addresses(), s.Stop}
+	r := running{s.Addresses(), s}
+	t.Cleanup(func() { _ = r.stop() })
+	return r
 }
+
+// stop stops the server, and returns the result of its run.
+func (r running) stop() error { return r.Stop(context.Background()) }
 
 func refund(t *testing.T) *saga.Definition {
 	t.Helper()
@@ -253,7 +258,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		"data dir in use":   {server.Config{DataDir: busy}, "open the store", boltstore.ErrLocked},
 		"nats port taken":   {server.Config{DataDir: t.TempDir(), NATS: server.NATS{Listen: taken.Addr().String()}}, "start the embedded NATS server", nil},
 		"damaged secret":    {server.Config{DataDir: short}, "holds 1 byte instead of 32", nil},
-		"missing authority": {server.Config{DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1", CA: "nowhere.pem"}}, "nowhere.pem", os.ErrNotExist},
+		"missing authority": {server.Config{DataDir: t.TempDir(), NATS: server.NATS{URL: "nats://127.0.0.1:1", CAFile: "nowhere.pem"}}, "nowhere.pem", os.ErrNotExist},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -321,8 +326,8 @@ func TestTheAPIIsNotOpen(t *testing.T) {
 
 func TestValidateListsEverything(t *testing.T) {
 	c := server.Config{
-		HTTP: "8080", NATS: server.NATS{Listen: "here", User: "u", Cert: "c", Replicas: 9}, Shards: -1,
-		Retention: 2, TombstoneRetention: 1,
+		HTTP: "8080", NATS: server.NATS{Listen: "here", Credentials: natsbus.Credentials{User: "u"}, CertFile: "c", Replicas: 9}, Shards: -1,
+		Retention: 2, TombstoneRetention: 1, Traces: &server.Traces{Queue: -2},
 	}
 	err := c.Validate()
 	if err == nil {
@@ -330,7 +335,7 @@ func TestValidateListsEverything(t *testing.T) {
 	}
 	for _, want := range []string{
 		"data dir:", `http: "8080"`, `nats listen: "here"`, "nats: credentials are given, but no URL",
-		"nats: a client certificate and its key", "nats replicas: 9", "shards: -1", "tombstone retention:",
+		"nats: a client certificate and its key", "nats replicas: 9", "shards: -1", "otlp queue: -2", "tombstone retention:",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported", want)
@@ -338,5 +343,9 @@ func TestValidateListsEverything(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(err)
+	}
+	c = server.Config{DataDir: "data", Shards: 257}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "shards: 257; give at most 256") {
+		t.Errorf("with 257 shards: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ func TestStoreOfOnesOwn(t *testing.T) {
 		}
 	})
 	code, body := fetch(t, http.MethodPost, d.HTTP+"/backup", nil)
-	if code != http.StatusNotImplemented || !strings.Contains(body, "has no backups") {
+	if code != http.StatusNotImplemented || !strings.Contains(body, "does not support backups") {
 		t.Errorf("a backup of a store that has none: %d %s", code, body)
 	}
 	if err := d.stop(); err != nil {

@@ -38,8 +38,8 @@ const (
 	traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 )
 
-// door is one interface. It sends a request, and returns the error message of a refused one, or "".
-type door struct {
+// entry is one interface. It sends a request, and returns the error message of a refused one, or "".
+type entry struct {
 	name string
 	// fields maps each field that a caller can make too long to words in the refusal. "" means that
 	// the request is accepted, because the field is dropped or cut.
@@ -47,20 +47,20 @@ type door struct {
 	send   func(field, value string) (refusal string)
 }
 
-// TestDoors sends 70,000 bytes in each attribute over each interface (I9, I10). Unless the
+// TestTooLong sends 70,000 bytes in each attribute over each interface (I9, I10). Unless the
 // attribute is dropped or cut, the request is refused with the limit in the message. Every accepted
 // saga ends, and the outbox holds no message that can never be sent.
-func TestDoors(t *testing.T) {
+func TestTooLong(t *testing.T) {
 	data := t.TempDir()
 	d := start(t, server.Config{DataDir: data, HTTP: "127.0.0.1:0", Definitions: post(t)})
 	servePost(t, d)
 	h := newFixture(t, d)
 	h.starts("decided", "letter")
-	for _, door := range []door{h.natsDoor("start"), h.natsDoor("run"), h.httpDoor(), h.grpcDoor(), h.decisionDoor(), h.natsDecisionDoor()} {
-		for field, want := range door.fields {
-			said := door.send(field, strings.Repeat("x", tooMuch))
+	for _, entry := range []entry{h.natsEntry("start"), h.natsEntry("run"), h.httpEntry(), h.grpcEntry(), h.decisionEntry(), h.natsDecisionEntry()} {
+		for field, want := range entry.fields {
+			said := entry.send(field, strings.Repeat("x", tooMuch))
 			if (want == "") != (said == "") || !strings.Contains(said, want) || len(said) > 1000 {
-				t.Errorf("%s, %s of %d bytes: says %.300q, and not %q", door.name, field, tooMuch, said, want)
+				t.Errorf("%s, %s of %d bytes: says %.300q, and not %q", entry.name, field, tooMuch, said, want)
 			}
 		}
 	}
@@ -189,8 +189,8 @@ func (h *fixture) took(id, field, refusal string) string {
 	return refusal
 }
 
-// natsDoor returns the door for a request over NATS: start or run.
-func (h *fixture) natsDoor(method string) door {
+// natsEntry returns the entry for a request over NATS: start or run.
+func (h *fixture) natsEntry(method string) entry {
 	fields := map[string]string{
 		"traceparent": "", "tracestate": "", "ce-reason": "", "ce-unknown": "", "nats-msg-id": "", "baggage": "",
 		"ce-sagaid": "is 70000 characters long", "ce-definition": "is 70000 characters long", "ce-step": "is 70000 characters long",
@@ -200,9 +200,9 @@ func (h *fixture) natsDoor(method string) door {
 		"ce-datacontenttype": 255, "content-type": 255, "ce-id": 512, "ce-source": 256, "ce-type": 128, "ce-code": 64,
 		"ce-replyto": 512, "ce-time": 64, "ce-expirytime": 64,
 	} {
-		fields[field] = fmt.Sprintf("is 70000 bytes long, at most %d are allowed", most)
+		fields[field] = fmt.Sprintf("is 70000 bytes long; at most %d are allowed", most)
 	}
-	return door{"NATS " + method, fields, func(field, value string) string {
+	return entry{"NATS " + method, fields, func(field, value string) string {
 		id := h.id()
 		header := map[string]string{"ce-sagaid": id, "ce-definition": "parcel", "ce-expirytime": "2000-01-01T00:00:00Z"}
 		if field == "tracestate" {
@@ -238,13 +238,13 @@ func traced(header http.Header, field, value string) {
 func startFields() map[string]string {
 	return map[string]string{
 		"traceparent": "", "tracestate": "",
-		"id": "is 70000 characters long", "definition": "is 70000 characters long", "contentType": "is 70000 bytes long, at most 255 are allowed",
+		"id": "is 70000 characters long", "definition": "is 70000 characters long", "contentType": "is 70000 bytes long; at most 255 are allowed",
 	}
 }
 
-// httpDoor returns the door for a start as plain JSON over HTTP.
-func (h *fixture) httpDoor() door {
-	return door{"HTTP start", startFields(), func(field, value string) string {
+// httpEntry returns the entry for a start as plain JSON over HTTP.
+func (h *fixture) httpEntry() entry {
+	return entry{"HTTP start", startFields(), func(field, value string) string {
 		id := h.id()
 		body := map[string]any{"id": id, "definition": map[string]any{"name": "parcel"}, "input": 1}
 		switch field {
@@ -280,9 +280,9 @@ func (h *fixture) httpDoor() door {
 	}}
 }
 
-// grpcDoor returns the door for a start over gRPC.
-func (h *fixture) grpcDoor() door {
-	return door{"gRPC start", startFields(), func(field, value string) string {
+// grpcEntry returns the entry for a start over gRPC.
+func (h *fixture) grpcEntry() entry {
+	return entry{"gRPC start", startFields(), func(field, value string) string {
 		id := h.id()
 		m := &apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "parcel"}, Input: "1"}
 		switch field {
@@ -330,14 +330,14 @@ func decision(field, value string) api.Decision {
 
 func decisionFields() map[string]string {
 	return map[string]string{
-		"by": "is 70000 bytes long, at most 1024 are allowed", "reason": "is 70000 bytes long, at most 1024 are allowed",
-		"operation": "is 70000 bytes long, at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is not an outcome",
+		"by": "is 70000 bytes long; at most 1024 are allowed", "reason": "is 70000 bytes long; at most 1024 are allowed",
+		"operation": "is 70000 bytes long; at most 64 are allowed", "step": "is 70000 characters long", "outcome": "is not an outcome",
 	}
 }
 
-// decisionDoor returns the door for an operator's decision over HTTP.
-func (h *fixture) decisionDoor() door {
-	return door{"HTTP decision", decisionFields(), func(field, value string) string {
+// decisionEntry returns the entry for an operator's decision over HTTP.
+func (h *fixture) decisionEntry() entry {
+	return entry{"HTTP decision", decisionFields(), func(field, value string) string {
 		op := decision(field, value)
 		_, err := h.api.Operate(h.t.Context(), connect.NewRequest(&apiv1.OperateRequest{Id: "decided", Decision: &apiv1.Decision{
 			Operation: string(op.Operation), Step: string(op.Step), By: op.By, Reason: op.Reason, Outcome: string(op.Outcome),
@@ -349,9 +349,9 @@ func (h *fixture) decisionDoor() door {
 	}}
 }
 
-// natsDecisionDoor returns the door for an operator's decision over NATS.
-func (h *fixture) natsDecisionDoor() door {
-	return door{"NATS decision", decisionFields(), func(field, value string) (refusal string) {
+// natsDecisionEntry returns the entry for an operator's decision over NATS.
+func (h *fixture) natsDecisionEntry() entry {
+	return entry{"NATS decision", decisionFields(), func(field, value string) (refusal string) {
 		ask(h.t, h.d, func(ctx context.Context, c *client.Client) {
 			_, err := c.Operate(ctx, "decided", decision(field, value))
 			if !errors.Is(err, client.ErrInvalid) {
@@ -391,8 +391,8 @@ func (h *fixture) answersToLetters() {
 		"not UTF-8":     {strings.Repeat("\xff", 5000), rejected, contract.PhaseCompensated, "…"},
 		"traceparent":   {"1", append(done, "traceparent", long), contract.PhaseCompleted, ""},
 		"tracestate":    {"1", append(done, "traceparent", traceParent, "tracestate", long), contract.PhaseCompleted, ""},
-		"id":            {"1", append(done, "ce-id", long), "", "is 60000 bytes long, at most 512"},
-		"source":        {"1", append(done, "ce-source", long), "", "is 60000 bytes long, at most 256"},
+		"id":            {"1", append(done, "ce-id", long), "", "is 60000 bytes long; at most 512"},
+		"source":        {"1", append(done, "ce-source", long), "", "is 60000 bytes long; at most 256"},
 	} {
 		id := h.id()
 		h.starts(id, "letter")

@@ -47,9 +47,10 @@ func (c demoCmd) Run(ctx context.Context, t *terminal) (err error) {
 		logger: slog.New(slog.NewJSONHandler(log, nil)),
 		board:  progress.New(t.out, len(orders)),
 	}
-	return d.run(ctx, func(ctx context.Context, a server.Addresses) error {
+	return d.run(ctx, func(ctx context.Context, coordinator *server.Server) error {
+		a := coordinator.Addresses()
 		fmt.Fprintf(t.out, "NATS at %s, the coordinator on bbolt, and four services on SQLite are up in %s.\nWatch the orders in the console: %s/\n\n", a.NATS, dir, a.HTTP)
-		bus, err := a.Connect(ctx, "customers")
+		bus, err := coordinator.Connect(ctx, "customers")
 		if err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ type demo struct {
 
 // run starts the coordinator and the services, and calls body once all of them accept work. After
 // body has returned, it stops the services and then the coordinator.
-func (d *demo) run(ctx context.Context, body func(context.Context, server.Addresses) error) error {
+func (d *demo) run(ctx context.Context, body func(context.Context, *server.Server) error) error {
 	coordinator, err := server.New(server.Config{
 		DataDir: filepath.Join(d.dir, "coordinator"), NATS: server.NATS{URL: d.NATSURL},
 		HTTP: "127.0.0.1:0", Logger: d.logger,
@@ -109,7 +110,7 @@ func (d *demo) run(ctx context.Context, body func(context.Context, server.Addres
 		defer stop()
 		select {
 		case <-coordinator.Started():
-			return d.services(ctx, running, coordinator.Addresses(), body)
+			return d.services(ctx, running, coordinator, body)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-running.Done():
@@ -120,7 +121,7 @@ func (d *demo) run(ctx context.Context, body func(context.Context, server.Addres
 }
 
 // services runs the services while body runs.
-func (d *demo) services(ctx, running context.Context, a server.Addresses, body func(context.Context, server.Addresses) error) error {
+func (d *demo) services(ctx, running context.Context, coordinator *server.Server, body func(context.Context, *server.Server) error) error {
 	g, serving := errgroup.WithContext(running)
 	serving, stop := context.WithCancel(serving)
 	defer stop()
@@ -128,7 +129,7 @@ func (d *demo) services(ctx, running context.Context, a server.Addresses, body f
 	for _, name := range service.Names {
 		g.Go(func() error {
 			return service.Run(serving, service.Config{
-				Name: name, DataDir: d.dir, Connect: a.Connect, Logger: d.logger, Say: d.board.Say,
+				Name: name, DataDir: d.dir, Connect: coordinator.Connect, Logger: d.logger, Say: d.board.Say,
 				Ready: func(*natsbus.Bus) { up <- name },
 			})
 		})
@@ -146,7 +147,7 @@ func (d *demo) services(ctx, running context.Context, a server.Addresses, body f
 		working, cancel := context.WithCancel(serving)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		return body(working, a)
+		return body(working, coordinator)
 	})
 	return g.Wait()
 }

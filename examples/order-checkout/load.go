@@ -45,7 +45,7 @@ func (c loadCmd) Run(ctx context.Context, t *terminal) error {
 	defer stopTraces()
 	var options []client.Option
 	if provider != nil {
-		options = append(options, client.Follow(tracing.Client(provider)))
+		options = append(options, client.Tracing(tracing.Client(provider)))
 	}
 	if c.Console != "" {
 		fmt.Fprintf(t.out, "Watch the orders in the console: %s\n\n", c.Console)
@@ -97,7 +97,7 @@ func quiet(ctx context.Context, bus *natsbus.Bus) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("commands are left on the bus that nobody takes: %w", ctx.Err())
+			return fmt.Errorf("commands remain on the bus, and no service takes them: %w", ctx.Err())
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (c serviceCmd) run(ctx context.Context, t *terminal, name string, bus *atom
 	defer stopTraces()
 	var options []participant.Option
 	if provider != nil {
-		options = append(options, participant.Trace(tracing.Participant(provider)))
+		options = append(options, participant.Tracing(tracing.Participant(provider)))
 	}
 	return service.Run(ctx, service.Config{
 		Name: name, DataDir: c.Data, Logger: logger, Options: options,
@@ -68,7 +68,7 @@ func (c serviceCmd) run(ctx context.Context, t *terminal, name string, bus *atom
 		},
 		Say:   func(saga contract.SagaID, what string) { logger.Warn(what, "saga", saga) },
 		Die:   func() { os.Exit(1) },
-		Ready: func(b *natsbus.Bus) { bus.Store(b); logger.Info("takes commands") },
+		Ready: func(b *natsbus.Bus) { bus.Store(b); logger.Info("accepting commands") },
 	})
 }
 

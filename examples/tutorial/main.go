@@ -71,7 +71,7 @@ func open(ctx context.Context, path, schema string) (*sql.DB, *sqlinbox.Inbox, e
 	}
 	inbox := sqlinbox.New(db, sqlinbox.SQLite)
 	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, nil, fmt.Errorf("prepare %s: %w", path, err)
+		return nil, nil, fmt.Errorf("create the tables in %s: %w", path, err)
 	}
 	return db, inbox, inbox.Migrate(ctx)
 }

@@ -19,7 +19,7 @@ func TestTutorial(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := coordinator.Stop(); err != nil {
+		if err := coordinator.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

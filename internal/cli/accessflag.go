@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/amends-dev/amends/internal/access"
+	"github.com/amends-dev/amends/server"
 )
 
 // accessFlags configures TLS, access control and host names of the HTTP address.
@@ -29,19 +30,19 @@ type accessFlags struct {
 	PublicURL        string `name:"public-url" env:"AMENDS_PUBLIC_URL" placeholder:"URL" help:"URL at which browsers reach the coordinator. The OIDC provider redirects to it, and requests may name its host."`
 }
 
-// config converts the flags to an access.Config.
-func (f *accessFlags) config() (access.Config, error) {
-	c := access.Config{Tokens: f.Tokens, OpenMetrics: f.OpenMetrics, PublicURL: f.PublicURL, Hosts: list(f.Hosts), OIDC: access.OIDC{
+// config converts the flags to a server.Access.
+func (f *accessFlags) config() (server.Access, error) {
+	c := server.Access{Tokens: f.Tokens, OpenMetrics: f.OpenMetrics, PublicURL: f.PublicURL, Hosts: list(f.Hosts), OIDC: server.OIDC{
 		Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret,
-		Audience: f.OIDCAudience, RolesClaim: f.OIDCRolesClaim, NameClaim: f.OIDCNameClaim, Roles: map[string]access.Role{},
+		Audience: f.OIDCAudience, RolesClaim: f.OIDCRolesClaim, NameClaim: f.OIDCNameClaim, Roles: map[string]server.Role{},
 	}}
 	for pair := range strings.SplitSeq(f.OIDCRoles, ",") {
 		value, name, ok := strings.Cut(strings.TrimSpace(pair), "=")
-		role, err := access.ParseRole(name)
+		_, err := access.ParseRole(name)
 		if !ok || value == "" || err != nil {
 			return c, fmt.Errorf("--oidc-roles: %q is not value=role; write, for example, saga-admins=admin, with viewer, operator or admin", pair)
 		}
-		c.OIDC.Roles[value] = role
+		c.OIDC.Roles[value] = server.Role(name)
 	}
 	return c, nil
 }

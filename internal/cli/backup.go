@@ -91,7 +91,7 @@ func (c *backupCmd) online(env *environment, w io.Writer) (int64, error) {
 	case to.err != nil:
 		return n, to.err
 	case err != nil:
-		return n, fmt.Errorf("the connection ended before the backup was complete; see the coordinator's log: %w", err)
+		return n, fmt.Errorf("the connection ended before the backup was complete: %w; see the coordinator's log", err)
 	}
 	return n, nil
 }

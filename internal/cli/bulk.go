@@ -77,10 +77,10 @@ func (f *decisionFlags) all(env *environment, request *apiv1.OperateAllRequest) 
 		return tooQuiet(ctx, stream.Err())
 	})
 	if !request.GetDryRun() {
-		err = unsure(err, "some decisions may have been taken; run the command again, no decision is taken twice, and histories show which were taken")
+		err = unsure(err, "some decisions may have been taken; run the command again (no decision is taken twice); the sagas' histories show which decisions were taken")
 	}
 	if err == nil && !sum.GetFinished() {
-		err = errors.New("the connection ended before all sagas were processed; run the command again, no decision is taken twice, and histories show which were taken")
+		err = errors.New("the connection ended before all sagas were processed; run the command again (no decision is taken twice); the sagas' histories show which decisions were taken")
 	}
 	return sum, err
 }
@@ -106,7 +106,7 @@ func (f *decisionFlags) confirm(env *environment, d *apiv1.Decision, would *apiv
 	question := fmt.Sprintf("%s %s (%s, refused for %d)?", d.GetOperation(), plural.Of(would.GetDone(), "saga", "sagas"), plural.Of(would.GetMatched(), "matches", "match"), would.GetRefused())
 	in, ok := env.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return &exitError{code: ExitUsage, err: errors.New(question), hint: "nothing was done; confirm with --yes, or see details with --dry-run"}
+		return &exitError{code: ExitUsage, err: errors.New("confirmation is required: " + question), hint: "nothing was done; confirm with --yes, or see details with --dry-run"}
 	}
 	env.stderr.Printf("%s [y/N] ", question)
 	answer, err := bufio.NewReader(in).ReadString('\n')

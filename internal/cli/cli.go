@@ -144,7 +144,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // them.
 func checkWords(args, environ []string) error {
 	wrong := func(what string) error {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("%s is not UTF-8", what), hint: "write it in UTF-8; the command locale shows the encoding of this terminal"}
+		return &exitError{code: ExitUsage, err: fmt.Errorf("%s is not UTF-8", what), hint: "write it in UTF-8; see this terminal's encoding with: locale"}
 	}
 	for i, arg := range args {
 		if !utf8.ValidString(arg) {

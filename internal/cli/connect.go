@@ -104,7 +104,11 @@ func (t target) transport() (*http.Client, error) {
 	if err := t.inTheClear(); err != nil {
 		return nil, err
 	}
-	trip := http.DefaultTransport.(*http.Transport).Clone()
+	standard, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("http.DefaultTransport is a %T", http.DefaultTransport)
+	}
+	trip := standard.Clone()
 	if t.here() {
 		trip.Proxy = nil // a proxy would resolve 0.0.0.0 to its own machine
 	}

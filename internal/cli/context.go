@@ -58,7 +58,7 @@ func (p *namedPlace) token() (string, error) {
 	}
 	data, err := os.ReadFile(p.TokenFile)
 	if err != nil {
-		return "", fmt.Errorf("the context's token: %w", err)
+		return "", fmt.Errorf("read the context's token: %w", err)
 	}
 	return strings.TrimSpace(string(data)), nil
 }
@@ -70,7 +70,7 @@ func contextsFile() (string, error) {
 	}
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", fmt.Errorf("no configuration directory; set AMENDS_CONTEXTS to a file: %w", err)
+		return "", fmt.Errorf("no configuration directory: %w; set AMENDS_CONTEXTS to a file", err)
 	}
 	return filepath.Join(dir, "amends", "contexts.yaml"), nil
 }
@@ -208,7 +208,7 @@ type contextUseCmd struct {
 func (cmd *contextUseCmd) Run(env *environment) error {
 	return changeContexts(env, func(c *contexts) (string, error) {
 		if c.Contexts[cmd.Name] == nil {
-			return "", fmt.Errorf("no context %q; known are: %s", cmd.Name, words(c.names()))
+			return "", fmt.Errorf("no context %q; known contexts: %s", cmd.Name, words(c.names()))
 		}
 		c.Current = cmd.Name
 		return "using " + cmd.Name, nil
@@ -223,7 +223,7 @@ type contextRemoveCmd struct {
 func (cmd *contextRemoveCmd) Run(env *environment) error {
 	return changeContexts(env, func(c *contexts) (string, error) {
 		if !slices.Contains(c.names(), cmd.Name) {
-			return "", fmt.Errorf("no context %q; known are: %s", cmd.Name, words(c.names()))
+			return "", fmt.Errorf("no context %q; known contexts: %s", cmd.Name, words(c.names()))
 		}
 		delete(c.Contexts, cmd.Name)
 		if c.Current == cmd.Name {

@@ -62,7 +62,7 @@ func (c *exportCmd) Run(env *environment) error {
 	}
 	env.stderr.Printf("exported %s; looked at %d\n", plural.Of(e.exported, "saga", "sagas"), e.looked)
 	if e.failed > 0 {
-		return &exitError{code: ExitFailed, err: fmt.Errorf("%s not exported completely; they are listed above", plural.Of(e.failed, "saga was", "sagas were")),
+		return &exitError{code: ExitFailed, err: fmt.Errorf("%s not exported completely; see above", plural.Of(e.failed, "saga was", "sagas were")),
 			hint: "find the damage with: coordinator verify; a backup may hold an intact copy"}
 	}
 	return nil

@@ -107,7 +107,7 @@ func endedSagas(t *testing.T, n int) (url string) {
 	}
 	ctx, leave := context.WithCancel(context.Background())
 	left := make(chan error, 1)
-	bus, err := s.Addresses().Connect(ctx, "counter")
+	bus, err := s.Connect(ctx, "counter")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func endedSagas(t *testing.T, n int) (url string) {
 	go func() { left <- p.Run(ctx, bus) }()
 	t.Cleanup(func() {
 		leave()
-		if err := errors.Join(<-left, bus.Close(), s.Stop()); err != nil {
+		if err := errors.Join(<-left, bus.Close(), s.Stop(context.Background())); err != nil {
 			t.Error(err)
 		}
 	})

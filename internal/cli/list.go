@@ -63,7 +63,7 @@ type age time.Duration
 func (a *age) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if err != nil || d <= 0 {
-		return fmt.Errorf("is %q; give a duration such as 10m or 24h, or omit the flag", text)
+		return fmt.Errorf("is %q; give a positive duration such as 10m or 24h, or omit the flag", text)
 	}
 	*a = age(d)
 	return nil

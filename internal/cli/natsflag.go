@@ -1,6 +1,9 @@
 package cli
 
-import "github.com/amends-dev/amends/server"
+import (
+	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/transport/natsbus"
+)
 
 // natsFlags selects a NATS server and the credentials.
 type natsFlags struct {
@@ -14,14 +17,19 @@ type natsFlags struct {
 	NATSCA       string `name:"nats-ca" env:"AMENDS_NATS_CA" type:"path" placeholder:"FILE" help:"CA certificates to trust, PEM."`
 	NATSCert     string `name:"nats-cert" env:"AMENDS_NATS_CERT" type:"path" placeholder:"FILE" help:"Client certificate, PEM."`
 	NATSKey      string `name:"nats-key" env:"AMENDS_NATS_KEY" type:"path" placeholder:"FILE" help:"Key of the client certificate, PEM."`
-	NATSInbox    string `name:"nats-inbox" env:"AMENDS_NATS_INBOX" placeholder:"PREFIX" help:"Prefix of reply subjects, if the NATS user may subscribe to its own only. Default: _INBOX."`
+	NATSInbox    string `name:"nats-inbox" env:"AMENDS_NATS_INBOX" placeholder:"PREFIX" help:"Prefix of reply subjects, if the NATS user may subscribe only to subjects with its own prefix. Default: _INBOX."`
 	Prefix       string `env:"AMENDS_PREFIX" default:"saga" help:"Prefix (first token) of every subject."`
 }
 
 // server converts the flags to a server.NATS.
 func (f *natsFlags) server() server.NATS {
 	return server.NATS{
-		URL: f.NATSURL, Creds: f.NATSCreds, NKey: f.NATSNKey, Inbox: f.NATSInbox, User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken,
-		Plaintext: f.NATSPlain, CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey,
+		URL:         f.NATSURL,
+		Credentials: natsbus.Credentials{User: f.NATSUser, Password: f.NATSPassword, Token: f.NATSToken, CredentialsFile: f.NATSCreds, NKeyFile: f.NATSNKey},
+		CAFile:      f.NATSCA,
+		CertFile:    f.NATSCert,
+		KeyFile:     f.NATSKey,
+		InboxPrefix: f.NATSInbox,
+		Plaintext:   f.NATSPlain,
 	}
 }

@@ -48,7 +48,7 @@ func (c *grantCmd) Run(env *environment) error {
 		}
 		_, err := config.Grant(natsbus.Role(role), name)
 		if err == nil && seen[name] {
-			err = fmt.Errorf("user %s is given twice; use different names for a participant and another user", name)
+			err = fmt.Errorf("user %s is given twice; names must be unique, even across roles", name)
 		}
 		if err != nil {
 			return &exitError{code: ExitUsage, err: err}

@@ -84,7 +84,7 @@ func (m *fixture) open(data string, services bool) {
 		m.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	bus, err := s.Addresses().Connect(ctx, "stock")
+	bus, err := s.Connect(ctx, "stock")
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (m *fixture) open(data string, services bool) {
 			}
 		}
 		_ = bus.Close()
-		if err := s.Stop(); err != nil {
+		if err := s.Stop(context.Background()); err != nil {
 			m.t.Error(err)
 		}
 	}

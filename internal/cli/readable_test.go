@@ -150,7 +150,7 @@ func newWorld(t *testing.T) *world {
 		conn.Close()
 		h2c.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()
-		if err := s.Stop(); err != nil {
+		if err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -204,12 +204,12 @@ func (w *world) command(t *rapid.T, stdin []byte, args ...string) (code int, std
 
 // starts starts a saga through a random interface, and reports whether it was accepted.
 func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) {
-	doors := []string{"NATS", "Connect JSON", "gRPC"}
+	entries := []string{"NATS", "Connect JSON", "gRPC"}
 	if d.contentType == "" {
-		doors = append(doors, "CLI")
+		entries = append(entries, "CLI")
 	}
-	door := rapid.SampledFrom(doors).Draw(t, "door")
-	switch door {
+	entry := rapid.SampledFrom(entries).Draw(t, "entry")
+	switch entry {
 	case "NATS":
 		header := []string{"ce-sagaid", id, "ce-definition", "echo"}
 		if d.contentType != "" {
@@ -221,7 +221,7 @@ func (w *world) starts(t *rapid.T, id string, d datum) (taken bool, why string) 
 		code, _, said := w.command(t, d.bytes, "start", "echo", "--id", id, "--input", "-")
 		return code == cli.ExitOK, said
 	}
-	_, err := w.faces[door].Start(context.Background(), connect.NewRequest(&apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "echo"}, InputBinary: d.bytes, ContentType: d.contentType}))
+	_, err := w.faces[entry].Start(context.Background(), connect.NewRequest(&apiv1.StartRequest{Id: id, Definition: &apiv1.DefinitionRef{Name: "echo"}, InputBinary: d.bytes, ContentType: d.contentType}))
 	return err == nil, fmt.Sprint(err)
 }
 
@@ -486,8 +486,8 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 	}
 	kept := string(d.bytes)
 	var said string
-	door := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "the resolving door")
-	switch door {
+	entry := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "the resolving entry")
+	switch entry {
 	case "NATS":
 		kept = strings.Trim(kept, " \t\r\n")
 		data := slices.Concat([]byte(`{"id":"`+id+`","decision":{"operation":"resolve","step":"seal","outcome":"completed","by":"kim","reason":"x","result":`), d.bytes, []byte("}}"))
@@ -500,15 +500,15 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 		if !utf8.Valid(d.bytes) {
 			return
 		}
-		if door == "Connect JSON" && json.Valid(d.bytes) {
+		if entry == "Connect JSON" && json.Valid(d.bytes) {
 			kept = compact(kept)
 		}
-		if _, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "resolve", Step: "seal", Outcome: "completed", By: "kim", Reason: "x", Result: kept}})); err != nil {
+		if _, err := w.faces[entry].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "resolve", Step: "seal", Outcome: "completed", By: "kim", Reason: "x", Result: kept}})); err != nil {
 			said = err.Error()
 		}
 	}
 	if (said == "") != d.valid {
-		t.Fatalf("%s: the answer to result %.200q is %.300q", door, d.bytes, said)
+		t.Fatalf("%s: the answer to result %.200q is %.300q", entry, d.bytes, said)
 	}
 	if !d.valid {
 		return
@@ -531,7 +531,7 @@ func (w *world) resolves(t *rapid.T, id, birth string) {
 			form = compact
 		}
 		if result.GetJson() != form(kept) {
-			t.Fatalf("%s shows %.200q, sent through %s as %.200q", name, result.GetJson(), door, kept)
+			t.Fatalf("%s shows %.200q, sent through %s as %.200q", name, result.GetJson(), entry, kept)
 		}
 	}
 }
@@ -553,9 +553,9 @@ func (w *world) until(t *rapid.T, id string, revision uint64) {
 
 // pauses pauses a saga, and checks that the answer reports the pause.
 func (w *world) pauses(t *rapid.T, id, by, reason string) {
-	door := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "operator's door")
+	entry := rapid.SampledFrom([]string{"NATS", "Connect JSON", "gRPC", "CLI"}).Draw(t, "operator's entry")
 	said := ""
-	switch door {
+	switch entry {
 	case "NATS":
 		var data bytes.Buffer
 		if err := json.NewEncoder(&data).Encode(map[string]any{"id": id, "decision": map[string]string{"operation": "pause", "by": by, "reason": reason}}); err != nil {
@@ -569,14 +569,14 @@ func (w *world) pauses(t *rapid.T, id, by, reason string) {
 			said = out
 		}
 	default:
-		answer, err := w.faces[door].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "pause", By: by, Reason: reason}}))
+		answer, err := w.faces[entry].Operate(context.Background(), connect.NewRequest(&apiv1.OperateRequest{Id: id, Decision: &apiv1.Decision{Operation: "pause", By: by, Reason: reason}}))
 		said = fmt.Sprint(err)
 		if err == nil && answer.Msg.GetSaga().GetRevision() == 3 && answer.Msg.GetSaga().GetPaused().GetBy() == by {
 			said = "since"
 		}
 	}
 	if !strings.Contains(said, "since") && !strings.Contains(said, "paused") {
-		t.Fatalf("%s: the answer to the decision is %.300q", door, said)
+		t.Fatalf("%s: the answer to the decision is %.300q", entry, said)
 	}
 }
 

@@ -66,7 +66,7 @@ type serveFlags struct {
 	AcceptClock        bool          `env:"AMENDS_ACCEPT_CLOCK" help:"After the clock was changed: confirm that it is right now, so that retention continues at once instead of after 24 hours."`
 	TombstoneRetention time.Duration `env:"AMENDS_TOMBSTONE_RETENTION" default:"8760h" help:"How long the id of an ended saga is remembered, so that a repeated start does not run it again."`
 
-	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take over the prefix from another store. This stops the coordinator of that store: make sure that it should stop."`
+	TakeOver  bool   `env:"AMENDS_TAKE_OVER" help:"Take over the prefix from another store. This stops the coordinator of that store: use the flag only if that is intended."`
 	ReadyFile string `env:"AMENDS_READY_FILE" type:"path" placeholder:"FILE" help:"Write the addresses to this file as JSON when the coordinator is ready, and remove the file when it stops."`
 }
 
@@ -110,7 +110,7 @@ func (f *serveFlags) definitions() ([]*saga.Definition, error) {
 }
 
 // traces returns the configuration for sending spans, or nil if tracing is off.
-func (f *serveFlags) traces() (*otlp.Config, error) {
+func (f *serveFlags) traces() (*server.Traces, error) {
 	wanted, err := otlp.Wanted(f.OTLP, os.Getenv)
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
@@ -118,7 +118,7 @@ func (f *serveFlags) traces() (*otlp.Config, error) {
 	if !wanted {
 		return nil, nil
 	}
-	return &otlp.Config{Endpoint: f.OTLP, Service: "amends-coordinator"}, nil
+	return &server.Traces{Endpoint: f.OTLP, Service: "amends-coordinator"}, nil
 }
 
 func (f *serveFlags) logger(w io.Writer) *slog.Logger {
@@ -166,7 +166,7 @@ func (c *serveCmd) run(ctx context.Context, s *server.Server, logger *slog.Logge
 		select {
 		case <-s.Started():
 			if err := c.writeReady(s.Addresses()); err != nil {
-				logger.Error("write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))
+				logger.Error("cannot write the ready file", slog.String("file", c.ReadyFile), slog.Any("error", err))
 			}
 		case <-ended:
 		}

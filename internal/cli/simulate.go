@@ -112,7 +112,7 @@ func replay(env *environment, o simulation.Options) error {
 		env.stdout.Printf("%s\n", v)
 	}
 	if len(r.Violations) > 0 {
-		return errors.New(plural.Of(len(r.Violations), "violation", "violations"))
+		return errors.New(plural.Of(len(r.Violations), "invariant violation", "invariant violations"))
 	}
 	return nil
 }

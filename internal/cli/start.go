@@ -117,7 +117,7 @@ func parseRef(s string) (*apiv1.DefinitionRef, error) {
 	if given {
 		n, ok := contract.ParseNumber(version, 1)
 		if !ok {
-			return ref, fmt.Errorf("definition %q: write the name, or name/version with a version from 1, such as checkout/3", s)
+			return ref, fmt.Errorf("definition %q: the version must be a number of at least 1; write name or name/version, such as checkout or checkout/3", s)
 		}
 		ref.Version = int64(n)
 	}
@@ -148,7 +148,7 @@ func readInput(s string, stdin io.Reader) ([]byte, error) {
 		}
 	}
 	if len(data) > maxInput {
-		return nil, fmt.Errorf("the input has more than %d bytes, which is the limit", maxInput)
+		return nil, fmt.Errorf("the input is too long: at most %d bytes are allowed", maxInput)
 	}
 	if err := contract.CheckJSON(data); err != nil {
 		return nil, fmt.Errorf("the input is not valid JSON: %w", err)

@@ -35,7 +35,7 @@ Examples:
 // Run checks a backup or a store.
 func (c *verifyCmd) Run(env *environment) (err error) {
 	if (c.File == "") == (c.DataDir == "") {
-		return &exitError{code: ExitUsage, err: errors.New("name a backup, or the data directory of a stopped coordinator with --data-dir")}
+		return &exitError{code: ExitUsage, err: errors.New("name either a backup, or the data directory of a stopped coordinator with --data-dir")}
 	}
 	keys, err := c.keys()
 	if err != nil {

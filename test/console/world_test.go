@@ -60,6 +60,7 @@ func checkout(version int, timeout time.Duration) *saga.Definition {
 // world is a coordinator with its console, and the services of a shop.
 type world struct {
 	server.Addresses
+	coordinator *server.Server
 	apiv1connect.CoordinatorServiceClient
 	http *http.Client
 
@@ -84,11 +85,11 @@ func newWorld(t *testing.T, change ...func(*server.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	w := &world{Addresses: s.Addresses(), http: &http.Client{Transport: &http.Transport{}}}
+	w := &world{Addresses: s.Addresses(), coordinator: s, http: &http.Client{Transport: &http.Transport{}}}
 	w.when(func(context.Context, string, purchase) error { return nil })
 	t.Cleanup(w.http.CloseIdleConnections)
 	w.CoordinatorServiceClient = apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP)
@@ -123,7 +124,7 @@ func (w *world) services(t *testing.T) {
 	answer(w, shipping, book, func(p purchase) receipt { return receipt{"parcel-" + p.Order} })
 	takeBack(w, inventory, release, "release")
 	takeBack(w, payment, refund, "refund")
-	bus, err := w.Connect(t.Context(), "services")
+	bus, err := w.coordinator.Connect(t.Context(), "services")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +194,7 @@ func vanBreaks(_ context.Context, action string, _ purchase) error {
 // stranger publishes a malformed answer, which becomes a dead letter.
 func (w *world) stranger(t *testing.T, id string) {
 	t.Helper()
-	bus, err := w.Connect(t.Context(), "stranger")
+	bus, err := w.coordinator.Connect(t.Context(), "stranger")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,17 +76,17 @@ func runCoordinator(t *testing.T, url string) *client.Client {
 	quiet := slog.New(slog.DiscardHandler)
 	s, err := server.Start(t.Context(), server.Config{
 		DataDir: t.TempDir(), Logger: quiet, Definitions: []*saga.Definition{mail},
-		NATS: server.NATS{URL: url, User: "coordinator", Password: password},
+		NATS: server.NATS{URL: url, Credentials: natsbus.Credentials{User: "coordinator", Password: password}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err := s.Stop(context.Background()); err != nil {
 			t.Errorf("coordinator: %v", err)
 		}
 	})
-	bus, err := s.Addresses().Connect(t.Context(), "post")
+	bus, err := s.Connect(t.Context(), "post")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ type ledger struct {
 
 func newLedger() *ledger { return &ledger{promises: map[contract.SagaID]promise{}} }
 
-// hear records the lines that a load printed.
+// hear records the acknowledgements that a load process has printed, as lines.
 func (l *ledger) hear(t *testing.T, lines []string) {
 	t.Helper()
 	for _, line := range lines {

@@ -150,7 +150,7 @@ func (s *system) connect() {
 		}
 		go func() { done <- world.Serve(ctx, world.Service{Name: name, Dir: dir, Bus: config}) }()
 	}
-	s.client = client.New(bus, client.Timeout(time.Second))
+	s.client = client.New(bus, client.RequestTimeout(time.Second))
 	if _, err := s.client.Register(ctx, transferMoney); err != nil {
 		s.t.Fatal(err)
 	}

@@ -93,8 +93,8 @@ func TestSilence(t *testing.T) {
 	sagatest.Start(t, Checkout, order).
 		Completed("open-order", checkout.Opened{Number: 7}).
 		Completed("reserve-stock", checkout.Reserved{Warehouse: "Hamburg"}).
-		TimesOut("charge-card").TriesAgain("charge-card").
-		TimesOut("charge-card").TriesAgain("charge-card").
-		TimesOut("charge-card").
+		TimedOut("charge-card").Retried("charge-card").
+		TimedOut("charge-card").Retried("charge-card").
+		TimedOut("charge-card").
 		ExpectCommands("do open-order", "do reserve-stock", "do charge-card", "do charge-card", "do charge-card", "undo charge-card")
 }

@@ -33,7 +33,7 @@ func reserve(ctx context.Context, tx *sql.Tx, r checkout.Reservation) (checkout.
 		case errors.Is(err, sql.ErrNoRows):
 			return checkout.Reserved{}, participant.Rejectf("we have no %s", line.SKU)
 		case err != nil:
-			return checkout.Reserved{}, fmt.Errorf("look for %s: %w", line.SKU, err)
+			return checkout.Reserved{}, fmt.Errorf("look up the stock of %s: %w", line.SKU, err)
 		case left < line.Quantity:
 			return checkout.Reserved{}, participant.Rejectf("out of stock: %s (%d ordered, %d left)", line.SKU, line.Quantity, left)
 		}
@@ -57,7 +57,7 @@ func release(ctx context.Context, tx *sql.Tx, undo contract.Undo[checkout.Reserv
 // under the idempotency key.
 func move(ctx context.Context, tx *sql.Tx, order, sku string, quantity int64) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE stock SET on_hand = on_hand + ? WHERE sku = ?`, quantity, sku); err != nil {
-		return fmt.Errorf("move %d %s for order %s: %w", quantity, sku, order, err)
+		return fmt.Errorf("change the stock by %d %s for order %s: %w", quantity, sku, order, err)
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO ledger (key, order_id, sku, quantity) VALUES (?, ?, ?, ?)`,
 		participant.KeyFrom(ctx).String(), order, sku, quantity)

@@ -90,14 +90,14 @@ func (c Config) place(ctx context.Context, o checkout.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
 	if _, err := c.Client.Start(ctx, definition.Checkout, o, client.ID(contract.SagaID(o.OrderID))); err != nil {
-		return fmt.Errorf("place %s: %w", o.OrderID, err)
+		return fmt.Errorf("place order %s: %w", o.OrderID, err)
 	}
 	line, err := json.Marshal(o)
 	if err == nil {
 		_, err = c.Placed.Write(append(line, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("write down that %s was placed: %w", o.OrderID, err)
+		return fmt.Errorf("record that order %s was placed: %w", o.OrderID, err)
 	}
 	c.Viewer.Placed(o)
 	return nil
@@ -114,7 +114,7 @@ func (c Config) follow(ctx context.Context, o checkout.Order) error {
 		status, err := c.Client.Get(ctx, contract.SagaID(o.OrderID))
 		switch {
 		case err != nil && ctx.Err() == nil && !errors.Is(err, client.ErrUnavailable):
-			return fmt.Errorf("follow %s: %w", o.OrderID, err)
+			return fmt.Errorf("follow order %s: %w", o.OrderID, err)
 		case err != nil: // no coordinator is answering
 		case status.AtRest():
 			c.Viewer.Ended(o, status)

@@ -32,7 +32,7 @@ func charge(ctx context.Context, tx *sql.Tx, c checkout.Charge) (checkout.Receip
 	case errors.Is(err, sql.ErrNoRows):
 		return checkout.Receipt{}, participant.Reject("card declined: unknown card")
 	case err != nil:
-		return checkout.Receipt{}, fmt.Errorf("look for card %s: %w", c.Card, err)
+		return checkout.Receipt{}, fmt.Errorf("look up card %s: %w", c.Card, err)
 	case balance < c.Cents:
 		return checkout.Receipt{}, participant.Reject("card declined: not enough money")
 	}

@@ -49,7 +49,7 @@ func Read(name string, r io.Reader) (orders []checkout.Order, err error) {
 		}
 		o, err := parse(n, text)
 		if before, taken := first[o.OrderID]; err == nil && taken {
-			err = fmt.Errorf("order_id %s is taken by line %d", o.OrderID, before)
+			err = fmt.Errorf("order_id %s is already used in line %d", o.OrderID, before)
 		}
 		if err != nil {
 			wrong = append(wrong, &LineError{name, n, err})
@@ -79,7 +79,7 @@ func parse(n int, text []byte) (checkout.Order, error) {
 	if given.Scenario != "" {
 		kind, known := KindOf(given.Scenario)
 		if !known {
-			return given, fmt.Errorf("scenario %q is unknown; there are: %s", given.Scenario, scenarios())
+			return given, fmt.Errorf("scenario %q is unknown; use one of: %s", given.Scenario, scenarios())
 		}
 		filled := kind.order("", rand.New(rand.NewPCG(uint64(n), 0)))
 		filled.TotalCents = 0

@@ -60,12 +60,12 @@ func TestReadRefuses(t *testing.T) {
 		"[]":                       "line 1: is not an order in JSON",
 		`{"card": 7}`:              "line 1: is not an order in JSON",
 		`{"colour": "red"}`:        `line 1: is not an order in JSON: json: unknown field "colour"`,
-		`{"scenario": "flood"}`:    `line 1: scenario "flood" is unknown; there are: all well, out of stock`,
+		`{"scenario": "flood"}`:    `line 1: scenario "flood" is unknown; use one of: all well, out of stock`,
 		`{"scenario": "crash"} {}`: "line 1: has something after the JSON object",
 		`{"order_id": "a b"}`:      "line 1: order_id: saga id",
 		`{"customer": "Ada"}`:      "lines: there are 0",
 		long:                       "line 1: is longer than 65536 bytes",
-		"{\"scenario\": \"crash\", \"order_id\": \"x\"}\n{\"scenario\": \"crash\", \"order_id\": \"x\"}": "line 2: order_id x is taken by line 1",
+		"{\"scenario\": \"crash\", \"order_id\": \"x\"}\n{\"scenario\": \"crash\", \"order_id\": \"x\"}": "line 2: order_id x is already used in line 1",
 		`{"scenario": "crash", "total_cents": 1}`:                                                        "line 1: total_cents: is 1",
 	} {
 		_, err := Read("orders.jsonl", strings.NewReader(text))
