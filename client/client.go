@@ -14,7 +14,6 @@ import (
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/loglimit"
-	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -25,28 +24,37 @@ type Client struct {
 	subjects        transport.Subjects
 	timeout         time.Duration
 	poll            time.Duration
-	tracer          Tracer        // nil means no tracing
+	tracer          Tracer // nil means no tracing
+	concurrency     int
 	starts          chan struct{} // one element for each start in flight
 	runs            chan struct{} // one element for each run that uses a single request
 	others          chan struct{} // one element for each other request, except requests that the coordinator holds
 	retryOverloaded bool
-	giveUp          time.Duration // how long a request is repeated while no coordinator answers; 0 means no limit
+	giveUp          time.Duration // how long a request is repeated while no coordinator answers; negative means no limit
+	problem         error         // of the options; every request returns it
 	logger          *slog.Logger  // limits repeated log lines
 }
 
-// New returns a client for the coordinators on bus.
+// New returns a client for the coordinators on bus. If an option is invalid, Check returns an error,
+// and so does every request.
 func New(bus transport.Requester, options ...Option) *Client {
-	c := &Client{bus: bus, timeout: DefaultTimeout, poll: DefaultPoll, giveUp: waiting.Limit}
-	Concurrency(DefaultConcurrency).configure(c)
+	c := &Client{bus: bus}
 	for _, o := range options {
 		o.configure(c)
 	}
+	c.problem = c.complete()
+	n := max(c.concurrency, 1)
+	c.starts, c.others, c.runs = make(chan struct{}, n), make(chan struct{}, n), make(chan struct{}, RunsPerStart*n)
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
 	c.logger = loglimit.Logger(c.logger) // many callers may wait at the same time
 	return c
 }
+
+// Check returns all problems of the client's options, joined. It returns nil if the client can send
+// requests. Otherwise every request fails with ErrInvalid and these problems.
+func (c *Client) Check() error { return c.problem }
 
 // Definition is a value that has the reference of a saga definition: a *saga.Definition, or a
 // contract.DefinitionRef if the caller knows only the name.
@@ -87,7 +95,7 @@ func (c *Client) starting(method string, d Definition, input any, options []Star
 	if e.Saga == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, &Error{Op: method, Code: api.CodeInternal, Reason: "make an id", Err: err}
+			return nil, &Error{Op: method, Code: api.CodeInternal, Reason: "cannot generate an id", Err: err}
 		}
 		e.Saga = contract.SagaID(id.String())
 	}
@@ -124,7 +132,8 @@ func (c *Client) Get(ctx context.Context, id contract.SagaID) (*api.Saga, error)
 // again.
 //
 // On failure, Operate returns ErrInvalid, ErrNotFound, ErrUnavailable, or ErrIllegal with a reason
-// that lists the legal operations.
+// that lists the legal operations. With ExpectedRevision, it returns ErrRevision if the saga has
+// changed; Error.Revision is the current revision.
 func (c *Client) Operate(ctx context.Context, id contract.SagaID, d api.Decision, options ...OperateOption) (*api.Saga, error) {
 	request := api.OperateRequest{ID: id, Decision: d}
 	for _, o := range options {
@@ -137,10 +146,15 @@ func (c *Client) Operate(ctx context.Context, id contract.SagaID, d api.Decision
 	return c.saga(ctx, &call{method: api.MethodOperate, id: id, envelope: transport.Envelope{Data: data}, once: true, moves: true})
 }
 
-// Cancel requests the compensation of a saga. by is the person or program that cancels. After the
-// point of no return, Cancel returns ErrIllegal. See Operate.
-func (c *Client) Cancel(ctx context.Context, id contract.SagaID, by, reason string) (*api.Saga, error) {
-	return c.Operate(ctx, id, api.Decision{Operation: contract.OperationCancel, By: by, Reason: reason})
+// Cancel requests the compensation of a saga. d.By is the person or program that cancels, and
+// d.Reason says why; d.Operation need not be set. After the point of no return, Cancel returns
+// ErrIllegal. See Operate.
+func (c *Client) Cancel(ctx context.Context, id contract.SagaID, d api.Decision, options ...OperateOption) (*api.Saga, error) {
+	if d.Operation != "" && d.Operation != contract.OperationCancel {
+		return nil, invalid(api.MethodOperate, id, fmt.Errorf("the operation is %s; leave it out, or call Operate", d.Operation))
+	}
+	d.Operation = contract.OperationCancel
+	return c.Operate(ctx, id, d, options...)
 }
 
 // List returns one page of sagas, newest first. All yields the sagas of all pages.
@@ -230,7 +244,7 @@ func (c *Client) saga(ctx context.Context, q *call) (*api.Saga, error) {
 	var response api.GetResponse // the responses of the other methods about one saga have the same form
 	err := c.do(ctx, q, &response)
 	if err == nil && response.Saga == nil {
-		err = otherRelease(q, errors.New("it contains no saga"))
+		err = otherRelease(q, errors.New("the reply contains no saga"))
 	}
 	if end != nil {
 		end(err)

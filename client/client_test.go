@@ -81,7 +81,7 @@ func TestStartSendsTheInputAndTheAttributes(t *testing.T) {
 				return replySaga(api.Saga{ID: about(r), Definition: r.Definition, Phase: contract.PhaseRunning, Revision: 1})
 			}}
 			c := client.New(bus, client.Prefix("shop"))
-			status, err := c.Start(t.Context(), checkout, tt.input, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
+			status, err := c.Start(t.Context(), checkout, tt.input, client.ID("order-42"), client.TraceContext(traceParent, "vendor=a"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +268,7 @@ func TestWhatIsWrongIsNotSent(t *testing.T) {
 		"get":           func() error { _, err := c.Get(t.Context(), "*"); return err },
 		"wait":          func() error { _, err := c.Wait(t.Context(), ""); return err },
 		"history":       func() error { _, err := c.History(t.Context(), "a b"); return err },
-		"cancel":        func() error { _, err := c.Cancel(t.Context(), ">", "me", "x"); return err },
+		"cancel":        func() error { _, err := c.Cancel(t.Context(), ">", api.Decision{By: "me", Reason: "x"}); return err },
 	} {
 		if err := do(); !errors.Is(err, client.ErrInvalid) {
 			t.Errorf("%s: error is %v, want ErrInvalid", name, err)
@@ -306,7 +306,7 @@ func TestOperateIsNotRepeatedOnceItMayHaveArrived(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}
-		_, err := client.New(bus).Cancel(t.Context(), "order-42", "ada", "customer called")
+		_, err := client.New(bus).Cancel(t.Context(), "order-42", api.Decision{By: "ada", Reason: "customer called"})
 		if !errors.Is(err, client.ErrUnavailable) || !strings.Contains(err.Error(), "may or may not") {
 			t.Errorf("error is %v", err)
 		}
@@ -331,11 +331,67 @@ func TestExpectedRevision(t *testing.T) {
 	}
 }
 
+// TestCancelIsADecision: who cancels and why have names, and another operation is refused.
+func TestCancelIsADecision(t *testing.T) {
+	bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+		return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompensating})
+	}}
+	c := client.New(bus)
+	if _, err := c.Cancel(t.Context(), "order-42", api.Decision{By: "kim", Reason: "why"}, client.ExpectedRevision(7)); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":"order-42","decision":{"operation":"cancel","by":"kim","reason":"why"},"expectedRevision":7}`
+	if got := string(bus.requests[0].Data); got != want {
+		t.Errorf("request is %s, want %s", got, want)
+	}
+	_, err := c.Cancel(t.Context(), "order-42", api.Decision{Operation: contract.OperationPause})
+	if !errors.Is(err, client.ErrInvalid) || len(bus.requests) != 1 {
+		t.Errorf("another operation: %v after %d requests", err, len(bus.requests))
+	}
+}
+
+// TestChangedSagaIsACondition: a caller can tell "somebody else changed it" from "not legal".
+func TestChangedSagaIsACondition(t *testing.T) {
+	for data, changed := range map[string]bool{`{"revision":9}`: true, `{"legal":["pause"]}`: false} {
+		bus := &fakeBus{answer: func(context.Context, int, *transport.Envelope) (*transport.Envelope, error) {
+			return &transport.Envelope{Code: string(api.CodeFailedPrecondition), Reason: "because", Data: []byte(data)}, nil
+		}}
+		_, err := client.New(bus).Operate(t.Context(), "order-42", api.Decision{Operation: contract.OperationPause}, client.ExpectedRevision(7))
+		if !errors.Is(err, client.ErrIllegal) || errors.Is(err, client.ErrRevision) != changed {
+			t.Errorf("%s: %v, and ErrRevision is %t", data, err, errors.Is(err, client.ErrRevision))
+		}
+	}
+}
+
+// prefixedBus is a fakeBus with a prefix.
+type prefixedBus struct {
+	fakeBus
+	prefix string
+}
+
+func (b *prefixedBus) Prefix() string { return b.prefix }
+
+// TestPrefixOfTheBus: a client without Prefix uses that of its bus.
+func TestPrefixOfTheBus(t *testing.T) {
+	bus := &prefixedBus{prefix: "shop"}
+	bus.answer = func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
+		return replySaga(api.Saga{ID: about(r)})
+	}
+	for want, c := range map[string]*client.Client{"shop.api.get": client.New(bus), "other.api.get": client.New(bus, client.Prefix("other"))} {
+		if _, err := c.Get(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if got := bus.requests[len(bus.requests)-1].Subject; got != want {
+			t.Errorf("the request went to %s, want %s", got, want)
+		}
+	}
+}
+
 // A coordinator of a later release may return more, and one of an earlier release something else.
 func TestOtherRelease(t *testing.T) {
 	for data, want := range map[string]string{
 		`{"saga":{"id":"a","phase":"running","mood":"good"},"weather":{"rain":true}}`: "",
-		`{"id":"a","phase":"running"}`: "client and coordinator may be of different releases (it contains no saga)",
+		`{"id":"a","phase":"running"}`: "client and coordinator may be of different releases (the reply contains no saga)",
 		`{"saga":[]}`:                  "client and coordinator may be of different releases (json: cannot unmarshal array",
 		`status`:                       "client and coordinator may be of different releases (invalid character",
 	} {
@@ -492,7 +548,7 @@ func TestNoTurn(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}
-		c := client.New(bus, client.Concurrency(1), client.Timeout(time.Hour))
+		c := client.New(bus, client.Concurrency(1), client.RequestTimeout(time.Hour))
 		go func() { _, _ = c.Start(t.Context(), checkout, nil, client.ID("order-1")) }() // ends with the test
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -543,7 +599,7 @@ func TestStartBounds(t *testing.T) {
 		t.Errorf("%d requests were sent", len(bus.requests))
 	}
 	for parent, state := range map[string]string{long: "a=1", traceParent: long} {
-		if _, err := client.New(bus).Start(t.Context(), checkout, 1, client.Trace(parent, state)); err != nil {
+		if _, err := client.New(bus).Start(t.Context(), checkout, 1, client.TraceContext(parent, state)); err != nil {
 			t.Errorf("a trace context was refused: %.600v", err)
 		}
 	}

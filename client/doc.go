@@ -33,6 +33,8 @@
 // A client keeps no state; a saga continues whether or not its caller waits. A client makes no
 // decisions and has no connection of its own. The creator of the bus closes the bus.
 //
+// Do sends the requests of the API for which Client has no method, such as Count or GetOverview.
+//
 // Methods return an *Error with the operation, the saga, the coordinator's code and a reason. Use
 // errors.Is to distinguish conditions (ErrConflict, ErrNotFound …). If the coordinator is
 // overloaded, requests are retried after the suggested time. Starts are not: they return

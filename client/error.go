@@ -16,6 +16,7 @@ var (
 	ErrNotFound    = errors.New("not found")                         // the saga or definition does not exist
 	ErrConflict    = errors.New("conflict")                          // the id or version exists with different content
 	ErrIllegal     = errors.New("not legal now")                     // the operation is not legal now; the reason lists the legal operations
+	ErrRevision    = errors.New("the saga has changed")              // the saga does not have the ExpectedRevision; also matches ErrIllegal
 	ErrInvalid     = errors.New("invalid")                           // the request is invalid; repeating it is useless
 	ErrOverloaded  = errors.New("overloaded")                        // a limit is reached; retry later
 	ErrUnavailable = errors.New("no coordinator answered")           // no reply, or the coordinator is starting or stopping; the request may have been executed
@@ -36,8 +37,7 @@ type Error struct {
 	// Violations lists the invalid fields of the request, if they are known. It is set with
 	// ErrInvalid.
 	Violations []api.Violation
-	// Revision is the saga's current revision. It is set with ErrIllegal if it differs from
-	// ExpectedRevision.
+	// Revision is the saga's current revision. It is set with ErrRevision.
 	Revision uint64
 
 	// RetryAfter is the wait that the coordinator suggests, or 0. It is set with ErrOverloaded. Add
@@ -77,12 +77,17 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the sentinel and, if there is one, the underlying error.
+// Unwrap returns the sentinel, ErrRevision if the saga does not have the ExpectedRevision, and the
+// underlying error, if there is one.
 func (e *Error) Unwrap() []error {
-	if e.Err == nil {
-		return []error{e.sentinel()}
+	errs := []error{e.sentinel()}
+	if e.Code == api.CodeFailedPrecondition && e.Revision != 0 {
+		errs = append(errs, ErrRevision)
 	}
-	return []error{e.sentinel(), e.Err}
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	return errs
 }
 
 func (e *Error) sentinel() error {

@@ -83,7 +83,7 @@ func ExampleClient_Cancel() {
 	defer stop()
 	_, err := c.Start(ctx, Fulfil, Order{"42"}, client.ID("order-42"))
 	check(err)
-	_, err = c.Cancel(ctx, "order-42", "kim", "the customer called")
+	_, err = c.Cancel(ctx, "order-42", api.Decision{By: "kim", Reason: "the customer called"})
 	check(err)
 	close(cancelled) // the reservation is now made, and then released
 	s, err := c.Wait(ctx, "order-42")
@@ -91,6 +91,23 @@ func ExampleClient_Cancel() {
 	fmt.Println(s.Phase, s.Reason)
 	// Output:
 	// compensated cancelled by kim: the customer called
+}
+
+// Do sends the requests for which Client has no method, such as Count.
+func ExampleDo() {
+	ctx, c, stop := coordinator()
+	defer stop()
+	for _, id := range []contract.SagaID{"order-1", "order-2"} {
+		_, err := c.Start(ctx, Fulfil, Order{string(id)}, client.ID(id))
+		check(err)
+	}
+	open, err := client.Do[api.CountResponse](ctx, c, api.MethodCount, &api.CountRequest{Filter: api.Filter{Open: true}})
+	check(err)
+	for _, n := range open.Counts {
+		fmt.Println(n.Definition, n.Phase, n.Sagas)
+	}
+	// Output:
+	// fulfil/1 running 2
 }
 
 // An Error contains the operation and the reason. Use errors.Is to distinguish conditions.
@@ -148,7 +165,7 @@ func ExampleClient_Wait() {
 	// Output:
 	// parked outcome of the do unknown after attempt 1: there is no address
 	// legal: [retry ship resolve ship skip ship compensate abandon pause]
-	// compensated rejected at ship: the carrier does not have it
+	// compensated rejected at ship by kim: the carrier does not have it
 }
 
 // The result of a step is decoded to its own type.
@@ -222,7 +239,7 @@ func coordinator(services ...service) (ctx context.Context, c *client.Client, st
 	ctx = context.Background()
 	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: []*saga.Definition{Fulfil}, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
-	bus, err := s.Addresses().Connect(ctx, "services")
+	bus, err := s.Connect(ctx, "services")
 	check(err)
 	serving, leave := context.WithCancel(ctx)
 	left := make(chan error, len(services))
@@ -235,7 +252,7 @@ func coordinator(services ...service) (ctx context.Context, c *client.Client, st
 			check(<-left)
 		}
 		check(bus.Close())
-		check(s.Stop())
+		check(s.Stop(ctx))
 		check(os.RemoveAll(dir))
 	}
 }

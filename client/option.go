@@ -1,15 +1,20 @@
 package client
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
 
-// Option sets an option of a Client.
+// Option sets an option of a Client. Every option has a default, which the value 0 selects. A negative
+// value switches the option off if it can be off. Check reports any other value that cannot be used.
 type Option interface{ configure(*Client) }
 
 // StartOption sets an option of one start.
@@ -30,34 +35,48 @@ type operateOption func(*api.OperateRequest)
 
 func (o operateOption) operate(r *api.OperateRequest) { o(r) }
 
-// Prefix sets the first token, or tokens, of the coordinator's subjects. The default is
+// Prefix sets the first token, or tokens, of the coordinator's subjects. The default is the prefix
+// of the bus if the bus is a transport.Prefixer, as natsbus and membus are; otherwise it is
 // transport.DefaultPrefix.
 func Prefix(prefix string) Option {
 	return option(func(c *Client) { c.subjects.Prefix = prefix })
 }
 
-// Defaults of Timeout and Poll.
+// Defaults of RequestTimeout and PollInterval.
 const (
-	DefaultTimeout = 5 * time.Second
-	DefaultPoll    = 5 * time.Second
+	DefaultRequestTimeout = 5 * time.Second
+	DefaultPollInterval   = 5 * time.Second
 )
 
-// positive returns d, or def if d is 0 or less.
-func positive(d, def time.Duration) time.Duration {
-	if d <= 0 {
-		return def
+// complete replaces 0 by the default, and returns the problems of all other values.
+func (c *Client) complete() error {
+	c.timeout = cmp.Or(c.timeout, DefaultRequestTimeout)
+	c.poll = cmp.Or(c.poll, DefaultPollInterval)
+	c.giveUp = cmp.Or(c.giveUp, waiting.Limit)
+	c.concurrency = cmp.Or(c.concurrency, DefaultConcurrency)
+	c.subjects = c.subjects.On(c.bus)
+	problems := []error{transport.CheckPrefix(c.subjects.Prefix)}
+	if c.timeout < 0 {
+		problems = append(problems, fmt.Errorf("RequestTimeout is %s; give a positive time, or 0 for the default", c.timeout))
 	}
-	return d
+	if c.poll < 0 || c.poll > maxHold {
+		problems = append(problems, fmt.Errorf("PollInterval is %s; give at most %s, or 0 for the default", c.poll, maxHold))
+	}
+	if c.concurrency < 0 {
+		problems = append(problems, fmt.Errorf("Concurrency is %d; give at least 1, or 0 for the default", c.concurrency))
+	}
+	return errors.Join(problems...)
 }
 
-// Timeout sets how long one attempt waits for its reply. After that, the attempt has failed, and
-// the request is sent again if repeating it is safe. 0 or less means DefaultTimeout.
-func Timeout(d time.Duration) Option {
-	return option(func(c *Client) { c.timeout = positive(d, DefaultTimeout) })
+// RequestTimeout sets how long one attempt waits for its reply. After that, the attempt has failed,
+// and the request is sent again if repeating it is safe. The default is DefaultRequestTimeout.
+func RequestTimeout(d time.Duration) Option {
+	return option(func(c *Client) { c.timeout = d })
 }
 
 // GiveUp sets how long a request is repeated while no coordinator answers. After that, the request
-// fails with ErrUnavailable. 0 means until the request's context ends. The default is 10 minutes.
+// fails with ErrUnavailable. The default is 10 minutes. A negative value means that only the
+// request's context ends it.
 func GiveUp(d time.Duration) Option {
 	return option(func(c *Client) { c.giveUp = d })
 }
@@ -78,15 +97,9 @@ const RunsPerStart = 8
 // Concurrency sets how many starts, and how many other requests, may be in flight. Requests of Wait
 // and Run that the coordinator holds do not count. Further requests queue in the client. If they
 // were sent, a coordinator might not answer them in time, and they would time out and be sent
-// again. Less than 1 means the default.
+// again. The default is DefaultConcurrency.
 func Concurrency(n int) Option {
-	return option(func(c *Client) {
-		if n < 1 {
-			n = DefaultConcurrency
-		}
-		c.starts, c.others = make(chan struct{}, n), make(chan struct{}, n)
-		c.runs = make(chan struct{}, RunsPerStart*n)
-	})
+	return option(func(c *Client) { c.concurrency = n })
 }
 
 // RetryWhenOverloaded makes Start and Run retry after the suggested time (see Error.RetryAfter) if
@@ -96,12 +109,13 @@ func RetryWhenOverloaded() Option {
 	return option(func(c *Client) { c.retryOverloaded = true })
 }
 
-// Poll sets how long the coordinator may hold the first request of a Wait or Run before it replies
-// with the saga's current state. Later requests of the same call are held as long as the call has
-// already lasted, up to eight times Poll. A coordinator that crashes loses the requests that it
-// holds; the client repeats such a request only after its hold time. 0 or less means DefaultPoll.
-func Poll(d time.Duration) Option {
-	return option(func(c *Client) { c.poll = positive(d, DefaultPoll) })
+// PollInterval sets how long the coordinator may hold the first request of a Wait or Run before it
+// replies with the saga's current state. Later requests of the same call are held as long as the
+// call has already lasted, up to eight times PollInterval. A coordinator that crashes loses the
+// requests that it holds; the client repeats such a request only after its hold time. PollInterval
+// is at most a minute; the default is DefaultPollInterval.
+func PollInterval(d time.Duration) Option {
+	return option(func(c *Client) { c.poll = d })
 }
 
 // ID sets the saga's id, which is the caller's idempotency key. Starting the same id again with the
@@ -116,15 +130,15 @@ func ContentType(mediaType string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.ContentType = mediaType })
 }
 
-// Trace sets the caller's W3C trace context, which every command of the saga carries. An invalid
+// TraceContext sets the caller's W3C trace context, which every command of the saga carries. An invalid
 // context is ignored; see transport.TraceContext.
-func Trace(traceParent, traceState string) StartOption {
+func TraceContext(traceParent, traceState string) StartOption {
 	return startOption(func(e *transport.Envelope) { e.TraceParent, e.TraceState = traceParent, traceState })
 }
 
-// ExpectedRevision makes Operate return ErrIllegal unless the saga has this revision (see
-// Saga.Revision), so that the decision is not made about a state that the operator has not seen. 0
-// means any revision.
+// ExpectedRevision makes Operate and Cancel return ErrRevision unless the saga has this revision
+// (see Saga.Revision), so that the decision is not made about a state that the operator has not
+// seen. 0 means any revision.
 func ExpectedRevision(revision uint64) OperateOption {
 	return operateOption(func(r *api.OperateRequest) { r.ExpectedRevision = revision })
 }

@@ -32,8 +32,8 @@ type call struct {
 // do waits for a free slot and sends the request. It repeats the request until there is a reply or
 // ctx ends. It decodes the data of the reply into response.
 func (c *Client) do(ctx context.Context, q *call, response any) error {
-	if err := transport.CheckPrefix(c.subjects.Prefix); err != nil {
-		return invalid(q.method, q.id, err)
+	if c.problem != nil {
+		return invalid(q.method, q.id, c.problem)
 	}
 	if q.hold == 0 { // requests that the coordinator holds are not limited
 		slots := c.others

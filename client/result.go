@@ -22,7 +22,7 @@ func Result[T any](s *api.Saga, step contract.StepName) (result T, err error) {
 	case where == nil && len(s.Steps) == 0:
 		err = absent(s)
 	case where == nil:
-		err = fmt.Errorf("there is no such step; there are %s", names(s.Steps))
+		err = fmt.Errorf("there is no such step; the steps are: %s", names(s.Steps))
 	case where.Result == nil:
 		err = fmt.Errorf("the step has no result; it is %s", where.Status)
 	case where.Result.JSON != nil:
@@ -60,7 +60,7 @@ func takeBytes(v any, p *api.Payload) error {
 	case p.LeftOut:
 		return fmt.Errorf("%s did not fit into the reply; read the data with History", plural.Of(p.SizeBytes, "byte", "bytes"))
 	case !takesBytes(v, p.Binary):
-		return fmt.Errorf("its content type is %s; decode it into a []byte", p.ContentType)
+		return fmt.Errorf("the data has the content type %s; decode it into a []byte", p.ContentType)
 	}
 	return nil
 }

@@ -31,11 +31,11 @@ func TestResult(t *testing.T) {
 		t.Errorf("a picture: %q, %v", got, err)
 	}
 	for step, want := range map[contract.StepName]string{
-		"draw":    "its content type is image/png; decode it into a []byte",
+		"draw":    "the data has the content type image/png; decode it into a []byte",
 		"print":   "cannot unmarshal string",
 		"scan":    "900000 bytes did not fit into the reply; read the data with History",
 		"ship":    "the step has no result; it is pending",
-		"nothing": "there is no such step; there are reserve, print, draw, scan, ship",
+		"nothing": "there is no such step; the steps are: reserve, print, draw, scan, ship",
 	} {
 		_, err := client.Result[Order](s, step)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "result of step "+string(step)+" of saga order-42: ") {
@@ -74,12 +74,12 @@ func TestInput(t *testing.T) {
 		t.Errorf("bytes: %q, %v", got, err)
 	}
 	for want, s := range map[string]*api.Saga{
-		"its content type is image/png; decode it into a []byte":         picture,
-		"cannot unmarshal array":                                         {Input: &api.Payload{JSON: []byte(`[]`)}},
+		"the data has the content type image/png; decode it into a []byte": picture,
+		"cannot unmarshal array": {Input: &api.Payload{JSON: []byte(`[]`)}},
 		"7 bytes did not fit into the reply; read the data with History": {Input: &api.Payload{SizeBytes: 7, LeftOut: true}},
 		"this reply does not contain the data; use Get":                  {},
 		"the saga has ended, and retention has removed its data":         {Removed: true},
-		"unknown definition":                                             {Problem: "unknown definition"},
+		"unknown definition": {Problem: "unknown definition"},
 	} {
 		if _, err := client.Input[Order](s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -23,7 +23,7 @@ func TestRunIsOneRequest(t *testing.T) {
 		bus := &fakeBus{answer: func(_ context.Context, _ int, r *transport.Envelope) (*transport.Envelope, error) {
 			return replySaga(api.Saga{ID: about(r), Phase: contract.PhaseCompensated, Reason: "card declined"})
 		}}
-		status, err := client.New(bus).Run(t.Context(), checkout, map[string]int{"total": 3}, client.ID("order-42"), client.Trace(traceParent, "vendor=a"))
+		status, err := client.New(bus).Run(t.Context(), checkout, map[string]int{"total": 3}, client.ID("order-42"), client.TraceContext(traceParent, "vendor=a"))
 		if err != nil || status.Phase != contract.PhaseCompensated || status.Reason != "card declined" {
 			t.Fatalf("Run: %+v, %v", status, err)
 		}

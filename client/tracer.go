@@ -10,14 +10,14 @@ import (
 // OpenTelemetry. Request is called concurrently and must not block.
 type Tracer interface {
 	// Request starts the span of a start or an operator's decision. It writes the span's W3C trace
-	// context into the request. The span's parent is the request's trace context (from Trace), or
-	// else the span in ctx. All attempts of a request share one span. The returned function ends the
-	// span and is called once.
+	// context into the request. The span's parent is the request's trace context (from
+	// TraceContext), or else the span in ctx. All attempts of a request share one span. The returned
+	// function ends the span and is called once.
 	Request(ctx context.Context, request *transport.Envelope) (end func(error))
 }
 
-// Follow makes t record every request that changes a saga. By default there is no tracing.
-func Follow(t Tracer) Option {
+// Tracing makes t record every request that changes a saga. By default there is no tracing.
+func Tracing(t Tracer) Option {
 	return option(func(c *Client) { c.tracer = t })
 }
 

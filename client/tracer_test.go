@@ -48,20 +48,20 @@ func (f *follower) Request(_ context.Context, request *transport.Envelope) func(
 // reads has none.
 func TestFollow(t *testing.T) {
 	bus, f := &answering{}, &follower{}
-	c := New(bus, Follow(f))
-	if _, err := c.Start(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("a"), Trace(caller, "")); err != nil {
+	c := New(bus, Tracing(f))
+	if _, err := c.Start(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("a"), TraceContext(caller, "")); err != nil {
 		t.Fatal(err)
 	}
 	if len(bus.requests) != 2 || bus.requests[0].TraceParent != ofCaller || bus.requests[1].TraceParent != ofCaller {
 		t.Errorf("the start went out as %+v", bus.requests)
 	}
-	if _, err := c.Cancel(t.Context(), "a", "ada", "why"); err != nil {
+	if _, err := c.Cancel(t.Context(), "a", api.Decision{By: "ada", Reason: "why"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Get(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Run(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("b"), Trace(caller, "")); err != nil {
+	if _, err := c.Run(t.Context(), contract.DefinitionRef{Name: "checkout"}, 1, ID("b"), TraceContext(caller, "")); err != nil {
 		t.Fatal(err)
 	}
 	if ran := bus.requests[4]; ran.Subject != "saga.api.run" || ran.TraceParent != ofCaller || bus.requests[5].Subject != "saga.api.wait" || bus.requests[5].TraceParent != "" {

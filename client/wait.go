@@ -102,8 +102,9 @@ func (c *Client) await(ctx context.Context, id contract.SagaID, last *api.Saga, 
 
 // Limits on how long a request is held.
 const (
-	maxPolls = 8           // as a multiple of Poll
-	maxHold  = time.Minute // the limit of the coordinator
+	maxPolls    = 8                // as a multiple of PollInterval
+	maxHold     = time.Minute      // the limit of the coordinator
+	defaultHold = 10 * time.Second // of the coordinator, for a request without a timeout
 )
 
 // holdFor returns how long the coordinator may hold a request. This time is as long as the caller

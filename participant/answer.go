@@ -33,18 +33,18 @@ import (
 //
 // Answer is safe for concurrent use.
 func (p *Participant[Tx]) Answer(ctx context.Context, command *transport.Envelope) (*transport.Envelope, error) {
-	return p.answer(ctx, command, notHandedBack)
+	return p.answer(ctx, p.place, command, notHandedBack)
 }
 
 // answer implements Answer. decide returns the fate of a command that is not served here. answer
 // may also return a *handedBack.
-func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelope, decide func(*transport.Envelope, error) fate) (*transport.Envelope, error) {
+func (p *Participant[Tx]) answer(ctx context.Context, at place, command *transport.Envelope, decide func(*transport.Envelope, error) fate) (*transport.Envelope, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	c := *command
 	inv := invocation[Tx]{p: p, command: &c, started: time.Now()}
-	if err := inv.validate(); err != nil {
+	if err := inv.validate(at); err != nil {
 		err = &CommandError{Reason: cleanReason(err.Error())}
 		inv.report(Answer{Reason: err.Error()}, false)
 		return nil, err
@@ -68,7 +68,7 @@ func (p *Participant[Tx]) answer(ctx context.Context, command *transport.Envelop
 			return nil, inv.stale(old, decide(&c, err))
 		}
 		answer = Answer{Outcome: contract.OutcomeFailed, Reason: cleanReason(err.Error())}
-		if Rejected(err) {
+		if IsRejection(err) {
 			answer.Outcome = contract.OutcomeRejected
 		}
 		final = final || answer.Outcome == contract.OutcomeFailed && IsFatal(err)
@@ -90,20 +90,20 @@ type invocation[Tx any] struct {
 
 // validate checks that the message is a command that can be answered. It finds the handler, or a
 // stand-in if there is none.
-func (v *invocation[Tx]) validate() error {
-	c, subjects := v.command, v.p.options.subjects
-	if err := subjects.Admit(transport.StreamCommands, c); err != nil {
+func (v *invocation[Tx]) validate(at place) error {
+	c := v.command
+	if err := at.subjects.Admit(transport.StreamCommands, c); err != nil {
 		return err
 	}
 	if err := c.Key().Check(); err != nil {
 		return err
 	}
-	if stream, err := subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.StreamEvents {
-		return fmt.Errorf("the reply subject %q is not an event subject: do not change the coordinator's %s", c.ReplyTo, transport.AttrReplyTo)
+	if stream, err := at.subjects.StreamOf(c.ReplyTo); err != nil || stream != transport.StreamEvents {
+		return fmt.Errorf("the reply subject %q is not an event subject: do not change the attribute %s, which the coordinator sets", c.ReplyTo, transport.AttrReplyTo)
 	}
-	action, ok := strings.CutPrefix(c.Subject, v.p.address)
+	action, ok := strings.CutPrefix(c.Subject, at.address)
 	if !ok {
-		return fmt.Errorf("subject %q does not belong to participant %q: its commands have subjects %s<action>", c.Subject, v.p.name, v.p.address)
+		return fmt.Errorf("subject %q does not belong to participant %q: its commands have subjects %s<action>", c.Subject, v.p.name, at.address)
 	}
 	v.action = action
 	if err := contract.CheckName("action", action); err != nil {
@@ -214,7 +214,7 @@ func (v *invocation[Tx]) decided(ctx context.Context, tx Tx, entry Entry, in inp
 	}
 	v.called = v.handler.stranger == nil
 	answer, err = v.call(ctx, tx, in)
-	if Rejected(err) && v.command.Direction == contract.DirectionDo {
+	if IsRejection(err) && v.command.Direction == contract.DirectionDo {
 		return Answer{Outcome: contract.OutcomeRejected, Reason: cleanReason(err.Error())}, false, nil
 	}
 	return answer, err == nil, err

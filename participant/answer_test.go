@@ -158,8 +158,22 @@ func TestErrors(t *testing.T) {
 			s.answer(t, doCommand(), want)
 		})
 	}
-	if participant.Fatal(nil) != nil || participant.IsFatal(errors.New("x")) || participant.Rejected(nil) {
+	if participant.Fatal(nil) != nil || participant.IsFatal(errors.New("x")) || participant.IsRejection(nil) {
 		t.Error("errors are told apart wrongly")
+	}
+}
+
+// TestRejectionWrapsItsCause: a service's own tests can tell its rejections apart.
+func TestRejectionWrapsItsCause(t *testing.T) {
+	soldOut := errors.New("sold out")
+	err := participant.Rejectf("coffee: %w", soldOut)
+	if !participant.IsRejection(err) || !errors.Is(err, soldOut) || err.Error() != "coffee: sold out" {
+		t.Errorf("the rejection is %q, and its cause is found: %t", err, errors.Is(err, soldOut))
+	}
+	s := newService(nil)
+	s.do = func(context.Context, reserve) (reserved, error) { return reserved{}, err }
+	if got := s.answer(t, doCommand(), transport.TypeRejected); got.Reason != "coffee: sold out" {
+		t.Errorf("the reason is %q", got.Reason)
 	}
 }
 

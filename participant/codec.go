@@ -41,7 +41,7 @@ func parseUndo(data []byte) (in input, err error) {
 		Result  json.RawMessage `json:"result"`
 	}
 	if err := json.Unmarshal(data, &frame); err != nil {
-		return in, fmt.Errorf(`the data of an undo is {"request": …, "result": … or null}: %s`, wrong(data, err))
+		return in, fmt.Errorf(`the data of an undo must have the form {"request": …, "result": … or null}: %s`, wrong(data, err))
 	}
 	in.request.data, in.result.data = frame.Request, frame.Result
 	return in, nil

@@ -26,11 +26,12 @@ const (
 //
 // A rejection by an undo handler is sent but not recorded. After an operator has removed the cause,
 // the undo can be retried.
-func Reject(reason string) error { return &rejection{reason} }
+func Reject(reason string) error { return &rejection{errors.New(reason)} }
 
-// Rejectf is like Reject, with a format.
+// Rejectf is like Reject, with a format of fmt.Errorf. With %w, errors.Is and errors.As find the cause
+// of the rejection.
 func Rejectf(format string, args ...any) error {
-	return &rejection{fmt.Sprintf(format, args...)}
+	return &rejection{fmt.Errorf(format, args...)}
 }
 
 // Fatal marks an error as final: retries are useless, for example for an unknown product or an
@@ -45,8 +46,8 @@ func Fatal(err error) error {
 	return &fatal{err}
 }
 
-// Rejected reports whether err wraps an error of Reject or Rejectf.
-func Rejected(err error) bool {
+// IsRejection reports whether err wraps an error of Reject or Rejectf.
+func IsRejection(err error) bool {
 	if err == nil {
 		return false // the most frequent case; avoids allocating r
 	}
@@ -60,9 +61,10 @@ func IsFatal(err error) bool {
 	return errors.As(err, &f)
 }
 
-type rejection struct{ reason string }
+type rejection struct{ err error }
 
-func (r *rejection) Error() string { return r.reason }
+func (r *rejection) Error() string { return r.err.Error() }
+func (r *rejection) Unwrap() error { return r.err }
 
 type fatal struct{ err error }
 

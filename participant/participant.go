@@ -16,7 +16,7 @@ import (
 type Participant[Tx any] struct {
 	name     string
 	source   string // source of its answers
-	address  string // subject of its commands, without the action
+	place    place  // for Answer; Run has its own
 	inbox    Inbox[Tx]
 	options  options
 	handlers map[string]handler[Tx] // by action; not modified after the first command
@@ -37,27 +37,35 @@ type handler[Tx any] struct {
 	contentType string
 }
 
-// New returns a participant. Commands are addressed to its name. If the name is invalid, Run,
-// Answer and Check return an error.
+// New returns a participant. Commands are addressed to its name. If the name or an option is
+// invalid, Run, Answer and Check return an error.
 func New[Tx any](name string, inbox Inbox[Tx], opts ...Option) *Participant[Tx] {
+	o, problems := newOptions(opts)
 	p := &Participant[Tx]{
 		name:     name,
 		source:   "/amends/participant/" + name,
 		inbox:    inbox,
-		options:  defaults(),
+		options:  o,
 		handlers: make(map[string]handler[Tx]),
 	}
-	for _, opt := range opts {
-		opt(&p.options)
-	}
-	p.address = p.options.subjects.Command(name, "")
+	p.place = p.at(p.options.subjects)
 	p.problem(contract.CheckName("participant", name))
-	p.problem(transport.CheckPrefix(p.options.subjects.Prefix))
+	for _, err := range problems {
+		p.problem(fmt.Errorf("participant %q: %w", name, err))
+	}
 	if any(inbox) == nil {
-		p.problem(fmt.Errorf("participant %q has no inbox: give New one, for example sqlinbox.New(db, sqlinbox.SQLite)", name))
+		p.problem(fmt.Errorf("participant %q has no inbox: pass one to New, for example sqlinbox.New(db, sqlinbox.SQLite)", name))
 	}
 	return p
 }
+
+// place is where a participant's commands and answers are on a bus.
+type place struct {
+	subjects transport.Subjects
+	address  string // subject of its commands, without the action
+}
+
+func (p *Participant[Tx]) at(s transport.Subjects) place { return place{s, s.Command(p.name, "")} }
 
 // Name returns the participant's name.
 func (p *Participant[Tx]) Name() string { return p.name }
@@ -81,7 +89,7 @@ func (p *Participant[Tx]) problem(err error) {
 // register adds a handler. If the handler is invalid, register adds a problem that Check reports.
 func (p *Participant[Tx]) register(participant, action string, h handler[Tx]) {
 	if participant != p.name {
-		p.problem(fmt.Errorf("action %q belongs to participant %q but is handled by %q: register it there", action, participant, p.name))
+		p.problem(fmt.Errorf("action %q belongs to participant %q, but its handler is registered with %q: register it with %[2]q", action, participant, p.name))
 		return
 	}
 	if err := contract.CheckName("action", action); err != nil {

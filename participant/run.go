@@ -29,10 +29,14 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 		return err
 	}
 	o := p.options
+	at := p.at(o.subjects.On(bus))
+	if err := transport.CheckPrefix(at.subjects.Prefix); err != nil {
+		return fmt.Errorf("participant %s: prefix of the bus: %w", p.name, err)
+	}
 	source, err := bus.Subscribe(ctx, transport.Subscription{
 		Stream:      transport.StreamCommands,
 		Name:        p.name,
-		Subjects:    []string{o.subjects.Commands(p.name)},
+		Subjects:    []string{at.subjects.Commands(p.name)},
 		AckWait:     o.ackWait,
 		MaxInFlight: o.maxInFlight,
 		Prefetch:    o.concurrency,
@@ -44,7 +48,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 	if err != nil {
 		return fmt.Errorf("participant %s: subscribe to its commands: %w", p.name, err)
 	}
-	r := newRunner(p, bus, source)
+	r := newRunner(p, at, bus, source)
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("participant %s: receive commands: %w", p.name, err)
 	}
@@ -54,6 +58,7 @@ func (p *Participant[Tx]) Run(ctx context.Context, bus transport.Bus) error {
 // runner is the state of one Run.
 type runner[Tx any] struct {
 	p       *Participant[Tx]
+	at      place
 	bus     transport.Bus
 	source  transport.Source
 	held    *inFlight
@@ -62,10 +67,10 @@ type runner[Tx any] struct {
 	answers chan *flight // answers that are not published yet; never full
 }
 
-func newRunner[Tx any](p *Participant[Tx], bus transport.Bus, source transport.Source) *runner[Tx] {
+func newRunner[Tx any](p *Participant[Tx], at place, bus transport.Bus, source transport.Source) *runner[Tx] {
 	bound := 2 * p.options.concurrency
 	return &runner[Tx]{
-		p: p, bus: bus, source: source,
+		p: p, at: at, bus: bus, source: source,
 		held:    newInFlight(bound),
 		back:    returns{bound: p.options.returns()},
 		begun:   make(chan *flight, bound),
@@ -160,7 +165,7 @@ func (r *runner[Tx]) answer(work context.Context, h *flight) {
 			r.held.remove(h)
 		}
 	}()
-	answer, err := r.p.answer(work, h.delivery.Envelope(), func(c *transport.Envelope, why error) fate { return r.fate(c, why, h.delivery) })
+	answer, err := r.p.answer(work, r.at, h.delivery.Envelope(), func(c *transport.Envelope, why error) fate { return r.fate(c, why, h.delivery) })
 	var wrong *CommandError
 	var back *handedBack
 	switch {
@@ -212,7 +217,7 @@ const pruneSlice = 1000
 // prune removes entries older than Retention, immediately and then every hour.
 func (r *runner[Tx]) prune(ctx context.Context) {
 	keep := r.p.options.retention
-	if keep == 0 {
+	if keep <= 0 {
 		return
 	}
 	slice := func() {

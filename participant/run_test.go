@@ -61,8 +61,8 @@ func (c *counting) send(t *testing.T, n, attempt int) {
 	t.Helper()
 	key := contract.Key{Saga: contract.SagaID(fmt.Sprint("saga-", n)), Birth: 7, Step: "count", Direction: contract.DirectionDo}
 	if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
-		Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
-		Direction: key.Direction, Attempt: attempt, ReplyTo: transport.Subjects{}.Event("counter", key, attempt), Data: fmt.Append(nil, n),
+		Subject: transport.Subjects{}.On(c.bus).Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
+		Direction: key.Direction, Attempt: attempt, ReplyTo: transport.Subjects{}.On(c.bus).Event("counter", key, attempt), Data: fmt.Append(nil, n),
 	}}); errs != nil {
 		t.Fatal(errs)
 	}
@@ -105,6 +105,22 @@ func (c *counting) wantAnswers(t *testing.T, want int, types ...string) {
 		if !slices.Contains(types, a.Type) {
 			t.Fatalf("answer %s: %s %q, expected %v", a.ID, a.Type, a.Reason, types)
 		}
+	}
+}
+
+// TestPrefixOfTheBus: a participant without Prefix uses that of the bus on which it runs.
+func TestPrefixOfTheBus(t *testing.T) {
+	for _, opts := range [][]participant.Option{nil, {participant.Prefix("shop")}} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCounting(membus.Options{Prefix: "shop"}, opts...)
+			stop := c.start(t)
+			c.send(t, 1, 1)
+			synctest.Wait()
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			c.wantAnswers(t, 1, transport.TypeCompleted)
+		})
 	}
 }
 
@@ -474,7 +490,7 @@ func TestDeadLetters(t *testing.T) {
 		stop := c.start(t)
 		key := contract.Key{Saga: "saga-1", Birth: 7, Step: "count", Direction: contract.DirectionDo}
 		if errs := c.bus.Publish(t.Context(), []transport.Envelope{{
-			Subject: transport.Subjects{}.Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
+			Subject: transport.Subjects{}.On(c.bus).Command("counter", "count"), Type: transport.TypeCommand, Saga: key.Saga, Birth: key.Birth, Step: key.Step,
 			Direction: key.Direction, Attempt: 1, ReplyTo: "saga.command.counter.count",
 		}}); errs != nil {
 			t.Fatal(errs)

@@ -22,9 +22,9 @@ type Span interface {
 	End(Report)
 }
 
-// Trace records every command with t. By default nothing is recorded, and an answer has the trace
+// Tracing records every command with t. By default nothing is recorded, and an answer has the trace
 // context of its command.
-func Trace(t Tracer) Option {
+func Tracing(t Tracer) Option {
 	return func(o *options) { o.tracer = t }
 }
 

@@ -49,7 +49,7 @@ func (f *follower) End(r Report)                              { f.ended++; f.las
 // and the answer carries its context.
 func TestFollowed(t *testing.T) {
 	f := &follower{}
-	p := New("stock", &MemoryInbox{}, Trace(f))
+	p := New("stock", &MemoryInbox{}, Tracing(f))
 	var below bool
 	Handle(p, contract.NewCommand[int, int]("stock", "count"), func(ctx context.Context, _ *MemoryTx, n int) (int, error) {
 		below = ctx.Value(inHandler{}) != nil

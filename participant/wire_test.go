@@ -151,7 +151,7 @@ func TestRequests(t *testing.T) {
 	w.until(blocks["subscribe"])
 	stop()
 
-	p, slow := charging(participant.AckWait(300 * time.Millisecond))
+	p, slow := charging(participant.AckWait(time.Second))
 	stop = background(t, p, bus)
 	publish(t, coordinator, "charge-card", "slow")
 	w.until(blocks["in-progress"])

@@ -42,7 +42,7 @@ func (i *Inbox) Update(ctx context.Context, key participant.StepKey, work partic
 }
 
 // errDiscard rolls back a transaction. Another transaction then stores the entry.
-var errDiscard = errors.New("discard what the handler wrote")
+var errDiscard = errors.New("the handler's writes are discarded")
 
 func (i *Inbox) update(ctx context.Context, key participant.StepKey, work participant.Work[*bbolt.Tx]) (again bool, err error) {
 	var entry, next participant.Entry

@@ -56,7 +56,7 @@ func (i *Inbox) Keys(yield func(key contract.Key, recorded time.Time) error) err
 func parseEntryKey(k []byte) (key participant.StepKey, err error) {
 	name, rest, found := bytes.Cut(k, []byte("/"))
 	if !found {
-		return key, fmt.Errorf("its key is %.300q", k)
+		return key, fmt.Errorf("its key %.300q has no slash after the participant name", k)
 	}
 	step, err := contract.ParseKey(string(rest) + "/" + string(contract.DirectionDo))
 	return participant.StepKey{Participant: string(name), Saga: step.Saga, Birth: step.Birth, Step: step.Step}, err

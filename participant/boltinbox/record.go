@@ -50,7 +50,7 @@ func encode(e participant.Entry) []byte {
 
 func decode(b []byte) (e participant.Entry, err error) {
 	if len(b) < 4 {
-		return e, errors.New("it has " + plural.Of(len(b), "byte", "bytes"))
+		return e, errors.New("it is too short: " + plural.Of(len(b), "byte", "bytes"))
 	}
 	sum, data := binary.BigEndian.Uint32(b), b[4:]
 	if sum != crc32.Checksum(data, castagnoli) {
@@ -61,7 +61,7 @@ func decode(b []byte) (e participant.Entry, err error) {
 		return e, err
 	}
 	if r.Version != version {
-		return e, fmt.Errorf("it has version %d, and this program reads %d: use a newer program", r.Version, version)
+		return e, fmt.Errorf("it has version %d, but this program reads only version %d: use a newer program", r.Version, version)
 	}
 	return participant.Entry{Do: r.Do, Undo: r.Undo, Updated: time.UnixMilli(r.UpdatedMs).UTC()}, nil
 }

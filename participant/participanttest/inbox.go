@@ -160,7 +160,7 @@ func (i Inbox[Tx]) survivesPanic(t *testing.T) {
 	func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("the panic of the work did not come through")
+				t.Error("the panic of the work function did not reach the caller")
 			}
 		}()
 		_ = i.update(t, key, func(ctx context.Context, tx Tx, e participant.Entry) (participant.Entry, bool, error) {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package participanttest_test
 
 import (

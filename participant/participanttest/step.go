@@ -2,6 +2,7 @@ package participanttest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -32,8 +33,8 @@ type Step[Req, Res any] struct {
 	// after the undo, 1 in between. It should count what a duplicate effect would change in the
 	// service's own database, such as rows or stock.
 	Effects func(t testing.TB, request Req) int
-	// SubjectPrefix is the participant's subject prefix; "" means the default.
-	SubjectPrefix string
+	// Prefix is the participant's Prefix; "" means the default.
+	Prefix string
 	// Concurrency is the number of concurrent deliveries; 0 means 8.
 	Concurrency int
 	// Timeout limits each test; 0 means 30 s.
@@ -52,11 +53,10 @@ type saga[Req, Res any] struct {
 }
 
 func (s Step[Req, Res]) begin(t testing.TB, request Req) *saga[Req, Res] {
-	timeout := s.Timeout
-	if timeout == 0 {
-		timeout = 30 * time.Second
+	if s.Timeout < 0 || s.Concurrency < 0 {
+		t.Fatalf("Timeout is %s and Concurrency is %d; give positive values, or 0 for the default", s.Timeout, s.Concurrency)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(s.Timeout, 30*time.Second))
 	t.Cleanup(cancel)
 	return &saga[Req, Res]{t: t, ctx: ctx, step: s, id: contract.SagaID("test-" + uuid.NewString()), birth: contract.BirthOf(time.Now()), request: request}
 }
@@ -67,11 +67,11 @@ func (s *saga[Req, Res]) command(direction contract.Direction, answer *transport
 	s.t.Helper()
 	s.attempt++
 	key := contract.Key{Saga: s.id, Birth: s.birth, Step: "step-under-test", Direction: direction}
-	e := command(s.step.SubjectPrefix, s.step.Do.Participant(), s.step.Do.Action(), key, s.attempt)
+	e := command(s.step.Prefix, s.step.Do.Participant(), s.step.Do.Action(), key, s.attempt)
 	var err error
 	if e.Data, e.ContentType, err = encode(s.request); err == nil && direction == contract.DirectionUndo {
 		e.Data, err = undoData(e, answer)
-		e.Subject, e.ContentType = transport.Subjects{Prefix: s.step.SubjectPrefix}.Command(s.step.Undo.Participant(), s.step.Undo.Action()), ""
+		e.Subject, e.ContentType = transport.Subjects{Prefix: s.step.Prefix}.Command(s.step.Undo.Participant(), s.step.Undo.Action()), ""
 	}
 	if err != nil {
 		s.t.Fatal(err)

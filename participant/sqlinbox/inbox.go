@@ -1,6 +1,7 @@
 package sqlinbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -21,7 +22,7 @@ type Inbox struct {
 	db         *sql.DB
 	dialect    Dialect
 	table      string
-	tries      uint
+	tries      int
 	txOptions  *sql.TxOptions
 	statements statements
 	writer     chan struct{} // only for SQLite; holds one element during an update
@@ -41,24 +42,27 @@ func Isolation(level sql.IsolationLevel) Option {
 }
 
 // Tries sets the maximum number of tries of a transaction that conflicts with another one
-// (deadlock, serialization failure, busy). The default is 8. The waits between tries increase from
+// (deadlock, serialization failure, busy). 0 means 8. The waits between tries increase from
 // a few milliseconds to 250 ms.
-func Tries(n int) Option { return func(i *Inbox) { i.tries = uint(max(n, 1)) } }
+func Tries(n int) Option { return func(i *Inbox) { i.tries = n } }
 
 // New returns an inbox in a database. Before use, call Migrate, or create the table with the
 // statements of DDL.
 func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
-	i := &Inbox{db: db, dialect: dialect, table: DefaultTable, tries: 8}
+	i := &Inbox{db: db, dialect: dialect, table: DefaultTable}
 	for _, opt := range opts {
 		opt(i)
 	}
+	i.tries = cmp.Or(i.tries, 8)
 	switch {
 	case db == nil:
-		i.problem = errors.New("sqlinbox: the database is nil: give New what sql.Open returned")
+		i.problem = errors.New("sqlinbox: the database is nil: pass the result of sql.Open to New")
 	case dialect != SQLite && dialect != PostgreSQL && dialect != MySQL:
 		i.problem = fmt.Errorf("sqlinbox: unknown dialect %d: use SQLite, PostgreSQL or MySQL", dialect)
+	case i.tries < 0:
+		i.problem = fmt.Errorf("sqlinbox: Tries is %d: use at least 1, or 0 for the default", i.tries)
 	case !tableName.MatchString(i.table):
-		i.problem = fmt.Errorf("sqlinbox: table name %q: use letters, digits and underscores, optionally schema.table", i.table)
+		i.problem = fmt.Errorf("sqlinbox: invalid table name %q: use letters, digits and underscores, optionally in the form schema.table", i.table)
 	}
 	if dialect == SQLite {
 		i.writer = make(chan struct{}, 1)
@@ -135,7 +139,7 @@ func (i *Inbox) takeTurn(ctx context.Context) (done func(), err error) {
 // lock inserts the entry if it is missing, and then locks and reads it.
 func (i *Inbox) lock(ctx context.Context, tx *sql.Tx, key participant.StepKey) (e participant.Entry, err error) {
 	if _, err := tx.ExecContext(ctx, i.statements.insert, key.Participant, string(key.Saga), key.Birth.String(), string(key.Step)); err != nil {
-		return e, fmt.Errorf("lock the entry in table %s (Migrate creates it): %w", i.table, err)
+		return e, fmt.Errorf("lock the entry in table %s (Migrate creates the table): %w", i.table, err)
 	}
 	var do, undo stored
 	var updated int64
@@ -181,7 +185,7 @@ func (i *Inbox) work(ctx context.Context, tx *sql.Tx, key participant.StepKey, e
 		return fmt.Errorf("store the entry: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return fmt.Errorf("store the entry: changed %d instead of 1: %w", n, errors.Join(err, errEntryGone))
+		return fmt.Errorf("store the entry: the number of changed rows is %d, not 1: %w", n, errors.Join(err, errEntryGone))
 	}
 	return nil
 }

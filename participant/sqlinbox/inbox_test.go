@@ -37,9 +37,10 @@ func TestProblems(t *testing.T) {
 	}
 	defer db.Close()
 	for want, inbox := range map[string]*sqlinbox.Inbox{
-		"nil":        sqlinbox.New(nil, sqlinbox.SQLite),
-		"dialect":    sqlinbox.New(db, 0),
-		"table name": sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.Table("inbox; DROP TABLE orders")),
+		"nil":         sqlinbox.New(nil, sqlinbox.SQLite),
+		"dialect":     sqlinbox.New(db, 0),
+		"Tries is -1": sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.Tries(-1)),
+		"table name":  sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.Table("inbox; DROP TABLE orders")),
 	} {
 		_, pruneErr := inbox.Prune(t.Context(), "x", time.Time{}, 1)
 		key := participant.StepKey{Participant: "service", Saga: "saga", Step: "step"}

@@ -21,7 +21,7 @@ func (i *Inbox) retry(ctx context.Context, again func(error) bool, f func() erro
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last
-	}, backoff.WithBackOff(pause), backoff.WithMaxTries(i.tries))
+	}, backoff.WithBackOff(pause), backoff.WithMaxTries(uint(i.tries)))
 	if err != nil && last != nil {
 		return last
 	}
