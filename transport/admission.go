@@ -47,7 +47,7 @@ func CheckSubject(subject string) error {
 		case c == '.' && before == '.':
 			return fmt.Errorf("subject %q has an empty token: %s", contract.Cut(subject, contract.MaxNameLength), right)
 		case c <= ' ', c == '*', c == '>', c == 0x7f:
-			return fmt.Errorf("subject %q has %q: %s", contract.Cut(subject, contract.MaxNameLength), c, right)
+			return fmt.Errorf("subject %q contains %q: %s", contract.Cut(subject, contract.MaxNameLength), c, right)
 		}
 		before = c
 	}
@@ -115,7 +115,7 @@ func needType(e *Envelope, types ...string) error {
 	if slices.Contains(types, e.Type) {
 		return nil
 	}
-	return BadAttribute(AttrType, e.Type, "here only "+strings.Join(types, ", ")+" is expected")
+	return BadAttribute(AttrType, e.Type, "expected "+strings.Join(types, " or "))
 }
 
 func (s Subjects) admitCommand(e *Envelope) error {

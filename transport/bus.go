@@ -101,6 +101,13 @@ type Requester interface {
 	Request(ctx context.Context, request *Envelope) (*Envelope, error)
 }
 
+// Prefixer is implemented by buses that know the prefix of their subjects. client.New and
+// Participant.Run then use this prefix, unless they are given one.
+type Prefixer interface {
+	// Prefix returns the first token, or tokens, of every subject.
+	Prefix() string
+}
+
 // Responder serves requests.
 type Responder interface {
 	// Respond calls handle for every request on the subject until stop is called. handle must not

@@ -87,7 +87,7 @@ func checkLength(name, value string) error {
 
 // tooLong describes the length of a value that exceeds its limit.
 func tooLong(have, most int) string {
-	return fmt.Sprintf("is %d bytes long, at most %d are allowed", have, most)
+	return fmt.Sprintf("is %d bytes long; at most %d are allowed", have, most)
 }
 
 // CheckLength returns an error if value has more than most bytes. The error contains the field, the
@@ -143,7 +143,7 @@ func CheckPrefix(prefix string) error {
 		return err
 	}
 	if i := strings.IndexFunc(prefix, func(r rune) bool { return r >= utf8.RuneSelf }); i >= 0 {
-		return fmt.Errorf("the prefix of subjects %q has a character beyond ASCII at position %d: use letters, digits and single dots, such as shop.eu", prefix, i)
+		return fmt.Errorf("the prefix of subjects %q has a non-ASCII character at position %d: use letters, digits and single dots, such as shop.eu", prefix, i)
 	}
 	return CheckSubject(prefix)
 }

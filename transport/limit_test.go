@@ -74,7 +74,7 @@ func TestLongestSubjectsFit(t *testing.T) {
 	key := contract.Key{Saga: e.Saga, Birth: e.Birth, Step: e.Step, Direction: contract.DirectionUndo}
 	for _, subject := range []string{
 		s.Command(name, name), s.Event(name, key, contract.MaxNumber), s.Bundle(transport.StreamEvents, name, contract.MaxNumber),
-		s.Lifecycle(name, contract.PhaseCompensating), s.DeadLetter(transport.StreamDeadLetters, name), s.API(api.MethodDiscardDeadLetters), s.Subscribe(name),
+		s.Lifecycle(name, string(contract.PhaseCompensating)), s.DeadLetter(transport.StreamDeadLetters, name), s.API(api.MethodDiscardDeadLetters), s.Subscribe(name),
 	} {
 		if len(subject) > transport.MaxSubject {
 			t.Errorf("subject %s has %d bytes, more than MaxSubject, %d", subject, len(subject), transport.MaxSubject)

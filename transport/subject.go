@@ -27,6 +27,14 @@ func (s Subjects) prefix() string {
 	return s.Prefix
 }
 
+// On returns s. If s has no prefix, and the bus is a Prefixer, the result has the prefix of the bus.
+func (s Subjects) On(bus any) Subjects {
+	if p, ok := bus.(Prefixer); ok && s.Prefix == "" {
+		s.Prefix = p.Prefix()
+	}
+	return s
+}
+
 // Command returns the subject of a command.
 func (s Subjects) Command(participant, action string) string {
 	return s.prefix() + ".command." + participant + "." + action
@@ -116,9 +124,13 @@ func (s Subjects) Participant(subject string) string {
 	return participant
 }
 
-// Lifecycle returns the subject of an announcement.
-func (s Subjects) Lifecycle(definition string, phase contract.Phase) string {
-	return s.prefix() + ".lifecycle." + definition + "." + string(phase)
+// TokenOverdue is the last token of the subject of an announcement that a deadline passed after the
+// point of no return. The last token of other announcements is the phase.
+const TokenOverdue = "overdue"
+
+// Lifecycle returns the subject of an announcement. token is a phase or TokenOverdue.
+func (s Subjects) Lifecycle(definition, token string) string {
+	return s.prefix() + ".lifecycle." + definition + "." + token
 }
 
 // UnknownParticipant is the token for dead letters whose original subject names no valid

@@ -49,6 +49,7 @@ var (
 // fixture is a complete coordinator with its API, and the two services of the bakery.
 type fixture struct {
 	server.Addresses
+	coordinator *server.Server
 	apiv1connect.CoordinatorServiceClient
 	http *http.Client
 
@@ -74,11 +75,11 @@ func newFixtureOf(t *testing.T, config server.Config) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	w := &fixture{Addresses: s.Addresses(), decide: func(string) error { return nil }, http: &http.Client{Transport: &http.Transport{}}}
+	w := &fixture{Addresses: s.Addresses(), coordinator: s, decide: func(string) error { return nil }, http: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(w.http.CloseIdleConnections)
 	w.CoordinatorServiceClient = apiv1connect.NewCoordinatorServiceClient(w.http, w.HTTP)
 	w.services(t)
@@ -93,7 +94,7 @@ func (w *fixture) services(t *testing.T) {
 	participant.HandleUndo(oven, unbake, func(context.Context, *participant.MemoryTx, contract.Undo[cake, cake]) error { return w.act("unbake") })
 	courier := participant.New("courier", &participant.MemoryInbox{}, quiet)
 	participant.Handle(courier, ship, func(context.Context, *participant.MemoryTx, cake) (struct{}, error) { return struct{}{}, w.act("ship") })
-	bus, err := w.Connect(t.Context(), "services")
+	bus, err := w.coordinator.Connect(t.Context(), "services")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,15 +295,15 @@ func TestRefusalsSayWhatWouldBeRight(t *testing.T) {
 			r.Msg.Input = `{"order":"another"}`
 			_, err := w.Start(ctx, r)
 			return err
-		}, connect.CodeAlreadyExists, "", "another input"},
+		}, connect.CodeAlreadyExists, "", "a different input"},
 		"definition": {func() error {
 			_, err := w.RegisterDefinition(ctx, connect.NewRequest(&apiv1.RegisterDefinitionRequest{Source: "name: tea\nversion: 1\nsteps:\n  - step: {name: brew, kind: sideways, do: {participant: pot, action: brew}}\n"}))
 			return err
-		}, connect.CodeInvalidArgument, "steps[0] (brew).kind", "write compensable, pivot or retriable"},
+		}, connect.CodeInvalidArgument, "steps[0].kind", "write compensable, pivot or retriable"},
 		"no decision": {func() error {
 			_, err := w.Operate(ctx, connect.NewRequest(&apiv1.OperateRequest{Id: "stuck"}))
 			return err
-		}, connect.CodeInvalidArgument, "decision", "give an operation"},
+		}, connect.CodeInvalidArgument, "decision", "set the fields operation, by and reason"},
 	} {
 		err := tt.do()
 		code, detail := refusal(t, err)
@@ -407,7 +408,7 @@ func TestDefinitions(t *testing.T) {
 func TestDeadLetters(t *testing.T) {
 	w := newFixture(t)
 	ctx := within(t)
-	bus, err := w.Connect(ctx, "stranger")
+	bus, err := w.coordinator.Connect(ctx, "stranger")
 	if err != nil {
 		t.Fatal(err)
 	}

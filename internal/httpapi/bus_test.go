@@ -18,7 +18,7 @@ import (
 func TestTheBusOffersTheSame(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck")
-	bus, err := w.Connect(t.Context(), "asker")
+	bus, err := w.coordinator.Connect(t.Context(), "asker")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestTheBusOffersTheSame(t *testing.T) {
 func TestOneJSON(t *testing.T) {
 	w := newFixture(t)
 	w.park(t, "stuck")
-	bus, err := w.Connect(t.Context(), "asker")
+	bus, err := w.coordinator.Connect(t.Context(), "asker")
 	if err != nil {
 		t.Fatal(err)
 	}

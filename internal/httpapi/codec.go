@@ -63,7 +63,7 @@ func (codec) Unmarshal(data []byte, message any) error {
 	return nil
 }
 
-var errEmpty error = &api.Error{Code: api.CodeInvalidArgument, Reason: "the body is empty; send JSON, {} for a request without fields"}
+var errEmpty error = &api.Error{Code: api.CodeInvalidArgument, Reason: "the body is empty; send JSON, at least {}"}
 
 // carrier is the field, which no message has, in which an empty message carries a refusal.
 const carrier = protowire.MaxValidNumber

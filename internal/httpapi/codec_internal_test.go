@@ -19,9 +19,9 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                                "the body is empty; send JSON",
 		` `:                               "the body is empty; send JSON",
-		`{"input":` + number + text + `}`: "at byte 26 stands what does not belong there",
-		`{"input":"` + text + `" "` + text + `"}`:     "stands what does not belong there",
-		`{"input":"\x` + text + `"}`:                  "stands what does not belong there",
+		`{"input":` + number + text + `}`: "at byte 26 there is an unexpected character",
+		`{"input":"` + text + `" "` + text + `"}`:     "there is an unexpected character",
+		`{"input":"\x` + text + `"}`:                  "there is an unexpected character",
 		`{"timeout":"` + text + `"}`:                  "timeout: is not a duration",
 		`{"timeout":"` + number + `s"}`:               "timeout: is not a duration",
 		`{"timeout":{"` + text + `":1}}`:              "timeout: is a JSON object; write a string",
@@ -29,14 +29,14 @@ func TestRefusedBodiesAreNotQuoted(t *testing.T) {
 		`{"definition":{"version":"` + text + `"}}`:   "definition.version: is a JSON string; write a whole number",
 		`{"definition":{"version":` + number + `.5}}`: "definition.version: is a JSON number; write a whole number",
 		`"` + text + `"`:                              "is a JSON string; write an object",
-		text:                                          "stands what does not belong there",
+		text:                                          "there is an unexpected character",
 		`{"inputBinary":"` + text + `!"}`:             "inputBinary: is not base64",
-		`{"id":"a",` + number + `:1}`:                 "stands what does not belong there",
+		`{"id":"a",` + number + `:1}`:                 "there is an unexpected character",
 		`{"inputs":"` + text + `"}`:                   `inputs: is unknown; there are id`,
 		`{"input_binary":"` + text + `"}`:             `input_binary: is unknown; there are id`,
-		`{"definition":{"name":"a"}} "` + text + `"`:  "stands what does not belong there",
-		`{"id":"` + text + "\n" + `"}`:                "stands what does not belong there",
-		`{"id":"` + text + `","id":"` + text + `"}`:   "a name begins that its object has already",
+		`{"definition":{"name":"a"}} "` + text + `"`:  "there is an unexpected character",
+		`{"id":"` + text + "\n" + `"}`:                "there is an unexpected character",
+		`{"id":"` + text + `","id":"` + text + `"}`:   "a name is repeated",
 	} {
 		m := &apiv1.RunRequest{}
 		if err := (codec{}).Unmarshal([]byte(body), m); err != nil {

@@ -143,7 +143,7 @@ func (r redaction) json(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := c.from.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more after the value")
+		return nil, errors.New("unexpected text after the JSON value")
 	}
 	return append(c.out, text[c.done:]...), nil
 }

@@ -175,8 +175,8 @@ func lifecycle() Example {
 		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
 		Reason:      "ship: rejected: no courier",
-		Data: []byte(`{"id":"order-42","definition":"checkout","version":1,"phase":"compensated","revision":7,` +
-			`"ended":true,"reason":"ship: rejected: no courier","at":"2026-11-21T12:00:02.5Z","birth":"hod85snpc0"}`),
+		Data: []byte(`{"id":"order-42","definition":{"name":"checkout","version":1},"phase":"compensated","revision":7,"started":"2026-11-21T12:00:00Z",` +
+			`"updated":"2026-11-21T12:00:02.5Z","ended":"2026-11-21T12:00:02.5Z","reason":"ship: rejected: no courier","birth":"hod85snpc0"}`),
 	}}
 }
 
@@ -190,7 +190,7 @@ func deadLetter() Example {
 			Source:  "/amends/bus",
 			Type:    transport.TypeDead,
 			Time:    at(0.2),
-			Reason:  `attribute ce-type "done": here only dev.amends.completed.v1, dev.amends.rejected.v1, dev.amends.failed.v1 is expected`,
+			Reason:  `attribute ce-type "done": expected dev.amends.completed.v1 or dev.amends.rejected.v1 or dev.amends.failed.v1`,
 			Data:    []byte(`{"receipt":"r-17"}`),
 		},
 		Extra: map[string]string{

@@ -42,7 +42,7 @@ func CheckVectors(t *testing.T, program ...string) {
 					return
 				}
 			}
-			t.Error("there is no such vector")
+			t.Error("no vector can be damaged in this way")
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package membus
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ var (
 	_ transport.Requester        = (*Bus)(nil)
 	_ transport.Responder        = (*Bus)(nil)
 	_ transport.DeadLetterOffice = (*Bus)(nil)
+	_ transport.Prefixer         = (*Bus)(nil)
 	_ transport.Source           = (*Source)(nil)
 	_ transport.Tracker          = (*Source)(nil)
 )
@@ -88,6 +90,9 @@ func New(options Options) *Bus {
 	}
 	return b
 }
+
+// Prefix implements transport.Prefixer.
+func (b *Bus) Prefix() string { return cmp.Or(b.subjects.Prefix, transport.DefaultPrefix) }
 
 // Publish implements transport.Bus. It never blocks.
 func (b *Bus) Publish(ctx context.Context, batch []transport.Envelope) []error {

@@ -152,7 +152,7 @@ func TestRetain(t *testing.T) {
 	bus := membus.New(membus.Options{Retain: 2})
 	for i := range 5 {
 		bus.Publish(t.Context(), []transport.Envelope{{
-			Subject: transport.Subjects{}.Lifecycle("checkout", contract.PhaseCompleted), Type: transport.TypeLifecycle, ID: fmt.Sprint(i),
+			Subject: transport.Subjects{}.Lifecycle("checkout", string(contract.PhaseCompleted)), Type: transport.TypeLifecycle, ID: fmt.Sprint(i),
 		}})
 	}
 	source, err := bus.Subscribe(t.Context(), transport.Subscription{Stream: transport.StreamLifecycle, Name: "late"})

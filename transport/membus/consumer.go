@@ -210,7 +210,7 @@ func (q queue) Swap(i, j int) {
 	q[i].index, q[j].index = i, j
 }
 func (q *queue) Push(x any) {
-	it := x.(*item)
+	it := x.(*item) //nolint:errcheck // only items are pushed
 	it.index = len(*q)
 	*q = append(*q, it)
 }

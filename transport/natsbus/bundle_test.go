@@ -376,7 +376,7 @@ func TestBundleOfOthers(t *testing.T) {
 		{"saga.event.inventory.bundle.1", "3 tokens"},
 		{"saga.event.inventory.bundle.2", "has 1 message, but its subject says 2"},
 		{own, `"done"`},
-		{own, `line 2 of its headers is not of the form name: value`},
+		{own, `line 2 of the headers is not of the form name: value`},
 	}
 	ctx := within(t)
 	var letters []transport.DeadLetter

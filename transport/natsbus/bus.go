@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/internal/masked"
+	"github.com/amends-dev/amends/internal/natsaccount"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 )
@@ -22,6 +23,7 @@ var (
 	_ transport.Bus              = (*Bus)(nil)
 	_ transport.Requester        = (*Bus)(nil)
 	_ transport.Responder        = (*Bus)(nil)
+	_ transport.Prefixer         = (*Bus)(nil)
 	_ transport.DeadLetterOffice = (*Bus)(nil)
 	_ transport.Tracker          = (*source)(nil)
 )
@@ -103,12 +105,12 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 	}
 	if err := config.awaitConnected(ctx, nc); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", masked.URLs(config.URL), err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w; is the server running there, and are the credentials right?", masked.URLs(config.URL), masked.Error(err))
 	}
 	answers, err := config.connectResponder(ctx, nc)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("connect to NATS at %s to answer requests: %w", config.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s to answer requests: %w", masked.URLs(config.URL), masked.Error(err))
 	}
 	b, err := newBus(ctx, nc, answers, config, true)
 	if err != nil {
@@ -118,6 +120,9 @@ func Connect(ctx context.Context, config Config) (*Bus, error) {
 	}
 	return b, nil
 }
+
+// Prefix implements transport.Prefixer. It returns Config.Prefix, or the default.
+func (b *Bus) Prefix() string { return b.config.Prefix }
 
 // connectResponder opens the connection for answering requests, or returns nc if Config.Responder
 // is nil.
@@ -141,7 +146,7 @@ func (c Config) connectResponder(ctx context.Context, nc *nats.Conn) (*nats.Conn
 // connection should reconnect without limit: nats.MaxReconnects(-1).
 func New(ctx context.Context, nc *nats.Conn, config Config) (*Bus, error) {
 	if err := config.Validate(); err != nil {
-		return nil, fmt.Errorf("make NATS bus: %w", err)
+		return nil, fmt.Errorf("create NATS bus: %w", err)
 	}
 	return newBus(ctx, nc, nc, config.withDefaults(), false)
 }
@@ -155,7 +160,7 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 		jetstream.WithPublishAsyncTimeout(config.PublishTimeout),
 		jetstream.WithDefaultTimeout(apiTimeout))
 	if err != nil {
-		return nil, fmt.Errorf("make NATS bus: %w", err)
+		return nil, fmt.Errorf("create NATS bus: %w", err)
 	}
 	b := &Bus{
 		config:   config,
@@ -240,7 +245,7 @@ func (c Config) awaitConnected(ctx context.Context, nc *nats.Conn) error {
 func checkVersion(version string) error {
 	var major, minor int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n == 2 && (major < 2 || major == 2 && minor < 10) {
-		return fmt.Errorf("the NATS server is version %s; the bus needs 2.10, better the newest 2.12 or later, which fixes security issues between accounts", version)
+		return fmt.Errorf("the NATS server is version %s; the bus needs at least 2.10; use the latest 2.12 release or a later version, which fixes security issues between accounts", version)
 	}
 	return nil
 }
@@ -382,7 +387,7 @@ func (b *Bus) terminateBroken() {
 		select {
 		case reply := <-b.broken:
 			b.stats.deadUnstored.Add(1)
-			b.config.Logger.Warn("a message was terminated because its subject ends the connection to NATS", "sequence", streamSequence(reply))
+			b.config.Logger.Warn("a message was terminated because the NATS client cannot parse its subject, and each delivery would end the connection", "sequence", streamSequence(reply))
 			_ = b.nc.Publish(reply, []byte(term))
 		default:
 			return
@@ -414,8 +419,8 @@ func (b *Bus) warnOfAccount(ctx context.Context) {
 	if b.config.Provision != ProvisionCreate || !b.nc.AuthRequired() {
 		return
 	}
-	if account, err := AccountOf(ctx, b.nc); err == nil && account == globalAccount {
-		b.config.Logger.Warn("all users of the NATS server are in one account: "+SharedAccount, "fix", SharedAccountFix)
+	if account, err := natsaccount.Of(ctx, b.nc); err == nil && account == natsaccount.Global {
+		b.config.Logger.Warn("all users of the NATS server are in one account: "+natsaccount.Risk, "fix", natsaccount.Fix)
 	}
 }
 

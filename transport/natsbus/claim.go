@@ -108,7 +108,7 @@ func (c claims) drift(have jetstream.StreamConfig) error {
 		add("subjects", want.Subjects[0], strings.Join(have.Subjects, ","), "--subjects "+want.Subjects[0])
 	}
 	if have.Retention != want.Retention {
-		add("retention", want.Retention, have.Retention, "(retention cannot be edited: delete the stream, the owner creates it again)")
+		errs = append(errs, &DriftError{Stream: have.Name, Field: "retention", Want: fmt.Sprint(want.Retention), Have: fmt.Sprint(have.Retention), Fix: "nats stream rm " + have.Name + " (retention cannot be edited; the owner recreates the stream)"})
 	}
 	if have.Discard != want.Discard {
 		add("discard", word(want.Discard), word(have.Discard), "--discard "+word(want.Discard))
@@ -169,13 +169,13 @@ func (c claims) Read(ctx context.Context) (entry ownership.Entry, err error) {
 	}
 	var claim ownership.Claim
 	if err := json.Unmarshal(m.Data, &claim); err != nil {
-		return entry, fmt.Errorf("read the claim: message %d of %s is not a claim: %w; if no coordinator runs, delete the message: nats stream rmm", m.Sequence, c.name(), err)
+		return entry, fmt.Errorf("read the claim: message %d of stream %s is not a claim: %w; while no coordinator is running, delete the message with: nats stream rmm %[2]s %[1]d", m.Sequence, c.name(), err)
 	}
 	entry.Claim, entry.At.Sequence = &claim, m.Sequence
 	if m, err = stream.GetLastMsgForSubject(ctx, c.subject("pulse")); err == nil {
 		entry.Pulse = m.Sequence
 	} else if !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return entry, fmt.Errorf("read the pulse of the claim: %w", err)
+		return entry, fmt.Errorf("read the last confirmation of the claim: %w", err)
 	}
 	return entry, nil
 }
@@ -318,7 +318,7 @@ func (b *Bus) hold(messages []*nats.Msg, errs []error) {
 		switch s, err := b.subjects.StreamOf(m.Subject); {
 		case err != nil || s != transport.StreamCommands:
 		case f == nil:
-			errs[i] = fmt.Errorf("%w: the NATS server does not check the claim of commands yet", transport.ErrFenced)
+			errs[i] = fmt.Errorf("%w: the NATS server does not check commands against the claim yet", transport.ErrFenced)
 			b.confirmSoon()
 		default:
 			m.Header[jetstream.ExpectedLastSubjSeqHeader], m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = f.sequence, f.subject

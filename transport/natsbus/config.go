@@ -110,10 +110,10 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.MaxMessageBytes != 0 && c.MaxMessageBytes < transport.MaxMessage {
-		errs = append(errs, fmt.Errorf("max message bytes is %d; the largest command of a saga has %d, so give at least that many, or 0", c.MaxMessageBytes, transport.MaxMessage))
+		errs = append(errs, fmt.Errorf("max message bytes is %d; use at least %d, the size of the largest command of a saga, or 0 for the default", c.MaxMessageBytes, transport.MaxMessage))
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {
-		errs = append(errs, fmt.Errorf("replicas is %d; JetStream keeps 1 to 5 copies", c.Replicas))
+		errs = append(errs, fmt.Errorf("replicas is %d; use 1 to 5", c.Replicas))
 	}
 	kinds := 0
 	for _, given := range []bool{c.User != "", c.Token != "", c.CredentialsFile != "", c.NKeyFile != ""} {
@@ -125,10 +125,24 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("more than one of user, token, credentials file and nkey file is given; give one"))
 	}
 	if c.Heartbeat < 0 || c.Heartbeat > pullExpiry/2 {
-		errs = append(errs, fmt.Errorf("heartbeat is %s; use up to %s", c.Heartbeat, pullExpiry/2))
+		errs = append(errs, fmt.Errorf("heartbeat is %s; use a value from 0 to %s", c.Heartbeat, pullExpiry/2))
 	}
 	if c.QueueBytes < 0 || c.LifecycleBytes < 0 || c.DeadBytes < 0 {
 		errs = append(errs, errors.New("a stream's maximum size is negative; give a number of bytes, or 0 for the default"))
+	}
+	for _, s := range []struct {
+		what  string
+		value time.Duration
+	}{
+		{"connect timeout", c.ConnectTimeout}, {"lifecycle age", c.LifecycleAge}, {"dead age", c.DeadAge}, {"duplicates", c.Duplicates},
+		{"publish timeout", c.PublishTimeout}, {"check interval", c.CheckInterval},
+	} {
+		if s.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is %s; use a positive time, or 0 for the default", s.what, s.value))
+		}
+	}
+	if c.MaxPublishing < 0 || c.Prefetch < 0 {
+		errs = append(errs, fmt.Errorf("max publishing is %d and prefetch is %d; use positive numbers, or 0 for the default", c.MaxPublishing, c.Prefetch))
 	}
 	return errors.Join(errs...)
 }
@@ -203,7 +217,7 @@ func (c Config) basic() []nats.Option {
 		nats.MaxPingsOutstanding(2),
 		nats.SetCustomDialer(strict.Dialer{Timeout: c.ConnectTimeout}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { // the default writes to stderr
-			c.Logger.Warn("NATS connection", "error", err)
+			c.Logger.Warn("NATS connection error", "error", err)
 		}),
 	}
 	if c.TLS != nil {

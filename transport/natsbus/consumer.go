@@ -19,6 +19,7 @@ import (
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/natsaccount"
 	"github.com/amends-dev/amends/internal/waiting"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus/internal/bundle"
@@ -48,7 +49,7 @@ func (b *Bus) Subscribe(ctx context.Context, sub transport.Subscription) (s tran
 func (b *Bus) whenReady(ctx context.Context, consumer string, try func() error) error {
 	ctx, cancel := b.config.limit(ctx)
 	defer cancel()
-	line := waiting.On(b.config.told, "the coordinator, which makes the consumer; is it running, on this server and with this prefix?", b.config.ConnectWait, "consumer", consumer)
+	line := waiting.On(b.config.told, "the coordinator, which creates the consumer; is it running, and does it use the same NATS server and prefix?", b.config.ConnectWait, "consumer", consumer)
 	for {
 		if b.isClosed() {
 			return transport.ErrClosed
@@ -144,7 +145,7 @@ func (b *Bus) makeConsumer(ctx context.Context, stream transport.Stream, c jetst
 		err = b.recreateStream(ctx, stream, c)
 	}
 	if overlaps(err) {
-		return fmt.Errorf("its subjects overlap with those of another consumer, but a message of a work queue goes to one consumer only: %w", err)
+		return fmt.Errorf("the subjects of consumer %s overlap with those of another consumer, but each message of a work queue goes to only one consumer: %w", c.Name, err)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), nats.ErrDisconnected) {
 		err = nats.ErrDisconnected // the reason for the end of ctx
@@ -175,7 +176,7 @@ func consumerCorrupt(err error) bool {
 // still pending in the outbox.
 func (b *Bus) recreateStream(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
-	b.config.Logger.Warn("the NATS server cannot read what it stored of a consumer; its stream is recreated", "stream", name, "consumer", c.Name)
+	b.config.Logger.Warn("the NATS server cannot read the stored state of a consumer; recreating the consumer's stream", "stream", name, "consumer", c.Name)
 	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
@@ -199,7 +200,7 @@ func consumerFilesMissing(err error) bool {
 // Unacknowledged messages are redelivered.
 func (b *Bus) recreateConsumer(ctx context.Context, stream transport.Stream, c jetstream.ConsumerConfig) error {
 	name := b.names[stream]
-	b.config.Logger.Warn("the NATS server has lost the files of a consumer; it is recreated", "stream", name, "consumer", c.Name)
+	b.config.Logger.Warn("the NATS server has lost the files of a consumer; recreating the consumer", "stream", name, "consumer", c.Name)
 	if err := b.js.DeleteConsumer(ctx, name, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return err
 	}
@@ -219,7 +220,7 @@ type provided struct {
 	looked   time.Time
 	fresh    bool // whether expected has changed since the last check of the consumers
 	said     map[string]string
-	accounts map[string]string // by participant that has asked for its consumer: accountOwn or accountShared
+	accounts map[string]string // by participant that has asked for its consumer: natsaccount.Own or natsaccount.Coordinators
 }
 
 // commandsConsumer returns the configuration of a participant's consumer.
@@ -242,7 +243,7 @@ func (b *Bus) commandsConsumer(participant string, q api.SubscribeRequest) jetst
 	b.provided.mu.Lock()
 	defer b.provided.mu.Unlock()
 	if account := b.provided.accounts[participant]; account != "" {
-		c.Metadata[metaAccount] = account
+		c.Metadata[natsaccount.Key] = account
 	}
 	return c
 }
@@ -255,7 +256,7 @@ func (b *Bus) Provide(ctx context.Context, participant string, q api.SubscribeRe
 	ctx, cancel := b.question(ctx)
 	defer cancel()
 	if err := b.makeConsumer(ctx, transport.StreamCommands, b.commandsConsumer(participant, q)); err != nil {
-		return api.SubscribeResponse{}, fmt.Errorf("make the consumer of %s: %w", participant, err)
+		return api.SubscribeResponse{}, fmt.Errorf("create the consumer of %s: %w", participant, err)
 	}
 	return api.SubscribeResponse{Stream: b.names[transport.StreamCommands], Consumer: participant, Bundle: int(b.readers.events.Load())}, nil
 }
@@ -319,7 +320,7 @@ func (b *Bus) checkConsumers(ctx context.Context, expected []string) error {
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		err := b.makeMissing(ctx, name)
 		if overlaps(err) { // a consumer with another name receives the participant's commands
-			b.sayOnce(name, "a consumer with another name receives a participant's commands; it is not maintained", err)
+			b.sayOnce(name, "a consumer that is not named after the participant receives its commands; the coordinator does not maintain that consumer", err)
 			err = nil
 		}
 		errs = append(errs, err)
@@ -422,7 +423,7 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q api.Subscri
 	case err != nil:
 		return err
 	case reply.Code == string(api.CodeUnavailable), reply.Code == string(api.CodeResourceExhausted):
-		return fmt.Errorf("%w: it replied %s: %s", errNoCoordinator, reply.Code, reply.Reason)
+		return fmt.Errorf("%w: the coordinator replied %s: %s", errNoCoordinator, reply.Code, reply.Reason)
 	case reply.Code != "":
 		return fmt.Errorf("the coordinator refused the request: %s: %s", reply.Code, reply.Reason)
 	}
@@ -431,14 +432,14 @@ func (b *Bus) askConsumer(ctx context.Context, participant string, q api.Subscri
 		return fmt.Errorf("read the coordinator's reply: %w", err)
 	}
 	if answer.Stream != b.names[transport.StreamCommands] || answer.Consumer != participant {
-		return fmt.Errorf("the coordinator created the consumer %s of %s, but this bus expects %s of %s: give both the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.StreamCommands])
+		return fmt.Errorf("the coordinator created the consumer %s of stream %s, but this bus expects the consumer %s of stream %s: configure the coordinator and the participant with the same prefix", answer.Consumer, answer.Stream, participant, b.names[transport.StreamCommands])
 	}
 	b.readers.events.Store(int32(min(answer.Bundle, bundle.Most)))
 	return nil
 }
 
 // errNoCoordinator is returned if currently no coordinator creates the consumer.
-var errNoCoordinator = errors.New("no coordinator is ready to create its consumer")
+var errNoCoordinator = errors.New("no coordinator is ready to create the consumer")
 
 // noteAccount records the account of a participant that asks for its consumer.
 func (b *Bus) noteAccount(m *nats.Msg) {
@@ -453,13 +454,13 @@ func (b *Bus) noteAccount(m *nats.Msg) {
 	}
 	known := b.provided.accounts[participant]
 	if len(b.provided.accounts) < MaxConsumers || known != "" {
-		b.provided.accounts[participant] = accountShared
+		b.provided.accounts[participant] = natsaccount.Coordinators
 		if own {
-			b.provided.accounts[participant] = accountOwn
+			b.provided.accounts[participant] = natsaccount.Own
 		}
 	}
 	b.provided.mu.Unlock()
-	if !own && known != accountShared && b.nc.AuthRequired() {
-		b.config.Logger.Warn(SharedAccount, "participant", contract.Cut(participant, maxQuoted), "fix", SharedAccountFix)
+	if !own && known != natsaccount.Coordinators && b.nc.AuthRequired() {
+		b.config.Logger.Warn(natsaccount.Risk, "participant", contract.Cut(participant, maxQuoted), "fix", natsaccount.Fix)
 	}
 }

@@ -300,7 +300,7 @@ func originalOf(raw *jetstream.RawStreamMsg, letter *transport.DeadLetter) (*nat
 	block, ok := percent.Decode(encoded)
 	header, whole := readBlock(block)
 	if !ok || !whole {
-		return nil, errors.New("its headers cannot be read, so that a replay would fail again; publish the message again with valid headers")
+		return nil, errors.New("its headers cannot be read, so a replay would fail again; publish the message again with valid headers")
 	}
 	m.Header = nats.Header{}
 	for name, values := range header {

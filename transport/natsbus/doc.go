@@ -39,7 +39,6 @@
 //	violation.go   violations, the subjects that the server does not let the bus publish to
 //	config.go      Config and Credentials
 //	grant.go       Grant, the permissions of each Role, and the server's configuration for them
-//	account.go     the account of a connection
 //	payload.go     the size of messages that the server has to accept
 //
 // The package imports neither a server (see embedded) nor Watermill (see natswatermill). It relies

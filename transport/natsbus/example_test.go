@@ -65,7 +65,7 @@ func coordinator() (url string, stop func()) {
 	s, err := server.Start(context.Background(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	return s.Addresses().NATS, func() {
-		check(s.Stop())
+		check(s.Stop(context.Background()))
 		check(os.RemoveAll(dir))
 	}
 }

@@ -80,7 +80,7 @@ func (c Config) Grant(role Role, user string, others ...string) (Grant, error) {
 			g.Publish = append(g.Publish, InboxPrefix(other)+".>")
 		}
 	default:
-		return Grant{}, fmt.Errorf("%q is no role at the bus; write %s or %s", role, joinRoles(Roles[:len(Roles)-1]), Roles[len(Roles)-1])
+		return Grant{}, fmt.Errorf("%q is not a bus role; use %s or %s", role, joinRoles(Roles[:len(Roles)-1]), Roles[len(Roles)-1])
 	}
 	return g, nil
 }

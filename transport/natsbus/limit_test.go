@@ -168,6 +168,9 @@ func TestPrefixes(t *testing.T) {
 	server := start(t, embedded.Config{})
 	one := connect(t, server, func(c *natsbus.Config) { c.Prefix = "acme.saga" })
 	two := connect(t, server, nil)
+	if one.Prefix() != "acme.saga" || two.Prefix() != transport.DefaultPrefix {
+		t.Errorf("the prefixes are %s and %s", one.Prefix(), two.Prefix())
+	}
 	if name := one.StreamName(transport.StreamDeadLetters); name != "ACME_SAGA_DEAD" {
 		t.Errorf("the dead letters are in %s", name)
 	}

@@ -26,6 +26,6 @@ func checkPayload(most int64) error {
 	if most <= 0 || most >= MinPayload { // unknown, or enough
 		return nil
 	}
-	return fmt.Errorf("%w: it accepts messages of %d bytes, but the command of an undo with its dead letter can have %d; set max_payload: 1MB in the server's configuration",
+	return fmt.Errorf("%w: the server accepts messages of up to %d bytes, but the dead letter of an undo command can have %d; set max_payload: 1MB in the server's configuration",
 		ErrPayload, most, MinPayload)
 }

@@ -106,6 +106,11 @@ func TestSmallPayloadIsRefused(t *testing.T) {
 		"prefix":            {Prefix: longPrefix + "p"},
 		"inbox prefix":      {InboxPrefix: strings.Repeat("i", 257)},
 		"max message bytes": {MaxMessageBytes: transport.MaxMessage - 1},
+		"connect timeout":   {ConnectTimeout: -1},
+		"dead age":          {DeadAge: -1},
+		"check interval":    {CheckInterval: -1},
+		"max publishing":    {MaxPublishing: -1},
+		"prefetch":          {Prefetch: -1},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/api"
+	"github.com/amends-dev/amends/internal/natsaccount"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -43,7 +44,7 @@ func TestAsk(t *testing.T) {
 	}
 	info := look()
 	if c := info.Config; c.AckWait != 7*time.Second || c.MaxAckPending != 99 || c.FilterSubject != "saga.command.inventory.>" || c.Metadata["amends-bundle"] != "8" ||
-		natsbus.InCoordinatorsAccount(c.Metadata) || c.MaxDeliver != -1 || c.AckPolicy != jetstream.AckExplicitPolicy {
+		natsaccount.Shared(c.Metadata) || c.MaxDeliver != -1 || c.AckPolicy != jetstream.AckExplicitPolicy {
 		t.Errorf("the consumer is %+v", c)
 	}
 	insist(t, owner, command("a"))

@@ -378,7 +378,7 @@ func (b *Bus) wrap(batch []transport.Envelope, items []int, as *open) (outgoing,
 			m.Set(jetstream.MsgTTLHeader, ttl(life))
 		}
 		if size := m.Size(); limit > 0 && size > limit {
-			return outgoing{}, fmt.Errorf("%w: %d bytes with headers, at most %d", transport.ErrTooLarge, size, limit)
+			return outgoing{}, fmt.Errorf("%w: %d bytes with headers; at most %d are allowed", transport.ErrTooLarge, size, limit)
 		}
 		return outgoing{items: items, message: &m.Msg, release: m.Release}, nil
 	}

@@ -75,7 +75,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 		if !b.inbox(m.Reply) {
 			b.stats.repliesRefused.Add(1)
 			b.config.Logger.Warn("a request was refused: its reply subject is not an inbox, and the reply could pass for the coordinator's own message; "+
-				"connect with an inbox prefix such as _INBOX_shop", "subject", m.Subject, "reply", contract.Cut(m.Reply, maxQuoted))
+				"the client must connect with an inbox prefix such as _INBOX_shop", "subject", m.Subject, "reply", contract.Cut(m.Reply, maxQuoted))
 			return
 		}
 		b.noteAccount(m)
@@ -102,7 +102,7 @@ func (b *Bus) Respond(subject, queue string, handle func(*transport.Envelope, fu
 	// Flush, so that requests from now on arrive if the server is reachable.
 	if flushed := b.answers.FlushTimeout(apiTimeout); flushed == nil && forbids(b.answers.LastError(), subject) {
 		_ = sub.Unsubscribe()
-		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user with the role %s (coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
+		return nil, fmt.Errorf("respond on %s: %w; give the coordinator a user with the role %s (see: coordinator nats-permissions)", subject, b.answers.LastError(), RoleResponder)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -173,6 +173,10 @@ func (b *Bus) reply(to string, e *transport.Envelope) {
 		b.config.Logger.Warn("a reply could not be sent", "error", err)
 	}
 }
+
+// imported is the prefix of the reply subjects of requests from another account. Clients cannot set
+// a reply subject with this prefix.
+const imported = "_R_."
 
 // headerRequestInfo is the header that contains the sender's account in a request from another
 // account.

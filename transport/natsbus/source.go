@@ -61,7 +61,7 @@ func (s *source) provision(ctx context.Context) error {
 	defer cancel()
 	if s.sub.Claim != nil {
 		if err := s.sub.Claim(ctx); err != nil {
-			return fmt.Errorf("consumer %s belongs to the owner of the prefix: %w", s.name, err)
+			return fmt.Errorf("only the owner of the prefix may use consumer %s: %w", s.name, err)
 		}
 	}
 	c := jetstream.ConsumerConfig{
@@ -99,7 +99,7 @@ func (s *source) provision(ctx context.Context) error {
 // ask asks the coordinator to create the subscription's consumer.
 func (s *source) ask(ctx context.Context) error {
 	if own := s.bus.subjects.Commands(s.sub.Name); len(s.sub.Subjects) != 1 || s.sub.Subjects[0] != own {
-		return fmt.Errorf("the coordinator creates no consumer for %v with the name %s; a participant of that name receives %s; use Provision ProvisionCreate for other consumers", s.sub.Subjects, s.sub.Name, own)
+		return fmt.Errorf("the coordinator does not create a consumer for %v with the name %s, because a participant of that name receives %s; give the participant the prefix of the bus, or use ProvisionCreate for other consumers", s.sub.Subjects, s.sub.Name, own)
 	}
 	err := s.bus.askConsumer(ctx, s.sub.Name, api.SubscribeRequest{
 		AckWait: api.For(s.sub.AckWait), MaxInFlight: s.sub.MaxInFlight, Bundle: max(s.sub.Bundle, 0),
@@ -165,7 +165,7 @@ func (s *source) fix(ctx context.Context) error {
 	if err != nil {
 		s.suspect.Store(true) // retried at the next check
 		if ctx.Err() == nil {
-			s.bus.config.Logger.Warn("a NATS consumer is missing; retrying to create it", "consumer", s.name, "error", err)
+			s.bus.config.Logger.Warn("cannot recreate a NATS consumer that seems to be missing; retrying", "consumer", s.name, "error", err)
 		}
 		return err
 	}

@@ -197,7 +197,7 @@ func (b *Bus) relimit(ctx context.Context, s transport.Stream, want, have jetstr
 	}
 	changed, err := b.js.UpdateStream(ctx, have)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: give it the configured limits: %w%s", have.Name, err, hint(err))
+		return nil, fmt.Errorf("apply the configured limits to stream %s: %w%s", have.Name, err, hint(err))
 	}
 	b.config.Logger.Info("changed the limits of a NATS stream", "stream", have.Name, "bytes", want.MaxBytes, "age", want.MaxAge)
 	return changed.CachedInfo(), nil
@@ -267,7 +267,7 @@ func hint(err error) string {
 	case errors.As(err, &api) && api.ErrorCode == 10065:
 		return "; its subjects overlap with another stream: use another prefix, or delete that stream"
 	case errors.As(err, &api) && (api.ErrorCode == 10047 || api.ErrorCode == 10028):
-		return "; give JetStream more storage, or lower the bytes of the streams"
+		return "; give JetStream more storage, or lower the size limits of the streams"
 	case errors.As(err, &api) && api.ErrorCode == 10074:
 		return "; the NATS cluster has fewer servers than replicas"
 	}
@@ -380,4 +380,4 @@ func (b *Bus) scan(ctx context.Context, subject string, from uint64, yield func(
 
 const scanPrefetch = 2048
 
-var errScanLost = errors.New("the server stopped delivering them; try again")
+var errScanLost = errors.New("the server stopped delivering messages; try again")

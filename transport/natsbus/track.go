@@ -90,7 +90,7 @@ func (s *source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			return true, nil
 		case err != nil:
-			return false, fmt.Errorf("look for the message of stream %s after %d: %w", s.bus.names[s.sub.Stream], first, err)
+			return false, fmt.Errorf("get the next message of stream %s after %d: %w", s.bus.names[s.sub.Stream], first, err)
 		}
 		first = next.Sequence
 	}
@@ -100,7 +100,7 @@ func (s *source) TakenIn(ctx context.Context, newest uint64) (bool, error) {
 func (s *source) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := s.bus.js.Stream(ctx, s.bus.names[s.sub.Stream])
 	if err != nil {
-		return nil, fmt.Errorf("look at stream %s: %w%s", s.bus.names[s.sub.Stream], err, hint(err))
+		return nil, fmt.Errorf("get info of stream %s: %w%s", s.bus.names[s.sub.Stream], err, hint(err))
 	}
 	return stream, nil
 }

@@ -52,7 +52,7 @@ func TestSaysWhatItWaitsFor(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "gave up after 1s") {
 		t.Errorf("the subscription ends with %v", err)
 	}
-	if !strings.Contains(said.String(), `msg="waiting for the coordinator, which makes the consumer`) || !strings.Contains(said.String(), "consumer=payment") {
+	if !strings.Contains(said.String(), `msg="waiting for the coordinator, which creates the consumer`) || !strings.Contains(said.String(), "consumer=payment") {
 		t.Errorf("it says %q", said)
 	}
 }

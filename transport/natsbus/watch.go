@@ -104,7 +104,7 @@ func (b *Bus) judgeServer(err error) {
 	}
 	b.unreachable = now
 	b.stats.forced.Add(1)
-	b.config.Logger.Warn("the NATS server cannot reach streams or consumers; going to another server of the cluster",
+	b.config.Logger.Warn("the NATS server cannot reach streams or consumers; switching to another server of the cluster",
 		"server", b.nc.ConnectedServerName(), "for", unreachableAfter, "error", err)
 	_ = b.nc.ForceReconnect()
 }
@@ -377,7 +377,7 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 			continue // report the other streams, which are more important
 		}
 		if err != nil {
-			return Load{}, fmt.Errorf("look at stream %s: %w%s", b.names[s], err, hint(err))
+			return Load{}, fmt.Errorf("get info of stream %s: %w%s", b.names[s], err, hint(err))
 		}
 		state := stream.CachedInfo().State
 		total := StreamLoad{Messages: state.Msgs, Bytes: state.Bytes, Limit: uint64(max(stream.CachedInfo().Config.MaxBytes, 0))}
@@ -387,19 +387,19 @@ func (b *Bus) Load(ctx context.Context) (Load, error) {
 		}
 		bundled, err := b.bundled(ctx, s, stream)
 		if err != nil {
-			return Load{}, fmt.Errorf("look at the bundles of stream %s: %w", b.names[s], err)
+			return Load{}, fmt.Errorf("count the bundled messages of stream %s: %w", b.names[s], err)
 		}
 		total.Messages += bundled[""]
 		if s == transport.StreamCommands {
 			var fences uint64
 			if load.Commands, fences, err = b.commands(ctx, stream); err != nil {
-				return Load{}, fmt.Errorf("look at the subjects of stream %s: %w", b.names[s], err)
+				return Load{}, fmt.Errorf("count the commands of stream %s: %w", b.names[s], err)
 			}
 			total.Messages -= min(total.Messages, fences)
 		}
 		consumers, err := consumersOf(ctx, s, stream)
 		if err != nil {
-			return Load{}, fmt.Errorf("look at the subscriptions of stream %s: %w", b.names[s], err)
+			return Load{}, fmt.Errorf("list the consumers of stream %s: %w", b.names[s], err)
 		}
 		total.Cut = len(consumers) < stream.CachedInfo().State.Consumers
 		load.Streams[s] = total

@@ -217,7 +217,7 @@ func takenIn(t *testing.T, b *bench) {
 		return place
 	}
 	if place := newest(); place != 0 || !ask(place) {
-		t.Errorf("nothing is there: the newest is %d, taken in %t", place, ask(place))
+		t.Errorf("the stream is empty: Newest returned %d, TakenIn returned %t", place, ask(place))
 	}
 	answer := func(i int) transport.Envelope {
 		key := contract.Key{Saga: contract.SagaID(fmt.Sprintf("order-%d", i)), Birth: 7, Step: "reserve", Direction: contract.DirectionDo}
@@ -226,7 +226,7 @@ func takenIn(t *testing.T, b *bench) {
 	b.publish(answer(1), answer(2), answer(3), answer(4))
 	place := newest()
 	if place == 0 || ask(place) {
-		t.Errorf("four wait: the newest is %d, taken in %t", place, ask(place))
+		t.Errorf("four messages are pending: Newest returned %d, TakenIn returned %t", place, ask(place))
 	}
 	b.publish(answer(5))
 	got := b.receive(source, 5)
@@ -237,18 +237,18 @@ func takenIn(t *testing.T, b *bench) {
 	got[2].Nak(wait)
 	got[3].Ack()
 	if ask(place) {
-		t.Error("one is in flight, and all are said to be taken in")
+		t.Error("TakenIn returned true while a delivery was in flight")
 	}
 	if err := got[1].DeadLetter(b.ctx(), "not wanted"); err != nil {
 		t.Fatal(err)
 	}
 	for ctx := b.ctx(); !ask(place); { // the bus learns about the acknowledgements asynchronously
 		if ctx.Err() != nil {
-			t.Fatal("two were given back, one is acknowledged and one a dead letter, and they are never said to be taken in")
+			t.Fatal("TakenIn never returned true, although two deliveries were nacked, one was acked and one was dead-lettered")
 		}
 	}
 	if place = newest(); ask(place) {
-		t.Error("one more is in flight, others were given back before: all are said to be taken in")
+		t.Error("TakenIn returned true while a later delivery was in flight, after earlier ones were nacked")
 	}
 }
 
@@ -360,7 +360,7 @@ func lifecycle(t *testing.T, b *bench) {
 	}
 	one, two := sub("one"), sub("two")
 	for i := range 3 {
-		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", contract.PhaseCompleted), Type: transport.TypeLifecycle, ID: fmt.Sprint(i), Saga: "order-1"})
+		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", string(contract.PhaseCompleted)), Type: transport.TypeLifecycle, ID: fmt.Sprint(i), Saga: "order-1"})
 	}
 	for _, source := range []transport.Source{one, two} {
 		b.same("announcements", []string{"0", "1", "2"}, b.take(source, 3))
@@ -369,7 +369,7 @@ func lifecycle(t *testing.T, b *bench) {
 
 func ephemeral(t *testing.T, b *bench) {
 	announce := func(id string) {
-		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", contract.PhaseCompleted), Type: transport.TypeLifecycle, ID: id})
+		b.publish(transport.Envelope{Subject: b.subjects.Lifecycle("checkout", string(contract.PhaseCompleted)), Type: transport.TypeLifecycle, ID: id})
 	}
 	announce("old")
 	source := b.subscribe(transport.Subscription{Stream: transport.StreamLifecycle, Name: "watch", Ephemeral: true})

@@ -1,6 +1,7 @@
 package watermillbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,10 @@ import (
 	"github.com/amends-dev/amends/transport"
 )
 
-var _ transport.Bus = (*Bus)(nil)
+var (
+	_ transport.Bus      = (*Bus)(nil)
+	_ transport.Prefixer = (*Bus)(nil)
+)
 
 // Config describes a Bus. Publisher and Subscriber are required.
 type Config struct {
@@ -59,6 +63,9 @@ func New(config Config) (*Bus, error) {
 	}
 	return b, nil
 }
+
+// Prefix implements transport.Prefixer.
+func (b *Bus) Prefix() string { return cmp.Or(b.subjects.Prefix, transport.DefaultPrefix) }
 
 // Topic is the default of Config.Topic. Each participant has one topic for its commands
 // (saga.command.inventory). All answers share a topic (saga.event), as do all announcements

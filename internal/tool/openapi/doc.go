@@ -6,7 +6,8 @@
 //
 // The properties follow the JSON mapping that the proto file describes, and not protobuf's own
 // mapping: all numbers are numbers, and a field that contains JSON has no type. Only the file's
-// first service is described; the second service exists on NATS only.
+// first service is described; the second service exists on NATS only. That is why this is not the
+// existing plugin protoc-gen-connect-openapi, which describes the mapping of protobuf.
 //
 // It supports only the parts of protobuf that our API uses: messages, lists, strings,
 // numbers, bytes, Timestamp and Duration. Anything else is an error that names the field,

@@ -34,9 +34,9 @@ func (d *schemas) path(service *protogen.Service, m *protogen.Method) (*node, er
 		media = "application/connect+json"
 		answer = "A stream of messages, each with a byte of flags and its length in four bytes before it; the last one, with flag 2, says how the stream ended."
 	}
-	operation := func(operation string) *node {
+	operation := func(suffix string) *node {
 		return mapping().
-			put("operationId", text(operation+string(m.Desc.Name()))).
+			put("operationId", text(string(m.Desc.Name())+suffix)).
 			put("tags", sequence(text(string(service.Desc.Name())))).
 			put("description", text(prose(m.Comments.Leading)))
 	}
@@ -46,7 +46,7 @@ func (d *schemas) path(service *protogen.Service, m *protogen.Method) (*node, er
 			put("content", mapping().put("application/json", mapping().put("schema", reference("Error")))))
 	path := mapping()
 	if options, ok := m.Desc.Options().(*descriptorpb.MethodOptions); ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
-		path.put("get", operation("get").put("parameters", sequence(
+		path.put("get", operation("ByGet").put("parameters", sequence(
 			parameter("message", "The request as JSON.", mapping().put("type", text("string"))),
 			parameter("encoding", "How message is written.", mapping().put("type", text("string")).put("enum", sequence(text("json")))),
 		)).put("responses", responses))
@@ -142,7 +142,8 @@ func (d *schemas) extras(f *protogen.File) error {
 		put("properties", mapping().
 			put("type", mapping().put("type", text("string")).put("description", text("The message's name: amends.api.v1.Refusal."))).
 			put("value", mapping().put("type", text("string")).put("description", text("The message as protobuf, in base64 without padding."))).
-			put("debug", reference("Refusal").put("description", text("The message as JSON in the mapping of protobuf: 64-bit integers are strings."))))
+			put("debug", mapping().put("type", text("object")).put("description",
+				text("For people: the message in the JSON mapping of protobuf, which differs from Refusal in that revision is a string. Programs decode value."))))
 	d.known.put("Error", mapping().put("type", text("object")).
 		put("description", text("Why a request was refused.")).
 		put("properties", mapping().

@@ -81,135 +81,6 @@ func (x *UndoData) GetResult() *structpb.Value {
 	return nil
 }
 
-// LifecycleData is the data of an announcement.
-type LifecycleData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The saga's id.
-	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
-	// Name of the definition it follows.
-	Definition string `protobuf:"bytes,2,opt,name=definition" json:"definition,omitempty"`
-	// Version of the definition.
-	Version int64 `protobuf:"varint,3,opt,name=version" json:"version,omitempty"`
-	// Where the saga stands: running, compensating, completed, compensated or
-	// parked.
-	Phase string `protobuf:"bytes,4,opt,name=phase" json:"phase,omitempty"`
-	// The revision that is announced.
-	Revision uint64 `protobuf:"varint,5,opt,name=revision" json:"revision,omitempty"`
-	// The saga is over: completed, compensated or abandoned.
-	Ended bool `protobuf:"varint,6,opt,name=ended" json:"ended,omitempty"`
-	// The deadline passed after the point of no return; the phase did not change.
-	Overdue bool `protobuf:"varint,7,opt,name=overdue" json:"overdue,omitempty"`
-	// Why it is compensating, compensated or parked.
-	Reason string `protobuf:"bytes,8,opt,name=reason" json:"reason,omitempty"`
-	// When, as RFC 3339.
-	At string `protobuf:"bytes,9,opt,name=at" json:"at,omitempty"`
-	// Tells the saga from earlier and later ones with its id: when it was started, as in
-	// its idempotency keys.
-	Birth         string `protobuf:"bytes,10,opt,name=birth" json:"birth,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LifecycleData) Reset() {
-	*x = LifecycleData{}
-	mi := &file_amends_v1_message_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LifecycleData) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LifecycleData) ProtoMessage() {}
-
-func (x *LifecycleData) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_message_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LifecycleData.ProtoReflect.Descriptor instead.
-func (*LifecycleData) Descriptor() ([]byte, []int) {
-	return file_amends_v1_message_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *LifecycleData) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *LifecycleData) GetDefinition() string {
-	if x != nil {
-		return x.Definition
-	}
-	return ""
-}
-
-func (x *LifecycleData) GetVersion() int64 {
-	if x != nil {
-		return x.Version
-	}
-	return 0
-}
-
-func (x *LifecycleData) GetPhase() string {
-	if x != nil {
-		return x.Phase
-	}
-	return ""
-}
-
-func (x *LifecycleData) GetRevision() uint64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *LifecycleData) GetEnded() bool {
-	if x != nil {
-		return x.Ended
-	}
-	return false
-}
-
-func (x *LifecycleData) GetOverdue() bool {
-	if x != nil {
-		return x.Overdue
-	}
-	return false
-}
-
-func (x *LifecycleData) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *LifecycleData) GetAt() string {
-	if x != nil {
-		return x.At
-	}
-	return ""
-}
-
-func (x *LifecycleData) GetBirth() string {
-	if x != nil {
-		return x.Birth
-	}
-	return ""
-}
-
 var File_amends_v1_message_proto protoreflect.FileDescriptor
 
 const file_amends_v1_message_proto_rawDesc = "" +
@@ -217,21 +88,7 @@ const file_amends_v1_message_proto_rawDesc = "" +
 	"\x17amends/v1/message.proto\x12\tamends.v1\x1a\x1cgoogle/protobuf/struct.proto\"l\n" +
 	"\bUndoData\x120\n" +
 	"\arequest\x18\x01 \x01(\v2\x16.google.protobuf.ValueR\arequest\x12.\n" +
-	"\x06result\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x06result\"\xf9\x01\n" +
-	"\rLifecycleData\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
-	"\n" +
-	"definition\x18\x02 \x01(\tR\n" +
-	"definition\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x03R\aversion\x12\x14\n" +
-	"\x05phase\x18\x04 \x01(\tR\x05phase\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05ended\x18\x06 \x01(\bR\x05ended\x12\x18\n" +
-	"\aoverdue\x18\a \x01(\bR\aoverdue\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\x12\x0e\n" +
-	"\x02at\x18\t \x01(\tR\x02at\x12\x14\n" +
-	"\x05birth\x18\n" +
-	" \x01(\tR\x05birthB<Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
+	"\x06result\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x06resultB<Z5github.com/amends-dev/amends/proto/amends/v1;amendsv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
 
 var (
 	file_amends_v1_message_proto_rawDescOnce sync.Once
@@ -245,15 +102,14 @@ func file_amends_v1_message_proto_rawDescGZIP() []byte {
 	return file_amends_v1_message_proto_rawDescData
 }
 
-var file_amends_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_amends_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_amends_v1_message_proto_goTypes = []any{
 	(*UndoData)(nil),       // 0: amends.v1.UndoData
-	(*LifecycleData)(nil),  // 1: amends.v1.LifecycleData
-	(*structpb.Value)(nil), // 2: google.protobuf.Value
+	(*structpb.Value)(nil), // 1: google.protobuf.Value
 }
 var file_amends_v1_message_proto_depIdxs = []int32{
-	2, // 0: amends.v1.UndoData.request:type_name -> google.protobuf.Value
-	2, // 1: amends.v1.UndoData.result:type_name -> google.protobuf.Value
+	1, // 0: amends.v1.UndoData.request:type_name -> google.protobuf.Value
+	1, // 1: amends.v1.UndoData.result:type_name -> google.protobuf.Value
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -272,7 +128,7 @@ func file_amends_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_message_proto_rawDesc), len(file_amends_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -155,7 +155,7 @@ func (i inside) InProcessConn() (net.Conn, error) {
 // Healthy returns an error if the server does not run.
 func (s *Server) Healthy() error {
 	if !s.server.Running() {
-		return errors.New("embedded NATS server: it has been shut down")
+		return errors.New("the embedded NATS server has been shut down")
 	}
 	if !s.server.JetStreamEnabled() {
 		return errors.New("embedded NATS server: JetStream has been disabled, which happens when the disk is full or broken; see the server's log")

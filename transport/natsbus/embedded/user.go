@@ -55,7 +55,7 @@ func readUsers(path, account string) (file *server.Options, home *server.Account
 	}
 	for name := range blocks {
 		if name != "accounts" {
-			return nil, nil, fmt.Errorf("read the NATS users: %s: %q is not supported here; write accounts { … }, %s", path, name, printed)
+			return nil, nil, fmt.Errorf("read the NATS users: %s: %q is not supported here; the file may contain only accounts { … }, %s", path, name, printed)
 		}
 	}
 	file, err = server.ProcessConfigFile(path)
@@ -79,5 +79,5 @@ func unreadable(path string, err error) error {
 	if line := lineOf.FindStringSubmatch(strings.ReplaceAll(err.Error(), path, "")); line != nil {
 		where = " in line " + line[1]
 	}
-	return fmt.Errorf("read the NATS users: %s is not a valid NATS configuration%s; quote passwords and hashes that contain $; nats-server -t -c %s shows other errors", path, where, path)
+	return fmt.Errorf("read the NATS users: %s is not a valid NATS configuration%s; quote passwords and hashes that contain $; for details, run: nats-server -t -c %s", path, where, path)
 }

@@ -33,7 +33,7 @@ func NewPublisher(config Config) (*Publisher, error) {
 	}
 	js, err := jetstream.New(config.Conn, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(config.PublishTimeout))
 	if err != nil {
-		return nil, fmt.Errorf("make publisher: %w", err)
+		return nil, fmt.Errorf("create publisher: %w", err)
 	}
 	return &Publisher{config: config, js: js}, nil
 }

@@ -35,7 +35,7 @@ func NewSubscriber(config Config) (*Subscriber, error) {
 	}
 	js, err := jetstream.New(config.Conn, jetstream.WithDefaultTimeout(apiTimeout))
 	if err != nil {
-		return nil, fmt.Errorf("make subscriber: %w", err)
+		return nil, fmt.Errorf("create subscriber: %w", err)
 	}
 	return &Subscriber{config: config, js: js, closing: make(chan struct{})}, nil
 }
