@@ -33,7 +33,8 @@ const (
 
 // StandstillKinds lists all kinds.
 var StandstillKinds = []StandstillKind{
-	StandstillBus, StandstillOwner, StandstillStore, StandstillShard, StandstillTimers, StandstillAnswers, StandstillCommands, StandstillParticipant, StandstillLifecycle, StandstillRetention, StandstillSagas,
+	StandstillBus, StandstillOwner, StandstillStore, StandstillShard, StandstillTimers, StandstillAnswers,
+	StandstillCommands, StandstillParticipant, StandstillLifecycle, StandstillRetention, StandstillSagas,
 }
 
 // String returns one sentence with the object, the reason and the fix.

@@ -97,15 +97,15 @@ func syntaxError(data []byte, most int) error {
 	syntax, _ := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &whole))
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
-		return &JSONError{Why: "there is no JSON; the least is null"}
+		return &JSONError{Why: "there is no JSON; write null for an empty value"}
 	case syntax == nil:
-		return &JSONError{Why: "something is no JSON"}
+		return &JSONError{Why: "there is invalid JSON"}
 	case strings.Contains(syntax.Error(), "max depth"):
 		return tooDeep(int(syntax.Offset)-1, most)
 	case int(syntax.Offset) >= len(data) && strings.Contains(syntax.Error(), "unexpected end"):
 		return &JSONError{At: len(data), Why: "the JSON ends in the middle"}
 	}
-	return &JSONError{At: max(int(syntax.Offset)-1, 0), Why: "stands what does not belong there"}
+	return &JSONError{At: max(int(syntax.Offset)-1, 0), Why: "there is an unexpected character"}
 }
 
 func tooDeep(at, most int) error {
@@ -151,7 +151,7 @@ func scanJSON(data []byte, most int) error {
 			if name {
 				scope, text := &open[len(open)-1], plainName(data[i:end+1], escaped)
 				if scope.has(names[scope.first:], text) {
-					return &JSONError{At: i, Why: "a name begins that its object has already; give each name once", Twice: true}
+					return &JSONError{At: i, Why: "a name is repeated; give each name only once per object", Twice: true}
 				}
 				names = append(names, text)
 			}

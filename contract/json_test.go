@@ -38,19 +38,19 @@ func TestCheckJSON(t *testing.T) {
 			t.Errorf("%.60q: %v", valid, err)
 		}
 	}
-	if err := contract.CheckJSON([]byte(" \n")); err == nil || err.Error() != "at byte 1 there is no JSON; the least is null" {
+	if err := contract.CheckJSON([]byte(" \n")); err == nil || err.Error() != "at byte 1 there is no JSON; write null for an empty value" {
 		t.Errorf("white space: %v", err)
 	}
 	for invalid, want := range map[string]string{
-		"":                                       "at byte 1 there is no JSON; the least is null",
+		"":                                       "at byte 1 there is no JSON; write null for an empty value",
 		`{"a":`:                                  "at byte 6 the JSON ends in the middle",
 		`"a`:                                     "at byte 3 the JSON ends in the middle",
-		`{'a':1}`:                                "at byte 2 stands what does not belong there",
-		`{"a":1}x`:                               "at byte 8 stands what does not belong there",
-		`01`:                                     "at byte 2 stands what does not belong there",
-		`NaN`:                                    "at byte 1 stands",
-		"\"a\nb\"":                               "at byte 3 stands",
-		"\ufeff{}":                               "at byte 1 stands",
+		`{'a':1}`:                                "at byte 2 there is an unexpected character",
+		`{"a":1}x`:                               "at byte 8 there is an unexpected character",
+		`01`:                                     "at byte 2 there is an unexpected character",
+		`NaN`:                                    "at byte 1 there is",
+		"\"a\nb\"":                               "at byte 3 there is",
+		"\ufeff{}":                               "at byte 1 there is",
 		"\"caf\xe9\"":                            "at byte 5 it is not UTF-8",
 		"{\"\xff\":1}":                           "at byte 3 it is not UTF-8",
 		"\"\xed\xa0\x80\"":                       "at byte 2 it is not UTF-8",
@@ -61,13 +61,13 @@ func TestCheckJSON(t *testing.T) {
 		`"\ude00\ud83d"`:                         "at byte 2 an escape is half",
 		`"\ud83dx\ude00"`:                        "at byte 2 an escape is half",
 		`{"\ud800":1}`:                           "at byte 3 an escape is half",
-		`{"a":1,"a":1}`:                          "at byte 8 a name begins that its object has already",
-		`{"a":1,"b":2,"\u0061":3}`:               "at byte 14 a name begins",
-		`{"\u0061":1,"a":1}`:                     "at byte 13 a name begins",
-		`[{"a":[{"x":{},"y":1,"x":{}}]}]`:        "at byte 22 a name begins",
-		`{"a":{"b":1},"a":2}`:                    "at byte 14 a name begins",
-		`{` + manyTwice.String() + `"n999":1}`:   "a name begins",
-		`{` + many.String() + `"n\u0030":1}`:     "a name begins",
+		`{"a":1,"a":1}`:                          "at byte 8 a name is repeated",
+		`{"a":1,"b":2,"\u0061":3}`:               "at byte 14 a name is repeated",
+		`{"\u0061":1,"a":1}`:                     "at byte 13 a name is repeated",
+		`[{"a":[{"x":{},"y":1,"x":{}}]}]`:        "at byte 22 a name is repeated",
+		`{"a":{"b":1},"a":2}`:                    "at byte 14 a name is repeated",
+		`{` + manyTwice.String() + `"n999":1}`:   "a name is repeated",
+		`{` + many.String() + `"n\u0030":1}`:     "a name is repeated",
 		deep(121, `[`, ``, `]`):                  "at byte 121 it is nested deeper than 120",
 		deep(121, `{"a":`, `1`, `}`):             "nested deeper than 120",
 		deep(20_000, `[`, ``, `]`):               "nested deeper than 120",

@@ -401,7 +401,7 @@ func (k *Keeper) replaced(by *Claim) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.confirmedUntil, k.replacedBy = 0, by
-	return &NotOwnerError{Claim: *by, Ours: k.saved, Reason: "what it started or changed since its last confirmation may have been decided differently by the other store", Replaced: true, Since: k.lastConfirmed}
+	return &NotOwnerError{Claim: *by, Ours: k.saved, Reason: "the other store may have decided differently about sagas that this store started or changed since its claim was last confirmed", Replaced: true, Since: k.lastConfirmed}
 }
 
 // Check reads the claim before an action that a different owner might also take. It returns an

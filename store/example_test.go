@@ -78,7 +78,7 @@ func Example() {
 		Definitions: []*saga.Definition{Order}, Logger: slog.New(slog.DiscardHandler),
 	})
 	check(err)
-	bus, err := s.Addresses().Connect(ctx, "services")
+	bus, err := s.Connect(ctx, "services")
 	check(err)
 	defer bus.Close()
 
@@ -99,7 +99,7 @@ func Example() {
 	check(err)
 	leave()
 	check(errors.Join(<-left, <-left))
-	check(s.Stop())
+	check(s.Stop(ctx))
 	// Output:
 	// order-42 revision 1 running
 	// order-42 revision 2 running

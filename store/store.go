@@ -216,14 +216,14 @@ type Count struct {
 // Sentinel errors, for errors.Is.
 var (
 	ErrNotFound           = errors.New("no such saga")
-	ErrConflict           = errors.New("the saga has moved on")
+	ErrConflict           = errors.New("the saga has changed in the meantime")
 	ErrEnded              = errors.New("the saga ended and was removed")
 	ErrCorrupt            = errors.New("damaged record")
 	ErrBroken             = errors.New("the store failed and takes no more commits")
 	ErrClosed             = errors.New("the store is closed")
 	ErrCursor             = errors.New("not a cursor of this list")
 	ErrNotDamaged         = errors.New("the saga is not damaged")
-	ErrDefinitionConflict = errors.New("this version is registered with another content")
+	ErrDefinitionConflict = errors.New("this version is already registered with different content")
 )
 
 // ConflictError reports the saga's actual revision. It matches ErrConflict. If Actual equals

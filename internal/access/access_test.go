@@ -76,12 +76,12 @@ func newFixture(t *testing.T, change ...func(*access.Config)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	entry := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, _ := access.From(r.Context())
 		_, _ = io.WriteString(w, "in: "+caller.Name+" "+caller.Role.String())
 	})
 	for _, pattern := range []string{"GET /livez", "GET /metrics", "POST /backup", "GET /debug/pprof/", "/", "POST /new", "/" + apiv1connect.CoordinatorServiceName + "/"} {
-		mux.Handle(pattern, door)
+		mux.Handle(pattern, entry)
 	}
 	a.Mount(mux)
 	h.Config.Handler = a.Guard(mux)
@@ -145,11 +145,11 @@ func (h *fixture) browser(t *testing.T) *http.Client {
 	return &http.Client{Jar: jar, Transport: h.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// TestDoors requests each path with each kind of token: none, an invalid one, and one of each role.
-func TestDoors(t *testing.T) {
+// TestRoutes requests each path with each kind of token: none, an invalid one, and one of each role.
+func TestRoutes(t *testing.T) {
 	h := newFixture(t)
 	wrong := access.TokenPrefix + strings.Repeat("A", 43)
-	for _, door := range []struct {
+	for _, entry := range []struct {
 		method, path string
 		least        access.Role
 	}{
@@ -175,21 +175,21 @@ func TestDoors(t *testing.T) {
 		} {
 			want := http.StatusOK
 			switch {
-			case role >= door.least:
+			case role >= entry.least:
 			case role == access.Nobody:
 				want = http.StatusUnauthorized
 			default:
 				want = http.StatusForbidden
 			}
-			response, body := h.knock(t, h.Client(), door.method, door.path, key)
+			response, body := h.knock(t, h.Client(), entry.method, entry.path, key)
 			if response.StatusCode != want {
-				t.Errorf("%s %s as %s: %d, want %d", door.method, door.path, role, response.StatusCode, want)
+				t.Errorf("%s %s as %s: %d, want %d", entry.method, entry.path, role, response.StatusCode, want)
 			}
 			if in := strings.HasPrefix(body, "in: "); in && want != http.StatusOK {
-				t.Errorf("%s %s as %s: was let in", door.method, door.path, role)
+				t.Errorf("%s %s as %s: was let in", entry.method, entry.path, role)
 			}
 			if want == http.StatusUnauthorized && !strings.HasPrefix(response.Header.Get("WWW-Authenticate"), "Bearer ") {
-				t.Errorf("%s %s: no challenge", door.method, door.path)
+				t.Errorf("%s %s: no challenge", entry.method, entry.path)
 			}
 		}
 	}

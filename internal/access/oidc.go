@@ -56,16 +56,16 @@ func (o *OIDC) validate() error {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		errs = append(errs, fmt.Errorf("oidc issuer: %q is not the URL of a provider, such as https://login.example.com/realm", masked.URLs(o.Issuer)))
 	case u.Scheme == "http" && !loopback(plainHost(u.Host)):
-		errs = append(errs, fmt.Errorf("oidc issuer: %s is not https, so that others on the network could forge tokens; use https", masked.URLs(o.Issuer)))
+		errs = append(errs, fmt.Errorf("oidc issuer: %s is not https: others on the network could forge tokens; use https", masked.URLs(o.Issuer)))
 	}
 	if o.ClientID == "" {
-		errs = append(errs, errors.New("oidc client id: is missing; register the coordinator at the provider to get one"))
+		errs = append(errs, errors.New("oidc client id: is missing; register the coordinator with the provider to get one"))
 	}
 	return errors.Join(errs...)
 }
 
 // errNoProvider means that a token cannot be checked because the provider does not answer.
-var errNoProvider = errors.New("the OIDC provider does not answer, or not as an OIDC provider; try again later, or check --oidc-issuer")
+var errNoProvider = errors.New("the OIDC provider does not answer, or its answer is not valid; try again later, or check --oidc-issuer")
 
 // provider verifies callers with an OIDC provider. The provider is discovered on first use, so that
 // the coordinator can start without it. No lock is held during a request to the provider.
@@ -245,14 +245,14 @@ func (p *provider) comeBack(ctx context.Context, code, nonce, verifier string) (
 	}
 	raw, ok := answer.Extra("id_token").(string)
 	if !ok {
-		return Caller{}, errors.New("the provider gave no id_token")
+		return Caller{}, errors.New("the provider returned no id_token")
 	}
 	token, err := p.verify(ctx, raw, p.ClientID)
 	if err != nil {
 		return Caller{}, err
 	}
 	if token.Nonce != nonce {
-		return Caller{}, errors.New("the id_token was made for another login")
+		return Caller{}, errors.New("the id_token was issued for another login")
 	}
 	return p.caller(token)
 }

@@ -34,7 +34,7 @@ func (e *bodyError) Error() string {
 	if e.most == 0 {
 		return "this request must not have a body"
 	}
-	return fmt.Sprintf("the body has %d bytes, at most %d are allowed", e.has, e.most)
+	return fmt.Sprintf("the body has %d bytes; at most %d are allowed", e.has, e.most)
 }
 
 // refusal returns the HTTP status and the Connect code for an error.

@@ -64,7 +64,7 @@ func NewToken(name string, role Role, expires time.Time) (secret, line string, e
 func checkName(name string) error {
 	odd := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 	if name == "" || len(name) > maxCallerName || strings.HasPrefix(name, "#") || strings.ContainsFunc(name, odd) {
-		return fmt.Errorf("name: %q; give 1 to %d bytes without spaces, such as ada or ci-deploy", name, maxCallerName)
+		return fmt.Errorf("name: %q is not valid; give 1 to %d bytes without spaces, not starting with #, such as ada or ci-deploy", name, maxCallerName)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func parseTokens(data []byte) ([]tokenEntry, error) {
 		}
 		e, err := parseToken(line)
 		if err == nil && names[e.name] {
-			err = errors.New("the name is used twice")
+			err = errors.New("the name is already used in an earlier line; give each token its own name")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
@@ -97,7 +97,7 @@ func parseTokens(data []byte) ([]tokenEntry, error) {
 func parseToken(line string) (e tokenEntry, err error) {
 	fields := strings.Fields(line)
 	if len(fields) < 3 || len(fields) > 4 {
-		return e, errors.New("write: name role sha256:hex [expires=2030-01-31T00:00:00Z]; coordinator token create prints such a line")
+		return e, errors.New("expected 3 or 4 words: NAME ROLE sha256:HEX [expires=2030-01-31T00:00:00Z]; create such a line with: coordinator token create")
 	}
 	e.name = fields[0]
 	// The error does not quote the value, because the value may be a token by mistake.
@@ -109,13 +109,13 @@ func parseToken(line string) (e tokenEntry, err error) {
 	}
 	sum, err := hex.DecodeString(strings.TrimPrefix(fields[2], "sha256:"))
 	if err != nil || len(sum) != len(e.digest) || !strings.HasPrefix(fields[2], "sha256:") {
-		return e, errors.New("the third word is not sha256: and 64 hexadecimal digits")
+		return e, errors.New("the third word is not sha256: followed by 64 hexadecimal digits; create such a line with: coordinator token create")
 	}
 	copy(e.digest[:], sum)
 	if len(fields) == 4 {
 		when, ok := strings.CutPrefix(fields[3], "expires=")
 		if e.expires, err = time.Parse(time.RFC3339, when); !ok || err != nil {
-			return e, errors.New("the fourth word is not a time; write expires=2030-01-31T00:00:00Z or omit it")
+			return e, errors.New("the fourth word is not an expiry time; write expires=2030-01-31T00:00:00Z or omit it")
 		}
 	}
 	return e, nil
@@ -139,7 +139,7 @@ func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*toke
 	t := &tokens{path: path, logger: logger, clock: clock}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("token file: %w; create it with: coordinator token create --name ada --role admin", err)
+		return nil, fmt.Errorf("token file: %w; create it with the line printed by: coordinator token create --name ada --role admin", err)
 	}
 	entries, err := t.read(info)
 	if err != nil {
@@ -152,9 +152,9 @@ func openTokens(path string, logger *slog.Logger, clock func() time.Time) (*toke
 func (t *tokens) read(info os.FileInfo) ([]tokenEntry, error) {
 	switch {
 	case info.Mode().Perm()&0o002 != 0:
-		return nil, errors.New("everybody can write to it; run: chmod o-w")
+		return nil, fmt.Errorf("everybody can write to the file; run: chmod o-w %s", t.path)
 	case info.Size() > maxTokenFile:
-		return nil, fmt.Errorf("has %d bytes, at most %d are allowed", info.Size(), maxTokenFile)
+		return nil, fmt.Errorf("has %d bytes; at most %d are allowed", info.Size(), maxTokenFile)
 	}
 	data, err := os.ReadFile(t.path)
 	if err != nil {

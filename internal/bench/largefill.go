@@ -150,7 +150,7 @@ func (f *filler) step(ctx context.Context, inputs []coordinator.Input) error {
 			return r.Err
 		}
 		if r.Ignored != "" {
-			return fmt.Errorf("saga %s takes no %s: %s", inputs[i].Saga, inputs[i].Event.Type, r.Ignored)
+			return fmt.Errorf("saga %s ignored the event %s: %s", inputs[i].Saga, inputs[i].Event.Type, r.Ignored)
 		}
 	}
 	return nil

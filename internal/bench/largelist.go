@@ -31,7 +31,7 @@ func (l *large) list(ctx context.Context) error {
 		return err
 	}
 	if len(newest.Sagas) == 0 {
-		return fmt.Errorf("the full store holds nothing")
+		return fmt.Errorf("the full store holds no sagas")
 	}
 	id := newest.Sagas[0].ID
 	for _, f := range filters(time.Now(), id) {

@@ -195,7 +195,7 @@ func (s *service) handle(ctx context.Context, name string, request *transport.En
 func (s *service) method(name string) (method, error) {
 	m, ok := s.byName[name]
 	if !ok {
-		return m, &badRequest{why: fmt.Sprintf("there is no request %q; there are %s", brief(name), strings.Join(slices.Sorted(maps.Keys(s.byName)), ", "))}
+		return m, &badRequest{why: fmt.Sprintf("there is no request %q; use one of: %s", brief(name), strings.Join(slices.Sorted(maps.Keys(s.byName)), ", "))}
 	}
 	if s.c.definitions.starting() {
 		return m, unavailable(errors.New("the coordinator is starting; try again in a moment"))
@@ -281,7 +281,7 @@ func (s *service) serveSubscribe() (stop func(), err error) {
 		subscribes.serve(context.Background(), call{request, query}, answer)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("serve participants that subscribe: %w", err)
+		return nil, fmt.Errorf("serve subscribe requests: %w", err)
 	}
 	return stop, nil
 }

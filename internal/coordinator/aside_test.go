@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/coordinator"
@@ -246,7 +247,7 @@ func TestCostlyMappingDelaysNobody(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
-			_, err := client.New(w.bus).Cancel(ctx, "s1", "kim", "enough")
+			_, err := client.New(w.bus).Cancel(ctx, "s1", api.Decision{By: "kim", Reason: "enough"})
 			cancelled <- err
 		}()
 		for i := range 10 {

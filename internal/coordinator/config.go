@@ -26,6 +26,9 @@ const (
 	DefaultMaxOpen  = 1_000_000
 )
 
+// MaxShards is the maximum of Config.Shards.
+const MaxShards = 256
+
 // DefaultShards is the default of Config.Shards.
 func DefaultShards() int { return max(1, runtime.GOMAXPROCS(0)/4) }
 
@@ -139,8 +142,8 @@ func (c *Config) Validate() error {
 			bad(n.field, fmt.Sprintf("is %d; give a positive number, or 0 for the default", n.value))
 		}
 	}
-	if c.Shards > 256 {
-		bad("Shards", "is more than 256; a few per processor are enough")
+	if c.Shards > MaxShards {
+		bad("Shards", fmt.Sprintf("is more than %d; a few per processor are enough", MaxShards))
 	}
 	if c.Retention < 0 {
 		bad("Retention", "is negative; give a duration, or 0 for the default")

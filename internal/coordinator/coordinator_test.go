@@ -83,7 +83,7 @@ func TestParkedPivotIsResolvedByAnOperator(t *testing.T) {
 			t.Errorf("legal operations %q, want %q", s.Legal, want)
 		}
 		c := client.New(w.bus)
-		_, err := c.Cancel(t.Context(), "s1", "kim", "enough")
+		_, err := c.Cancel(t.Context(), "s1", api.Decision{By: "kim", Reason: "enough"})
 		if refused, ok := errors.AsType[*client.Error](err); !ok || !errors.Is(err, client.ErrIllegal) || !slices.Equal(refused.Legal, want) || strings.Count(err.Error(), "legal now: retry ship, resolve ship,") != 1 {
 			t.Errorf("cancel of a parked pivot: %v", err)
 		}

@@ -98,14 +98,14 @@ func (s *service) eachDeadLetter(
 		return nil, nil, errNoOffice
 	}
 	if len(sequences) == 0 || len(sequences) > api.MaxDeadLetters {
-		return nil, nil, violation("sequences", fmt.Sprintf("has %d; name 1 to %d dead letters, as the list shows them", len(sequences), api.MaxDeadLetters))
+		return nil, nil, violation("sequences", fmt.Sprintf("contains %d; give the sequence numbers of 1 to %d dead letters", len(sequences), api.MaxDeadLetters))
 	}
 	for _, n := range sequences {
 		switch err := do(office, ctx, n); {
 		case err == nil:
 			done = append(done, n)
 		case ctx.Err() != nil:
-			failed = append(failed, api.FailedDeadLetter{Sequence: n, Problem: "the time for one request is over; repeat the request for this dead letter: " + err.Error()})
+			failed = append(failed, api.FailedDeadLetter{Sequence: n, Problem: "the request ran out of time; repeat it for this dead letter: " + err.Error()})
 		default:
 			failed = append(failed, api.FailedDeadLetter{Sequence: n, Problem: err.Error()})
 		}
@@ -148,7 +148,7 @@ func (s *service) purgeDeadLetters(ctx context.Context, q *api.PurgeDeadLettersR
 func checkPurge(q *api.PurgeDeadLettersRequest) error {
 	var wrong violations
 	if q.Stream != "" && !slices.Contains(transport.Streams[:], transport.Stream(q.Stream)) {
-		wrong.add("stream", fmt.Sprintf("%q is not a stream of a dead letter; use commands, events or lifecycle", brief(q.Stream)))
+		wrong.add("stream", fmt.Sprintf("%q is not a stream that dead letters come from; use commands, events or lifecycle", brief(q.Stream)))
 	}
 	if q.Participant != "" {
 		if err := contract.CheckName("participant", q.Participant); err != nil {
@@ -156,7 +156,7 @@ func checkPurge(q *api.PurgeDeadLettersRequest) error {
 		}
 	}
 	if len(q.Reason) > maxPart {
-		wrong.add("reason", fmt.Sprintf("has %d bytes, at most %d", len(q.Reason), maxPart))
+		wrong.add("reason", fmt.Sprintf("has %d bytes; at most %d are allowed", len(q.Reason), maxPart))
 	}
 	if age := q.OlderThan; age != nil && (age.Or(0) <= 0 || age.Or(0) > maxAge) {
 		wrong.add("olderThan", fmt.Sprintf("is %s; give a duration above 0 and up to %s, or leave it out", age, api.Duration(maxAge)))
@@ -178,7 +178,7 @@ const maxAge = 10 * 366 * 24 * time.Hour
 // for example after an older store was restored.
 func (s *service) findOrphans(ctx context.Context, q *api.FindOrphansRequest) (*api.FindOrphansResponse, error) {
 	if n := len(q.Keys); n == 0 || n > api.MaxOrphanKeys {
-		return nil, violation("keys", fmt.Sprintf("holds %d; give 1 to %d at once", n, api.MaxOrphanKeys))
+		return nil, violation("keys", fmt.Sprintf("contains %d; give 1 to %d per request", n, api.MaxOrphanKeys))
 	}
 	var wrong violations
 	keys := make([]contract.Key, len(q.Keys))

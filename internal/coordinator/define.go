@@ -107,7 +107,7 @@ func (s *service) getDefinition(ctx context.Context, q *api.GetDefinitionRequest
 // compareDefinitions returns the differences between two definitions.
 func (s *service) compareDefinitions(_ context.Context, q *api.CompareDefinitionsRequest) (*api.CompareDefinitionsResponse, error) {
 	if (q.To.Name == "") == (q.ToSource == "") {
-		return nil, violation("to", "give either to (a registered definition) or toSource (the text of a definition)")
+		return nil, violation("to", "give exactly one of to (a registered definition) and toSource (the text of a definition)")
 	}
 	for field, ref := range map[string]contract.DefinitionRef{"from.version": q.From, "to.version": q.To} {
 		if err := checkVersion(field, ref.Version); err != nil {

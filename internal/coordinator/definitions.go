@@ -105,7 +105,7 @@ func readDefinition(stored store.Definition) (*saga.Definition, error) {
 		return nil, err
 	}
 	if def.Ref() != stored.Ref || def.Fingerprint() != stored.Fingerprint {
-		return nil, fmt.Errorf("it is %s with the fingerprint %s, but was registered with the fingerprint %.64q", def.Ref(), def.Fingerprint(), stored.Fingerprint)
+		return nil, fmt.Errorf("the stored JSON is of %s and has the fingerprint %s, but the definition was registered with the fingerprint %.64q", def.Ref(), def.Fingerprint(), stored.Fingerprint)
 	}
 	return def, nil
 }
@@ -140,7 +140,7 @@ func (d *definitions) put(ctx context.Context, def *saga.Definition) error {
 		return nil
 	}
 	if len(d.byRef) >= MaxDefinitions {
-		return fmt.Errorf("register %s: %w: at most %d", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
+		return fmt.Errorf("register %s: %w: at most %d are allowed", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
 	}
 	stored, err := store.DefinitionOf(def)
 	if err == nil {
@@ -170,7 +170,7 @@ func (d *definitions) takes(def *saga.Definition) error {
 	case known != nil && known.Fingerprint() != def.Fingerprint():
 		return &store.DefinitionConflictError{Definition: def.Ref(), Registered: known.Fingerprint(), Given: def.Fingerprint()}
 	case known == nil && len(d.byRef) >= MaxDefinitions:
-		return fmt.Errorf("register %s: %w: at most %d", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
+		return fmt.Errorf("register %s: %w: at most %d are allowed", def.Ref(), ErrTooManyDefinitions, MaxDefinitions)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // ErrIDTaken means that the id belongs to a saga with a different input or definition.
-var ErrIDTaken = errors.New("this id belongs to a saga with another input or definition")
+var ErrIDTaken = errors.New("this id belongs to a saga with a different input or definition")
 
 // maxConflicts bounds how often one Step reloads a saga because another coordinator changed it
 // concurrently.
@@ -46,7 +46,7 @@ type Engine struct {
 func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine, error) {
 	cache, err := simplelru.NewLRU[contract.SagaID, *machine.Instance](cacheSize, nil)
 	if err != nil {
-		return nil, fmt.Errorf("instance cache of %d: %w", cacheSize, err)
+		return nil, fmt.Errorf("create an instance cache of size %d: %w", cacheSize, err)
 	}
 	return &Engine{store: s, definitions: d, writer: w.own(), cache: cache}, nil
 }
@@ -110,7 +110,7 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 		}
 		if try == maxConflicts {
 			for _, i := range again {
-				out.Results[i] = Result{Err: fmt.Errorf("saga %s: %w repeatedly", inputs[i].Saga, store.ErrConflict)}
+				out.Results[i] = Result{Err: fmt.Errorf("commit saga %s: conflict on every attempt: %w", inputs[i].Saga, store.ErrConflict)}
 			}
 			break
 		}

@@ -258,7 +258,7 @@ func TestBrokenCommit(t *testing.T) {
 // A prefix that makes subjects too long is refused before anything is sent.
 func TestConfigBoundsThePrefix(t *testing.T) {
 	c := coordinator.Config{Subjects: transport.Subjects{Prefix: strings.Repeat("p", transport.MaxPrefix+1)}}
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "coordinator.Config.Subjects: the prefix of subjects is 65 bytes long, at most 64") {
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "coordinator.Config.Subjects: the prefix of subjects is 65 bytes long; at most 64") {
 		t.Errorf("%v", err)
 	}
 }

@@ -99,7 +99,7 @@ func ReadAnswer(subjects transport.Subjects, e *transport.Envelope, at time.Time
 		unusable(&event, "the result cannot be used: "+err.Error())
 	}
 	if len(e.Data) > contract.MaxPayload {
-		unusable(&event, fmt.Sprintf("the result is %d bytes, at most %d (MaxPayload); store large results elsewhere and answer with a reference", len(e.Data), contract.MaxPayload))
+		unusable(&event, fmt.Sprintf("the result is %d bytes long; at most %d are allowed (MaxPayload): store large results elsewhere and answer with a reference", len(e.Data), contract.MaxPayload))
 	}
 	return Input{Saga: key.Saga, Birth: key.Birth, Event: event}, "", nil
 }

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga/machine"
@@ -78,38 +79,22 @@ func (w *writer) command(in *machine.Instance, c *machine.Command, at time.Time,
 	}
 }
 
-// Lifecycle is the JSON data of an announcement.
-type Lifecycle struct {
-	ID         contract.SagaID `json:"id"`
-	Definition string          `json:"definition"`
-	Version    int             `json:"version"`
-	Phase      contract.Phase  `json:"phase"`
-	Revision   uint64          `json:"revision"`
-	Ended      bool            `json:"ended"`
-	Overdue    bool            `json:"overdue,omitempty"`
-	Reason     string          `json:"reason,omitempty"`
-	At         time.Time       `json:"at"`
-
-	// Birth distinguishes the saga from earlier and later sagas with the same id.
-	Birth contract.Birth `json:"birth"`
-}
-
-// Overdue is the last subject token of the announcement that the deadline passed after the point of
-// no return. It is not a phase.
-const Overdue contract.Phase = "overdue"
-
+// announcement returns the message for an announcement. Its data is the saga as in a list.
 func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
-	data, err := contract.EncodeJSON(Lifecycle{
-		ID: in.ID, Definition: in.Definition.Name, Version: in.Definition.Version, Phase: a.Phase,
-		Revision: in.Revision, Ended: a.Ended, Overdue: a.Overdue, Reason: a.Reason, At: at.UTC(),
-		Birth: record.Birth,
-	})
-	if err != nil { // impossible for strings, numbers and a time; send nothing wrong
+	announced := api.Saga{
+		ID: in.ID, Definition: in.Definition, Birth: record.Birth, Phase: a.Phase, Revision: in.Revision, Overdue: a.Overdue, Reason: a.Reason,
+		Started: in.Started.UTC(), Updated: at.UTC(),
+	}
+	if a.Ended {
+		announced.Ended = announced.Updated
+	}
+	data, err := contract.EncodeJSON(&announced)
+	if err != nil { // impossible for strings, numbers and times; send nothing wrong
 		data = []byte("null")
 	}
-	token := a.Phase
+	token := string(a.Phase)
 	if a.Overdue {
-		token = Overdue
+		token = transport.TokenOverdue
 	}
 	id := record.MessageID()
 	return transport.Envelope{

@@ -594,7 +594,7 @@ func (r *row) shows(t *testing.T, c *coordinator.Coordinator, log string, began 
 // Blocked sagas and a clock that was set have their own tests (TestDefinitionIsGone,
 // TestRetentionWaitsAfterAStep).
 func TestEveryKindHasARow(t *testing.T) {
-	page, err := os.ReadFile("../docs/OPERATING.md")
+	page, err := os.ReadFile("../../docs/OPERATING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -669,8 +669,8 @@ func begin(t *testing.T, s *stage, def *saga.Definition, id contract.SagaID) {
 var shipped = saga.MustDefine[order]("shipped", saga.Timeout(time.Hour), saga.Retriable("ship", saga.Do(ship)))
 
 // TestTwoStrangersAreRefused checks that the coordinator stays ready while the bus refuses the
-// commands of two participants. The bus has accepted a command of a third participant since, even
-// if no further one follows.
+// commands of two participants, if it has accepted a command of a third participant after the first
+// refusals. One accepted command is enough.
 func TestTwoStrangersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()

@@ -40,7 +40,7 @@ func (s *service) operate(_ context.Context, c call, q *api.OperateRequest, answ
 func checkDecision(op *api.Decision) error {
 	var wrong violations
 	if op.Operation == "" {
-		wrong.add("decision", "has no operation; give an operation, by and reason")
+		wrong.add("decision", "has no operation; set the fields operation, by and reason")
 	}
 	wrong.decision(op)
 	return wrong.err()
@@ -59,7 +59,7 @@ func (v *violations) decision(op *api.Decision) {
 		{"result", string(op.Result), contract.MaxPayload},
 	} {
 		if len(field.value) > field.most {
-			v.add(prefix+field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), field.most))
+			v.add(prefix+field.name, fmt.Sprintf("is %d bytes long; at most %d are allowed", len(field.value), field.most))
 		}
 	}
 	if len(op.Result) > 0 && len(op.Result) <= contract.MaxPayload {
@@ -156,11 +156,11 @@ func checkBulk(q *api.OperatePageRequest) error {
 		wrong.add("decision.operation", fmt.Sprintf("%q is not an operation; use cancel, retry, resolve, skip, compensate, abandon, pause or resume", brief(string(d.Operation))))
 	}
 	if d.By == "" || d.Reason == "" {
-		wrong.add("decision", "give by and reason: both become part of the history")
+		wrong.add("decision", "by and reason are required: both become part of the history")
 	}
 	wrong.decision(d)
 	if q.MaxMatches < 0 {
-		wrong.add("maxMatches", "is negative; give the number that a dry run showed, or 0")
+		wrong.add("maxMatches", "is negative; give the number that a dry run showed, or 0 for no limit")
 	}
 	return wrong.err()
 }
@@ -308,9 +308,9 @@ func checkRemoval(q *api.RemoveDamagedRequest) error {
 	for _, field := range [...]struct{ name, value string }{{"by", q.By}, {"reason", q.Reason}} {
 		switch {
 		case field.value == "":
-			wrong.add(field.name, "is missing: it is recorded in the saga's tombstone")
+			wrong.add(field.name, "is required, because it is recorded in the saga's tombstone")
 		case len(field.value) > contract.MaxReason:
-			wrong.add(field.name, fmt.Sprintf("is %d bytes long, at most %d are allowed", len(field.value), contract.MaxReason))
+			wrong.add(field.name, fmt.Sprintf("is %d bytes long; at most %d are allowed", len(field.value), contract.MaxReason))
 		}
 	}
 	return wrong.err()

@@ -82,7 +82,7 @@ func TestOrphansRequest(t *testing.T) {
 	}
 	list := func(keys []string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
 	for data, want := range map[string]string{
-		"": "1 to 500", "{}": "1 to 500", `{"keys":[]}`: "1 to 500", list(many): "holds 501", `{"keys":["` + key(1) + `","order-42/reserve/do"]}`: "keys[1]: key ",
+		"": "1 to 500", "{}": "1 to 500", `{"keys":[]}`: "1 to 500", list(many): "contains 501", `{"keys":["` + key(1) + `","order-42/reserve/do"]}`: "keys[1]: key ",
 		`{"keys":["order-42/0hod85snpc0/reserve/do"]}`: "keys[0]: birth ", `{"key":"x"}`: "key: is unknown", `[`: "", `{"keys":"x"}`: "keys",
 	} {
 		if reply := ask(data); api.Code(reply.Code) != api.CodeInvalidArgument || !strings.Contains(reply.Reason, want) || len(reply.Reason) > 1000 {

@@ -22,7 +22,7 @@ func TestOversizeAnswers(t *testing.T) {
 		final           bool
 		reason          string
 	}{
-		{"do", transport.TypeCompleted, contract.OutcomeFailed, true, "at most 262144 (MaxPayload)"},
+		{"do", transport.TypeCompleted, contract.OutcomeFailed, true, "at most 262144 are allowed (MaxPayload)"},
 		{"undo", transport.TypeCompleted, contract.OutcomeCompleted, false, ""},
 		{"do", transport.TypeRejected, contract.OutcomeRejected, false, "xxx"},
 		{"do", transport.TypeFailed, contract.OutcomeFailed, false, "xxx"},
@@ -71,7 +71,7 @@ func TestOversizeResultEndsTheStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Phase != contract.PhaseCompensating || !strings.Contains(s.Reason, "the result is 262145 bytes, at most 262144 (MaxPayload)") {
+		if s.Phase != contract.PhaseCompensating || !strings.Contains(s.Reason, "the result is 262145 bytes long; at most 262144 are allowed (MaxPayload)") {
 			t.Errorf("%s: %s", s.Phase, s.Reason)
 		}
 		if letters := w.deadLetters(); len(letters) > 0 {

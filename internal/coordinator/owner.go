@@ -197,7 +197,7 @@ func (m *monitor) ownership() []api.Standstill {
 	}
 	return []api.Standstill{{
 		Kind: api.StandstillOwner, Since: status.LastConfirmed, Stops: true, Reason: status.Waiting,
-		Fix: "starts are accepted and stored, but nothing is sent or received; check that the bus can be reached, and that no other coordinator owns the prefix: coordinator doctor",
+		Fix: "starts are accepted and stored, but nothing is sent or received; check that the bus can be reached, and that no other coordinator owns the prefix (coordinator doctor)",
 	}}
 }
 

@@ -284,13 +284,13 @@ func TestRequestsAreValid(t *testing.T) {
 		for _, c := range []struct{ method, data, want string }{
 			{"operate", `{"operation":"pause","by":"\ud800","reason":"x"}`, "at byte 50 an escape is half of a surrogate pair"},
 			{"operate", "{\"operation\":\"pause\",\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
-			{"operate", `{"operation":"cancel","by":"kim","reason":"x","operation":"pause"}`, "a name begins that its object has already"},
+			{"operate", `{"operation":"cancel","by":"kim","reason":"x","operation":"pause"}`, "a name is repeated"},
 			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":"\udfff"}`, "half of a surrogate pair"},
-			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":{"a":1,"a":2}}`, "a name begins that its object has already"},
+			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":{"a":1,"a":2}}`, "a name is repeated"},
 			{"operate", `{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}`, "decision.result: is not valid JSON: at byte 121 it is nested deeper than 120"},
 			{"operate-page", `{"filter":{"open":true},"decision":{"operation":"pause","by":"kim","reason":"x","result":` + deep + `}}`, "decision.result: is not valid JSON"},
-			{"operate-page", `{"filter":{"open":true,"open":false},"decision":{"operation":"pause","by":"kim","reason":"x"}}`, "a name begins"},
-			{"list", `{"limit":1,"limit":2}`, "a name begins that its object has already"},
+			{"operate-page", `{"filter":{"open":true,"open":false},"decision":{"operation":"pause","by":"kim","reason":"x"}}`, "a name is repeated"},
+			{"list", `{"limit":1,"limit":2}`, "a name is repeated"},
 			{"list", `{"filter":{"reason":"\udfff"}}`, "half of a surrogate pair"},
 			{"remove-damaged", "{\"by\":\"caf\xe9\",\"reason\":\"x\"}", "is not UTF-8"},
 		} {

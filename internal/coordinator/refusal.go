@@ -3,6 +3,7 @@ package coordinator
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -120,7 +121,8 @@ func codeOf(err error) api.Code {
 	switch {
 	case errors.As(err, &down):
 		code = api.CodeUnavailable
-	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.As(err, &ignored), errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
+	case errors.As(err, &operation), errors.As(err, &moved), errors.As(err, &many), errors.As(err, &ignored),
+		errors.Is(err, store.ErrEnded), errors.Is(err, store.ErrNotDamaged), errors.Is(err, errNoOffice):
 		code = api.CodeFailedPrecondition
 	case errors.As(err, &name), errors.As(err, &bad), errors.Is(err, machine.ErrInput), errors.Is(err, store.ErrCursor):
 		code = api.CodeInvalidArgument
@@ -147,6 +149,9 @@ func reason(err error) string {
 // nameFields maps a kind of name to the request field that contains such a name.
 var nameFields = map[string]string{"saga id": "id", "definition": "definition.name"}
 
+// stepNames matches the names of steps that people find in the paths of a definition's problems.
+var stepNames = regexp.MustCompile(` \([^()]*\)`)
+
 // detail returns the machine-readable part of an error besides its code.
 func detail(err error) (d api.Refusal) {
 	if operation, ok := errors.AsType[*machine.OperationError](err); ok {
@@ -169,7 +174,7 @@ func detail(err error) (d api.Refusal) {
 	}
 	if wrong, ok := errors.AsType[*saga.DefinitionError](err); ok {
 		for _, p := range wrong.Problems {
-			d.Violations = append(d.Violations, api.Violation{Field: p.Path, Problem: p.What + "; " + p.Fix})
+			d.Violations = append(d.Violations, api.Violation{Field: stepNames.ReplaceAllString(p.Path, ""), Problem: p.What + "; " + p.Fix})
 		}
 	}
 	return d

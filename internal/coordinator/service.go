@@ -69,37 +69,40 @@ func (s *service) run(ctx context.Context, c call, q *api.RunRequest, answer fun
 		return
 	}
 	start := &api.StartRequest{ID: q.ID, Definition: q.Definition, Input: q.Input, InputBinary: q.InputBinary, ContentType: q.ContentType}
-	s.submitStart(c, start, answer, func(r *Result) {
-		if r.Err != nil || r.Ended != nil || r.Ignored != "" {
-			answer(outcome(r, true))
+	s.submitStart(c, start, answer, func(r *Result) { s.awaitStarted(ctx, c, q, r, answer) })
+}
+
+// awaitStarted answers a run with the state of its saga at rest. r is the result of the start.
+func (s *service) awaitStarted(ctx context.Context, c call, q *api.RunRequest, r *Result, answer func(*api.Saga, error)) {
+	if r.Err != nil || r.Ended != nil || r.Ignored != "" {
+		answer(outcome(r, true))
+		return
+	}
+	existed := r.Existed
+	end := func(where *api.Saga, err error) {
+		if err == nil {
+			where.Existed = existed
+			where.Input = nil // the caller sent the input itself
+		}
+		answer(where, err)
+	}
+	atRest := func(r *Result) {
+		if r.Err != nil {
+			answer(nil, r.Err)
 			return
 		}
-		id, existed := r.Instance.ID, r.Existed
-		end := func(where *api.Saga, err error) {
-			if err == nil {
-				where.Existed = existed
-				where.Input = nil // the caller sent the input itself
-			}
-			answer(where, err)
-		}
-		tell := func(r *Result) {
-			if r.Err != nil {
-				answer(nil, r.Err)
-				return
-			}
-			end(status(r.Definition, r.Instance, true), nil)
-		}
-		if r.Instance.Phase.AtRest() {
-			tell(r)
-			return
-		}
-		one, moving := wait(s.c.projection, id, c.Caller, tell)
-		if one == nil {
-			tell(r)
-			return
-		}
-		s.await(ctx, one, moving, &api.WaitRequest{ID: id, Timeout: q.Timeout, Brief: true}, end)
-	})
+		end(status(r.Definition, r.Instance, true), nil)
+	}
+	if r.Instance.Phase.AtRest() {
+		atRest(r)
+		return
+	}
+	one, moving := wait(s.c.projection, r.Instance.ID, c.Caller, atRest)
+	if one == nil { // there are too many waiters
+		atRest(r)
+		return
+	}
+	s.await(ctx, one, moving, &api.WaitRequest{ID: r.Instance.ID, Timeout: q.Timeout, Brief: true}, end)
 }
 
 // submitStart submits a request that starts a saga. done gets the result; answer is called instead
@@ -109,7 +112,7 @@ func (s *service) submitStart(c call, q *api.StartRequest, answer func(*api.Saga
 	if id == "" {
 		made, err := uuid.NewV7()
 		if err != nil {
-			answer(nil, fmt.Errorf("no random id: %w", err))
+			answer(nil, fmt.Errorf("generate a random id: %w", err))
 			return
 		}
 		id = contract.SagaID(made.String())
@@ -138,7 +141,7 @@ func (s *service) submitStart(c call, q *api.StartRequest, answer func(*api.Saga
 // checkStart refuses a start whose data could not be published in commands.
 func checkStart(id contract.SagaID, q *api.StartRequest) error {
 	if q.Definition.Name == "" {
-		return violation("definition", "the start names no definition; give its name, and a version unless it is the newest: checkout or checkout/2 (on NATS in the attribute ce-definition)")
+		return violation("definition", "the start names no definition; give its name, and a version if it is not the newest one, such as checkout or checkout/2 (on NATS in the attribute ce-definition)")
 	}
 	if err := id.Check(); err != nil {
 		return err
@@ -156,7 +159,7 @@ func checkStart(id contract.SagaID, q *api.StartRequest) error {
 		return violation("contentType", err.Error())
 	}
 	if len(q.Input) > 0 && !contract.IsJSON(q.ContentType) {
-		return violation("input", "is JSON, and contentType is not; give data that is not JSON in inputBinary")
+		return violation("input", "is for JSON only, but contentType is not a JSON type; give other data in inputBinary")
 	}
 	return nil
 }

@@ -286,7 +286,7 @@ func (m *monitor) retention() []api.Standstill {
 	return []api.Standstill{{
 		Kind: api.StandstillRetention, Since: since,
 		Reason: fmt.Sprintf("the clock %s; ended sagas are not removed for another %s", by, left.Round(time.Minute)),
-		Fix:    "check that the clock is right now; retention resumes by itself, or at once after a restart with --accept-clock",
+		Fix:    "check that the clock is now correct; retention resumes by itself, or at once after a restart with --accept-clock",
 	}}
 }
 
@@ -374,7 +374,7 @@ func (m *monitor) store(ctx context.Context) (found []api.Standstill, err error)
 	if len(ids) > 0 {
 		one := api.Standstill{
 			Kind: api.StandstillTimers, Reason: fmt.Sprintf("%s due more than %s ago but not woken, such as %s", plural.Of(len(ids), "saga was", "sagas were"), lateAfter, ids[0]),
-			Fix: "check whether the coordinator gets enough processor time, and its disk; a restart is safe",
+			Fix: "check whether the coordinator gets enough processor time, and check its disk; a restart is safe",
 		}
 		if why := m.c.timekeeper.held.Load(); why != nil {
 			one.Reason += "; " + *why

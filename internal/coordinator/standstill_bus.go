@@ -36,7 +36,7 @@ func (m *monitor) lies(ctx context.Context) ([]api.Standstill, error) {
 		if m.untold++; m.untold > 1 && !m.saidWrong.Load() {
 			return []api.Standstill{{
 				Kind: api.StandstillBus, Object: "load", Reason: fmt.Sprintf("the bus does not report its load, so that consumers which receive nothing cannot be detected: %v", err),
-				Fix: "check that the coordinator's user may read its streams and consumers, and how busy the NATS server is: coordinator doctor",
+				Fix: "check that the coordinator's user may read its streams and consumers, and how busy the NATS server is (coordinator doctor)",
 			}}, nil
 		}
 		return nil, nil
@@ -58,7 +58,7 @@ func wrong(err error) (found []api.Standstill) {
 	for _, err := range all {
 		one := api.Standstill{
 			Kind: api.StandstillBus, Reason: err.Error(),
-			Fix: "check that the NATS server runs and can be reached, and that its streams are configured correctly: coordinator doctor",
+			Fix: "check that the NATS server runs and can be reached, and that its streams are configured correctly (coordinator doctor)",
 		}
 		var of *transport.StreamError
 		switch {
@@ -130,7 +130,7 @@ func (m *monitor) subscriptions(load *transport.Load) (found []api.Standstill) {
 		if m.pace[subscription{transport.StreamCommands, name}] == nil && commands > 0 {
 			found = append(found, api.Standstill{
 				Kind: api.StandstillParticipant, Object: name, Reason: plural.Of(commands, "command waits", "commands wait") + " for it, but it has never subscribed",
-				Fix: "start the service; if it runs, compare its name with the definition's and read its log",
+				Fix: "start the service; if it runs, check that the definition uses the same participant name, and read the service's log",
 			})
 		}
 	}
@@ -151,7 +151,7 @@ func (m *monitor) missing(load *transport.Load, now time.Time) []api.Standstill 
 		return nil
 	}
 	return []api.Standstill{{
-		Kind: api.StandstillAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is missing in the stream of events", m.c.consumer()),
+		Kind: api.StandstillAnswers, Since: m.gone, Stops: true, Reason: fmt.Sprintf("the coordinator's consumer %s is missing from the stream of events", m.c.consumer()),
 		Fix: "check that the coordinator's user may create consumers, and find out who deletes them; a restart is safe",
 	}}
 }
@@ -172,8 +172,9 @@ func (m *monitor) answers(n *transport.ConsumerLoad, p *pace, now time.Time) []a
 	}
 	quiet := now.Sub(one.Since)
 	switch {
-	// After a crash, answers are redelivered after answerWait; wait that long. While an answer
-	// waits for its shard, the probe of the shard reports the standstill.
+	// Report nothing yet: answers that were unacknowledged at a crash are redelivered only after
+	// answerWait. And report nothing while an answer waits for its shard, because the probe of the
+	// shard reports that.
 	case n.Pending == 0 || handing || quiet < answerWait+standsAfter:
 		return nil
 	case n.MaxInFlight > 0 && n.RawInFlight >= n.MaxInFlight:

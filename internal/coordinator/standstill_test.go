@@ -141,7 +141,7 @@ func TestRecordIsDamaged(t *testing.T) {
 			t.Errorf("the other saga: %+v, %v", s, err)
 		}
 		disk.id.Store(nil)
-		if _, err := cl.Cancel(t.Context(), "sick", "ada", "nobody wants it"); err != nil {
+		if _, err := cl.Cancel(t.Context(), "sick", api.Decision{By: "ada", Reason: "nobody wants it"}); err != nil {
 			t.Error(err)
 		}
 		blocked()

@@ -27,6 +27,6 @@ func wait(p *projection.Projection, id contract.SagaID, caller string, tell func
 			tell(&Result{Err: errStopping})
 			return
 		}
-		tell(at.State.(*Result))
+		tell(at.State.(*Result)) //nolint:errcheck // every change of this coordinator has a Result
 	})
 }

@@ -145,7 +145,7 @@ func TestWaitIsNotAnsweredWithAnothersRefusal(t *testing.T) {
 			}
 		},
 		"an operator's operation": func(t *testing.T, w *fixture) {
-			_, _ = client.New(w.bus).Cancel(t.Context(), "s1", "ann", "too late")
+			_, _ = client.New(w.bus).Cancel(t.Context(), "s1", api.Decision{By: "ann", Reason: "too late"})
 		},
 		"the start again": func(t *testing.T, w *fixture) {
 			if s, err := client.New(w.bus).Start(t.Context(), checkout, order{"tea"}, client.ID("s1")); err != nil || !s.Existed {

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/natsaccount"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
@@ -145,11 +146,11 @@ func (e *exam) owner(ctx context.Context, bus *natsbus.Bus) {
 // accounts examines which users share the coordinator's account.
 func (e *exam) accounts(ctx context.Context, nc *nats.Conn) {
 	const check = "accounts of NATS"
-	switch account, err := natsbus.AccountOf(ctx, nc); {
+	switch account, err := natsaccount.Of(ctx, nc); {
 	case err != nil:
 		e.add(check, Unknown, err.Error(), "use the coordinator's credentials, and allow them to publish on $SYS.REQ.USER.INFO")
 	case account == "$G":
-		e.add(check, Problem, "all users are in one account: "+natsbus.SharedAccount, natsbus.SharedAccountFix)
+		e.add(check, Problem, "all users are in one account: "+natsaccount.Risk, natsaccount.Fix)
 	default:
 		e.add(check, OK, "the coordinator is in the account "+account, "")
 	}
@@ -245,7 +246,7 @@ func (e *exam) subscriptions(ctx context.Context, js jetstream.JetStream, bus *n
 		}
 		wait, shared := settings(ctx, js, bus.StreamName(c.Stream), c.Name)
 		if shared && bus.Conn().AuthRequired() {
-			e.add("account of "+c.Name, Problem, natsbus.SharedAccount, natsbus.SharedAccountFix)
+			e.add("account of "+c.Name, Problem, natsaccount.Risk, natsaccount.Fix)
 		}
 		switch {
 		case stuck[subscription{c.Stream, c.Name}]:
@@ -310,7 +311,7 @@ func settings(ctx context.Context, js jetstream.JetStream, stream, name string) 
 	if err != nil {
 		return 0, false
 	}
-	return c.CachedInfo().Config.AckWait, natsbus.InCoordinatorsAccount(c.CachedInfo().Config.Metadata)
+	return c.CachedInfo().Config.AckWait, natsaccount.Shared(c.CachedInfo().Config.Metadata)
 }
 
 // sync examines how often JetStream syncs its files. It asks the monitoring endpoint.

@@ -73,8 +73,8 @@ func (e *exam) clock(check string, theirs, asked time.Time, resolution time.Dura
 	e.add(check, OK, fmt.Sprintf("within %s of this machine's clock", max(maxSkew, resolution)), "")
 }
 
-// doors examines whether the API can be used without a token, and whether it is encrypted.
-func (e *exam) doors(ctx context.Context) {
+// entries examines whether the API can be used without a token, and whether it is encrypted.
+func (e *exam) entries(ctx context.Context) {
 	const check = "access to the API"
 	_, err := apiv1connect.NewCoordinatorServiceClient(e.Bare, e.Server).ListDefinitions(ctx, connect.NewRequest(&apiv1.ListDefinitionsRequest{}))
 	encrypted := strings.HasPrefix(e.Server, "https://")
@@ -86,7 +86,7 @@ func (e *exam) doors(ctx context.Context) {
 	case code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied:
 		e.add(check, OK, "authentication is required", "")
 	default:
-		e.add(check, Unknown, err.Error(), "unexpected answer of the API; check that the coordinator is of the same release")
+		e.add(check, Unknown, err.Error(), "unexpected answer from the API; check that the coordinator is of the same release as this command")
 	}
 	switch {
 	case encrypted:
@@ -119,7 +119,7 @@ func (e *exam) readDefinitions(ctx context.Context) {
 		e.definitions = append(e.definitions, def)
 	}
 	if unreadable != nil {
-		e.add("definitions", Unknown, unreadable.Error(), "use this command in the coordinator's release")
+		e.add("definitions", Unknown, unreadable.Error(), "use this command from the same release as the coordinator")
 	}
 }
 
@@ -179,7 +179,7 @@ func (e *exam) count(families map[string]*dto.MetricFamily, check, name string, 
 	}
 	switch {
 	case !ok && !strings.HasSuffix(name, "_total"): // counters with labels appear only with their first event
-		e.add(check, Unknown, "the metric "+name+" is missing", "check that the coordinator is of the same release")
+		e.add(check, Unknown, "the metric "+name+" is missing", "check that the coordinator is of the same release as this command")
 	case sum < 1:
 		e.add(check, OK, "none", "")
 	default:

@@ -62,7 +62,7 @@ func Examine(ctx context.Context, p Deployment) []Finding {
 	}
 	e := &exam{Deployment: p, api: apiv1connect.NewCoordinatorServiceClient(p.Client, p.Server)}
 	if e.ready(ctx) {
-		e.doors(ctx)
+		e.entries(ctx)
 		e.metrics(ctx)
 		e.standstills(ctx)
 		e.readDefinitions(ctx)

@@ -44,7 +44,7 @@ func running(t *testing.T, timeout string) (dir string, a server.Addresses) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

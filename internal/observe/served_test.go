@@ -62,9 +62,9 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
+	defer func() { err = errors.Join(err, s.Stop(context.Background())) }()
 	a := s.Addresses()
-	bus, err := a.Connect(ctx, "stock")
+	bus, err := s.Connect(ctx, "stock")
 	if err != nil {
 		return "", err
 	}

@@ -59,28 +59,28 @@ func open(t *testing.T, traced bool) *shop {
 func (s *shop) restart(t *testing.T, traced bool) {
 	t.Helper()
 	config := server.Config{DataDir: s.dir, Logger: slog.New(slog.DiscardHandler), Definitions: []*saga.Definition{checkout},
-		Traces: &otlp.Config{Endpoint: s.URL, Service: "coordinator"}}
+		Traces: &server.Traces{Endpoint: s.URL, Service: "coordinator"}}
 	coordinator, err := server.Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, ended, running := coordinator.Addresses(), make(chan error, 8), 0
+	ended, running := make(chan error, 8), 0
 	services, stopServices := context.WithCancel(context.Background())
 	for _, p := range s.services(t) {
-		bus, err := address.Connect(t.Context(), p.Name())
+		bus, err := coordinator.Connect(t.Context(), p.Name())
 		if err != nil {
 			t.Fatal(err)
 		}
 		running++
 		go func() { ended <- errors.Join(p.Run(services, bus), bus.Close()) }()
 	}
-	bus, err := address.Connect(t.Context(), "caller")
+	bus, err := coordinator.Connect(t.Context(), "caller")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var options []client.Option
 	if traced {
-		options = append(options, client.Follow(tracing.Client(s.provider(t, "caller"))))
+		options = append(options, client.Tracing(tracing.Client(s.provider(t, "caller"))))
 	}
 	s.client = client.New(bus, options...)
 	stopped := false
@@ -101,7 +101,7 @@ func (s *shop) restart(t *testing.T, traced bool) {
 			}
 		}
 		_ = bus.Close()
-		if err := coordinator.Stop(); err != nil {
+		if err := coordinator.Stop(context.Background()); err != nil {
 			t.Errorf("the coordinator: %v", err)
 		}
 	}
@@ -116,7 +116,7 @@ func (s *shop) provider(t *testing.T, service string) trace.TracerProvider {
 
 func (s *shop) services(t *testing.T) []*participant.Participant[*participant.MemoryTx] {
 	follow := func(name string) participant.Option {
-		return participant.Trace(tracing.Participant(s.provider(t, name)))
+		return participant.Tracing(tracing.Participant(s.provider(t, name)))
 	}
 	stock := participant.New("stock", &participant.MemoryInbox{}, follow("stock"))
 	participant.Handle(stock, reserve, func(context.Context, *participant.MemoryTx, order) (struct{}, error) { return struct{}{}, nil })
@@ -213,7 +213,7 @@ func tree(t *testing.T, spans []span, root string) string {
 func TestOneTreeAcrossTheBus(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
-	birth := s.finish(t, "order-1", "flaky", contract.PhaseCompleted, client.Trace(caller, "vendor=1"))
+	birth := s.finish(t, "order-1", "flaky", contract.PhaseCompleted, client.TraceContext(caller, "vendor=1"))
 	s.stop()
 	spans := s.trace(t, callersTrace, ended(9))
 	want := `caller: send saga.api.start
@@ -315,9 +315,9 @@ func TestTraceSurvivesARestart(t *testing.T) {
 // to sample is kept.
 func TestUndoAndSampling(t *testing.T) {
 	s := open(t, false)
-	s.finish(t, "order-3", "poor", contract.PhaseCompensated, client.Trace("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
+	s.finish(t, "order-3", "poor", contract.PhaseCompensated, client.TraceContext("00-"+callersTrace+"-b7ad6b7169203331-01", ""))
 	const silent = "4bf92f3577b34da6a3ce929d0e0e4736"
-	s.finish(t, "order-4", "rich", contract.PhaseCompleted, client.Trace("00-"+silent+"-00f067aa0ba902b7-00", ""))
+	s.finish(t, "order-4", "rich", contract.PhaseCompleted, client.TraceContext("00-"+silent+"-00f067aa0ba902b7-00", ""))
 	s.stop()
 	spans := s.trace(t, callersTrace, ended(7))
 	want := `coordinator: start checkout
@@ -343,7 +343,7 @@ func TestUndoAndSampling(t *testing.T) {
 func TestOperatorsDecision(t *testing.T) {
 	s := open(t, true)
 	const caller = "00-" + callersTrace + "-b7ad6b7169203331-01"
-	s.finish(t, "order-5", "odd", contract.PhaseParked, client.Trace(caller, ""))
+	s.finish(t, "order-5", "odd", contract.PhaseParked, client.TraceContext(caller, ""))
 	parent, _ := tracing.Parse(caller, "")
 	ctx, cancel := context.WithTimeout(trace.ContextWithRemoteSpanContext(t.Context(), parent), limit)
 	defer cancel()

@@ -33,13 +33,13 @@ const (
 // unchanged. AppendAbridged returns an error for the same records as AppendRecord.
 func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) {
 	if err := checkRecord(r); err != nil {
-		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
+		return dst, fmt.Errorf("encode outbox record %s: %w", r.ID, err)
 	}
 	e := r.Envelope
 	left := abridge(&e, r.ID, input)
 	out, err := AppendEnvelope(binary.AppendUvarint(dst, left), &e)
 	if err != nil {
-		return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
+		return dst, fmt.Errorf("encode outbox record %s: %w", r.ID, err)
 	}
 	return out, nil
 }
@@ -58,7 +58,7 @@ func UnmarshalAbridged(data []byte, id outbox.ID, to outbox.Destination, input f
 func fromAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
 	left, size := binary.Uvarint(data)
 	if size <= 0 || left >= firstUnknownBit {
-		return outbox.Record{}, errors.New("it does not begin like one: it is damaged or was written by a later release")
+		return outbox.Record{}, errors.New("unknown header: the record is damaged or was written by a later release")
 	}
 	e, err := UnmarshalEnvelope(data[size:])
 	if err != nil {
@@ -69,7 +69,7 @@ func fromAbridged(data []byte, id outbox.ID, to outbox.Destination, input func()
 	}
 	if left&leftInput != 0 {
 		if e.Data, err = input(); err != nil {
-			return outbox.Record{}, fmt.Errorf("the saga's input, which it carries: %w", err)
+			return outbox.Record{}, fmt.Errorf("read the saga's input: %w", err)
 		}
 	}
 	r := outbox.Record{ID: id, To: to, Envelope: *e}
@@ -122,7 +122,7 @@ func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 			return nil
 		}
 		if *field != "" || is == "" {
-			return errors.New("it says that something is left out that is there, or that does not follow from the rest")
+			return errors.New("a field that is marked as omitted is present, or cannot be derived from the other fields")
 		}
 		*field = is
 		return nil

@@ -112,11 +112,11 @@ func TestAbridgedRefuses(t *testing.T) {
 		return err
 	}
 	for want, err := range map[string]error{
-		"the saga's input, which it carries: is lost": read(data),
-		"was written by a later release":              read(append([]byte{0xff, 0xff, 0x7f}, data...)),
-		"it does not begin like one":                  read(nil),
-		"read an envelope":                            read(data[:len(data)-1]),
-		"left out that is there":                      read([]byte{leftSource, 0x0a, 1, 's', 0x22, 1, 'x'}),
+		"read the saga's input: is lost": read(data),
+		"was written by a later release": read(append([]byte{0xff, 0xff, 0x7f}, data...)),
+		"unknown header":                 read(nil),
+		"read an envelope":               read(data[:len(data)-1]),
+		"marked as omitted is present":   read([]byte{leftSource, 0x0a, 1, 's', 0x22, 1, 'x'}),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -24,7 +24,7 @@ func AppendEnvelope(dst []byte, e *transport.Envelope) ([]byte, error) {
 			return out, nil
 		}
 	}
-	return dst, fmt.Errorf("write down envelope %.256q: %w", e.ID, err)
+	return dst, fmt.Errorf("encode envelope %.256q: %w", e.ID, err)
 }
 
 // UnmarshalEnvelope decodes the output of AppendEnvelope. The result shares no memory with data.
@@ -80,7 +80,7 @@ func fromEnvelope(m *amendsv1.Envelope) (transport.Envelope, error) {
 	}
 	retryAfter := time.Duration(m.RetryAfterMs) * time.Millisecond
 	if retryAfter > transport.MaxRetryAfter {
-		return transport.Envelope{}, fmt.Errorf("retry after %s, at most %s (MaxRetryAfter): the record is damaged or was written by a later release",
+		return transport.Envelope{}, fmt.Errorf("the retry delay is %s; at most %s is allowed (MaxRetryAfter): the record is damaged or was written by a later release",
 			retryAfter, transport.MaxRetryAfter)
 	}
 	return transport.Envelope{

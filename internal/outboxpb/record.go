@@ -26,7 +26,7 @@ func AppendRecord(dst []byte, r *outbox.Record) ([]byte, error) {
 			return out, nil
 		}
 	}
-	return dst, fmt.Errorf("write down outbox record %s: %w", r.ID, err)
+	return dst, fmt.Errorf("encode outbox record %s: %w", r.ID, err)
 }
 
 // UnmarshalRecord decodes the output of AppendRecord. The result shares no memory with data.
@@ -46,11 +46,11 @@ func UnmarshalRecord(data []byte) (outbox.Record, error) {
 func checkRecord(r *outbox.Record) error {
 	switch {
 	case r.ID.Revision == 0:
-		return errors.New("revision is missing: a message was enqueued by a revision from 1")
+		return errors.New("revision is missing: it must be at least 1")
 	case r.ID.Birth <= 0:
-		return errors.New("birth is missing: a message was enqueued by a saga that was started")
+		return errors.New("birth is missing: every message belongs to a saga that has a start time")
 	case r.Envelope.Subject == "":
-		return errors.New("subject is missing: nobody could be sent the message")
+		return errors.New("subject is missing: a message cannot be sent without one")
 	}
 	return r.ID.Saga.Check()
 }
@@ -76,7 +76,7 @@ func recordMessage(r *outbox.Record) (*amendsv1.OutboxRecord, error) {
 
 func fromRecord(m *amendsv1.OutboxRecord) (outbox.Record, error) {
 	if m.Index > math.MaxUint16 {
-		return outbox.Record{}, fmt.Errorf("index %d is above %d", m.Index, math.MaxUint16)
+		return outbox.Record{}, fmt.Errorf("index %d is above the maximum of %d", m.Index, math.MaxUint16)
 	}
 	if m.Envelope == nil {
 		return outbox.Record{}, errors.New("envelope is missing")

@@ -19,7 +19,7 @@ var (
 )
 
 // ErrLater means that a record contains a field that this release does not know.
-var ErrLater = errors.New("the record has a field that is not known: it is damaged or was written by a later release")
+var ErrLater = errors.New("unknown field: the record is damaged or was written by a later release")
 
 // Append appends the encoding of m to dst. The encoding is deterministic.
 func Append(dst []byte, m proto.Message) ([]byte, error) {
@@ -30,7 +30,7 @@ func Append(dst []byte, m proto.Message) ([]byte, error) {
 // when the record is written again. m shares no memory with data.
 func Unmarshal(data []byte, m proto.Message) error {
 	if err := unmarshal.Unmarshal(data, m); err != nil {
-		return fmt.Errorf("not a %s: %w", m.ProtoReflect().Descriptor().Name(), err)
+		return fmt.Errorf("not a valid %s: %w", m.ProtoReflect().Descriptor().Name(), err)
 	}
 	return known(m.ProtoReflect())
 }
@@ -78,7 +78,7 @@ var nestedFields sync.Map
 // nested returns the fields of a message type that contain messages.
 func nested(m protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
 	if found, ok := nestedFields.Load(m); ok {
-		return found.([]protoreflect.FieldDescriptor)
+		return found.([]protoreflect.FieldDescriptor) //nolint:errcheck // the map holds nothing else
 	}
 	var found []protoreflect.FieldDescriptor
 	for i := range m.Fields().Len() {

@@ -162,7 +162,7 @@ func scalar(v any) (string, error) {
 	case nil:
 		return "", errors.New("has no value; give one, or remove the key")
 	default:
-		return "", errors.New("write a single value: text, a number, true or false")
+		return "", errors.New("has a value of an unsupported type; use text, a number, true or false")
 	}
 }
 

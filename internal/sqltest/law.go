@@ -136,7 +136,7 @@ func hiddenError(t *testing.T, d Database) {
 func withoutMigrate(t *testing.T, d Database) {
 	inbox := sqlinbox.New(d.open(t), d.Dialect, sqlinbox.Table("never_created"))
 	err := inbox.Update(t.Context(), stepKey(), func(_ context.Context, _ *sql.Tx, e participant.Entry) (participant.Entry, bool, error) {
-		t.Error("the work was called")
+		t.Error("the work function was called although the table does not exist")
 		return e, true, nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "Migrate") {

@@ -16,8 +16,8 @@ func Example() {
 	var bus transport.Requester
 
 	serve := func() (*participant.Participant[*participant.MemoryTx], *client.Client) {
-		p := participant.New("inventory", inbox, participant.Trace(tracing.Participant(provider)))
-		c := client.New(bus, client.Follow(tracing.Client(provider)))
+		p := participant.New("inventory", inbox, participant.Tracing(tracing.Participant(provider)))
+		c := client.New(bus, client.Tracing(tracing.Client(provider)))
 		return p, c
 	}
 	_ = serve

@@ -48,8 +48,9 @@ func makeFile(path string, options Options) (err error) {
 	return syncDir(dir)
 }
 
-// give renames a file without replacing an existing one. It creates a link, which unlike a rename
-// fails if the name exists. On file systems without links it renames.
+// give creates a hard link to file at name, and returns an os.ErrExist error if name exists. If
+// linking fails for another reason, such as a file system without hard links, it renames the file
+// instead, which replaces an existing one. The caller removes the old name.
 func give(file, name string) error {
 	err := os.Link(file, name)
 	if err != nil && !errors.Is(err, os.ErrExist) {

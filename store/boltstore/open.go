@@ -20,7 +20,7 @@ import (
 // Errors of Open.
 var (
 	// ErrLocked means that another process has opened the file.
-	ErrLocked = errors.New("already open by another process")
+	ErrLocked = errors.New("already open in another process")
 	// ErrLater means that a later release wrote the file.
 	ErrLater = errors.New("written by a later release")
 	// ErrForeign means that the file is not an Amends store.

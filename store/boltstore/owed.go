@@ -144,7 +144,7 @@ func (s *Store) openOwed(tx *bolt.Tx, k, v []byte) (stored, *head, error) {
 	case errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrEnded):
 		return o, nil, nil
 	case err != nil:
-		return o, nil, fmt.Errorf("it is unknown whether %s is still pending: %w", o.id, err)
+		return o, nil, fmt.Errorf("it is unknown whether outbox record %s is still pending: %w", o.id, err)
 	}
 	to, place := parseOwedKey(k)
 	for _, d := range h.debts {

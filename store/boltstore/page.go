@@ -42,7 +42,7 @@ type pageWalk struct {
 func checkPages(f io.ReaderAt, pageSize uint32, r root, report func(error)) error {
 	w := &pageWalk{f: f, size: int64(pageSize), pages: r.pages, seen: make([]bool, r.pages), report: report}
 	if r.pages < 2 {
-		return errors.New("the root names no pages")
+		return errors.New("the root page counts fewer than 2 pages in the file")
 	}
 	w.seen[0], w.seen[1] = true, true
 	if err := w.tree(r.bucket); err != nil {
@@ -66,7 +66,7 @@ func (w *pageWalk) read(id uint64) ([]byte, error) {
 	order := binary.NativeEndian
 	overflow := uint64(order.Uint32(page[12:]))
 	if own := order.Uint64(page); own != id || overflow >= w.pages-id {
-		return nil, fmt.Errorf("page %d has the number %d and %d overflow pages", id, own, overflow)
+		return nil, fmt.Errorf("the header of page %d is wrong: it says page %d with %d overflow pages", id, own, overflow)
 	}
 	for i := id; i <= id+overflow; i++ {
 		if w.seen[i] {
@@ -140,7 +140,7 @@ func (w *pageWalk) leaf(id uint64, page []byte) error {
 			if child := order.Uint64(inner); child != 0 {
 				buckets = append(buckets, child)
 			} else if len(inner) < 16+pageHeader || order.Uint16(inner[24:]) != flagLeaf {
-				return 0, fmt.Errorf("page %d: a small bucket is damaged", id)
+				return 0, fmt.Errorf("page %d: an inline bucket is damaged", id)
 			} else if err := w.leaf(id, inner[16:]); err != nil {
 				return 0, err
 			}

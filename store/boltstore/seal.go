@@ -65,7 +65,7 @@ type Keys struct {
 func LoadKeys(path string) (*Keys, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("store keys: %w; make one with: coordinator key create", err)
+		return nil, fmt.Errorf("store keys: %w; to create the file, save the output of: coordinator key create", err)
 	}
 	if info.Mode().Perm()&0o007 != 0 || info.Size() > maxKeyFile {
 		return nil, fmt.Errorf("store keys: %s: everybody can read or write the file (run: chmod o-rwx), or it is longer than %d bytes", path, maxKeyFile)
@@ -94,7 +94,7 @@ func ParseKeys(data []byte) (*Keys, error) {
 		secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		switch _, twice := k.secrets[name]; {
 		case contract.CheckName("key", name) != nil:
-			return nil, fmt.Errorf("line %d: a key's name is made of small letters, digits and hyphens", n)
+			return nil, fmt.Errorf("line %d: the key's name is not valid; use 1 to 64 lower-case letters, digits and hyphens, starting with a letter", n)
 		case err != nil || len(secret) != keySize:
 			return nil, fmt.Errorf("line %d: the name is not followed by a key of %d bytes in base64; coordinator key create prints such a line", n, keySize)
 		case twice:

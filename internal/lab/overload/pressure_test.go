@@ -75,7 +75,7 @@ func (m misfortune) run(t *testing.T) {
 
 	// A start that times out is retried, and a later refusal does not mean that no earlier attempt
 	// was accepted. A long answerTimeout keeps these cases few on a slow machine.
-	s.client = s.newClient(client.Timeout(answerTimeout))
+	s.client = s.newClient(client.RequestTimeout(answerTimeout))
 	p := &pressure{system: s, f: &flood{}, trouble: time.Duration(*overloadMinutes * float64(time.Minute))}
 	stop := p.begin(max(calm.rate, leastRate) * factor)
 	p.until(t, "starts are refused", func() bool { return p.f.refused.Load() >= enough })

@@ -110,7 +110,7 @@ func newSystem(t *testing.T, h handling, tune func(*coordinator.Config)) *system
 }
 
 func (s *system) newClient(options ...client.Option) *client.Client {
-	usual := []client.Option{client.Timeout(time.Second), client.Poll(2 * time.Second), client.Concurrency(crowd)}
+	usual := []client.Option{client.RequestTimeout(time.Second), client.PollInterval(2 * time.Second), client.Concurrency(crowd)}
 	return client.New(s.calls, append(usual, options...)...)
 }
 

@@ -37,7 +37,7 @@ func startLoad(t *testing.T, configs ...natsbus.Config) *load {
 	t.Helper()
 	l := &load{Load: world.NewLoad(transferMoney)}
 	for i, config := range configs {
-		c := client.New(connect(t, config), client.Timeout(time.Second))
+		c := client.New(connect(t, config), client.RequestTimeout(time.Second))
 		if i == 0 {
 			l.client = c
 		}

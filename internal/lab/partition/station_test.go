@@ -84,7 +84,7 @@ func playServer(ctx context.Context, p part) error {
 func (s *station) flood(t *testing.T, name string, size, most int) (runs []world.Run) {
 	t.Helper()
 	bus := s.connect(t)
-	c := client.New(bus, client.Timeout(time.Second))
+	c := client.New(bus, client.RequestTimeout(time.Second))
 	for n := range most {
 		r := world.Run{ID: contract.SagaID(fmt.Sprintf("%s-%06d", name, n)), Input: world.Transfer{To: 1, Amount: 1, Refuse: n%4 == 0, Padding: strings.Repeat("x", size)}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -111,7 +111,7 @@ func (s *station) connect(t *testing.T) *natsbus.Bus {
 // audits.
 func (s *station) finish(t *testing.T, runs []world.Run, all ...*process) {
 	t.Helper()
-	c := client.New(s.connect(t), client.Timeout(time.Second))
+	c := client.New(s.connect(t), client.RequestTimeout(time.Second))
 	ctx, cancel := context.WithTimeout(t.Context(), world.Limit)
 	defer cancel()
 	for i := range runs {

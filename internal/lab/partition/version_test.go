@@ -92,7 +92,7 @@ func goOn(t *testing.T, file string) {
 	c := s.coordinator(t, part{})
 	c.awaitReady(t)
 	bank := s.bank(t)
-	asker := client.New(s.connect(t), client.Timeout(time.Second))
+	asker := client.New(s.connect(t), client.RequestTimeout(time.Second))
 	for id, want := range map[contract.SagaID]contract.Phase{
 		"completed": contract.PhaseCompleted, "compensated": contract.PhaseCompensated, "parked": contract.PhaseParked,
 		"abandoned": contract.PhaseParked, "running": contract.PhaseCompleted, "undoing": contract.PhaseCompensated,
@@ -209,7 +209,7 @@ func writeStore(t *testing.T, dir string) {
 	c := s.coordinator(t, part{})
 	c.awaitReady(t)
 	bank := s.bank(t)
-	asker := client.New(s.connect(t), client.Timeout(time.Second))
+	asker := client.New(s.connect(t), client.RequestTimeout(time.Second))
 	begin := func(id contract.SagaID) {
 		if _, err := asker.Start(t.Context(), transferMoney, corpus[id], client.ID(id)); err != nil {
 			t.Fatal(err)
@@ -227,7 +227,7 @@ func writeStore(t *testing.T, dir string) {
 	bank.terminate(t)
 	begin("running")
 	begin("undoing")
-	if _, err := asker.Cancel(t.Context(), "undoing", "a person", "changed their mind"); err != nil {
+	if _, err := asker.Cancel(t.Context(), "undoing", api.Decision{By: "a person", Reason: "changed their mind"}); err != nil {
 		t.Fatal(err)
 	}
 	c.terminate(t)
@@ -344,7 +344,7 @@ func TestLaterParticipant(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Stop()
-	asker := client.New(bus, client.Timeout(time.Second))
+	asker := client.New(bus, client.RequestTimeout(time.Second))
 	if _, err := asker.Start(t.Context(), transferMoney, world.Transfer{To: 1, Amount: 1}, client.ID("later")); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func newLane(t *testing.T, bug string) *lane {
 	}
 	t.Cleanup(func() { _ = bus.Close() })
 	n.bus = bus
-	n.client = client.New(bus, client.Timeout(500*time.Millisecond), client.Poll(300*time.Millisecond))
+	n.client = client.New(bus, client.RequestTimeout(500*time.Millisecond), client.PollInterval(300*time.Millisecond))
 	return n
 }
 

@@ -39,8 +39,8 @@ func startLoad(t *testing.T, s *system, seed uint64) *load {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &load{world.NewLoad(transferMoney), client.New(bus, client.Timeout(time.Second), client.Poll(500*time.Millisecond))}
-	hasty := client.New(bus, client.Timeout(100*time.Millisecond))
+	l := &load{world.NewLoad(transferMoney), client.New(bus, client.RequestTimeout(time.Second), client.PollInterval(500*time.Millisecond))}
+	hasty := client.New(bus, client.RequestTimeout(100*time.Millisecond))
 	places := make(chan struct{}, most)
 	for w := range callers {
 		rng := rand.New(rand.NewPCG(seed, uint64(w)+1))

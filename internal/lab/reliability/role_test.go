@@ -55,7 +55,7 @@ func playCoordinator(ctx context.Context, c server.Config, ready func(string)) e
 	case <-ctx.Done():
 	case <-s.Stopped():
 	}
-	return s.Stop()
+	return s.Stop(context.WithoutCancel(ctx))
 }
 
 func playBus(ctx context.Context, dir string, ready func(string)) error {
