@@ -12,4 +12,7 @@
 // bounded and visible (Stats, Queues), and never as a lost record: after a crash, or after the bus
 // has lost data, every pending record is sent again. A record that the bus refuses for good is
 // reported to Options.OnRefused.
+//
+// The package is for whoever implements a part of the coordinator. A minor version may add methods
+// to its interfaces and change its types (RELEASING.md).
 package outbox

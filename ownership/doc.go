@@ -16,4 +16,7 @@
 //
 // Keeper has no goroutine and no clock of its own. The coordinator or the simulator calls Step, and
 // calls it again after the time that Step returned.
+//
+// The package is for whoever implements a part of the coordinator. A minor version may add methods
+// to its interfaces and change its types (RELEASING.md).
 package ownership

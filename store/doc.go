@@ -7,4 +7,7 @@
 //
 // A failure of one saga is a *ConflictError, a *TombstoneError or a *CorruptError. A failure of the
 // database itself is ErrBroken, after which the process ends.
+//
+// The package is for whoever implements a part of the coordinator. A minor version may add methods
+// to its interfaces and change its types (RELEASING.md).
 package store

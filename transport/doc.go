@@ -14,4 +14,7 @@
 //
 // If Publish fails, it returns an error or nil for each envelope. A received message that cannot be
 // processed becomes a dead letter with a reason (I9).
+//
+// The package is for whoever implements a part of the coordinator. A minor version may add methods
+// to its interfaces and change its types (RELEASING.md).
 package transport
