@@ -18,7 +18,7 @@ func (c *Change) Check() error {
 	case in.ID.Check() != nil:
 		return fmt.Errorf("%w: %w", ErrInvalid, in.ID.Check())
 	case len(c.Events) == 0:
-		return fmt.Errorf("%w of saga %s: it has no event: what moves a saga is recorded", ErrInvalid, in.ID)
+		return fmt.Errorf("%w of saga %s: it has no events; every change must contain at least one", ErrInvalid, in.ID)
 	case in.Revision != c.Expected+uint64(len(c.Events)):
 		return fmt.Errorf("%w of saga %s: revision %d is not %d (expected) + %d (events)",
 			ErrInvalid, in.ID, in.Revision, c.Expected, len(c.Events))

@@ -132,7 +132,7 @@ func check(sub transport.Subscription) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown stream %q", sub.Stream)
+	return fmt.Errorf("unknown stream %q; use one of %q", sub.Stream, transport.Streams)
 }
 
 // makeConsumer creates a consumer, or updates the existing one.

@@ -20,14 +20,13 @@ const events = "SAGA_EVENTS"
 type fault struct {
 	name  string
 	lasts time.Duration
-	bound time.Duration // longest permitted time without the end of a saga, until full recovery
+	bound time.Duration // by how much the longest time in which no saga ends may exceed the fault's duration
 	short bool          // part of the short form
 	make  func(t *testing.T, c *cluster) (fix func())
 }
 
-// faults lists all faults. While a majority of servers is reachable, the bound is far below the
-// fault's duration and independent of it: an election takes 4 to 9 s, and a client detects within a
-// bounded time that its server is cut off.
+// faults lists all faults. The bounds do not depend on a fault's duration: an election takes 4 to
+// 9 s, and a client detects within a bounded time that its server is cut off.
 var faults = []fault{
 	{"the leader's server cut off from everybody", 35 * time.Second, bound, false, func(t *testing.T, c *cluster) func() {
 		leader := c.awaitLeader(t)

@@ -18,7 +18,7 @@ type crash struct {
 	died bool
 }
 
-// situation describes how a process reaches crash points, and at which pass of a point it crashes.
+// situation describes how a process reaches crash points, and at which visit of a point it crashes.
 type situation struct {
 	owner  string
 	make   func(*lane, *crash) error
@@ -27,8 +27,8 @@ type situation struct {
 }
 
 // situations starts with those of the coordinator, because the bus redelivers an answer that the
-// coordinator did not acknowledge only after half a minute. With the third pass, other inputs of
-// the same batch or of other sagas have passed the point first.
+// coordinator did not acknowledge only after half a minute. By the third visit, other inputs of
+// the same batch or of other sagas have passed the point.
 var situations = []situation{
 	{"coordinator", underLoad, 1, slices.Concat(
 		[]crashpoint.Point{
@@ -48,7 +48,7 @@ var situations = []situation{
 	)},
 	{"coordinator", withoutSecret, 1, []crashpoint.Point{crashpoint.SecretUnnamed}},
 	{"coordinator", stopping, 1, slices.Concat(around("source", "Close"), around("store", "Close"))},
-	// The first pass writes the claim, the second releases it.
+	// The first Write takes the claim; the second, at shutdown, releases it.
 	{"coordinator", stopping, 2, append(around("claim", "Write"), crashpoint.Claimed, crashpoint.ClaimVoid)},
 	{"coordinator", silence, 1, around("store", "Due")},
 	{"coordinator", registering, 1, around("store", "PutDefinition")},

@@ -14,8 +14,8 @@ var looseNumbers = map[string][]string{
 	"fmt":     {"Sscan", "Sscanf", "Sscanln", "Fscan", "Fscanf", "Fscanln"},
 }
 
-// ownNumbers lists files in the packages of entries that parse numbers from other sources, with the
-// source.
+// ownNumbers lists files of those packages that are not checked, and why: the number comes from our
+// own code or from the NATS server, or only one spelling of it is accepted.
 var ownNumbers = map[string]string{
 	"contract/birth.go": "a birth, which is compared with its spelling",
 	"internal/coordinator/internal/projection/feed.go": "a position of its own, which is compared with its spelling",
