@@ -43,7 +43,7 @@ func New(bus transport.Requester, options ...Option) *Client {
 		o.configure(c)
 	}
 	c.problem = c.complete()
-	n := max(c.concurrency, 1)
+	n := min(max(c.concurrency, 1), MaxConcurrency)
 	c.starts, c.others, c.runs = make(chan struct{}, n), make(chan struct{}, n), make(chan struct{}, RunsPerStart*n)
 	if c.logger == nil {
 		c.logger = slog.Default()

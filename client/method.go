@@ -3,35 +3,49 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 )
 
-// methods lists the requests of Do, and whether they may be executed twice.
-var methods = map[string]bool{
-	api.MethodGet:                true,
-	api.MethodWait:               true,
-	api.MethodHistory:            true,
-	api.MethodList:               true,
-	api.MethodCount:              true,
-	api.MethodPoll:               true,
-	api.MethodOperate:            false,
-	api.MethodOperatePage:        false,
-	api.MethodRemoveDamaged:      false,
-	api.MethodRegisterDefinition: true,
-	api.MethodListDefinitions:    true,
-	api.MethodGetDefinition:      true,
-	api.MethodCompareDefinitions: true,
-	api.MethodListParticipants:   true,
-	api.MethodGetOverview:        true,
-	api.MethodFindOrphans:        true,
-	api.MethodListDeadLetters:    true,
-	api.MethodReplayDeadLetters:  false,
-	api.MethodDiscardDeadLetters: false,
-	api.MethodPurgeDeadLetters:   false,
+// requestKind describes one kind of request.
+type requestKind struct {
+	request, response reflect.Type
+	repeatable        bool          // whether the request may be executed twice
+	work              time.Duration // how long the coordinator may work on it, beyond what a short request takes
+}
+
+func kind[Request, Response any](repeatable bool, work time.Duration) requestKind {
+	return requestKind{reflect.TypeFor[Request](), reflect.TypeFor[Response](), repeatable, work}
+}
+
+// maxWork is the longest time that the coordinator works on a request about many objects.
+const maxWork = time.Minute
+
+// methods lists the requests of Do.
+var methods = map[string]requestKind{
+	api.MethodGet:                kind[api.GetRequest, api.GetResponse](true, 0),
+	api.MethodWait:               kind[api.WaitRequest, api.WaitResponse](true, 0),
+	api.MethodHistory:            kind[api.HistoryRequest, api.HistoryResponse](true, 0),
+	api.MethodList:               kind[api.ListRequest, api.ListResponse](true, 0),
+	api.MethodCount:              kind[api.CountRequest, api.CountResponse](true, 0),
+	api.MethodPoll:               kind[api.PollRequest, api.PollResponse](true, 0),
+	api.MethodOperate:            kind[api.OperateRequest, api.OperateResponse](false, 0),
+	api.MethodOperatePage:        kind[api.OperatePageRequest, api.OperatePageResponse](false, maxWork),
+	api.MethodRemoveDamaged:      kind[api.RemoveDamagedRequest, api.RemoveDamagedResponse](false, 0),
+	api.MethodRegisterDefinition: kind[api.RegisterDefinitionRequest, api.RegisterDefinitionResponse](true, 0),
+	api.MethodListDefinitions:    kind[api.ListDefinitionsRequest, api.ListDefinitionsResponse](true, 0),
+	api.MethodGetDefinition:      kind[api.GetDefinitionRequest, api.GetDefinitionResponse](true, 0),
+	api.MethodCompareDefinitions: kind[api.CompareDefinitionsRequest, api.CompareDefinitionsResponse](true, 0),
+	api.MethodListParticipants:   kind[api.ListParticipantsRequest, api.ListParticipantsResponse](true, 0),
+	api.MethodGetOverview:        kind[api.GetOverviewRequest, api.GetOverviewResponse](true, 0),
+	api.MethodFindOrphans:        kind[api.FindOrphansRequest, api.FindOrphansResponse](true, 0),
+	api.MethodListDeadLetters:    kind[api.ListDeadLettersRequest, api.ListDeadLettersResponse](true, 0),
+	api.MethodReplayDeadLetters:  kind[api.ReplayDeadLettersRequest, api.ReplayDeadLettersResponse](false, maxWork),
+	api.MethodDiscardDeadLetters: kind[api.DiscardDeadLettersRequest, api.DiscardDeadLettersResponse](false, maxWork),
+	api.MethodPurgeDeadLetters:   kind[api.PurgeDeadLettersRequest, api.PurgeDeadLettersResponse](false, maxWork),
 }
 
 // Do sends a request for which Client has no method of its own, and returns the response. method is
@@ -42,30 +56,14 @@ var methods = map[string]bool{
 // if the coordinator is overloaded. Any other request is not repeated if the coordinator may have
 // received it: after ErrUnavailable, read what has changed before you try again.
 //
-// On failure, Do returns ErrInvalid, ErrNotFound, ErrConflict, ErrIllegal, ErrOverloaded or
-// ErrUnavailable, as the request requires.
+// On failure, Do returns ErrInvalid (also if the types are not those of the method), ErrNotFound,
+// ErrConflict, ErrIllegal, ErrOverloaded or ErrUnavailable, as the request requires.
 func Do[Response, Request any](ctx context.Context, c *Client, method string, request *Request) (*Response, error) {
-	repeatable, known := methods[method]
-	if !known {
-		return nil, invalid(method, "", fmt.Errorf("the method is %q; use one of the api.Method constants, and Client.Start or Client.Run to start a saga", method))
-	}
 	if request == nil {
 		return nil, invalid(method, "", errors.New("the request is nil; give an empty one if it has no fields"))
 	}
-	id, hold := detailsOf(request)
-	q, err := reading(method, id, request)
-	if err != nil {
-		return nil, err
-	}
-	q.hold, q.once, q.retryOverloaded = hold, !repeatable, repeatable
-	q.moves = method == api.MethodOperate
-	end := c.follow(ctx, q)
 	response := new(Response)
-	err = c.do(ctx, q, response)
-	if end != nil {
-		end(err)
-	}
-	if err != nil {
+	if err := c.request(ctx, method, request, response); err != nil {
 		return nil, err
 	}
 	return response, nil

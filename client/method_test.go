@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,7 +46,8 @@ func TestDoKnowsEveryRequest(t *testing.T) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			bus := silentOnce()
-			_, err := client.Do[struct{}](t.Context(), client.New(bus), method, &struct{}{})
+			request, response := client.TypesOf(method)
+			err := client.New(bus).Request(t.Context(), method, reflect.New(request).Interface(), reflect.New(response).Interface())
 			sentOnce := errors.Is(err, client.ErrUnavailable) && len(bus.requests) == 1
 			if bus.requests[0].Subject != "saga.api."+method || repeats && err != nil || !repeats && !sentOnce {
 				t.Errorf("%s: %v after %d requests on %s", method, err, len(bus.requests), bus.requests[0].Subject)
@@ -87,6 +89,24 @@ func TestDoWaitsForHeldRequests(t *testing.T) {
 	})
 }
 
+// TestDoWaitsForWork: the coordinator may work on a request about many objects for a minute.
+func TestDoWaitsForWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &fakeBus{answer: func(ctx context.Context, _ int, _ *transport.Envelope) (*transport.Envelope, error) {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(50 * time.Second): // virtual
+				return reply(api.ReplayDeadLettersResponse{Replayed: []uint64{7}})
+			}
+		}}
+		got, err := client.Do[api.ReplayDeadLettersResponse](t.Context(), client.New(bus), api.MethodReplayDeadLetters, &api.ReplayDeadLettersRequest{Sequences: []uint64{7}})
+		if err != nil || len(got.Replayed) != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 func TestDoRefusesWhatItCannotSend(t *testing.T) {
 	bus := silentOnce()
 	c := client.New(bus)
@@ -97,6 +117,13 @@ func TestDoRefusesWhatItCannotSend(t *testing.T) {
 	}
 	if _, err := client.Do[api.GetResponse](t.Context(), c, api.MethodGet, (*api.GetRequest)(nil)); !errors.Is(err, client.ErrInvalid) {
 		t.Errorf("nil: %v", err)
+	}
+	if _, err := client.Do[api.Overview](t.Context(), c, api.MethodGetOverview, &api.GetOverviewRequest{}); !errors.Is(err, client.ErrInvalid) ||
+		!strings.Contains(err.Error(), "this method has api.GetOverviewRequest and api.GetOverviewResponse") {
+		t.Errorf("a part of the response: %v", err)
+	}
+	if _, err := client.Do[api.WaitResponse](t.Context(), c, api.MethodWait, &struct{ ID string }{"a"}); !errors.Is(err, client.ErrInvalid) {
+		t.Errorf("another request: %v", err)
 	}
 	if len(bus.requests) != 0 {
 		t.Errorf("%d requests were sent", len(bus.requests))

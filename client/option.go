@@ -62,8 +62,11 @@ func (c *Client) complete() error {
 	if c.poll < 0 || c.poll > maxHold {
 		problems = append(problems, fmt.Errorf("PollInterval is %s; give at most %s, or 0 for the default", c.poll, maxHold))
 	}
-	if c.concurrency < 0 {
-		problems = append(problems, fmt.Errorf("Concurrency is %d; give at least 1, or 0 for the default", c.concurrency))
+	if c.concurrency < 0 || c.concurrency > MaxConcurrency {
+		problems = append(problems, fmt.Errorf("Concurrency is %d; give 1 to %d, or 0 for the default", c.concurrency, MaxConcurrency))
+	}
+	if c.bus == nil {
+		problems = append(problems, errors.New("the bus is nil; connect one with natsbus.Connect"))
 	}
 	return errors.Join(problems...)
 }
@@ -87,8 +90,11 @@ func Logger(l *slog.Logger) Option {
 	return option(func(c *Client) { c.logger = l })
 }
 
-// DefaultConcurrency is the default of Concurrency.
-const DefaultConcurrency = 512
+// DefaultConcurrency is the default of Concurrency, and MaxConcurrency its maximum.
+const (
+	DefaultConcurrency = 512
+	MaxConcurrency     = 1 << 20
+)
 
 // RunsPerStart, times the starts that Concurrency allows, is the maximum number of concurrent runs
 // (Client.Run) that use a single request. A run mostly waits, so this limit is the higher one.

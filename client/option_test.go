@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,8 +20,12 @@ func TestSettings(t *testing.T) {
 	if err := client.New(nobody{}, client.Concurrency(0), client.RequestTimeout(0), client.PollInterval(0), client.GiveUp(-1)).Check(); err != nil {
 		t.Error(err)
 	}
+	if _, err := client.New(nil).Get(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "the bus is nil") {
+		t.Errorf("no bus: %v", err)
+	}
 	for want, o := range map[string]client.Option{
-		"Concurrency is -5; give at least 1":    client.Concurrency(-5),
+		"Concurrency is -5; give 1 to ":         client.Concurrency(-5),
+		"Concurrency is 9223372036854775807; ":  client.Concurrency(math.MaxInt),
 		"RequestTimeout is -1s; give":           client.RequestTimeout(-time.Second),
 		"PollInterval is -1s; give":             client.PollInterval(-time.Second),
 		"PollInterval is 1h0m0s; give at most ": client.PollInterval(time.Hour),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,9 +25,34 @@ type call struct {
 	id              contract.SagaID    // the saga of the request, if it has one
 	envelope        transport.Envelope // contains Data, and for a start or run also the attributes
 	hold            time.Duration      // how long the coordinator may hold the request
+	work            time.Duration      // how long the coordinator may work on the request, beyond what a short one takes
 	once            bool               // must not be executed twice; not repeated if it may have arrived
 	retryOverloaded bool               // whether it is repeated while the coordinator is overloaded
 	moves           bool               // whether it changes a saga, and is therefore traced
+}
+
+// request does what Do does. request and response are pointers.
+func (c *Client) request(ctx context.Context, method string, request, response any) error {
+	kind, known := methods[method]
+	if !known {
+		return invalid(method, "", fmt.Errorf("the method is %q; use one of the api.Method constants, and Client.Start or Client.Run to start a saga", method))
+	}
+	if asked, answered := reflect.TypeOf(request).Elem(), reflect.TypeOf(response).Elem(); asked != kind.request || answered != kind.response {
+		return invalid(method, "", fmt.Errorf("the types are %s and %s; this method has %s and %s", asked, answered, kind.request, kind.response))
+	}
+	id, hold := detailsOf(request)
+	q, err := reading(method, id, request)
+	if err != nil {
+		return err
+	}
+	q.hold, q.work, q.once, q.retryOverloaded = hold, kind.work, !kind.repeatable, kind.repeatable
+	q.moves = method == api.MethodOperate
+	end := c.follow(ctx, q)
+	err = c.do(ctx, q, response)
+	if end != nil {
+		end(err)
+	}
+	return err
 }
 
 // do waits for a free slot and sends the request. It repeats the request until there is a reply or
@@ -168,7 +194,7 @@ func repeatable(err error, q *call) bool {
 
 // ask sends the request once and waits for the reply.
 func (c *Client) ask(ctx context.Context, q *call, response any) error {
-	limit := c.timeout + q.hold
+	limit := c.timeout + q.hold + q.work
 	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	now := time.Now()

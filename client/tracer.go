@@ -16,7 +16,8 @@ type Tracer interface {
 	Request(ctx context.Context, request *transport.Envelope) (end func(error))
 }
 
-// Tracing makes t record every request that changes a saga. By default there is no tracing.
+// Tracing makes t record every start, run and decision about one saga. By default there is no
+// tracing.
 func Tracing(t Tracer) Option {
 	return option(func(c *Client) { c.tracer = t })
 }

@@ -47,6 +47,11 @@ type Runner interface {
 func Run(t testing.TB, bus transport.Bus, participants ...Runner) {
 	t.Helper()
 	for _, p := range participants {
+		if c, ok := p.(interface{ Check() error }); ok {
+			if err := c.Check(); err != nil {
+				t.Fatal(err) // rather than to wait for a participant that does not run
+			}
+		}
 		until(t, "participant", func(ctx context.Context) error { return p.Run(ctx, bus) })
 	}
 }

@@ -54,7 +54,7 @@ func TestSettings(t *testing.T) {
 	}
 	set(Concurrency(1), AckWait(transport.MinAckWait), MaxInFlight(transport.MostInFlight))
 	for want, opt := range map[string]Option{
-		"Concurrency is -5; give at least 1":          Concurrency(-5),
+		"Concurrency is -5; give 1 to ":               Concurrency(-5),
 		"AckWait is 999ms; give 1s to 1h0m0s":         AckWait(transport.MinAckWait - time.Millisecond),
 		"AckWait is 1h0m0.001s; give 1s to 1h0m0s":    AckWait(transport.MaxAckWait + time.Millisecond),
 		"AckWait is -1s; give":                        AckWait(-time.Second),

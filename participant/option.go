@@ -43,8 +43,8 @@ func (o *options) complete() (problems []error) {
 	o.concurrency = cmp.Or(o.concurrency, 16)
 	o.ackWait = cmp.Or(o.ackWait, 30*time.Second)
 	o.gracePeriod = max(cmp.Or(o.gracePeriod, 20*time.Second), 0)
-	if o.concurrency < 0 {
-		problems = append(problems, fmt.Errorf("Concurrency is %d; give at least 1, or 0 for the default", o.concurrency))
+	if o.concurrency < 0 || o.concurrency > transport.MostInFlight {
+		problems = append(problems, fmt.Errorf("Concurrency is %d; give 1 to %d, or 0 for the default", o.concurrency, transport.MostInFlight))
 	}
 	if o.ackWait < transport.MinAckWait || o.ackWait > transport.MaxAckWait {
 		problems = append(problems, fmt.Errorf("AckWait is %s; give %s to %s, or 0 for the default", o.ackWait, transport.MinAckWait, transport.MaxAckWait))
