@@ -83,7 +83,7 @@ func (s *service) listDefinitions(ctx context.Context, q *api.ListDefinitionsReq
 
 // getDefinition returns one definition with its content.
 func (s *service) getDefinition(ctx context.Context, q *api.GetDefinitionRequest) (*api.GetDefinitionResponse, error) {
-	if err := checkVersion("ref.version", q.Definition.Version); err != nil {
+	if err := checkVersion("definition.version", q.Definition.Version); err != nil {
 		return nil, err
 	}
 	def, err := s.c.definitions.find(q.Definition)

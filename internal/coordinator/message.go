@@ -7,7 +7,6 @@ import (
 	"hash"
 	"time"
 
-	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga/machine"
@@ -79,16 +78,11 @@ func (w *writer) command(in *machine.Instance, c *machine.Command, at time.Time,
 	}
 }
 
-// announcement returns the message for an announcement. Its data is the saga as in a list.
+// announcement returns the message for an announcement. Its data is the saga without its steps.
 func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, record outbox.ID, at time.Time, trace string) transport.Envelope {
-	announced := api.Saga{
-		ID: in.ID, Definition: in.Definition, Birth: record.Birth, Phase: a.Phase, Revision: in.Revision, Overdue: a.Overdue, Reason: a.Reason,
-		Started: in.Started.UTC(), Updated: at.UTC(),
-	}
-	if a.Ended {
-		announced.Ended = announced.Updated
-	}
-	data, err := contract.EncodeJSON(&announced)
+	announced := status(nil, in, false)
+	announced.Birth = record.Birth
+	data, err := contract.EncodeJSON(announced)
 	if err != nil { // impossible for strings, numbers and times; send nothing wrong
 		data = []byte("null")
 	}
@@ -108,7 +102,7 @@ func (w *writer) announcement(in *machine.Instance, a *machine.Announcement, rec
 		Saga:        in.ID,
 		Birth:       record.Birth,
 		Definition:  in.Definition,
-		Reason:      contract.Cut(a.Reason, transport.MaxReason), // the data has the full reason
+		Reason:      contract.Cut(a.Reason, transport.MaxReason), // of the event; the data has that of the saga
 		Data:        data,
 	}
 }

@@ -174,9 +174,9 @@ func lifecycle() Example {
 		Saga:        "order-42",
 		Birth:       born,
 		Definition:  contract.DefinitionRef{Name: "checkout", Version: 1},
-		Reason:      "ship: rejected: no courier",
 		Data: []byte(`{"id":"order-42","definition":{"name":"checkout","version":1},"phase":"compensated","revision":7,"started":"2026-11-21T12:00:00Z",` +
-			`"updated":"2026-11-21T12:00:02.5Z","ended":"2026-11-21T12:00:02.5Z","reason":"ship: rejected: no courier","birth":"hod85snpc0"}`),
+			`"updated":"2026-11-21T12:00:02.5Z","ended":"2026-11-21T12:00:02.5Z","deadline":"2026-11-21T12:15:00Z","reason":"rejected at ship: no courier",` +
+			`"traceId":"4bf92f3577b34da6a3ce929d0e0e4736","birth":"hod85snpc0"}`),
 	}}
 }
 
