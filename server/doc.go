@@ -3,7 +3,7 @@
 //
 //	s, err := server.Start(ctx, server.Config{DataDir: dir, Definitions: definitions})
 //	status, err := s.Client().Run(ctx, Checkout, order)
-//	err = s.Stop(ctx)
+//	err = s.Stop(context.Background())
 //
 //	  store ◀── coordinator ──▶ natsbus ──▶ embedded NATS server, or an external one
 //	                ▲  │

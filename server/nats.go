@@ -143,9 +143,14 @@ func (s *Server) connectBus(ctx context.Context) error {
 
 // Connect opens a new connection to the NATS server and the streams of this Server, with its
 // credentials and its prefix. name is the name of the connection on the NATS server. The connection
-// does not use the network if the NATS server is embedded. Wait for Started first. The caller closes
-// the connection before it stops the Server.
+// does not use the network if the NATS server is embedded. Before the Server has started, Connect
+// returns an error. The caller closes the connection before it stops the Server.
 func (s *Server) Connect(ctx context.Context, name string) (*natsbus.Bus, error) {
+	select {
+	case <-s.started:
+	default:
+		return nil, errors.New("connect to NATS: the server has not started; wait for Started first")
+	}
 	c, err := s.busConfig(name)
 	if err != nil {
 		return nil, err

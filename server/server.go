@@ -159,8 +159,9 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // Stop ends Run, waits for it, and returns its result. If ctx ends first, Stop returns the cause of
-// ctx; the Server still stops, and Stopped tells when it has. If Run was not called before, it can
-// no longer be called. Stop may be called again, and returns the same result.
+// ctx; the Server still stops, and Stopped tells when it has. So do not pass the context whose end
+// is the reason to stop. If Run was not called before, it can no longer be called. Stop may be called
+// again: it waits again, and returns the result of Run.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop()
 	if !s.ran.Swap(true) {

@@ -134,6 +134,18 @@ func (h *hung) Definitions(ctx context.Context) ([]store.Definition, error) {
 
 var errEnough = errors.New("enough")
 
+// TestConnectBeforeTheStart checks that Connect does not connect to the default URL, where another
+// program's server may listen.
+func TestConnectBeforeTheStart(t *testing.T) {
+	s, err := server.New(server.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Connect(t.Context(), "early"); err == nil || !strings.Contains(err.Error(), "wait for Started") {
+		t.Errorf("%v, want an error", err)
+	}
+}
+
 // TestStopDoesNotWaitForever checks that Stop ends with its context while a commit hangs, and that
 // the server stops once the commit has returned.
 func TestStopDoesNotWaitForever(t *testing.T) {

@@ -84,6 +84,7 @@ func TestTheBusOffersTheSame(t *testing.T) {
 	if len(moved.Sagas) != 1 || moved.Sagas[0].Saga.Ended.IsZero() || moved.Lost || moved.Position == began.Position {
 		t.Errorf("watched: %+v", moved)
 	}
+	ask(api.MethodGetDefinition, `{"definition":{"name":"bakery","version":-1}}`, `"violations":[{"field":"definition.version"`)
 	ask(api.MethodPoll, `{"position":"yesterday"}`, `"violations":[{"field":"position"`)
 	ask(api.MethodOperatePage, `{"filter":{"open":true},"decision":{"operation":"skip","by":"kim","reason":"x"},"dryRun":true}`, `{"matched":1,"done":1}`)
 	ask(api.MethodOperatePage, `{"filter":{"open":true},"decision":{"operation":"skip","by":"kim","reason":"x"},"maxMatches":1}`, `{"matched":1,"done":1}`)

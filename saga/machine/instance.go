@@ -54,7 +54,7 @@ type CauseKind string
 
 // The reasons to compensate. They all lead to the same compensation.
 const (
-	CauseRejected      CauseKind = "rejected"       // a participant rejected the step
+	CauseRejected      CauseKind = "rejected"       // a participant, or with By an operator, rejected the step
 	CauseExhausted     CauseKind = "exhausted"      // all attempts failed or got no answer, so the outcome is unknown; or no command was sent, so the step did not happen
 	CauseMappingFailed CauseKind = "mapping_failed" // the step's mapping failed on this saga's data
 	CauseDeadline      CauseKind = "deadline"
