@@ -1,9 +1,9 @@
 // The API's JSON contains user data inline. It is shown and sent as text, so that numbers
 // keep all their digits and members their order, which JSON.parse does not guarantee.
 
-// member matches the name of a member that is user data: json of a payload, and source of a
+// member matches the name of a member that is user data: json of a payload, and canonical of a
 // definition. A quote after { or , begins a name or a string, never ends one.
-const member = /[{,]\s*"(?:json|source)"\s*:\s*/g;
+const member = /[{,]\s*"(?:json|canonical)"\s*:\s*/g;
 
 // parse parses an answer. User data becomes a string with its JSON text.
 export function parse(text: string): unknown {
