@@ -404,7 +404,7 @@ type HistoryRequest struct {
 type HistoryResponse struct {
 	// The events.
 	Events []Event `json:"events,omitempty"`
-	// from_revision of the next request; 0 if there are no more events.
+	// Revision with which the next request begins; 0 if there are no more events.
 	NextRevision uint64 `json:"nextRevision,omitempty"`
 }
 
@@ -414,7 +414,7 @@ type ListRequest struct {
 	Filter Filter `json:"filter,omitzero"`
 	// Maximum number of sagas, up to 1000; 0 means 100.
 	Limit int `json:"limit,omitempty"`
-	// next_cursor of the previous page; empty for the first one.
+	// The cursor that the previous page has returned; empty for the first page.
 	Cursor string `json:"cursor,omitempty"`
 }
 
@@ -560,7 +560,7 @@ type OperatePageRequest struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Refuse if more sagas match; 0 means no limit. Examined for the first page.
 	MaxMatches int `json:"maxMatches,omitempty"`
-	// next_cursor of the previous page; empty for the first one.
+	// The cursor that the previous page has returned; empty for the first page.
 	Cursor string `json:"cursor,omitempty"`
 }
 
@@ -963,8 +963,8 @@ type Orphan struct {
 
 // ListDeadLettersRequest selects a page of dead letters.
 type ListDeadLettersRequest struct {
-	// next_cursor of the previous page; 0 starts at the oldest. It is a sequence: the page begins
-	// with the first dead letter after it.
+	// The cursor that the previous page has returned; 0 starts at the oldest. It is a sequence: the
+	// page begins with the first dead letter after it.
 	Cursor uint64 `json:"cursor,omitempty"`
 	// Maximum number of dead letters, up to 1000; 0 means 100.
 	Limit int `json:"limit,omitempty"`
@@ -1060,7 +1060,7 @@ type PurgeDeadLettersRequest struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Who sends the request, for the log; an authenticated caller's name replaces it.
 	By string `json:"by,omitempty"`
-	// next_cursor of the previous response; 0 starts at the oldest.
+	// The cursor that the previous request has returned; 0 starts at the oldest.
 	Cursor uint64 `json:"cursor,omitempty"`
 }
 

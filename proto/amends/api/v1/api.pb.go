@@ -1826,7 +1826,7 @@ type HistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events.
 	Events []*Event `protobuf:"bytes,1,rep,name=events" json:"events,omitempty"`
-	// from_revision of the next request; 0 if there are no more events.
+	// Revision with which the next request begins; 0 if there are no more events.
 	NextRevision  uint64 `protobuf:"varint,2,opt,name=next_revision,json=nextRevision" json:"next_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1883,7 +1883,7 @@ type ListRequest struct {
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter" json:"filter,omitempty"`
 	// Maximum number of sagas, up to 1000; 0 means 100.
 	Limit int64 `protobuf:"varint,2,opt,name=limit" json:"limit,omitempty"`
-	// next_cursor of the previous page; empty for the first one.
+	// The cursor that the previous page has returned; empty for the first page.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2745,7 +2745,7 @@ type OperatePageRequest struct {
 	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
 	// Refuse if more sagas match; 0 means no limit. Examined for the first page.
 	MaxMatches int64 `protobuf:"varint,4,opt,name=max_matches,json=maxMatches" json:"max_matches,omitempty"`
-	// next_cursor of the previous page; empty for the first one.
+	// The cursor that the previous page has returned; empty for the first page.
 	Cursor        string `protobuf:"bytes,5,opt,name=cursor" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5197,8 +5197,8 @@ func (x *Orphan) GetStatus() string {
 // ListDeadLettersRequest selects a page of dead letters.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// next_cursor of the previous page; 0 starts at the oldest. It is a sequence: the page begins
-	// with the first dead letter after it.
+	// The cursor that the previous page has returned; 0 starts at the oldest. It is a sequence: the
+	// page begins with the first dead letter after it.
 	Cursor uint64 `protobuf:"varint,1,opt,name=cursor" json:"cursor,omitempty"`
 	// Maximum number of dead letters, up to 1000; 0 means 100.
 	Limit         int64 `protobuf:"varint,2,opt,name=limit" json:"limit,omitempty"`
@@ -5752,7 +5752,7 @@ type PurgeDeadLettersRequest struct {
 	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun" json:"dry_run,omitempty"`
 	// Who sends the request, for the log; an authenticated caller's name replaces it.
 	By string `protobuf:"bytes,7,opt,name=by" json:"by,omitempty"`
-	// next_cursor of the previous response; 0 starts at the oldest.
+	// The cursor that the previous request has returned; 0 starts at the oldest.
 	Cursor        uint64 `protobuf:"varint,8,opt,name=cursor" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
