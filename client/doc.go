@@ -21,7 +21,7 @@
 //	status, err := c.Run(ctx, contract.DefinitionRef{Name: "checkout"}, order, client.ID("order-42"))
 //	switch {
 //	case errors.Is(err, client.ErrConflict):
-//		return fmt.Errorf("order-42 was placed before, with another content: %w", err)
+//		return fmt.Errorf("order-42 was placed before, with different content: %w", err)
 //	case err != nil:
 //		return err // the caller may call Run again, with the same id: a saga that was started goes on
 //	}
@@ -44,5 +44,6 @@
 //
 // A client serves any number of goroutines. By default it has at most 512 starts, and as many other
 // requests, in flight (Concurrency). With tens of thousands of running sagas, do not wait for each
-// of them. Instead, subscribe to saga.lifecycle.>, where the ends of sagas are announced.
+// of them. Instead, subscribe to saga.lifecycle.>, where the ends of sagas are announced (see the
+// example of natsbus.Bus.Subscribe).
 package client

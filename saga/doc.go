@@ -3,6 +3,22 @@
 //
 //	Define[Order]("checkout", …) ──▶ *Definition ──Plan──▶ *machine.Plan
 //
+// # Usage
+//
+// A definition names the commands of its steps (package contract) in the order in which they run:
+//
+//	var BookTrip = saga.MustDefine[Trip]("book-trip",
+//		saga.Deadline(time.Hour),
+//		saga.Compensable("book-room", saga.Do(BookRoom), saga.Undo(CancelRoom)),
+//		saga.Pivot("take-money", saga.Do(TakeMoney)),
+//		saga.Retriable("send-voucher", saga.Do(SendVoucher)))
+//
+// MustDefine is for package variables: it panics with all problems. Callers register the definition
+// with a coordinator (client.Client.Register, server.Config.Definitions) and start sagas of it.
+// Package sagatest tests it without a coordinator.
+//
+// # Files
+//
 //	define.go      Define and its parts: a definition in Go
 //	spec.go        Spec: a definition as data
 //	schema.go      Schema: a description of JSON data

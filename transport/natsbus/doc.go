@@ -6,6 +6,19 @@
 //	Receive ◀══ durable pull consumers, batches  SAGA_DEAD       kept 30 days
 //	Request, Respond ══ core NATS, queue groups
 //
+// # Usage
+//
+// A service or a caller connects to the server, and passes the bus to its participants and clients:
+//
+//	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: "nats://nats.example:4222", Name: "payment"})
+//	if err != nil {
+//		return err // the server is unreachable, or refuses the credentials
+//	}
+//	defer bus.Close()
+//	err = payments.Run(ctx, bus)
+//
+// # Streams
+//
 // Streams are created or checked when the bus is created; a critical difference is reported as a
 // *DriftError. Subscribe creates consumers. The bus recreates streams and consumers that are
 // deleted, or lose their files, while it runs: sources continue, and Resets signals that messages
@@ -16,6 +29,8 @@
 // origin (I9). Such a dead letter can be replayed. A delivery that cannot be dead-lettered is
 // terminated after 3 tries or 15 s. Each participant has its own rate limit and its own ring of
 // dead letters (I10, docs/adr/0021-dead-letter-rings.md).
+//
+// # Files
 //
 // The methods of Bus are in eight files, one for each task:
 //

@@ -2,15 +2,18 @@ package natsbus_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/client"
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/participant"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
+	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -55,6 +58,41 @@ func Example() {
 	// Output:
 	// sent to Oslo
 	// delivery-1 completed tracking-1
+}
+
+// A program that receives every announcement. Its position is stored under its name: after a
+// restart it continues where it stopped.
+func ExampleBus_Subscribe() {
+	url, stop := coordinator()
+	defer stop()
+	ctx := context.Background()
+	bus, err := natsbus.Connect(ctx, natsbus.Config{URL: url, Name: "archive", Provision: natsbus.ProvisionCreate})
+	check(err)
+	defer bus.Close()
+	announced, err := bus.Subscribe(ctx, transport.Subscription{Stream: transport.StreamLifecycle, Name: "archive"})
+	check(err)
+	defer announced.Close()
+
+	c := client.New(bus)
+	_, err = c.Register(ctx, Delivery)
+	check(err)
+	_, err = c.Start(ctx, Delivery, Parcel{"Oslo"}, client.ID("delivery-2"))
+	check(err)
+	_, err = c.Cancel(ctx, "delivery-2", api.Decision{By: "ada", Reason: "sold out"})
+	check(err)
+	for range 2 {
+		batch, err := announced.Receive(ctx, 1)
+		check(err)
+		for _, d := range batch {
+			var s api.Saga
+			check(json.Unmarshal(d.Envelope().Data, &s))
+			fmt.Println(s.ID, s.Phase, "revision", s.Revision)
+			d.Ack()
+		}
+	}
+	// Output:
+	// delivery-2 running revision 1
+	// delivery-2 running revision 2
 }
 
 // coordinator runs a coordinator that embeds a NATS server on a free port, and returns the
