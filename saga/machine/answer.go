@@ -33,10 +33,13 @@ func (d *decision) answer(i int, ev Event) {
 // still complete.
 func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	i, ok := plan.find(ev.Step)
-	if !ok || (ev.Direction == contract.DirectionUndo && plan.Steps[i].Undo == nil) {
+	if !ok {
 		return 0, IgnoredStep
 	}
-	if plan.action(i, ev.Direction).Participant != ev.Participant {
+	switch action := plan.action(i, ev.Direction); {
+	case action == nil:
+		return 0, IgnoredStep
+	case action.Participant != ev.Participant:
 		return 0, IgnoredSender
 	}
 	side := in.Steps[i].Side(ev.Direction)

@@ -19,14 +19,14 @@
 //	operate.go      the operations of operators, and their effect
 //	move.go         transitions of a side: begun, attempted, parked, closed; and the data of commands
 //	backoff.go      the wait between attempts
-//	evaluate.go     evaluation of costly mappings outside the decisions: CostBudget, Requests; it can
-//	                be skipped on a first reading, as startdigest.go can
+//	evaluate.go     the evaluation of mappings, and of costly ones outside the decisions (CostBudget,
+//	                Requests): all but request can be skipped on a first reading, as startdigest.go can
 //	startdigest.go  StartDigest: whether two starts are equal
 //	cause.go        text for the cause of compensation
 //	limit.go        limits of a run
 //
 // Decide is pure (I6): events carry their time, effects are data, and jitter is a hash. It does not
-// store, send or wait; package coordinator does. Package compensation determines the order of
+// store, send or wait; internal/coordinator does. Package compensation determines the order of
 // undos.
 //
 // It keeps I3 and I4 (through compensation), I6, I8 (Fold: folding the recorded events through

@@ -228,3 +228,23 @@ func (m *made) uses(results func(step int) []byte) bool {
 	}
 	return true
 }
+
+// request returns the data of step i's do. Step i must have a mapping.
+func (p *Plan) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
+	step := &p.Steps[i]
+	data, err := step.Mapping.Make(input, results)
+	if err != nil {
+		return nil, fmt.Errorf("request of step %s: %w", step.Name, err)
+	}
+	return data, nil
+}
+
+// requestWithin does the same as request if that is cheap, and also returns the cost.
+func (p *Plan) requestWithin(i int, input []byte, results func(step int) []byte) (data []byte, cost int, err error) {
+	step := &p.Steps[i]
+	data, cost, err = step.Mapping.MakeWithin(input, results)
+	if err != nil && !errors.Is(err, ErrCostly) {
+		err = fmt.Errorf("request of step %s: %w", step.Name, err)
+	}
+	return data, cost, err
+}

@@ -3,7 +3,6 @@ package machine
 import (
 	"time"
 
-	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
 )
 
@@ -61,28 +60,6 @@ const (
 	CauseCancelled     CauseKind = "cancelled"
 	CauseOperator      CauseKind = "operator" // an operator took the operation compensate
 )
-
-// State returns the state of step i for package compensation.
-func (in *Instance) State(i int) compensation.State {
-	switch in.Steps[i].Status() {
-	case contract.StepDoing:
-		return compensation.Doing
-	case contract.StepDone:
-		return compensation.Done
-	case contract.StepRejected:
-		return compensation.Rejected
-	case contract.StepUnknown:
-		return compensation.Unknown
-	case contract.StepUndoing:
-		return compensation.Undoing
-	case contract.StepUndone:
-		return compensation.Undone
-	case contract.StepSkipped:
-		return compensation.Skipped
-	case contract.StepPending:
-	}
-	return compensation.Pending
-}
 
 // Birth distinguishes the saga from earlier and later ones with the same id. It is derived from the
 // time of the recorded start, so that every replay produces the same value.

@@ -10,7 +10,8 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Transitions of a step's sides. The callers of these functions handle the consequences.
+// Transitions of a step's sides. Only the functions in this file change a side. The callers of the
+// methods of decision handle the consequences.
 
 // begin requests one direction of a step.
 func (d *decision) begin(i int, dir contract.Direction, payload []byte) {
@@ -19,6 +20,9 @@ func (d *decision) begin(i int, dir contract.Direction, payload []byte) {
 	side.allow(d.plan.action(i, dir).Attempts)
 	d.send(i, dir, payload)
 }
+
+// allow permits the given number of further attempts.
+func (s *Side) allow(attempts int) { s.maxAttempt, s.reason = s.attempt+attempts, "" }
 
 // attempt sends the next attempt of a step that was requested before.
 func (d *decision) attempt(i int, dir contract.Direction) {
@@ -46,10 +50,20 @@ func (d *decision) send(i int, dir contract.Direction, payload []byte) {
 	})
 }
 
+// ask starts the next attempt.
+func (s *Side) ask(due time.Time, command uint64) {
+	s.state, s.attempt, s.at, s.command = SideAwaitingAnswer, s.attempt+1, due, command
+}
+
 // wait schedules the next attempt.
 func (d *decision) wait(i int, dir contract.Direction, state SideState, due time.Time, reason string) {
 	d.discard(i, dir)
 	d.in.Steps[i].Side(dir).wait(state, due, reason)
+}
+
+// wait schedules the next attempt.
+func (s *Side) wait(state SideState, due time.Time, reason string) {
+	s.state, s.at, s.command, s.reason = state, due, 0, reason
 }
 
 // park makes a step wait for an operator.
@@ -60,10 +74,42 @@ func (d *decision) park(i int, dir contract.Direction, state SideState, reason s
 	d.reason = fmt.Sprintf("%s: %s", d.plan.Steps[i].Name, side.reason)
 }
 
+// park makes the side wait for an operator.
+func (s *Side) park(state SideState, since time.Time, reason string) {
+	s.state, s.at, s.command, s.reason = state, since, 0, reason
+}
+
 // close ends one direction of a step.
 func (d *decision) close(i int, dir contract.Direction, state SideState, reason string) {
 	d.discard(i, dir)
 	d.in.Steps[i].Side(dir).end(state, reason)
+}
+
+// end ends the side. With SideNotTaken the attempts are reset, because nothing was sent. With
+// SideIdle the side is as if it had never been requested.
+func (s *Side) end(state SideState, reason string) {
+	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
+	switch state {
+	case SideNotTaken:
+		s.attempt = 0
+	case SideIdle:
+		*s = Side{}
+	}
+}
+
+// stop removes the timer of a side whose saga is abandoned. A side between two attempts then counts
+// as awaiting an answer.
+func (s *Side) stop() {
+	if s.timed() {
+		s.state, s.at, s.command = SideAwaitingAnswer, time.Time{}, 0
+	}
+}
+
+// shift moves Due by a duration.
+func (s *Side) shift(by time.Duration) {
+	if s.timed() && !s.at.IsZero() {
+		s.at = s.at.Add(by)
+	}
 }
 
 // discard records that the step's last command is no longer pending.

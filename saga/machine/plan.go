@@ -1,8 +1,6 @@
 package machine
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/amends-dev/amends/compensation"
@@ -71,28 +69,4 @@ func (p *Plan) action(i int, direction contract.Direction) *Action {
 		return p.Steps[i].Undo
 	}
 	return &p.Steps[i].Do
-}
-
-// request returns the data of step i's do.
-func (p *Plan) request(i int, input []byte, results func(step int) []byte) ([]byte, error) {
-	step := &p.Steps[i]
-	if step.Mapping == nil {
-		return input, nil
-	}
-	data, err := step.Mapping.Make(input, results)
-	if err != nil {
-		return nil, fmt.Errorf("request of step %s: %w", step.Name, err)
-	}
-	return data, nil
-}
-
-// requestWithin does the same as request if that is cheap, and also returns the cost. Step i must
-// have a mapping.
-func (p *Plan) requestWithin(i int, input []byte, results func(step int) []byte) (data []byte, cost int, err error) {
-	step := &p.Steps[i]
-	data, cost, err = step.Mapping.MakeWithin(input, results)
-	if err != nil && !errors.Is(err, ErrCostly) {
-		err = fmt.Errorf("request of step %s: %w", step.Name, err)
-	}
-	return data, cost, err
 }

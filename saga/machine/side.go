@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
 )
 
@@ -114,54 +115,6 @@ func (s *Side) timer() contract.Timer {
 	return ""
 }
 
-// Only the following functions change the state of a side. A decision calls them through the
-// functions in move.go.
-
-// ask starts the next attempt.
-func (s *Side) ask(due time.Time, command uint64) {
-	s.state, s.attempt, s.at, s.command = SideAwaitingAnswer, s.attempt+1, due, command
-}
-
-// wait schedules the next attempt.
-func (s *Side) wait(state SideState, due time.Time, reason string) {
-	s.state, s.at, s.command, s.reason = state, due, 0, reason
-}
-
-// allow permits the given number of further attempts.
-func (s *Side) allow(attempts int) { s.maxAttempt, s.reason = s.attempt+attempts, "" }
-
-// park makes the side wait for an operator.
-func (s *Side) park(state SideState, since time.Time, reason string) {
-	s.state, s.at, s.command, s.reason = state, since, 0, reason
-}
-
-// end ends the side. With SideNotTaken the attempts are reset, because nothing was sent. With
-// SideIdle the side is as if it had never been requested.
-func (s *Side) end(state SideState, reason string) {
-	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
-	switch state {
-	case SideNotTaken:
-		s.attempt = 0
-	case SideIdle:
-		*s = Side{}
-	}
-}
-
-// stop removes the timer of a side whose saga is abandoned. A side between two attempts then counts
-// as awaiting an answer.
-func (s *Side) stop() {
-	if s.timed() {
-		s.state, s.at, s.command = SideAwaitingAnswer, time.Time{}, 0
-	}
-}
-
-// shift moves Due by a duration.
-func (s *Side) shift(by time.Duration) {
-	if s.timed() && !s.at.IsZero() {
-		s.at = s.at.Add(by)
-	}
-}
-
 // SideData holds the fields of a Side, for encoding.
 type SideData struct {
 	State      SideState
@@ -251,4 +204,26 @@ func (s *StepState) Status() contract.StepStatus {
 		return contract.StepSkipped
 	}
 	return contract.StepDoing
+}
+
+// State returns the state of step i for package compensation.
+func (in *Instance) State(i int) compensation.State {
+	switch in.Steps[i].Status() {
+	case contract.StepDoing:
+		return compensation.Doing
+	case contract.StepDone:
+		return compensation.Done
+	case contract.StepRejected:
+		return compensation.Rejected
+	case contract.StepUnknown:
+		return compensation.Unknown
+	case contract.StepUndoing:
+		return compensation.Undoing
+	case contract.StepUndone:
+		return compensation.Undone
+	case contract.StepSkipped:
+		return compensation.Skipped
+	case contract.StepPending:
+	}
+	return compensation.Pending
 }
