@@ -39,8 +39,8 @@ type Engine struct {
 	clock       time.Duration                         // the value of total for this Step
 	beside      bool                                  // whether expensive mappings are evaluated outside Step
 	budget      *machine.CostBudget                   // per Step
-	hits        uint64
-	misses      uint64
+	hits        uint64                                // reads of sagas in this Step that the cache answered
+	misses      uint64                                // the others
 }
 
 func newEngine(s store.Store, d *definitions, w writer, cacheSize int) (*Engine, error) {
@@ -92,6 +92,7 @@ func (e *Engine) Register(ctx context.Context, def *saga.Definition) error {
 // error means that the store has failed; then the caller must not reveal any part of the batch.
 func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	out := Output{Results: make([]Result, len(inputs))}
+	e.hits, e.misses = 0, 0
 	defer clear(e.known)
 	if e.total != nil {
 		e.clock = e.total()
@@ -116,6 +117,7 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 		}
 		todo = again
 	}
+	out.CacheHits, out.CacheMisses = e.hits, e.misses
 	return out, nil
 }
 
@@ -437,8 +439,3 @@ func otherBirth(input *Input, there contract.Birth) error {
 func sameDefinition(have, want contract.DefinitionRef) bool {
 	return have.Name == want.Name && (want.Version == 0 || want.Version == have.Version)
 }
-
-// cacheStats counts hits and misses of an engine's cache. Only the engine's goroutine reads it.
-type cacheStats struct{ hits, misses uint64 }
-
-func (e *Engine) stats() cacheStats { return cacheStats{e.hits, e.misses} }

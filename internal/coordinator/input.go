@@ -63,6 +63,8 @@ type Output struct {
 	Costly []Costly
 	// Contended reports whether another coordinator changed one of the sagas concurrently.
 	Contended bool
+	// CacheHits and CacheMisses count the reads of sagas that the cache answered, and the others.
+	CacheHits, CacheMisses uint64
 }
 
 // Costly describes a saga whose mappings must be evaluated before it can continue. Call Evaluate on

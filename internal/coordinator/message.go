@@ -54,6 +54,14 @@ func (w *writer) records(in *machine.Instance, eff *machine.Effects, at time.Tim
 	return out
 }
 
+// traced returns the trace context for the messages that a saga's current revision enqueues.
+func (w *writer) traced(in *machine.Instance) string {
+	if w.tracer == nil {
+		return in.TraceParent
+	}
+	return w.tracer.Transit(in.ID, in.Revision, in.TraceParent)
+}
+
 func (w *writer) command(in *machine.Instance, c *machine.Command, at time.Time, trace string) transport.Envelope {
 	key := contract.Key{Saga: in.ID, Birth: in.Birth(), Step: c.Step, Direction: c.Direction}
 	id := transport.CommandID(key, c.Attempt)

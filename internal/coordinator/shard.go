@@ -61,27 +61,32 @@ func (s *shard) run(ctx context.Context) error {
 		}
 		s.busy.Store(s.c.config.Clock().UnixNano())
 		began := time.Now()
-		cache := s.engine.stats()
 		out, err := s.engine.Step(ctx, inputs)
 		if err != nil {
 			return err
 		}
-		s.c.cacheHits.Add(s.engine.hits - cache.hits)
-		s.c.cacheMisses.Add(s.engine.misses - cache.misses)
-		if len(out.Committed) > 0 {
-			took := time.Since(began)
-			s.part.Committed(took)
-			s.c.observer.Committed(len(out.Committed), took)
-		}
+		s.count(&out, time.Since(began))
 		for i := range batch { // Step has converted the times to the current clock
 			batch[i].input.Event.At, batch[i].input.ClockOffset = inputs[i].Event.At, inputs[i].ClockOffset
 		}
-		s.setAside(batch, out.Costly)
+		if len(out.Costly) > 0 {
+			s.setAside(batch, out.Costly)
+		}
 		s.speak(ctx, batch, &out)
 		clear(batch)
 		s.busy.Store(0)
 	}
 	return nil
+}
+
+// count counts what a step has read and committed, and how long it took.
+func (s *shard) count(out *Output, took time.Duration) {
+	s.c.cacheHits.Add(out.CacheHits)
+	s.c.cacheMisses.Add(out.CacheMisses)
+	if len(out.Committed) > 0 {
+		s.part.Committed(took)
+		s.c.observer.Committed(len(out.Committed), took)
+	}
 }
 
 // Under load a shard waits for more inputs before it commits: a commit costs the disk and the bus
@@ -195,4 +200,19 @@ func (s *shard) acknowledge(ctx context.Context, w *work, r *Result) {
 	case fateDeadLetter:
 		s.c.deadLetter(ctx, w.delivery, v.class, v.reason)
 	}
+}
+
+// trace reports a transition to the tracer, with the message that caused it.
+func (s *shard) trace(w *work, t Transition) {
+	if s.c.config.Tracer == nil {
+		return
+	}
+	e := w.request
+	if w.delivery != nil {
+		e = w.delivery.Envelope()
+	}
+	if e != nil {
+		t.Cause, t.Subject = e.TraceParent, e.Subject
+	}
+	s.c.config.Tracer.Transition(t)
 }
