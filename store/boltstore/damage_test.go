@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -282,6 +284,20 @@ func TestStructureFlips(t *testing.T) {
 	}
 	if sum.silent > 0 {
 		t.Errorf("%d flips hid records and nobody was told", sum.silent)
+	}
+}
+
+// TestNameOfATableIsDamaged checks that a store is called damaged, and not foreign, if a bit of the
+// name of its first table has flipped.
+func TestNameOfATableIsDamaged(t *testing.T) {
+	f := newSample(t, 4)
+	path := filepath.Join(t.TempDir(), "renamed.db")
+	if err := os.WriteFile(path, bytes.ReplaceAll(f.file, []byte("meta"), []byte("mfta")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := boltstore.Open(path, boltstore.Options{})
+	if !errors.Is(err, boltstore.ErrDamaged) || errors.Is(err, boltstore.ErrForeign) || !strings.Contains(err.Error(), "the table meta is missing: restore a backup") {
+		t.Errorf("%v, want ErrDamaged", err)
 	}
 }
 

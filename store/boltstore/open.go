@@ -221,7 +221,7 @@ func (s *Store) prepareFile() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		fresh = tx.Cursor().Bucket() != nil && isEmpty(tx)
 		if !fresh && tx.Bucket([]byte(tableMeta.name)) == nil {
-			return ErrForeign
+			return incomplete(tx, "the table "+tableMeta.name)
 		}
 		return nil
 	})
@@ -258,7 +258,7 @@ func (s *Store) readSelf() error {
 func (s *Store) lookOver() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
 		if tx.Bucket([]byte(tableMeta.name)) == nil {
-			return ErrForeign
+			return incomplete(tx, "the table "+tableMeta.name)
 		}
 		return nil
 	})
@@ -274,6 +274,17 @@ func (s *Store) lookOver() error {
 	return s.db.View(func(tx *bolt.Tx) error { s.countOwed(tx); return nil })
 }
 
+// incomplete returns the error for a file that lacks what every store has. If it has another table
+// of a store, it is a damaged store. Otherwise it belongs to another program.
+func incomplete(tx *bolt.Tx, missing string) error {
+	for _, t := range tables {
+		if t.name != tableMeta.name && tx.Bucket([]byte(t.name)) != nil {
+			return damaged(fmt.Errorf("%s is missing", missing))
+		}
+	}
+	return fmt.Errorf("%w: %s is missing", ErrForeign, missing)
+}
+
 func isEmpty(tx *bolt.Tx) bool {
 	k, _ := tx.Cursor().First()
 	return k == nil
@@ -285,7 +296,7 @@ func (s *Store) readMeta(tx *bolt.Tx) error {
 	number := func(key string) (uint64, error) {
 		body, err := tableMeta.get(c, []byte(key))
 		if err == nil && body == nil {
-			err = fmt.Errorf("%w: %s is missing", ErrForeign, key)
+			err = incomplete(tx, "the entry "+key)
 		}
 		if err != nil {
 			return 0, err
