@@ -33,20 +33,6 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// A command allocates its answer, its entry, the JSON of its data, and little else.
-func TestAnswerAllocates(t *testing.T) {
-	p, next := stockroom(), commands()
-	each := testing.AllocsPerRun(1000, func() {
-		if _, err := p.Answer(t.Context(), next()); err != nil {
-			t.Fatal(err)
-		}
-	})
-	t.Logf("%.0f allocations a command", each)
-	if each > 29 {
-		t.Errorf("%.0f allocations a command, at most 29", each)
-	}
-}
-
 // commands returns a function that returns the same command for a new saga each time.
 func commands() func() *transport.Envelope {
 	command, n := doCommand(), 0

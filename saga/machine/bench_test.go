@@ -68,14 +68,3 @@ func BenchmarkMapping(b *testing.B) {
 		run(b, def)
 	}
 }
-
-// TestDecideAllocates checks that a transition allocates memory only for the new state, its
-// effects, and little more.
-func TestDecideAllocates(t *testing.T) {
-	def, n := four(t, ""), 0
-	each := testing.AllocsPerRun(100, func() { n = run(t, def) }) / float64(n)
-	t.Logf("%.1f allocations a transition", each)
-	if each > 8 {
-		t.Errorf("%.1f allocations a transition, at most 8", each)
-	}
-}
