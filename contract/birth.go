@@ -17,17 +17,22 @@ const exampleBirth Birth = 1_795_262_400_000_000
 // birthBase is the number base of a Birth's String.
 const birthBase = 36
 
+// MaxBirth is the last microsecond of the year 9999, the last one that JSON can express as a time
+// (RFC 3339).
+const MaxBirth Birth = 253_402_300_799_999_999
+
 // MaxBirthLength bounds the length of a Birth's String. Until 2085 the length is 10.
-const MaxBirthLength = 13
+const MaxBirthLength = 12
 
-// BirthOf returns the Birth of a saga that started at a time. For times up to 1970 it returns 1.
-func BirthOf(started time.Time) Birth { return Birth(max(started.UnixMicro(), 1)) }
+// BirthOf returns the Birth of a saga that started at a time. For times up to 1970 it returns 1, for
+// times after the year 9999 MaxBirth.
+func BirthOf(started time.Time) Birth { return min(Birth(max(started.UnixMicro(), 1)), MaxBirth) }
 
-// ParseBirth is the inverse of String. It returns a *NameError for any other text, even for a
-// different spelling of the same number.
+// ParseBirth is the inverse of String for births from 1 to MaxBirth. It returns a *NameError for any
+// other text, even for a different spelling of the same number.
 func ParseBirth(text string) (Birth, error) {
 	n, err := strconv.ParseInt(text, birthBase, 64)
-	if b := Birth(n); err == nil && n > 0 && b.String() == text {
+	if b := Birth(n); err == nil && n > 0 && b <= MaxBirth && b.String() == text {
 		return b, nil
 	}
 	return 0, &NameError{"birth", Cut(text, MaxNameLength), fmt.Sprintf("is not a start time in microseconds in base %d, lower case, such as %s; copy it from the command", birthBase, exampleBirth)}

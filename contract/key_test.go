@@ -15,7 +15,7 @@ import (
 )
 
 // births draws valid and invalid start times.
-var births = rapid.OneOf(rapid.Int64Range(1, 10_000), rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000), rapid.Int64Min(1))
+var births = rapid.OneOf(rapid.Int64Range(1, 10_000), rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000), rapid.Int64Range(1, int64(contract.MaxBirth)))
 
 // TestBirthHasOneSpelling checks that a birth has exactly the spelling of docs/WIRE.md: the number
 // in base 36, with the digits 0-9a-z and no prefix. Any other spelling must be refused (I9).
@@ -48,15 +48,16 @@ func TestBirthHasOneSpelling(t *testing.T) {
 			}
 		}
 	})
-	// 1y2p0ij32e8e8 is 2^63.
-	for _, bad := range []string{"", "0", "00", "-1", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000)} {
+	// 1xb3m9wqsqo0 is the first microsecond of the year 10000, 1y2p0ij32e8e8 is 2^63.
+	for _, bad := range []string{"", "0", "00", "-1", "1xb3m9wqsqo0", "hod85unsnpc0", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000)} {
 		_, err := contract.ParseBirth(bad)
 		if wrong := (*contract.NameError)(nil); !errors.As(err, &wrong) || len(err.Error()) > 250 {
 			t.Errorf("%.99q: %v", bad, err)
 		}
 	}
-	if b := contract.Birth(math.MaxInt64); len(b.String()) != contract.MaxBirthLength {
-		t.Errorf("the longest spelling, %s, has not %d characters", b, contract.MaxBirthLength)
+	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	if b := contract.BirthOf(last); b != contract.MaxBirth || len(b.String()) != contract.MaxBirthLength {
+		t.Errorf("the last birth is %d, %s, want %d with %d characters", b, b, contract.MaxBirth, contract.MaxBirthLength)
 	}
 }
 
@@ -75,6 +76,15 @@ func TestBirthOf(t *testing.T) {
 	for _, early := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0)} {
 		if b := contract.BirthOf(early); b.String() != "1" {
 			t.Errorf("of %s it is %s, want one that is not none", early, b)
+		}
+	}
+	for _, late := range []time.Time{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.UnixMicro(math.MaxInt64)} {
+		b := contract.BirthOf(late)
+		if read, err := contract.ParseBirth(b.String()); read != b || err != nil {
+			t.Errorf("of %s it is %s, which is read as %d, %v", late, b, read, err)
+		}
+		if _, err := json.Marshal(b.Time()); err != nil {
+			t.Errorf("of %s: %v", late, err)
 		}
 	}
 	var read struct{ Birth contract.Birth }

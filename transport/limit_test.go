@@ -23,7 +23,7 @@ func largest() transport.Envelope {
 		ID: text(transport.MaxID), Source: text(transport.MaxSource), Type: text(transport.MaxType), Time: moment,
 		ContentType: text(transport.MaxContentType),
 		TraceParent: traceParent, TraceState: strings.Repeat("~", transport.MaxTraceState),
-		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Definition: contract.DefinitionRef{Name: name, Version: contract.MaxNumber},
+		Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: contract.MaxBirth, Definition: contract.DefinitionRef{Name: name, Version: contract.MaxNumber},
 		Step: contract.StepName(name), Direction: contract.DirectionUndo, Attempt: contract.MaxNumber, ReplyTo: strings.Repeat("ÿ", transport.MaxSubject/2),
 		Expires: moment, Owner: transport.Owner{Store: strings.Repeat("s", transport.MaxStore), Claim: math.MaxUint64}, Reason: text(transport.MaxReason), Final: true, Code: text(transport.MaxCode), RetryAfter: transport.MaxRetryAfter,
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ var longPrefix = strings.Repeat("p", transport.MaxPrefix)
 func largestCommand() transport.Envelope {
 	text := func(n int) string { return strings.Repeat("\x01", n) }
 	name := strings.Repeat("n", contract.MaxNameLength)
-	key := contract.Key{Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: math.MaxInt64, Step: contract.StepName(name), Direction: contract.DirectionUndo}
+	key := contract.Key{Saga: contract.SagaID(strings.Repeat("x", contract.MaxSagaIDLength)), Birth: contract.MaxBirth, Step: contract.StepName(name), Direction: contract.DirectionUndo}
 	subjects := transport.Subjects{Prefix: longPrefix}
 	quoted := bytes.Repeat([]byte{'A'}, base64.StdEncoding.EncodedLen(contract.MaxPayload))
 	result := bytes.Repeat([]byte{'1'}, contract.MaxPayload)
