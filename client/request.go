@@ -90,8 +90,6 @@ func (c *Client) do(ctx context.Context, q *call, response any) error {
 }
 
 // notSent returns the error of a request that was still queued when ctx ended.
-//
-//go:noinline
 func notSent(ctx context.Context, q *call, most int) error {
 	return &Error{
 		Op: q.method, ID: q.id, Code: api.CodeUnavailable, Err: context.Cause(ctx),
@@ -100,8 +98,6 @@ func notSent(ctx context.Context, q *call, most int) error {
 }
 
 // ended returns the error of a request whose last attempt failed with the error last.
-//
-//go:noinline
 func (s *silence) ended(err, last error) error {
 	q := s.q
 	var known *Error
@@ -128,10 +124,7 @@ type silence struct {
 }
 
 // retryable returns the error of a failed attempt, as a backoff.Permanent error if the request must
-// not be repeated. The function is not inlined, so that waiting callers need little stack
-// (bench.TestWaitingTakesLittle).
-//
-//go:noinline
+// not be repeated.
 func (s *silence) retryable(ctx context.Context, last error) error {
 	switch {
 	case !repeatable(last, s.q) && !(s.uncertain && errors.Is(last, ErrOverloaded)):

@@ -33,7 +33,6 @@ type Engine struct {
 	writer      writer
 	cache       *simplelru.LRU[contract.SagaID, *machine.Instance]
 	unsent      func(outbox.Destination, outbox.ID) string
-	scratch     scratch
 	known       map[contract.SagaID]*machine.Requests // evaluated mappings, for the next Step
 	total       func() time.Duration                  // by how much the wall clock was set; nil if unknown
 	clock       time.Duration                         // the value of total for this Step
@@ -121,29 +120,9 @@ func (e *Engine) Step(ctx context.Context, inputs []Input) (Output, error) {
 	return out, nil
 }
 
-// scratch is memory that each step reuses.
-type scratch struct {
-	drafts  map[contract.SagaID]*draft
-	order   []*draft
-	changed []*draft
-	changes []store.Change
-}
-
-func (s *scratch) reset() {
-	if s.drafts == nil {
-		s.drafts = map[contract.SagaID]*draft{}
-	}
-	clear(s.drafts)
-	clear(s.order)
-	clear(s.changed)
-	clear(s.changes)
-	s.order, s.changed, s.changes = s.order[:0], s.changed[:0], s.changes[:0]
-}
-
 // decideAll decides the inputs in todo, saga by saga.
 func (e *Engine) decideAll(ctx context.Context, inputs []Input, todo []int, out *Output) (order []*draft) {
-	e.scratch.reset()
-	drafts, order := e.scratch.drafts, e.scratch.order
+	drafts := map[contract.SagaID]*draft{}
 	for _, i := range todo {
 		d := drafts[inputs[i].Saga]
 		if d == nil {
@@ -177,14 +156,14 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 			return nil, d.broken
 		}
 	}
-	changes, changed := e.scratch.changes, e.scratch.changed
+	var changes []store.Change
+	var changed []*draft
 	for _, d := range order {
 		if len(d.events) > 0 {
 			changes = append(changes, store.Change{Expected: d.committed, Instance: d.instance, Events: d.events, Enqueue: d.enqueued, Discard: d.discarded()})
 			changed = append(changed, d)
 		}
 	}
-	e.scratch.order, e.scratch.changes, e.scratch.changed = order, changes, changed
 	if len(changes) == 0 {
 		return nil, out.costly(e, inputs, order)
 	}
@@ -192,7 +171,6 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", plural.Of(len(changes), "saga", "sagas"), err)
 	}
-	out.makeRoom(changed)
 	for k, d := range changed {
 		var failure error
 		if results != nil {
@@ -242,16 +220,6 @@ func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
 		out.Costly = append(out.Costly, c)
 	}
 	return nil
-}
-
-// makeRoom grows the output once for everything that the drafts enqueue and discard.
-func (out *Output) makeRoom(drafts []*draft) {
-	pending, answered, superseded := 0, 0, 0
-	for _, d := range drafts {
-		pending, answered, superseded = pending+len(d.enqueued), answered+len(d.answered), superseded+len(d.superseded)
-	}
-	out.Enqueued = slices.Grow(out.Enqueued, pending)
-	out.Answered, out.Superseded = slices.Grow(out.Answered, answered), slices.Grow(out.Superseded, superseded)
 }
 
 // remember caches an open saga, and removes an ended one from the cache. An ended saga is rarely

@@ -40,8 +40,6 @@ type shard struct {
 	aside  map[contract.SagaID]*setAside // sagas whose mappings are being evaluated
 	waits  atomic.Int64                  // number of inputs that are set aside
 	busy   atomic.Int64                  // when work on a batch began, in Unix nanoseconds; 0 between batches
-
-	changes []projection.Change // reused by project
 }
 
 // run processes batches until the inbox is closed and empty or the store fails. For each batch it
@@ -160,10 +158,10 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 
 // project passes the applied events to the projection, which notifies waiters and watchers.
 func (s *shard) project(ctx context.Context, batch []work, out *Output) {
-	s.changes = s.changes[:0]
+	var applied []projection.Change
 	for i := range batch {
 		w, r := &batch[i], &out.Results[i]
-		s.changes = changes(s.changes, &w.input, r)
+		applied = changes(applied, &w.input, r)
 		if !blocks(r.Err, w.input.Event.Type) && !errors.Is(r.Err, store.ErrInvalid) {
 			continue
 		}
@@ -175,8 +173,7 @@ func (s *shard) project(ctx context.Context, batch []work, out *Output) {
 	if out.Contended {
 		s.c.projection.Doubt()
 	}
-	s.part.Apply(s.changes)
-	clear(s.changes)
+	s.part.Apply(applied)
 }
 
 // transition reports an applied event to the observer, the tracer and the log.

@@ -46,9 +46,7 @@ func (b *Bus) Request(ctx context.Context, request *transport.Envelope) (*transp
 	return answered(request, m)
 }
 
-// answered decodes a reply. It is a separate function so that waiting callers need less stack.
-//
-//go:noinline
+// answered decodes a reply.
 func answered(request *transport.Envelope, m *nats.Msg) (*transport.Envelope, error) {
 	reply, err := wire.Decode(m)
 	if err != nil {
