@@ -1,7 +1,10 @@
 package machine
 
 import (
+	"cmp"
+	"encoding/base64"
 	"fmt"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 )
@@ -22,75 +25,6 @@ func (d *decision) answer(i int, ev Event) {
 		}
 		d.failed(i, ev.Direction, cut(reason), ev.Final)
 	}
-}
-
-// addressed returns the step that an answer is for, or the reason why the answer is ignored. The
-// status of the step serves as the coordinator's inbox: an answer counts only while the step waits
-// for it in the answer's direction (see answers).
-//
-// A completed answer counts whichever attempt it is for, because all attempts share one idempotency
-// key. A rejected or failed answer counts only for the newest attempt, because another attempt may
-// still complete.
-func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
-	i, ok := plan.find(ev.Step)
-	if !ok {
-		return 0, IgnoredStep
-	}
-	switch action := plan.action(i, ev.Direction); {
-	case action == nil:
-		return 0, IgnoredStep
-	case action.Participant != ev.Participant:
-		return 0, IgnoredSender
-	}
-	side := in.Steps[i].Side(ev.Direction)
-	heard := answers[side.state].to(ev)
-	switch {
-	case heard == IgnoredContradiction: // first, because a saga that was rejected has often ended
-	case !in.Open():
-		heard = IgnoredEnded
-	case side.open() && ev.Attempt > side.attempt:
-		heard = IgnoredEarly
-	case side.open() && ev.Attempt < side.attempt && ev.Outcome != contract.OutcomeCompleted:
-		heard = IgnoredStale
-	}
-	return i, heard
-}
-
-// taken means that an answer is expected and applied.
-const taken Ignored = ""
-
-// reception says, for each outcome, how an answer for a do or an undo is treated.
-type reception struct{ completed, rejected, undoRejected, failed Ignored }
-
-func (r *reception) to(ev *Event) Ignored {
-	switch {
-	case ev.Outcome == contract.OutcomeCompleted:
-		return r.completed
-	case ev.Outcome == contract.OutcomeRejected && ev.Direction == contract.DirectionUndo:
-		return r.undoRejected
-	case ev.Outcome == contract.OutcomeRejected:
-		return r.rejected
-	}
-	return r.failed
-}
-
-// answers says how an answer is treated in each state of the side that it is for. An answer changes
-// a parked step only if it ends the step. The same holds for a step that an operator has retried
-// while the saga is paused, because the answer that parked it may be delivered again.
-var answers = [sideStates]reception{
-	SideIdle:           {IgnoredDirection, IgnoredDirection, IgnoredDirection, IgnoredDirection},
-	SideAwaitingAnswer: {taken, taken, taken, taken},
-	SideBackingOff:     {taken, taken, taken, IgnoredDuplicate},
-	SideRetryRequested: {taken, taken, IgnoredDuplicate, IgnoredDuplicate},
-	SideParkedUnasked:  {IgnoredContradiction, IgnoredDirection, IgnoredDirection, IgnoredDirection},
-	SideParkedUnknown:  {taken, taken, IgnoredDuplicate, IgnoredDuplicate},
-	SideParkedRejected: {IgnoredContradiction, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
-	SideDone:           {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
-	SideUndone:         {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
-	SideRejected:       {IgnoredContradiction, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
-	SideUnknown:        {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
-	SideNotTaken:       {IgnoredContradiction, IgnoredDirection, IgnoredDirection, IgnoredDirection},
-	SideSkipped:        {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
 }
 
 func (d *decision) completed(i int, ev Event) {
@@ -211,4 +145,98 @@ func (d *decision) exhausted(i int, dir contract.Direction, reason string) {
 		return
 	}
 	d.park(i, dir, SideParkedUnknown, fmt.Sprintf("outcome of the %s unknown after attempt %d: %s", dir, side.attempt, reason))
+}
+
+// silence returns the reason for the timeout of an attempt.
+func (d *decision) silence(i int, ev *Event) string {
+	timeout := d.plan.action(i, ev.Direction).Timeout
+	if ev.Reason != "" {
+		return cut(fmt.Sprintf("not sent within %s: %s", timeout, ev.Reason))
+	}
+	return fmt.Sprintf("no answer within %s", timeout)
+}
+
+// turn starts compensation. If a pivot is in progress, turn only records and announces the cause:
+// compensation then starts if the pivot does not complete.
+func (d *decision) turn(cause Cause) {
+	if d.pivotUnderWay() {
+		cause.At = d.at
+		d.in.PendingCause = &cause
+		d.reason = cmp.Or(d.reason, cause.String())
+		return
+	}
+	d.goBack(cause)
+}
+
+func (d *decision) pivotUnderWay() bool {
+	for i := range d.in.Steps {
+		if d.plan.Steps[i].Kind == contract.KindPivot && d.in.Steps[i].Do.open() {
+			return true
+		}
+	}
+	return false
+}
+
+// goBack starts compensation. Steps between two attempts are not retried: their outcome is unknown.
+// Steps in progress may still be answered.
+func (d *decision) goBack(cause Cause) {
+	if d.in.Cause != nil {
+		return
+	}
+	cause.At = d.at
+	d.in.Cause = &cause
+	d.in.PendingCause = nil
+	d.reason = cause.String()
+	for i := range d.in.Steps {
+		switch do := &d.in.Steps[i].Do; {
+		case do.Waiting():
+			d.close(i, contract.DirectionDo, SideUnknown, do.reason)
+		case do.state == SideParkedUnasked:
+			d.close(i, contract.DirectionDo, SideNotTaken, do.reason)
+		}
+	}
+}
+
+// wait schedules the next attempt.
+func (d *decision) wait(i int, dir contract.Direction, state SideState, due time.Time, reason string) {
+	d.discard(i, dir)
+	d.in.Steps[i].Side(dir).wait(state, due, reason)
+}
+
+// park makes a step wait for an operator.
+func (d *decision) park(i int, dir contract.Direction, state SideState, reason string) {
+	d.discard(i, dir)
+	side := d.in.Steps[i].Side(dir)
+	side.park(state, d.at, cut(reason))
+	d.reason = fmt.Sprintf("%s: %s", d.plan.Steps[i].Name, side.reason)
+}
+
+// close ends one direction of a step.
+func (d *decision) close(i int, dir contract.Direction, state SideState, reason string) {
+	d.discard(i, dir)
+	d.in.Steps[i].Side(dir).end(state, reason)
+}
+
+// discard records that the step's last command is no longer pending.
+func (d *decision) discard(i int, dir contract.Direction) {
+	side := d.in.Steps[i].Side(dir)
+	if side.command != 0 {
+		d.eff.Discarded = append(d.eff.Discarded, CommandRef{Index: i, Step: d.plan.Steps[i].Name, Direction: dir, Revision: side.command})
+		side.command = 0
+	}
+}
+
+// key returns the idempotency key of one direction of a step.
+func (d *decision) key(i int, dir contract.Direction) contract.Key {
+	return contract.Key{Saga: d.in.ID, Birth: d.in.Birth(), Step: d.plan.Steps[i].Name, Direction: dir}
+}
+
+// cut truncates a reason to MaxReason bytes and makes it valid UTF-8.
+func cut(reason string) string { return contract.Cut(reason, contract.MaxReason) }
+
+func quoted(data []byte) []byte {
+	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(data))+2)
+	out = append(out, '"')
+	out = base64.StdEncoding.AppendEncode(out, data)
+	return append(out, '"')
 }

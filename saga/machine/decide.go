@@ -1,13 +1,11 @@
 package machine
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/amends-dev/amends/compensation"
 	"github.com/amends-dev/amends/contract"
 )
 
@@ -168,130 +166,6 @@ func (d *decision) start(ev Event) error {
 		d.in.Deadline = d.at.Add(d.plan.Deadline)
 	}
 	return nil
-}
-
-// advance requests everything that may begin now, and ends the saga if nothing is left to do.
-func (d *decision) advance() {
-	if !d.in.Open() {
-		return
-	}
-	if d.in.Cause == nil && d.forward() {
-		d.end(contract.PhaseCompleted)
-		return
-	}
-	if d.in.Cause != nil && d.backward() {
-		d.end(contract.PhaseCompensated)
-		return
-	}
-	d.in.Phase = contract.PhaseRunning
-	if d.in.Cause != nil {
-		d.in.Phase = contract.PhaseCompensating
-	}
-	for i := range d.in.Steps {
-		if d.in.Steps[i].Current().Parked() {
-			d.in.Phase = contract.PhaseParked
-		}
-	}
-}
-
-// forward requests every step whose do may begin now, unless the saga is paused. It computes all
-// requests first: if one cannot be computed, the saga compensates before any request is sent.
-func (d *decision) forward() (done bool) {
-	var ready []int
-	done = compensation.Forward(&d.plan.Tree, d.in.State, func(i int) {
-		if d.in.Steps[i].Do.state == SideIdle {
-			ready = append(ready, i)
-		}
-	})
-	if d.in.Paused != nil {
-		return done
-	}
-	requests := make([][]byte, len(ready))
-	for k, i := range ready {
-		request, err := d.request(i)
-		requests[k] = request
-		switch {
-		case err == nil:
-		case d.plan.Steps[i].Kind == contract.KindRetriable:
-			d.park(i, contract.DirectionDo, SideParkedUnasked, err.Error())
-		default:
-			d.close(i, contract.DirectionDo, SideNotTaken, cut(err.Error()))
-			d.goBack(Cause{Kind: CauseMappingFailed, Step: d.plan.Steps[i].Name, Reason: cut(err.Error())})
-			return false
-		}
-	}
-	for k, i := range ready {
-		if d.in.Steps[i].Do.state == SideIdle {
-			d.begin(i, contract.DirectionDo, requests[k])
-		}
-	}
-	return done
-}
-
-// backward requests every undo that may run now, unless the saga is paused. No undo may run before
-// all dos in progress have ended.
-func (d *decision) backward() (undone bool) {
-	var ready []int
-	undone = compensation.Backward(&d.plan.Tree, d.in.State, func(i int) { ready = append(ready, i) })
-	if d.in.Paused != nil {
-		return undone
-	}
-	for _, i := range ready {
-		payload, err := d.undoData(i)
-		if err != nil { // impossible: the same data produced this request before
-			d.park(i, contract.DirectionUndo, SideParkedUnknown, err.Error())
-			continue
-		}
-		d.begin(i, contract.DirectionUndo, payload)
-	}
-	return undone
-}
-
-// turn starts compensation. If a pivot is in progress, turn only records and announces the cause:
-// compensation then starts if the pivot does not complete.
-func (d *decision) turn(cause Cause) {
-	if d.pivotUnderWay() {
-		cause.At = d.at
-		d.in.PendingCause = &cause
-		d.reason = cmp.Or(d.reason, cause.String())
-		return
-	}
-	d.goBack(cause)
-}
-
-func (d *decision) pivotUnderWay() bool {
-	for i := range d.in.Steps {
-		if d.plan.Steps[i].Kind == contract.KindPivot && d.in.Steps[i].Do.open() {
-			return true
-		}
-	}
-	return false
-}
-
-// goBack starts compensation. Steps between two attempts are not retried: their outcome is unknown.
-// Steps in progress may still be answered.
-func (d *decision) goBack(cause Cause) {
-	if d.in.Cause != nil {
-		return
-	}
-	cause.At = d.at
-	d.in.Cause = &cause
-	d.in.PendingCause = nil
-	d.reason = cause.String()
-	for i := range d.in.Steps {
-		switch do := &d.in.Steps[i].Do; {
-		case do.Waiting():
-			d.close(i, contract.DirectionDo, SideUnknown, do.reason)
-		case do.state == SideParkedUnasked:
-			d.close(i, contract.DirectionDo, SideNotTaken, do.reason)
-		}
-	}
-}
-
-func (d *decision) end(phase contract.Phase) {
-	d.in.Phase = phase
-	d.in.Ended = d.at
-	d.in.Paused = nil
 }
 
 func (d *decision) announce() {

@@ -9,15 +9,16 @@
 // mappings only as an interface, so that users of Instance need not compile the expression
 // language.
 //
-//	decide.go       Decide, Fold, and what happens after an event has changed a step
+//	decide.go       Decide and Fold, and the start of a run
+//	ignore.go       which answers and timers change nothing, and why
+//	answer.go       how an answer or its absence changes a step, and what turns the saga round
+//	request.go      what is requested next, the commands and their data, and the end of a run
+//	timer.go        due timers, pauses, and changes of the wall clock
+//	operate.go      the operations of operators, and their effect
 //	event.go        Event and Effects: input and output of Decide
 //	instance.go     Instance: the state of a run, and the cause of its compensation
 //	side.go         Side and StepState: the state of a do or an undo, a closed set
 //	plan.go         Plan, and Mapping, which package saga implements
-//	answer.go       how an answer changes its step
-//	timer.go        due timers, pauses, and changes of the wall clock
-//	operate.go      the operations of operators, and their effect
-//	move.go         transitions of a side: begun, attempted, parked, closed; and the data of commands
 //	backoff.go      the wait between attempts
 //	evaluate.go     the evaluation of mappings, and of costly ones outside the decisions (CostBudget,
 //	                Requests): all but request can be skipped on a first reading, as startdigest.go can

@@ -227,3 +227,50 @@ func (in *Instance) State(i int) compensation.State {
 	}
 	return compensation.Pending
 }
+
+// Only the following methods change a side. Decide alone calls them.
+
+// allow permits the given number of further attempts.
+func (s *Side) allow(attempts int) { s.maxAttempt, s.reason = s.attempt+attempts, "" }
+
+// ask starts the next attempt.
+func (s *Side) ask(due time.Time, command uint64) {
+	s.state, s.attempt, s.at, s.command = SideAwaitingAnswer, s.attempt+1, due, command
+}
+
+// wait schedules the next attempt.
+func (s *Side) wait(state SideState, due time.Time, reason string) {
+	s.state, s.at, s.command, s.reason = state, due, 0, reason
+}
+
+// park makes the side wait for an operator.
+func (s *Side) park(state SideState, since time.Time, reason string) {
+	s.state, s.at, s.command, s.reason = state, since, 0, reason
+}
+
+// end ends the side. With SideNotTaken the attempts are reset, because nothing was sent. With
+// SideIdle the side is as if it had never been requested.
+func (s *Side) end(state SideState, reason string) {
+	s.state, s.at, s.command, s.reason = state, time.Time{}, 0, reason
+	switch state {
+	case SideNotTaken:
+		s.attempt = 0
+	case SideIdle:
+		*s = Side{}
+	}
+}
+
+// stop removes the timer of a side whose saga is abandoned. A side between two attempts then counts
+// as awaiting an answer.
+func (s *Side) stop() {
+	if s.timed() {
+		s.state, s.at, s.command = SideAwaitingAnswer, time.Time{}, 0
+	}
+}
+
+// shift moves Due by a duration.
+func (s *Side) shift(by time.Duration) {
+	if s.timed() && !s.at.IsZero() {
+		s.at = s.at.Add(by)
+	}
+}

@@ -32,28 +32,6 @@ func DueTimer(plan *Plan, in *Instance, at time.Time) (Event, bool) {
 	return Event{}, false
 }
 
-// fired returns the step of a timer, or the reason why the timer is ignored. Whether the timer is
-// due depends on the event's own time and not on a later time, because earlier answers may not be
-// applied yet.
-func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
-	switch {
-	case !in.Open():
-		return 0, IgnoredEnded
-	case in.Paused != nil, ev.Timer == contract.TimerDeadline && !in.deadlineDue(ev.At):
-		return 0, IgnoredNothing
-	case ev.Timer != contract.TimerTimeout && ev.Timer != contract.TimerRetry:
-		return 0, "" // for anything but the deadline, fire reports the error
-	}
-	i, ok := plan.find(ev.Step)
-	if !ok {
-		return 0, IgnoredStep
-	}
-	if side := in.Steps[i].Side(ev.Direction); side.timer() != ev.Timer || side.attempt != ev.Attempt || !side.due(ev.At) {
-		return 0, IgnoredNothing
-	}
-	return i, ""
-}
-
 // fire executes a timer of the saga or of its step i.
 func (d *decision) fire(i int, ev *Event) error {
 	switch ev.Timer {
@@ -67,19 +45,6 @@ func (d *decision) fire(i int, ev *Event) error {
 		return fmt.Errorf("unknown timer %q; use timeout, retry or deadline", ev.Timer)
 	}
 	return nil
-}
-
-// silence returns the reason for the timeout of an attempt.
-func (d *decision) silence(i int, ev *Event) string {
-	timeout := d.plan.action(i, ev.Direction).Timeout
-	if ev.Reason != "" {
-		return cut(fmt.Sprintf("not sent within %s: %s", timeout, ev.Reason))
-	}
-	return fmt.Sprintf("no answer within %s", timeout)
-}
-
-func (in *Instance) deadlineDue(at time.Time) bool {
-	return !in.Deadline.IsZero() && !in.Deadline.After(at) && !in.Overdue && in.Cause == nil && in.PendingCause == nil
 }
 
 // deadline starts compensation if that is possible. If a pivot is in progress, compensation starts
@@ -122,17 +87,6 @@ func (d *decision) clock() time.Time {
 		return d.in.Paused.At
 	}
 	return d.at
-}
-
-// inTime returns the reason why a saga need not be retimed, or "" if it must be.
-func inTime(in *Instance, clock time.Duration) Ignored {
-	switch {
-	case !in.Open():
-		return IgnoredEnded
-	case in.ClockOffset == clock:
-		return IgnoredNothing
-	}
-	return ""
 }
 
 // retime shifts the due times of all timers, so that their remaining time is the same as before the
