@@ -23,9 +23,9 @@ type draft struct {
 	instance *machine.Instance // state after all decisions so far; nil if the saga does not exist
 	def      *saga.Definition  // the definition of instance
 
-	inputs         []int         // indexes in the batch, all for this saga
-	undecided      []int         // the tail of inputs, undecided because an earlier input needs expensive mappings
-	undecidedEvent machine.Event // the event that the first undecided input was about to apply
+	inputs    []int   // indexes in the batch, all for this saga
+	undecided []int   // the tail of inputs, undecided because the first of them needs expensive mappings
+	costly    *Costly // what the first undecided input was about to do
 
 	events     []machine.Event // the applied events
 	enqueued   []outbox.Record // the outbox records that the events enqueue

@@ -165,7 +165,8 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		}
 	}
 	if len(changes) == 0 {
-		return nil, out.costly(e, inputs, order)
+		out.addCostly(order)
+		return nil, nil
 	}
 	results, err := e.store.Commit(ctx, changes)
 	if err != nil {
@@ -197,29 +198,18 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 		}
 	}
 	slices.Sort(again)
-	return again, out.costly(e, inputs, order)
+	out.addCostly(order)
+	return again, nil
 }
 
-// costly adds the sagas that have undecided inputs to the output.
-func (out *Output) costly(e *Engine, inputs []Input, drafts []*draft) error {
+// addCostly adds the sagas that have undecided inputs to the output.
+func (out *Output) addCostly(drafts []*draft) {
 	for _, d := range drafts {
-		if len(d.undecided) == 0 {
-			continue
+		if len(d.undecided) > 0 {
+			d.costly.Inputs = d.undecided
+			out.Costly = append(out.Costly, *d.costly)
 		}
-		first := &inputs[d.undecided[0]]
-		c := Costly{Saga: first.Saga, Inputs: d.undecided, event: d.undecidedEvent, def: d.def}
-		if d.instance != nil {
-			c.instance = *d.instance
-		} else {
-			var err error
-			if c.def, err = e.definitions.find(first.Definition); err != nil {
-				return err // the definition was found a moment ago
-			}
-		}
-		c.Definition = c.def.Ref()
-		out.Costly = append(out.Costly, c)
 	}
-	return nil
 }
 
 // remember caches an open saga, and removes an ended one from the cache. An ended saga is rarely
@@ -356,7 +346,7 @@ func (e *Engine) apply(d *draft, input *Input, ev *machine.Event) Result {
 	}
 	after, eff, err := e.take(input.Saga, def, before, *ev)
 	if errors.Is(err, machine.ErrCostly) {
-		d.undecidedEvent = *ev
+		d.costly = &Costly{Saga: input.Saga, Definition: def.Ref(), def: def, instance: before, event: *ev}
 	}
 	if err != nil || eff.Ignored != "" {
 		return Result{Instance: d.instance, Definition: d.def, Ignored: eff.Ignored, Err: err}
