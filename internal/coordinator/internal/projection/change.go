@@ -37,33 +37,26 @@ type Change struct {
 	State any
 }
 
-// order relates a change to the known state of its saga.
-type order struct {
-	newer  bool
-	missed uint64 // number of changes in between that were not applied here
-}
-
-// follows compares a change with the last known state of its saga.
-func (c *Change) follows(last *Standing) order {
+// follows reports whether a change is newer than the last known state of its saga, and how many
+// changes in between were not applied here.
+func (c *Change) follows(last *Standing) (newer bool, missed uint64) {
 	switch {
-	case last == nil:
-		return order{newer: true} // earlier changes are unknown, but do not count as missed
+	case last == nil: // earlier changes are unknown, but do not count as missed
+		newer = true
 	case c.Birth > last.Birth:
-		return order{newer: true, missed: c.Revision - 1}
-	case c.Birth < last.Birth || c.Revision <= last.Revision:
-		return order{}
+		newer, missed = true, c.Revision-1
+	case c.Birth == last.Birth && c.Revision > last.Revision:
+		newer, missed = true, c.Revision-last.Revision-1
 	}
-	return order{newer: true, missed: c.Revision - last.Revision - 1}
+	return newer, missed
 }
 
-// openBefore reports whether the saga was counted as open before this change, which is newer than
-// the last known state.
+// openBefore reports whether a saga with this id was counted as open before this change, which is
+// newer than the last known state.
 func (c *Change) openBefore(last *Standing) bool {
 	switch {
-	case last != nil && last.Birth == c.Birth:
+	case last != nil: // perhaps an earlier saga with this id, which this one replaces
 		return last.Open
-	case last != nil: // its start was missed
-		return false
 	case c.Event == "":
 		return c.Open // Rebuild counted it
 	}

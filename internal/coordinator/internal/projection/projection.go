@@ -100,25 +100,22 @@ func (pt *Part) apply(c *Change) (newer bool, open int) {
 	if one, known := pt.standings.last(c.Saga); known {
 		last = &one
 	}
-	order := c.follows(last)
-	if !order.newer {
+	newer, missed := c.follows(last)
+	if !newer {
 		return false, 0
 	}
 	open = count(c.Open) - count(c.openBefore(last))
 	before := c.Before
-	if order.missed > 0 {
+	if missed > 0 {
 		pt.p.doubt.Store(true)
 		before = last.Phase // the phase that watchers were told last
-	}
-	if last != nil && last.Birth != c.Birth {
-		open -= count(last.Open)
 	}
 	pt.standings.put(&c.Standing)
 	pt.paused.set(c.Saga, c.Open && c.Paused)
 	if c.Event == "" && last == nil {
 		return false, open // no news for watchers: the saga was only read
 	}
-	pt.feed.add(Move{At: pt.p.moves.Add(1), Saga: c.Saga, Definition: c.Definition, Started: c.Started, Before: before, Missed: order.missed})
+	pt.feed.add(Move{At: pt.p.moves.Add(1), Saga: c.Saga, Definition: c.Definition, Started: c.Started, Before: before, Missed: missed})
 	if c.Event != "" {
 		pt.figures.count(c)
 	}
