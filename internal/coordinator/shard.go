@@ -87,24 +87,22 @@ func (s *shard) count(out *Output, took time.Duration) {
 	}
 }
 
-// Under load a shard waits for more inputs before it commits: a commit costs the disk and the bus
-// about as much with a hundred sagas as with ten.
-const (
-	lingerFrom  = 72                    // inputs in the previous batch; fewer do not count as load
-	lingerEach  = 60 * time.Microsecond // time limit per input of the previous batch
-	lingerQuiet = 3 * time.Millisecond  // stop waiting if no input arrives for this long
-)
+// lingerFrom is the number of inputs in a batch from which on they count as load. Under load, a shard
+// waits for more inputs before it commits: a commit costs the disk and the bus about as much with a
+// hundred sagas as with ten.
+const lingerFrom = 72
 
-// linger takes more inputs into the batch, until it is half full or no input arrives for
-// lingerQuiet. The time limit grows with the previous batch, up to Config.MaxLinger.
+// linger takes more inputs into the batch. It stops when the batch is half full, after
+// Config.MaxLinger, or when no input has arrived for a third of that time.
 func (s *shard) linger(batch []work, before int) []work {
-	limit := min(s.c.config.MaxLinger, time.Duration(before)*lingerEach)
+	limit := s.c.config.MaxLinger
 	if before < lingerFrom || limit <= 0 {
 		return batch
 	}
+	nothing := limit / 3
 	end := time.NewTimer(limit)
 	defer end.Stop()
-	quiet := time.NewTimer(lingerQuiet)
+	quiet := time.NewTimer(nothing)
 	defer quiet.Stop()
 	for len(batch) < cap(batch)/2 {
 		select {
@@ -113,7 +111,7 @@ func (s *shard) linger(batch []work, before int) []work {
 			if batch = s.inbox.take(batch); len(batch) == before && s.inbox.ended() {
 				return batch
 			}
-			quiet.Reset(lingerQuiet)
+			quiet.Reset(nothing)
 		case <-quiet.C:
 			return batch
 		case <-end.C:

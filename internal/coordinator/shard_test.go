@@ -19,8 +19,7 @@ func TestLinger(t *testing.T) {
 	}{
 		{"little to do", lingerFrom - 1, 8 * time.Millisecond, time.Millisecond, 0, 1},
 		{"under load, until the bound", 1000, 8 * time.Millisecond, 900 * time.Microsecond, 8 * time.Millisecond, 9},
-		{"in proportion to the load", 100, 8 * time.Millisecond, 700 * time.Microsecond, 6 * time.Millisecond, 9},
-		{"until nothing comes", 1000, 8 * time.Millisecond, time.Hour, lingerQuiet, 1},
+		{"until nothing comes", lingerFrom, 9 * time.Millisecond, time.Hour, 3 * time.Millisecond, 1},
 		{"until half a batch is there", 1000, 8 * time.Millisecond, 100 * time.Microsecond, 1500 * time.Microsecond, 16},
 		{"never, if told so", 1000, -1, time.Millisecond, 0, 1},
 	} {
