@@ -42,6 +42,7 @@ var levels = map[string]int{
 	"ownership":              20,
 	"internal/outboxpb":      25,
 	"store":                  30,
+	"store/log":              5,
 
 	"transport/natsbus/internal":         35,
 	"transport/natsbus/internal/percent": 33,

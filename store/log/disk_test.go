@@ -1,0 +1,171 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+)
+
+// sector is the number of bytes that a power cut leaves either old or new.
+const sector = 512
+
+// memDisk is a disk that a test can cut from its power. What was not synced is then there or not,
+// sector by sector; of the changes of names, the first ones are there.
+type memDisk struct {
+	mu     sync.Mutex
+	names  map[string]*memFile // as seen by processes
+	kept   map[string]*memFile // as on disk
+	moves  []func(map[string]*memFile)
+	room   int        // how many files may still be made; negative means any
+	fuse   int        // operations until the process is killed; negative means never
+	rand   *rand.Rand // decides what is lost
+	refuse func(op string) error
+}
+
+type memFile struct {
+	d           *memDisk
+	seen, saved []byte
+}
+
+// killed is the value of the panic that ends a process.
+type killed struct{}
+
+func newMemDisk(seed uint64) *memDisk {
+	return &memDisk{names: map[string]*memFile{}, kept: map[string]*memFile{}, room: -1, fuse: -1, rand: rand.New(rand.NewPCG(seed, 1))}
+}
+
+// op counts an operation. It kills the process when its time has come.
+func (d *memDisk) op(name string) error {
+	if d.fuse == 0 {
+		panic(killed{})
+	}
+	d.fuse--
+	if d.refuse != nil {
+		return d.refuse(name)
+	}
+	return nil
+}
+
+func (d *memDisk) move(f func(map[string]*memFile)) {
+	f(d.names)
+	d.moves = append(d.moves, f)
+}
+
+func (d *memDisk) list() ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.names)), nil
+}
+
+func (d *memDisk) open(name string) (segmentFile, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.names[name]
+	if f == nil {
+		return nil, fmt.Errorf("there is no %s", name)
+	}
+	return f, nil
+}
+
+func (d *memDisk) create(name string, size int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op("create"); err != nil {
+		return err
+	}
+	if d.room == 0 {
+		return errNoRoom
+	}
+	d.room--
+	f := &memFile{d: d, seen: make([]byte, size), saved: make([]byte, size)}
+	d.move(func(names map[string]*memFile) { names[name] = f })
+	return nil
+}
+
+func (d *memDisk) rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op("rename"); err != nil {
+		return err
+	}
+	d.move(func(names map[string]*memFile) { names[to] = names[from]; delete(names, from) })
+	return nil
+}
+
+func (d *memDisk) remove(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op("remove"); err != nil {
+		return err
+	}
+	d.move(func(names map[string]*memFile) { delete(names, name) })
+	return nil
+}
+
+func (d *memDisk) sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op("sync directory"); err != nil {
+		return err
+	}
+	d.kept, d.moves = maps.Clone(d.names), nil
+	return nil
+}
+
+// cut cuts the power.
+func (d *memDisk) cut() {
+	for _, m := range d.moves[:d.rand.IntN(len(d.moves)+1)] {
+		m(d.kept)
+	}
+	d.names, d.moves = maps.Clone(d.kept), nil
+	for _, name := range slices.Sorted(maps.Keys(d.names)) {
+		f := d.names[name]
+		for at := 0; at < len(f.seen); at += sector {
+			if end := min(at+sector, len(f.seen)); d.rand.IntN(2) == 0 {
+				copy(f.saved[at:end], f.seen[at:end])
+			}
+		}
+		f.seen = slices.Clone(f.saved)
+	}
+}
+
+func (f *memFile) ReadAt(b []byte, at int64) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if n := copy(b, f.seen[min(at, int64(len(f.seen))):]); n < len(b) {
+		return n, errors.New("the file ends")
+	}
+	return len(b), nil
+}
+
+// WriteAt writes all, or some sectors if the process is killed meanwhile.
+func (f *memFile) WriteAt(b []byte, at int64) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if at+int64(len(b)) > int64(len(f.seen)) {
+		return 0, fmt.Errorf("%d bytes at %d make a file of %d bytes larger", len(b), at, len(f.seen))
+	}
+	if f.d.fuse == 0 {
+		copy(f.seen[at:], b[:f.d.rand.IntN(len(b)+1)])
+	}
+	if err := f.d.op("write"); err != nil {
+		return 0, err
+	}
+	return copy(f.seen[at:], b), nil
+}
+
+func (f *memFile) Sync() error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.d.op("sync"); err != nil {
+		return err
+	}
+	f.saved = slices.Clone(f.seen)
+	return nil
+}
+
+func (f *memFile) Size() (int64, error) { return int64(len(f.seen)), nil }
+func (f *memFile) Close() error         { return nil }

@@ -1,0 +1,356 @@
+package log
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// made returns a log with records 1 to n, each a text with its number, and a mark behind each.
+func made(t testing.TB, n int) (*memDisk, Options, *File, []Mark) {
+	t.Helper()
+	d := newMemDisk(1)
+	o := small
+	o.disk = d
+	o, err := o.withDefaults("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(o, ID{1}); err != nil {
+		t.Fatal(err)
+	}
+	marks := []Mark{{Log: ID{1}, Segment: 1}}
+	f := opened(t, o, marks[0], nil)
+	for i := range n {
+		mark, err := f.Append(record(i + 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks = append(marks, mark)
+	}
+	return d, o, f, marks
+}
+
+// record returns a body of about 700 bytes.
+func record(number int) []byte { return []byte(strings.Repeat(fmt.Sprintf("record %d ", number), 70)) }
+
+// numbers replays a log and returns the numbers of the records behind a mark.
+func numbers(o Options, from Mark) (list []uint64, err error) {
+	f, err := Open("", o)
+	if err != nil {
+		return nil, err
+	}
+	err = f.Replay(from, func(r Record) error {
+		if !bytes.Equal(r.Body, record(int(r.Number))) {
+			return fmt.Errorf("record %d is another one", r.Number)
+		}
+		list = append(list, r.Number)
+		return nil
+	})
+	return list, err
+}
+
+// TestReplayBeginsAtAnyMark checks that exactly the records behind a mark are replayed.
+func TestReplayBeginsAtAnyMark(t *testing.T) {
+	_, o, _, marks := made(t, 40)
+	for i, from := range marks {
+		list, err := numbers(o, from)
+		if err != nil || len(list) != 40-i || len(list) > 0 && list[0] != uint64(i+1) {
+			t.Errorf("behind record %d: %v, %v", i, list, err)
+		}
+	}
+}
+
+// TestRefused checks what A4 refuses: another log, a state that is older or newer than the log, and a
+// state with another history. The text names both.
+func TestRefused(t *testing.T) {
+	_, o, f, marks := made(t, 40)
+	for name, test := range map[string]struct {
+		mark func(Mark) Mark
+		want error
+		says string
+	}{
+		"another log":     {func(m Mark) Mark { m.Log = ID{2}; return m }, ErrForeign, ID{2}.String()},
+		"another history": {func(m Mark) Mark { m.Hash[0]++; return m }, ErrAhead, "record 20"},
+		"a later state":   {func(m Mark) Mark { m.Number += 1000; return m }, ErrBehind, "record 1020"},
+	} {
+		list, err := numbers(o, test.mark(marks[20]))
+		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(list) > 0 {
+			t.Errorf("%s: %d records were replayed", name, len(list))
+		}
+	}
+	f.Release(30)
+	for f.keepOne() {
+	}
+	if _, err := numbers(o, marks[5]); !errors.Is(err, ErrAhead) {
+		t.Errorf("a state before the first record: %v", err)
+	}
+	if list, err := numbers(o, marks[30]); err != nil || len(list) != 10 {
+		t.Errorf("behind what was released: %v, %v", list, err)
+	}
+}
+
+// TestDamage flips each bit of a log in turn (A1). Every record is then as it was, or missing because
+// it is the last one, or Open and Replay refuse and name the segment.
+func TestDamage(t *testing.T) {
+	d, o, f, marks := made(t, 12)
+	used := f.used()
+	refused, cut, unharmed := 0, 0, 0
+	for _, s := range f.segments[:used] {
+		content := d.names[s.name()].seen
+		for at := range content {
+			content[at] ^= 1 << (at % 8)
+			list, err := numbers(o, marks[0])
+			content[at] ^= 1 << (at % 8)
+			switch {
+			case errors.Is(err, ErrDamaged) && strings.Contains(err.Error(), ".log"), errors.Is(err, ErrLater):
+				refused++
+			case err != nil:
+				t.Fatalf("%s, byte %d: %v", s.name(), at, err)
+			case len(list) == 11:
+				cut++
+			case len(list) == 12:
+				unharmed++
+			default:
+				t.Fatalf("%s, byte %d: %d records", s.name(), at, len(list))
+			}
+		}
+	}
+	if last := int(aligned(frameSize + int64(len(record(12))))); refused == 0 || unharmed == 0 || cut > last {
+		t.Errorf("%d refused, %d cut, %d unharmed; the last record has %d bytes", refused, cut, unharmed, last)
+	}
+}
+
+// TestLostSegment removes each segment in turn, spares included (A4).
+func TestLostSegment(t *testing.T) {
+	d, o, f, marks := made(t, 40)
+	for _, s := range f.segments[1:] { // the first one holds no record
+		file := d.names[s.name()]
+		delete(d.names, s.name())
+		list, err := numbers(o, marks[0])
+		if err == nil || !strings.Contains(err.Error(), s.name()) {
+			t.Errorf("without %s: %d records, %v", s.name(), len(list), err)
+		}
+		d.names[s.name()] = file
+	}
+}
+
+// TestReusedSegment checks that nothing of a segment's earlier use is valid, wherever it lies (A2).
+func TestReusedSegment(t *testing.T) {
+	d, o, f, marks := made(t, 40)
+	mark := marks[40]
+	for round := range 5 {
+		for i := range 40 {
+			var err error
+			if mark, err = f.Append(record(41 + 40*round + i)); err != nil {
+				t.Fatal(err)
+			}
+			f.Release(mark.Number - 8)
+			for f.keepOne() {
+			}
+		}
+	}
+	if n := len(f.segments); n > 8 {
+		t.Errorf("there are %d segments", n)
+	}
+	spare := d.names[f.segments[f.used()].name()].seen
+	if !bytes.Contains(spare, []byte("record ")) {
+		t.Fatal("the spare was not in use")
+	}
+	if list, err := numbers(o, mark); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestFullDisk checks that nothing is written if there is no room, that the reserve is used up first,
+// and that it goes on by itself when there is room again (A7).
+func TestFullDisk(t *testing.T) {
+	d, o, f, marks := made(t, 1)
+	for f.keepOne() {
+	}
+	d.room = 0
+	n := 1
+	var err error
+	for ; err == nil; n++ {
+		_, err = f.Append(record(n + 1))
+	}
+	if n -= 1; !errors.Is(err, ErrFull) || n < 10 {
+		t.Fatalf("after %d records: %v", n, err)
+	}
+	if _, err := f.Append(make([]byte, 3*MinSegmentSize)); !errors.Is(err, ErrFull) {
+		t.Errorf("a divided record: %v", err)
+	}
+	d.room = 1
+	if _, err := f.Append(record(n + 1)); err != nil {
+		t.Errorf("with room for a segment: %v", err)
+	}
+	if list, err := numbers(o, marks[0]); err != nil || len(list) != n+1 {
+		t.Errorf("%d records of %d, %v", len(list), n+1, err)
+	}
+}
+
+// TestBroken checks that no record follows one whose write or sync failed.
+func TestBroken(t *testing.T) {
+	for _, op := range []string{"write", "sync"} {
+		d, _, f, _ := made(t, 3)
+		failed := errors.New("input/output error")
+		d.refuse = func(o string) error {
+			if o == op {
+				return failed
+			}
+			return nil
+		}
+		_, err := f.Append(record(4))
+		d.refuse = nil
+		if !errors.Is(err, ErrBroken) || !errors.Is(err, failed) {
+			t.Errorf("%s: %v", op, err)
+		}
+		if _, err := f.Append(record(5)); !errors.Is(err, ErrBroken) {
+			t.Errorf("after a failed %s: %v", op, err)
+		}
+	}
+}
+
+// TestFileIsALog uses a directory: create, append, close, open, with the keeper beside.
+func TestFileIsALog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	id, err := Create(dir, Options{SegmentSize: MinSegmentSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(dir, Options{}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a second time: %v", err)
+	}
+	saved, want := Mark{Log: id, Segment: 1}, 0
+	for range 4 {
+		f, err := Open(dir, Options{SegmentSize: MinSegmentSize})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		if err := f.Replay(saved, func(r Record) error { got = append(got, r.Number); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != want {
+			t.Fatalf("%d records, want %d", len(got), want)
+		}
+		if err := f.Begin(1); err != nil {
+			t.Fatal(err)
+		}
+		saved = f.Last()
+		for i := range 50 {
+			mark, err := f.Append(record(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 20 {
+				saved = mark
+				f.Release(mark.Number)
+			}
+		}
+		want = 29
+		if s := f.Stats(); s.Records != 50 || s.Syncs < 50 || s.Spares < 1 {
+			t.Errorf("%+v", s)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Append(nil); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+// TestEpochs checks that the epoch never decreases, and is part of the history.
+func TestEpochs(t *testing.T) {
+	_, o, f, marks := made(t, 2)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Open("", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Replay(marks[0], func(Record) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Begin(0); err == nil {
+		t.Error("an earlier epoch begins")
+	}
+	if err := g.Begin(7); err != nil {
+		t.Fatal(err)
+	}
+	mark, err := g.Append(record(3))
+	if err != nil || mark.Epoch != 7 || mark.Number != 3 {
+		t.Errorf("%+v, %v", mark, err)
+	}
+	if same := marks[2].next(1, record(3)); same == mark.Hash {
+		t.Error("the epoch is not in the hash")
+	}
+	if list, err := numbers(o, marks[0]); err != nil || !slices.Equal(list, []uint64{1, 2, 3}) {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestTornDividedRecord kills the process at each operation of appending a record of four parts, by a
+// kill or by a power cut (A13). The record is then there whole or not at all, also after more records.
+func TestTornDividedRecord(t *testing.T) {
+	whole, torn := 0, 0
+	for fuse := range 24 {
+		for _, cut := range []bool{false, true} {
+			d, o, f, marks := made(t, 3)
+			d.rand = rand.New(rand.NewPCG(uint64(fuse), 2))
+			d.fuse = fuse
+			func() {
+				defer func() { d.fuse = -1; _ = recover() }()
+				_, _ = f.Append(bytes.Repeat([]byte{7}, 3*MinSegmentSize))
+			}()
+			if cut {
+				d.cut()
+			}
+			last := uint64(3)
+			for range 2 {
+				n := last
+				g := opened(t, o, marks[3], func(r Record) error { n = r.Number; return nil })
+				if n < last {
+					t.Fatalf("killed at operation %d: record %d of %d is the last one", fuse, n, last)
+				}
+				if last == 3 && n == 4 {
+					whole++
+				} else if last == 3 && g.stats.Torn > 0 {
+					torn++
+				}
+				mark, err := g.Append(record(9))
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = mark.Number
+			}
+			opened(t, o, marks[0], nil) // what was cut is passed over
+		}
+	}
+	if whole == 0 || torn == 0 {
+		t.Errorf("whole %d times, torn %d times", whole, torn)
+	}
+}
+
+// TestChain checks that a frame whose hash is not that of the record before is damage, although its
+// checksum is right.
+func TestChain(t *testing.T) {
+	d, o, f, marks := made(t, 3)
+	segment := f.segments[f.used()-1]
+	odd := frame{part: 1, parts: 1, epoch: 1, number: 4, before: Hash{1}}
+	copy(d.names[segment.name()].seen[f.offset:], appendFrame(nil, f.id, segment.number, f.offset, &odd, record(4)))
+	if _, err := numbers(o, marks[0]); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
