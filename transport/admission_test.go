@@ -116,7 +116,7 @@ func TestParseEventRoundTrip(t *testing.T) {
 		participant := name.Draw(t, "participant")
 		key := contract.Key{
 			Saga:      contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{1,128}`).Draw(t, "saga")),
-			Birth:     contract.Birth(rapid.Int64Min(1).Draw(t, "birth")),
+			Birth:     contract.Birth(rapid.Int64Range(1, int64(contract.MaxBirth)).Draw(t, "birth")),
 			Step:      contract.StepName(name.Draw(t, "step")),
 			Direction: rapid.SampledFrom([]contract.Direction{contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction"),
 		}

@@ -28,7 +28,7 @@ func TestAttributesRoundTrip(t *testing.T) {
 			ContentType: rapid.SampledFrom([]string{"", "application/json", `text/plain; charset="utf-8"`}).Draw(t, "content type"),
 			TraceParent: rapid.SampledFrom([]string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}).Draw(t, "trace"),
 			Saga:        contract.SagaID(rapid.StringMatching(`[A-Za-z0-9_:=@-]{0,40}`).Draw(t, "saga")),
-			Birth:       contract.Birth(rapid.Int64Min(0).Draw(t, "birth")),
+			Birth:       contract.Birth(rapid.Int64Range(0, int64(contract.MaxBirth)).Draw(t, "birth")),
 			Step:        contract.StepName(name.Draw(t, "step")),
 			Direction:   rapid.SampledFrom([]contract.Direction{"", contract.DirectionDo, contract.DirectionUndo}).Draw(t, "direction"),
 			Attempt:     rapid.IntRange(0, 1000).Draw(t, "attempt"),
