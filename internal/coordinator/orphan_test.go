@@ -44,7 +44,7 @@ func TestOrphansOfASagaThatIsKnown(t *testing.T) {
 		{contract.StepSkipped, false, "", ""},
 		{contract.StepSkipped, true, "", ""},
 	} {
-		in := &machine.Instance{ID: "a", Definition: def.Ref(), Phase: contract.PhaseRunning, Started: noon, Steps: []machine.StepState{stepOf(t, c.status)}}
+		in := &machine.Instance{Start: machine.Start{ID: "a", Definition: def.Ref(), Started: noon}, Phase: contract.PhaseRunning, Steps: []machine.StepState{stepOf(t, c.status)}}
 		if c.back {
 			in.Phase, in.Cause = contract.PhaseCompensating, cause
 		}

@@ -99,15 +99,17 @@ var instances = rapid.Custom(func(t *rapid.T) *machine.Instance {
 		steps = nil
 	}
 	return &machine.Instance{
-		ID:           contract.SagaID(ids.Draw(t, "id")),
-		Definition:   contract.DefinitionRef{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
-		Fingerprint:  texts.Draw(t, "fingerprint"),
+		Start: machine.Start{
+			ID:          contract.SagaID(ids.Draw(t, "id")),
+			Definition:  contract.DefinitionRef{Name: names.Draw(t, "definition"), Version: rapid.IntRange(1, 1<<40).Draw(t, "version")},
+			Fingerprint: texts.Draw(t, "fingerprint"),
+			Input:       data.Draw(t, "input"),
+			ContentType: texts.Draw(t, "content type"),
+			TraceParent: texts.Draw(t, "trace parent"),
+			Started:     someMoments.Draw(t, "started"),
+		},
 		Revision:     rapid.Uint64Min(1).Draw(t, "revision"),
 		Phase:        phases.Draw(t, "phase"),
-		Input:        data.Draw(t, "input"),
-		ContentType:  texts.Draw(t, "content type"),
-		TraceParent:  texts.Draw(t, "trace parent"),
-		Started:      someMoments.Draw(t, "started"),
 		Updated:      moments.Draw(t, "updated"),
 		Ended:        moments.Draw(t, "ended"),
 		Deadline:     moments.Draw(t, "deadline"),

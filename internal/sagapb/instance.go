@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/pool"
 	"github.com/amends-dev/amends/internal/protoconv"
@@ -21,16 +23,36 @@ func MarshalInstance(in *machine.Instance) ([]byte, error) { return AppendInstan
 // the id, definition, revision, phase or start time is missing, a value is outside its enum, or a
 // time is outside the years 1678 to 2261.
 func AppendInstance(dst []byte, in *machine.Instance) ([]byte, error) {
+	return encode(dst, in.ID, func(m *message) (proto.Message, error) {
+		m.instance.Start = &m.start
+		return &m.instance, errors.Join(m.fillStart(&in.Start), m.fill(in))
+	})
+}
+
+// MarshalStart encodes what a saga was started with. It returns the errors of AppendInstance that
+// concern the start.
+func MarshalStart(s *machine.Start) ([]byte, error) {
+	return encode(nil, s.ID, func(m *message) (proto.Message, error) { return &m.start, m.fillStart(s) })
+}
+
+// MarshalRest encodes a saga's state without its start. It returns the errors of AppendInstance that
+// concern the rest.
+func MarshalRest(in *machine.Instance) ([]byte, error) {
+	return encode(nil, in.ID, func(m *message) (proto.Message, error) { return &m.instance, m.fill(in) })
+}
+
+// encode appends the encoding of a state, or of a part of it, which fill sets.
+func encode(dst []byte, id contract.SagaID, fill func(*message) (proto.Message, error)) ([]byte, error) {
 	m := messages.Get()
 	defer messages.Put(m)
-	err := m.fill(in)
+	filled, err := fill(m)
 	if err == nil {
 		var out []byte
-		if out, err = protoconv.Append(dst, &m.instance); err == nil {
+		if out, err = protoconv.Append(dst, filled); err == nil {
 			return out, nil
 		}
 	}
-	return dst, fmt.Errorf("encode the state of saga %.128s: %w", in.ID, err)
+	return dst, fmt.Errorf("encode the state of saga %.128s: %w", id, err)
 }
 
 // UnmarshalInstance decodes the output of AppendInstance. The result shares no memory with data.
@@ -39,29 +61,58 @@ func UnmarshalInstance(data []byte) (*machine.Instance, error) {
 	if err := protoconv.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("read the state of a saga: %w", err)
 	}
-	in, err := fromInstance(m)
+	start, err := fromStart(m.Start)
 	if err != nil {
-		return nil, fmt.Errorf("read the state of saga %.128q: %w", m.Id, err)
+		return nil, fmt.Errorf("read the state of saga %.128q: %w", m.Start.GetId(), err)
 	}
-	return in, nil
+	return fromInstance(m, start)
 }
 
-// checkInstance returns an error if a required field of the state is missing.
-func checkInstance(in *machine.Instance) error {
+// UnmarshalStart decodes the output of MarshalStart. The result shares no memory with data.
+func UnmarshalStart(data []byte) (machine.Start, error) {
+	m := new(amendsv1.Start)
+	if err := protoconv.Unmarshal(data, m); err != nil {
+		return machine.Start{}, fmt.Errorf("read the start of a saga: %w", err)
+	}
+	start, err := fromStart(m)
+	if err != nil {
+		return machine.Start{}, fmt.Errorf("read the start of saga %.128q: %w", m.Id, err)
+	}
+	return start, nil
+}
+
+// UnmarshalRest decodes the output of MarshalRest for a saga with the given start. The result shares
+// no memory with data.
+func UnmarshalRest(data []byte, start machine.Start) (*machine.Instance, error) {
+	m := new(amendsv1.Instance)
+	if err := protoconv.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("read the state of saga %.128q: %w", start.ID, err)
+	}
+	return fromInstance(m, start)
+}
+
+// checkStart returns an error if a required field of the start is missing.
+func checkStart(s *machine.Start) error {
 	switch {
-	case in.Definition.Name == "" || in.Definition.Version < 1:
-		return fmt.Errorf("definition %q version %d: the name must not be empty, and the version must be at least 1", in.Definition.Name, in.Definition.Version)
-	case in.Revision == 0:
-		return errors.New("revision is missing: it must be at least 1")
-	case in.Started.IsZero():
+	case s.Definition.Name == "" || s.Definition.Version < 1:
+		return fmt.Errorf("definition %q version %d: the name must not be empty, and the version must be at least 1", s.Definition.Name, s.Definition.Version)
+	case s.Started.IsZero():
 		return errors.New("time of start is missing")
 	}
-	return in.ID.Check()
+	return s.ID.Check()
+}
+
+func checkRevision(in *machine.Instance) error {
+	if in.Revision == 0 {
+		return errors.New("revision is missing: it must be at least 1")
+	}
+	return nil
 }
 
 // message holds the memory for encoding a state. It is pooled, because every transition of every
 // saga encodes a state.
 type message struct {
+	start    amendsv1.Start
 	instance amendsv1.Instance
 	ref      amendsv1.DefinitionRef
 	steps    []amendsv1.StepState
@@ -73,6 +124,7 @@ var messages = pool.New(func() *message { return new(message) }, (*message).rese
 
 // reset removes all references to a state.
 func (m *message) reset() {
+	m.start.Reset()
 	m.instance.Reset()
 	m.ref.Reset()
 	for i, step := range m.list {
@@ -82,47 +134,66 @@ func (m *message) reset() {
 	}
 }
 
-// fill sets the fields of m from a state.
+func (m *message) fillStart(s *machine.Start) error {
+	if err := checkStart(s); err != nil {
+		return err
+	}
+	to := &m.start
+	to.Id = string(s.ID)
+	m.ref.Name, m.ref.Version = s.Definition.Name, int64(s.Definition.Version)
+	to.Definition = &m.ref
+	to.Fingerprint = s.Fingerprint
+	to.Input = s.Input
+	to.ContentType = s.ContentType
+	to.TraceParent = s.TraceParent
+	var err error
+	to.StartedUnixNano, err = protoconv.Nano("started", s.Started)
+	return err
+}
+
+// fill sets the fields of m from a state, except for its start.
 func (m *message) fill(in *machine.Instance) error {
-	if err := checkInstance(in); err != nil {
+	if err := checkRevision(in); err != nil {
 		return err
 	}
 	to := &m.instance
-	to.Id = string(in.ID)
-	m.ref.Name, m.ref.Version = in.Definition.Name, int64(in.Definition.Version)
-	to.Definition = &m.ref
-	to.Fingerprint = in.Fingerprint
 	to.Revision = in.Revision
-	to.Input = in.Input
-	to.ContentType = in.ContentType
-	to.TraceParent = in.TraceParent
 	to.Overdue = in.Overdue
 	to.StateBytes = int64(in.StateBytes)
 	to.ClockNanos = int64(in.ClockOffset)
-	var errs [9]error
+	var errs [8]error
 	to.Phase, errs[0] = protoconv.Phases.Required(in.Phase)
-	to.StartedUnixNano, errs[1] = protoconv.Nano("started", in.Started)
-	to.UpdatedUnixNano, errs[2] = protoconv.Nano("updated", in.Updated)
-	to.EndedUnixNano, errs[3] = protoconv.Nano("ended", in.Ended)
-	to.DeadlineUnixNano, errs[4] = protoconv.Nano("deadline", in.Deadline)
-	to.Cause, errs[5] = causeMessage("cause", in.Cause)
-	to.PendingCause, errs[6] = causeMessage("pending cause", in.PendingCause)
-	to.Paused, errs[7] = pauseMessage(in.Paused)
-	errs[8] = m.fillSteps(in.Steps)
+	to.UpdatedUnixNano, errs[1] = protoconv.Nano("updated", in.Updated)
+	to.EndedUnixNano, errs[2] = protoconv.Nano("ended", in.Ended)
+	to.DeadlineUnixNano, errs[3] = protoconv.Nano("deadline", in.Deadline)
+	to.Cause, errs[4] = causeMessage("cause", in.Cause)
+	to.PendingCause, errs[5] = causeMessage("pending cause", in.PendingCause)
+	to.Paused, errs[6] = pauseMessage(in.Paused)
+	errs[7] = m.fillSteps(in.Steps)
 	to.Steps = m.list
 	return errors.Join(errs[:]...)
 }
 
-func fromInstance(m *amendsv1.Instance) (*machine.Instance, error) {
-	in := &machine.Instance{
+func fromStart(m *amendsv1.Start) (machine.Start, error) {
+	if m == nil {
+		return machine.Start{}, errors.New("start is missing")
+	}
+	s := machine.Start{
 		ID:          contract.SagaID(m.Id),
 		Definition:  protoconv.FromRef(m.Definition),
 		Fingerprint: m.Fingerprint,
-		Revision:    m.Revision,
 		Input:       protoconv.Bytes(m.Input),
 		ContentType: m.ContentType,
 		TraceParent: m.TraceParent,
 		Started:     protoconv.Time(m.StartedUnixNano),
+	}
+	return s, checkStart(&s)
+}
+
+func fromInstance(m *amendsv1.Instance, start machine.Start) (*machine.Instance, error) {
+	in := &machine.Instance{
+		Start:       start,
+		Revision:    m.Revision,
 		Updated:     protoconv.Time(m.UpdatedUnixNano),
 		Ended:       protoconv.Time(m.EndedUnixNano),
 		Deadline:    protoconv.Time(m.DeadlineUnixNano),
@@ -131,14 +202,14 @@ func fromInstance(m *amendsv1.Instance) (*machine.Instance, error) {
 		ClockOffset: time.Duration(m.ClockNanos),
 	}
 	var errs [6]error
-	errs[0] = checkInstance(in)
+	errs[0] = checkRevision(in)
 	in.Phase, errs[1] = protoconv.Phases.RequiredWord(m.Phase)
 	in.Cause, errs[2] = fromCause("cause", m.Cause)
 	in.PendingCause, errs[3] = fromCause("pending cause", m.PendingCause)
 	in.Paused, errs[4] = fromPause(m.Paused)
 	in.Steps, errs[5] = fromSteps(m.Steps)
 	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the state of saga %.128q: %w", start.ID, err)
 	}
 	return in, nil
 }

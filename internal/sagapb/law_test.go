@@ -125,6 +125,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 		domain  any
 		message proto.Message
 	}{
+		{machine.Start{}, &amendsv1.Start{}},
 		{machine.Instance{}, &amendsv1.Instance{}},
 		{machine.Cause{}, &amendsv1.Cause{}},
 		{machine.StepState{}, &amendsv1.StepState{}},

@@ -30,12 +30,10 @@ func newSide(direction contract.Direction, d machine.SideData) machine.Side {
 // minimal returns the smallest state that can be encoded.
 func minimal() *machine.Instance {
 	return &machine.Instance{
-		ID:         "order-42",
-		Definition: contract.DefinitionRef{Name: "checkout", Version: 1},
-		Revision:   1,
-		Phase:      contract.PhaseRunning,
-		Started:    noon,
-		Steps:      []machine.StepState{{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideAwaitingAnswer, Due: noon})}},
+		Start:    machine.Start{ID: "order-42", Definition: contract.DefinitionRef{Name: "checkout", Version: 1}, Started: noon},
+		Revision: 1,
+		Phase:    contract.PhaseRunning,
+		Steps:    []machine.StepState{{Do: newSide(contract.DirectionDo, machine.SideData{State: machine.SideAwaitingAnswer, Due: noon})}},
 	}
 }
 
@@ -82,9 +80,11 @@ func TestAppendInstanceRefuses(t *testing.T) {
 func TestUnmarshalInstanceRefuses(t *testing.T) {
 	spoiled := func(spoil func(*amendsv1.Instance)) []byte {
 		var m message
-		if err := m.fill(minimal()); err != nil {
+		in := minimal()
+		if err := errors.Join(m.fillStart(&in.Start), m.fill(in)); err != nil {
 			t.Fatal(err)
 		}
+		m.instance.Start = &m.start
 		spoil(&m.instance)
 		b, err := proto.Marshal(&m.instance)
 		if err != nil {
@@ -94,10 +94,11 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 	}
 	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
 	for want, record := range map[string][]byte{
-		"definition":                nil,
+		"start is missing":          nil,
+		"version 0":                 spoiled(func(m *amendsv1.Instance) { m.Start.Definition = nil }),
 		"not a valid Instance":      []byte("\xff\xff\xff"),
-		"saga id":                   spoiled(func(m *amendsv1.Instance) { m.Id = "" }),
-		"version -1":                spoiled(func(m *amendsv1.Instance) { m.Definition.Version = -1 }),
+		"saga id":                   spoiled(func(m *amendsv1.Instance) { m.Start.Id = "" }),
+		"version -1":                spoiled(func(m *amendsv1.Instance) { m.Start.Definition.Version = -1 }),
 		"revision is missing":       spoiled(func(m *amendsv1.Instance) { m.Revision = 0 }),
 		"phase is missing":          spoiled(func(m *amendsv1.Instance) { m.Phase = 0 }),
 		"phase 77 is not know":      spoiled(func(m *amendsv1.Instance) { m.Phase = 77 }),
@@ -110,7 +111,7 @@ func TestUnmarshalInstanceRefuses(t *testing.T) {
 		}),
 		"does not belong":          spoiled(func(m *amendsv1.Instance) { m.Steps[0].Do.State = amendsv1.SideState_SIDE_STATE_DONE }),
 		"kind of cause is missing": spoiled(func(m *amendsv1.Instance) { m.PendingCause = &amendsv1.Cause{} }),
-		"time of start":            spoiled(func(m *amendsv1.Instance) { m.StartedUnixNano = 0 }),
+		"time of start":            spoiled(func(m *amendsv1.Instance) { m.Start.StartedUnixNano = 0 }),
 		"5000 steps":               spoiled(func(m *amendsv1.Instance) { m.Steps = repeat(&amendsv1.StepState{}, 5000) }),
 		"later release":            append(spoiled(func(*amendsv1.Instance) {}), unknown...),
 		"a later release": spoiled(func(m *amendsv1.Instance) {

@@ -157,9 +157,11 @@ func (d *decision) start(ev Event) error {
 		return err
 	}
 	d.in = Instance{
-		ID: ev.ID, Definition: d.plan.Definition, Fingerprint: d.plan.Fingerprint, Revision: 1,
-		Input: ev.Payload, ContentType: ev.ContentType, TraceParent: ev.TraceParent,
-		Started: d.at, Updated: d.at, StateBytes: len(ev.Payload), ClockOffset: ev.ClockOffset,
+		Start: Start{
+			ID: ev.ID, Definition: d.plan.Definition, Fingerprint: d.plan.Fingerprint,
+			Input: ev.Payload, ContentType: ev.ContentType, TraceParent: ev.TraceParent, Started: d.at,
+		},
+		Revision: 1, Updated: d.at, StateBytes: len(ev.Payload), ClockOffset: ev.ClockOffset,
 		Steps: make([]StepState, len(d.plan.Steps)),
 	}
 	if d.plan.Deadline > 0 {

@@ -6,23 +6,29 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// Instance is the state of one run of a definition: everything that Decide needs. It is a value;
-// Decide returns a new one and does not change its argument.
-type Instance struct {
+// Start is what a run was started with. It never changes.
+type Start struct {
 	ID          contract.SagaID
 	Definition  contract.DefinitionRef
-	Fingerprint string // of the definition; never changes
-	Revision    uint64 // number of events so far; 0 if the saga does not exist
-	Phase       contract.Phase
+	Fingerprint string // of the definition
 	Input       []byte
 	ContentType string // of the input; "" means application/json
 	TraceParent string // W3C trace context of the start, passed on to every command
 	Started     time.Time
-	Updated     time.Time // time of the last event
-	Ended       time.Time // zero while the saga is open; set when completed, compensated or abandoned
-	Deadline    time.Time // zero if there is none
-	Overdue     bool      // the deadline passed after the point of no return
-	Cause       *Cause    // why the saga compensates; nil while it goes forward
+}
+
+// Instance is the state of one run of a definition: everything that Decide needs. It is a value;
+// Decide returns a new one and does not change its argument.
+type Instance struct {
+	Start
+
+	Revision uint64 // number of events so far; 0 if the saga does not exist
+	Phase    contract.Phase
+	Updated  time.Time // time of the last event
+	Ended    time.Time // zero while the saga is open; set when completed, compensated or abandoned
+	Deadline time.Time // zero if there is none
+	Overdue  bool      // the deadline passed after the point of no return
+	Cause    *Cause    // why the saga compensates; nil while it goes forward
 	// PendingCause is why the saga compensates if the pivot in progress does not complete.
 	PendingCause *Cause
 	Paused       *Pause // set while an operator has paused the saga; nil if the saga has ended
@@ -63,7 +69,7 @@ const (
 
 // Birth distinguishes the saga from earlier and later ones with the same id. It is derived from the
 // time of the recorded start, so that every replay produces the same value.
-func (in *Instance) Birth() contract.Birth { return contract.BirthOf(in.Started) }
+func (s *Start) Birth() contract.Birth { return contract.BirthOf(s.Started) }
 
 // Open reports whether the saga has not ended.
 func (in *Instance) Open() bool { return in.Ended.IsZero() }

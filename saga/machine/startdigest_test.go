@@ -92,7 +92,7 @@ func TestStartsAreComparedByValue(t *testing.T) {
 		{"text/plain", `{"a":1}`, "", `{"a":1}`, false},
 		{"a", `bc`, "ab", `c`, false},
 	} {
-		in := Instance{ContentType: test.a, Input: []byte(test.first)}
+		in := Instance{Start: Start{ContentType: test.a, Input: []byte(test.first)}}
 		if in.StartedWith(test.b, []byte(test.second)) != test.same || DigestStart(test.a, in.Input).Is(test.b, []byte(test.second)) != test.same {
 			t.Errorf("%s %s and %s %s: %v expected", test.a, test.first, test.b, test.second, test.same)
 		}

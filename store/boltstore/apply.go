@@ -80,7 +80,7 @@ func (g *group) apply(p *prepared) error {
 		if err != nil {
 			return of(p.id, err)
 		}
-		p.start = b.start
+		p.start = b.digest
 	}
 	record := p.chain(keys, &h, old, seq)
 	if old != nil && old.birth != h.birth {

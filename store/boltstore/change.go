@@ -41,7 +41,10 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	p := &prepared{id: in.ID, expected: c.Expected, birth: encodeBirth(in), settle: c.Discard}
+	p := &prepared{id: in.ID, expected: c.Expected, settle: c.Discard}
+	if p.birth, err = sagapb.MarshalStart(&in.Start); err != nil {
+		return nil, invalid(err)
+	}
 	if c.Expected == 0 {
 		p.start = machine.DigestStart(in.ContentType, in.Input)
 	}

@@ -185,7 +185,7 @@ func (g *group) bury(in *machine.Instance) error {
 		return err
 	}
 	t := &store.TombstoneError{
-		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, Start: b.start, Started: in.Started, Ended: in.Ended,
+		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, Start: b.digest, Started: in.Started, Ended: in.Ended,
 	}
 	keys := g.s.options.Keys
 	if err := g.putAs(keys.format(), tableTombstones, []byte(in.ID), keys.closing("tombstone", string(in.ID), 0, encodeTombstone(t, h.class))); err != nil {

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/storetest"
 )
 
 // FuzzFrame checks that a value is accepted only if put would write exactly this value for this key
@@ -76,7 +78,11 @@ func FuzzRecord(f *testing.F) {
 	f.Add(e.append(nil))
 	f.Add(appendOwner(nil, outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(encodeTombstone(&store.TombstoneError{Definition: contract.DefinitionRef{Name: "checkout", Version: 1}}, 3))
-	f.Add(encodeBirth(&machine.Instance{Fingerprint: "f", Input: []byte("{}")}))
+	start, err := sagapb.MarshalStart(&storetest.Start("order-1", contract.DefinitionRef{Name: "checkout", Version: 1}, storetest.Epoch).Instance.Start)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(withDigest(machine.StartDigest{1}, start))
 	f.Add(outboxKey(outbox.ID{Saga: "order-1", Revision: 3, Index: 2}))
 	f.Add(indexKey(1, 5, "order-1"))
 	f.Add(timeKey("s", 5, "order-1"))
@@ -97,11 +103,13 @@ func FuzzRecord(f *testing.F) {
 			same(t, "tombstone", s, again, err)
 		}
 		if began, _, err := parseBirth(b); err == nil {
-			again, _, err := parseBirth(withDigest(began.start, encodeBirth(&machine.Instance{
-				Fingerprint: began.fingerprint, ContentType: began.contentType, TraceParent: began.traceParent, Input: began.input,
-			})))
+			start, err := sagapb.MarshalStart(&began.Start)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, _, err := parseBirth(withDigest(began.digest, start))
 			same(t, "birth", began, again, err)
-			_, _ = whole(b, began)
+			_, _ = sagapb.UnmarshalRest(b, began.Start)
 		}
 		if o, err := parseOwed(b, false); err == nil {
 			_, _ = o.read(nil, "bank", func() ([]byte, error) { return b, nil })

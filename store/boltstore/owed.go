@@ -120,7 +120,7 @@ func (s *Store) readOwed(tx *bolt.Tx, k, v []byte) (record outbox.Record, owed b
 func (s *Store) completeOwed(tx *bolt.Tx, o stored, to outbox.Destination, h *head) (outbox.Record, error) {
 	record, err := o.read(s.options.Keys, to, func() ([]byte, error) {
 		b, err := s.loadBirth(tx, o.id.Saga, h)
-		return own(b.input), err
+		return b.Input, err
 	})
 	if err != nil {
 		return record, &store.CorruptError{What: fmt.Sprintf("outbox record %s", o.id), Why: err.Error(), Saga: o.id.Saga}

@@ -38,7 +38,7 @@ func (s *Store) load(tx *bolt.Tx, id contract.SagaID) (in *machine.Instance, err
 	if state, err = s.options.Keys.opening(h.sealed, "state", string(id), h.revision, state); err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
-	if in, err = whole(state, b); err != nil {
+	if in, err = sagapb.UnmarshalRest(state, b.Start); err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
 	return in, s.fillResults(tx, in, &h)
@@ -52,7 +52,7 @@ func of(id contract.SagaID, err error) error {
 	return err
 }
 
-// loadBirth reads a saga's birth. The input is valid only during the transaction.
+// loadBirth reads a saga's birth.
 func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, error) {
 	e, err := s.loadEntry(tx, id, h.birth)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
 	}
 	b, _, err := s.birthOf(e) // the birth in this record: a later change may have replaced the saga's birth
 	if err == nil {
-		b.begin(event, e.saga)
+		b.begin(event)
 	}
 	return event, err
 }

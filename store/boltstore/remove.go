@@ -127,7 +127,7 @@ func (s *Store) remember(tx *bolt.Tx, t *traces) {
 		t.name(r.seq)
 	}
 	if b, err := s.loadBirth(tx, t.id, &h); err == nil {
-		t.stone.Start = b.start
+		t.stone.Start = b.digest
 	}
 }
 

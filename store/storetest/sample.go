@@ -51,14 +51,16 @@ func define(name string, version int, note string) (*saga.Definition, error) {
 // Start returns the start of a saga with four steps: one event, one pending command, one timer.
 func Start(id contract.SagaID, ref contract.DefinitionRef, at time.Time) store.Change {
 	in := &machine.Instance{
-		ID:          id,
-		Definition:  ref,
-		Fingerprint: fmt.Sprintf("%064x", len(ref.Name)*1000+ref.Version),
+		Start: machine.Start{
+			ID:          id,
+			Definition:  ref,
+			Fingerprint: fmt.Sprintf("%064x", len(ref.Name)*1000+ref.Version),
+			Input:       fmt.Appendf(nil, `{"order":%q,"customer":"c-4711","lines":[{"sku":"chair","quantity":4},{"sku":"table","quantity":1}],"total_cents":48900}`, id),
+			TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+			Started:     at,
+		},
 		Revision:    1,
 		Phase:       contract.PhaseRunning,
-		Input:       fmt.Appendf(nil, `{"order":%q,"customer":"c-4711","lines":[{"sku":"chair","quantity":4},{"sku":"table","quantity":1}],"total_cents":48900}`, id),
-		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-		Started:     at,
 		Updated:     at,
 		ClockOffset: -time.Hour,
 		Steps:       make([]machine.StepState, len(steps)),

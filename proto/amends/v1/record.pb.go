@@ -389,8 +389,8 @@ func (Operation) EnumDescriptor() ([]byte, []int) {
 	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
-// Instance is the state of one saga.
-type Instance struct {
+// Start is what a saga was started with. It never changes.
+type Start struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The saga's id.
 	Id string `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
@@ -398,45 +398,133 @@ type Instance struct {
 	Definition *DefinitionRef `protobuf:"bytes,2,opt,name=definition" json:"definition,omitempty"`
 	// Of the definition's content: lower-case hexadecimal SHA-256.
 	Fingerprint string `protobuf:"bytes,3,opt,name=fingerprint" json:"fingerprint,omitempty"`
-	// Number of events folded into this state, from 1.
-	Revision uint64 `protobuf:"varint,4,opt,name=revision" json:"revision,omitempty"`
-	// Where the saga stands.
-	Phase Phase `protobuf:"varint,5,opt,name=phase,enum=amends.v1.Phase" json:"phase,omitempty"`
 	// The data it was started with.
-	Input []byte `protobuf:"bytes,6,opt,name=input" json:"input,omitempty"`
+	Input []byte `protobuf:"bytes,4,opt,name=input" json:"input,omitempty"`
 	// Content type of the input; empty means application/json.
-	ContentType string `protobuf:"bytes,7,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
+	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType" json:"content_type,omitempty"`
 	// W3C trace context of the start.
-	TraceParent string `protobuf:"bytes,8,opt,name=trace_parent,json=traceParent" json:"trace_parent,omitempty"`
+	TraceParent string `protobuf:"bytes,6,opt,name=trace_parent,json=traceParent" json:"trace_parent,omitempty"`
 	// When it was started.
-	StartedUnixNano int64 `protobuf:"fixed64,9,opt,name=started_unix_nano,json=startedUnixNano" json:"started_unix_nano,omitempty"`
+	StartedUnixNano int64 `protobuf:"fixed64,7,opt,name=started_unix_nano,json=startedUnixNano" json:"started_unix_nano,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Start) Reset() {
+	*x = Start{}
+	mi := &file_amends_v1_record_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Start) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Start) ProtoMessage() {}
+
+func (x *Start) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_v1_record_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Start.ProtoReflect.Descriptor instead.
+func (*Start) Descriptor() ([]byte, []int) {
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Start) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Start) GetDefinition() *DefinitionRef {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *Start) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Start) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *Start) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *Start) GetTraceParent() string {
+	if x != nil {
+		return x.TraceParent
+	}
+	return ""
+}
+
+func (x *Start) GetStartedUnixNano() int64 {
+	if x != nil {
+		return x.StartedUnixNano
+	}
+	return 0
+}
+
+// Instance is the state of one saga.
+type Instance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it was started with; absent where that is stored beside.
+	Start *Start `protobuf:"bytes,1,opt,name=start" json:"start,omitempty"`
+	// Number of events folded into this state, from 1.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision" json:"revision,omitempty"`
+	// Where the saga stands.
+	Phase Phase `protobuf:"varint,3,opt,name=phase,enum=amends.v1.Phase" json:"phase,omitempty"`
 	// Time of the last event.
-	UpdatedUnixNano int64 `protobuf:"fixed64,10,opt,name=updated_unix_nano,json=updatedUnixNano" json:"updated_unix_nano,omitempty"`
+	UpdatedUnixNano int64 `protobuf:"fixed64,4,opt,name=updated_unix_nano,json=updatedUnixNano" json:"updated_unix_nano,omitempty"`
 	// When it ended; 0 while it is open.
-	EndedUnixNano int64 `protobuf:"fixed64,11,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
+	EndedUnixNano int64 `protobuf:"fixed64,5,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
 	// When it should have ended; 0: no deadline.
-	DeadlineUnixNano int64 `protobuf:"fixed64,12,opt,name=deadline_unix_nano,json=deadlineUnixNano" json:"deadline_unix_nano,omitempty"`
+	DeadlineUnixNano int64 `protobuf:"fixed64,6,opt,name=deadline_unix_nano,json=deadlineUnixNano" json:"deadline_unix_nano,omitempty"`
 	// The deadline passed after the point of no return.
-	Overdue bool `protobuf:"varint,13,opt,name=overdue" json:"overdue,omitempty"`
+	Overdue bool `protobuf:"varint,7,opt,name=overdue" json:"overdue,omitempty"`
 	// Why it is compensated; absent while it is not.
-	Cause *Cause `protobuf:"bytes,14,opt,name=cause" json:"cause,omitempty"`
+	Cause *Cause `protobuf:"bytes,8,opt,name=cause" json:"cause,omitempty"`
 	// Why it will be compensated if the pivot, which is in progress, does not complete; absent otherwise.
-	PendingCause *Cause `protobuf:"bytes,15,opt,name=pending_cause,json=pendingCause" json:"pending_cause,omitempty"`
-	// The steps in the order of the definition's leaves.
-	Steps []*StepState `protobuf:"bytes,16,rep,name=steps" json:"steps,omitempty"`
-	// Bytes of input and results together.
-	StateBytes int64 `protobuf:"varint,17,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
+	PendingCause *Cause `protobuf:"bytes,9,opt,name=pending_cause,json=pendingCause" json:"pending_cause,omitempty"`
 	// An operator holds it; absent: it goes on.
-	Paused *Pause `protobuf:"bytes,18,opt,name=paused" json:"paused,omitempty"`
+	Paused *Pause `protobuf:"bytes,10,opt,name=paused" json:"paused,omitempty"`
+	// The steps in the order of the definition's leaves.
+	Steps []*StepState `protobuf:"bytes,11,rep,name=steps" json:"steps,omitempty"`
+	// Bytes of input and results together.
+	StateBytes int64 `protobuf:"varint,12,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
 	// By how much the wall clock had been set, in all, when its times were read.
-	ClockNanos    int64 `protobuf:"fixed64,30,opt,name=clock_nanos,json=clockNanos" json:"clock_nanos,omitempty"`
+	ClockNanos    int64 `protobuf:"fixed64,13,opt,name=clock_nanos,json=clockNanos" json:"clock_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Instance) Reset() {
 	*x = Instance{}
-	mi := &file_amends_v1_record_proto_msgTypes[0]
+	mi := &file_amends_v1_record_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +536,7 @@ func (x *Instance) String() string {
 func (*Instance) ProtoMessage() {}
 
 func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[0]
+	mi := &file_amends_v1_record_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,28 +549,14 @@ func (x *Instance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instance.ProtoReflect.Descriptor instead.
 func (*Instance) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{0}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *Instance) GetId() string {
+func (x *Instance) GetStart() *Start {
 	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Instance) GetDefinition() *DefinitionRef {
-	if x != nil {
-		return x.Definition
+		return x.Start
 	}
 	return nil
-}
-
-func (x *Instance) GetFingerprint() string {
-	if x != nil {
-		return x.Fingerprint
-	}
-	return ""
 }
 
 func (x *Instance) GetRevision() uint64 {
@@ -497,34 +571,6 @@ func (x *Instance) GetPhase() Phase {
 		return x.Phase
 	}
 	return Phase_PHASE_UNSPECIFIED
-}
-
-func (x *Instance) GetInput() []byte {
-	if x != nil {
-		return x.Input
-	}
-	return nil
-}
-
-func (x *Instance) GetContentType() string {
-	if x != nil {
-		return x.ContentType
-	}
-	return ""
-}
-
-func (x *Instance) GetTraceParent() string {
-	if x != nil {
-		return x.TraceParent
-	}
-	return ""
-}
-
-func (x *Instance) GetStartedUnixNano() int64 {
-	if x != nil {
-		return x.StartedUnixNano
-	}
-	return 0
 }
 
 func (x *Instance) GetUpdatedUnixNano() int64 {
@@ -569,6 +615,13 @@ func (x *Instance) GetPendingCause() *Cause {
 	return nil
 }
 
+func (x *Instance) GetPaused() *Pause {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
 func (x *Instance) GetSteps() []*StepState {
 	if x != nil {
 		return x.Steps
@@ -581,13 +634,6 @@ func (x *Instance) GetStateBytes() int64 {
 		return x.StateBytes
 	}
 	return 0
-}
-
-func (x *Instance) GetPaused() *Pause {
-	if x != nil {
-		return x.Paused
-	}
-	return nil
 }
 
 func (x *Instance) GetClockNanos() int64 {
@@ -612,7 +658,7 @@ type Pause struct {
 
 func (x *Pause) Reset() {
 	*x = Pause{}
-	mi := &file_amends_v1_record_proto_msgTypes[1]
+	mi := &file_amends_v1_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +670,7 @@ func (x *Pause) String() string {
 func (*Pause) ProtoMessage() {}
 
 func (x *Pause) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[1]
+	mi := &file_amends_v1_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +683,7 @@ func (x *Pause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pause.ProtoReflect.Descriptor instead.
 func (*Pause) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{1}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Pause) GetAtUnixNano() int64 {
@@ -680,7 +726,7 @@ type Cause struct {
 
 func (x *Cause) Reset() {
 	*x = Cause{}
-	mi := &file_amends_v1_record_proto_msgTypes[2]
+	mi := &file_amends_v1_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +738,7 @@ func (x *Cause) String() string {
 func (*Cause) ProtoMessage() {}
 
 func (x *Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[2]
+	mi := &file_amends_v1_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +751,7 @@ func (x *Cause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cause.ProtoReflect.Descriptor instead.
 func (*Cause) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Cause) GetKind() CauseKind {
@@ -764,7 +810,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_amends_v1_record_proto_msgTypes[3]
+	mi := &file_amends_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +822,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[3]
+	mi := &file_amends_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +835,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Side) GetState() SideState {
@@ -849,7 +895,7 @@ type StepState struct {
 
 func (x *StepState) Reset() {
 	*x = StepState{}
-	mi := &file_amends_v1_record_proto_msgTypes[4]
+	mi := &file_amends_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +907,7 @@ func (x *StepState) String() string {
 func (*StepState) ProtoMessage() {}
 
 func (x *StepState) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[4]
+	mi := &file_amends_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +920,7 @@ func (x *StepState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepState.ProtoReflect.Descriptor instead.
 func (*StepState) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *StepState) GetDo() *Side {
@@ -942,7 +988,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_amends_v1_record_proto_msgTypes[5]
+	mi := &file_amends_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1000,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[5]
+	mi := &file_amends_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1013,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetType() EventType {
@@ -1111,7 +1157,7 @@ type OutboxRecord struct {
 
 func (x *OutboxRecord) Reset() {
 	*x = OutboxRecord{}
-	mi := &file_amends_v1_record_proto_msgTypes[6]
+	mi := &file_amends_v1_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1169,7 @@ func (x *OutboxRecord) String() string {
 func (*OutboxRecord) ProtoMessage() {}
 
 func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_record_proto_msgTypes[6]
+	mi := &file_amends_v1_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1182,7 @@ func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxRecord.ProtoReflect.Descriptor instead.
 func (*OutboxRecord) Descriptor() ([]byte, []int) {
-	return file_amends_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_amends_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OutboxRecord) GetSaga() string {
@@ -1185,31 +1231,33 @@ var File_amends_v1_record_proto protoreflect.FileDescriptor
 
 const file_amends_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xd5\x05\n" +
-	"\bInstance\x12\x0e\n" +
+	"\x16amends/v1/record.proto\x12\tamends.v1\x1a\x18amends/v1/envelope.proto\x1a\x14amends/v1/word.proto\"\xfb\x01\n" +
+	"\x05Start\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x128\n" +
 	"\n" +
 	"definition\x18\x02 \x01(\v2\x18.amends.v1.DefinitionRefR\n" +
 	"definition\x12 \n" +
-	"\vfingerprint\x18\x03 \x01(\tR\vfingerprint\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\x12&\n" +
-	"\x05phase\x18\x05 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12\x14\n" +
-	"\x05input\x18\x06 \x01(\fR\x05input\x12!\n" +
-	"\fcontent_type\x18\a \x01(\tR\vcontentType\x12!\n" +
-	"\ftrace_parent\x18\b \x01(\tR\vtraceParent\x12*\n" +
-	"\x11started_unix_nano\x18\t \x01(\x10R\x0fstartedUnixNano\x12*\n" +
-	"\x11updated_unix_nano\x18\n" +
-	" \x01(\x10R\x0fupdatedUnixNano\x12&\n" +
-	"\x0fended_unix_nano\x18\v \x01(\x10R\rendedUnixNano\x12,\n" +
-	"\x12deadline_unix_nano\x18\f \x01(\x10R\x10deadlineUnixNano\x12\x18\n" +
-	"\aoverdue\x18\r \x01(\bR\aoverdue\x12&\n" +
-	"\x05cause\x18\x0e \x01(\v2\x10.amends.v1.CauseR\x05cause\x125\n" +
-	"\rpending_cause\x18\x0f \x01(\v2\x10.amends.v1.CauseR\fpendingCause\x12*\n" +
-	"\x05steps\x18\x10 \x03(\v2\x14.amends.v1.StepStateR\x05steps\x12\x1f\n" +
-	"\vstate_bytes\x18\x11 \x01(\x03R\n" +
-	"stateBytes\x12(\n" +
-	"\x06paused\x18\x12 \x01(\v2\x10.amends.v1.PauseR\x06paused\x12\x1f\n" +
-	"\vclock_nanos\x18\x1e \x01(\x10R\n" +
+	"\vfingerprint\x18\x03 \x01(\tR\vfingerprint\x12\x14\n" +
+	"\x05input\x18\x04 \x01(\fR\x05input\x12!\n" +
+	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12!\n" +
+	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x12*\n" +
+	"\x11started_unix_nano\x18\a \x01(\x10R\x0fstartedUnixNano\"\x89\x04\n" +
+	"\bInstance\x12&\n" +
+	"\x05start\x18\x01 \x01(\v2\x10.amends.v1.StartR\x05start\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12&\n" +
+	"\x05phase\x18\x03 \x01(\x0e2\x10.amends.v1.PhaseR\x05phase\x12*\n" +
+	"\x11updated_unix_nano\x18\x04 \x01(\x10R\x0fupdatedUnixNano\x12&\n" +
+	"\x0fended_unix_nano\x18\x05 \x01(\x10R\rendedUnixNano\x12,\n" +
+	"\x12deadline_unix_nano\x18\x06 \x01(\x10R\x10deadlineUnixNano\x12\x18\n" +
+	"\aoverdue\x18\a \x01(\bR\aoverdue\x12&\n" +
+	"\x05cause\x18\b \x01(\v2\x10.amends.v1.CauseR\x05cause\x125\n" +
+	"\rpending_cause\x18\t \x01(\v2\x10.amends.v1.CauseR\fpendingCause\x12(\n" +
+	"\x06paused\x18\n" +
+	" \x01(\v2\x10.amends.v1.PauseR\x06paused\x12*\n" +
+	"\x05steps\x18\v \x03(\v2\x14.amends.v1.StepStateR\x05steps\x12\x1f\n" +
+	"\vstate_bytes\x18\f \x01(\x03R\n" +
+	"stateBytes\x12\x1f\n" +
+	"\vclock_nanos\x18\r \x01(\x10R\n" +
 	"clockNanos\"Q\n" +
 	"\x05Pause\x12 \n" +
 	"\fat_unix_nano\x18\x01 \x01(\x10R\n" +
@@ -1323,48 +1371,50 @@ func file_amends_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_amends_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_amends_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_amends_v1_record_proto_goTypes = []any{
 	(SideState)(0),        // 0: amends.v1.SideState
 	(CauseKind)(0),        // 1: amends.v1.CauseKind
 	(EventType)(0),        // 2: amends.v1.EventType
 	(Timer)(0),            // 3: amends.v1.Timer
 	(Operation)(0),        // 4: amends.v1.Operation
-	(*Instance)(nil),      // 5: amends.v1.Instance
-	(*Pause)(nil),         // 6: amends.v1.Pause
-	(*Cause)(nil),         // 7: amends.v1.Cause
-	(*Side)(nil),          // 8: amends.v1.Side
-	(*StepState)(nil),     // 9: amends.v1.StepState
-	(*Event)(nil),         // 10: amends.v1.Event
-	(*OutboxRecord)(nil),  // 11: amends.v1.OutboxRecord
-	(*DefinitionRef)(nil), // 12: amends.v1.DefinitionRef
-	(Phase)(0),            // 13: amends.v1.Phase
-	(Direction)(0),        // 14: amends.v1.Direction
-	(Outcome)(0),          // 15: amends.v1.Outcome
-	(*Envelope)(nil),      // 16: amends.v1.Envelope
+	(*Start)(nil),         // 5: amends.v1.Start
+	(*Instance)(nil),      // 6: amends.v1.Instance
+	(*Pause)(nil),         // 7: amends.v1.Pause
+	(*Cause)(nil),         // 8: amends.v1.Cause
+	(*Side)(nil),          // 9: amends.v1.Side
+	(*StepState)(nil),     // 10: amends.v1.StepState
+	(*Event)(nil),         // 11: amends.v1.Event
+	(*OutboxRecord)(nil),  // 12: amends.v1.OutboxRecord
+	(*DefinitionRef)(nil), // 13: amends.v1.DefinitionRef
+	(Phase)(0),            // 14: amends.v1.Phase
+	(Direction)(0),        // 15: amends.v1.Direction
+	(Outcome)(0),          // 16: amends.v1.Outcome
+	(*Envelope)(nil),      // 17: amends.v1.Envelope
 }
 var file_amends_v1_record_proto_depIdxs = []int32{
-	12, // 0: amends.v1.Instance.definition:type_name -> amends.v1.DefinitionRef
-	13, // 1: amends.v1.Instance.phase:type_name -> amends.v1.Phase
-	7,  // 2: amends.v1.Instance.cause:type_name -> amends.v1.Cause
-	7,  // 3: amends.v1.Instance.pending_cause:type_name -> amends.v1.Cause
-	9,  // 4: amends.v1.Instance.steps:type_name -> amends.v1.StepState
-	6,  // 5: amends.v1.Instance.paused:type_name -> amends.v1.Pause
-	1,  // 6: amends.v1.Cause.kind:type_name -> amends.v1.CauseKind
-	0,  // 7: amends.v1.Side.state:type_name -> amends.v1.SideState
-	8,  // 8: amends.v1.StepState.do:type_name -> amends.v1.Side
-	8,  // 9: amends.v1.StepState.undo:type_name -> amends.v1.Side
-	2,  // 10: amends.v1.Event.type:type_name -> amends.v1.EventType
-	14, // 11: amends.v1.Event.direction:type_name -> amends.v1.Direction
-	15, // 12: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
-	4,  // 13: amends.v1.Event.operation:type_name -> amends.v1.Operation
-	3,  // 14: amends.v1.Event.timer:type_name -> amends.v1.Timer
-	16, // 15: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	13, // 0: amends.v1.Start.definition:type_name -> amends.v1.DefinitionRef
+	5,  // 1: amends.v1.Instance.start:type_name -> amends.v1.Start
+	14, // 2: amends.v1.Instance.phase:type_name -> amends.v1.Phase
+	8,  // 3: amends.v1.Instance.cause:type_name -> amends.v1.Cause
+	8,  // 4: amends.v1.Instance.pending_cause:type_name -> amends.v1.Cause
+	7,  // 5: amends.v1.Instance.paused:type_name -> amends.v1.Pause
+	10, // 6: amends.v1.Instance.steps:type_name -> amends.v1.StepState
+	1,  // 7: amends.v1.Cause.kind:type_name -> amends.v1.CauseKind
+	0,  // 8: amends.v1.Side.state:type_name -> amends.v1.SideState
+	9,  // 9: amends.v1.StepState.do:type_name -> amends.v1.Side
+	9,  // 10: amends.v1.StepState.undo:type_name -> amends.v1.Side
+	2,  // 11: amends.v1.Event.type:type_name -> amends.v1.EventType
+	15, // 12: amends.v1.Event.direction:type_name -> amends.v1.Direction
+	16, // 13: amends.v1.Event.outcome:type_name -> amends.v1.Outcome
+	4,  // 14: amends.v1.Event.operation:type_name -> amends.v1.Operation
+	3,  // 15: amends.v1.Event.timer:type_name -> amends.v1.Timer
+	17, // 16: amends.v1.OutboxRecord.envelope:type_name -> amends.v1.Envelope
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_record_proto_init() }
@@ -1380,7 +1430,7 @@ func file_amends_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_record_proto_rawDesc), len(file_amends_v1_record_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
