@@ -33,6 +33,8 @@ type File struct {
 	broken   error
 	stats    Stats
 
+	replayed bool // whether Replay has succeeded
+
 	keep    chan struct{} // asks the keeper to look
 	closing chan struct{}
 	kept    sync.WaitGroup
@@ -136,7 +138,10 @@ func (f *File) Replay(from Mark, apply func(Record) error) error {
 }
 
 func (f *File) replay(from Mark, apply func(Record) error) error {
-	if from.Log != f.id {
+	switch {
+	case f.replayed:
+		return errors.New("it was replayed already")
+	case from.Log != f.id:
 		return fmt.Errorf("%w: the log is %s, the state is of log %s", ErrForeign, f.id, from.Log)
 	}
 	start := -1
@@ -169,8 +174,11 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 	}
 	f.mark, f.stats.Torn = r.mark, r.torn
 	if f.mark.Number < from.Number {
-		return f.shorter(from)
+		if err := f.shorter(from); err != nil {
+			return err
+		}
 	}
+	f.replayed = true
 	return nil
 }
 
@@ -204,7 +212,12 @@ func (f *File) Last() Mark {
 func (f *File) Begin(epoch uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if epoch < f.mark.Epoch {
+	switch {
+	case f.broken != nil:
+		return f.broken
+	case !f.replayed || f.current != nil:
+		return fmt.Errorf("begin log %s: call Replay before, and Begin once", f.dir)
+	case epoch < f.mark.Epoch:
 		return fmt.Errorf("begin log %s: epoch %d is before epoch %d of the last record", f.dir, epoch, f.mark.Epoch)
 	}
 	f.epoch = epoch
@@ -230,7 +243,7 @@ func (f *File) Append(body []byte) (Mark, error) {
 	case f.broken != nil:
 		return Mark{}, f.broken
 	case f.current == nil:
-		return Mark{}, fmt.Errorf("append to log %s: Begin was not called", f.dir)
+		return Mark{}, fmt.Errorf("append to log %s: call Begin before", f.dir)
 	}
 	parts := f.divide(body)
 	fits := f.offset+aligned(frameSize+int64(len(body))) <= f.size

@@ -354,3 +354,29 @@ func TestChain(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestOrderOfCalls checks that a call that comes too early or twice is refused, because it would
+// write a log that cannot be read.
+func TestOrderOfCalls(t *testing.T) {
+	_, o, f, marks := made(t, 2)
+	none := func(Record) error { return nil }
+	if err := f.Begin(1); err == nil {
+		t.Error("Begin is called twice")
+	}
+	if err := f.Replay(marks[2], none); err == nil {
+		t.Error("Replay is called twice")
+	}
+	g, err := Open("", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Begin(1); err == nil {
+		t.Error("Begin is called without Replay")
+	}
+	if err := g.Replay(marks[0], none); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Append(nil); err == nil {
+		t.Error("Append is called without Begin")
+	}
+}
