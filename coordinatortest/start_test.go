@@ -2,6 +2,9 @@ package coordinatortest_test
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -48,5 +51,31 @@ func TestOrder(t *testing.T) {
 	}
 	if n := reserved.Load(); n != 1 {
 		t.Errorf("%d reservations, want the one for tea", n)
+	}
+}
+
+// recorder is a testing.TB whose failures end the goroutine and can be read.
+type recorder struct {
+	testing.TB
+
+	fatal string
+}
+
+func (r *recorder) Fatal(args ...any) {
+	r.fatal = fmt.Sprint(args...)
+	runtime.Goexit()
+}
+
+// TestRunRefuses checks that a participant that cannot run fails the test at once, with a reason.
+func TestRunRefuses(t *testing.T) {
+	bus := coordinatortest.Start(t, order)
+	r, ended := &recorder{TB: t}, make(chan struct{})
+	go func() {
+		defer close(ended)
+		coordinatortest.Run(r, bus, participant.New("Stock!", &participant.MemoryInbox{}))
+	}()
+	<-ended
+	if !strings.Contains(r.fatal, "Stock!") {
+		t.Errorf("the test fails with %q", r.fatal)
 	}
 }
