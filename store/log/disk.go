@@ -12,7 +12,7 @@ import (
 type disk interface {
 	list() ([]string, error)
 	open(name string) (segmentFile, error)
-	// create makes a file of zeros that are on disk. The name need not be until sync.
+	// create makes a file of zeros that are on disk. Its name need not be before sync.
 	create(name string, size int64) error
 	rename(from, to string) error
 	remove(name string) error
@@ -54,7 +54,7 @@ func (d directory) open(name string) (segmentFile, error) {
 	return osFile{f}, nil
 }
 
-// zeros is written a piece at a time, so that a commit in between waits only for a piece.
+// zeros is written a piece at a time.
 var zeros [64 << 10]byte
 
 func (d directory) create(name string, size int64) (err error) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 // sector is the number of bytes that a power cut leaves either old or new.
@@ -77,7 +78,7 @@ func (d *memDisk) create(name string, size int64) error {
 		return err
 	}
 	if d.room == 0 {
-		return errNoRoom
+		return syscall.ENOSPC
 	}
 	d.room--
 	f := &memFile{d: d, seen: make([]byte, size), saved: make([]byte, size)}

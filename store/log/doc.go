@@ -12,8 +12,8 @@
 // no later one is missing.
 //
 // The package keeps I2: when Append returns, the record is on disk. At most one record is under way,
-// so at most one can be torn, and only the last. Open cuts it. A record that cannot be read although
-// a later one can is damage, which Open refuses to pass over.
+// so at most one can be torn, and only the last. Replay cuts it. A record that cannot be read although
+// a later one can is damage, which Replay refuses to pass over.
 //
 // The package does not know what records mean, seals nothing, and takes no snapshots: whoever keeps
 // the state keeps the Mark up to which it goes (ADR 0042).

@@ -11,10 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// File is a log in a directory. Open or Create returns one. Call Replay, then Begin, and then Append
-// as often as needed. Replay and Begin must not be called concurrently with anything else; Append,
-// Release, Last and Stats may be. One process at a time may use a directory, for which the caller
-// has to care.
+// File is a log in a directory. Open returns one. Call Replay, then Begin, and then Append as often as
+// needed. All methods but Open, Replay and Begin may be called concurrently. One process at a time
+// may use a directory, for which the caller has to care.
 type File struct {
 	dir     string
 	options Options
@@ -24,12 +23,12 @@ type File struct {
 	mu       sync.Mutex
 	segments []segment // all, oldest first; the last ones are spare
 	released int       // how many of the oldest are released
-	durable  uint64    // the segments up to this number have their names on disk
+	changes  uint64    // of the directory
+	synced   uint64    // how many of them are on disk
 	mark     Mark      // behind the last record
 	epoch    uint64
 	current  segmentFile // in which records are appended; nil before Begin
 	offset   int64       // in current, where the next frame begins
-	size     int64       // of current
 	broken   error
 	stats    Stats
 
@@ -48,34 +47,43 @@ type Stats struct {
 	Records  uint64 // appended since Open
 	Written  int64  // bytes of frames and headers, since Open
 	Syncs    uint64 // since Open
-	Torn     int64  // bytes of the record that Replay cut at the end; 0 if there was none
+	Torn     int64  // bytes of the record that Replay cut at the end; 0 if none was seen
 }
 
-// Create makes a log in a directory that must not exist; its parent must. If Create fails, or the
-// process ends meanwhile, the directory does not exist. It returns os.ErrExist if there is one.
-func Create(dir string, options Options) (ID, error) {
-	id := uuid.New()
-	if err := create(dir, options, id); err != nil {
+// Create makes a log in a directory that must not exist; its parent must. Replay reads it from
+// Mark{Log: id}. If Create fails or the process ends meanwhile, there is no log. A directory of the
+// same name with ".new" behind it may be left, which the next Create removes. It returns os.ErrExist
+// if the directory exists.
+func Create(dir string, options Options) (id ID, err error) {
+	id = uuid.New()
+	if err := create(filepath.Clean(dir), options, id); err != nil {
 		return ID{}, fmt.Errorf("create log %s: %w", dir, err)
 	}
 	return id, nil
 }
 
-func create(dir string, options Options, id ID) error {
-	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
-		return errors.Join(err, fmt.Errorf("%w: move it away first", os.ErrExist))
+func create(dir string, options Options, id ID) (err error) {
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("%w: move it away first", os.ErrExist)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	made := dir + temporary
-	if err := os.RemoveAll(made); err != nil {
+	options, err = options.withDefaults(made)
+	if err != nil {
+		return err
+	}
+	if err := discard(made); err != nil {
 		return err
 	}
 	if err := os.Mkdir(made, 0o700); err != nil {
 		return err
 	}
-	options, err := options.withDefaults(made)
-	if err != nil {
-		return err
-	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, discard(made))
+		}
+	}()
 	if err := write(options, id); err != nil {
 		return err
 	}
@@ -83,6 +91,23 @@ func create(dir string, options Options, id ID) error {
 		return err
 	}
 	return directory(filepath.Dir(dir)).sync()
+}
+
+// discard removes a directory that an earlier Create has left. It refuses one with other files.
+func discard(dir string) error {
+	names, err := directory(dir).list()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, name := range names {
+		if _, ok := segmentNumber(name); !ok {
+			return fmt.Errorf("%w: %s holds %s, which is not of a log: move it away first", os.ErrExist, dir, name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // write makes the segments of a new log.
@@ -96,7 +121,7 @@ func write(o Options, id ID) error {
 	if err != nil {
 		return err
 	}
-	h := header{log: id, number: 1, part: 1}
+	h := header{format: format, log: id, number: 1, part: 1}
 	_, err = first.WriteAt(h.append(nil), 0)
 	if err == nil {
 		err = first.Sync()
@@ -107,14 +132,15 @@ func write(o Options, id ID) error {
 	return o.disk.sync()
 }
 
-// Open opens the log in a directory. It returns os.ErrNotExist if there is none, ErrDamaged if a
-// segment is missing or its header is damaged, and ErrLater.
+// Open opens the log in a directory. It returns os.ErrNotExist if there is no directory, ErrDamaged if
+// a segment is missing or none has a header, and ErrLater. What records say is read by Replay.
 func Open(dir string, options Options) (*File, error) {
 	options, err := options.withDefaults(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	f := &File{dir: dir, options: options, disk: options.disk, keep: make(chan struct{}, 1), closing: make(chan struct{})}
+	f := &File{dir: dir, options: options, disk: options.disk, changes: 1, // which a process before may have made
+		keep: make(chan struct{}, 1), closing: make(chan struct{})}
 	if err := f.load(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
@@ -125,7 +151,8 @@ func Open(dir string, options Options) (*File, error) {
 func (f *File) ID() ID { return f.id }
 
 // Replay calls apply with each record behind a mark, oldest first, and ends with the first error of
-// apply. It reads to the end of the log and checks what it reads.
+// apply. It reads to the end of the log, checks what it reads, and makes the last records durable:
+// after a kill they may have been in memory only. It must be called once, before Begin.
 //
 // It returns ErrForeign if the mark is of another log, ErrAhead if the log begins after the mark or
 // is not the same up to it, ErrBehind if the log ends before the mark, and ErrDamaged. A torn record
@@ -142,7 +169,7 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 	case f.replayed:
 		return errors.New("it was replayed already")
 	case from.Log != f.id:
-		return fmt.Errorf("%w: the log is %s, the state is of log %s", ErrForeign, f.id, from.Log)
+		return fmt.Errorf("%w: the log is %s, the state is of log %s: put back the directory that belongs to the state", ErrForeign, f.id, from.Log)
 	}
 	start := -1
 	for i := range f.segments[:f.used()] {
@@ -151,12 +178,12 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 		}
 	}
 	if start < 0 {
-		return fmt.Errorf("%w: no segment of the log begins at or before record %d, with which the state ends", ErrAhead, from.Number)
+		return fmt.Errorf("%w: no segment of the log begins at or before record %d, with which the state ends: put back the state that was there last, or restore a backup", ErrAhead, from.Number)
 	}
 	r := &reader{f: f}
 	same := func(m *Mark) error {
 		if m.Number == from.Number && m.Hash != from.Hash {
-			return fmt.Errorf("%w: record %d is not the one with which the state ends", ErrAhead, from.Number)
+			return fmt.Errorf("%w: record %d is not the one with which the state ends: put back the state that belongs to the log, or restore a backup", ErrAhead, from.Number)
 		}
 		return nil
 	}
@@ -172,43 +199,42 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 	if err != nil {
 		return err
 	}
-	f.mark, f.stats.Torn = r.mark, r.torn
-	if f.mark.Number < from.Number {
-		if err := f.shorter(from); err != nil {
-			return err
-		}
+	if r.mark.Number < from.Number {
+		return fmt.Errorf("%w: the log ends with record %d, the state with record %d: put back the log that was there last, or restore a backup", ErrBehind, r.mark.Number, from.Number)
 	}
-	f.replayed = true
+	if err := f.persist(r.tail); err != nil {
+		return f.fail(err)
+	}
+	f.mark, f.stats.Torn, f.replayed = r.mark, r.torn, true
+	f.mark.Log = f.id
 	return nil
 }
 
-// shorter decides about a log that ends before the state does. That is possible if the state was
-// saved from records that were read but not on disk, and the power was cut before Begin: then nothing
-// later was acknowledged.
-func (f *File) shorter(from Mark) error {
-	if from.Begun || f.segments[f.used()-1].number >= from.Segment {
-		return fmt.Errorf("%w: the log ends with record %d, the state with record %d", ErrBehind, f.mark.Number, from.Number)
+// persist writes the beginning of the last used segment again and syncs it. Only there can something
+// be that was read, but is not on disk: an append syncs one segment before it writes into the next.
+// To sync it without writing would not do, because an earlier sync may have failed.
+func (f *File) persist(b []byte) (err error) {
+	file, err := f.disk.open(f.segments[f.used()-1].name())
+	if err != nil {
+		return err
 	}
-	f.mark = from
-	return nil
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if _, err := file.WriteAt(b, 0); err != nil {
+		return err
+	}
+	return file.Sync()
 }
 
-// Last returns the mark behind the last record. Before Begin, its Begun is false, and its Segment is
-// the one that Begin will use.
+// Last returns the mark behind the last record. Before Replay it is zero.
 func (f *File) Last() Mark {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.mark
-	m.Log, m.Begun = f.id, f.current != nil
-	if m.Segment = f.segments[f.used()-1].number; !m.Begun {
-		m.Segment++
-	}
-	return m
+	return f.mark
 }
 
 // Begin starts a new segment behind the last record, so that nothing is ever appended behind a torn
-// one. What was replayed must be saved before, with the mark Last. From now on Append may be called.
-// The epoch is that of the records to come.
+// one. From now on Append may be called. The epoch is that of the records to come; it never decreases.
+// It returns ErrFull if the disk has no room for two segments more.
 func (f *File) Begin(epoch uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -235,7 +261,7 @@ func (f *File) Begin(epoch uint64) error {
 
 // Append appends a record and returns the mark behind it. When it returns without an error, the
 // record is on disk. It returns ErrFull if the disk has no room for another segment, and ErrBroken if
-// a write failed, now or before.
+// the disk failed, now or before. The body may be empty.
 func (f *File) Append(body []byte) (Mark, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,30 +272,32 @@ func (f *File) Append(body []byte) (Mark, error) {
 		return Mark{}, fmt.Errorf("append to log %s: call Begin before", f.dir)
 	}
 	parts := f.divide(body)
-	fits := f.offset+aligned(frameSize+int64(len(body))) <= f.size
+	fits := f.offset+aligned(frameSize+int64(len(body))) <= f.segments[f.used()-1].size
 	if !fits {
 		if err := f.reserve(len(parts)); err != nil {
 			return Mark{}, fmt.Errorf("append to log %s: %w", f.dir, err)
 		}
 	}
-	next := f.mark
-	next.Epoch, next.Hash, next.Number = f.epoch, f.mark.next(f.epoch, body), f.mark.Number+1
+	next := Mark{Log: f.id, Epoch: f.epoch, Number: f.mark.Number + 1, Hash: f.mark.next(f.epoch, body)}
 	for i, part := range parts {
 		head := frame{part: uint32(i + 1), parts: uint32(len(parts)), epoch: f.epoch, number: next.Number, before: f.mark.Hash}
 		if err := f.put(&head, part, fits); err != nil {
 			return Mark{}, f.fail(err)
 		}
 	}
-	next.Segment, next.Begun = f.segments[f.used()-1].number, true
 	f.mark = next
 	f.stats.Records++
 	return next, nil
 }
 
-// divide returns the parts of a body, each of which fits into a segment of its own.
+// divide returns the parts of a body, each of which fits into any segment.
 func (f *File) divide(body []byte) (parts [][]byte) {
-	most := int(f.size-headerSize-frameSize) &^ (alignment - 1)
-	for len(body) > most {
+	most := f.options.SegmentSize
+	for i := f.used() - 1; i < len(f.segments); i++ {
+		most = min(most, f.segments[i].size)
+	}
+	most = (most - headerSize - frameSize) &^ (alignment - 1)
+	for int64(len(body)) > most {
 		parts = append(parts, body[:most])
 		body = body[most:]
 	}
@@ -309,35 +337,30 @@ func (f *File) rotate(part uint32, first func(b []byte, segment uint64) []byte) 
 	if err != nil {
 		return err
 	}
-	size, err := file.Size()
-	if err != nil {
-		return errors.Join(err, file.Close())
-	}
 	if f.current != nil {
-		if err := f.current.Close(); err != nil {
-			return errors.Join(err, file.Close())
-		}
+		_ = f.current.Close() // what was written is synced
 	}
-	f.current, f.offset, f.size = file, 0, size
-	next.header, next.begun = header{log: f.id, number: next.number, part: part, before: f.mark}, true
+	f.current, f.offset = file, 0
+	next.header, next.begun = header{format: format, log: f.id, number: next.number, part: part, before: f.mark}, true
 	b := next.header.append(nil)
 	if first != nil {
 		b = first(b, next.number)
 	}
-	if err := f.write(b); err != nil {
-		return err
-	}
 	f.wake()
-	return nil
+	return f.write(b)
 }
 
-// fail makes every later Append fail.
+// fail makes every later call fail. The first cause is kept.
 func (f *File) fail(err error) error {
+	if f.broken != nil {
+		return f.broken
+	}
 	f.broken = fmt.Errorf("%w: %s: %w", ErrBroken, f.dir, err)
 	return f.broken
 }
 
-// Close stops the log. It waits for an Append.
+// Close closes the log. It waits for a call of Append in progress, and for a segment that is being
+// made. A second call has no effect.
 func (f *File) Close() error {
 	var err error
 	f.closed.Do(func() {
@@ -365,11 +388,8 @@ func (f *File) Stats() Stats {
 }
 
 func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errNoRoom)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
-
-// errNoRoom is what a test's disk returns.
-var errNoRoom = errors.New("no room")
 
 // temporary is the end of the name of a file or directory that is being made.
 const temporary = ".new"

@@ -5,17 +5,18 @@ import (
 	"hash/crc32"
 )
 
-// A segment consists of a header and frames. A frame holds a record or, if the record is larger than
-// Options.MaxPart, one of its parts. Frames begin at multiples of 8 bytes; the rest of a segment is
-// zero, or is left from the segment's earlier use. Numbers are little endian. A frame:
+// A segment consists of a header and frames. A frame holds a record, or a part of a record that is
+// larger than a segment. Frames begin at multiples of 8 bytes; the rest of a segment is zero, or is
+// left from the segment's earlier use. Numbers are little endian. A frame:
 //
-//	CRC32C (4) · length of the part (4) · part, from 1 (4) · parts (4) · epoch (8) · number (8) · hash of the record before (32) · the part
+//	CRC32C of the head (4) · CRC32C of the part (4) · length of the part (4) · part, from 1 (4) · parts (4) · 0 (4)
+//	epoch (8) · number (8) · hash of the record before (32) · the part
 //
-// The CRC covers the rest of the frame, and begins with the log's id, the segment's number and the
-// frame's offset. So a frame is valid only where it was written, and nothing of a segment's earlier
-// use is.
+// The CRC of the head covers the rest of the head, and begins with the log's id, the segment's
+// number and the frame's offset. So a frame is valid only where it was written, and nothing of a
+// segment's earlier use is.
 const (
-	frameSize = 64
+	frameSize = 72
 	alignment = 8
 )
 
@@ -42,6 +43,7 @@ type frame struct {
 	epoch       uint64
 	number      uint64
 	before      Hash
+	sum         uint32 // CRC32C of the part
 }
 
 // size returns how many bytes of a segment the frame takes.
@@ -49,56 +51,62 @@ func (f *frame) size() int64 { return aligned(frameSize + int64(f.length)) }
 
 func aligned(n int64) int64 { return (n + alignment - 1) &^ (alignment - 1) }
 
-// sumOf returns the checksum of a frame's bytes behind the CRC, at its place.
-func sumOf(log ID, segment uint64, offset int64, rest []byte) uint32 {
+// sumAt returns the CRC32C of a frame's head, without its first field, at its place.
+func sumAt(log ID, segment uint64, offset int64, head []byte) uint32 {
 	var place [32]byte
 	copy(place[:16], log[:])
 	binary.LittleEndian.PutUint64(place[16:], segment)
 	binary.LittleEndian.PutUint64(place[24:], uint64(offset))
-	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, rest)
+	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, head)
 }
 
 // appendFrame appends a frame for its place in a segment.
 func appendFrame(b []byte, log ID, segment uint64, offset int64, f *frame, part []byte) []byte {
 	begin := len(b)
 	b = append(b, 0, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(part, castagnoli))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(part)))
 	b = binary.LittleEndian.AppendUint32(b, f.part)
 	b = binary.LittleEndian.AppendUint32(b, f.parts)
+	b = append(b, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint64(b, f.epoch)
 	b = binary.LittleEndian.AppendUint64(b, f.number)
 	b = append(b, f.before[:]...)
+	binary.LittleEndian.PutUint32(b[begin:], sumAt(log, segment, offset, b[begin+4:]))
 	b = append(b, part...)
-	binary.LittleEndian.PutUint32(b[begin:], sumOf(log, segment, offset, b[begin+4:]))
 	for len(b)%alignment != begin%alignment {
 		b = append(b, 0)
 	}
 	return b
 }
 
-// parseFrame decodes the frame at the beginning of b, which is at offset in a segment. ok is false
-// unless the frame is whole and valid.
+// parseHead decodes the head of a frame that is at an offset in a segment. ok is false unless it is
+// valid.
+func parseHead(b []byte, log ID, segment uint64, offset int64) (f frame, ok bool) {
+	if len(b) < frameSize || binary.LittleEndian.Uint32(b) != sumAt(log, segment, offset, b[4:frameSize]) {
+		return frame{}, false
+	}
+	return frame{
+		sum: binary.LittleEndian.Uint32(b[4:]), length: int(binary.LittleEndian.Uint32(b[8:])),
+		part: binary.LittleEndian.Uint32(b[12:]), parts: binary.LittleEndian.Uint32(b[16:]),
+		epoch: binary.LittleEndian.Uint64(b[24:]), number: binary.LittleEndian.Uint64(b[32:]), before: Hash(b[40:frameSize]),
+	}, true
+}
+
+// parseFrame decodes the frame that is at an offset in a segment. ok is false unless it is whole and
+// valid.
 func parseFrame(b []byte, log ID, segment uint64, offset int64) (f frame, part []byte, ok bool) {
-	if len(b) < frameSize {
-		return frame{}, nil, false
-	}
-	length := binary.LittleEndian.Uint32(b[4:])
-	if uint64(length) > uint64(len(b)-frameSize) {
-		return frame{}, nil, false
-	}
-	f = frame{
-		length: int(length), part: binary.LittleEndian.Uint32(b[8:]), parts: binary.LittleEndian.Uint32(b[12:]),
-		epoch: binary.LittleEndian.Uint64(b[16:]), number: binary.LittleEndian.Uint64(b[24:]), before: Hash(b[32:frameSize]),
-	}
-	if f.part == 0 || f.part > f.parts || f.number == 0 {
-		return frame{}, nil, false
+	f, ok = parseHead(b, log, segment, offset)
+	if !ok || f.length > len(b)-frameSize {
+		return f, nil, false
 	}
 	part = b[frameSize : frameSize+f.length]
-	return f, part, binary.LittleEndian.Uint32(b) == sumOf(log, segment, offset, b[4:frameSize+f.length])
+	return f, part, crc32.Checksum(part, castagnoli) == f.sum
 }
 
 // header is the decoded header of a segment.
 type header struct {
+	format byte
 	log    ID
 	number uint64 // of the segment
 	part   uint32 // with which the segment begins
@@ -129,7 +137,7 @@ func parseHeader(b []byte, segment uint64) (h header, ok bool) {
 	if len(b) < headerSize || string(b[:7]) != magic[:7] || binary.LittleEndian.Uint32(b[32:]) != headerSum(b) {
 		return header{}, false
 	}
-	h = header{log: ID(b[8:24]), number: binary.LittleEndian.Uint64(b[24:]), part: binary.LittleEndian.Uint32(b[36:])}
+	h = header{format: b[7], log: ID(b[8:24]), number: binary.LittleEndian.Uint64(b[24:]), part: binary.LittleEndian.Uint32(b[36:])}
 	h.before = Mark{Log: h.log, Epoch: binary.LittleEndian.Uint64(b[40:]), Number: binary.LittleEndian.Uint64(b[48:]), Hash: Hash(b[56:headerSize])}
 	return h, h.number == segment
 }

@@ -3,11 +3,11 @@ package log
 import "fmt"
 
 // Release says that the records up to a number are no longer needed. The segments that hold only
-// such records are used again, which Release does not wait for.
+// such records are used again, which Release does not wait for. Before Replay it has no effect.
 func (f *File) Release(number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := f.used() - 1; i > f.released; i-- {
+	for i := f.used() - 1; f.replayed && i > f.released; i-- {
 		if h := &f.segments[i].header; h.part == 1 && h.before.Number <= number {
 			f.released = i
 			f.wake()
@@ -28,113 +28,147 @@ func (f *File) keeper() {
 	for {
 		select {
 		case <-f.keep:
-			for f.keepOne() {
-			}
 		case <-f.closing:
 			return
+		}
+		for f.keepOne() {
+			select {
+			case <-f.closing:
+				return
+			default:
+			}
 		}
 	}
 }
 
+// wanted is what the directory lacks, or has too much.
+type wanted int
+
+const (
+	nothing wanted = iota
+	newSegment
+	oldSegment // a released one, renamed
+	lessSegments
+)
+
+func (f *File) wanted() wanted {
+	spares := len(f.segments) - f.used()
+	switch {
+	case f.broken != nil:
+		return nothing
+	case f.released > 0 && spares <= 2*f.options.Spares:
+		return oldSegment
+	case f.released > 0:
+		return lessSegments
+	case spares <= f.options.Spares:
+		return newSegment
+	}
+	return nothing
+}
+
 // keepOne brings the directory one segment nearer to what it should hold. It reports whether it
-// succeeded. If the disk is full, the next Append that needs a segment says so.
-func (f *File) keepOne() bool {
+// should be called again. A new segment is written without the mutex, and what is wanted may have
+// changed meanwhile. If the disk is full, the next Append that needs a segment says so.
+func (f *File) keepOne() (more bool) {
 	const name = "spare" + temporary
 	f.mu.Lock()
-	spares := len(f.segments) - f.used()
-	released, few, broken := f.released > 0, spares <= f.options.Spares, f.broken != nil
-	f.mu.Unlock()
-	if broken || !released && !few {
-		return false
-	}
-	if !released {
+	if f.wanted() == newSegment {
+		f.mu.Unlock()
 		if err := f.disk.create(name, f.options.SegmentSize); err != nil {
 			_ = f.disk.remove(name)
 			return false
 		}
+		f.mu.Lock()
+		if f.wanted() == newSegment {
+			f.append(name, f.options.SegmentSize)
+		}
 	}
-	f.mu.Lock()
-	var err error
-	switch {
-	case !released:
-		err = f.append(name)
-	case spares <= 2*f.options.Spares:
-		err = f.reuse()
-	default:
-		err = f.drop()
+	switch f.wanted() {
+	case oldSegment:
+		f.reuse()
+	case lessSegments:
+		f.drop()
+	case nothing, newSegment:
 	}
-	last := f.last()
+	changes, unsynced := f.changes, f.synced < f.changes
 	f.mu.Unlock()
-	if err != nil || f.disk.sync() != nil {
+	if !unsynced {
 		return false
 	}
+	err := f.disk.sync()
 	f.mu.Lock()
-	f.durable = max(f.durable, last)
-	f.mu.Unlock()
-	return true
+	defer f.mu.Unlock()
+	if err != nil {
+		_ = f.fail(err)
+	}
+	f.synced = max(f.synced, changes)
+	return f.broken == nil
 }
 
-// reserve makes sure that the next n segments exist, and one behind them. Most times they do. One
-// change of the directory is under way at a time, so that no crash leaves a gap in the numbers.
+// reserve makes sure that the next n segments exist, and one behind them. Most times they do. No
+// change of the directory is made before the last one is on disk, so that no crash leaves a gap in
+// the numbers.
 func (f *File) reserve(n int) error {
 	need := f.segments[f.used()-1].number + uint64(n) + 1
-	for f.durable < need {
-		if f.durable == f.last() {
-			if err := f.extend(); err != nil && full(err) {
-				return fmt.Errorf("%w: %w", ErrFull, err)
-			} else if err != nil {
-				return err
+	for f.broken == nil && (f.synced < f.changes || f.last() < need) {
+		if f.synced < f.changes {
+			if err := f.disk.sync(); err != nil {
+				return f.fail(err)
 			}
+			f.synced = f.changes
+			continue
 		}
-		if err := f.disk.sync(); err != nil {
-			return err
+		if f.released > 0 {
+			f.reuse()
+			continue
 		}
-		f.durable = f.last()
+		const name = "next" + temporary
+		if err := f.disk.create(name, f.options.SegmentSize); err != nil {
+			_ = f.disk.remove(name)
+			if full(err) {
+				return fmt.Errorf("%w: %w", ErrFull, err)
+			}
+			return f.fail(err)
+		}
+		f.append(name, f.options.SegmentSize)
 	}
-	return nil
-}
-
-func (f *File) extend() error {
-	if f.released > 0 {
-		return f.reuse()
-	}
-	const name = "next" + temporary
-	if err := f.disk.create(name, f.options.SegmentSize); err != nil {
-		_ = f.disk.remove(name)
-		return err
-	}
-	return f.append(name)
+	return f.broken
 }
 
 // last returns the number of the last segment.
 func (f *File) last() uint64 { return f.segments[len(f.segments)-1].number }
 
-// reuse makes the oldest released segment the last one. What it holds is not valid there.
-func (f *File) reuse() error {
-	if err := f.append(f.segments[0].name()); err != nil {
-		return err
+// append renames a file to the number behind the last one.
+func (f *File) append(name string, size int64) {
+	s := segment{number: f.last() + 1, size: size}
+	if f.changed(f.disk.rename(name, s.name())) {
+		f.segments = append(f.segments, s)
 	}
-	f.segments = f.segments[1:]
-	f.released--
-	return nil
 }
 
-// append renames a file to the number behind the last one.
-func (f *File) append(name string) error {
-	number := f.last() + 1
-	if err := f.disk.rename(name, segmentName(number)); err != nil {
-		return err
+// reuse makes the oldest released segment the last one. What it holds is not valid there.
+func (f *File) reuse() {
+	if f.append(f.segments[0].name(), f.segments[0].size); f.broken == nil {
+		f.segments = f.segments[1:]
+		f.released--
 	}
-	f.segments = append(f.segments, segment{number: number})
-	return nil
 }
 
 // drop removes the oldest released segment.
-func (f *File) drop() error {
-	if err := f.disk.remove(f.segments[0].name()); err != nil {
-		return err
+func (f *File) drop() {
+	if f.changed(f.disk.remove(f.segments[0].name())) {
+		f.segments = f.segments[1:]
+		f.released--
 	}
-	f.segments = f.segments[1:]
-	f.released--
-	return nil
+}
+
+// changed notes a change of the directory, after which it must be synced. If the change failed, it is
+// unknown what the directory holds.
+func (f *File) changed(err error) bool {
+	if err != nil {
+		_ = f.fail(err)
+		return false
+	}
+	f.changes++
+	return true
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // made returns a log with records 1 to n, each a text with its number, and a mark behind each.
@@ -25,7 +26,7 @@ func made(t testing.TB, n int) (*memDisk, Options, *File, []Mark) {
 	if err := write(o, ID{1}); err != nil {
 		t.Fatal(err)
 	}
-	marks := []Mark{{Log: ID{1}, Segment: 1}}
+	marks := []Mark{{Log: ID{1}}}
 	f := opened(t, o, marks[0], nil)
 	for i := range n {
 		mark, err := f.Append(record(i + 1))
@@ -99,8 +100,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestDamage flips each bit of a log in turn (A1). Every record is then as it was, or missing because
-// it is the last one, or Open and Replay refuse and name the segment.
+// TestDamage flips a bit of each byte of a log in turn (A1). Every record is then as it was, or missing
+// because it is the last one, or Open and Replay refuse and name the segment.
 func TestDamage(t *testing.T) {
 	d, o, f, marks := made(t, 12)
 	used := f.used()
@@ -112,7 +113,7 @@ func TestDamage(t *testing.T) {
 			list, err := numbers(o, marks[0])
 			content[at] ^= 1 << (at % 8)
 			switch {
-			case errors.Is(err, ErrDamaged) && strings.Contains(err.Error(), ".log"), errors.Is(err, ErrLater):
+			case errors.Is(err, ErrDamaged) && strings.Contains(err.Error(), s.name()):
 				refused++
 			case err != nil:
 				t.Fatalf("%s, byte %d: %v", s.name(), at, err)
@@ -198,25 +199,80 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestBroken checks that no record follows one whose write or sync failed.
+// TestBroken checks that no record follows a failure of the disk, whoever met it: Append or what keeps
+// the segments (A7: only a full disk passes).
 func TestBroken(t *testing.T) {
-	for _, op := range []string{"write", "sync"} {
-		d, _, f, _ := made(t, 3)
-		failed := errors.New("input/output error")
-		d.refuse = func(o string) error {
-			if o == op {
+	for _, op := range []string{"write", "sync", "create", "rename", "remove", "sync directory"} {
+		d, o, f, marks := made(t, 3)
+		failed, times := errors.New("input/output error"), 0
+		d.refuse = func(name string) error {
+			if name == op && times == 0 { // once, as an operating system may report it
+				times++
 				return failed
 			}
 			return nil
 		}
-		_, err := f.Append(record(4))
+		acked, err := 3, error(nil)
+		for ; err == nil && acked < 200; acked++ {
+			var mark Mark
+			if mark, err = f.Append(record(acked + 1)); err == nil {
+				if acked%60 == 0 {
+					f.Release(mark.Number) // so many that some are removed
+				}
+				for f.keepOne() {
+				}
+			}
+		}
+		acked--
 		d.refuse = nil
+		if op == "create" && err == nil {
+			continue // the keeper tried again, and nothing was written meanwhile
+		}
 		if !errors.Is(err, ErrBroken) || !errors.Is(err, failed) {
 			t.Errorf("%s: %v", op, err)
 		}
 		if _, err := f.Append(record(5)); !errors.Is(err, ErrBroken) {
 			t.Errorf("after a failed %s: %v", op, err)
 		}
+		if op == "write" || op == "sync" { // before any release
+			if list, err := numbers(o, marks[0]); err != nil || len(list) < acked {
+				t.Errorf("after a failed %s: %d of %d records, %v", op, len(list), acked, err)
+			}
+		}
+	}
+}
+
+// TestKeeperBeside appends and releases while the keeper makes, reuses and removes segments, with
+// spares few enough that Append does it too (A2).
+func TestKeeperBeside(t *testing.T) {
+	d := newMemDisk(1)
+	o := small
+	o.disk, o.still = d, false
+	o, err := o.withDefaults("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(o, ID{1}); err != nil {
+		t.Fatal(err)
+	}
+	f := opened(t, o, Mark{Log: ID{1}}, nil)
+	var saved Mark
+	for i := range 3000 {
+		mark, err := f.Append(record(i + 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%7 == 0 {
+			saved = mark
+			f.Release(mark.Number)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.cut()
+	if list, err := numbers(o, saved); err != nil || len(list) != 3000-int(saved.Number) {
+		t.Errorf("behind record %d: %v, %v", saved.Number, list, err)
 	}
 }
 
@@ -230,7 +286,7 @@ func TestFileIsALog(t *testing.T) {
 	if _, err := Create(dir, Options{}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a second time: %v", err)
 	}
-	saved, want := Mark{Log: id, Segment: 1}, 0
+	saved, want := Mark{Log: id}, 0
 	for range 4 {
 		f, err := Open(dir, Options{SegmentSize: MinSegmentSize})
 		if err != nil {
@@ -296,6 +352,9 @@ func TestEpochs(t *testing.T) {
 	if same := marks[2].next(1, record(3)); same == mark.Hash {
 		t.Error("the epoch is not in the hash")
 	}
+	if later := (&Mark{Number: 9, Hash: marks[2].Hash}); later.next(7, record(3)) == mark.Hash {
+		t.Error("the number is not in the hash")
+	}
 	if list, err := numbers(o, marks[0]); err != nil || !slices.Equal(list, []uint64{1, 2, 3}) {
 		t.Errorf("%v, %v", list, err)
 	}
@@ -311,7 +370,12 @@ func TestTornDividedRecord(t *testing.T) {
 			d.rand = rand.New(rand.NewPCG(uint64(fuse), 2))
 			d.fuse = fuse
 			func() {
-				defer func() { d.fuse = -1; _ = recover() }()
+				defer func() {
+					d.fuse = -1
+					if p := recover(); p != nil && p != any(killed{}) {
+						panic(p)
+					}
+				}()
 				_, _ = f.Append(bytes.Repeat([]byte{7}, 3*MinSegmentSize))
 			}()
 			if cut {
@@ -343,16 +407,119 @@ func TestTornDividedRecord(t *testing.T) {
 	}
 }
 
-// TestChain checks that a frame whose hash is not that of the record before is damage, although its
-// checksum is right.
+// TestChain checks that a frame that does not continue the record before is damage, although its
+// checksums are right.
 func TestChain(t *testing.T) {
-	d, o, f, marks := made(t, 3)
-	segment := f.segments[f.used()-1]
-	odd := frame{part: 1, parts: 1, epoch: 1, number: 4, before: Hash{1}}
-	copy(d.names[segment.name()].seen[f.offset:], appendFrame(nil, f.id, segment.number, f.offset, &odd, record(4)))
-	if _, err := numbers(o, marks[0]); !errors.Is(err, ErrDamaged) {
-		t.Errorf("%v", err)
+	for name, spoil := range map[string]func(*frame){
+		"another history":  func(f *frame) { f.before[0]++ },
+		"an earlier epoch": func(f *frame) { f.epoch = 0 },
+		"a later record":   func(f *frame) { f.number++ },
+		"a later part":     func(f *frame) { f.part, f.parts = 2, 2 },
+	} {
+		d, o, f, marks := made(t, 3)
+		segment := f.segments[f.used()-1]
+		odd := frame{part: 1, parts: 1, epoch: 1, number: 4, before: marks[3].Hash}
+		spoil(&odd)
+		copy(d.names[segment.name()].seen[f.offset:], appendFrame(nil, f.id, segment.number, f.offset, &odd, record(4)))
+		if _, err := numbers(o, marks[0]); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
+}
+
+// TestFrameIsBoundToItsPlace checks that a frame is valid in its log, its segment and at its offset,
+// and nowhere else.
+func TestFrameIsBoundToItsPlace(t *testing.T) {
+	b := appendFrame(nil, ID{1}, 2, 88, &frame{part: 1, parts: 1, epoch: 1, number: 4}, record(4))
+	for name, valid := range map[string]bool{
+		"there":           has(parseFrame(b, ID{1}, 2, 88)),
+		"another log":     !has(parseFrame(b, ID{2}, 2, 88)),
+		"another segment": !has(parseFrame(b, ID{1}, 3, 88)),
+		"another offset":  !has(parseFrame(b, ID{1}, 2, 96)),
+		"cut":             !has(parseFrame(b[:len(b)-alignment], ID{1}, 2, 88)),
+	} {
+		if !valid {
+			t.Error(name)
+		}
+	}
+}
+
+func has(_ frame, _ []byte, ok bool) bool { return ok }
+
+// TestSizes checks that a segment that has become shorter is refused, and that segments may have
+// different sizes.
+func TestSizes(t *testing.T) {
+	d, o, f, marks := made(t, 3)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.SegmentSize *= 4
+	g := opened(t, o, marks[3], nil)
+	for g.keepOne() {
+	}
+	for i := range 30 { // into the larger ones
+		if _, err := g.Append(record(4 + i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.SegmentSize = MinSegmentSize
+	h := opened(t, o, marks[3], nil)
+	if err := h.reserve(3); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 { // from larger segments into smaller ones
+		if _, err := h.Append(make([]byte, 2*MinSegmentSize)); err != nil {
+			t.Fatalf("record %d, larger than the segments to come: %v", i, err)
+		}
+	}
+	spare := d.names[segmentName(h.last())]
+	spare.seen = spare.seen[:100]
+	if _, err := Open("", o); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "100 bytes") {
+		t.Errorf("a spare of 100 bytes: %v", err)
+	}
+}
+
+// TestCloseWaits checks that nothing is written after Close.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, o, f, marks := made(t, 3)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		going := make(chan struct{})
+		o.still, o.Spares = false, 5
+		g, err := Open("", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Replay(marks[3], func(Record) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.reserve(1); err != nil {
+			t.Fatal(err)
+		}
+		d.refuse = func(op string) error {
+			if op == "create" {
+				<-going
+			}
+			return nil
+		}
+		if err := g.Begin(1); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the keeper is making a segment
+		closed := false
+		go func() { _ = g.Close(); closed = true }()
+		synctest.Wait()
+		if closed {
+			t.Error("Close returns while a segment is being made")
+		}
+		close(going)
+		synctest.Wait()
+		if !closed || g.last() > 8 {
+			t.Errorf("closed: %t; the last segment is %d", closed, g.last())
+		}
+	})
 }
 
 // TestOrderOfCalls checks that a call that comes too early or twice is refused, because it would

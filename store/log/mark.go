@@ -22,12 +22,6 @@ type Mark struct {
 	Epoch  uint64 // of the record; who decides increases it
 	Number uint64 // of the record; 0 before the first, which has number 1
 	Hash   Hash
-
-	// Segment is the number of the first segment in which later records can be.
-	Segment uint64
-	// Begun reports whether that segment was on disk when the mark was saved. If it was not, no later
-	// record was acknowledged.
-	Begun bool
 }
 
 // Record is a record of a log.
@@ -48,7 +42,7 @@ func (m *Mark) next(epoch uint64, body []byte) Hash {
 	return Hash(h.Sum(nil))
 }
 
-// Errors of Open and Replay.
+// Errors of Open and Replay. Their texts say what to do.
 var (
 	// ErrDamaged means that a record cannot be read although a later one exists, or that a segment is
 	// missing.
@@ -63,26 +57,30 @@ var (
 	ErrLater = errors.New("written by a later release")
 )
 
-// Errors of Append.
+// Errors of Begin and Append.
 var (
-	// ErrFull means that the disk has no room for another segment. Nothing was written; the same
-	// record can be appended when there is room.
+	// ErrFull means that the disk has no room for another segment. Nothing was written; the same call
+	// can be made again when there is room.
 	ErrFull = errors.New("the disk is full")
-	// ErrBroken means that a write failed. It is unknown whether the record is in the log, and the log
-	// has to be opened again.
+	// ErrBroken means that the disk failed. It is unknown whether the record is in the log. The log has
+	// to be opened again, by a new process, because a failed sync cannot be repeated.
 	ErrBroken = errors.New("the log failed and takes no more records")
 )
 
 // DamageError says where a log is damaged. It matches ErrDamaged.
 type DamageError struct {
 	Segment string // name of the file
-	Offset  int64  // of the frame, in bytes
-	Number  uint64 // of the record that is expected there
+	Offset  int64  // in the file, in bytes
+	Number  uint64 // of the record that is expected there; 0 if unknown
 	Why     string
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%v: record %d, in %s at byte %d: %s; restore a backup, and keep the directory for inspection", ErrDamaged, e.Number, e.Segment, e.Offset, e.Why)
+	at := e.Segment
+	if e.Number > 0 {
+		at = fmt.Sprintf("record %d, in %s at byte %d", e.Number, e.Segment, e.Offset)
+	}
+	return fmt.Sprintf("%v: %s: %s; keep the directory for inspection, and restore a backup", ErrDamaged, at, e.Why)
 }
 
 // Is makes errors.Is(err, ErrDamaged) true.
