@@ -9,23 +9,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine is a process that appends to a log, saves a state that follows from it, and is killed or
-// loses its power at any operation. The test knows what was acknowledged.
+// machine simulates a process that appends to a log, saves a state derived from it, and is killed or
+// loses power at any operation. It also records what was acknowledged.
 type machine struct {
 	t     *rapid.T
 	disk  *memDisk
 	f     *File
-	saved Mark     // of the state; saving is atomic here, as in a database
+	saved Mark     // of the saved state; saving is atomic here, as in a database
 	state [][]byte // the records up to saved
-	marks []Mark   // of the appended records that are not saved
+	marks []Mark   // of the appended records that are not saved yet
 	acked [][]byte // all acknowledged records, from the first
-	going []byte   // the record under way
+	going []byte   // the record being appended; nil if there is none
 }
 
 var small = Options{SegmentSize: MinSegmentSize, Spares: 1, still: true}
 
-// TestCrashes checks I2 at every operation of the disk (A1, A2, A3): after any kill or power cut, the
-// log holds every acknowledged record, and at most the one under way besides.
+// TestCrashes checks I2 at every operation of the disk: after any kill or power cut, the log holds
+// every acknowledged record, and at most one more: the one that was being appended.
 func TestCrashes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{t: t, disk: newMemDisk(rapid.Uint64().Draw(t, "seed"))}
@@ -49,7 +49,7 @@ func (m *machine) make() {
 	m.saved = Mark{Log: id}
 }
 
-// step does one thing, during which the process may be killed.
+// step performs one random action, during which the process may be killed.
 func (m *machine) step() {
 	if rapid.IntRange(0, 3).Draw(m.t, "dies") == 0 {
 		m.disk.fuse = rapid.IntRange(0, 5).Draw(m.t, "at operation")
@@ -100,7 +100,7 @@ func (m *machine) save(mark Mark) {
 	m.saved, m.state = mark, m.acked[:mark.Number:mark.Number]
 }
 
-// restart opens the log again, after a kill or a power cut, until no further kill comes in between.
+// restart opens the log again after a kill or a power cut, and repeats that if it is killed meanwhile.
 func (m *machine) restart(cut bool) {
 	if cut {
 		m.disk.cut()
@@ -135,7 +135,7 @@ func (m *machine) start() {
 	all := m.state
 	if err := f.Replay(m.saved, func(r Record) error {
 		if r.Number != uint64(len(all))+1 {
-			m.t.Fatalf("record %d comes as number %d", r.Number, len(all)+1)
+			m.t.Fatalf("got record %d, want record %d", r.Number, len(all)+1)
 		}
 		all = append(all, bytes.Clone(r.Body))
 		return nil
@@ -144,13 +144,13 @@ func (m *machine) start() {
 	}
 	switch {
 	case len(all) < len(m.acked):
-		m.t.Fatalf("%d of %d acknowledged records are there", len(all), len(m.acked))
+		m.t.Fatalf("only %d of %d acknowledged records were recovered", len(all), len(m.acked))
 	case len(all) > len(m.acked)+1, len(all) > len(m.acked) && (m.going == nil || !bytes.Equal(all[len(m.acked)], m.going)):
-		m.t.Fatalf("%d records are there, but %d were acknowledged", len(all), len(m.acked))
+		m.t.Fatalf("recovered %d records, but %d were acknowledged and the rest is not the one being appended", len(all), len(m.acked))
 	}
 	for i := range m.acked {
 		if !bytes.Equal(all[i], m.acked[i]) {
-			m.t.Fatalf("record %d is another one", i+1)
+			m.t.Fatalf("record %d has different content", i+1)
 		}
 	}
 	if len(all) > len(m.acked) {
@@ -166,8 +166,8 @@ func (m *machine) start() {
 	}
 }
 
-// TestModelFindsALyingDisk checks that TestCrashes can fail: on a disk whose syncs do nothing, it
-// finds lost records.
+// TestModelFindsALyingDisk checks that TestCrashes can fail: if syncs do nothing, the model of the
+// disk loses acknowledged records.
 func TestModelFindsALyingDisk(t *testing.T) {
 	lost := 0
 	for seed := range uint64(20) {
@@ -202,11 +202,11 @@ func TestModelFindsALyingDisk(t *testing.T) {
 		}
 	}
 	if lost == 0 {
-		t.Error("no record was lost")
+		t.Error("no record was lost, although syncs did nothing")
 	}
 }
 
-// opened returns a begun log. It passes what is replayed to each.
+// opened opens a log, replays it into each, and calls Begin.
 func opened(t testing.TB, o Options, from Mark, each func(Record) error) *File {
 	t.Helper()
 	f, err := Open("", o)

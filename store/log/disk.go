@@ -8,15 +8,16 @@ import (
 	"slices"
 )
 
-// disk is what a File needs of a directory. Tests replace it by one that loses what was not synced.
+// disk is the part of a file system that a File needs. Tests replace it with one that loses unsynced
+// writes.
 type disk interface {
 	list() ([]string, error)
 	open(name string) (segmentFile, error)
-	// create makes a file of zeros that are on disk. Its name need not be before sync.
+	// create creates a file of zeros and syncs its content. Its name may not be durable before sync.
 	create(name string, size int64) error
 	rename(from, to string) error
 	remove(name string) error
-	sync() error // the names of the directory
+	sync() error // makes the creation, renaming and removal of files durable
 }
 
 // segmentFile is an open segment.
@@ -25,10 +26,10 @@ type segmentFile interface {
 	io.WriterAt
 	io.Closer
 	Size() (int64, error)
-	Sync() error // the content; the size does not change
+	Sync() error // only the content has to be synced, because the size never changes
 }
 
-// directory is the disk of a directory.
+// directory is the disk for a directory of the file system.
 type directory string
 
 func (d directory) path(name string) string { return filepath.Join(string(d), name) }
@@ -54,7 +55,7 @@ func (d directory) open(name string) (segmentFile, error) {
 	return osFile{f}, nil
 }
 
-// zeros is written a piece at a time.
+// zeros is the block that create writes repeatedly to fill a file.
 var zeros [64 << 10]byte
 
 func (d directory) create(name string, size int64) (err error) {

@@ -10,17 +10,17 @@ import (
 	"syscall"
 )
 
-// sector is the number of bytes that a power cut leaves either old or new.
+// sector is the number of bytes that a power cut leaves either all old or all new.
 const sector = 512
 
-// memDisk is a disk that a test can cut from its power. What was not synced is then there or not,
-// sector by sector; of the changes of names, the first ones are there.
+// memDisk is an in-memory disk whose power a test can cut. After a cut, each unsynced sector is old or
+// new at random; of the unsynced changes of names, a random number of the first ones are kept.
 type memDisk struct {
 	mu     sync.Mutex
 	names  map[string]*memFile // as seen by processes
 	kept   map[string]*memFile // as on disk
 	moves  []func(map[string]*memFile)
-	room   int        // how many files may still be made; negative means any
+	room   int        // how many more files can be created; negative means no limit
 	fuse   int        // operations until the process is killed; negative means never
 	rand   *rand.Rand // decides what is lost
 	refuse func(op string) error
@@ -38,7 +38,7 @@ func newMemDisk(seed uint64) *memDisk {
 	return &memDisk{names: map[string]*memFile{}, kept: map[string]*memFile{}, room: -1, fuse: -1, rand: rand.New(rand.NewPCG(seed, 1))}
 }
 
-// op counts an operation. It kills the process when its time has come.
+// op counts an operation. It kills the process when the fuse has run down.
 func (d *memDisk) op(name string) error {
 	if d.fuse == 0 {
 		panic(killed{})
@@ -66,7 +66,7 @@ func (d *memDisk) open(name string) (segmentFile, error) {
 	defer d.mu.Unlock()
 	f := d.names[name]
 	if f == nil {
-		return nil, fmt.Errorf("there is no %s", name)
+		return nil, fmt.Errorf("file %s does not exist", name)
 	}
 	return f, nil
 }
@@ -137,17 +137,17 @@ func (f *memFile) ReadAt(b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if n := copy(b, f.seen[min(at, int64(len(f.seen))):]); n < len(b) {
-		return n, errors.New("the file ends")
+		return n, errors.New("read past the end of the file")
 	}
 	return len(b), nil
 }
 
-// WriteAt writes all, or some sectors if the process is killed meanwhile.
+// WriteAt writes all of b, or a random prefix if the process is killed during the write.
 func (f *memFile) WriteAt(b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if at+int64(len(b)) > int64(len(f.seen)) {
-		return 0, fmt.Errorf("%d bytes at %d make a file of %d bytes larger", len(b), at, len(f.seen))
+		return 0, fmt.Errorf("writing %d bytes at offset %d would extend a file of %d bytes", len(b), at, len(f.seen))
 	}
 	if f.d.fuse == 0 {
 		copy(f.seen[at:], b[:f.d.rand.IntN(len(b)+1)])

@@ -12,8 +12,9 @@ import (
 )
 
 // File is a log in a directory. Open returns one. Call Replay, then Begin, and then Append as often as
-// needed. All methods but Open, Replay and Begin may be called concurrently. One process at a time
-// may use a directory, for which the caller has to care.
+// needed. Replay and Begin must not run concurrently with any other method; the other methods are
+// safe for concurrent use. Only one process at a time may use a directory; the caller must ensure
+// that.
 type File struct {
 	dir     string
 	options Options
@@ -21,20 +22,20 @@ type File struct {
 	id      ID
 
 	mu       sync.Mutex
-	segments []segment // all, oldest first; the last ones are spare
+	segments []segment // all of them, oldest first; the spares come last
 	released int       // how many of the oldest are released
-	changes  uint64    // of the directory
-	synced   uint64    // how many of them are on disk
-	mark     Mark      // behind the last record
+	changes  uint64    // number of changes to the directory
+	synced   uint64    // how many of these changes are durable
+	mark     Mark      // of the last record
 	epoch    uint64
-	current  segmentFile // in which records are appended; nil before Begin
-	offset   int64       // in current, where the next frame begins
+	current  segmentFile // to which frames are appended; nil before Begin
+	offset   int64       // of the next frame in current
 	broken   error
 	stats    Stats
 
 	replayed bool // whether Replay has succeeded
 
-	keep    chan struct{} // asks the keeper to look
+	keep    chan struct{} // wakes the keeper
 	closing chan struct{}
 	kept    sync.WaitGroup
 	closed  sync.Once
@@ -42,18 +43,18 @@ type File struct {
 
 // Stats describes a log.
 type Stats struct {
-	Segments int    // files, with spares
-	Spares   int    // of these, the ones that hold no record
+	Segments int    // files, including spares
+	Spares   int    // of these, the ones that are not in use yet
 	Records  uint64 // appended since Open
-	Written  int64  // bytes of frames and headers, since Open
-	Syncs    uint64 // since Open
-	Torn     int64  // bytes of the record that Replay cut at the end; 0 if none was seen
+	Written  int64  // bytes of frames and segment headers that Begin and Append wrote, since Open
+	Syncs    uint64 // of segments, by Begin and Append, since Open
+	Torn     int64  // bytes of the torn record that Replay discarded at the end; 0 if none was detected
 }
 
-// Create makes a log in a directory that must not exist; its parent must. Replay reads it from
-// Mark{Log: id}. If Create fails or the process ends meanwhile, there is no log. A directory of the
-// same name with ".new" behind it may be left, which the next Create removes. It returns os.ErrExist
-// if the directory exists.
+// Create creates a log in a directory that must not exist; its parent must. To read the new log, call
+// Replay with Mark{Log: id}. If Create fails or the process ends during it, there is either no log or
+// a complete, empty one. A directory dir + ".new" may be left behind; the next Create removes it. The
+// error matches os.ErrExist if the directory exists, or if dir + ".new" holds foreign files.
 func Create(dir string, options Options) (id ID, err error) {
 	id = uuid.New()
 	if err := create(filepath.Clean(dir), options, id); err != nil {
@@ -93,7 +94,7 @@ func create(dir string, options Options, id ID) (err error) {
 	return directory(filepath.Dir(dir)).sync()
 }
 
-// discard removes a directory that an earlier Create has left. It refuses one with other files.
+// discard removes what an interrupted or failed Create left. It refuses a directory with other files.
 func discard(dir string) error {
 	names, err := directory(dir).list()
 	if errors.Is(err, os.ErrNotExist) {
@@ -101,7 +102,7 @@ func discard(dir string) error {
 	}
 	for _, name := range names {
 		if _, ok := segmentNumber(name); !ok {
-			return fmt.Errorf("%w: %s holds %s, which is not of a log: move it away first", os.ErrExist, dir, name)
+			return fmt.Errorf("%w: %s holds %s, which is not a segment of a log: move the directory away first", os.ErrExist, dir, name)
 		}
 	}
 	if err != nil {
@@ -110,7 +111,7 @@ func discard(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// write makes the segments of a new log.
+// write creates the segments of a new log, and the header of the first one.
 func write(o Options, id ID) error {
 	for number := range uint64(o.Spares) + 2 {
 		if err := o.disk.create(segmentName(number+1), o.SegmentSize); err != nil {
@@ -133,13 +134,14 @@ func write(o Options, id ID) error {
 }
 
 // Open opens the log in a directory. It returns os.ErrNotExist if there is no directory, ErrDamaged if
-// a segment is missing or none has a header, and ErrLater. What records say is read by Replay.
+// a segment is missing or too short or if none has a valid header, and ErrLater if a later release
+// wrote the log. Open does not read records; Replay does.
 func Open(dir string, options Options) (*File, error) {
 	options, err := options.withDefaults(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	f := &File{dir: dir, options: options, disk: options.disk, changes: 1, // which a process before may have made
+	f := &File{dir: dir, options: options, disk: options.disk, changes: 1, // an earlier process may have left some unsynced
 		keep: make(chan struct{}, 1), closing: make(chan struct{})}
 	if err := f.load(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
@@ -150,13 +152,15 @@ func Open(dir string, options Options) (*File, error) {
 // ID returns the log's id.
 func (f *File) ID() ID { return f.id }
 
-// Replay calls apply with each record behind a mark, oldest first, and ends with the first error of
-// apply. It reads to the end of the log, checks what it reads, and makes the last records durable:
-// after a kill they may have been in memory only. It must be called once, before Begin.
+// Replay calls apply with each record after a mark, oldest first, and stops at the first error that
+// apply returns. It reads to the end of the log, verifies what it reads, and makes the last records
+// durable: if the previous process was killed, they may have been in the page cache only. Replay must
+// be called once, before Begin.
 //
 // It returns ErrForeign if the mark is of another log, ErrAhead if the log begins after the mark or
-// is not the same up to it, ErrBehind if the log ends before the mark, and ErrDamaged. A torn record
-// at the end is cut (Stats.Torn): it was not acknowledged.
+// has another record at the mark, ErrBehind if the log ends before the mark, ErrDamaged if the log
+// is damaged, and ErrBroken if the last records cannot be made durable. A torn record at the end is
+// discarded (Stats.Torn): it was never acknowledged.
 func (f *File) Replay(from Mark, apply func(Record) error) error {
 	if err := f.replay(from, apply); err != nil {
 		return fmt.Errorf("replay log %s: %w", f.dir, err)
@@ -167,9 +171,9 @@ func (f *File) Replay(from Mark, apply func(Record) error) error {
 func (f *File) replay(from Mark, apply func(Record) error) error {
 	switch {
 	case f.replayed:
-		return errors.New("it was replayed already")
+		return errors.New("the log has already been replayed: call Replay only once")
 	case from.Log != f.id:
-		return fmt.Errorf("%w: the log is %s, the state is of log %s: put back the directory that belongs to the state", ErrForeign, f.id, from.Log)
+		return fmt.Errorf("%w: this is log %s, but the state belongs to log %s: put back the log directory that belongs to the state", ErrForeign, f.id, from.Log)
 	}
 	start := -1
 	for i := range f.segments[:f.used()] {
@@ -178,12 +182,12 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 		}
 	}
 	if start < 0 {
-		return fmt.Errorf("%w: no segment of the log begins at or before record %d, with which the state ends: put back the state that was there last, or restore a backup", ErrAhead, from.Number)
+		return fmt.Errorf("%w: no segment begins at or before record %d, the last one in the state: put back the latest state, or restore a backup", ErrAhead, from.Number)
 	}
 	r := &reader{f: f}
 	same := func(m *Mark) error {
 		if m.Number == from.Number && m.Hash != from.Hash {
-			return fmt.Errorf("%w: record %d is not the one with which the state ends: put back the state that belongs to the log, or restore a backup", ErrAhead, from.Number)
+			return fmt.Errorf("%w: record %d in the log differs from the one in the state: put back the state that belongs to the log, or restore a backup", ErrAhead, from.Number)
 		}
 		return nil
 	}
@@ -200,7 +204,7 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 		return err
 	}
 	if r.mark.Number < from.Number {
-		return fmt.Errorf("%w: the log ends with record %d, the state with record %d: put back the log that was there last, or restore a backup", ErrBehind, r.mark.Number, from.Number)
+		return fmt.Errorf("%w: the log ends at record %d, but the state ends at record %d: put back the latest log, or restore a backup", ErrBehind, r.mark.Number, from.Number)
 	}
 	if err := f.persist(r.tail); err != nil {
 		return f.fail(err)
@@ -210,9 +214,10 @@ func (f *File) replay(from Mark, apply func(Record) error) error {
 	return nil
 }
 
-// persist writes the beginning of the last used segment again and syncs it. Only there can something
-// be that was read, but is not on disk: an append syncs one segment before it writes into the next.
-// To sync it without writing would not do, because an earlier sync may have failed.
+// persist rewrites the valid prefix of the last used segment and syncs it. Only this segment can hold
+// records that were read but are not on disk, because an append syncs one segment before it writes to
+// the next. Syncing without rewriting is not enough: after an earlier sync failed, another one may
+// succeed without writing anything.
 func (f *File) persist(b []byte) (err error) {
 	file, err := f.disk.open(f.segments[f.used()-1].name())
 	if err != nil {
@@ -225,16 +230,17 @@ func (f *File) persist(b []byte) (err error) {
 	return file.Sync()
 }
 
-// Last returns the mark behind the last record. Before Replay it is zero.
+// Last returns the mark of the last record. Before Replay it is zero.
 func (f *File) Last() Mark {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.mark
 }
 
-// Begin starts a new segment behind the last record, so that nothing is ever appended behind a torn
-// one. From now on Append may be called. The epoch is that of the records to come; it never decreases.
-// It returns ErrFull if the disk has no room for two segments more.
+// Begin starts a new segment after the last record, so that nothing is ever appended after a torn
+// one. After that, Append may be called. The epoch applies to the records appended from now on; it
+// must not be lower than that of the last record. Begin returns ErrFull if fewer than two spare
+// segments are left and the disk has no room for another, and ErrBroken if the disk failed.
 func (f *File) Begin(epoch uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -242,9 +248,9 @@ func (f *File) Begin(epoch uint64) error {
 	case f.broken != nil:
 		return f.broken
 	case !f.replayed || f.current != nil:
-		return fmt.Errorf("begin log %s: call Replay before, and Begin once", f.dir)
+		return fmt.Errorf("begin log %s: call Replay first, and Begin only once", f.dir)
 	case epoch < f.mark.Epoch:
-		return fmt.Errorf("begin log %s: epoch %d is before epoch %d of the last record", f.dir, epoch, f.mark.Epoch)
+		return fmt.Errorf("begin log %s: epoch %d is lower than epoch %d of the last record", f.dir, epoch, f.mark.Epoch)
 	}
 	f.epoch = epoch
 	if err := f.reserve(1); err != nil {
@@ -259,9 +265,10 @@ func (f *File) Begin(epoch uint64) error {
 	return nil
 }
 
-// Append appends a record and returns the mark behind it. When it returns without an error, the
-// record is on disk. It returns ErrFull if the disk has no room for another segment, and ErrBroken if
-// the disk failed, now or before. The body may be empty.
+// Append appends a record and returns its mark. When it returns without an error, the record is on
+// disk. It returns ErrFull if the disk has no room for the segments that the record needs, ErrBroken
+// if the disk failed during this or an earlier call, and os.ErrClosed after Close. The body may be
+// empty.
 func (f *File) Append(body []byte) (Mark, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -269,7 +276,7 @@ func (f *File) Append(body []byte) (Mark, error) {
 	case f.broken != nil:
 		return Mark{}, f.broken
 	case f.current == nil:
-		return Mark{}, fmt.Errorf("append to log %s: call Begin before", f.dir)
+		return Mark{}, fmt.Errorf("append to log %s: call Begin first", f.dir)
 	}
 	parts := f.divide(body)
 	fits := f.offset+aligned(frameSize+int64(len(body))) <= f.segments[f.used()-1].size
@@ -290,10 +297,10 @@ func (f *File) Append(body []byte) (Mark, error) {
 	return next, nil
 }
 
-// divide returns the parts of a body, each of which fits into any segment.
+// divide splits a body into parts that fit into the current segment, each spare, and each new segment.
 func (f *File) divide(body []byte) (parts [][]byte) {
 	most := f.options.SegmentSize
-	for i := f.used() - 1; i < len(f.segments); i++ {
+	for i := range f.segments {
 		most = min(most, f.segments[i].size)
 	}
 	most = (most - headerSize - frameSize) &^ (alignment - 1)
@@ -304,7 +311,7 @@ func (f *File) divide(body []byte) (parts [][]byte) {
 	return append(parts, body)
 }
 
-// put writes one frame, into the current segment if it fits or into the next one.
+// put writes one frame: to the current segment if it fits, otherwise to the next one.
 func (f *File) put(head *frame, part []byte, fits bool) error {
 	if !fits {
 		return f.rotate(head.part, func(b []byte, segment uint64) []byte {
@@ -315,7 +322,7 @@ func (f *File) put(head *frame, part []byte, fits bool) error {
 	return f.write(b)
 }
 
-// write writes into the current segment and syncs it.
+// write appends to the current segment and syncs it.
 func (f *File) write(b []byte) error {
 	if _, err := f.current.WriteAt(b, f.offset); err != nil {
 		return err
@@ -329,8 +336,8 @@ func (f *File) write(b []byte) error {
 	return nil
 }
 
-// rotate begins the next segment, which holds the given part and what follows, and writes its header
-// together with the first frame, if there is one.
+// rotate switches to the next segment, whose first frame will hold the given part. It writes the
+// segment's header together with that frame, if there is one already.
 func (f *File) rotate(part uint32, first func(b []byte, segment uint64) []byte) error {
 	next := &f.segments[f.used()]
 	file, err := f.disk.open(next.name())
@@ -338,7 +345,7 @@ func (f *File) rotate(part uint32, first func(b []byte, segment uint64) []byte) 
 		return err
 	}
 	if f.current != nil {
-		_ = f.current.Close() // what was written is synced
+		_ = f.current.Close() // everything in it is synced
 	}
 	f.current, f.offset = file, 0
 	next.header, next.begun = header{format: format, log: f.id, number: next.number, part: part, before: f.mark}, true
@@ -350,7 +357,7 @@ func (f *File) rotate(part uint32, first func(b []byte, segment uint64) []byte) 
 	return f.write(b)
 }
 
-// fail makes every later call fail. The first cause is kept.
+// fail makes all later calls of Begin and Append fail. They return the first error.
 func (f *File) fail(err error) error {
 	if f.broken != nil {
 		return f.broken
@@ -359,8 +366,8 @@ func (f *File) fail(err error) error {
 	return f.broken
 }
 
-// Close closes the log. It waits for a call of Append in progress, and for a segment that is being
-// made. A second call has no effect.
+// Close closes the log. It waits for an Append in progress, and for a segment that is being created. A
+// second call has no effect.
 func (f *File) Close() error {
 	var err error
 	f.closed.Do(func() {
@@ -378,7 +385,7 @@ func (f *File) Close() error {
 	return err
 }
 
-// Stats returns figures of the log.
+// Stats returns statistics of the log.
 func (f *File) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -391,5 +398,5 @@ func full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// temporary is the end of the name of a file or directory that is being made.
+// temporary is the suffix of the name of a file or directory that is being created.
 const temporary = ".new"

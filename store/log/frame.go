@@ -5,16 +5,16 @@ import (
 	"hash/crc32"
 )
 
-// A segment consists of a header and frames. A frame holds a record, or a part of a record that is
-// larger than a segment. Frames begin at multiples of 8 bytes; the rest of a segment is zero, or is
-// left from the segment's earlier use. Numbers are little endian. A frame:
+// A segment consists of a header and frames. A frame holds a record, or a part of a record that is too
+// large for one segment. Frames begin at multiples of 8 bytes; the rest of a segment holds zeros, or
+// remains of its previous use. Integers are little-endian. A frame:
 //
-//	CRC32C of the head (4) · CRC32C of the part (4) · length of the part (4) · part, from 1 (4) · parts (4) · 0 (4)
-//	epoch (8) · number (8) · hash of the record before (32) · the part
+//	CRC32C of the head (4) · CRC32C of the part (4) · length of the part (4) · number of the part, from 1 (4) · number of parts (4) · zero (4)
+//	epoch (8) · record number (8) · hash of the previous record (32) · the part
 //
-// The CRC of the head covers the rest of the head, and begins with the log's id, the segment's
-// number and the frame's offset. So a frame is valid only where it was written, and nothing of a
-// segment's earlier use is.
+// The CRC of the head is computed over the log's id, the segment's number, the frame's offset, and the
+// rest of the head. So a frame is valid only where it was written, and no frame that remains from a
+// segment's previous use is valid.
 const (
 	frameSize = 72
 	alignment = 8
@@ -24,11 +24,12 @@ const (
 //
 //	magic (8) · log id (16) · segment (8) · CRC32C (4) · part (4) · epoch (8) · number (8) · hash (32)
 //
-// Epoch, number and hash are those of the record before the segment's first frame; part is the
-// number of the part with which the segment begins. The CRC covers the rest of the header.
+// Epoch, number and hash are those of the last record before the segment's first frame; part is the
+// number of the part in that frame, 1 for the beginning of a record. The CRC covers the rest of the
+// header.
 const headerSize = 88
 
-// The last byte of magic is the format of the log.
+// The last byte of magic is the version of the log's format.
 const (
 	magic  = "AMENDSL\x01"
 	format = 1
@@ -46,12 +47,12 @@ type frame struct {
 	sum         uint32 // CRC32C of the part
 }
 
-// size returns how many bytes of a segment the frame takes.
+// size returns how many bytes of a segment the frame takes, including padding.
 func (f *frame) size() int64 { return aligned(frameSize + int64(f.length)) }
 
 func aligned(n int64) int64 { return (n + alignment - 1) &^ (alignment - 1) }
 
-// sumAt returns the CRC32C of a frame's head, without its first field, at its place.
+// sumAt returns the CRC32C of a frame's position, followed by its head without the CRC field.
 func sumAt(log ID, segment uint64, offset int64, head []byte) uint32 {
 	var place [32]byte
 	copy(place[:16], log[:])
@@ -60,7 +61,7 @@ func sumAt(log ID, segment uint64, offset int64, head []byte) uint32 {
 	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, head)
 }
 
-// appendFrame appends a frame for its place in a segment.
+// appendFrame encodes a frame for a position in a segment and appends it to b.
 func appendFrame(b []byte, log ID, segment uint64, offset int64, f *frame, part []byte) []byte {
 	begin := len(b)
 	b = append(b, 0, 0, 0, 0)
@@ -80,7 +81,7 @@ func appendFrame(b []byte, log ID, segment uint64, offset int64, f *frame, part 
 	return b
 }
 
-// parseHead decodes the head of a frame that is at an offset in a segment. ok is false unless it is
+// parseHead decodes the head of the frame at an offset of a segment. ok reports whether the head is
 // valid.
 func parseHead(b []byte, log ID, segment uint64, offset int64) (f frame, ok bool) {
 	if len(b) < frameSize || binary.LittleEndian.Uint32(b) != sumAt(log, segment, offset, b[4:frameSize]) {
@@ -93,7 +94,7 @@ func parseHead(b []byte, log ID, segment uint64, offset int64) (f frame, ok bool
 	}, true
 }
 
-// parseFrame decodes the frame that is at an offset in a segment. ok is false unless it is whole and
+// parseFrame decodes the frame at an offset of a segment. ok reports whether the frame is complete and
 // valid.
 func parseFrame(b []byte, log ID, segment uint64, offset int64) (f frame, part []byte, ok bool) {
 	f, ok = parseHead(b, log, segment, offset)
@@ -109,8 +110,8 @@ type header struct {
 	format byte
 	log    ID
 	number uint64 // of the segment
-	part   uint32 // with which the segment begins
-	before Mark   // only Epoch, Number and Hash
+	part   uint32 // number of the part that the segment begins with
+	before Mark   // of the last record in earlier segments; its Log is not stored twice
 }
 
 func (h *header) append(b []byte) []byte {
@@ -131,8 +132,8 @@ func headerSum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:32], castagnoli), castagnoli, b[36:headerSize])
 }
 
-// parseHeader decodes the header of a segment. ok is false if it is not valid, or is that of another
-// segment: then the segment was not begun.
+// parseHeader decodes the header of a segment. ok is false if the header is invalid, or is that of
+// another segment, from a previous use: then the segment is a spare.
 func parseHeader(b []byte, segment uint64) (h header, ok bool) {
 	if len(b) < headerSize || string(b[:7]) != magic[:7] || binary.LittleEndian.Uint32(b[32:]) != headerSum(b) {
 		return header{}, false

@@ -2,8 +2,8 @@ package log
 
 import "fmt"
 
-// Release says that the records up to a number are no longer needed. The segments that hold only
-// such records are used again, which Release does not wait for. Before Replay it has no effect.
+// Release declares that the records up to a number are no longer needed. The segments that hold only
+// such records are reused or removed in the background. Before Replay, Release has no effect.
 func (f *File) Release(number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -23,7 +23,8 @@ func (f *File) wake() {
 	}
 }
 
-// keeper makes segments ready before they are needed, off the path of Append.
+// keeper prepares spare segments in the background, before Append needs them, and removes surplus
+// segments.
 func (f *File) keeper() {
 	for {
 		select {
@@ -41,7 +42,7 @@ func (f *File) keeper() {
 	}
 }
 
-// wanted is what the directory lacks, or has too much.
+// wanted is the change that brings the directory closer to the intended number of spares.
 type wanted int
 
 const (
@@ -66,9 +67,9 @@ func (f *File) wanted() wanted {
 	return nothing
 }
 
-// keepOne brings the directory one segment nearer to what it should hold. It reports whether it
-// should be called again. A new segment is written without the mutex, and what is wanted may have
-// changed meanwhile. If the disk is full, the next Append that needs a segment says so.
+// keepOne makes at most one change to the set of segments. It reports whether it should be called
+// again. The mutex is not held while a new segment is written, so what is wanted may have changed
+// afterwards. If a segment cannot be created, the next Append that needs one reports the error.
 func (f *File) keepOne() (more bool) {
 	const name = "spare" + temporary
 	f.mu.Lock()
@@ -105,8 +106,9 @@ func (f *File) keepOne() (more bool) {
 	return f.broken == nil
 }
 
-// reserve makes sure that the next n segments exist, and one behind them. Most times they do. No
-// change of the directory is made before the last one is on disk, so that no crash leaves a gap in
+// reserve ensures that the next n segments exist, and one more after them. Usually they do. It syncs
+// each change to the directory before it makes the next one, so that no crash leaves a gap in the
+// segment numbers.
 // the numbers.
 func (f *File) reserve(n int) error {
 	need := f.segments[f.used()-1].number + uint64(n) + 1
@@ -138,7 +140,7 @@ func (f *File) reserve(n int) error {
 // last returns the number of the last segment.
 func (f *File) last() uint64 { return f.segments[len(f.segments)-1].number }
 
-// append renames a file to the number behind the last one.
+// append makes a file the last segment, by renaming it to the next number.
 func (f *File) append(name string, size int64) {
 	s := segment{number: f.last() + 1, size: size}
 	if f.changed(f.disk.rename(name, s.name())) {
@@ -146,7 +148,8 @@ func (f *File) append(name string, size int64) {
 	}
 }
 
-// reuse makes the oldest released segment the last one. What it holds is not valid there.
+// reuse makes the oldest released segment the last one. Its old frames are not valid under the new
+// number.
 func (f *File) reuse() {
 	if f.append(f.segments[0].name(), f.segments[0].size); f.broken == nil {
 		f.segments = f.segments[1:]
@@ -162,8 +165,8 @@ func (f *File) drop() {
 	}
 }
 
-// changed notes a change of the directory, after which it must be synced. If the change failed, it is
-// unknown what the directory holds.
+// changed takes the result of a change to the directory. A change that succeeded still has to be
+// synced. After one that failed, it is unknown what the directory holds, so the log fails.
 func (f *File) changed(err error) bool {
 	if err != nil {
 		_ = f.fail(err)

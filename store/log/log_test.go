@@ -13,7 +13,8 @@ import (
 	"testing/synctest"
 )
 
-// made returns a log with records 1 to n, each a text with its number, and a mark behind each.
+// made returns a begun log with records 1 to n, and n+1 marks: the start of the log, and one for each
+// record.
 func made(t testing.TB, n int) (*memDisk, Options, *File, []Mark) {
 	t.Helper()
 	d := newMemDisk(1)
@@ -41,7 +42,7 @@ func made(t testing.TB, n int) (*memDisk, Options, *File, []Mark) {
 // record returns a body of about 700 bytes.
 func record(number int) []byte { return []byte(strings.Repeat(fmt.Sprintf("record %d ", number), 70)) }
 
-// numbers replays a log and returns the numbers of the records behind a mark.
+// numbers replays a log and returns the numbers of the records after a mark.
 func numbers(o Options, from Mark) (list []uint64, err error) {
 	f, err := Open("", o)
 	if err != nil {
@@ -49,7 +50,7 @@ func numbers(o Options, from Mark) (list []uint64, err error) {
 	}
 	err = f.Replay(from, func(r Record) error {
 		if !bytes.Equal(r.Body, record(int(r.Number))) {
-			return fmt.Errorf("record %d is another one", r.Number)
+			return fmt.Errorf("record %d has different content", r.Number)
 		}
 		list = append(list, r.Number)
 		return nil
@@ -57,19 +58,19 @@ func numbers(o Options, from Mark) (list []uint64, err error) {
 	return list, err
 }
 
-// TestReplayBeginsAtAnyMark checks that exactly the records behind a mark are replayed.
+// TestReplayBeginsAtAnyMark checks that exactly the records after a mark are replayed.
 func TestReplayBeginsAtAnyMark(t *testing.T) {
 	_, o, _, marks := made(t, 40)
 	for i, from := range marks {
 		list, err := numbers(o, from)
 		if err != nil || len(list) != 40-i || len(list) > 0 && list[0] != uint64(i+1) {
-			t.Errorf("behind record %d: %v, %v", i, list, err)
+			t.Errorf("after record %d: %v, %v", i, list, err)
 		}
 	}
 }
 
-// TestRefused checks what A4 refuses: another log, a state that is older or newer than the log, and a
-// state with another history. The text names both.
+// TestRefused checks that Replay refuses another log, a state that is older or newer than the log, and
+// a state with another history. The error names the log or the record of the state.
 func TestRefused(t *testing.T) {
 	_, o, f, marks := made(t, 40)
 	for name, test := range map[string]struct {
@@ -93,15 +94,15 @@ func TestRefused(t *testing.T) {
 	for f.keepOne() {
 	}
 	if _, err := numbers(o, marks[5]); !errors.Is(err, ErrAhead) {
-		t.Errorf("a state before the first record: %v", err)
+		t.Errorf("a state older than the first segment: %v", err)
 	}
 	if list, err := numbers(o, marks[30]); err != nil || len(list) != 10 {
-		t.Errorf("behind what was released: %v, %v", list, err)
+		t.Errorf("after the released records: %v, %v", list, err)
 	}
 }
 
-// TestDamage flips a bit of each byte of a log in turn (A1). Every record is then as it was, or missing
-// because it is the last one, or Open and Replay refuse and name the segment.
+// TestDamage flips one bit in each byte of the used segments in turn. Then either all records are
+// replayed, or all but the last one, or Open or Replay returns ErrDamaged and names the segment.
 func TestDamage(t *testing.T) {
 	d, o, f, marks := made(t, 12)
 	used := f.used()
@@ -131,10 +132,10 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestLostSegment removes each segment in turn, spares included (A4).
+// TestLostSegment removes each segment but the first in turn, including the spare. The error names it.
 func TestLostSegment(t *testing.T) {
 	d, o, f, marks := made(t, 40)
-	for _, s := range f.segments[1:] { // the first one holds no record
+	for _, s := range f.segments[1:] { // the first one holds only a header
 		file := d.names[s.name()]
 		delete(d.names, s.name())
 		list, err := numbers(o, marks[0])
@@ -145,7 +146,7 @@ func TestLostSegment(t *testing.T) {
 	}
 }
 
-// TestReusedSegment checks that nothing of a segment's earlier use is valid, wherever it lies (A2).
+// TestReusedSegment checks that no frame that remains from a segment's previous use is accepted.
 func TestReusedSegment(t *testing.T) {
 	d, o, f, marks := made(t, 40)
 	mark := marks[40]
@@ -165,15 +166,15 @@ func TestReusedSegment(t *testing.T) {
 	}
 	spare := d.names[f.segments[f.used()].name()].seen
 	if !bytes.Contains(spare, []byte("record ")) {
-		t.Fatal("the spare was not in use")
+		t.Fatal("the spare was never used before")
 	}
 	if list, err := numbers(o, mark); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 }
 
-// TestFullDisk checks that nothing is written if there is no room, that the reserve is used up first,
-// and that it goes on by itself when there is room again (A7).
+// TestFullDisk checks that, on a full disk, Append first uses up the spares and then fails without
+// writing anything, and that it succeeds again as soon as there is room.
 func TestFullDisk(t *testing.T) {
 	d, o, f, marks := made(t, 1)
 	for f.keepOne() {
@@ -199,14 +200,14 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestBroken checks that no record follows a failure of the disk, whoever met it: Append or what keeps
-// the segments (A7: only a full disk passes).
+// TestBroken checks that no record is appended after a failure of the disk, whether Append or the
+// keeper met it. Only a full disk is a temporary failure.
 func TestBroken(t *testing.T) {
 	for _, op := range []string{"write", "sync", "create", "rename", "remove", "sync directory"} {
 		d, o, f, marks := made(t, 3)
 		failed, times := errors.New("input/output error"), 0
 		d.refuse = func(name string) error {
-			if name == op && times == 0 { // once, as an operating system may report it
+			if name == op && times == 0 { // only once, because an operating system may report a failure only once
 				times++
 				return failed
 			}
@@ -217,7 +218,7 @@ func TestBroken(t *testing.T) {
 			var mark Mark
 			if mark, err = f.Append(record(acked + 1)); err == nil {
 				if acked%60 == 0 {
-					f.Release(mark.Number) // so many that some are removed
+					f.Release(mark.Number) // enough that some segments are removed
 				}
 				for f.keepOne() {
 				}
@@ -226,7 +227,7 @@ func TestBroken(t *testing.T) {
 		acked--
 		d.refuse = nil
 		if op == "create" && err == nil {
-			continue // the keeper tried again, and nothing was written meanwhile
+			continue // the keeper retried successfully before Append needed the segment
 		}
 		if !errors.Is(err, ErrBroken) || !errors.Is(err, failed) {
 			t.Errorf("%s: %v", op, err)
@@ -234,7 +235,7 @@ func TestBroken(t *testing.T) {
 		if _, err := f.Append(record(5)); !errors.Is(err, ErrBroken) {
 			t.Errorf("after a failed %s: %v", op, err)
 		}
-		if op == "write" || op == "sync" { // before any release
+		if op == "write" || op == "sync" { // these fail before the first Release
 			if list, err := numbers(o, marks[0]); err != nil || len(list) < acked {
 				t.Errorf("after a failed %s: %d of %d records, %v", op, len(list), acked, err)
 			}
@@ -242,8 +243,8 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// TestKeeperBeside appends and releases while the keeper makes, reuses and removes segments, with
-// spares few enough that Append does it too (A2).
+// TestKeeperBeside appends and releases while the keeper creates, reuses and removes segments in the
+// background, with so few spares that Append has to do so too.
 func TestKeeperBeside(t *testing.T) {
 	d := newMemDisk(1)
 	o := small
@@ -272,11 +273,12 @@ func TestKeeperBeside(t *testing.T) {
 	}
 	d.cut()
 	if list, err := numbers(o, saved); err != nil || len(list) != 3000-int(saved.Number) {
-		t.Errorf("behind record %d: %v, %v", saved.Number, list, err)
+		t.Errorf("after record %d: %v, %v", saved.Number, list, err)
 	}
 }
 
-// TestFileIsALog uses a directory: create, append, close, open, with the keeper beside.
+// TestFileIsALog creates, opens, appends to and closes a log in a real directory, while the keeper
+// runs.
 func TestFileIsALog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	id, err := Create(dir, Options{SegmentSize: MinSegmentSize})
@@ -284,7 +286,7 @@ func TestFileIsALog(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Create(dir, Options{}); !errors.Is(err, os.ErrExist) {
-		t.Errorf("a second time: %v", err)
+		t.Errorf("a second Create: %v", err)
 	}
 	saved, want := Mark{Log: id}, 0
 	for range 4 {
@@ -326,7 +328,7 @@ func TestFileIsALog(t *testing.T) {
 	}
 }
 
-// TestEpochs checks that the epoch never decreases, and is part of the history.
+// TestEpochs checks that the epoch never decreases, and that epoch and number are part of the hash.
 func TestEpochs(t *testing.T) {
 	_, o, f, marks := made(t, 2)
 	if err := f.Close(); err != nil {
@@ -340,7 +342,7 @@ func TestEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := g.Begin(0); err == nil {
-		t.Error("an earlier epoch begins")
+		t.Error("Begin accepts a lower epoch")
 	}
 	if err := g.Begin(7); err != nil {
 		t.Fatal(err)
@@ -360,8 +362,9 @@ func TestEpochs(t *testing.T) {
 	}
 }
 
-// TestTornDividedRecord kills the process at each operation of appending a record of four parts, by a
-// kill or by a power cut (A13). The record is then there whole or not at all, also after more records.
+// TestTornDividedRecord stops the process at each operation while it appends a record of four parts,
+// by a kill or by a power cut. The record is then there as a whole or not at all, even after further
+// records are appended.
 func TestTornDividedRecord(t *testing.T) {
 	whole, torn := 0, 0
 	for fuse := range 24 {
@@ -386,7 +389,7 @@ func TestTornDividedRecord(t *testing.T) {
 				n := last
 				g := opened(t, o, marks[3], func(r Record) error { n = r.Number; return nil })
 				if n < last {
-					t.Fatalf("killed at operation %d: record %d of %d is the last one", fuse, n, last)
+					t.Fatalf("stopped at operation %d: replay ended at record %d, want at least %d", fuse, n, last)
 				}
 				if last == 3 && n == 4 {
 					whole++
@@ -399,7 +402,7 @@ func TestTornDividedRecord(t *testing.T) {
 				}
 				last = mark.Number
 			}
-			opened(t, o, marks[0], nil) // what was cut is passed over
+			opened(t, o, marks[0], nil) // discarded parts are skipped
 		}
 	}
 	if whole == 0 || torn == 0 {
@@ -407,8 +410,8 @@ func TestTornDividedRecord(t *testing.T) {
 	}
 }
 
-// TestChain checks that a frame that does not continue the record before is damage, although its
-// checksums are right.
+// TestChain checks that a frame that does not continue the previous record is damage, although its
+// checksums are valid.
 func TestChain(t *testing.T) {
 	for name, spoil := range map[string]func(*frame){
 		"another history":  func(f *frame) { f.before[0]++ },
@@ -446,7 +449,7 @@ func TestFrameIsBoundToItsPlace(t *testing.T) {
 
 func has(_ frame, _ []byte, ok bool) bool { return ok }
 
-// TestSizes checks that a segment that has become shorter is refused, and that segments may have
+// TestSizes checks that a segment shorter than MinSegmentSize is refused, and that segments may have
 // different sizes.
 func TestSizes(t *testing.T) {
 	d, o, f, marks := made(t, 3)
@@ -479,7 +482,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestCloseWaits checks that nothing is written after Close.
+// TestCloseWaits checks that Close waits for a segment that is being created, and that no further one
+// is created after it.
 func TestCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, o, f, marks := made(t, 3)
@@ -507,12 +511,12 @@ func TestCloseWaits(t *testing.T) {
 		if err := g.Begin(1); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait() // the keeper is making a segment
+		synctest.Wait() // the keeper is creating a segment
 		closed := false
 		go func() { _ = g.Close(); closed = true }()
 		synctest.Wait()
 		if closed {
-			t.Error("Close returns while a segment is being made")
+			t.Error("Close returned while a segment was being created")
 		}
 		close(going)
 		synctest.Wait()
@@ -528,22 +532,22 @@ func TestOrderOfCalls(t *testing.T) {
 	_, o, f, marks := made(t, 2)
 	none := func(Record) error { return nil }
 	if err := f.Begin(1); err == nil {
-		t.Error("Begin is called twice")
+		t.Error("a second Begin succeeded")
 	}
 	if err := f.Replay(marks[2], none); err == nil {
-		t.Error("Replay is called twice")
+		t.Error("a second Replay succeeded")
 	}
 	g, err := Open("", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := g.Begin(1); err == nil {
-		t.Error("Begin is called without Replay")
+		t.Error("Begin succeeded without Replay")
 	}
 	if err := g.Replay(marks[0], none); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Append(nil); err == nil {
-		t.Error("Append is called without Begin")
+		t.Error("Append succeeded without Begin")
 	}
 }

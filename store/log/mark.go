@@ -9,28 +9,29 @@ import (
 	"github.com/google/uuid"
 )
 
-// ID identifies a log. It is random and made with the log.
+// ID identifies a log. It is random, and generated when the log is created.
 type ID = uuid.UUID
 
-// Hash is the chain hash of a record: the SHA-256 of the hash of the record before, the record's
-// epoch, number and body. The hash before the first record is zero.
+// Hash is the chain hash of a record: the SHA-256 of the previous record's hash and of the record's
+// epoch, number and body. The first record is chained to the zero hash.
 type Hash [sha256.Size]byte
 
-// Mark is a position in a log, right behind a record. Two equal marks mean equal records up to them.
+// Mark is a position in a log (a log sequence number with a hash), directly after a record. If two
+// marks are equal, the records up to them are equal.
 type Mark struct {
 	Log    ID
-	Epoch  uint64 // of the record; who decides increases it
-	Number uint64 // of the record; 0 before the first, which has number 1
+	Epoch  uint64 // of the record, as passed to Begin; it never decreases
+	Number uint64 // sequence number of the record, from 1; 0 before the first record
 	Hash   Hash
 }
 
 // Record is a record of a log.
 type Record struct {
-	Mark        // right behind the record
-	Body []byte // valid only during the call that gets it
+	Mark        // directly after the record
+	Body []byte // valid only until apply returns
 }
 
-// next returns the hash of the record with this body behind m.
+// next returns the hash of the record that follows m and has this epoch and body.
 func (m *Mark) next(epoch uint64, body []byte) Hash {
 	var head [16]byte
 	binary.BigEndian.PutUint64(head[:8], epoch)
@@ -42,29 +43,29 @@ func (m *Mark) next(epoch uint64, body []byte) Hash {
 	return Hash(h.Sum(nil))
 }
 
-// Errors of Open and Replay. Their texts say what to do.
+// Errors of Open and Replay. The errors that wrap them say what to do.
 var (
-	// ErrDamaged means that a record cannot be read although a later one exists, or that a segment is
-	// missing.
+	// ErrDamaged means that a record cannot be read although a later one can, that a record does not
+	// continue the previous one, or that a segment or its header is missing or incomplete.
 	ErrDamaged = errors.New("the log is damaged")
-	// ErrForeign means that the log is not the one that a mark is of.
+	// ErrForeign means that a mark is of another log.
 	ErrForeign = errors.New("not the log of this state")
 	// ErrBehind means that the log ends before a mark.
 	ErrBehind = errors.New("the log is older than the state")
-	// ErrAhead means that the log begins after a mark, or continues differently.
+	// ErrAhead means that the log begins after a mark, or has another record at the mark.
 	ErrAhead = errors.New("the log does not continue this state")
 	// ErrLater means that a later release wrote the log.
 	ErrLater = errors.New("written by a later release")
 )
 
-// Errors of Begin and Append.
+// Errors of Begin and Append. Replay returns ErrBroken too.
 var (
-	// ErrFull means that the disk has no room for another segment. Nothing was written; the same call
-	// can be made again when there is room.
+	// ErrFull means that the disk has no room for another segment. Nothing of the record was written;
+	// repeat the call when there is room.
 	ErrFull = errors.New("the disk is full")
-	// ErrBroken means that the disk failed. It is unknown whether the record is in the log. The log has
-	// to be opened again, by a new process, because a failed sync cannot be repeated.
-	ErrBroken = errors.New("the log failed and takes no more records")
+	// ErrBroken means that the disk failed. It is unknown whether the record is in the log. The log
+	// must be opened again, by a new process, because retrying a failed sync does not make data durable.
+	ErrBroken = errors.New("the log failed and accepts no more records")
 )
 
 // DamageError says where a log is damaged. It matches ErrDamaged.

@@ -5,14 +5,14 @@ import "fmt"
 // Options configure a log. The zero value means the defaults.
 type Options struct {
 	// SegmentSize is the size of new segments in bytes; 0 means DefaultSegmentSize. A record that does
-	// not fit into one segment is divided.
+	// not fit into one segment is split across several.
 	SegmentSize int64
-	// Spares is the number of segments that are kept for what follows, besides the last one, which is
-	// never written; 0 means DefaultSpares. They are also the reserve for a full disk.
+	// Spares is the number of segments to preallocate, in addition to the last one, which stays
+	// unused; 0 means DefaultSpares. They also let appends continue for a while on a full disk.
 	Spares int
 
-	disk  disk // nil means the directory
-	still bool // whether nothing runs beside the calls
+	disk  disk // nil means the file system
+	still bool // for tests: do not run the keeper in the background
 }
 
 // Defaults and bounds of Options.

@@ -13,7 +13,7 @@ type segment struct {
 	number uint64
 	size   int64
 	header header // valid if begun
-	begun  bool   // whether the segment has records, or is about to; otherwise it is a spare
+	begun  bool   // whether the segment has a valid header; otherwise it is a spare
 }
 
 func (s *segment) name() string { return segmentName(s.number) }
@@ -26,7 +26,7 @@ func segmentNumber(name string) (number uint64, ok bool) {
 	return number, err == nil && number > 0 && name == segmentName(number)
 }
 
-// load reads the list of segments and their headers. It refuses a log that lacks a segment.
+// load lists the segments and reads their headers. It fails if a segment is missing.
 func (f *File) load() error {
 	names, err := f.disk.list()
 	if err != nil {
@@ -50,7 +50,7 @@ func (f *File) load() error {
 	case len(f.segments) == 0:
 		return errors.New("there is no log in this directory")
 	case used == 0:
-		return &DamageError{Segment: segmentName(f.last()), Why: "neither this segment nor one before it has a header that can be read"}
+		return &DamageError{Segment: segmentName(f.last()), Why: "neither this segment nor an earlier one has a readable header"}
 	case used == len(f.segments):
 		return missing(f.last() + 1)
 	default:
@@ -60,7 +60,7 @@ func (f *File) load() error {
 }
 
 func missing(number uint64) error {
-	return &DamageError{Segment: segmentName(number), Why: "the file is missing; if it can be found, put it back"}
+	return &DamageError{Segment: segmentName(number), Why: "the file is missing (if you have it, put it back and open the log again)"}
 }
 
 func (f *File) readHeader(number uint64) (segment, error) {
@@ -74,7 +74,7 @@ func (f *File) readHeader(number uint64) (segment, error) {
 		return s, err
 	}
 	if s.size < MinSegmentSize {
-		return s, &DamageError{Segment: s.name(), Why: fmt.Sprintf("the file has %s, less than any segment", plural.Of(s.size, "byte", "bytes"))}
+		return s, &DamageError{Segment: s.name(), Why: fmt.Sprintf("the file has only %s, fewer than the smallest segment", plural.Of(s.size, "byte", "bytes"))}
 	}
 	b := make([]byte, headerSize)
 	if _, err := file.ReadAt(b, 0); err != nil {
@@ -82,7 +82,7 @@ func (f *File) readHeader(number uint64) (segment, error) {
 	}
 	s.header, s.begun = parseHeader(b, number)
 	if s.begun && s.header.format > format {
-		return s, fmt.Errorf("%w: %s has format %d, but this release supports %d: use the later release", ErrLater, s.name(), s.header.format, format)
+		return s, fmt.Errorf("%w: %s has format %d, but this release supports formats up to %d: use the release that wrote the log, or a later one", ErrLater, s.name(), s.header.format, format)
 	}
 	return s, nil
 }
@@ -99,19 +99,19 @@ func (f *File) used() int {
 // reader reads the records of a log in order.
 type reader struct {
 	f    *File
-	mark Mark   // behind the last record
-	body []byte // of a record whose parts are not all read
-	part uint32 // the last part in body
-	torn int64  // bytes of a torn record behind the last one
-	tail []byte // the valid beginning of the last used segment
+	mark Mark   // of the last record read
+	body []byte // the parts read so far of an incomplete record
+	part uint32 // number of the last part read; 0 after a complete record
+	torn int64  // bytes of a torn record after the last valid one
+	tail []byte // the valid prefix of the last used segment, including its header
 }
 
-// read reads the records from segment i on and passes them to visit. It leaves the reader behind the
+// read reads the records from segment i on and passes them to visit. Afterwards, mark is that of the
 // last record.
 func (r *reader) read(i int, visit func(Record) error) error {
 	r.mark = r.f.segments[i].header.before
 	for last := r.f.used() - 1; i <= last; i++ {
-		r.part = r.f.segments[i].header.part - 1 // 0, although parts were read, if their record was cut
+		r.part = r.f.segments[i].header.part - 1 // 0 also discards the parts of a torn record
 		if err := r.segment(i, i == last, visit); err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (r *reader) read(i int, visit func(Record) error) error {
 	return nil
 }
 
-// follows reports whether the next segment continues behind what was read.
+// follows reports whether the segment after segment i continues directly after what has been read.
 func (r *reader) follows(i int) bool {
 	next := &r.f.segments[i+1]
 	return next.begun && next.header.log == r.f.id && next.header.before.Number == r.mark.Number && next.header.before.Hash == r.mark.Hash &&
@@ -135,7 +135,7 @@ func (r *reader) segment(i int, last bool, visit func(Record) error) error {
 	}
 	for offset := int64(headerSize); ; {
 		if !last && r.follows(i) {
-			return nil // whatever else is here was cut
+			return nil // anything else in this segment was discarded
 		}
 		f, part, ok := parseFrame(rest(b, offset), r.f.id, s.number, offset)
 		switch {
@@ -145,7 +145,7 @@ func (r *reader) segment(i int, last bool, visit func(Record) error) error {
 			r.tail = b[:offset]
 			return r.end(i, b, offset)
 		case f.number != r.mark.Number+1 || f.part != r.part+1 || f.before != r.mark.Hash || f.epoch < r.mark.Epoch:
-			return r.damage(s, offset, fmt.Sprintf("part %d of record %d is there instead, or does not continue the record before", f.part, f.number))
+			return r.damage(s, offset, fmt.Sprintf("found part %d of record %d, which does not continue the previous record", f.part, f.number))
 		}
 		offset += f.size()
 		if err := r.accept(&f, part, visit); err != nil {
@@ -154,7 +154,7 @@ func (r *reader) segment(i int, last bool, visit func(Record) error) error {
 	}
 }
 
-// gap returns the error for a segment that ends before the next one begins.
+// gap returns the error for an unreadable frame before the next segment begins.
 func (r *reader) gap(i int, offset int64) error {
 	next := &r.f.segments[i+1]
 	switch {
@@ -163,12 +163,12 @@ func (r *reader) gap(i int, offset int64) error {
 	case next.header.log != r.f.id:
 		return r.damage(next, 0, "the segment belongs to another log, "+next.header.log.String())
 	}
-	return r.damage(&r.f.segments[i], offset, fmt.Sprintf("the record cannot be read, although the next segment begins behind record %d", next.header.before.Number))
+	return r.damage(&r.f.segments[i], offset, fmt.Sprintf("the record cannot be read, although the next segment begins after record %d", next.header.before.Number))
 }
 
 func rest(b []byte, offset int64) []byte { return b[min(offset, int64(len(b))):] }
 
-// accept takes a part of a record, and passes the record to visit after its last part.
+// accept adds a part to the current record. After the last part, it passes the record to visit.
 func (r *reader) accept(f *frame, part []byte, visit func(Record) error) error {
 	r.part = f.part
 	if f.parts > 1 {
@@ -186,7 +186,7 @@ func (r *reader) accept(f *frame, part []byte, visit func(Record) error) error {
 	return visit(Record{Mark: r.mark, Body: part})
 }
 
-// end decides what the unreadable frame at an offset of the last used segment is: the end, perhaps
+// end decides what an unreadable frame in the last used segment means: the end of the log, perhaps
 // with a torn record, or damage.
 func (r *reader) end(i int, b []byte, offset int64) error {
 	s := &r.f.segments[i]
@@ -195,7 +195,7 @@ func (r *reader) end(i int, b []byte, offset int64) error {
 		r.torn = f.size()
 	}
 	if r.part > 0 {
-		r.torn += int64(len(r.body)) // the parts before it
+		r.torn += int64(len(r.body)) // its parts that were read
 	}
 	if at, number, found := r.later(b, s.number, offset+alignment, expected+1); found {
 		return r.damage(s, offset, fmt.Sprintf("the record cannot be read, although record %d follows at byte %d", number, at))
@@ -207,16 +207,16 @@ func (r *reader) end(i int, b []byte, offset int64) error {
 			return err
 		}
 		if at, number, found := r.later(b, spare.number, headerSize, expected); found {
-			return r.damage(spare, 0, fmt.Sprintf("the header of the segment cannot be read, although record %d is there at byte %d", number, at))
+			return r.damage(spare, 0, fmt.Sprintf("the header of the segment cannot be read, although the segment holds record %d at byte %d", number, at))
 		}
 	}
 	return nil
 }
 
-// later looks in a segment for the head of a record that is not before the given one.
+// later searches a segment for the head of a frame with the given record number or a higher one.
 func (r *reader) later(b []byte, segment uint64, from int64, record uint64) (at int64, number uint64, found bool) {
 	for at := aligned(from); at+frameSize <= int64(len(b)); at += alignment {
-		if binary.LittleEndian.Uint64(b[at+32:]) < record { // cheap, and what an earlier use left is earlier
+		if binary.LittleEndian.Uint64(b[at+32:]) < record { // a cheap check first; remains of a previous use have lower numbers
 			continue
 		}
 		if f, ok := parseHead(b[at:], r.f.id, segment, at); ok {
