@@ -11,14 +11,16 @@
 //	       ┌──┴──┐                      3 rejected   → {1,2} together, then 0
 //	       1     2
 //
-// It keeps two invariants. I3: every step that may have happened is undone. I4: undos run in the
-// reverse order of the dos, the undos of parallel branches together; no undo runs before its do has
-// ended, after the do was rejected, or after the pivot completed.
+// It keeps two invariants. I3: every step that may have happened is undone, if it can be and no
+// operator has skipped it. I4: undos run in the reverse order of the dos, the undos of parallel
+// branches together; no undo runs while any do is in progress, after its do was rejected, or after
+// the pivot completed.
 //
 // The caller must follow two rules: compensate only while PastPivot is false, and report a pivot
 // with an unknown outcome as Doing, so that nothing before it is undone.
 //
-// It has no run-time errors. Check reports all problems of a malformed tree at once.
+// Check reports all problems of a malformed tree at once. The other functions expect a tree that
+// passes it, and return no errors.
 //
 // The terms compensable, pivot and retriable are Chris Richardson's (Microservices Patterns,
 // chapter 4); sagas are from Garcia-Molina and Salem (SIGMOD 1987).

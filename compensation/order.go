@@ -113,8 +113,8 @@ func AtRest(n *Node, state func(step int) State) bool {
 }
 
 // PastPivot reports whether the saga can only go forward: its pivot is done or was skipped, or a
-// retriable step was requested. A retriable step has no undo, so the saga cannot compensate after
-// that request; in a tree with a pivot, a retriable step is requested only after the pivot.
+// retriable step is no longer pending. A retriable step has no undo, so the saga cannot compensate
+// after its request; in a tree with a pivot, a retriable step is requested only after the pivot.
 func PastPivot(n *Node, state func(step int) State) bool {
 	past := false
 	n.Leaves(func(leaf *Node) bool {

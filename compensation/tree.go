@@ -9,8 +9,8 @@ const (
 	Compensable Kind = iota + 1
 	// Pivot is the point of no return: once it has completed, the saga only goes forward.
 	Pivot
-	// Retriable steps cannot be rejected; they are retried until they complete. They come after the
-	// pivot.
+	// Retriable steps are retried until they complete; a participant must not reject them. They come
+	// after the pivot.
 	Retriable
 )
 

@@ -123,7 +123,7 @@ func (d *decision) notSent(i int, ev Event) {
 }
 
 // failed applies a failure or a missing answer. Either a further attempt follows, or the outcome
-// stays unknown.
+// stays unknown. During compensation a do gets no further attempt.
 func (d *decision) failed(i int, dir contract.Direction, reason string, final bool) {
 	side := d.in.Steps[i].Side(dir)
 	switch {
@@ -177,8 +177,9 @@ func (d *decision) pivotUnderWay() bool {
 	return false
 }
 
-// goBack starts compensation. Steps between two attempts are not retried: their outcome is unknown.
-// Steps in progress may still be answered.
+// goBack starts compensation, unless it has started. A do between two attempts ends as unknown, a
+// parked one of which nothing was sent as not taken. A do that awaits an answer may still be answered
+// or time out.
 func (d *decision) goBack(cause Cause) {
 	if d.in.Cause != nil {
 		return

@@ -10,7 +10,7 @@ import (
 )
 
 // Errors of Decide for an event that cannot belong to the instance. For a late, duplicate or
-// unexpected event, Decide returns no error, but sets Effects.Ignored.
+// unexpected answer or timer, Decide returns no error, but sets Effects.Ignored.
 var (
 	// ErrExists means that the saga exists, so it cannot be started again.
 	ErrExists = errors.New("the saga already exists")

@@ -21,8 +21,8 @@ import (
 //	                  timers stays the same.
 type Event struct {
 	Type contract.EventType
-	// At is when the event happened. If the clock was set back, Decide uses the time of the last
-	// recorded event instead, except for clock_adjusted.
+	// At is when the event happened. If that is before the last recorded event, because the clock was
+	// set back, Decide uses the time of that event instead, for clock_adjusted moved by the adjustment.
 	At          time.Time
 	ID          contract.SagaID
 	Payload     []byte

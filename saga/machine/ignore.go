@@ -38,8 +38,8 @@ func addressed(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) 
 	return i, heard
 }
 
-// taken means that an answer is expected and applied.
-const taken Ignored = ""
+// applied means that an answer is expected, and not ignored.
+const applied Ignored = ""
 
 // reception says, for each outcome, how an answer for a do or an undo is treated.
 type reception struct{ completed, rejected, undoRejected, failed Ignored }
@@ -58,14 +58,15 @@ func (r *reception) to(ev *Event) Ignored {
 
 // answers says how an answer is treated in each state of the side that it is for. An answer changes
 // a parked step only if it ends the step. The same holds for a step that an operator has retried
-// while the saga is paused, because the answer that parked it may be delivered again.
+// while the saga is paused, because the answer that parked it may be delivered again. The columns are
+// completed, rejected (for a do), rejected (for an undo) and failed.
 var answers = [sideStates]reception{
 	SideIdle:           {IgnoredDirection, IgnoredDirection, IgnoredDirection, IgnoredDirection},
-	SideAwaitingAnswer: {taken, taken, taken, taken},
-	SideBackingOff:     {taken, taken, taken, IgnoredDuplicate},
-	SideRetryRequested: {taken, taken, IgnoredDuplicate, IgnoredDuplicate},
+	SideAwaitingAnswer: {applied, applied, applied, applied},
+	SideBackingOff:     {applied, applied, applied, IgnoredDuplicate},
+	SideRetryRequested: {applied, applied, IgnoredDuplicate, IgnoredDuplicate},
 	SideParkedUnasked:  {IgnoredContradiction, IgnoredDirection, IgnoredDirection, IgnoredDirection},
-	SideParkedUnknown:  {taken, taken, IgnoredDuplicate, IgnoredDuplicate},
+	SideParkedUnknown:  {applied, applied, IgnoredDuplicate, IgnoredDuplicate},
 	SideParkedRejected: {IgnoredContradiction, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
 	SideDone:           {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
 	SideUndone:         {IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate, IgnoredDuplicate},
@@ -85,7 +86,7 @@ func fired(plan *Plan, in *Instance, ev *Event) (step int, ignored Ignored) {
 	case in.Paused != nil, ev.Timer == contract.TimerDeadline && !in.deadlineDue(ev.At):
 		return 0, IgnoredNothing
 	case ev.Timer != contract.TimerTimeout && ev.Timer != contract.TimerRetry:
-		return 0, "" // for anything but the deadline, fire reports the error
+		return 0, "" // the deadline is due; an unknown timer is not ignored either, so that fire reports it
 	}
 	i, ok := plan.find(ev.Step)
 	if !ok {

@@ -7,8 +7,8 @@ const (
 	// MaxState bounds the total size of a saga's input and results, in bytes. A result that would
 	// exceed it counts as a final failure of its step.
 	MaxState = 4 << 20
-	// MaxHistory bounds the recorded events of one saga. At the limit nothing is retried any
-	// longer. A step that would be retried is parked, and an operator can resolve or skip it, or
-	// abandon the saga.
+	// MaxHistory bounds the recorded events of one saga. At the limit nothing is retried any longer:
+	// a failure counts as that of the last attempt. An operator can resolve or skip a parked step, or
+	// abandon the saga, but neither retry nor pause.
 	MaxHistory = 50_000
 )

@@ -76,7 +76,7 @@ func (d *decision) resume() {
 		side := d.in.Steps[i].Current()
 		side.shift(held)
 		if side.state == SideRetryRequested {
-			d.attempt(i, d.in.Steps[i].Direction()) // at once: a repeated answer could park the step again
+			d.attempt(i, d.in.Steps[i].Direction()) // it has been due since the operator requested it
 		}
 	}
 }
