@@ -22,7 +22,7 @@ type machine struct {
 	going []byte   // the record being appended; nil if there is none
 }
 
-var small = Options{SegmentSize: MinSegmentSize, Spares: 1, still: true}
+var small = Options{SegmentSize: MinSegmentSize, Spares: 1, Keep: 2, still: true}
 
 // TestCrashes checks I2 at every operation of the disk: after any kill or power cut, the log holds
 // every acknowledged record, and at most one more: the one that was being appended.

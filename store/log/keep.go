@@ -57,7 +57,7 @@ func (f *File) wanted() wanted {
 	switch {
 	case f.broken != nil:
 		return nothing
-	case f.released > 0 && spares <= 2*f.options.Spares:
+	case f.released > 0 && spares <= f.options.Keep:
 		return oldSegment
 	case f.released > 0:
 		return lessSegments

@@ -491,7 +491,7 @@ func TestCloseWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		going := make(chan struct{})
-		o.still, o.Spares = false, 5
+		o.still, o.Spares, o.Keep = false, 5, 5
 		g, err := Open("", o)
 		if err != nil {
 			t.Fatal(err)
@@ -549,5 +549,33 @@ func TestOrderOfCalls(t *testing.T) {
 	}
 	if _, err := g.Append(nil); err == nil {
 		t.Error("Append succeeded without Begin")
+	}
+}
+
+// TestKeep checks that released segments are recycled up to Options.Keep, and others are removed.
+func TestKeep(t *testing.T) {
+	for _, keep := range []int{1, 6} {
+		_, o, f, marks := made(t, 100)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.Keep = keep
+		g := opened(t, o, marks[100], nil)
+		g.Release(100)
+		for g.keepOne() {
+		}
+		if s := g.Stats(); s.Spares != keep+1 || s.Segments != keep+2 {
+			t.Errorf("Keep %d leaves %d spares of %d segments, want %d and one in use", keep, s.Spares, s.Segments, keep+1)
+		}
+	}
+}
+
+// TestOptions checks that settings that cannot be used are refused with what would be right.
+func TestOptions(t *testing.T) {
+	for _, o := range []Options{{SegmentSize: 1}, {SegmentSize: MaxSegmentSize + 1}, {Spares: -1}, {Spares: MaxSpares + 1}, {Spares: 3, Keep: 2}, {Keep: -1}} {
+		_, err := Create(filepath.Join(t.TempDir(), "log"), o)
+		if err == nil || !strings.Contains(err.Error(), "must be") {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }
