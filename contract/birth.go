@@ -35,7 +35,9 @@ func ParseBirth(text string) (Birth, error) {
 	if b := Birth(n); err == nil && n > 0 && b <= MaxBirth && b.String() == text {
 		return b, nil
 	}
-	return 0, &NameError{"birth", Cut(text, MaxNameLength), fmt.Sprintf("is not a start time in microseconds in base %d, lower case, up to the year 9999, such as %s; copy it from the command", birthBase, exampleBirth)}
+	why := fmt.Sprintf("is not a start time in microseconds in base %d, lower case, up to the year 9999, such as %s; "+
+		"copy it from the command", birthBase, exampleBirth)
+	return 0, &NameError{"birth", Cut(text, MaxNameLength), why}
 }
 
 // String returns b in base 36, lower case, without leading zeros.

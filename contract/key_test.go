@@ -14,8 +14,12 @@ import (
 	"github.com/amends-dev/amends/contract"
 )
 
-// births draws valid and invalid start times.
-var births = rapid.OneOf(rapid.Int64Range(1, 10_000), rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000), rapid.Int64Range(1, int64(contract.MaxBirth)))
+// births draws start times, usual ones and any that a birth can have.
+var births = rapid.OneOf(
+	rapid.Int64Range(1, 10_000),
+	rapid.Int64Range(1_700_000_000_000_000, 4_000_000_000_000_000),
+	rapid.Int64Range(1, int64(contract.MaxBirth)),
+)
 
 // TestBirthHasOneSpelling checks that a birth has exactly the spelling of docs/WIRE.md: the number
 // in base 36, with the digits 0-9a-z and no prefix. Any other spelling must be refused (I9).
@@ -49,7 +53,9 @@ func TestBirthHasOneSpelling(t *testing.T) {
 		}
 	})
 	// 1xb3m9wqsqo0 is the first microsecond of the year 10000, 1y2p0ij32e8e8 is 2^63.
-	for _, bad := range []string{"", "0", "00", "-1", "1xb3m9wqsqo0", "hod85unsnpc0", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000)} {
+	for _, bad := range []string{
+		"", "0", "00", "-1", "1xb3m9wqsqo0", "hod85unsnpc0", "1y2p0ij32e8e8", "ä", "a.b", strings.Repeat("1", 1000),
+	} {
 		_, err := contract.ParseBirth(bad)
 		if wrong := (*contract.NameError)(nil); !errors.As(err, &wrong) || len(err.Error()) > 250 {
 			t.Errorf("%.99q: %v", bad, err)
