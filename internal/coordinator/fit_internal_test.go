@@ -29,9 +29,13 @@ func large(t *testing.T, steps, result, reason int, input []byte, contentType st
 	now := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
 	odd := strings.Repeat("\u0001", reason)
 	in := &machine.Instance{
-		Start: machine.Start{ID: contract.SagaID(strings.Repeat("i", 128)), Definition: def.Ref(), Input: input, ContentType: contentType, Started: now},
+		Start: machine.Start{
+			ID: contract.SagaID(strings.Repeat("i", 128)), Definition: def.Ref(),
+			Input: input, ContentType: contentType, Started: now,
+		},
 		Phase: contract.PhaseParked, Revision: 1 << 40,
-		Updated: now, Deadline: now, Paused: &machine.Pause{At: now, By: odd, Reason: odd}, Steps: make([]machine.StepState, steps),
+		Updated: now, Deadline: now, Paused: &machine.Pause{At: now, By: odd, Reason: odd},
+		Steps: make([]machine.StepState, steps),
 	}
 	for i := range in.Steps {
 		in.Steps[i].Undo = newSide(t, contract.DirectionUndo, machine.SideData{State: machine.SideParkedUnknown, Attempt: 9999, MaxAttempt: 10_000, Parked: now, Reason: odd})
