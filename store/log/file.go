@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
-
-	"github.com/google/uuid"
 )
 
 // File is a log in a directory. Open returns one. Call Replay, then Begin, and then Append as often as
@@ -51,88 +48,6 @@ type Stats struct {
 	Torn     int64  // bytes of the torn record that Replay discarded at the end; 0 if none was detected
 }
 
-// Create creates a log in a directory that must not exist; its parent must. To read the new log, call
-// Replay with Mark{Log: id}. If Create fails or the process ends during it, there is either no log or
-// a complete, empty one. A directory dir + ".new" may be left behind; the next Create removes it. The
-// error matches os.ErrExist if the directory exists, or if dir + ".new" holds foreign files.
-func Create(dir string, options Options) (id ID, err error) {
-	id = uuid.New()
-	if err := create(filepath.Clean(dir), options, id); err != nil {
-		return ID{}, fmt.Errorf("create log %s: %w", dir, err)
-	}
-	return id, nil
-}
-
-func create(dir string, options Options, id ID) (err error) {
-	if _, err := os.Lstat(dir); err == nil {
-		return fmt.Errorf("%w: move it away first", os.ErrExist)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	made := dir + temporary
-	options, err = options.withDefaults(made)
-	if err != nil {
-		return err
-	}
-	if err := discard(made); err != nil {
-		return err
-	}
-	if err := os.Mkdir(made, 0o700); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, discard(made))
-		}
-	}()
-	if err := write(options, id); err != nil {
-		return err
-	}
-	if err := os.Rename(made, dir); err != nil {
-		return err
-	}
-	return directory(filepath.Dir(dir)).sync()
-}
-
-// discard removes what an interrupted or failed Create left. It refuses a directory with other files.
-func discard(dir string) error {
-	names, err := directory(dir).list()
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	for _, name := range names {
-		if _, ok := segmentNumber(name); !ok {
-			return fmt.Errorf("%w: %s holds %s, which is not a segment of a log: move the directory away first", os.ErrExist, dir, name)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(dir)
-}
-
-// write creates the segments of a new log, and the header of the first one.
-func write(o Options, id ID) error {
-	for number := range uint64(o.Spares) + 2 {
-		if err := o.disk.create(segmentName(number+1), o.SegmentSize); err != nil {
-			return err
-		}
-	}
-	first, err := o.disk.open(segmentName(1))
-	if err != nil {
-		return err
-	}
-	h := header{format: format, log: id, number: 1, part: 1}
-	_, err = first.WriteAt(h.append(nil), 0)
-	if err == nil {
-		err = first.Sync()
-	}
-	if err = errors.Join(err, first.Close()); err != nil {
-		return err
-	}
-	return o.disk.sync()
-}
-
 // Open opens the log in a directory. It returns os.ErrNotExist if there is no directory, ErrDamaged if
 // a segment is missing or too short or if none has a valid header, and ErrLater if a later release
 // wrote the log. Open does not read records; Replay does.
@@ -151,84 +66,6 @@ func Open(dir string, options Options) (*File, error) {
 
 // ID returns the log's id.
 func (f *File) ID() ID { return f.id }
-
-// Replay calls apply with each record after a mark, oldest first, and stops at the first error that
-// apply returns. It reads to the end of the log, verifies what it reads, and makes the last records
-// durable: if the previous process was killed, they may have been in the page cache only. Replay must
-// be called once, before Begin.
-//
-// It returns ErrForeign if the mark is of another log, ErrAhead if the log begins after the mark or
-// has another record at the mark, ErrBehind if the log ends before the mark, ErrDamaged if the log
-// is damaged, and ErrBroken if the last records cannot be made durable. A torn record at the end is
-// discarded (Stats.Torn): it was never acknowledged.
-func (f *File) Replay(from Mark, apply func(Record) error) error {
-	if err := f.replay(from, apply); err != nil {
-		return fmt.Errorf("replay log %s: %w", f.dir, err)
-	}
-	return nil
-}
-
-func (f *File) replay(from Mark, apply func(Record) error) error {
-	switch {
-	case f.replayed:
-		return errors.New("the log has already been replayed: call Replay only once")
-	case from.Log != f.id:
-		return fmt.Errorf("%w: this is log %s, but the state belongs to log %s: put back the log directory that belongs to the state", ErrForeign, f.id, from.Log)
-	}
-	start := -1
-	for i := range f.segments[:f.used()] {
-		if h := &f.segments[i].header; h.part == 1 && h.log == f.id && h.before.Number <= from.Number {
-			start = i
-		}
-	}
-	if start < 0 {
-		return fmt.Errorf("%w: no segment begins at or before record %d, the last one in the state: put back the latest state, or restore a backup", ErrAhead, from.Number)
-	}
-	r := &reader{f: f}
-	same := func(m *Mark) error {
-		if m.Number == from.Number && m.Hash != from.Hash {
-			return fmt.Errorf("%w: record %d in the log differs from the one in the state: put back the state that belongs to the log, or restore a backup", ErrAhead, from.Number)
-		}
-		return nil
-	}
-	if err := same(&f.segments[start].header.before); err != nil {
-		return err
-	}
-	err := r.read(start, func(record Record) error {
-		if err := same(&record.Mark); err != nil || record.Number <= from.Number {
-			return err
-		}
-		return apply(record)
-	})
-	if err != nil {
-		return err
-	}
-	if r.mark.Number < from.Number {
-		return fmt.Errorf("%w: the log ends at record %d, but the state ends at record %d: put back the latest log, or restore a backup", ErrBehind, r.mark.Number, from.Number)
-	}
-	if err := f.persist(r.tail); err != nil {
-		return f.fail(err)
-	}
-	f.mark, f.stats.Torn, f.replayed = r.mark, r.torn, true
-	f.mark.Log = f.id
-	return nil
-}
-
-// persist rewrites the valid prefix of the last used segment and syncs it. Only this segment can hold
-// records that were read but are not on disk, because an append syncs one segment before it writes to
-// the next. Syncing without rewriting is not enough: after an earlier sync failed, another one may
-// succeed without writing anything.
-func (f *File) persist(b []byte) (err error) {
-	file, err := f.disk.open(f.segments[f.used()-1].name())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.WriteAt(b, 0); err != nil {
-		return err
-	}
-	return file.Sync()
-}
 
 // Last returns the mark of the last record. Before Replay it is zero.
 func (f *File) Last() Mark {
@@ -278,9 +115,10 @@ func (f *File) Append(body []byte) (Mark, error) {
 	case f.current == nil:
 		return Mark{}, fmt.Errorf("append to log %s: call Begin first", f.dir)
 	}
-	parts := f.divide(body)
+	parts := [][]byte{body}
 	fits := f.offset+aligned(frameSize+int64(len(body))) <= f.segments[f.used()-1].size
 	if !fits {
+		parts = f.divide(body)
 		if err := f.reserve(len(parts)); err != nil {
 			return Mark{}, fmt.Errorf("append to log %s: %w", f.dir, err)
 		}
@@ -297,7 +135,7 @@ func (f *File) Append(body []byte) (Mark, error) {
 	return next, nil
 }
 
-// divide splits a body into parts that fit into the current segment, each spare, and each new segment.
+// divide splits a body into parts each of which fits into any segment, old or new.
 func (f *File) divide(body []byte) (parts [][]byte) {
 	most := f.options.SegmentSize
 	for i := range f.segments {
@@ -397,6 +235,3 @@ func (f *File) Stats() Stats {
 func full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
-
-// temporary is the suffix of the name of a file or directory that is being created.
-const temporary = ".new"

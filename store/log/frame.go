@@ -9,7 +9,8 @@ import (
 // large for one segment. Frames begin at multiples of 8 bytes; the rest of a segment holds zeros, or
 // remains of its previous use. Integers are little-endian. A frame:
 //
-//	CRC32C of the head (4) · CRC32C of the part (4) · length of the part (4) · number of the part, from 1 (4) · number of parts (4) · zero (4)
+//	CRC32C of the head (4) · CRC32C of the part (4) · length of the part (4)
+//	number of the part, from 1 (4) · number of parts (4) · zero (4)
 //	epoch (8) · record number (8) · hash of the previous record (32) · the part
 //
 // The CRC of the head is computed over the log's id, the segment's number, the frame's offset, and the
@@ -138,7 +139,11 @@ func parseHeader(b []byte, segment uint64) (h header, ok bool) {
 	if len(b) < headerSize || string(b[:7]) != magic[:7] || binary.LittleEndian.Uint32(b[32:]) != headerSum(b) {
 		return header{}, false
 	}
-	h = header{format: b[7], log: ID(b[8:24]), number: binary.LittleEndian.Uint64(b[24:]), part: binary.LittleEndian.Uint32(b[36:])}
-	h.before = Mark{Log: h.log, Epoch: binary.LittleEndian.Uint64(b[40:]), Number: binary.LittleEndian.Uint64(b[48:]), Hash: Hash(b[56:headerSize])}
+	h = header{
+		format: b[7], log: ID(b[8:24]), number: binary.LittleEndian.Uint64(b[24:]), part: binary.LittleEndian.Uint32(b[36:]),
+	}
+	h.before = Mark{
+		Log: h.log, Epoch: binary.LittleEndian.Uint64(b[40:]), Number: binary.LittleEndian.Uint64(b[48:]), Hash: Hash(b[56:headerSize]),
+	}
 	return h, h.number == segment
 }

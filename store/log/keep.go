@@ -42,29 +42,30 @@ func (f *File) keeper() {
 	}
 }
 
-// wanted is the change that brings the directory closer to the intended number of spares.
-type wanted int
+// upkeep is a change of the directory.
+type upkeep int
 
 const (
-	nothing wanted = iota
-	newSegment
-	oldSegment // a released one, renamed
-	lessSegments
+	leave upkeep = iota
+	addNew
+	reuseReleased
+	removeReleased
 )
 
-func (f *File) wanted() wanted {
+// wanted returns the change that brings the directory closer to the intended number of spares.
+func (f *File) wanted() upkeep {
 	spares := len(f.segments) - f.used()
 	switch {
 	case f.broken != nil:
-		return nothing
+		return leave
 	case f.released > 0 && spares <= f.options.Keep:
-		return oldSegment
+		return reuseReleased
 	case f.released > 0:
-		return lessSegments
+		return removeReleased
 	case spares <= f.options.Spares:
-		return newSegment
+		return addNew
 	}
-	return nothing
+	return leave
 }
 
 // keepOne makes at most one change to the set of segments. It reports whether it should be called
@@ -73,23 +74,23 @@ func (f *File) wanted() wanted {
 func (f *File) keepOne() (more bool) {
 	const name = "spare" + temporary
 	f.mu.Lock()
-	if f.wanted() == newSegment {
+	if f.wanted() == addNew {
 		f.mu.Unlock()
 		if err := f.disk.create(name, f.options.SegmentSize); err != nil {
 			_ = f.disk.remove(name)
 			return false
 		}
 		f.mu.Lock()
-		if f.wanted() == newSegment {
+		if f.wanted() == addNew {
 			f.append(name, f.options.SegmentSize)
 		}
 	}
 	switch f.wanted() {
-	case oldSegment:
+	case reuseReleased:
 		f.reuse()
-	case lessSegments:
+	case removeReleased:
 		f.drop()
-	case nothing, newSegment:
+	case leave, addNew:
 	}
 	changes, unsynced := f.changes, f.synced < f.changes
 	f.mu.Unlock()
@@ -109,7 +110,6 @@ func (f *File) keepOne() (more bool) {
 // reserve ensures that the next n segments exist, and one more after them. Usually they do. It syncs
 // each change to the directory before it makes the next one, so that no crash leaves a gap in the
 // segment numbers.
-// the numbers.
 func (f *File) reserve(n int) error {
 	need := f.segments[f.used()-1].number + uint64(n) + 1
 	for f.broken == nil && (f.synced < f.changes || f.last() < need) {

@@ -38,7 +38,8 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	if o.Keep == 0 {
 		o.Keep = max(DefaultKeep, o.Spares)
 	}
-	if o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize || o.Spares < 1 || o.Spares > MaxSpares || o.Keep < o.Spares || o.Keep > MaxSpares {
+	if o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize ||
+		o.Spares < 1 || o.Spares > MaxSpares || o.Keep < o.Spares || o.Keep > MaxSpares {
 		return o, fmt.Errorf("options: SegmentSize %d must be %d to %d, Spares %d must be 1 to %d, and Keep %d must be %d to %d",
 			o.SegmentSize, MinSegmentSize, MaxSegmentSize, o.Spares, MaxSpares, o.Keep, o.Spares, MaxSpares)
 	}

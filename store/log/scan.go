@@ -74,7 +74,8 @@ func (f *File) readHeader(number uint64) (segment, error) {
 		return s, err
 	}
 	if s.size < MinSegmentSize {
-		return s, &DamageError{Segment: s.name(), Why: fmt.Sprintf("the file has only %s, fewer than the smallest segment", plural.Of(s.size, "byte", "bytes"))}
+		why := fmt.Sprintf("the file has only %s, fewer than the smallest segment", plural.Of(s.size, "byte", "bytes"))
+		return s, &DamageError{Segment: s.name(), Why: why}
 	}
 	b := make([]byte, headerSize)
 	if _, err := file.ReadAt(b, 0); err != nil {
@@ -82,7 +83,8 @@ func (f *File) readHeader(number uint64) (segment, error) {
 	}
 	s.header, s.begun = parseHeader(b, number)
 	if s.begun && s.header.format > format {
-		return s, fmt.Errorf("%w: %s has format %d, but this release supports formats up to %d: use the release that wrote the log, or a later one", ErrLater, s.name(), s.header.format, format)
+		return s, fmt.Errorf("%w: %s has format %d, but this release supports formats up to %d: use the release that wrote "+
+			"the log, or a later one", ErrLater, s.name(), s.header.format, format)
 	}
 	return s, nil
 }
@@ -122,8 +124,9 @@ func (r *reader) read(i int, visit func(Record) error) error {
 // follows reports whether the segment after segment i continues directly after what has been read.
 func (r *reader) follows(i int) bool {
 	next := &r.f.segments[i+1]
-	return next.begun && next.header.log == r.f.id && next.header.before.Number == r.mark.Number && next.header.before.Hash == r.mark.Hash &&
-		(next.header.part == 1 || next.header.part == r.part+1)
+	h := &next.header
+	return next.begun && h.log == r.f.id && h.before.Number == r.mark.Number && h.before.Hash == r.mark.Hash &&
+		(h.part == 1 || h.part == r.part+1)
 }
 
 // segment reads the frames of a segment.
@@ -145,7 +148,8 @@ func (r *reader) segment(i int, last bool, visit func(Record) error) error {
 			r.tail = b[:offset]
 			return r.end(i, b, offset)
 		case f.number != r.mark.Number+1 || f.part != r.part+1 || f.before != r.mark.Hash || f.epoch < r.mark.Epoch:
-			return r.damage(s, offset, fmt.Sprintf("found part %d of record %d, which does not continue the previous record", f.part, f.number))
+			return r.damage(s, offset, fmt.Sprintf("found part %d of record %d, which does not continue the previous record",
+				f.part, f.number))
 		}
 		offset += f.size()
 		if err := r.accept(&f, part, visit); err != nil {
@@ -163,7 +167,8 @@ func (r *reader) gap(i int, offset int64) error {
 	case next.header.log != r.f.id:
 		return r.damage(next, 0, "the segment belongs to another log, "+next.header.log.String())
 	}
-	return r.damage(&r.f.segments[i], offset, fmt.Sprintf("the record cannot be read, although the next segment begins after record %d", next.header.before.Number))
+	return r.damage(&r.f.segments[i], offset, fmt.Sprintf("the record cannot be read, although the next segment begins "+
+		"after record %d", next.header.before.Number))
 }
 
 func rest(b []byte, offset int64) []byte { return b[min(offset, int64(len(b))):] }
@@ -207,7 +212,8 @@ func (r *reader) end(i int, b []byte, offset int64) error {
 			return err
 		}
 		if at, number, found := r.later(b, spare.number, headerSize, expected); found {
-			return r.damage(spare, 0, fmt.Sprintf("the header of the segment cannot be read, although the segment holds record %d at byte %d", number, at))
+			return r.damage(spare, 0, fmt.Sprintf("the header of the segment cannot be read, although the segment holds "+
+				"record %d at byte %d", number, at))
 		}
 	}
 	return nil
@@ -216,7 +222,8 @@ func (r *reader) end(i int, b []byte, offset int64) error {
 // later searches a segment for the head of a frame with the given record number or a higher one.
 func (r *reader) later(b []byte, segment uint64, from int64, record uint64) (at int64, number uint64, found bool) {
 	for at := aligned(from); at+frameSize <= int64(len(b)); at += alignment {
-		if binary.LittleEndian.Uint64(b[at+32:]) < record { // a cheap check first; remains of a previous use have lower numbers
+		// A cheap check first: what a previous use left has lower numbers.
+		if binary.LittleEndian.Uint64(b[at+32:]) < record {
 			continue
 		}
 		if f, ok := parseHead(b[at:], r.f.id, segment, at); ok {
