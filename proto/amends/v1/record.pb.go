@@ -492,7 +492,7 @@ func (x *Start) GetStartedUnixNano() int64 {
 // Instance is the state of one saga.
 type Instance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it was started with; absent where that is stored beside.
+	// What it was started with; absent if that is stored separately.
 	Start *Start `protobuf:"bytes,1,opt,name=start" json:"start,omitempty"`
 	// Number of events folded into this state, from 1.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision" json:"revision,omitempty"`
