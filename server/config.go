@@ -25,7 +25,7 @@ type Config struct {
 	// Store replaces the boltstore in DataDir. The caller owns it, and closes it after Run has
 	// returned. Default: nil, a boltstore.
 	Store store.Store
-	// StoreKeys names a file of keys (see boltstore.LoadKeys) that encrypt payloads and other user
+	// StoreKeys names a file of keys (see seal.LoadKeys) that encrypt payloads and other user
 	// data in the boltstore and in the embedded server's streams. Default: no encryption.
 	StoreKeys string
 	// NATS configures the NATS server. Default: an embedded server.

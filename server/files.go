@@ -7,14 +7,14 @@ import (
 	"os"
 
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
 // files holds the contents of the files that a configuration names, except the store.
 type files struct {
-	keys   *boltstore.Keys     // nil means no encryption
+	keys   *seal.Keys          // nil means no encryption
 	http   *access.Certificate // nil means plain HTTP
 	listen *access.Certificate // for the embedded server; nil means plain TCP
 }

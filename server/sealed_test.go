@@ -16,6 +16,7 @@ import (
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/transport"
 )
 
@@ -64,7 +65,7 @@ func TestNothingIsReadableAtRest(t *testing.T) {
 	if err := start(t, server.Config{DataDir: dir, StoreKeys: file}).stop(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.Start(t.Context(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)}); !errors.Is(err, boltstore.ErrKey) {
+	if _, err := server.Start(t.Context(), server.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)}); !errors.Is(err, seal.ErrKey) {
 		t.Errorf("without keys: %v", err)
 	}
 }
@@ -84,10 +85,10 @@ func sealLater(t *testing.T, word, line string) {
 	if err := os.WriteFile(c.StoreKeys, []byte(line), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.Start(t.Context(), c); !errors.Is(err, boltstore.ErrPlain) {
+	if _, err := server.Start(t.Context(), c); !errors.Is(err, seal.ErrPlain) {
 		t.Errorf("a plain store is taken with keys: %v", err)
 	}
-	keys, err := boltstore.LoadKeys(c.StoreKeys)
+	keys, err := seal.LoadKeys(c.StoreKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func sealLater(t *testing.T, word, line string) {
 
 func keyLine(t *testing.T, name string) string {
 	t.Helper()
-	line, err := boltstore.NewKey(name)
+	line, err := seal.NewKey(name)
 	if err != nil {
 		t.Fatal(err)
 	}

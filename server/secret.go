@@ -10,7 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/plural"
-	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // secretSize is the length of the secret in bytes.
@@ -46,11 +46,11 @@ func loadSecret(dir string) ([]byte, error) {
 }
 
 // loadKeys reads the keys that encrypt the store, or returns nil if there are none.
-func loadKeys(path string) (*boltstore.Keys, error) {
+func loadKeys(path string) (*seal.Keys, error) {
 	if path == "" {
 		return nil, nil //nolint:nilnil // no file, no keys
 	}
-	return boltstore.LoadKeys(path)
+	return seal.LoadKeys(path)
 }
 
 // writeSynced writes a file and fsyncs it. Otherwise a power failure could leave the name without

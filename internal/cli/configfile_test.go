@@ -22,7 +22,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/amends-dev/amends/internal/access"
-	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
 
@@ -131,7 +131,7 @@ func rightFiles(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealing, err := boltstore.NewKey("key-1")
+	sealing, err := seal.NewKey("key-1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package cli
 import (
 	"time"
 
-	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 type keyCmd struct {
@@ -19,7 +19,7 @@ func (c *keyCreateCmd) Run(env *environment) error {
 	if c.Name == "" {
 		c.Name = "key-" + time.Now().UTC().Format(time.DateOnly)
 	}
-	line, err := boltstore.NewKey(c.Name)
+	line, err := seal.NewKey(c.Name)
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
@@ -32,9 +32,9 @@ type keysFlag struct {
 	StoreKeys string `env:"AMENDS_STORE_KEYS" type:"path" placeholder:"FILE" help:"File of the store's keys, if the store is encrypted."`
 }
 
-func (f *keysFlag) keys() (*boltstore.Keys, error) {
+func (f *keysFlag) keys() (*seal.Keys, error) {
 	if f.StoreKeys == "" {
 		return nil, nil //nolint:nilnil // no file, no keys
 	}
-	return boltstore.LoadKeys(f.StoreKeys)
+	return seal.LoadKeys(f.StoreKeys)
 }

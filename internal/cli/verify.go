@@ -11,6 +11,7 @@ import (
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 type verifyCmd struct {
@@ -74,7 +75,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 }
 
 // check verifies the store at path, and counts its sagas.
-func check(ctx context.Context, path string, keys *boltstore.Keys) (sagas, open int, err error) {
+func check(ctx context.Context, path string, keys *seal.Keys) (sagas, open int, err error) {
 	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
 	if err != nil {
 		return 0, 0, err

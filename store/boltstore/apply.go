@@ -9,6 +9,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // group is a write transaction in progress.
@@ -90,7 +91,7 @@ func (g *group) apply(p *prepared) error {
 	}
 	p.place(keys, &h, old, seq)
 	g.owe(p, &h, old, seq)
-	if err := g.putFrame(keys.format(), tableJournal, sequenceKey(seq), record.append(newFrame(record.size()))); err != nil {
+	if err := g.putFrame(frameFormatOf(keys), tableJournal, sequenceKey(seq), record.append(newFrame(record.size()))); err != nil {
 		return err
 	}
 	if err := g.reindex(p.id, old, &h); err != nil {
@@ -100,7 +101,7 @@ func (g *group) apply(p *prepared) error {
 		return err
 	}
 	for i, o := range p.owe {
-		if err := g.putFrame(keys.format(), tableOwed, owedKey(o.to, seq, i), o.frame); err != nil {
+		if err := g.putFrame(frameFormatOf(keys), tableOwed, owedKey(o.to, seq, i), o.frame); err != nil {
 			return err
 		}
 		g.owing[o.to]++
@@ -164,7 +165,7 @@ func (s *Store) entombed(id contract.SagaID, stored []byte, sealed bool) error {
 
 // openTombstone decodes a record of tableTombstones.
 func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*store.TombstoneError, error) {
-	body, err := s.options.Keys.opening(sealed, "tombstone", string(id), 0, stored)
+	body, err := openPart(s.options.Keys, sealed, "tombstone", string(id), 0, stored)
 	if err != nil {
 		return nil, tableTombstones.corrupt([]byte(id), err.Error())
 	}
@@ -176,7 +177,7 @@ func (s *Store) openTombstone(id contract.SagaID, stored []byte, sealed bool) (*
 }
 
 // chain links the change to the saga's previous changes, in the head and in the journal record.
-func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
+func (p *prepared) chain(keys *seal.Keys, h, old *head, seq uint64) *entry {
 	e := &entry{saga: p.id, first: p.expected + 1, events: p.events, began: p.began}
 	if old == nil {
 		old = &head{}
@@ -189,7 +190,7 @@ func (p *prepared) chain(keys *Keys, h, old *head, seq uint64) *entry {
 	}
 	h.birth = old.birth
 	if old.changes == 0 || old.birthSum != h.birthSum {
-		h.birth, e.birth = seq, keys.closing("birth", string(p.id), 0, withDigest(p.start, p.birth))
+		h.birth, e.birth = seq, sealPart(keys, "birth", string(p.id), 0, withDigest(p.start, p.birth))
 	}
 	return e
 }

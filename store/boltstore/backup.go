@@ -17,6 +17,7 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // A backup has these parts, with their sizes in bytes:
@@ -88,7 +89,7 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 // RestoreOptions configures how a backup is restored. The zero value is for a backup that is
 // neither sealed nor damaged.
 type RestoreOptions struct {
-	Keys     *Keys             // the keys that decrypt a sealed backup; nil if the backup is not sealed
+	Keys     *seal.Keys        // the keys that decrypt a sealed backup; nil if the backup is not sealed
 	Progress func(bytes int64) // is called with the number of bytes read so far; may be nil
 
 	// OnDamaged is called with an error for each damaged record of the backup, at most 100. These
@@ -102,7 +103,7 @@ type RestoreOptions struct {
 // incarnation is incremented.
 //
 // Restore returns ErrBackup if r is not a complete backup, os.ErrExist if a file exists at path,
-// and ErrKey if a key is missing. It returns ErrPlain if keys are given for a backup that is not
+// and seal.ErrKey if a key is missing. It returns seal.ErrPlain if keys are given for a backup that is not
 // sealed; restore such a backup without keys and seal the restored store with Copy. It returns
 // store.ErrCorrupt if the structure is damaged, or if records are damaged and OnDamaged is nil.
 func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // prepared is a change. The parts that do not depend on the stored state are already encoded: the
@@ -32,7 +33,7 @@ type owed struct {
 	frame []byte // starts with space for the header that putFrame writes
 }
 
-func prepare(keys *Keys, c *store.Change) (*prepared, error) {
+func prepare(keys *seal.Keys, c *store.Change) (*prepared, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 	if p.slim, err = slim(in, p.results); err != nil {
 		return nil, invalid(err)
 	}
-	p.slim = keys.closing("state", string(in.ID), in.Revision, p.slim)
+	p.slim = sealPart(keys, "state", string(in.ID), in.Revision, p.slim)
 	p.head = head{
 		revision: in.Revision,
 		class:    class,
@@ -61,7 +62,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 		ended:    nano(in.Ended),
 		updated:  nano(in.Updated),
 		ref:      in.Definition,
-		birthSum: keys.sum("birth", p.birth),
+		birthSum: partSum(keys, "birth", p.birth),
 	}
 	if err := p.record(keys, c); err != nil {
 		return nil, invalid(err)
@@ -70,7 +71,7 @@ func prepare(keys *Keys, c *store.Change) (*prepared, error) {
 }
 
 // record encodes the data that is appended: the events and the outbox records.
-func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
+func (p *prepared) record(keys *seal.Keys, c *store.Change) (err error) {
 	p.began = c.Expected == 0 && begins(&c.Events[0], c.Instance)
 	p.events = make([][]byte, len(c.Events))
 	for i := range c.Events {
@@ -81,7 +82,7 @@ func (p *prepared) record(keys *Keys, c *store.Change) (err error) {
 		if p.events[i], err = sagapb.MarshalEvent(&e); err != nil {
 			return err
 		}
-		p.events[i] = keys.closing("event", string(p.id), c.Expected+1+uint64(i), p.events[i])
+		p.events[i] = sealPart(keys, "event", string(p.id), c.Expected+1+uint64(i), p.events[i])
 	}
 	p.owe = make([]owed, len(c.Enqueue))
 	for i := range c.Enqueue {

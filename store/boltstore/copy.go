@@ -16,6 +16,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // Bounds of one transaction of a copy (I10).
@@ -27,7 +28,7 @@ const (
 // CopyOptions configures how a store is copied. The zero value produces a copy that is not sealed.
 type CopyOptions struct {
 	// Keys seal the copy; the first key encrypts. If nil, the copy is not sealed.
-	Keys *Keys
+	Keys *seal.Keys
 	// Progress is called with the number of records copied so far. It may be nil.
 	Progress func(records int64)
 }
@@ -163,16 +164,16 @@ func (c *copier) record(tx *bolt.Tx, t table, into *bolt.Bucket, k, v []byte) er
 	if err != nil {
 		return fmt.Errorf("%w: %w", t.corrupt(k, "it cannot be copied"), err)
 	}
-	return t.putAs(keys.format(), into, k, body)
+	return t.putAs(frameFormatOf(keys), into, k, body)
 }
 
 // again decrypts a part of a record with the old keys and encrypts it with the new keys.
 func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed bool) ([]byte, error) {
-	plain, err := c.from.options.Keys.opening(sealed, kind, id, revision, stored)
+	plain, err := openPart(c.from.options.Keys, sealed, kind, id, revision, stored)
 	if err != nil {
 		return nil, err
 	}
-	return c.to.options.Keys.closing(kind, id, revision, plain), nil
+	return sealPart(c.to.options.Keys, kind, id, revision, plain), nil
 }
 
 // meta copies the metadata of a store, except for the layout version, the keys, and the feature
@@ -198,15 +199,15 @@ func (c *copier) saga(tx *bolt.Tx, id contract.SagaID, body []byte, sealed bool)
 		return nil, err
 	}
 	keys := c.to.options.Keys
-	h.birthSum = keys.sum("birth", began)
+	h.birthSum = partSum(keys, "birth", began)
 	for i := range h.results {
 		r := &h.results[i]
 		data, _, err := c.from.readResult(tx, id, &h, r)
 		if err != nil {
 			return nil, err
 		}
-		if r.sum = keys.sum("result", data); r.seq == 0 {
-			r.inline = keys.closing("result", string(id), uint64(r.step), data)
+		if r.sum = partSum(keys, "result", data); r.seq == 0 {
+			r.inline = sealPart(keys, "result", string(id), uint64(r.step), data)
 		}
 	}
 	state, err = c.again("state", string(id), h.revision, state, sealed)

@@ -8,6 +8,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // debt is an entry in a saga's head: a pending outbox record and its position in tableOwed. A
@@ -67,13 +68,13 @@ func appendOwner(b []byte, id outbox.ID) []byte {
 }
 
 // owedFrame encodes an outbox record, with space for the frame header that putFrame writes.
-func owedFrame(keys *Keys, r *outbox.Record, input []byte) ([]byte, error) {
+func owedFrame(keys *seal.Keys, r *outbox.Record, input []byte) ([]byte, error) {
 	frame := appendOwner(newFrame(256), r.ID)
 	if keys == nil {
 		return outboxpb.AppendAbridged(frame, r, input)
 	}
 	rest, err := outboxpb.AppendAbridged(nil, r, input)
-	return append(frame, keys.closing("owed", string(outboxKey(r.ID)), 0, rest)...), err
+	return append(frame, sealPart(keys, "owed", string(outboxKey(r.ID)), 0, rest)...), err
 }
 
 // stored is an encoded outbox record. Its id has no birth until the saga's head is read.
@@ -91,8 +92,8 @@ func parseOwed(body []byte, sealed bool) (stored, error) {
 }
 
 // read decodes the rest of the record. input returns the input of the record's saga.
-func (o stored) read(keys *Keys, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
-	rest, err := keys.opening(o.sealed, "owed", string(outboxKey(o.id)), 0, o.rest)
+func (o stored) read(keys *seal.Keys, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
+	rest, err := openPart(keys, o.sealed, "owed", string(outboxKey(o.id)), 0, o.rest)
 	if err != nil {
 		return outbox.Record{}, err
 	}
@@ -125,7 +126,7 @@ func (g *group) detach(id contract.SagaID, old *head) error {
 		if err != nil {
 			return fatalError{fmt.Errorf("saga %s: %w", id, err)}
 		}
-		if err := g.putFrame(keys.format(), tableOwed, d.key(), frame); err != nil {
+		if err := g.putFrame(frameFormatOf(keys), tableOwed, d.key(), frame); err != nil {
 			return err
 		}
 	}

@@ -8,17 +8,18 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/transport"
 )
 
 // TestOwedSealIsBound checks that a sealed message is bound to the saga's birth, and to the
 // unsealed saga, revision and index before it.
 func TestOwedSealIsBound(t *testing.T) {
-	line, err := NewKey("key-1")
+	line, err := seal.NewKey("key-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := ParseKeys([]byte(line))
+	keys, err := seal.ParseKeys([]byte(line))
 	if err != nil {
 		t.Fatal(err)
 	}

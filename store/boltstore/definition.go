@@ -21,7 +21,7 @@ func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 		}
 		if stored == nil {
 			body := append(appendBytes(nil, []byte(d.Fingerprint)), d.JSON...)
-			return g.putAs(keys.format(), tableDefinitions, key, keys.closing("definition", string(key), 0, body))
+			return g.putAs(frameFormatOf(keys), tableDefinitions, key, sealPart(keys, "definition", string(key), 0, body))
 		}
 		have, _, err := s.openDefinition(key, stored, sealed)
 		switch {
@@ -54,7 +54,7 @@ func (s *Store) Definitions(ctx context.Context) ([]store.Definition, error) {
 
 // openDefinition decodes a record of tableDefinitions.
 func (s *Store) openDefinition(k, stored []byte, sealed bool) (fingerprint string, json []byte, err error) {
-	body, err := s.options.Keys.opening(sealed, "definition", string(k), 0, stored)
+	body, err := openPart(s.options.Keys, sealed, "definition", string(k), 0, stored)
 	if err != nil {
 		return "", nil, tableDefinitions.corrupt(k, err.Error())
 	}

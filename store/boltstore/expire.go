@@ -188,7 +188,7 @@ func (g *group) bury(in *machine.Instance) error {
 		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, Start: b.digest, Started: in.Started, Ended: in.Ended,
 	}
 	keys := g.s.options.Keys
-	if err := g.putAs(keys.format(), tableTombstones, []byte(in.ID), keys.closing("tombstone", string(in.ID), 0, encodeTombstone(t, h.class))); err != nil {
+	if err := g.putAs(frameFormatOf(keys), tableTombstones, []byte(in.ID), sealPart(keys, "tombstone", string(in.ID), 0, encodeTombstone(t, h.class))); err != nil {
 		return err
 	}
 	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), h.ended, in.ID), nil)

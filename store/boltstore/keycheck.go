@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // metaKey is the prefix of the entries in the bucket meta that hold a known word. There is one
@@ -30,24 +32,24 @@ func (s *Store) checkKeys(tx *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		if s.options.Keys == nil || s.options.Keys.secrets[name] == nil {
+		if !s.options.Keys.Has(name) {
 			missing = append(missing, name)
 			continue
 		}
-		if plain, err := s.options.Keys.open(part("key", name, 0), word); err != nil || string(plain) != keyWord {
-			return fmt.Errorf("%w: the key %s is not the one with which the store was encrypted", ErrKey, name)
+		if plain, err := s.options.Keys.Open(part("key", name, 0), word); err != nil || string(plain) != keyWord {
+			return fmt.Errorf("%w: the key %s is not the one with which the store was encrypted", seal.ErrKey, name)
 		}
 		sealed = true
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: not given: %s; a key is needed as long as data encrypted with it is kept", ErrKey, strings.Join(missing, ", "))
+		return fmt.Errorf("%w: not given: %s; a key is needed as long as data encrypted with it is kept", seal.ErrKey, strings.Join(missing, ", "))
 	}
 	made := slices.Contains(s.info.Features, featureSealed)
 	switch {
 	case s.options.Keys != nil && !(sealed && made):
-		return fmt.Errorf("%w: make an encrypted copy with coordinator store copy, or begin with an empty directory", ErrPlain)
+		return fmt.Errorf("%w: make an encrypted copy with coordinator store copy, or begin with an empty directory", seal.ErrPlain)
 	case s.options.Keys == nil && made:
-		return fmt.Errorf("%w: the store is marked as encrypted, but names no key", ErrKey)
+		return fmt.Errorf("%w: the store is marked as encrypted, but names no key", seal.ErrKey)
 	}
 	return nil
 }
@@ -61,20 +63,20 @@ func (s *Store) noteKey() error {
 	}
 	known := false
 	if err := s.db.View(func(tx *bolt.Tx) (err error) {
-		word, err := tableMeta.get(tableMeta.cursor(tx), keys.metaKey())
+		word, err := tableMeta.get(tableMeta.cursor(tx), keyEntry(keys))
 		known = word != nil
 		return err
 	}); err != nil || known {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error { return keys.note(tableMeta.bucket(tx)) })
+	return s.db.Update(func(tx *bolt.Tx) error { return putKey(tableMeta.bucket(tx), keys) })
 }
 
-// metaKey returns the name of the entry in the bucket meta that holds the known word, sealed with
+// keyEntry returns the name of the entry in the bucket meta that holds the known word, sealed with
 // the first encryption key.
-func (k *Keys) metaKey() []byte { return []byte(metaKey + k.names[0]) }
+func keyEntry(keys *seal.Keys) []byte { return []byte(metaKey + keys.First()) }
 
-// note seals the known word with the first key, and stores it.
-func (k *Keys) note(meta *bolt.Bucket) error {
-	return tableMeta.put(meta, k.metaKey(), k.close(part("key", k.names[0], 0), []byte(keyWord)))
+// putKey seals the known word with the first key, and stores it.
+func putKey(meta *bolt.Bucket, keys *seal.Keys) error {
+	return tableMeta.put(meta, keyEntry(keys), keys.Seal(part("key", keys.First(), 0), []byte(keyWord)))
 }

@@ -77,7 +77,7 @@ func (s *Store) create(tx *bolt.Tx) error {
 	}
 	b, keys := tableMeta.bucket(tx), s.options.Keys
 	if keys != nil {
-		if err := errors.Join(keys.note(b), noteFeature(tx, featureSealed)); err != nil {
+		if err := errors.Join(putKey(b, keys), noteFeature(tx, featureSealed)); err != nil {
 			return err
 		}
 	}

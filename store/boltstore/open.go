@@ -35,8 +35,8 @@ var ErrReadOnly = errors.New("the store is open for reading only")
 // Open opens the store in the file at path, and creates the file if it does not exist; the
 // directory must exist. This process locks the file until Close. Open returns ErrLocked if another
 // process has locked the file, ErrDamaged if a backup must be restored with Restore, ErrLater or
-// ErrForeign if this release must not touch the file, ErrKey if Options.Keys lacks a key, and
-// ErrPlain if keys are given but the file is not sealed.
+// ErrForeign if this release must not touch the file, seal.ErrKey if Options.Keys lacks a key, and
+// seal.ErrPlain if keys are given but the file is not sealed.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {

@@ -3,6 +3,8 @@ package boltstore
 import (
 	"fmt"
 	"time"
+
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // Options configure a store. The zero value means the defaults.
@@ -30,10 +32,10 @@ type Options struct {
 	// AcceptDamagedRoot makes Open accept a file although one of its two root pages is damaged. The
 	// newest confirmed commits may then be missing. If false, Open refuses such a file.
 	AcceptDamagedRoot bool
-	// Keys encrypt business data (see LoadKeys). With keys, Open refuses a file that is not sealed,
+	// Keys encrypt business data (see seal.LoadKeys). With keys, Open refuses a file that is not sealed,
 	// and reads refuse an unsealed record; Copy seals an existing store. If nil, nothing is sealed
-	// and Open refuses a sealed file with ErrKey.
-	Keys *Keys
+	// and Open refuses a sealed file with seal.ErrKey.
+	Keys *seal.Keys
 	// OnCorrupt is called with a *store.CorruptError for every damaged record that is skipped. It
 	// may be called from several goroutines and must not block or call the store. If nil, damage
 	// is only counted (Stats.Damaged).

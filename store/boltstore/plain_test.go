@@ -17,6 +17,7 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/store/storetest"
 )
 
@@ -196,7 +197,7 @@ func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 		}
 	}
 	withKeys := boltstore.Options{Keys: keys(t, given)}
-	refused("a plain store", plainPath, withKeys, boltstore.ErrPlain)
+	refused("a plain store", plainPath, withKeys, seal.ErrPlain)
 
 	s := open(t, plainPath, boltstore.Options{})
 	var backup bytes.Buffer
@@ -204,7 +205,7 @@ func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	restored := filepath.Join(t.TempDir(), "restored.db")
-	if err := boltstore.Restore(t.Context(), &backup, restored, boltstore.RestoreOptions{Keys: keys(t, given)}); !errors.Is(err, boltstore.ErrPlain) {
+	if err := boltstore.Restore(t.Context(), &backup, restored, boltstore.RestoreOptions{Keys: keys(t, given)}); !errors.Is(err, seal.ErrPlain) {
 		t.Errorf("a plain backup: %v", err)
 	}
 	plainMeta := s.Frames("meta")
@@ -221,13 +222,13 @@ func TestPlainStoreIsNotTakenWithKeys(t *testing.T) {
 		t.Fatal("a plain store says that it is sealed")
 	}
 	change("meta", "feature sealed", nil)
-	refused("not marked as sealed", sealed, withKeys, boltstore.ErrPlain)
-	refused("not marked as sealed, without keys", sealed, boltstore.Options{}, boltstore.ErrKey)
+	refused("not marked as sealed", sealed, withKeys, seal.ErrPlain)
+	refused("not marked as sealed, without keys", sealed, boltstore.Options{}, seal.ErrKey)
 
 	sealed = shop(t, withKeys, "genuine")
 	change("meta", "key key-1", nil)
-	refused("no word", sealed, withKeys, boltstore.ErrPlain)
-	refused("no word, without keys", sealed, boltstore.Options{}, boltstore.ErrKey)
+	refused("no word", sealed, withKeys, seal.ErrPlain)
+	refused("no word, without keys", sealed, boltstore.Options{}, seal.ErrKey)
 }
 
 // TestCopy copies a store with new, different and no keys. The copy must have the same content,
@@ -241,11 +242,11 @@ func TestCopy(t *testing.T) {
 	digest := machine.DigestStart("", []byte(`{"card":"`+word+`"}`))
 	for _, step := range []struct {
 		name string
-		to   func() *boltstore.Keys
+		to   func() *seal.Keys
 	}{
-		{"sealed", func() *boltstore.Keys { return keys(t, first) }},
-		{"sealed again", func() *boltstore.Keys { return keys(t, second) }},
-		{"plain again", func() *boltstore.Keys { return nil }},
+		{"sealed", func() *seal.Keys { return keys(t, first) }},
+		{"sealed again", func() *seal.Keys { return keys(t, second) }},
+		{"plain again", func() *seal.Keys { return nil }},
 	} {
 		s, err := boltstore.OpenReadOnly(path, from)
 		if err != nil {

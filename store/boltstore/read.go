@@ -35,7 +35,7 @@ func (s *Store) load(tx *bolt.Tx, id contract.SagaID) (in *machine.Instance, err
 	if err != nil {
 		return nil, err
 	}
-	if state, err = s.options.Keys.opening(h.sealed, "state", string(id), h.revision, state); err != nil {
+	if state, err = openPart(s.options.Keys, h.sealed, "state", string(id), h.revision, state); err != nil {
 		return nil, tableSagas.corrupt([]byte(id), err.Error())
 	}
 	if in, err = sagapb.UnmarshalRest(state, b.Start); err != nil {
@@ -70,7 +70,7 @@ func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, erro
 
 // birthOf decodes the birth in a journal record, and returns both the decoded and the encoded form.
 func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
-	stored, err := s.options.Keys.opening(e.sealed, "birth", string(e.saga), 0, e.birth)
+	stored, err := openPart(s.options.Keys, e.sealed, "birth", string(e.saga), 0, e.birth)
 	if err != nil {
 		return birth{}, nil, err
 	}
@@ -79,7 +79,7 @@ func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
 
 // eventOf decodes event i of a journal record.
 func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
-	data, err := s.options.Keys.opening(e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
+	data, err := openPart(s.options.Keys, e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) 
 
 // openHead decodes a record of tableSagas.
 func (s *Store) openHead(id contract.SagaID, body []byte, sealed bool) (head, []byte, error) {
-	if err := s.options.Keys.checkSeal(tableSagas, []byte(id), sealed); err != nil {
+	if err := checkSealed(s.options.Keys, tableSagas, []byte(id), sealed); err != nil {
 		return head{}, nil, of(id, err)
 	}
 	h, state, err := parseHead(body)
@@ -135,7 +135,7 @@ func (s *Store) loadEntry(tx *bolt.Tx, id contract.SagaID, seq uint64) (*entry, 
 	if body == nil {
 		return nil, tableJournal.corrupt(key, fmt.Sprintf("it is missing, but saga %s refers to it", id))
 	}
-	if err := s.options.Keys.checkSeal(tableJournal, key, sealed); err != nil {
+	if err := checkSealed(s.options.Keys, tableJournal, key, sealed); err != nil {
 		return nil, err
 	}
 	e, err := parseEntry(body)

@@ -253,8 +253,8 @@ func (g *group) removeDamaged(t *traces, removal store.Removal) error {
 	removal.Damage = damage.Error()
 	t.stone.Ended, t.stone.Removal = removal.At, &removal
 	keys := g.s.options.Keys
-	stone := keys.closing("tombstone", string(t.id), 0, encodeTombstone(&t.stone, store.ClassAbandoned))
-	if err := g.putAs(keys.format(), tableTombstones, []byte(t.id), stone); err != nil {
+	stone := sealPart(keys, "tombstone", string(t.id), 0, encodeTombstone(&t.stone, store.ClassAbandoned))
+	if err := g.putAs(frameFormatOf(keys), tableTombstones, []byte(t.id), stone); err != nil {
 		return err
 	}
 	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), nano(removal.At), t.id), nil)

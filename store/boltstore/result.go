@@ -12,6 +12,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 // result is an entry in a saga's head. It refers to the event that holds a step's result, so that
@@ -77,7 +78,7 @@ type given struct {
 }
 
 // elsewhere returns the results that can be stored outside the state.
-func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list []given) {
+func elsewhere(keys *seal.Keys, in *machine.Instance, events []machine.Event) (list []given) {
 	for i := range in.Steps {
 		data := in.Steps[i].Result
 		if len(data) < minElsewhere {
@@ -89,14 +90,14 @@ func elsewhere(keys *Keys, in *machine.Instance, events []machine.Event) (list [
 				event = k
 			}
 		}
-		list = append(list, given{result{step: i, sum: keys.sum("result", data), event: event}, data})
+		list = append(list, given{result{step: i, sum: partSum(keys, "result", data), event: event}, data})
 	}
 	return list
 }
 
 // place sets where each result of a change is stored: in one of the change's events, in the place
 // that the old head already names, or in the new head itself.
-func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
+func (p *prepared) place(keys *seal.Keys, h, old *head, seq uint64) {
 	for _, g := range p.results {
 		r := g.result
 		before := old.result(r.step, r.sum)
@@ -106,7 +107,7 @@ func (p *prepared) place(keys *Keys, h, old *head, seq uint64) {
 		case before != nil:
 			r = *before
 		default:
-			r.event, r.inline = 0, keys.closing("result", string(p.id), uint64(r.step), g.plain)
+			r.event, r.inline = 0, sealPart(keys, "result", string(p.id), uint64(r.step), g.plain)
 		}
 		h.results = append(h.results, r)
 	}
@@ -146,7 +147,7 @@ func (s *Store) fillResults(tx *bolt.Tx, in *machine.Instance, h *head) error {
 
 func (s *Store) readResult(tx *bolt.Tx, id contract.SagaID, h *head, r *result) (data []byte, sealed bool, err error) {
 	if r.seq == 0 {
-		data, err := s.options.Keys.opening(h.sealed, "result", string(id), uint64(r.step), r.inline)
+		data, err := openPart(s.options.Keys, h.sealed, "result", string(id), uint64(r.step), r.inline)
 		if err != nil {
 			return nil, false, tableSagas.corrupt([]byte(id), err.Error())
 		}

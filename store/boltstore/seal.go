@@ -1,248 +1,57 @@
 package boltstore
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
-	"sync/atomic"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
-	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/store/seal"
 )
-
-// A sealed part of a record consists of these fields, with their sizes in bytes:
-//
-//	key name's length (1) · key name · salt (16) · counter (8) · AES-256-GCM (size of the part + 16)
-//
-// The AES key is derived from the named key and a salt, which is new each time keys are loaded. The
-// counter is the nonce. So no nonce is used twice with one AES key, however many records there are;
-// random 96-bit nonces would be safe for only a day at full load. The kind of the part and its saga
-// are authenticated together with the part, so a part cannot replace a different part.
-const (
-	saltSize    = 16
-	counterSize = 8
-	keySize     = 32
-
-	maxKeys    = 64      // per key file (I10)
-	maxSalts   = 1024    // cached derived keys (I10)
-	maxKeyFile = 1 << 16 // bytes
-)
-
-// ErrKey means that the store is sealed with a key that is missing or wrong.
-var ErrKey = errors.New("the store is encrypted, and its key is missing or wrong")
-
-// ErrPlain means that keys are given although the store is not sealed.
-var ErrPlain = errors.New("keys are given, but the store is not encrypted")
 
 // errPlain means that a record in a sealed store was written without a key.
 var errPlain = errors.New("it is not encrypted although the store is: the file was changed by another program")
 
-// Keys encrypt the business data in a store's records: inputs, results, events and messages. The
-// first key encrypts; all keys decrypt.
-type Keys struct {
-	names   []string
-	secrets map[string][]byte
-	salt    [saltSize]byte
-	seal    cipher.AEAD
-	counter atomic.Uint64
-	derived *lru.Cache[string, cipher.AEAD] // derived AES keys, by name and salt
-}
-
-// LoadKeys reads a key file. Each line holds a name and 32 bytes in base64, as printed by
-// "coordinator key create"; the newest key comes first. Comments begin with #.
-func LoadKeys(path string) (*Keys, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("store keys: %w; to create the file, save the output of: coordinator key create", err)
-	}
-	if info.Mode().Perm()&0o007 != 0 || info.Size() > maxKeyFile {
-		return nil, fmt.Errorf("store keys: %s: everybody can read or write the file (run: chmod o-rwx), or it is longer than %d bytes", path, maxKeyFile)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("store keys: %w", err)
-	}
-	k, err := ParseKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("store keys: %s: %w", path, err)
-	}
-	return k, nil
-}
-
-// ParseKeys parses the content of a key file.
-func ParseKeys(data []byte) (*Keys, error) {
-	k := &Keys{secrets: map[string][]byte{}}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, text, _ := strings.Cut(line, " ")
-		secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
-		switch _, twice := k.secrets[name]; {
-		case contract.CheckName("key", name) != nil:
-			return nil, fmt.Errorf("line %d: the key's name is not valid; use 1 to 64 lower-case letters, digits and hyphens, starting with a letter", n)
-		case err != nil || len(secret) != keySize:
-			return nil, fmt.Errorf("line %d: the name is not followed by a key of %d bytes in base64; coordinator key create prints such a line", n, keySize)
-		case twice:
-			return nil, fmt.Errorf("line %d: the name %s is used twice", n, name)
-		}
-		k.names, k.secrets[name] = append(k.names, name), secret
-	}
-	switch err := lines.Err(); {
-	case err != nil:
-		return nil, err
-	case len(k.names) == 0 || len(k.names) > maxKeys:
-		return nil, fmt.Errorf("the file holds %d keys; give 1 to %d", len(k.names), maxKeys)
-	}
-	var err error
-	if k.derived, err = lru.New[string, cipher.AEAD](maxSalts); err != nil {
-		return nil, err
-	}
-	_, _ = rand.Read(k.salt[:]) // never fails (crypto/rand)
-	k.seal, err = k.derive(k.names[0], k.salt[:])
-	return k, err
-}
-
-// NewKey generates a key and returns its line for a key file.
-func NewKey(name string) (line string, err error) {
-	if err := contract.CheckName("key", name); err != nil {
-		return "", err
-	}
-	secret := make([]byte, keySize)
-	_, _ = rand.Read(secret) // never fails (crypto/rand)
-	return name + " " + base64.StdEncoding.EncodeToString(secret), nil
-}
-
-// Derive derives a secret from each key, in the order of the keys. The purpose, such as "streams",
-// distinguishes these secrets from secrets that are derived for other purposes.
-func (k *Keys) Derive(purpose string) ([]string, error) {
-	var out []string
-	for _, name := range k.names {
-		secret, err := hkdf.Key(sha256.New, k.secrets[name], nil, "amends "+purpose, keySize)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, base64.RawStdEncoding.EncodeToString(secret))
-	}
-	return out, nil
-}
-
-func (k *Keys) derive(name string, salt []byte) (cipher.AEAD, error) {
-	at := name + " " + string(salt)
-	if known, ok := k.derived.Get(at); ok {
-		return known, nil
-	}
-	secret, err := hkdf.Key(sha256.New, k.secrets[name], salt, "amends store", keySize)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(secret)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCM(block)
-	if err == nil {
-		k.derived.Add(at, aead)
-	}
-	return aead, err
-}
-
-func nonce(counter uint64) []byte {
-	return binary.BigEndian.AppendUint64(make([]byte, 4, 12), counter)
-}
-
-// part identifies the sealed data: its kind, saga and revision.
+// part identifies sealed data: its kind, saga and revision. They are authenticated together with the
+// data, so that a part cannot replace a different part.
 func part(kind string, id string, revision uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte(kind+" "+id+"\x00"), revision)
 }
 
-// close encrypts a part. The argument what identifies the part (see func part).
-func (k *Keys) close(what, plain []byte) []byte {
-	name := k.names[0]
-	counter := k.counter.Add(1)
-	out := make([]byte, 0, 1+len(name)+saltSize+counterSize+len(plain)+k.seal.Overhead())
-	out = append(append(out, byte(len(name))), name...)
-	out = binary.BigEndian.AppendUint64(append(out, k.salt[:]...), counter)
-	return k.seal.Seal(out, nonce(counter), plain, what)
-}
-
-// open decrypts a part. The argument what identifies the part (see func part).
-func (k *Keys) open(what, sealed []byte) ([]byte, error) {
-	if k == nil {
-		return nil, ErrKey
-	}
-	r := reader{b: sealed}
-	name := string(r.take(uint64(r.byte())))
-	salt, counter := r.take(saltSize), r.uint64()
-	if r.err != nil {
-		return nil, r.err
-	}
-	if k.secrets[name] == nil {
-		return nil, fmt.Errorf("it is encrypted with the key %.64q, which is not given", name)
-	}
-	aead, err := k.derive(name, salt)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := aead.Open(nil, nonce(counter), r.b, what)
-	if err != nil {
-		return nil, fmt.Errorf("it cannot be decrypted: it was changed, or encrypted with a key other than %s", name)
-	}
-	return plain, nil
-}
-
-// sum returns a checksum by which equal births and equal results are found. With keys it is an
-// HMAC, because a plain checksum would allow an attacker to verify guesses of the sealed data.
-func (k *Keys) sum(kind string, b []byte) uint32 {
-	if k == nil {
-		return checksum(b)
-	}
-	mac := hmac.New(sha256.New, k.secrets[k.names[0]])
-	mac.Write([]byte(kind))
-	mac.Write(b)
-	return binary.BigEndian.Uint32(mac.Sum(nil))
-}
-
-// closing returns the stored form of a part, which is sealed if there are keys.
-func (k *Keys) closing(kind, id string, revision uint64, plain []byte) []byte {
-	if k == nil {
+// sealPart returns the stored form of a part, which is sealed if there are keys.
+func sealPart(keys *seal.Keys, kind, id string, revision uint64, plain []byte) []byte {
+	if keys == nil {
 		return plain
 	}
-	return k.close(part(kind, id, revision), plain)
+	return keys.Seal(part(kind, id, revision), plain)
 }
 
-// format returns the frame format of records with sealable parts.
-func (k *Keys) format() byte {
-	if k == nil {
-		return frameFormat
-	}
-	return frameSealed
-}
-
-// opening returns the original form of a stored part. With keys it refuses plain parts, because an
+// openPart returns the original form of a stored part. With keys it refuses plain parts, because an
 // attacker with write access to the file could replace a sealed part with a plain one.
-func (k *Keys) opening(sealed bool, kind, id string, revision uint64, stored []byte) ([]byte, error) {
+func openPart(keys *seal.Keys, sealed bool, kind, id string, revision uint64, stored []byte) ([]byte, error) {
 	switch {
 	case sealed:
-		return k.open(part(kind, id, revision), stored)
-	case k != nil:
+		return keys.Open(part(kind, id, revision), stored)
+	case keys != nil:
 		return nil, errPlain
 	}
 	return stored, nil
+}
+
+// partSum returns a checksum by which equal births and equal results are found. With keys it is part
+// of an HMAC.
+func partSum(keys *seal.Keys, kind string, b []byte) uint32 {
+	if keys == nil {
+		return checksum(b)
+	}
+	mac := keys.MAC(kind, b)
+	return binary.BigEndian.Uint32(mac[:])
+}
+
+// frameFormatOf returns the frame format of records with sealable parts.
+func frameFormatOf(keys *seal.Keys) byte {
+	if keys == nil {
+		return frameFormat
+	}
+	return frameSealed
 }
 
 // sealable reports whether records of the table have parts that are sealed.
@@ -254,9 +63,9 @@ func (t table) sealable() bool {
 	return false
 }
 
-// checkSeal returns an error for a plain record of a sealed store.
-func (k *Keys) checkSeal(t table, key []byte, sealed bool) error {
-	if k != nil && !sealed && t.sealable() {
+// checkSealed returns an error for a plain record of a sealed store.
+func checkSealed(keys *seal.Keys, t table, key []byte, sealed bool) error {
+	if keys != nil && !sealed && t.sealable() {
 		return t.corrupt(key, errPlain.Error())
 	}
 	return nil

@@ -16,13 +16,14 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/store/storetest"
 )
 
 // line returns a line with a new key for a key file.
 func line(t *testing.T, name string) string {
 	t.Helper()
-	l, err := boltstore.NewKey(name)
+	l, err := seal.NewKey(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,9 +31,9 @@ func line(t *testing.T, name string) string {
 }
 
 // keys parses lines into new Keys, as a different process would.
-func keys(t *testing.T, lines ...string) *boltstore.Keys {
+func keys(t *testing.T, lines ...string) *seal.Keys {
 	t.Helper()
-	k, err := boltstore.ParseKeys([]byte("# newest first\n\n" + strings.Join(lines, "\n")))
+	k, err := seal.ParseKeys([]byte("# newest first\n\n" + strings.Join(lines, "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestWrongKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct {
-		keys *boltstore.Keys
+		keys *seal.Keys
 		want string
 	}{
 		"no keys":                  {nil, "not given: key-1"},
@@ -159,11 +160,11 @@ func TestWrongKeys(t *testing.T) {
 		if err == nil {
 			_ = s.Close()
 		}
-		if !errors.Is(err, boltstore.ErrKey) || !strings.Contains(err.Error(), tt.want) {
+		if !errors.Is(err, seal.ErrKey) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 		err = boltstore.Restore(t.Context(), bytes.NewReader(backup.Bytes()), filepath.Join(t.TempDir(), "restored.db"), boltstore.RestoreOptions{Keys: tt.keys})
-		if !errors.Is(err, boltstore.ErrKey) {
+		if !errors.Is(err, seal.ErrKey) {
 			t.Errorf("%s: the backup is restored: %v", name, err)
 		}
 	}
@@ -182,7 +183,7 @@ func TestKeysRotate(t *testing.T) {
 	first, second := line(t, "key-1"), line(t, "key-2")
 	var ids []contract.SagaID
 	var want []any
-	for i, given := range []*boltstore.Keys{keys(t, first), keys(t, second, first), keys(t, second, first)} {
+	for i, given := range []*seal.Keys{keys(t, first), keys(t, second, first), keys(t, second, first)} {
 		s := open(t, path, boltstore.Options{Keys: given})
 		if got := picture(t, s, ids...); !reflect.DeepEqual(got, want) {
 			t.Errorf("round %d: %v, want %v", i, got, want)
@@ -199,7 +200,7 @@ func TestKeysRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := boltstore.Open(path, boltstore.Options{Keys: keys(t, second)}); !errors.Is(err, boltstore.ErrKey) {
+	if _, err := boltstore.Open(path, boltstore.Options{Keys: keys(t, second)}); !errors.Is(err, seal.ErrKey) {
 		t.Errorf("without the old key: %v", err)
 	}
 }
@@ -246,36 +247,5 @@ func TestSealsAreBoundToTheirPlace(t *testing.T) {
 	}
 	if err := s.Verify(t.Context()); err == nil {
 		t.Error("Verify finds nothing")
-	}
-}
-
-// TestKeyFiles checks that a world-readable key file is refused, and that errors never quote a
-// secret.
-func TestKeyFiles(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys")
-	good := line(t, "key-1")
-	for name, tt := range map[string]struct {
-		text string
-		mode os.FileMode
-		want string // "" if the file is valid
-	}{
-		"good":          {good + "\n", 0o600, ""},
-		"for the group": {good, 0o640, ""},
-		"for everybody": {good, 0o644, "chmod o-rwx"},
-		"empty":         {"# none\n", 0o600, "the file holds 0 keys"},
-		"short":         {"key-1 c2hvcnQ=\n", 0o600, "line 1"},
-		"no name":       {strings.TrimPrefix(good, "key-1 "), 0o600, "line 1"},
-		"twice":         {good + "\n" + good, 0o600, "line 2: the name key-1 is used twice"},
-	} {
-		if err := errors.Join(os.WriteFile(path, []byte(tt.text), 0o600), os.Chmod(path, tt.mode)); err != nil {
-			t.Fatal(err)
-		}
-		_, err := boltstore.LoadKeys(path)
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v, want %q", name, err, tt.want)
-		}
-		if err != nil && strings.Contains(err.Error(), strings.TrimPrefix(good, "key-1 ")) {
-			t.Errorf("%s: the error shows the key: %v", name, err)
-		}
 	}
 }

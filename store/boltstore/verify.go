@@ -65,7 +65,7 @@ func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func
 		}
 		body, err := t.open(k, v)
 		if err == nil {
-			err = s.options.Keys.checkSeal(t, k, v[0] == frameSealed)
+			err = checkSealed(s.options.Keys, t, k, v[0] == frameSealed)
 		}
 		if err != nil {
 			find(err)

@@ -24,7 +24,7 @@ var alwaysMany = map[string]string{
 	"saga/machine/operate.go":              "limits",
 	"saga/walk.go":                         "beyond a limit, which the fix names",
 	"store/boltstore/page.go":              "pages",
-	"store/boltstore/seal.go":              "the length of a key",
+	"store/seal/keys.go":                   "the length of a key",
 	"store/cursor.go":                      "beyond a limit",
 	"transport/natsbus/payload.go":         "limits",
 	"transport/natsbus/request.go":         "beyond a limit",

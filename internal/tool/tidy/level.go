@@ -43,6 +43,7 @@ var levels = map[string]int{
 	"internal/outboxpb":      25,
 	"store":                  30,
 	"store/log":              5,
+	"store/seal":             5,
 
 	"transport/natsbus/internal":         35,
 	"transport/natsbus/internal/percent": 33,
