@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/amends-dev/amends/internal/boltcheck"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/outbox"
@@ -184,12 +185,10 @@ func precheck(path string, options Options, report func(error)) error {
 	return checkFile(file, info.Size(), options, report)
 }
 
-// checkFile checks the two root pages. A commit replaces the older root page by writing a single
-// sector, so a power cut leaves both pages readable. If one page is damaged, the newest commit may
-// be lost silently. checkFile also checks that the file is as long as the newer root says, and that
-// its pages are intact.
+// checkFile checks the two root pages, that the file is as long as the newer root says, and that its
+// pages are intact.
 func checkFile(file *os.File, size int64, options Options, report func(error)) error {
-	roots, pageSize := readRoots(file)
+	roots := boltcheck.Roots(file)
 	switch {
 	case len(roots) == 0:
 		return damaged(errors.New("no root page can be read"))
@@ -197,18 +196,17 @@ func checkFile(file *os.File, size int64, options Options, report func(error)) e
 		return fmt.Errorf("%w: one of its two root pages cannot be read, so that acknowledged commits may be missing: "+
 			"restore a backup, or open it with AcceptDamagedRoot", ErrDamaged)
 	}
-	newest := roots[0]
-	if len(roots) == 2 && roots[1].txid > newest.txid {
-		newest = roots[1]
-	}
-	want := int64(newest.pages) * int64(pageSize)
+	want := roots[0].Size()
 	if size < want {
 		return damaged(fmt.Errorf("it is %s long instead of %d", plural.Of(size, "byte", "bytes"), want))
 	}
 	if options.CheckLimit < 0 || want > options.CheckLimit {
 		return nil
 	}
-	if err := checkPages(file, pageSize, newest, report); err != nil {
+	err := roots[0].Check(file, func(page uint64, err error) {
+		report(&store.CorruptError{What: fmt.Sprintf("page %d", page), Why: err.Error()})
+	})
+	if err != nil {
 		return damaged(err)
 	}
 	return nil

@@ -231,33 +231,3 @@ func TestBackupStopsAtClose(t *testing.T) {
 	}
 	_ = w.Close()
 }
-
-// TestOpenTakesFullPages checks that Open accepts a page that is full to its last byte. The file is
-// foreign, and Open reports that only after it has found the pages intact.
-func TestOpenTakesFullPages(t *testing.T) {
-	key := []byte("k")
-	for _, pages := range []int{1, 2, 5} {
-		for off := -2; off <= 2; off++ {
-			// A page's header and one element take 32 bytes.
-			value := make([]byte, pages*os.Getpagesize()-32-len(key)+off)
-			path := filepath.Join(t.TempDir(), "full.db")
-			db, err := bolt.Open(path, 0o600, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bolt.Tx) error {
-				b, err := tx.CreateBucket([]byte("bucket"))
-				if err != nil {
-					return err
-				}
-				return b.Put(key, value)
-			})
-			if err = errors.Join(err, db.Close()); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := boltstore.Open(path, boltstore.Options{}); !errors.Is(err, boltstore.ErrForeign) {
-				t.Errorf("a record that ends %d bytes behind page %d: %v, want ErrForeign", off, pages, err)
-			}
-		}
-	}
-}

@@ -20,10 +20,10 @@ var bound = regexp.MustCompile(`(?:at most|up to|more than|longer than|beyond|1 
 var alwaysMany = map[string]string{
 	"contract/name.go":                     "beyond the bound of a name, which is told behind it",
 	"saga/mapping.go":                      "beyond a limit, which the fix names",
+	"internal/boltcheck/page.go":           "pages",
 	"saga/check.go":                        "beyond a limit, which the fix names",
 	"saga/machine/operate.go":              "limits",
 	"saga/walk.go":                         "beyond a limit, which the fix names",
-	"store/boltstore/page.go":              "pages",
 	"store/seal/keys.go":                   "the length of a key",
 	"store/cursor.go":                      "beyond a limit",
 	"transport/natsbus/payload.go":         "limits",

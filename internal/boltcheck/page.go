@@ -1,4 +1,4 @@
-package boltstore
+package boltcheck
 
 import (
 	"bytes"
@@ -6,14 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/amends-dev/amends/store"
 )
 
-// bbolt trusts the headers of its pages: a flipped bit in a header can make bbolt free millions of
-// pages, loop forever or skip records. So Open walks the tree once and checks every page header and
-// element table. The roots above them and the records below them have their own checksums.
-//
 // A page begins with these fields, with their sizes in bytes: id (8), flags (2), count (2) and
 // overflow (4; the number of further pages that belong to the page). Then follow count elements of
 // 16 bytes. In a leaf, an element holds flags, data position, key size and value size; in a branch,
@@ -34,16 +28,18 @@ type pageWalk struct {
 	size   int64  // size of a page, in bytes
 	pages  uint64 // number of pages in the file
 	seen   []bool
-	report func(error) // reports damage that bbolt tolerates
+	report func(page uint64, err error)
 }
 
-// checkPages walks all pages that a root refers to. If it returns an error, bbolt must not open the
-// file.
-func checkPages(f io.ReaderAt, pageSize uint32, r root, report func(error)) error {
-	w := &pageWalk{f: f, size: int64(pageSize), pages: r.pages, seen: make([]bool, r.pages), report: report}
+// Check walks all pages that the root refers to, and checks every page header and element table. If
+// it returns an error, bbolt must not open the file. It calls report for damage that bbolt tolerates.
+// The file must have at least Size bytes.
+func (r *Root) Check(f io.ReaderAt, report func(page uint64, err error)) error {
+	w := &pageWalk{f: f, size: int64(r.pageSize), pages: r.pages, report: report}
 	if r.pages < 2 {
 		return errors.New("the root page counts fewer than 2 pages in the file")
 	}
+	w.seen = make([]bool, r.pages)
 	w.seen[0], w.seen[1] = true, true
 	if err := w.tree(r.bucket); err != nil {
 		return err
@@ -148,7 +144,7 @@ func (w *pageWalk) leaf(id uint64, page []byte) error {
 		return key + value, nil
 	})
 	if place := (*placeError)(nil); errors.As(err, &place) && !place.first {
-		w.report(&store.CorruptError{What: fmt.Sprintf("page %d", id), Why: err.Error()})
+		w.report(id, err)
 	} else if err != nil {
 		return err
 	} else if int64(len(page))%w.size == 0 && w.rounded(end) != int64(len(page)) {
