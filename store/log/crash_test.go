@@ -127,6 +127,11 @@ func (m *machine) restart(cut bool) {
 func (m *machine) start() {
 	o := small
 	o.disk = m.disk
+	scanned := uint64(len(m.state))
+	last, torn, err := scanUnchanged(o, m.saved, func(Record) error { scanned++; return nil })
+	if err != nil {
+		m.t.Fatal(err)
+	}
 	f, err := Open("", o)
 	if err != nil {
 		m.t.Fatal(err)
@@ -143,6 +148,9 @@ func (m *machine) start() {
 		m.t.Fatalf("%v; %d acknowledged, %d saved", err, len(m.acked), len(m.state))
 	}
 	switch {
+	case last != f.Last(), torn != f.Stats().Torn, scanned != uint64(len(all)):
+		m.t.Fatalf("the scan ended at record %d of %d with %d torn bytes; the replay at %d of %d with %d",
+			last.Number, scanned, torn, f.Last().Number, len(all), f.Stats().Torn)
 	case len(all) < len(m.acked):
 		m.t.Fatalf("only %d of %d acknowledged records were recovered", len(all), len(m.acked))
 	case len(all) > len(m.acked)+1, len(all) > len(m.acked) && (m.going == nil || !bytes.Equal(all[len(m.acked)], m.going)):

@@ -12,6 +12,7 @@ import (
 // writes.
 type disk interface {
 	list() ([]string, error)
+	view(name string) (segmentView, error)
 	open(name string) (segmentFile, error)
 	// create creates a file of zeros and syncs its content. Its name may not be durable before sync.
 	create(name string, size int64) error
@@ -20,12 +21,17 @@ type disk interface {
 	sync() error // makes the creation, renaming and removal of files durable
 }
 
-// segmentFile is an open segment.
-type segmentFile interface {
+// segmentView is a segment that is open for reading.
+type segmentView interface {
 	io.ReaderAt
-	io.WriterAt
 	io.Closer
 	Size() (int64, error)
+}
+
+// segmentFile is a segment that is open for reading and writing.
+type segmentFile interface {
+	segmentView
+	io.WriterAt
 	Sync() error // only the content has to be synced, because the size never changes
 }
 
@@ -45,6 +51,14 @@ func (d directory) list() ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+func (d directory) view(name string) (segmentView, error) {
+	f, err := os.Open(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
 }
 
 func (d directory) open(name string) (segmentFile, error) {

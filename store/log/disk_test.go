@@ -61,7 +61,18 @@ func (d *memDisk) list() ([]string, error) {
 	return slices.Sorted(maps.Keys(d.names)), nil
 }
 
+func (d *memDisk) view(name string) (segmentView, error) { return d.file(name) }
+
 func (d *memDisk) open(name string) (segmentFile, error) {
+	if d.refuse != nil {
+		if err := d.refuse("open"); err != nil {
+			return nil, err
+		}
+	}
+	return d.file(name)
+}
+
+func (d *memDisk) file(name string) (segmentFile, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.names[name]

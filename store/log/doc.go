@@ -13,7 +13,8 @@
 //
 // The package keeps I2: when Append succeeds, the record is on disk. Only one record is written at a
 // time, so only the last one can be torn. Replay discards a torn record. If a record cannot be read,
-// but a later one can, the log is damaged: Replay fails and does not skip the record.
+// but a later one can, the log is damaged: Replay fails and does not skip the record. Scan reads a log
+// without changing it.
 //
 // The package does not interpret records, encrypts nothing, and takes no snapshots: whoever keeps
 // the state also keeps the Mark of the last record that the state contains (ADR 0042).

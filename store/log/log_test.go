@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // made returns a begun log with records 1 to n, and n+1 marks: the start of the log, and one for each
@@ -40,20 +42,44 @@ func made(t testing.TB, n int) (*memDisk, Options, *File, []Mark) {
 // record returns a body of about 700 bytes.
 func record(number int) []byte { return []byte(strings.Repeat(fmt.Sprintf("record %d ", number), 70)) }
 
-// numbers replays a log and returns the numbers of the records after a mark.
+// numbers replays a log and returns the numbers of the records after a mark. It fails if Scan passes
+// other records, returns another error, or changes the disk.
 func numbers(o Options, from Mark) (list []uint64, err error) {
+	var scanned []uint64
+	last, torn, scanErr := scanUnchanged(o, from, add(&scanned))
 	f, err := Open("", o)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = f.Replay(from, add(&list))
 	}
-	err = f.Replay(from, func(r Record) error {
+	replayed := fmt.Sprint(list, err)
+	scan := strings.Replace(fmt.Sprint(scanned, scanErr), "scan log", "replay log", 1)
+	switch {
+	case replayed != scan:
+		return nil, fmt.Errorf("replay: %s; scan: %s", replayed, scan)
+	case err == nil && (last != f.Last() || torn != f.Stats().Torn):
+		return nil, fmt.Errorf("the scan ends at %+v with %d torn bytes; the replay at %+v with %d",
+			last, torn, f.Last(), f.Stats().Torn)
+	}
+	return list, err
+}
+
+// add returns a function that verifies a record and adds its number to a list.
+func add(list *[]uint64) func(Record) error {
+	return func(r Record) error {
 		if !bytes.Equal(r.Body, record(int(r.Number))) {
 			return fmt.Errorf("record %d has different content", r.Number)
 		}
-		list = append(list, r.Number)
+		*list = append(*list, r.Number)
 		return nil
-	})
-	return list, err
+	}
+}
+
+// scanUnchanged calls Scan while every change of the disk fails.
+func scanUnchanged(o Options, from Mark, apply func(Record) error) (Mark, int64, error) {
+	d := o.disk.(*memDisk)
+	d.refuse = func(op string) error { return fmt.Errorf("a scan must not change the disk: %s", op) }
+	defer func() { d.refuse = nil }()
+	return scan("", from, o, apply)
 }
 
 // TestReplayBeginsAtAnyMark checks that exactly the records after a mark are replayed.
@@ -148,6 +174,96 @@ func TestFileIsALog(t *testing.T) {
 			t.Errorf("after Close: %v", err)
 		}
 	}
+}
+
+// TestScan checks that Scan reads the records and the torn one of a log in a real directory, and that
+// it changes neither a byte nor a time there, even if the files can only be read.
+func TestScan(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	id, err := Create(dir, Options{SegmentSize: MinSegmentSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(dir, Options{SegmentSize: MinSegmentSize, still: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Replay(Mark{Log: id}, func(Record) error { return nil }), f.Begin(1)); err != nil {
+		t.Fatal(err)
+	}
+	var marks []Mark
+	for i := range 9 {
+		mark, err := f.Append(record(i + 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks = append(marks, mark)
+	}
+	tear := f.offset - 50 // in the last record
+	if _, err := f.current.WriteAt(make([]byte, 20), tear); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	readOnly(t, dir)
+	before := snapshot(t, dir)
+	var list []uint64
+	last, torn, err := Scan(dir, marks[4], add(&list))
+	want := aligned(frameSize + int64(len(record(9))))
+	if err != nil || last != marks[7] || torn != want || !slices.Equal(list, []uint64{6, 7, 8}) {
+		t.Errorf("record %d, %d torn bytes, records %v, %v", last.Number, torn, list, err)
+	}
+	if _, _, err := Scan(dir, marks[8], add(&list)); !errors.Is(err, ErrBehind) {
+		t.Errorf("after the torn record: %v", err)
+	}
+	stop := errors.New("stop")
+	if _, _, err := Scan(dir, marks[4], func(Record) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("a failed apply: %v", err)
+	}
+	if after := snapshot(t, dir); !slices.Equal(before, after) {
+		t.Errorf("the directory was %v, and is %v", before, after)
+	}
+	if _, _, err := Scan(dir+"-2", marks[4], add(&list)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no log: %v", err)
+	}
+}
+
+// readOnly makes a directory and its files old, and takes the permission to write from them.
+func readOnly(t *testing.T, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range names {
+		err = errors.Join(err, os.Chmod(name, 0o400), os.Chtimes(name, time.Time{}, time.Unix(1e9, 0)))
+	}
+	if err = errors.Join(err, os.Chmod(dir, 0o500), os.Chtimes(dir, time.Time{}, time.Unix(1e9, 0))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) // so that it can be removed
+}
+
+// snapshot returns the modes, times and checksums of a directory and its files.
+func snapshot(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		var content []byte
+		if !entry.IsDir() {
+			content, err = os.ReadFile(path)
+		}
+		list = append(list, fmt.Sprintf("%s %v %v %x", path, info.Mode(), info.ModTime(), sha256.Sum256(content)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // TestEpochs checks that the epoch never decreases, and that epoch and number are part of the hash.

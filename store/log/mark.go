@@ -43,7 +43,7 @@ func (m *Mark) next(epoch uint64, body []byte) Hash {
 	return Hash(h.Sum(nil))
 }
 
-// Errors of Open and Replay. The errors that wrap them say what to do.
+// Errors of Open, Replay and Scan. The errors that wrap them say what to do.
 var (
 	// ErrDamaged means that a record cannot be read although a later one can, that a record does not
 	// continue the previous one, or that a segment or its header is missing or incomplete.

@@ -65,7 +65,7 @@ func missing(number uint64) error {
 
 func (f *File) readHeader(number uint64) (segment, error) {
 	s := segment{number: number}
-	file, err := f.disk.open(s.name())
+	file, err := f.disk.view(s.name())
 	if err != nil {
 		return s, err
 	}
@@ -239,7 +239,7 @@ func (r *reader) damage(s *segment, offset int64, why string) error {
 
 // content reads a segment.
 func (f *File) content(s *segment) ([]byte, error) {
-	file, err := f.disk.open(s.name())
+	file, err := f.disk.view(s.name())
 	if err != nil {
 		return nil, err
 	}
