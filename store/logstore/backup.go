@@ -1,0 +1,243 @@
+package logstore
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
+	"github.com/amends-dev/amends/store/seal"
+)
+
+// A backup has these parts, with their sizes in bytes:
+//
+//	magic (8) · size of the state (8) · CRC32C of both (4) · the state · SHA-256 of all before (32) · magic (8)
+//
+// The checksums reveal a truncated or changed backup, and a file that is no backup, before anything is
+// restored. Numbers are big endian.
+const (
+	backupBegin = "AMENDSB2"
+	backupEnd   = "AMENDSE2"
+)
+
+// ErrBackup means that the data is not a complete backup of an Amends store of this release.
+var ErrBackup = errors.New("not a complete backup of an Amends store of this release")
+
+// Backup implements store.Store. It writes a checkpoint, and then copies the state as the checkpoint
+// left it, while commits and further checkpoints go on. Meanwhile the state's file grows, because the
+// pages of the copy cannot be reused.
+func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}
+	if err := guard(func() error { return s.backup(ctx, out) }); err != nil {
+		// bbolt does not wrap the writer's error, so that error is taken from the writer.
+		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
+	}
+	return out.n, nil
+}
+
+func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
+	var tx *bolt.Tx
+	err = s.requestCheckpoint(ctx, func() (err error) {
+		tx, err = s.db.Begin(false)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	header := binary.BigEndian.AppendUint64([]byte(backupBegin), uint64(tx.Size()))
+	header = binary.BigEndian.AppendUint32(header, crc32.Checksum(header, castagnoli))
+	if _, err := out.Write(header); err != nil {
+		return err
+	}
+	if _, err := tx.WriteTo(out); err != nil {
+		return err
+	}
+	_, err = out.Write(append(out.hash.Sum(nil), backupEnd...))
+	return err
+}
+
+// backupWriter hashes the data that it writes to w. It fails when ctx ends or the store closes.
+type backupWriter struct {
+	ctx     context.Context
+	closing <-chan struct{}
+	w       io.Writer
+	hash    hash.Hash
+	n       int64
+	err     error // the first error
+}
+
+func (b *backupWriter) Write(p []byte) (n int, err error) {
+	select {
+	case <-b.closing:
+		err = store.ErrClosed
+	case <-b.ctx.Done():
+		err = b.ctx.Err()
+	default:
+		n, err = b.w.Write(p)
+	}
+	b.hash.Write(p[:n])
+	b.n += int64(n)
+	b.err = cmp.Or(b.err, err)
+	return n, err
+}
+
+// RestoreOptions configures how a backup is restored. The zero value is for a backup that is neither
+// sealed nor damaged.
+type RestoreOptions struct {
+	Keys     *seal.Keys        // the keys that decrypt a sealed backup; nil if the backup is not sealed
+	Progress func(bytes int64) // is called with the number of bytes read so far; may be nil
+
+	// OnDamaged is called with an error for each damaged row of the backup, at most 100. These rows
+	// stay damaged in the restored store: their sagas cannot continue, but other sagas can. If
+	// OnDamaged is nil, Restore refuses a backup with damaged rows.
+	OnDamaged func(error)
+}
+
+// Restore creates a store from a backup in a file that must not exist yet. It writes a temporary file,
+// verifies every row, and only then renames the file. The store keeps its id, and its incarnation is
+// incremented. It gets a new log when it is opened; a log that is in the way is renamed.
+//
+// Restore returns ErrBackup if r is not a complete backup, os.ErrExist if a file exists at path, and
+// seal.ErrKey if a key is missing. It returns seal.ErrPlain if keys are given for a backup that is not
+// sealed; restore such a backup without keys and seal the restored store with Copy. It returns
+// store.ErrCorrupt if the structure is damaged, or if rows are damaged and OnDamaged is nil.
+func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
+	if err := restore(ctx, r, path, &options); err != nil {
+		return fmt.Errorf("restore store %s: %w", path, err)
+	}
+	return nil
+}
+
+func restore(ctx context.Context, r io.Reader, path string, options *RestoreOptions) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%w: move it away first; a restore never replaces a store", os.ErrExist)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".restoring-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	progress := options.Progress
+	if progress == nil {
+		progress = func(int64) {}
+	}
+	err = receive(ctx, r, f, progress)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := adopt(ctx, f.Name(), options); err != nil {
+		return err
+	}
+	if err := moveAside(logPath(path)); err != nil {
+		return err
+	}
+	if err := give(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// moveAside renames a log that belongs to another state, if there is one.
+func moveAside(path string) error {
+	for n := 1; ; n++ {
+		aside := fmt.Sprintf("%s.before-restore-%d", path, n)
+		if _, err := os.Lstat(aside); err == nil {
+			continue
+		}
+		if err := os.Rename(path, aside); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+}
+
+// receive extracts the state from a backup and checks that the backup is complete.
+func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64)) error {
+	sum := sha256.New()
+	header := make([]byte, len(backupBegin)+12)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return fmt.Errorf("%w: the file ends within its header", ErrBackup)
+	}
+	size := int64(binary.BigEndian.Uint64(header[8:]))
+	if string(header[:8]) != backupBegin || binary.BigEndian.Uint32(header[16:]) != crc32.Checksum(header[:16], castagnoli) || size <= 0 {
+		return fmt.Errorf("%w: the file does not begin with the header of a backup", ErrBackup)
+	}
+	sum.Write(header)
+	buffer := make([]byte, 1<<20)
+	for done := int64(0); done < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part := buffer[:min(int64(len(buffer)), size-done)]
+		n, err := io.ReadFull(r, part)
+		if err != nil {
+			return fmt.Errorf("%w: the file ends after byte %d of %d: %w", ErrBackup, done+int64(n), size, err)
+		}
+		sum.Write(part)
+		if _, err := f.Write(part); err != nil {
+			return err
+		}
+		done += int64(n)
+		progress(done)
+	}
+	trailer := make([]byte, sha256.Size+len(backupEnd))
+	if _, err := io.ReadFull(r, trailer); err != nil {
+		return fmt.Errorf("%w: the file ends within its trailer", ErrBackup)
+	}
+	if string(trailer) != string(sum.Sum(nil))+backupEnd {
+		return fmt.Errorf("%w: its checksum is wrong: the file was changed after it was written", ErrBackup)
+	}
+	return f.Sync()
+}
+
+// adopt verifies a restored state, increments the store's incarnation, and cuts the state off from its
+// log.
+func adopt(ctx context.Context, path string, options *RestoreOptions) (err error) {
+	var damage []error
+	o := Options{MapSize: 1, CheckLimit: math.MaxInt64, Keys: options.Keys, OnCorrupt: func(err error) { damage = append(damage, err) }}
+	if o, err = o.withDefaults(); err != nil {
+		return err
+	}
+	s := newStore(path, o)
+	if s.db, err = openFile(path, o, s.report); err != nil {
+		return err
+	}
+	err = guard(func() error {
+		self, err := s.readState()
+		if err != nil {
+			return err
+		}
+		findings, err := s.verify(ctx)
+		damage = append(damage, findings...)
+		if err != nil || len(damage) > 0 && options.OnDamaged == nil {
+			return errors.Join(append(damage, err)...)
+		}
+		for _, err := range damage {
+			options.OnDamaged(err)
+		}
+		self.Incarnation++
+		self = marked(self, log.Mark{}, self.LastItem, self.LastItem)
+		self.Log, self.Hash = nil, nil
+		return s.db.Update(func(tx *bolt.Tx) error { return putSelf(tx, self) })
+	})
+	return errors.Join(err, guard(s.db.Close))
+}

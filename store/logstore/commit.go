@@ -1,0 +1,466 @@
+package logstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
+)
+
+// request is the work that one caller gives the committer.
+type request struct {
+	changes []*prepared // an entry is nil if its change was already refused
+	results []error
+	work    func(*group) error // any other items; if set, changes is empty
+	err     error              // the error of work or of the store
+	done    chan struct{}
+}
+
+// Commit implements store.Store. Calls that arrive while a record is being written share the next one.
+func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	r := &request{changes: make([]*prepared, len(changes)), results: make([]error, len(changes)), done: make(chan struct{})}
+	for i := range changes {
+		r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i], false)
+	}
+	if err := s.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.results, nil
+}
+
+// write lets work add items to the committer's next record.
+func (s *Store) write(ctx context.Context, work func(*group) error) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.submit(ctx, &request{work: work, done: make(chan struct{})})
+}
+
+// submit sends a request to the committer and waits for the result. ctx bounds only the wait for a
+// slot in the queue: once the request is queued, the caller must learn its outcome.
+func (s *Store) submit(ctx context.Context, r *request) error {
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return store.ErrClosed
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-s.stopped:
+	}
+	select {
+	case <-r.done: // the committer answered while it stopped
+		return r.err
+	default:
+		return store.ErrClosed
+	}
+}
+
+// commitLoop runs in the only goroutine that appends to the log. It takes requests from the queue,
+// commits them and answers them until Close; then it commits the remaining requests.
+func (s *Store) commitLoop() {
+	defer close(s.stopped)
+	for {
+		select {
+		case r := <-s.requests:
+			s.commit(s.gather(r))
+		case <-s.hasDiscards:
+			s.commitDiscards()
+		case <-s.closing:
+			for {
+				select {
+				case r := <-s.requests:
+					s.commit(s.gather(r))
+				default:
+					s.commit(nil)
+					return
+				}
+			}
+		}
+	}
+}
+
+// commitDiscards gives other requests a second to take the discards along.
+func (s *Store) commitDiscards() {
+	wait := time.NewTimer(discardDelay)
+	defer wait.Stop()
+	for {
+		select {
+		case r := <-s.requests:
+			s.commit(s.gather(r))
+			return
+		case <-wait.C:
+			s.commit(nil)
+			return
+		case <-s.closing:
+			return // commitLoop commits what is left
+		}
+	}
+}
+
+// gather returns first and all requests that are already queued, up to MaxGroup changes. It does not
+// wait for more.
+func (s *Store) gather(first *request) []*request {
+	requests, changes := []*request{first}, len(first.changes)
+	for changes < s.options.MaxGroup {
+		select {
+		case r := <-s.requests:
+			requests, changes = append(requests, r), changes+len(r.changes)
+		default:
+			return requests
+		}
+	}
+	return requests
+}
+
+// commit writes one record and answers its callers. Without requests, it writes the discards.
+func (s *Store) commit(requests []*request) {
+	err := s.failure()
+	if err == nil {
+		err = s.awaitRoom()
+	}
+	if err == nil {
+		err = s.record(requests)
+	}
+	for _, r := range requests {
+		if err != nil {
+			r.err = err
+		}
+		close(r.done)
+	}
+}
+
+// record decides requests, appends what was accepted to the log, and applies it.
+func (s *Store) record(requests []*request) (err error) {
+	began := time.Now()
+	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entries: map[string][]byte{}}
+	defer g.release()
+	g.discarded = s.takeDiscards()
+	if err := guard(func() error { return g.decideAll(requests) }); err != nil {
+		return s.breakDown(err)
+	}
+	if len(g.items) == 0 {
+		s.forgetDiscards(g.discarded)
+		return nil
+	}
+	items, body, err := s.encode(s.item+1, g.items)
+	if err != nil {
+		return s.breakDown(err)
+	}
+	s.options.step("decided")
+	mark, err := s.append(body)
+	if err != nil {
+		return err
+	}
+	s.options.step("appended")
+	s.mu.Lock()
+	s.apply(items)
+	s.mark, s.logged = mark, s.logged+int64(len(body))
+	if s.oldest.IsZero() {
+		s.oldest = began
+	}
+	s.mu.Unlock()
+	s.forgetDiscards(g.discarded)
+	s.counters.measure(requests, len(body), time.Since(began))
+	s.wakeCheckpoint()
+	return nil
+}
+
+// append appends a record to the log. If the disk is full, it waits for room, because the changes are
+// decided and their callers wait; Close ends the wait.
+func (s *Store) append(body []byte) (log.Mark, error) {
+	if s.failAppend != nil {
+		if err := s.failAppend(); err != nil {
+			return log.Mark{}, s.breakDown(err)
+		}
+	}
+	for {
+		mark, err := s.log.Append(body)
+		switch {
+		case err == nil:
+			return mark, nil
+		case !errors.Is(err, log.ErrFull):
+			return mark, s.breakDown(err)
+		}
+		s.setFull(err)
+		select {
+		case <-s.closing:
+			return mark, store.ErrClosed
+		case <-time.After(fullRetry):
+		}
+	}
+}
+
+// encode encodes a record, and returns it as replay will decode it: what is applied after a commit is
+// what would be applied after a restart.
+func (s *Store) encode(first uint64, list []*amendsv1.LogItem) (*amendsv1.LogItems, []byte, error) {
+	content := must(&amendsv1.LogItems{First: first, Items: list})
+	r := &amendsv1.LogRecord{Items: content}
+	if s.options.Keys != nil {
+		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), content), nil)
+	}
+	body := must(r)
+	items, err := s.decode(s.log.Last(), first, body)
+	return items, body, err
+}
+
+// decode decodes the record that follows a mark. first is the number of its first item.
+func (s *Store) decode(before log.Mark, first uint64, body []byte) (*amendsv1.LogItems, error) {
+	r := new(amendsv1.LogRecord)
+	if err := proto.Unmarshal(body, r); err != nil {
+		return nil, err
+	}
+	if s.options.Keys != nil {
+		if _, err := s.options.Keys.Open(recordBinding(before, r.Items), r.Seal); err != nil {
+			return nil, err
+		}
+	}
+	items := new(amendsv1.LogItems)
+	if err := protoconv.Unmarshal(r.Items, items); err != nil {
+		return nil, err
+	}
+	return items, check(items, first)
+}
+
+// check returns an error if a record cannot be applied.
+func check(items *amendsv1.LogItems, first uint64) error {
+	if items.First != first || len(items.Items) == 0 {
+		return errors.New("it does not continue the items of the store")
+	}
+	for _, item := range items.Items {
+		if _, known := tableOf(item.GetEntry().GetTable()); !known && item.Entry != nil || (item.Saga == "") != (item.Entry != nil) {
+			return errors.New("it has an item that is neither of a saga nor of a table that this release knows")
+		}
+	}
+	return nil
+}
+
+// recordBinding binds a record to its place in its log.
+func recordBinding(before log.Mark, items []byte) []byte {
+	sum := sha256.Sum256(items)
+	b := append([]byte(sealedRecord+" "), before.Log[:]...)
+	b = binary.BigEndian.AppendUint64(b, before.Number+1)
+	return append(append(b, before.Hash[:]...), sum[:]...)
+}
+
+// group is a record in the making. The verdict on a change counts the items before it.
+type group struct {
+	s       *Store
+	items   []*amendsv1.LogItem
+	drafts  map[contract.SagaID]*head // of the sagas that the record names, after the items
+	entered []contract.SagaID
+
+	discarded []outbox.ID       // given to Discard before this record
+	entries   map[string][]byte // that the items set
+}
+
+// add adds the new version of a saga.
+func (g *group) add(item *amendsv1.LogItem) {
+	g.items = append(g.items, item)
+	if item.Entry == nil {
+		g.drafts[contract.SagaID(item.Saga)] = item.Head
+	}
+}
+
+// next returns the number of the next item.
+func (g *group) next() uint64 { return g.s.item + uint64(len(g.items)) + 1 }
+
+// decideAll adds the items of the requests. Its error is one of the store.
+func (g *group) decideAll(requests []*request) error {
+	if err := g.discard(g.discarded); err != nil {
+		return err
+	}
+	for _, r := range requests {
+		if r.work != nil {
+			if r.err = r.work(g); errors.Is(r.err, errStructure) {
+				return r.err
+			}
+		}
+		for i, p := range r.changes {
+			if p == nil {
+				continue
+			}
+			if r.results[i] = g.decide(p); errors.Is(r.results[i], errStructure) {
+				return r.results[i]
+			}
+		}
+	}
+	return nil
+}
+
+// errStructure is the error of a store whose file cannot be read at all.
+var errStructure = errors.New("the state cannot be read")
+
+// enter brings a saga into the overlay, and keeps it there until the record is applied. It returns a
+// *store.CorruptError if the saga is damaged.
+func (g *group) enter(id contract.SagaID) (*head, error) {
+	if h, known := g.drafts[id]; known {
+		return h, nil
+	}
+	o, err := g.s.enter(id)
+	if err != nil {
+		return nil, err
+	}
+	g.entered = append(g.entered, id)
+	if o.rotten != nil {
+		return nil, o.rotten
+	}
+	g.drafts[id] = o.head()
+	return o.head(), nil
+}
+
+// release lets the checkpoint drop the sagas that the record named.
+func (g *group) release() {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	for _, id := range g.entered {
+		g.s.overlay.sagas[id].held = false
+	}
+}
+
+// enter brings a saga into the overlay and holds it there. It returns a copy.
+func (s *Store) enter(id contract.SagaID) (copied saga, err error) {
+	hold := func(o *saga) {
+		o.held = true
+		copied = *o
+	}
+	for {
+		s.mu.Lock()
+		o := s.overlay.sagas[id]
+		if o != nil {
+			hold(o)
+		}
+		s.mu.Unlock()
+		if o != nil {
+			return copied, nil
+		}
+		err := s.open(func(w *window) error {
+			stored, err := w.read(id)
+			if err != nil && !errors.Is(err, store.ErrCorrupt) {
+				return err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.generation.Load() != w.generation {
+				return errMoved
+			}
+			o := &saga{id: id, stored: stored, rotten: err}
+			s.overlay.add(o)
+			hold(o)
+			return nil
+		})
+		switch {
+		case err == nil:
+			return copied, nil
+		case !errors.Is(err, errMoved):
+			return saga{}, errors.Join(errStructure, err)
+		}
+	}
+}
+
+// decide adds the items of a change, or returns why it is refused.
+func (g *group) decide(p *prepared) error {
+	id := contract.SagaID(p.item.Saga)
+	old, err := g.enter(id)
+	if err == nil {
+		err = g.refuse(id, old, p)
+	}
+	if err != nil {
+		return err
+	}
+	if old != nil && string(old.StartName) != string(p.item.Head.StartName) {
+		if p, err = prepare(g.s.options.Keys, p.change, true); err != nil {
+			return err
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(p.change.Discard), func(m outbox.ID) bool { return m.Saga == id })
+	if err := g.discard(others); err != nil {
+		return err
+	}
+	g.add(p.follow(old, g.next()))
+	return nil
+}
+
+// follow completes the item of a change that follows old, and is item n.
+func (p *prepared) follow(old *head, n uint64) *amendsv1.LogItem {
+	item, to := p.item, p.item.Head
+	item.Fresh = old == nil
+	for _, m := range p.pending {
+		m.Item = n
+	}
+	to.Pending = p.pending
+	if old != nil {
+		to.StartedUnixNano, to.StartName, to.Data = old.StartedUnixNano, old.StartName, slices.Clip(old.Data)
+		to.Pending = slices.Concat(old.Pending, p.pending)
+	}
+	of := ownerOf(contract.SagaID(item.Saga), to)
+	to.Pending = without(to.Pending, of, p.change.Discard)
+	item.Data = slices.DeleteFunc(item.Data, func(d *amendsv1.LogData) bool {
+		return slices.ContainsFunc(to.Data, func(name []byte) bool { return string(name) == string(d.Name) })
+	})
+	for _, d := range item.Data {
+		to.Data = append(to.Data, d.Name)
+	}
+	return item
+}
+
+// refuse returns the error of a change that does not follow a head.
+func (g *group) refuse(id contract.SagaID, old *head, p *prepared) error {
+	expected := p.change.Expected
+	switch {
+	case removed(old):
+		t, err := g.s.tombstone(id, old)
+		if err != nil {
+			return of(id, err)
+		}
+		return t
+	case old.GetRevision() != expected || old != nil && ownerOf(id, old) != ownerOf(id, p.item.Head):
+		return &store.ConflictError{Saga: id, Expected: expected, Actual: old.GetRevision()}
+	case expected == 0 && g.s.starved():
+		return ErrFull
+	}
+	return nil
+}
+
+// discard adds an item for each saga of which some of the messages are pending. It skips and reports
+// damaged sagas.
+func (g *group) discard(ids []outbox.ID) error {
+	bySaga := map[contract.SagaID][]outbox.ID{}
+	for _, id := range ids {
+		bySaga[id.Saga] = append(bySaga[id.Saga], id)
+	}
+	for id, ids := range bySaga {
+		h, err := g.enter(id)
+		if errors.Is(err, store.ErrCorrupt) {
+			g.s.report(err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if pending := without(h.GetPending(), ownerOf(id, h), ids); len(pending) < len(h.GetPending()) {
+			g.add(&amendsv1.LogItem{Saga: string(id), Head: &amendsv1.SagaHead{
+				Revision: h.Revision, Class: h.Class, StartedUnixNano: h.StartedUnixNano, WakeUnixNano: h.WakeUnixNano,
+				EndedUnixNano: h.EndedUnixNano, Definition: h.Definition, StartName: h.StartName, Pending: pending, Data: h.Data,
+			}})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package logstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/amends-dev/amends/contract"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store"
+)
+
+// Expire implements store.Store. It reports and skips damaged sagas.
+func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
+	dropped, err = s.expire(ctx, expiryTombstone, dropTombstones, store.Bounded(limit), (*group).drop)
+	if err != nil {
+		return 0, dropped, err
+	}
+	removed, err = s.expire(ctx, expirySaga, endedBefore, store.Bounded(limit), (*group).bury)
+	return removed, dropped, err
+}
+
+// ended is an entry of the table expiry.
+type ended struct {
+	key     []byte
+	at      int64
+	started int64
+	id      contract.SagaID
+	digest  machine.StartDigest
+}
+
+// expire calls do with the sagas or tombstones that ended before a time, in the order in which they
+// ended, and returns how many it has done.
+func (s *Store) expire(ctx context.Context, kind byte, before time.Time, limit int, do func(*group, *ended) (bool, error)) (done int, err error) {
+	rest := span{table: tableExpiry, low: []byte{kind}, high: binary.BigEndian.AppendUint64([]byte{kind}, sortable(nano(before)))}
+	if before.IsZero() {
+		return 0, s.usable(ctx)
+	}
+	for done < limit {
+		var batch []ended
+		var last []byte
+		err := s.view(ctx, func(w *window) (err error) {
+			batch, last, err = w.ended(rest, min(limit-done, expireSlice))
+			return err
+		})
+		if err != nil {
+			return done, err
+		}
+		n := 0
+		if len(batch) > 0 {
+			err = s.write(ctx, func(g *group) error {
+				n = 0
+				for i := range batch {
+					did, err := do(g, &batch[i])
+					if err != nil {
+						return err
+					}
+					if did {
+						n++
+					}
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return done, err
+		}
+		if done += n; last == nil {
+			return done, nil
+		}
+		rest = rest.behind(last)
+	}
+	return done, nil
+}
+
+// ended returns the first n entries of a span. last is the last key that it has read, or nil at the
+// end.
+func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
+	entries, last, err := w.entries(s, n, func(key, body []byte) (contract.SagaID, bool) {
+		_, id, ok := parseTimeKey(1, key)
+		return id, ok && len(body) == 8
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(entries) > n {
+		entries, last = entries[:n], entries[n-1].key
+	}
+	for i := range entries {
+		one := ended{key: entries[i].key}
+		one.at, one.id, _ = parseTimeKey(1, one.key)
+		if e := entries[i].saga; e != nil {
+			one.started = e.head().StartedUnixNano
+		} else {
+			one.started = unsortable(binary.BigEndian.Uint64(entries[i].body))
+		}
+		if s.low[0] == expirySaga {
+			c, err := w.content(one.id)
+			if err == nil {
+				one.digest, _, err = c.first()
+			}
+			switch {
+			case errors.Is(err, store.ErrCorrupt):
+				w.s.report(of(one.id, err))
+				continue
+			case err != nil:
+				return nil, nil, err
+			}
+		}
+		batch = append(batch, one)
+	}
+	return batch, last, nil
+}
+
+// drop drops a tombstone.
+func (g *group) drop(e *ended) (bool, error) {
+	h, err := g.enter(e.id)
+	if err != nil || !removed(h) || h.EndedUnixNano != e.at {
+		return false, g.skip(err)
+	}
+	g.add(&amendsv1.LogItem{Saga: string(e.id), Fresh: true})
+	return true, nil
+}
+
+// bury replaces a saga with a tombstone.
+func (g *group) bury(e *ended) (bool, error) {
+	h, err := g.enter(e.id)
+	if err != nil || h.GetClass() == 0 || h.EndedUnixNano != e.at || h.StartedUnixNano != e.started {
+		return false, g.skip(err)
+	}
+	g.add(g.s.buried(e.id, &amendsv1.Tombstone{
+		Class: h.Class, Start: e.digest[:], Definition: h.Definition, StartedUnixNano: e.started, EndedUnixNano: e.at,
+	}))
+	return true, nil
+}
+
+// skip reports the damage of a saga that is skipped, and returns any other error.
+func (g *group) skip(err error) error {
+	if errors.Is(err, store.ErrCorrupt) {
+		g.s.report(err)
+		return nil
+	}
+	return err
+}
+
+// buried returns the item that leaves a tombstone of a saga.
+func (s *Store) buried(id contract.SagaID, t *amendsv1.Tombstone) *amendsv1.LogItem {
+	h := &amendsv1.SagaHead{StartedUnixNano: t.StartedUnixNano, EndedUnixNano: t.EndedUnixNano}
+	h.Rest = closed(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), must(t))
+	return &amendsv1.LogItem{Saga: string(id), Fresh: true, Head: h}
+}

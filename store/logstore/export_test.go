@@ -1,0 +1,42 @@
+package logstore
+
+import (
+	"context"
+	"math/rand/v2"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// abort closes the store without a checkpoint, as a kill would, but waits for what is under way.
+func (s *Store) abort() {
+	_ = s.shut(func() error { return nil })
+}
+
+// pieces writes nothing, a whole checkpoint, or some pieces of one that is then interrupted. It is
+// called from the committer.
+func (s *Store) pieces(random *rand.Rand) error {
+	switch random.IntN(4) {
+	case 0:
+		return s.requestCheckpoint(context.Background(), nil)
+	case 1:
+		return s.inTurn(context.Background(), func() error { return s.somePieces(random) })
+	}
+	return nil
+}
+
+func (s *Store) somePieces(random *rand.Rand) error {
+	s.mu.RLock()
+	sagas := s.unwritten()
+	s.mu.RUnlock()
+	for _, one := range sagas {
+		if random.IntN(2) == 0 {
+			continue
+		}
+		written, _, err := s.piece([]*saga{one}, func(*bolt.Tx) error { return nil })
+		if err != nil {
+			return err
+		}
+		s.drop(written)
+	}
+	return nil
+}

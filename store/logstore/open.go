@@ -1,0 +1,280 @@
+package logstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/store/log"
+)
+
+// Errors of Open.
+var (
+	// ErrLocked means that another process has opened the store.
+	ErrLocked = errors.New("already open in another process")
+	// ErrLater means that a later release wrote the store.
+	ErrLater = errors.New("written by a later release")
+	// ErrForeign means that the file is not an Amends store, or not of this release.
+	ErrForeign = errors.New("not an Amends store of this release")
+	// ErrDamaged means that the state is too damaged to be opened. A damaged log is log.ErrDamaged.
+	ErrDamaged = errors.New("the state is damaged")
+)
+
+// logPath returns the directory of the log that belongs to the state in a file.
+func logPath(path string) string { return path + ".log" }
+
+// Open opens the store whose state is in the file at path and whose log is in the directory path.log,
+// and creates both if the file does not exist; its directory must exist. This process locks the file
+// until Close.
+//
+// Open returns ErrLocked if another process has locked the file; ErrDamaged if the state is damaged;
+// ErrLater or ErrForeign if this release must not touch it; seal.ErrKey if Options.Keys lacks a key,
+// and seal.ErrPlain if keys are given but the store is not sealed. If state and log do not belong
+// together, or the log is damaged, it returns the errors of log.Open and log.File.Replay, which say
+// which of the two is older.
+func Open(path string, options Options) (*Store, error) {
+	s, err := open(path, options)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	go s.commitLoop()
+	go s.checkpointLoop()
+	return s, nil
+}
+
+func open(path string, options Options) (s *Store, err error) {
+	if options, err = options.withDefaults(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := create(path, options); err != nil {
+			return nil, fmt.Errorf("create the state: %w", err)
+		}
+	}
+	s = newStore(path, options)
+	if s.db, err = openFile(path, options, s.report); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = guard(s.db.Close)
+			if s.log != nil {
+				_ = s.log.Close()
+			}
+		}
+	}()
+	var self *amendsv1.StoreRow
+	err = guard(func() error {
+		if self, err = s.readState(); err != nil {
+			return err
+		}
+		return s.recover(self)
+	})
+	return s, err
+}
+
+// newStore returns a store without a file.
+func newStore(path string, options Options) *Store {
+	return &Store{
+		options:      options,
+		info:         Info{Path: path},
+		requests:     make(chan *request, MaxQueue),
+		hasDiscards:  make(chan struct{}, 1),
+		closing:      make(chan struct{}),
+		stopped:      make(chan struct{}),
+		checkpoints:  make(chan *checkpointRequest),
+		large:        make(chan struct{}, 1),
+		progress:     make(chan struct{}, 1),
+		checkpointed: make(chan struct{}),
+		overlay:      newOverlay(),
+		counts:       map[tally]int{},
+		discarded:    map[outbox.ID]struct{}{},
+	}
+}
+
+// readState reads what the state knows of itself, and its counts.
+func (s *Store) readState() (self *amendsv1.StoreRow, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		if self, err = readSelf(tx); err != nil {
+			return err
+		}
+		return checkKeys(tx, s.options.Keys, self.Sealed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.info = Info{
+		ID: self.Store, Incarnation: self.Incarnation, Created: instant(self.CreatedUnixNano), Schema: schemaVersion,
+		Sealed: self.Sealed, Path: s.info.Path,
+	}
+	return self, s.readCounts()
+}
+
+// readSelf checks that the file is a state that this release can use.
+func readSelf(tx *bolt.Tx) (*amendsv1.StoreRow, error) {
+	if tx.Bucket([]byte(tableMeta.String())) == nil {
+		return nil, incomplete(tx, "the table "+tableMeta.String())
+	}
+	body, err := tableMeta.get(tx, []byte(metaSchema))
+	if err != nil {
+		return nil, damaged(err)
+	}
+	switch schema, _ := binary.Uvarint(body); {
+	case body == nil:
+		return nil, incomplete(tx, "the entry "+metaSchema)
+	case schema > schemaVersion:
+		return nil, fmt.Errorf("%w: its layout is %d, but this release supports %d: use the later release, or restore a backup "+
+			"made by this release", ErrLater, schema, schemaVersion)
+	case schema < schemaVersion:
+		return nil, fmt.Errorf("%w: its layout is %d, but this release supports only %d: begin with an empty directory",
+			ErrForeign, schema, schemaVersion)
+	}
+	for t := range tables {
+		if tx.Bucket([]byte(table(t).String())) == nil {
+			return nil, incomplete(tx, "the table "+table(t).String())
+		}
+	}
+	self := new(amendsv1.StoreRow)
+	if body, err = tableMeta.get(tx, []byte(metaSelf)); err == nil {
+		err = protoconv.Unmarshal(body, self)
+	}
+	if err != nil || self.Store == "" {
+		return nil, damaged(fmt.Errorf("the entry %s: %w", metaSelf, err))
+	}
+	return self, nil
+}
+
+// incomplete returns the error for a file that lacks what every state has. If it has another table of
+// a state, it is a damaged state. Otherwise it belongs to another program.
+func incomplete(tx *bolt.Tx, missing string) error {
+	for t := range tables {
+		if table(t) != tableMeta && tx.Bucket([]byte(table(t).String())) != nil {
+			return damaged(fmt.Errorf("%s is missing", missing))
+		}
+	}
+	return fmt.Errorf("%w: %s is missing", ErrForeign, missing)
+}
+
+// recover opens the log, applies what the state lacks, and begins a new segment.
+func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
+	mark := log.Mark{Epoch: self.Epoch, Number: self.Record}
+	copy(mark.Log[:], self.Log)
+	copy(mark.Hash[:], self.Hash)
+	s.options.Log.Keep = min(max(log.DefaultKeep, int(2*s.options.CheckpointSize/log.DefaultSegmentSize)+1), log.MaxSpares)
+	if mark == (log.Mark{}) {
+		if mark, err = s.adopt(self); err != nil {
+			return err
+		}
+	} else if s.log, err = log.Open(logPath(s.info.Path), s.options.Log); err != nil {
+		return lost(err)
+	}
+	s.item, s.mark = self.Item, mark
+	before := mark
+	err = s.log.Replay(mark, func(r log.Record) error {
+		err := s.replay(before, &r)
+		before = r.Mark
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.forgetHeld()
+	if err := s.log.Begin(max(mark.Epoch, 1)); err != nil {
+		return err
+	}
+	s.self = self
+	// Both root pages name the mark before the log behind it goes.
+	for range 2 {
+		err := s.db.Update(func(tx *bolt.Tx) error {
+			return errors.Join(putSelf(tx, marked(self, mark, self.Item, max(self.LastItem, s.item))), putKey(tx, s.options.Keys))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.log.Release(mark.Number)
+	return nil
+}
+
+// lost explains the error of a state whose log cannot be opened.
+func lost(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the log that belongs to the state is missing; the newest commits are only there: put the directory back, "+
+			"or restore a backup: %w", err)
+	}
+	return err
+}
+
+// adopt makes a log for a state that has none: one that is new, or was restored or copied.
+func (s *Store) adopt(self *amendsv1.StoreRow) (log.Mark, error) {
+	path := logPath(s.info.Path)
+	self.Item = max(self.Item, self.LastItem)
+	_, err := log.Create(path, s.options.Log)
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return log.Mark{}, err
+	}
+	if s.log, err = log.Open(path, s.options.Log); err != nil {
+		return log.Mark{}, err
+	}
+	mark := log.Mark{Log: s.log.ID()}
+	last, _, err := log.Scan(path, mark, func(log.Record) error { return nil })
+	if err != nil || last.Number > 0 {
+		return mark, fmt.Errorf("the state has no log yet, but %s holds the log of another state: move that directory aside "+
+			"(restore does so): %w", path, errors.Join(log.ErrForeign, err))
+	}
+	return mark, s.db.Update(func(tx *bolt.Tx) error { return putSelf(tx, marked(self, mark, self.Item, self.LastItem)) })
+}
+
+// replay applies a record.
+func (s *Store) replay(before log.Mark, r *log.Record) error {
+	items, err := s.decode(before, s.item+1, r.Body)
+	if err != nil {
+		return fmt.Errorf("record %d of the log cannot be applied: %w: use the release that wrote it, or restore a backup", r.Number, err)
+	}
+	for _, item := range items.Items {
+		if item.Entry == nil {
+			if _, err := s.enter(contract.SagaID(item.Saga)); err != nil {
+				return err
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apply(items)
+	s.mark, s.logged = r.Mark, s.logged+int64(len(r.Body))
+	return nil
+}
+
+// forgetHeld lets checkpoints drop what replay has entered.
+func (s *Store) forgetHeld() {
+	for _, o := range s.overlay.sagas {
+		o.held = false
+		if o.rotten != nil {
+			s.report(fmt.Errorf("the log has changes that cannot be applied: %w", o.rotten))
+		}
+	}
+	if s.logged > 0 {
+		s.oldest = s.options.Now()
+	}
+}
+
+// marked returns what the state says of itself if it follows from the log up to a mark. item is the
+// number of the last item up to the mark, and last is not below the number of any item in the state.
+func marked(self *amendsv1.StoreRow, mark log.Mark, item, last uint64) *amendsv1.StoreRow {
+	m := proto.CloneOf(self)
+	m.Log, m.Epoch, m.Record, m.Hash = mark.Log[:], mark.Epoch, mark.Number, mark.Hash[:]
+	m.Item, m.LastItem = item, last
+	return m
+}
+
+func putSelf(tx *bolt.Tx, self *amendsv1.StoreRow) error {
+	return tableMeta.put(tx, []byte(metaSelf), must(self))
+}

@@ -1,0 +1,80 @@
+package logstore
+
+import (
+	"github.com/tidwall/btree"
+
+	"github.com/amends-dev/amends/contract"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+)
+
+// overlay holds what bbolt lacks: the newest versions of sagas and entries. Store.mu guards it.
+type overlay struct {
+	sagas   map[contract.SagaID]*saga
+	keys    btree.Map[string, *saga] // the sagas by the keys of their rows, each after a byte for its table
+	entries map[string][]byte        // definitions, claim and clock, by table and key
+	size    int64                    // of the items, in bytes
+}
+
+func newOverlay() overlay {
+	return overlay{sagas: map[contract.SagaID]*saga{}, entries: map[string][]byte{}}
+}
+
+func keyIn(t table, key []byte) string { return string(append([]byte{byte(t)}, key...)) }
+
+// add adds a saga as it was read from bbolt.
+func (o *overlay) add(s *saga) {
+	o.sagas[s.id] = s
+	for _, r := range rows(s.id, s.head()) {
+		o.keys.Set(keyIn(r.table, r.key), s)
+	}
+}
+
+// remove forgets a saga.
+func (o *overlay) remove(s *saga) {
+	for _, r := range rows(s.id, s.head()) {
+		o.keys.Delete(keyIn(r.table, r.key))
+	}
+	delete(o.sagas, s.id)
+}
+
+// append adds an item to a saga.
+func (o *overlay) append(s *saga, item *amendsv1.LogItem) {
+	for was, is := range changes(rows(s.id, s.head()), rows(s.id, item.Head)) {
+		if was != nil {
+			o.keys.Delete(keyIn(was.table, was.key))
+		} else {
+			o.keys.Set(keyIn(is.table, is.key), s)
+		}
+	}
+	s.items = append(s.items, item)
+	o.size += size(item)
+}
+
+// apply applies the items of a durable record: after a commit, and at replay. It reads nothing and
+// cannot fail: every saga that the items name has been entered. An item says what is, and not what
+// changes, so it can be applied to any earlier version of its saga; one that the saga contains already,
+// because a checkpoint was ahead, is left out. Store.mu is locked.
+func (s *Store) apply(items *amendsv1.LogItems) {
+	for i, item := range items.Items {
+		s.item = items.First + uint64(i)
+		if e := item.Entry; e != nil {
+			t, _ := tableOf(e.Table)
+			s.overlay.entries[keyIn(t, e.Key)] = e.Value
+			continue
+		}
+		o := s.overlay.sagas[contract.SagaID(item.Saga)]
+		old := o.head()
+		if o.rotten != nil || old != nil && s.item <= old.At {
+			continue
+		}
+		if item.Head != nil {
+			item.Head.At = s.item
+			if len(item.Head.Rest) == 0 {
+				item.Head.Rest = old.GetRest()
+			}
+		}
+		s.overlay.append(o, item)
+		tallies(old, s.count, -1)
+		tallies(item.Head, s.count, 1)
+	}
+}

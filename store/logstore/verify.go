@@ -1,0 +1,180 @@
+package logstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/store"
+)
+
+// maxFindings bounds the findings that Verify reports.
+const maxFindings = 100
+
+// Verify reads the whole state. It checks the structure of the file and every row, that the parts of
+// every saga can be read, and that sagas, indexes and counts agree: no row is missing, and none is
+// left over. It returns at most 100 findings as a joined error, or nil if the state is intact. It can
+// run while the store is in use; it does not see what only the log and the overlay hold.
+func (s *Store) Verify(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return guard(func() error {
+		findings, err := s.verify(ctx)
+		return errors.Join(append(findings, err)...)
+	})
+}
+
+// verify returns its findings about rows. If it could not check all rows, err is errStructure or the
+// error of ctx.
+func (s *Store) verify(ctx context.Context) (findings []error, err error) {
+	v := &verification{ctx: ctx, s: s, counts: map[tally]int{}, want: map[table]int{}, have: map[table]int{}}
+	err = s.db.View(func(tx *bolt.Tx) error {
+		for err := range tx.Check() {
+			v.find(&store.CorruptError{What: "structure of the database file", Why: err.Error()})
+		}
+		if len(v.findings) > 0 {
+			return errStructure
+		}
+		v.w = &window{s: s, tx: tx, generation: s.generation.Load()}
+		for t := range tables {
+			if err := v.table(table(t)); err != nil {
+				return err
+			}
+		}
+		if err := v.sagas(); err != nil {
+			return err
+		}
+		v.agree()
+		return nil
+	})
+	return v.findings, err
+}
+
+// verification checks one snapshot.
+type verification struct {
+	ctx      context.Context
+	s        *Store
+	w        *window
+	findings []error
+	counts   map[tally]int // of the sagas
+	want     map[table]int // rows that the sagas' heads name
+	have     map[table]int // rows that there are
+}
+
+func (v *verification) find(err error) {
+	if err != nil && len(v.findings) < maxFindings {
+		v.findings = append(v.findings, err)
+	}
+}
+
+// table checks the frames of a table, and the content of what belongs to no saga.
+func (v *verification) table(t table) error {
+	return t.bucket(v.w.tx).ForEach(func(k, value []byte) error {
+		v.have[t]++
+		body, err := t.open(k, value)
+		if err == nil && t == tableDefinitions {
+			_, err = v.s.definition(k, body)
+		}
+		v.find(err)
+		return v.ctx.Err()
+	})
+}
+
+// sagas checks every saga that the table ids names, and whatever else the table sagas holds.
+func (v *verification) sagas() error {
+	err := tableIDs.bucket(v.w.tx).ForEach(func(k, value []byte) error {
+		if body, err := tableIDs.open(k, value); err == nil && len(body) == 8 {
+			v.saga(unsortable(binary.BigEndian.Uint64(body)), contract.SagaID(k))
+		}
+		return v.ctx.Err()
+	})
+	return err
+}
+
+// saga checks one saga.
+func (v *verification) saga(started int64, id contract.SagaID) {
+	h, err := v.w.readAt(started, id)
+	if err != nil {
+		v.find(err)
+		return
+	}
+	tallies(h, func(t tally, n int) { v.counts[t] += n }, 1)
+	for _, r := range rows(id, h) {
+		v.want[r.table]++
+		if r.table.bucket(v.w.tx).Get(r.key) == nil {
+			v.find(&store.CorruptError{What: r.table.String() + " of saga " + string(id), Why: "its row is missing", Saga: id})
+		}
+	}
+	c, err := v.w.contentOf(saga{id: id, stored: h})
+	switch {
+	case errors.Is(err, store.ErrEnded):
+		v.rows(id, h, 1)
+		return
+	case err != nil:
+		v.find(err)
+		return
+	}
+	_, err = c.state()
+	v.find(of(id, err))
+	_, err = c.history(1, int(h.Revision))
+	v.find(of(id, err))
+	for _, name := range h.Data {
+		_, err = c.named(nameOf(name))
+		v.find(of(id, err))
+	}
+	for _, p := range h.Pending {
+		_, err = c.message(p)
+		v.find(of(id, err))
+	}
+	v.rows(id, h, 2+len(h.Data))
+}
+
+// rows checks that a saga has no more parts than it needs, besides its events.
+func (v *verification) rows(id contract.SagaID, h *head, want int) {
+	prefix := sagaPrefix(h.StartedUnixNano, id)
+	c := tableSagas.bucket(v.w.tx).Cursor()
+	n := 0
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		if len(k) > len(prefix) && k[len(prefix)] != partEvents {
+			n++
+		}
+		v.want[tableSagas]++
+	}
+	if n != want {
+		v.find(&store.CorruptError{
+			What: "parts of saga " + string(id), Saga: id,
+			Why: fmt.Sprintf("there are %s in table %s instead of %d", plural.Of(n, "row", "rows"), tableSagas, want),
+		})
+	}
+}
+
+// agree compares the numbers of rows, and the counts.
+func (v *verification) agree() {
+	for _, t := range []table{tableIDs, tableSagas, tableIndex, tableTimers, tableExpiry, tablePending} {
+		if v.have[t] > v.want[t] {
+			v.find(&store.CorruptError{What: "table " + t.String(), Why: fmt.Sprintf("%s to no saga",
+				plural.Of(v.have[t]-v.want[t], "row belongs", "rows belong"))})
+		}
+	}
+	err := tableCounts.bucket(v.w.tx).ForEach(func(k, value []byte) error {
+		t, ok := parseTally(k)
+		body, err := tableCounts.open(k, value)
+		n, _ := binary.Varint(body)
+		if err == nil && (!ok || v.counts[t] != int(n)) {
+			v.find(tableCounts.corrupt(k, fmt.Sprintf("it counts %d, but there are %d", n, v.counts[t])))
+		}
+		delete(v.counts, t)
+		return nil
+	})
+	v.find(err)
+	for t, n := range v.counts {
+		v.find(tableCounts.corrupt(t.key(), fmt.Sprintf("it is missing, but there are %d", n)))
+	}
+}
