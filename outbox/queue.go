@@ -10,33 +10,36 @@ import (
 // item is a record in memory.
 type item struct {
 	Record
-	since time.Time
-	sent  bool // whether an earlier publish may have succeeded
+	since     time.Time
+	sent      bool // whether an earlier publish may have succeeded
+	recovered bool // whether the record waits in queue.recovered
 }
 
 // queue holds the records that wait for one destination, and counts the destination's messages on
 // the bus. Relay.mu guards it.
 type queue struct {
-	to    Destination
-	items []item // waiting, in commit order
-	array []item // the array that items is a part of, kept for reuse
-	bytes int    // size of items
+	to        Destination
+	fresh     fifo // records pushed after their commit
+	recovered fifo // commands that were pending at a start or a loss of the bus
 
-	rescan  bool     // whether the ledger must be read from its beginning
-	reading bool     // whether the ledger has been read in part
-	cursor  Position // position up to which the ledger has been read
+	rescan     bool     // whether the ledger must be read from its beginning
+	reading    bool     // whether the ledger has been read in part
+	recovering bool     // whether that read finds records for recovered, or recovered has some
+	cursor     Position // position up to which the ledger has been read
 
 	problem error         // error of the last attempt, or nil if the bus accepted a record
 	since   time.Time     // when the problem began
 	backoff time.Duration // current wait between attempts, or 0
 	retryAt time.Time     // when the wait ends
 
-	pending    int // pending records known in memory, including those on the bus
-	dead       int // items that are no longer pending
-	held       int // messages being published or on the bus, neither answered nor expired
-	heldBytes  int
-	correction int  // at the last Correct, the bus's own count minus held
-	full       bool // whether the next item exceeds the destination's share of the bus
+	pending       int // pending records known in memory, including those on the bus
+	held          int // messages being published or on the bus, neither answered nor expired
+	heldBytes     int
+	heldRecovered int  // the commands among held that were taken from recovered
+	correction    int  // at the last Correct, the bus's own count minus held
+	full          bool // whether the next item exceeds the destination's share of the bus
+	paced         bool // whether all items wait because of Options.Recovered
+	recoveredNext bool // whether it is the turn of recovered; otherwise it is the turn of fresh
 
 	deficit int  // bytes that the destination may still send in this round
 	active  bool // whether the queue is in its lane's ring
@@ -48,10 +51,34 @@ type queue struct {
 }
 
 // idle reports whether the queue has nothing to send or to read.
-func (l *queue) idle() bool { return len(l.items) == 0 && !l.rescan && !l.reading }
+func (l *queue) idle() bool {
+	return len(l.fresh.items) == 0 && len(l.recovered.items) == 0 && !l.rescan && !l.reading
+}
 
 // waiting returns the number of pending records that wait in memory.
-func (l *queue) waiting() int { return len(l.items) - l.dead }
+func (l *queue) waiting() int { return l.fresh.waiting() + l.recovered.waiting() }
+
+// bytes returns the size of the records in memory.
+func (l *queue) bytes() int { return l.fresh.bytes + l.recovered.bytes }
+
+// line returns the part of the queue in which a record waits.
+func (l *queue) line(recovered bool) *fifo {
+	if recovered {
+		return &l.recovered
+	}
+	return &l.fresh
+}
+
+// readInto returns the part of the queue that receives the records of the ledger.
+func (l *queue) readInto() *fifo { return l.line(l.recovering) }
+
+// endRecovery ends the mode in which recovered and fresh records take turns, once no recovered
+// record is left.
+func (l *queue) endRecovery() {
+	if len(l.recovered.items) == 0 && !l.rescan && !l.reading {
+		l.recovering = false
+	}
+}
 
 // backingOff reports whether the destination waits for its next attempt. If retryAt is more than
 // maxBackoff in the future, the clock was set back since, and retryAt is ignored.
@@ -59,53 +86,64 @@ func (l *queue) backingOff(now time.Time) bool {
 	return l.backoff > 0 && now.Before(l.retryAt) && l.retryAt.Sub(now) <= maxBackoff
 }
 
+// fifo holds waiting records in commit order.
+type fifo struct {
+	items []item
+	array []item // the array that items is a part of, kept for reuse
+	bytes int    // size of items
+	dead  int    // items that are no longer pending
+}
+
+// waiting returns the number of pending records.
+func (f *fifo) waiting() int { return len(f.items) - f.dead }
+
 // push appends a record. The array grows by at least a window, so that a queue which is drained
 // while it grows is not copied repeatedly.
-func (l *queue) push(it item, window int) {
-	if len(l.items) == cap(l.items) {
-		l.array = slices.Grow(l.items, max(len(l.items), window))
-		l.items = l.array
+func (f *fifo) push(it item, window int) {
+	if len(f.items) == cap(f.items) {
+		f.array = slices.Grow(f.items, max(len(f.items), window))
+		f.items = f.array
 	}
-	l.items = append(l.items, it)
-	l.bytes += it.size()
+	f.items = append(f.items, it)
+	f.bytes += it.size()
 }
 
 // pop removes the first record. An empty queue reuses its array from the start, unless the array
 // became large during an outage.
-func (l *queue) pop(window int) {
-	l.bytes -= l.items[0].size()
-	l.items[0] = item{}
-	if l.items = l.items[1:]; len(l.items) > 0 {
+func (f *fifo) pop(window int) {
+	f.bytes -= f.items[0].size()
+	f.items[0] = item{}
+	if f.items = f.items[1:]; len(f.items) > 0 {
 		return
 	}
-	if cap(l.array) > 4*window {
-		l.array = nil
+	if cap(f.array) > 4*window {
+		f.array = nil
 	}
-	l.items = l.array[:0]
+	f.items = f.array[:0]
 }
 
-// prepend puts records in front of the queue.
-func (l *queue) prepend(items []item) {
-	l.items = append(items, l.items...)
+// prepend puts records in front.
+func (f *fifo) prepend(items []item) {
+	f.items = append(items, f.items...)
 	for i := range items {
-		l.bytes += items[i].size()
+		f.bytes += items[i].size()
 	}
 }
 
-// markDead counts a queued record that is no longer pending. It compacts the queue once half of the
+// markDead counts a record that is no longer pending. It removes such records once half of the
 // records are dead.
-func (l *queue) markDead(pending func(ID) bool) {
-	if l.dead++; l.dead < 64 || l.dead < len(l.items)/2 {
+func (f *fifo) markDead(pending func(ID) bool) {
+	if f.dead++; f.dead < 64 || f.dead < len(f.items)/2 {
 		return
 	}
-	l.items = slices.DeleteFunc(l.items, func(it item) bool {
+	f.items = slices.DeleteFunc(f.items, func(it item) bool {
 		if pending(it.ID) {
 			return false
 		}
-		l.bytes -= it.size()
+		f.bytes -= it.size()
 		return true
 	})
-	l.dead = 0
+	f.dead = 0
 }
 
 // onBus returns the number of messages that the bus holds for the destination, and their
@@ -170,7 +208,7 @@ func (l *lane) dropIdle() {
 	kept := l.ring[:0]
 	for _, one := range l.ring {
 		if one.idle() {
-			one.active, one.deficit = false, 0
+			one.active, one.deficit, one.recovering = false, 0, false
 		} else {
 			kept = append(kept, one)
 		}

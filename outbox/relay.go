@@ -62,6 +62,10 @@ type Options struct {
 	// their bytes. Further commands wait in the relay. They also wait while the participant's
 	// messages take as many bytes as the stream has free. 0 means 20,000 commands and 64 MiB.
 	Credit, CreditBytes int
+	// Recovered bounds the unanswered commands of one participant on the bus that were pending at a
+	// start or when the bus lost data. They take turns with new commands, so a new command never has
+	// more than Recovered of them in front of it. 0 means 1,024.
+	Recovered int
 	// Announcements bounds the announcements that wait while the bus accepts none. If more wait, the
 	// oldest are dropped. 0 means 262,144.
 	Announcements int
@@ -94,6 +98,7 @@ func (o Options) withDefaults() Options {
 		{&o.MemoryBytes, 256 << 20},
 		{&o.Credit, 20_000},
 		{&o.CreditBytes, 64 << 20},
+		{&o.Recovered, 1024},
 		{&o.Announcements, 1 << 18},
 	} {
 		*field.value = cmp.Or(*field.value, field.def)
@@ -117,9 +122,11 @@ func (o Options) withDefaults() Options {
 // start and whenever the bus may have lost data (Resend).
 //
 // Each destination has its own queue, share of the bus and backoff (I13). Destinations take turns,
-// measured in bytes. The records of one destination are sent in commit order, with one exception: a
-// record that is refused for now returns to the front of the queue, although later records of its
-// batch may have been accepted. Records of different destinations are not ordered.
+// measured in bytes. The records of one destination are sent in commit order, with two exceptions.
+// A record that is refused for now returns to the front of the queue, although later records of its
+// batch may have been accepted. And after a start or a loss, the commands that were pending then
+// take turns with those that are pushed later, and at most Options.Recovered of them are on the
+// bus. Records of different destinations are not ordered.
 //
 // Run starts one goroutine for each stream. Push, Drop, Supersede, Resend, Correct and the methods
 // that report state are safe for concurrent use.
@@ -142,17 +149,19 @@ type Relay struct {
 	room       int64     // bytes that the stream of commands may hold; 0 if unknown
 	used       int64     // bytes that the stream of commands holds
 	backlog    int       // commands in all queues
+	recovered  int       // the commands among backlog that wait in queue.recovered
 	sending    int       // records passed to the bus and not accepted yet
 	acceptedAt time.Time // when the bus last accepted a command
 }
 
 // entry describes a record in memory, or a command on the bus.
 type entry struct {
-	queue   *queue
-	bytes   int
-	state   state
-	pending bool
-	until   time.Time // when the message expires on the bus; zero if it stays there until its answer
+	queue     *queue
+	bytes     int
+	state     state
+	pending   bool
+	recovered bool      // whether the record was taken from queue.recovered, or waits there
+	until     time.Time // when the message expires on the bus; zero if it stays there until its answer
 }
 
 // clearPending marks the record as no longer pending.
@@ -235,23 +244,30 @@ func (r *Relay) Push(records []Record) {
 func (r *Relay) push(record *Record, now time.Time) {
 	l := r.queueOf(record.To)
 	r.activate(l)
-	if l.rescan || l.reading || r.atBound(l) {
+	if !l.recovering && (l.rescan || l.reading) || r.atBound(l) {
 		l.rescan = true // the ledger returns the record in commit order
 		return
 	}
 	if _, there := r.known[record.ID]; there {
 		return
 	}
-	l.push(item{Record: *record, since: now}, r.options.Window)
-	r.count(l, 1)
+	l.fresh.push(item{Record: *record, since: now}, r.options.Window)
+	r.count(l, 1, false)
 	r.known[record.ID] = entry{queue: l, bytes: record.size(), state: waiting, pending: true}
 	l.pending++
 }
 
 // atBound reports whether a destination's queue is full. The caller holds r.mu.
 func (r *Relay) atBound(l *queue) bool {
-	return l.waiting() >= r.options.Backlog || l.bytes >= ownBytes && l.bytes >= r.memoryShare()
+	most := r.options.Backlog
+	if l.recovering {
+		most -= r.recoveredBacklog()
+	}
+	return l.fresh.waiting() >= most || l.bytes() >= ownBytes && l.bytes() >= r.memoryShare()
 }
+
+// recoveredBacklog returns how many recovered commands of one destination may be in memory.
+func (r *Relay) recoveredBacklog() int { return max(min(r.options.Recovered, r.options.Backlog/2), 1) }
 
 // ownBytes is the memory that each destination may use, however much the others use.
 const ownBytes = 1 << 20
@@ -261,15 +277,18 @@ const ownBytes = 1 << 20
 func (r *Relay) memoryShare() int {
 	left := r.options.MemoryBytes
 	for _, l := range r.queues {
-		left -= l.bytes
+		left -= l.bytes()
 	}
 	return min(max(left, ownBytes), r.options.BacklogBytes)
 }
 
 // count adds to the number of waiting commands if l is not the queue of announcements.
-func (r *Relay) count(l *queue, more int) {
+func (r *Relay) count(l *queue, more int, recovered bool) {
 	if l.to != Lifecycle {
 		r.backlog += more
+	}
+	if recovered {
+		r.recovered += more
 	}
 }
 
@@ -299,8 +318,8 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 		case !ok:
 		case e.state == waiting:
 			delete(r.known, id)
-			r.count(e.queue, -1)
-			e.queue.markDead(r.isWaiting)
+			r.count(e.queue, -1, e.recovered)
+			e.queue.line(e.recovered).markDead(r.isWaiting)
 		case e.state == sending && isAnswered:
 			e.state = answered
 			r.known[id] = e
@@ -325,10 +344,15 @@ func (r *Relay) isWaiting(id ID) bool {
 	return there && e.state == waiting
 }
 
-// addHeld adds to the counts of the destination's messages on the bus. The caller holds r.mu.
-func (r *Relay) addHeld(l *queue, messages, bytes int) {
-	l.held += messages
+// addHeld adds one message to the counts of the destination's messages on the bus, or removes one
+// if sign is -1. The caller holds r.mu.
+func (r *Relay) addHeld(e *entry, sign int) {
+	l, bytes := e.queue, sign*e.bytes
+	l.held += sign
 	l.heldBytes += bytes
+	if e.recovered {
+		l.heldRecovered += sign
+	}
 	if l.to != Lifecycle {
 		r.used += int64(bytes)
 	}
@@ -338,9 +362,9 @@ func (r *Relay) addHeld(l *queue, messages, bytes int) {
 // waiting for space on the bus. The caller holds r.mu.
 func (r *Relay) release(id ID, e entry) bool {
 	e.clearPending()
-	r.addHeld(e.queue, -1, -e.bytes)
+	r.addHeld(&e, -1)
 	delete(r.known, id)
-	return e.queue.full
+	return e.queue.full || e.queue.paced
 }
 
 // Resend sends all pending records again, because the bus may have lost messages that it accepted.
@@ -353,7 +377,7 @@ func (r *Relay) Resend() {
 		}
 	}
 	for _, l := range r.queues {
-		l.correction, l.full = 0, false
+		l.correction, l.full, l.paced = 0, false, false
 		l.accepted() // retry at once
 	}
 	r.used = 0
@@ -444,7 +468,7 @@ func (r *Relay) due(lane *lane) (at time.Time, ok bool) {
 			continue
 		case l.backingOff(now):
 			due = l.retryAt
-		case l.full:
+		case l.full, l.paced:
 			due = now.Add(creditPause)
 		}
 		if !ok || due.Before(at) {

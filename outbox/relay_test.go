@@ -336,6 +336,7 @@ func TestBacklogIsBounded(t *testing.T) {
 		b, l := &bus{gate: make(chan struct{})}, &ledger{}
 		r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
 		defer run(t, r)()
+		synctest.Wait() // nothing was pending at the start
 		l.mu.Lock()
 		l.records = commands("shop", 0, 12)
 		l.mu.Unlock()
@@ -352,11 +353,16 @@ func TestBacklogIsBounded(t *testing.T) {
 	})
 }
 
-// TestPushedWhileTheLedgerIsRead checks that a record which is pushed during a read of the ledger
-// is sent in commit order.
+// TestPushedWhileTheLedgerIsRead checks that a record which is pushed while the ledger is read,
+// because the queue was full, is sent in commit order.
 func TestPushedWhileTheLedgerIsRead(t *testing.T) {
-	b, l := &bus{}, &ledger{records: commands("shop", 0, 12)}
+	b, l := &bus{}, &ledger{}
 	r := outbox.NewRelay(b, l, outbox.Options{Window: 2, Backlog: 5})
+	if _, _, err := r.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.records = commands("shop", 0, 12)
+	r.Push(l.records)
 	l.onPending = func() {
 		l.onPending = nil
 		l.mu.Lock()
@@ -385,7 +391,7 @@ func TestPushedWhileTheLedgerIsRead(t *testing.T) {
 // read in parts, is sent without a further push: the next read must start at once. Found by the
 // simulator.
 func TestReadsAgainAtOnce(t *testing.T) {
-	b, l := &bus{}, &ledger{records: commands("shop", 6, 8)}
+	b, l := &bus{}, &ledger{}
 	r := outbox.NewRelay(b, l, outbox.Options{Backlog: 2, Window: 2})
 	step := func(want int) {
 		t.Helper()
@@ -393,12 +399,16 @@ func TestReadsAgainAtOnce(t *testing.T) {
 			t.Fatalf("handed %d (%v), want %d", handed, err, want)
 		}
 	}
+	step(0)
+	l.records = commands("shop", 4, 10)
+	r.Push(l.records)
+	step(2)
 	step(2)                            // as many as fit; the ledger may have more after 7
 	l.records = commands("shop", 1, 2) // the others are discarded, and this one is before the cursor
 	r.Push(l.records)
 	step(1)
 	step(0)
-	if got, want := b.taken(), append(ids(6, 8), ids(1, 2)...); !slices.Equal(got, want) {
+	if got, want := b.taken(), append(ids(4, 8), ids(1, 2)...); !slices.Equal(got, want) {
 		t.Errorf("sent %v, want %v", got, want)
 	}
 	if s := r.Stats(); s.Busy() {

@@ -52,7 +52,7 @@ func (r *Relay) listDestinations(ctx context.Context, lane *lane) error {
 	for _, to := range sorted(counts) {
 		if r.lanes[laneOf(to)] == lane {
 			l := r.queueOf(to)
-			l.rescan = true
+			l.rescan, l.recovering = true, l.to != Lifecycle
 			r.activate(l)
 		}
 	}
@@ -90,7 +90,7 @@ func (r *Relay) nextUnread(lane *lane) (*queue, Position) {
 	defer r.mu.Unlock()
 	now := r.options.Now()
 	for _, l := range lane.ring {
-		if len(l.items) > 0 || l.backingOff(now) {
+		if len(l.readInto().items) > 0 || l.backingOff(now) {
 			continue
 		}
 		if l.rescan && !l.reading {
@@ -109,7 +109,10 @@ func (r *Relay) refill(ctx context.Context, l *queue, after Position) error {
 	now, bytes, full := r.options.Now(), 0, false
 	var found []item
 	r.mu.Lock()
-	most := r.memoryShare()
+	most, records, recovered := r.memoryShare(), r.options.Backlog, l.recovering
+	if recovered {
+		most, records = ownBytes, r.recoveredBacklog() // new commands use the rest
+	}
 	if l.to != Lifecycle {
 		r.reading = true
 	}
@@ -119,9 +122,9 @@ func (r *Relay) refill(ctx context.Context, l *queue, after Position) error {
 		if r.knows(record.ID) {
 			return true
 		}
-		found = append(found, item{Record: record, since: now, sent: true})
+		found = append(found, item{Record: record, since: now, sent: true, recovered: recovered})
 		bytes += record.size()
-		full = len(found) >= r.options.Backlog || bytes >= most
+		full = len(found) >= records || bytes >= most
 		return !full
 	})
 	r.mu.Lock()
@@ -135,11 +138,15 @@ func (r *Relay) refill(ctx context.Context, l *queue, after Position) error {
 	}
 	l.reading, l.cursor = full, after
 	for _, it := range found {
-		l.push(it, r.options.Window)
-		r.count(l, 1)
-		r.known[it.ID] = entry{queue: l, bytes: it.size(), state: waiting, pending: true}
+		if _, there := r.known[it.ID]; there {
+			continue // pushed since it was read
+		}
+		l.line(recovered).push(it, r.options.Window)
+		r.count(l, 1, recovered)
+		r.known[it.ID] = entry{queue: l, bytes: it.size(), state: waiting, pending: true, recovered: recovered}
 		l.pending++
 	}
+	l.endRecovery()
 	return nil
 }
 
@@ -192,14 +199,13 @@ func (r *Relay) next(lane *lane) (batch []item, epoch int) {
 // record.
 func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 	l.deficit += quantum
-	l.full = false
-	for taken := 0; len(l.items) > 0; {
-		it := &l.items[0]
-		if !r.isWaiting(it.ID) {
-			l.pop(r.options.Window)
-			l.dead--
-			continue
+	l.full, l.paced = false, false
+	for taken := 0; ; {
+		line := r.turn(l)
+		if line == nil {
+			break
 		}
+		it := &line.items[0]
 		e := r.known[it.ID]
 		switch {
 		case l.backoff > 0 && taken > 0, len(batch) >= r.options.Window, bytes >= r.options.WindowBytes:
@@ -212,16 +218,40 @@ func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 		}
 		e.state = sending
 		r.known[it.ID] = e
-		r.addHeld(l, 1, e.bytes)
+		r.addHeld(&e, 1)
 		l.deficit -= e.bytes
+		l.recoveredNext = !e.recovered
 		bytes += e.bytes
 		batch = append(batch, *it)
-		l.pop(r.options.Window)
-		r.count(l, -1)
+		line.pop(r.options.Window)
+		r.count(l, -1, e.recovered)
 		taken++
 	}
 	l.deficit = 0
+	l.endRecovery()
 	return batch, bytes, false
+}
+
+// turn returns the part of a queue whose first record is to be sent next, or nil if the queue may
+// send none. Recovered and fresh records take turns. The caller holds r.mu.
+func (r *Relay) turn(l *queue) *fifo {
+	for _, line := range []*fifo{&l.recovered, &l.fresh} {
+		for len(line.items) > 0 && !r.isWaiting(line.items[0].ID) {
+			line.pop(r.options.Window)
+			line.dead--
+		}
+	}
+	recovered, fresh := len(l.recovered.items) > 0, len(l.fresh.items) > 0
+	if recovered && l.heldRecovered >= r.options.Recovered {
+		recovered, l.paced = false, !fresh
+	}
+	switch {
+	case recovered && (l.recoveredNext || !fresh):
+		return &l.recovered
+	case fresh:
+		return &l.fresh
+	}
+	return nil
 }
 
 // mayHold reports whether the bus may hold the given number of additional bytes for a destination.
@@ -333,9 +363,7 @@ func (r *Relay) applyResults(lane *lane, batch []item, errs []error, epoch int) 
 			l.refused(now, l.failed)
 		}
 		if len(l.again) > 0 {
-			l.prepend(l.again)
-			r.activate(l)
-			r.count(l, len(l.again))
+			r.putBack(l)
 		}
 		l.again, l.failed, l.anyAccepted = nil, nil, false
 	}
@@ -359,6 +387,22 @@ func (r *Relay) finish(it *item, there bool, now time.Time) {
 	r.known[it.ID] = e
 }
 
+// putBack returns the refused records of a batch to the front of their queue. The caller holds r.mu.
+func (r *Relay) putBack(l *queue) {
+	for _, recovered := range []bool{false, true} {
+		var items []item
+		for i := range l.again {
+			if l.again[i].recovered == recovered {
+				items = append(items, l.again[i])
+			}
+		}
+		l.line(recovered).prepend(items)
+		r.count(l, len(items), recovered)
+	}
+	l.recovering = l.recovering || l.recovered.waiting() > 0
+	r.activate(l)
+}
+
 // requeue notes that the bus has not accepted a record, and reports whether the record is still
 // pending. The caller holds r.mu.
 func (r *Relay) requeue(it *item) bool {
@@ -367,7 +411,7 @@ func (r *Relay) requeue(it *item) bool {
 		r.release(it.ID, e)
 		return false
 	}
-	r.addHeld(e.queue, -1, -e.bytes)
+	r.addHeld(&e, -1)
 	e.state = waiting
 	r.known[it.ID] = e
 	return true

@@ -33,7 +33,7 @@ func (r *Relay) Stats() Stats {
 		for _, l := range lane.ring {
 			s.Rescan = s.Rescan || l.rescan || l.reading
 			s.Oldest = max(s.Oldest, l.oldest(now))
-			s.Sendable = s.Sendable || !l.idle() && !l.full && !l.backingOff(now)
+			s.Sendable = s.Sendable || !l.idle() && !l.full && !l.paced && !l.backingOff(now)
 		}
 	}
 	return s
@@ -41,21 +41,25 @@ func (r *Relay) Stats() Stats {
 
 // oldest returns how long the first record of a queue has waited, or 0 if the queue is empty.
 func (l *queue) oldest(now time.Time) time.Duration {
-	if l.waiting() == 0 {
-		return 0
+	var oldest time.Duration
+	for _, line := range []*fifo{&l.recovered, &l.fresh} {
+		if line.waiting() > 0 {
+			oldest = max(oldest, now.Sub(line.items[0].since), 1)
+		}
 	}
-	return max(now.Sub(l.items[0].since), 1)
+	return oldest
 }
 
 // OverShare returns the first of the given destinations that exceeds its share of limit, which
 // bounds all waiting commands together. The share is the unused part of limit, so a single
-// destination can use half of limit; the share is at least a sixteenth of limit. If no destination
-// exceeds its share, OverShare returns false.
+// destination can use half of limit; the share is at least a sixteenth of limit. Commands that were
+// pending at a start or a loss do not count, because new commands do not wait behind them. If no
+// destination exceeds its share, OverShare returns false.
 func (r *Relay) OverShare(of []Destination, limit int) (Destination, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, to := range of {
-		if l := r.queues[to]; l != nil && l.waiting() >= max(limit-r.backlog, limit/16, 1) {
+		if l := r.queues[to]; l != nil && l.fresh.waiting() >= max(limit-(r.backlog-r.recovered), limit/16, 1) {
 			return to, true
 		}
 	}

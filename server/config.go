@@ -89,7 +89,7 @@ type Config struct {
 	// MaxBacklog is the maximum number of commands that the bus has not accepted yet. The commands
 	// for one participant may use at most as much as remains free, or a sixteenth of MaxBacklog if
 	// that is more. Beyond that, starts of sagas that need the participant are refused with
-	// api.CodeResourceExhausted. Default: 4,096.
+	// api.CodeResourceExhausted. Commands that were pending at the start do not count. Default: 4,096.
 	MaxBacklog int
 	// MaxUnanswered is the maximum number of unanswered commands of one participant on the bus.
 	// Further commands wait in the store. Default: 20,000.
