@@ -188,6 +188,7 @@ type lane struct {
 	ring   []*queue // queues that are not idle
 	at     int      // index at which the next round begins
 	relist bool     // whether to ask the ledger which destinations have pending records
+	asking bool     // whether the ledger is being asked that
 
 	// Only the goroutine that steps the lane uses the following fields.
 	batch     []item

@@ -61,6 +61,9 @@ func TestRecoveredAreBounded(t *testing.T) {
 				t.Fatalf("sent %d, want %d", len(got), want)
 			}
 		}
+		if more, _ := r.Recovering(); !more {
+			t.Error("nothing is reported as pending since the start before the ledger is read")
+		}
 		sent(10)
 		line := r.Queues()[0]
 		if line.Full || line.Waiting != 10 || !line.MoreInLedger || line.OnBus != 10 {
@@ -77,6 +80,21 @@ func TestRecoveredAreBounded(t *testing.T) {
 			r.Drop([]outbox.ID{recordTo("shop", 4+n).ID})
 		}
 		sent(17)
+		answered := time.Now()
+		if more, at := r.Recovering(); !more || !at.Equal(answered) {
+			t.Errorf("Recovering returns %t, %s, want an answer at %s", more, at, answered)
+		}
+		r.Push(commands("shop", 30_000, 30_001))
+		l.mu.Lock()
+		l.records = nil
+		l.mu.Unlock()
+		for n := range 10_000 {
+			r.Drop([]outbox.ID{recordTo("shop", n).ID})
+		}
+		synctest.Wait()
+		if more, _ := r.Recovering(); more {
+			t.Errorf("all are answered, but Recovering reports more: %+v", r.Queues())
+		}
 	})
 }
 

@@ -152,6 +152,7 @@ type Relay struct {
 	recovered  int       // the commands among backlog that wait in queue.recovered
 	sending    int       // records passed to the bus and not accepted yet
 	acceptedAt time.Time // when the bus last accepted a command
+	answeredAt time.Time // when a recovered command was last answered
 }
 
 // entry describes a record in memory, or a command on the bus.
@@ -304,7 +305,7 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 	if len(ids) == 0 {
 		return
 	}
-	freed := false
+	freed, now := false, r.options.Now()
 	r.mu.Lock()
 	for _, id := range ids {
 		if _, there := r.refused[id]; there && r.reading {
@@ -314,6 +315,9 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 		}
 		e, ok := r.known[id]
 		e.clearPending()
+		if e.recovered && isAnswered {
+			r.answeredAt = now
+		}
 		switch {
 		case !ok:
 		case e.state == waiting:

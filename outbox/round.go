@@ -38,7 +38,7 @@ func (r *Relay) step(ctx context.Context, lane *lane) (handed, refused int, err 
 func (r *Relay) listDestinations(ctx context.Context, lane *lane) error {
 	r.mu.Lock()
 	due := lane.relist
-	lane.relist = false
+	lane.relist, lane.asking = false, due
 	r.mu.Unlock()
 	if !due {
 		return nil
@@ -49,6 +49,7 @@ func (r *Relay) listDestinations(ctx context.Context, lane *lane) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	lane.asking = false
 	for _, to := range sorted(counts) {
 		if r.lanes[laneOf(to)] == lane {
 			l := r.queueOf(to)

@@ -137,6 +137,18 @@ func (r *Relay) Unsent(to Destination, id ID) string {
 	return "not handed to the bus yet"
 }
 
+// Recovering reports whether some commands that were pending at a start or a loss of the bus have
+// neither been answered nor expired. answered is when one of them was last answered, or zero.
+func (r *Relay) Recovering() (more bool, answered time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	more = r.lanes[0].relist || r.lanes[0].asking
+	for _, l := range r.queues {
+		more = more || l.recovering || l.heldRecovered > 0
+	}
+	return more, r.answeredAt
+}
+
 // InFlight is a snapshot of the relay's own counts of messages on the bus.
 type InFlight struct {
 	messages map[Destination]int

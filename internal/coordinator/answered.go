@@ -69,8 +69,8 @@ func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time
 		return a.at, nil
 	case running.Sub(a.reached) >= maxBehind:
 		a.asked = false
-		if s, ok := a.tracker.(*silence); ok {
-			s.since = time.Time{}
+		if w, ok := a.tracker.(waits); ok {
+			w.giveUp()
 		}
 		if a.gaveUp != nil {
 			a.gaveUp()
@@ -83,6 +83,11 @@ func (a *Answered) Until(ctx context.Context, now, running time.Time) (time.Time
 // forget drops the time being checked, because the clock that it was read from has been set.
 func (a *Answered) forget() { a.asked = false }
 
+// waits is implemented by trackers that wait for something else than the bus's newest answer.
+type waits interface {
+	giveUp() // called when timers wait no longer
+}
+
 // silence is the Tracker for a bus that cannot report its content. After a start or a suspension of
 // the process, timers wait until no answer has arrived for quietFor.
 type silence struct {
@@ -92,6 +97,9 @@ type silence struct {
 }
 
 func (s *silence) begin() { s.since = s.clock() }
+
+// giveUp implements waits.
+func (s *silence) giveUp() { s.since = time.Time{} }
 
 // Newest implements transport.Tracker.
 func (s *silence) Newest(context.Context) (uint64, error) {

@@ -44,6 +44,10 @@ type Config struct {
 	// prefix.
 	Owner *ownership.Keeper
 	Moved <-chan struct{}
+	// AnswersLost says that the bus has lost the answers that were on it when the coordinator last
+	// ran. Timers then wait until the pending commands, which are sent again, have been answered, or
+	// until none has been answered for 2 s; at most 30 s. Default: false.
+	AnswersLost bool
 	// Name is the prefix of the event subscription's durable name, and the name of the queue group
 	// that serves requests. Default: "coordinator".
 	Name string

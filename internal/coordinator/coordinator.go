@@ -95,6 +95,9 @@ func New(config Config) (*Coordinator, error) {
 		Credit: config.MaxUnanswered, CreditBytes: config.MaxUnansweredBytes, Shared: config.Store.Shared(),
 	})
 	c.timekeeper = newTimekeeper(config.Store, timing.clock.stamp, c.put)
+	if config.AnswersLost {
+		c.timekeeper.recovery = &recovery{pending: c.relay.Recovering, clock: c.timekeeper.clock}
+	}
 	w := writer{subjects: config.Subjects, source: "/amends/" + config.Name, secret: config.Secret, tracer: config.Tracer}
 	c.monitor = newMonitor(c)
 	c.refusals = make(chan Input, maxRefusals)
@@ -198,7 +201,17 @@ func (c *Coordinator) begin(ctx context.Context) (source transport.Source, stopR
 		return nil, nil, errors.Join(err, source.Close())
 	}
 	c.expectParticipants()
+	c.limitRelay(ctx)
 	return source, stopRequests, nil
+}
+
+// limitRelay tells the relay how much the bus may hold, before it sends anything. Otherwise the
+// pending commands of one participant could fill a small stream at the start.
+func (c *Coordinator) limitRelay(ctx context.Context) {
+	before := c.relay.InFlight()
+	if load, err := c.load(ctx); err == nil {
+		correct(c.relay, before, &load)
+	}
 }
 
 // prepare loads the coordinator's state from the store, and waits until this store owns the prefix.
@@ -351,7 +364,7 @@ func (c *Coordinator) watchBus(ctx context.Context) error {
 
 // overtaken reports that timers ran although answers were still on the bus.
 func (c *Coordinator) overtaken() {
-	c.limited.Warn("timers fired although answers were waiting on the bus: either the coordinator is too slow, or another coordinator uses the same name", "after", maxBehind)
+	c.limited.Warn("timers fired although answers were waiting on the bus: either the coordinator is too slow, or another coordinator uses the same name, or very many commands were sent again after the bus had lost them", "after", maxBehind)
 	c.observer.TimersOvertook()
 }
 

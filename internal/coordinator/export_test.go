@@ -40,6 +40,7 @@ func BoundAside(c *Coordinator, sagas, bytes int) {
 
 // Limits of waiting for answers.
 const (
-	MaxBehind = maxBehind
-	QuietFor  = quietFor
+	MaxBehind  = maxBehind
+	QuietFor   = quietFor
+	ReturnTime = returnTime
 )

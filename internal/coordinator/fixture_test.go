@@ -56,6 +56,8 @@ type fixture struct {
 	store *memstore.Store
 	dead  transport.Source
 
+	inboxes [3]participant.MemoryInbox // of the services, over their restarts
+
 	mu        sync.Mutex
 	ledger    []string // what the services did, in order
 	decide    func(action string, attempt int) error
@@ -116,22 +118,23 @@ func (w *fixture) start(config coordinator.Config) *coordinator.Coordinator {
 	return c
 }
 
+// services starts the services, at first or again.
 func (w *fixture) services() {
-	stock := participant.New("stock", &participant.MemoryInbox{}, participant.Logger(slog.New(slog.DiscardHandler)))
+	stock := participant.New("stock", &w.inboxes[0], participant.Logger(slog.New(slog.DiscardHandler)))
 	participant.Handle(stock, reserve, func(ctx context.Context, _ *participant.MemoryTx, o order) (reserved, error) {
 		return reserved{"A7"}, w.act(ctx, "reserve")
 	})
 	participant.HandleUndo(stock, release, func(ctx context.Context, _ *participant.MemoryTx, u contract.Undo[order, reserved]) error {
 		return w.act(ctx, "release")
 	})
-	bank := participant.New("bank", &participant.MemoryInbox{}, participant.Logger(slog.New(slog.DiscardHandler)))
+	bank := participant.New("bank", &w.inboxes[1], participant.Logger(slog.New(slog.DiscardHandler)))
 	participant.Handle(bank, charge, func(ctx context.Context, _ *participant.MemoryTx, o order) (charged, error) {
 		return charged{7}, w.act(ctx, "charge")
 	})
 	participant.HandleUndo(bank, refund, func(ctx context.Context, _ *participant.MemoryTx, u contract.Undo[order, charged]) error {
 		return w.act(ctx, "refund")
 	})
-	post := participant.New("post", &participant.MemoryInbox{}, participant.Logger(slog.New(slog.DiscardHandler)))
+	post := participant.New("post", &w.inboxes[2], participant.Logger(slog.New(slog.DiscardHandler)))
 	participant.Handle(post, ship, func(ctx context.Context, _ *participant.MemoryTx, o order) (struct{}, error) {
 		return struct{}{}, w.act(ctx, "ship")
 	})

@@ -35,6 +35,7 @@ type timekeeper struct {
 
 	answered  *Answered              // set before run
 	silence   *silence               // the tracker of answered; nil if the bus can report its content
+	recovery  *recovery              // wraps the tracker of answered; nil if the bus has lost no answers
 	looked    time.Time              // when it last read the timers
 	notBefore time.Time              // earliest time of the next read
 	stopped   atomic.Pointer[string] // why no timers run; nil if they run
@@ -108,13 +109,18 @@ func (t *timekeeper) run(ctx context.Context) error {
 	}
 }
 
-// watch makes timers wait for the answers from a source.
+// watch makes timers wait for the answers from a source, and, if there is a recovery, for the
+// commands that were sent again.
 func (t *timekeeper) watch(source transport.Source, received *atomic.Int64, gaveUp func()) {
 	tracker, ok := source.(transport.Tracker)
 	if !ok {
 		t.silence = &silence{clock: t.clock, received: received}
 		t.silence.begin()
 		tracker = t.silence
+	}
+	if t.recovery != nil {
+		t.recovery.behind, t.recovery.began = tracker, t.clock()
+		tracker = t.recovery
 	}
 	t.answered = NewAnswered(tracker, gaveUp)
 }
@@ -149,9 +155,12 @@ func (t *timekeeper) look(ctx context.Context) error {
 	}
 	until, err := t.answered.Until(ctx, now, time.Now())
 	if err != nil || until.IsZero() {
-		if err != nil {
+		switch {
+		case t.recovery != nil && !t.recovery.over:
+			t.hold("timers wait until the commands that were sent again after the start have been answered", askPause)
+		case err != nil:
 			t.hold(fmt.Sprintf("timers wait until the bus reports whether answers have arrived: %v", err), awayPause)
-		} else {
+		default:
 			t.hold("timers wait until the answers on the bus have been received", askPause)
 		}
 		t.expect(now)
