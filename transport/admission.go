@@ -15,6 +15,13 @@ var Streams = [...]Stream{StreamCommands, StreamEvents, StreamLifecycle, StreamD
 // removed after its acknowledgement.
 func (s Stream) WorkQueue() bool { return s == StreamCommands || s == StreamEvents }
 
+// Repeatable reports whether everything on the stream is sent or requested again after the bus has
+// lost it. A command is pending in the coordinator's store until its answer is committed, so an
+// answer that is lost is requested again. Only such streams may be in memory
+// (docs/adr/0044-queues-in-memory.md). What nobody repeats, such as a dead letter, must be on another
+// stream, or be a request that the coordinator answers after its commit.
+func (s Stream) Repeatable() bool { return s == StreamCommands || s == StreamEvents }
+
 // StreamOf returns the stream that stores a subject. It returns an error if no stream stores the
 // subject, or if the subject is invalid (see CheckSubject).
 func (s Subjects) StreamOf(subject string) (Stream, error) {

@@ -138,3 +138,24 @@ func FuzzAdmitEvent(f *testing.F) {
 		}
 	})
 }
+
+// TestRepeatableStreamsCarryOnlyWhatIsRepeated checks which types of messages the streams carry that
+// may be in memory. Whoever adds a type has to answer first who sends it again after the bus has lost
+// it although its publish was acknowledged (I2, docs/adr/0044-queues-in-memory.md). A message that
+// nobody repeats must be a request, or be on another stream.
+func TestRepeatableStreamsCarryOnlyWhatIsRepeated(t *testing.T) {
+	for _, stream := range transport.Streams {
+		carries := map[transport.Stream]string{
+			transport.StreamCommands: transport.TypeCommand,
+			transport.StreamEvents:   transport.TypeCompleted + " or " + transport.TypeRejected + " or " + transport.TypeFailed,
+		}[stream]
+		if stream.Repeatable() != (carries != "") {
+			t.Errorf("stream %s: Repeatable is %t", stream, stream.Repeatable())
+		}
+		e := &transport.Envelope{Type: "dev.amends.unknown.v1", Subject: transport.Subjects{}.Event("bank", contract.Key{Saga: "s", Birth: 1, Step: "pay", Direction: contract.DirectionDo}, 1)}
+		err := transport.Subjects{}.Admit(stream, e)
+		if err == nil || stream.Repeatable() && !strings.HasSuffix(err.Error(), "expected "+carries) {
+			t.Errorf("stream %s: an unknown type is answered %v, want %q", stream, err, "expected "+carries)
+		}
+	}
+}

@@ -62,6 +62,9 @@ type Bus struct {
 	rings    *rings
 	provided provided
 
+	consumers  *consumerFile
+	beganEmpty atomic.Bool // whether Connect or New has created the stream of commands or of events
+
 	token      atomic.Pointer[string] // identifies our claim; nil if we have no claim
 	fence      atomic.Pointer[fence]  // the fence of our claim; nil if we have no fence
 	fallen     atomic.Bool            // the server seems to have lost the fence
@@ -184,6 +187,7 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 	unwatch := b.watchViolations()
 	b.rings = newRings(b)
 	b.dead = newDeadQueue(b)
+	b.consumers = &consumerFile{bus: b}
 	for _, stream := range transport.Streams {
 		b.names[stream] = config.streamName(stream)
 		b.streams[stream] = &kept{repair: make(chan struct{}, 1)}
@@ -193,9 +197,14 @@ func newBus(ctx context.Context, nc, answers *nats.Conn, config Config, owned bo
 		return nil, err
 	}
 	b.warnOfAccount(ctx)
+	unfollow, err := b.consumers.watchConsumers()
+	if err != nil {
+		unwatch()
+		return nil, err
+	}
 	watching, stop := context.WithCancel(context.Background())
 	unhear := b.watchDisconnects()
-	b.stop = func() { stop(); unhear(); unwatch() }
+	b.stop = func() { stop(); unhear(); unwatch(); unfollow() }
 	b.status = nc.StatusChanged(nats.CONNECTED)
 	b.done.Go(func() { b.watch(watching) })
 	b.done.Go(func() { b.dead.run(watching) })
@@ -255,6 +264,10 @@ func (b *Bus) Conn() *nats.Conn { return b.nc }
 
 // StreamName returns a stream's name on the server, such as SAGA_COMMANDS.
 func (b *Bus) StreamName(s transport.Stream) string { return b.names[s] }
+
+// BeganEmpty reports whether the stream of commands or of events did not exist, or was replaced,
+// when the bus was created. Answers may then have been lost that were given before.
+func (b *Bus) BeganEmpty() bool { return b.beganEmpty.Load() }
 
 // Resets implements transport.Bus.
 func (b *Bus) Resets() <-chan struct{} { return b.resets }

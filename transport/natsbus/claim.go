@@ -87,14 +87,10 @@ func (c claims) stream(ctx context.Context) (jetstream.Stream, error) {
 }
 
 func (c claims) wanted() jetstream.StreamConfig {
-	config := jetstream.StreamConfig{
+	return jetstream.StreamConfig{
 		Name: c.name(), Subjects: []string{c.subject(">")}, Description: "Amends: the owner of the prefix",
 		MaxMsgsPerSubject: 1, MaxBytes: 1 << 20, Replicas: c.bus.config.Replicas,
 	}
-	if c.bus.config.Memory {
-		config.Storage = jetstream.MemoryStorage
-	}
-	return config
 }
 
 // drift reports the settings of the stream of claims that could evict a claim or prevent a write.

@@ -53,7 +53,6 @@ type Config struct {
 	// Configuration of new streams. Existing streams are checked against it; limits of bytes and
 	// age that are set here are also applied to them.
 	Replicas        int           // number of replicas of each stream; 0 means 1
-	Memory          bool          // keep streams in memory instead of files
 	QueueBytes      int64         // limit of commands, and of events; when full, new messages are refused; 0 means 512 MiB
 	LifecycleBytes  int64         // limit of lifecycle; when full, the oldest messages are removed; 0 means 256 MiB
 	DeadBytes       int64         // limit of dead-letters; when full, the oldest messages are removed; 0 means 256 MiB
@@ -67,6 +66,16 @@ type Config struct {
 	Prefetch       int           // deliveries buffered for a source, at most Subscription.MaxInFlight; 0 means 1024
 	Heartbeat      time.Duration // within this time a silent server is noticed; 0 means 500 ms
 	CheckInterval  time.Duration // time between checks of the streams; 0 means 3 s
+
+	// Memory keeps commands and answers in memory instead of files. The server loses both when it
+	// stops, so it is only for a single server whose coordinator stops with it. Announcements, dead
+	// letters and the claim stay in files, because nobody sends them again.
+	Memory bool
+	// ConsumersFile is for the coordinator that owns the server. It names a file that holds the
+	// consumers of the stream of commands while that stream is in memory; the bus creates them again
+	// with the stream. The bus then also replaces a stream of commands or answers whose storage is
+	// not as Memory says. If ConsumersFile is "", such a stream is an error.
+	ConsumersFile string
 
 	Logger *slog.Logger              // for background errors, rate-limited, and for waits; if nil, slog.Default()
 	told   *slog.Logger              // for waits, not rate-limited
@@ -114,6 +123,9 @@ func (c Config) Validate() error {
 	}
 	if c.Replicas < 0 || c.Replicas > 5 {
 		errs = append(errs, fmt.Errorf("replicas is %d; use 1 to 5", c.Replicas))
+	}
+	if c.Memory && c.Replicas > 1 {
+		errs = append(errs, fmt.Errorf("memory is set with %d replicas; use one replica: a rolling restart of a cluster would lose the streams in memory", c.Replicas))
 	}
 	kinds := 0
 	for _, given := range []bool{c.User != "", c.Token != "", c.CredentialsFile != "", c.NKeyFile != ""} {

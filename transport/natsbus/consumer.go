@@ -258,6 +258,9 @@ func (b *Bus) Provide(ctx context.Context, participant string, q api.SubscribeRe
 	if err := b.makeConsumer(ctx, transport.StreamCommands, b.commandsConsumer(participant, q)); err != nil {
 		return api.SubscribeResponse{}, fmt.Errorf("create the consumer of %s: %w", participant, err)
 	}
+	if b.config.Memory && b.config.ConsumersFile != "" {
+		_ = b.look(ctx, transport.StreamCommands) // stores the consumer; watch reports an error, and retries
+	}
 	return api.SubscribeResponse{Stream: b.names[transport.StreamCommands], Consumer: participant, Bundle: int(b.readers.events.Load())}, nil
 }
 

@@ -22,7 +22,8 @@
 // Streams are created or checked when the bus is created; a critical difference is reported as a
 // *DriftError. Subscribe creates consumers. The bus recreates streams and consumers that are
 // deleted, or lose their files, while it runs: sources continue, and Resets signals that messages
-// may be lost.
+// may be lost. SAGA_COMMANDS and SAGA_EVENTS may be in memory, if the coordinator owns the server
+// (Config.Memory, docs/adr/0044-queues-in-memory.md).
 //
 // Messages are CloudEvents 1.0 in binary mode of the NATS binding; docs/WIRE.md shows the bytes.
 // The bus moves a message that it cannot decode to SAGA_DEAD with its bytes, headers, reason and
@@ -50,6 +51,7 @@
 //	track.go       tracked, which messages of a source were negatively acknowledged
 //	deadqueue.go   deadQueue, dead letters that wait to be stored, with a rate limit for each participant
 //	rings.go       rings, which dead letters each participant has in the stream
+//	consumerfile.go  consumerFile, the consumers of commands while these are in memory
 //	readers.go     readers, how many messages each reader accepts in a bundle
 //	violation.go   violations, the subjects that the server does not let the bus publish to
 //	config.go      Config and Credentials

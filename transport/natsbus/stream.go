@@ -47,7 +47,7 @@ func (b *Bus) wanted(s transport.Stream) jetstream.StreamConfig {
 		Duplicates: b.config.Duplicates,
 		MaxMsgs:    -1,
 	}
-	if b.config.Memory {
+	if b.config.Memory && s.Repeatable() {
 		c.Storage = jetstream.MemoryStorage
 	}
 	switch s {
@@ -139,6 +139,12 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	defer cancel()
 	want := b.wanted(s)
 	handle, err := b.js.Stream(ctx, want.Name)
+	if err == nil && b.replaceable(s, want, handle.CachedInfo().Config) {
+		if err := b.consumers.replace(ctx, s, handle); err != nil {
+			return nil, false, err
+		}
+		err = jetstream.ErrStreamNotFound
+	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if b.config.Provision != ProvisionCreate {
 			return nil, false, fmt.Errorf("stream %s is missing; create it, or let the coordinator do it", want.Name)
@@ -169,7 +175,7 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 	if s == transport.StreamCommands {
 		b.copies.Store(int32(info.Config.Replicas))
 	}
-	if err := drift(want, info.Config); err != nil {
+	if err := b.drift(s, info.Config); err != nil {
 		return info, created, err
 	}
 	switch s {
@@ -179,6 +185,13 @@ func (b *Bus) ensure(ctx context.Context, s transport.Stream, awaitDeletion func
 		b.readers.events.Store(int32(b.offer(ctx, want, info.Config)))
 	}
 	return info, created, nil
+}
+
+// replaceable reports whether a stream whose storage is not as configured may be replaced. That is
+// the case for the queues of the server's owner: what they hold is pending in the store, and is sent
+// or requested again.
+func (b *Bus) replaceable(s transport.Stream, want, have jetstream.StreamConfig) bool {
+	return s.Repeatable() && have.Storage != want.Storage && b.config.ConsumersFile != "" && b.config.Provision == ProvisionCreate
 }
 
 // relimit applies the configured limits to an existing stream, if the bus may do so. It returns nil
@@ -272,6 +285,16 @@ func hint(err error) string {
 		return "; the NATS cluster has fewer servers than replicas"
 	}
 	return ""
+}
+
+// drift compares the settings of a stream that are critical for correctness. Only the bus that
+// creates the streams knows whether its queues are in memory.
+func (b *Bus) drift(s transport.Stream, have jetstream.StreamConfig) error {
+	want := b.wanted(s)
+	if s.Repeatable() && b.config.Provision != ProvisionCreate {
+		want.Storage = have.Storage
+	}
+	return drift(want, have)
 }
 
 // drift compares the settings that are critical for correctness. Operators are free to choose

@@ -176,6 +176,12 @@ func (b *Bus) lookAt(ctx context.Context, stream transport.Stream, awaitDeletion
 	if now.first > 0 && now.first == was.first && now.created.Equal(was.created) {
 		b.eachSource(func(s *source) { s.unmoved(stream, now.first) })
 	}
+	if stream == transport.StreamCommands {
+		err = errors.Join(err, b.consumers.follow(ctx, created || !now.created.Equal(was.created)))
+	}
+	if !kept.known && created && stream.Repeatable() {
+		b.beganEmpty.Store(true)
+	}
 	if kept.known && (created || !now.created.Equal(was.created) || now.last < max(was.last, highest)) {
 		lost = true
 		kept.highest.Store(now.last)
@@ -349,7 +355,7 @@ func (b *Bus) checkStream(ctx context.Context, stream transport.Stream) error {
 	if err != nil {
 		return fmt.Errorf("NATS stream %s: %w%s", b.names[stream], err, hint(err))
 	}
-	return drift(b.wanted(stream), handle.CachedInfo().Config)
+	return b.drift(stream, handle.CachedInfo().Config)
 }
 
 // Aliases of the types that Load returns.

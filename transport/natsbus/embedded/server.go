@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -19,8 +20,10 @@ type Config struct {
 	Name         string              // name of the server; "" means amends
 	Host         string              // address to listen on; "" means 127.0.0.1
 	Port         int                 // 0 means no port, only InProcess; -1 means any free port
+	ListenLater  bool                // do not listen before Listen; clients of this process can connect at once
 	SyncInterval time.Duration       // interval between fsyncs; 0 means 200 ms; negative means every message (slow)
 	MaxStore     int64               // bytes on disk; 0 means three quarters of the free space
+	MaxMemory    int64               // bytes of streams in memory; 0 means three quarters of the memory
 	MaxPayload   int32               // bytes per message, including headers; 0 means 1 MiB
 	User         string              // name that clients need, with Password; "" means no authentication
 	UsersFile    string              // alternative to User: file with the accounts block of a server configuration
@@ -38,6 +41,8 @@ type Config struct {
 type Server struct {
 	server            *server.Server
 	inside, responder *server.User // users for clients of this process; nil without authentication
+	listenLater       bool         // whether Listen has to listen
+	address           string       // where Listen listens
 }
 
 // Start runs a server. It returns when the server accepts connections.
@@ -68,7 +73,10 @@ func Start(config Config) (*Server, error) {
 		return nil, fmt.Errorf("start embedded NATS server: not ready after %s with store %s, host %s, port %d; is the directory writable and the port free?",
 			ready, options.StoreDir, options.Host, options.Port)
 	}
-	return &Server{server: s, inside: inside, responder: responder}, nil
+	return &Server{
+		server: s, inside: inside, responder: responder,
+		listenLater: config.ListenLater && config.Port != 0, address: net.JoinHostPort(options.Host, strconv.Itoa(max(config.Port, 0))),
+	}, nil
 }
 
 // handshake is the timeout of a client's TLS handshake. The server's default of 2 s is too short on
@@ -80,11 +88,12 @@ func (config Config) options() *server.Options {
 		ServerName:            config.Name,
 		Host:                  config.Host,
 		Port:                  config.Port,
-		DontListen:            config.Port == 0,
+		DontListen:            config.Port == 0 || config.ListenLater,
 		JetStream:             true,
 		StoreDir:              config.StoreDir,
 		SyncInterval:          config.SyncInterval,
 		JetStreamMaxStore:     config.MaxStore,
+		JetStreamMaxMemory:    config.MaxMemory,
 		MaxPayload:            config.MaxPayload,
 		Username:              config.User,
 		Password:              config.Password,
@@ -114,6 +123,19 @@ func (config Config) options() *server.Options {
 		options.SyncInterval, options.SyncAlways = time.Minute, true
 	}
 	return options
+}
+
+// Listen accepts clients from outside this process, if Config.ListenLater is set and Config.Port is
+// not 0. Otherwise it does nothing.
+func (s *Server) Listen() error {
+	if !s.listenLater {
+		return nil
+	}
+	s.server.AcceptLoop(make(chan struct{}))
+	if s.server.Addr() == nil {
+		return fmt.Errorf("listen on %s: the embedded NATS server could not; is the port free?", s.address)
+	}
+	return nil
 }
 
 // ClientURL returns the address for clients outside this process, or "" if there is no port.

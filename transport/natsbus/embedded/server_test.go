@@ -1,8 +1,11 @@
 package embedded_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -34,6 +37,48 @@ func TestInProcess(t *testing.T) {
 	server.Shutdown()
 	if err := server.Healthy(); err == nil {
 		t.Error("healthy after shutdown")
+	}
+}
+
+// A server that listens later is reachable inside this process at once, and from outside after
+// Listen.
+func TestListenLater(t *testing.T) {
+	server, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: -1, ListenLater: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	if url := server.ClientURL(); url != "" {
+		t.Errorf("it listens on %s before Listen", url)
+	}
+	nc, err := natstest.Connect("", server.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	if err := server.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if nc, err = natstest.Connect(server.ClientURL()); err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(server.ClientURL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := embedded.Start(embedded.Config{StoreDir: t.TempDir(), Port: number, ListenLater: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Shutdown()
+	if err := second.Listen(); err == nil || !strings.Contains(err.Error(), port) {
+		t.Errorf("Listen on a port that is in use returns %v", err)
 	}
 }
 
