@@ -166,11 +166,16 @@ type NATS struct {
 	// Plaintext allows sending passwords and tokens, of Credentials, Responder or URL, without TLS to
 	// a server beyond loopback. Default: false, which is an error then.
 	Plaintext bool
+	// Storage says where the embedded server keeps commands and answers. StorageMemory requires an
+	// embedded server, and bounds both streams together to a quarter of the memory limit: GOMEMLIMIT,
+	// nine tenths of the cgroup's limit, or the memory of the machine, whichever is smallest. Default:
+	// StorageFile.
+	Storage Storage
 	// Replicas is the number of replicas of each stream on the external server. Default: 1.
 	Replicas int
 	// QueueBytes is the maximum size, in bytes, of the stream of commands, and of the stream of
-	// events. A full stream refuses messages. Default: 512 MiB for new streams; existing ones keep
-	// their limits.
+	// events. A full stream refuses messages. Default: 512 MiB for new streams, or less with
+	// StorageMemory; existing ones keep their limits.
 	QueueBytes int64
 	// LifecycleBytes is the maximum size, in bytes, of the stream of announcements. A full stream
 	// removes its oldest messages. Default: 256 MiB for a new stream; an existing one keeps its
@@ -274,7 +279,7 @@ func (n *NATS) validate() error {
 	if err := n.validateSecrets(); err != nil {
 		bad("nats: %w", err)
 	}
-	errs = append(errs, n.validateListen())
+	errs = append(errs, n.validateListen(), n.validateStorage())
 	none := natsbus.Credentials{}
 	if n.URL == "" && (n.Credentials != none || n.Responder != none || n.CAFile != "" || n.CertFile != "" || n.KeyFile != "") {
 		bad("nats: credentials are given, but no URL of an external server; give its URL, or remove the credentials")
@@ -325,6 +330,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.NATS.Listen == "" {
 		c.NATS.Listen = "127.0.0.1:0"
+	}
+	if c.NATS.Storage == "" && c.NATS.URL == "" {
+		c.NATS.Storage = StorageFile
 	}
 	if c.NATS.Replicas == 0 {
 		c.NATS.Replicas = 1

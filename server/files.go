@@ -12,11 +12,13 @@ import (
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
 )
 
-// files holds the contents of the files that a configuration names, except the store.
+// files holds the contents of the files that a configuration names, except the store, and what else
+// is found on the machine.
 type files struct {
 	keys   *seal.Keys          // nil means no encryption
 	http   *access.Certificate // nil means plain HTTP
 	listen *access.Certificate // for the embedded server; nil means plain TCP
+	memory int64               // limit in bytes of each stream that is kept in memory; 0 if they are kept in files
 }
 
 // Check returns all errors in the configuration and in the files that it names, joined. It reads
@@ -50,6 +52,8 @@ func (c *Config) read() (*files, error) {
 	if c.NATS.Users != "" {
 		errs = append(errs, embedded.CheckUsers(c.NATS.Users, natsbus.Account))
 	}
+	f.memory, err = c.NATS.queues()
+	errs = append(errs, err)
 	bus, err := c.NATS.Bus("amends-coordinator", c.Prefix)
 	errs = append(errs, err, bus.CheckFiles())
 	if err := c.NATS.Responder.CheckFiles(); err != nil {

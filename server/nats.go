@@ -96,6 +96,7 @@ func (s *Server) startServer(ctx context.Context) error {
 	embedding, err := embedded.Start(embedded.Config{
 		Keys:     streamKeys,
 		StoreDir: filepath.Join(s.config.DataDir, "nats"), Host: host, Port: port, Logger: serverLog{s.config.Logger, loglimit.NewLimiter()},
+		ListenLater: true, MaxMemory: 2 * s.files.memory,
 		UsersFile: s.config.NATS.Users, Account: natsbus.Account, Responder: rights, TLS: secure,
 	})
 	if err != nil {
@@ -108,6 +109,15 @@ func (s *Server) startServer(ctx context.Context) error {
 			slog.String("listen", s.config.NATS.Listen))
 	}
 	return nil
+}
+
+// listenNATS lets the embedded server listen, now that its streams and their consumers exist: a
+// service that pulls from a consumer must not find it missing.
+func (s *Server) listenNATS(context.Context) error {
+	if s.server == nil {
+		return nil
+	}
+	return s.server.Listen()
 }
 
 // streamKeys returns the keys that encrypt the embedded server's streams.
@@ -131,6 +141,9 @@ func (s *Server) connectBus(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if s.server != nil {
+		c.ConsumersFile = filepath.Join(s.config.DataDir, ConsumersFile)
 	}
 	bus, err := natsbus.Connect(ctx, c)
 	if err != nil {
@@ -164,6 +177,9 @@ func (s *Server) busConfig(name string) (natsbus.Config, error) {
 		return c, err
 	}
 	c.Provision = natsbus.ProvisionCreate
+	if s.files.memory > 0 {
+		c.Memory, c.QueueBytes = true, s.files.memory
+	}
 	c.Logger, c.HideData = s.config.Logger, len(s.config.Redact) > 0
 	c.OnMalformed = func(transport.Stream, string) { s.metrics.DeadLetter(coordinator.DeadLetterMalformed) }
 	if s.server != nil {

@@ -199,6 +199,7 @@ func (s *Server) startAndRun(ctx context.Context) (err error) {
 		{"open the store", s.openStore},
 		{"start the embedded NATS server", s.startServer},
 		{"connect to NATS", s.connectBus},
+		{"listen for services", s.listenNATS},
 		{"make the coordinator", s.makeCoordinator},
 	} {
 		if err := part.start(ctx); err != nil {
@@ -300,7 +301,7 @@ func (s *Server) announce(ctx context.Context) error {
 		break
 	}
 	a := s.Addresses()
-	s.config.Logger.Info("ready", slog.String("nats", masked.URLs(a.NATS)), slog.String("http", a.HTTP), slog.String("data_dir", s.config.DataDir), slog.String("version", s.config.Version))
+	s.config.Logger.Info("ready", slog.String("nats", masked.URLs(a.NATS)), slog.String("http", a.HTTP), slog.String("bus_storage", string(s.config.NATS.Storage)), slog.String("data_dir", s.config.DataDir), slog.String("version", s.config.Version))
 	close(s.started)
 	return nil
 }
@@ -403,7 +404,8 @@ func (s *Server) makeCoordinator(context.Context) error {
 	s.owner = s.keeper(claims)
 	c, err := coordinator.New(coordinator.Config{
 		Owner: s.owner, Moved: claims.ConfirmNow(),
-		Store: s.store, Bus: s.used, Subjects: transport.Subjects{Prefix: s.config.Prefix},
+		AnswersLost: s.bus.BeganEmpty(),
+		Store:       s.store, Bus: s.used, Subjects: transport.Subjects{Prefix: s.config.Prefix},
 		Name: s.config.Name, Shards: s.config.Shards, MaxBatch: s.config.MaxBatch, MaxWaiting: s.config.MaxWaiting, MaxOpen: s.config.MaxOpen,
 		MaxBacklog: s.config.MaxBacklog, MaxUnanswered: s.config.MaxUnanswered, MaxUnansweredBytes: s.config.MaxUnansweredBytes, MaxWatches: s.config.MaxStreams,
 		Retention: s.config.Retention, TombstoneRetention: s.config.TombstoneRetention,

@@ -38,6 +38,7 @@ type serveFlags struct {
 	NATSResponderNKey     string `name:"nats-responder-nkey" env:"AMENDS_NATS_RESPONDER_NKEY" type:"path" placeholder:"FILE" help:"File with the seed of the responder user's nkey, instead of a password." group:"External NATS (with --nats-url no server is embedded)"`
 	NATSReplicas          int    `name:"nats-replicas" env:"AMENDS_NATS_REPLICAS" default:"1" help:"Replicas of each stream on the external server." group:"External NATS (with --nats-url no server is embedded)"`
 
+	BusStorage     string        `name:"bus-storage" env:"AMENDS_BUS_STORAGE" enum:"file,memory" default:"file" help:"Where the embedded NATS server keeps commands and answers: file, or memory, which is faster and makes a start slower; memory is limited to a quarter of the memory limit." group:"Streams"`
 	QueueBytes     int64         `name:"queue-bytes" env:"AMENDS_QUEUE_BYTES" placeholder:"N" help:"Maximum size in bytes of the command stream, and of the event stream; a full stream refuses messages. Default: 512 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
 	LifecycleBytes int64         `name:"lifecycle-bytes" env:"AMENDS_LIFECYCLE_BYTES" placeholder:"N" help:"Maximum size in bytes of the lifecycle stream; a full stream drops its oldest messages. Default: 256 MiB for a new stream; an existing one keeps its limit." group:"Streams"`
 	LifecycleAge   time.Duration `name:"lifecycle-age" env:"AMENDS_LIFECYCLE_AGE" placeholder:"DURATION" help:"How long lifecycle events are kept. Default: 168h for a new stream; an existing one keeps its limit." group:"Streams"`
@@ -73,7 +74,7 @@ type serveFlags struct {
 // config converts the flags to a server.Config, without definitions and logger.
 func (f *serveFlags) config() server.Config {
 	nats := f.server()
-	nats.Replicas = f.NATSReplicas
+	nats.Replicas, nats.Storage = f.NATSReplicas, server.Storage(f.BusStorage)
 	nats.Responder = natsbus.Credentials{User: f.NATSResponderUser, Password: f.NATSResponderPassword, CredentialsFile: f.NATSResponderCreds, NKeyFile: f.NATSResponderNKey}
 	nats.QueueBytes, nats.LifecycleBytes, nats.DeadBytes = f.QueueBytes, f.LifecycleBytes, f.DeadBytes
 	nats.LifecycleAge, nats.DeadAge, nats.MaxMessageBytes = f.LifecycleAge, f.DeadAge, f.MaxMessage

@@ -177,6 +177,7 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 	default:
 		e.add("replicas of "+name, OK, "a single server: while it is down, no saga makes progress, and none is lost", "")
 	}
+	e.storage(info)
 	if c.MaxBytes > 0 {
 		share := float64(info.State.Bytes) / float64(c.MaxBytes)
 		grade := OK
@@ -196,6 +197,19 @@ func (e *exam) stream(ctx context.Context, js jetstream.JetStream, name string) 
 			fmt.Sprintf("nats stream edit %s --dupe-window %s; or make sure that every participant has an inbox", name, horizon))
 	default:
 		e.add("window of "+name, OK, fmt.Sprintf("%s, longer than any timeout (%s)", c.Duplicates, horizon), "")
+	}
+}
+
+// storage examines where a stream of commands or answers is kept.
+func (e *exam) storage(info *jetstream.StreamInfo) {
+	check := "storage of " + info.Config.Name
+	switch clustered := info.Cluster != nil && info.Cluster.Name != ""; {
+	case info.Config.Storage == jetstream.FileStorage:
+		e.add(check, OK, "in files", "")
+	case clustered:
+		e.add(check, Problem, "in memory, in a cluster: a rolling restart loses it while the coordinator runs, and everybody waits until it is sent again", "stop the coordinator, delete the stream with nats stream rm "+info.Config.Name+", and start the coordinator: it creates the stream in files")
+	default:
+		e.add(check, OK, "in memory: what is in it is lost when the server stops, and pending commands are sent again at the next start", "")
 	}
 }
 

@@ -31,13 +31,19 @@ import (
 // running starts a coordinator whose definition has one slow step.
 func running(t *testing.T, timeout string) (dir string, a server.Addresses) {
 	t.Helper()
+	return runningOn(t, timeout, server.StorageFile)
+}
+
+// runningOn is running with the streams of commands and answers in the given storage.
+func runningOn(t *testing.T, timeout string, storage server.Storage) (dir string, a server.Addresses) {
+	t.Helper()
 	def, err := saga.ParseJSON(fmt.Appendf(nil, `{"name":"slow","version":1,"steps":[{"step":{"name":"print","kind":"retriable","do":{"participant":"printer","action":"print","timeout":%q}}}]}`, timeout))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir = t.TempDir()
 	s, err := server.Start(t.Context(), server.Config{
-		DataDir: dir, HTTP: "127.0.0.1:0", NATS: server.NATS{Listen: "127.0.0.1:0"},
+		DataDir: dir, HTTP: "127.0.0.1:0", NATS: server.NATS{Listen: "127.0.0.1:0", Storage: storage},
 		Definitions: []*saga.Definition{def}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -81,12 +87,21 @@ func holds(t *testing.T, findings []doctor.Finding, check string, grade doctor.G
 	}
 }
 
+// TestBusInMemory checks that streams in memory are reported, and not as a mistake.
+func TestBusInMemory(t *testing.T) {
+	dir, a := runningOn(t, "1m", server.StorageMemory)
+	findings := doctor.Examine(t.Context(), deployment(dir, a))
+	holds(t, findings, "streams", doctor.OK)
+	holds(t, findings, "storage of SAGA_COMMANDS", doctor.OK, "in memory", "sent again")
+	holds(t, findings, "storage of SAGA_EVENTS", doctor.OK, "in memory")
+}
+
 func TestAllIsWell(t *testing.T) {
 	dir, a := running(t, "1m")
 	findings := doctor.Examine(t.Context(), deployment(dir, a))
 	for _, check := range []string{
 		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "dead letters", "dropped dead letters", "outbox", "streams",
-		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of JetStream",
+		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of SAGA_COMMANDS", "storage of JetStream",
 		"subscription of the coordinator", "owner of the prefix", "disk of the store",
 	} {
 		holds(t, findings, check, doctor.OK)

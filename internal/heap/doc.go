@@ -4,6 +4,6 @@
 //	what is in use ──▶ GOGC: twice, or up to Floor, at most five times
 //	the cgroup     ──▶ GOMEMLIMIT: nine tenths of what it allows
 //
-// It changes settings of the whole process, so only programs use it. It cannot fail. If the memory
-// limit is unknown, it logs a warning and continues.
+// Tune changes settings of the whole process, so only programs call it. It cannot fail. If the memory
+// limit is unknown, it logs a warning and continues. Limit changes nothing.
 package heap

@@ -31,7 +31,7 @@ const pace = 250 * time.Millisecond
 // tenths of the cgroup's limit, such as that of a container. GOGC and GOMEMLIMIT in the environment
 // take precedence. Tune returns at once, and adjusts GOGC in the background until ctx ends.
 func Tune(ctx context.Context, logger *slog.Logger) {
-	limit, err := memlimit.Set()
+	limit, err := memlimit.Set(memlimit.WithRatio(share))
 	if err != nil {
 		logger.Warn("cannot detect the memory limit; set GOMEMLIMIT if there is one", slog.Any("error", err))
 	}
@@ -41,6 +41,23 @@ func Tune(ctx context.Context, logger *slog.Logger) {
 	if os.Getenv("GOGC") == "" {
 		go hold(ctx, floor(limit))
 	}
+}
+
+// share is the part of the cgroup's limit that Go may use.
+const share = 0.9
+
+// Limit returns the memory limit of this process in bytes, before and after Tune: GOMEMLIMIT, or
+// nine tenths of the cgroup's limit, or the memory of the machine, whichever is smallest.
+func Limit() (int64, error) {
+	limit := debug.SetMemoryLimit(-1)
+	found, err := memlimit.ApplyFallback(memlimit.ApplyRatio(memlimit.FromCgroup, share), memlimit.FromSystem)()
+	if err != nil && limit == math.MaxInt64 {
+		return 0, err
+	}
+	if err == nil && found < uint64(limit) {
+		limit = int64(found)
+	}
+	return limit, nil
 }
 
 // floor returns Floor, or half the memory limit if that is smaller.

@@ -5,10 +5,13 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 func TestPercent(t *testing.T) {
@@ -28,6 +31,22 @@ func TestPercent(t *testing.T) {
 		if got := percent(tt.floor, tt.live, tt.roots); got != tt.want {
 			t.Errorf("%s: percent(%d, %d, %d) = %d, want %d", name, tt.floor, tt.live, tt.roots, got, tt.want)
 		}
+	}
+}
+
+// TestLimit checks that Limit prefers GOMEMLIMIT, and otherwise finds a limit that is not larger than
+// the machine.
+func TestLimit(t *testing.T) {
+	system, err := memlimit.FromSystem()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit, err := Limit(); err != nil || limit <= 0 || debug.SetMemoryLimit(-1) == math.MaxInt64 && uint64(limit) > system {
+		t.Errorf("Limit() = %d, %v on a machine with %d bytes", limit, err, system)
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(300 << 20))
+	if limit, err := Limit(); limit != 300<<20 || err != nil {
+		t.Errorf("Limit() = %d, %v with a GOMEMLIMIT of 300 MiB", limit, err)
 	}
 }
 
