@@ -58,13 +58,7 @@ func EncodeJSON(v any) ([]byte, error) {
 	if err != nil || !htmlEscapes(data) {
 		return data, err // the usual case; allocates less
 	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return encodeUnescaped(v)
 }
 
 // htmlEscapes reports whether data contains one of the HTML escapes of json.Marshal.
@@ -105,7 +99,11 @@ func syntaxError(data []byte, most int) error {
 	case int(syntax.Offset) >= len(data) && strings.Contains(syntax.Error(), "unexpected end"):
 		return &JSONError{At: len(data), Why: "the JSON ends in the middle"}
 	}
-	return &JSONError{At: max(int(syntax.Offset)-1, 0), Why: "there is an unexpected character"}
+	at := max(int(syntax.Offset)-1, 0)
+	for at > 0 && at < len(data) && !utf8.RuneStart(data[at]) {
+		at-- // since Go 1.27, the offset is that of the character's last byte
+	}
+	return &JSONError{At: at, Why: "there is an unexpected character"}
 }
 
 func tooDeep(at, most int) error {
