@@ -2,6 +2,7 @@ package participant
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,7 @@ func parseUndo(data []byte) (in input, err error) {
 		Result  json.RawMessage `json:"result"`
 	}
 	if err := json.Unmarshal(data, &frame); err != nil {
-		return in, fmt.Errorf(`the data of an undo must have the form {"request": …, "result": … or null}: %s`, wrong(data, err))
+		return in, fmt.Errorf(`the data of an undo must have the form {"request": …, "result": … or null}: %s`, wrong(data, nil, err))
 	}
 	in.request.data, in.result.data = frame.Request, frame.Result
 	return in, nil
@@ -69,14 +70,14 @@ func decode[T any](what string, b body) (v T, err error) {
 		return v, fmt.Errorf("the %s is empty; expected JSON like %s", what, shape(t))
 	}
 	if err := json.Unmarshal(b.data, &v); err != nil {
-		return v, fmt.Errorf("the %s is not JSON like %s: %s", what, shape(t), wrong(b.data, err))
+		return v, fmt.Errorf("the %s is not JSON like %s: %s", what, shape(t), wrong(b.data, t, err))
 	}
 	return v, nil
 }
 
-// wrong describes the problem with data. Unlike err, the description does not quote the data: it
-// becomes the reason of a failure, which more people can see than the data.
-func wrong(data []byte, err error) string {
+// wrong describes the problem with data that was decoded as a t. Unlike err, the description does not
+// quote the data: it becomes the reason of a failure, which more people can see than the data.
+func wrong(data []byte, t reflect.Type, err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		if int(syntax.Offset) >= len(data) {
 			return "it ends too early"
@@ -85,12 +86,53 @@ func wrong(data []byte, err error) string {
 	}
 	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		kind, _, _ := strings.Cut(mistyped.Value, " ") // for a number, the kind is followed by the value
-		if mistyped.Field == "" {
+		field := ownPath(t, mistyped.Field)
+		if field == "" {
 			return fmt.Sprintf("a JSON %s does not fit %s", kind, mistyped.Type)
 		}
-		return fmt.Sprintf("the JSON %s in %s does not fit %s", kind, mistyped.Field, mistyped.Type)
+		return fmt.Sprintf("the JSON %s in %s does not fit %s", kind, field, mistyped.Type)
 	}
 	return "a value in it cannot be read"
+}
+
+// ownPath returns the first part of a path in the JSON of a t: the names of fields of t, up to the
+// first map. Since Go 1.27, the path of an error also has indexes and the keys of maps, which are
+// data.
+func ownPath(t reflect.Type, path string) string {
+	var own []string
+	for name := range strings.SplitSeq(path, ".") {
+		for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
+			t = t.Elem()
+		}
+		if strings.Trim(name, "0123456789") == "" {
+			continue
+		}
+		if t == nil || t.Kind() != reflect.Struct {
+			break
+		}
+		field, ok := fieldNamed(t, name)
+		if !ok {
+			break
+		}
+		own, t = append(own, name), field.Type
+	}
+	return strings.Join(own, ".")
+}
+
+// fieldNamed returns the field of a struct with a JSON name, or the embedded struct with a name.
+func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous && f.Name == name || f.IsExported() && jsonName(f) == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+// jsonName returns the name of a field in JSON, or "-".
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return cmp.Or(name, f.Name)
 }
 
 // encode returns the data of a completed answer. It returns an error if the coordinator would
@@ -176,12 +218,9 @@ func shape(t reflect.Type) string {
 	}
 	var fields []string
 	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name := jsonName(f)
 		if !f.IsExported() || f.Anonymous || name == "-" {
 			continue
-		}
-		if name == "" {
-			name = f.Name
 		}
 		fields = append(fields, fmt.Sprintf("%q: %s", name, f.Type))
 	}

@@ -60,6 +60,36 @@ func TestDecodeRefuses(t *testing.T) {
 	refuses[[]byte](t, body{data: []byte(`"not base64!"`)}, "uint8")
 }
 
+// TestMistypedFieldIsNamed checks that the error names the fields on the way to a wrong value, up to the
+// first map, with every version of encoding/json.
+func TestMistypedFieldIsNamed(t *testing.T) {
+	type Base struct {
+		Weight int `json:"weight"`
+	}
+	type item struct {
+		Base
+		Count int8 `json:"count"`
+		Plain bool
+	}
+	type request struct {
+		Item   *item            `json:"item"`
+		Items  [][]item         `json:"items"`
+		ByName map[string]item  `json:"by_name"`
+		Maps   []map[string]int `json:"maps"`
+	}
+	for data, want := range map[string]string{
+		`{"item":{"count":"x"}}`:                "in item.count does",
+		`{"item":{"Plain":1}}`:                  "in item.Plain does",
+		`{"item":{"weight":"x"}}`:               "weight does",
+		`{"items":[[{},{"count":1000}]]}`:       "in items.count does",
+		`{"by_name":{"zanzibar":{"count":""}}}`: "in by_name does",
+		`{"maps":[{},{"zanzibar":1.5}]}`:        "in maps does",
+		`[]`:                                    "a JSON array does",
+	} {
+		refuses[request](t, body{data: []byte(data)}, want)
+	}
+}
+
 func refuses[T any](t *testing.T, b body, wants ...string) {
 	t.Helper()
 	_, err := decode[T]("request", b)
