@@ -202,6 +202,12 @@ func (c *Client) ask(ctx context.Context, q *call, response any) error {
 		e.Expires = now.Add(q.hold)
 	}
 	answer, err := c.bus.Request(attempt, &e)
+	return outcome(q, e.Subject, answer, err, response)
+}
+
+// outcome decodes the reply to a request into response, or returns what the request failed with. It is
+// not a part of ask, so that a waiting caller needs little stack.
+func outcome(q *call, subject string, answer *transport.Envelope, err error, response any) error {
 	failure := &Error{Op: q.method, ID: q.id}
 	switch {
 	case errors.Is(err, transport.ErrTooLarge):
@@ -211,7 +217,7 @@ func (c *Client) ask(ctx context.Context, q *call, response any) error {
 		failure.Code, failure.Err = api.CodeUnavailable, err
 		failure.Reason = "the request may or may not have been executed"
 		if errors.Is(err, transport.ErrNoResponders) {
-			failure.Reason = fmt.Sprintf("nobody serves %s; is the coordinator running, on this bus and with this prefix?", e.Subject)
+			failure.Reason = fmt.Sprintf("nobody serves %s; is the coordinator running, on this bus and with this prefix?", subject)
 		}
 		return failure
 	case answer.Code != "":
