@@ -6,7 +6,7 @@
 #
 # It uses nothing that the classic builder lacks. GO_IMAGE and RUN_IMAGE may name
 # mirrors.
-ARG GO_IMAGE=golang:1.26-alpine
+ARG GO_IMAGE=golang:1.27-alpine
 ARG RUN_IMAGE=gcr.io/distroless/static-debian12:nonroot
 
 FROM ${GO_IMAGE} AS build

@@ -30,6 +30,9 @@ notes() {
 	printf '%s\n' "$text"
 }
 
+# release runs goreleaser with the version of Go that builds releases.
+release() { GOTOOLCHAIN=$(cat .ci/toolchain) goreleaser release "$@"; }
+
 # wrong says what is wrong, and counts.
 problems=0
 wrong() {
@@ -63,6 +66,7 @@ look() {
 	done
 	dist/look/archive/coordinator --version
 	dist/look/archive/coordinator --version | grep -q '^amends coordinator v[0-9]' || wrong "the program does not say its version"
+	[[ $(go version dist/look/archive/coordinator) == *": $(cat .ci/toolchain)" ]] || wrong "the program is not built with $(cat .ci/toolchain)"
 	dist/look/archive/coordinator config check --config packaging/coordinator.yaml --data-dir dist/look/data >/dev/null ||
 		wrong "packaging/coordinator.yaml is no configuration"
 
@@ -87,20 +91,20 @@ case ${1:-build} in
 build)
 	tools
 	goreleaser check
-	goreleaser release --snapshot --clean --skip=publish,docker
+	release --snapshot --clean --skip=publish,docker
 	look all
 	;;
 here)
 	tools
 	goreleaser check
 	sed 's/^\( *\)goos: \[.*/\1goos: [linux]/; s/^\( *\)goarch: \[.*/\1goarch: [amd64]/' .goreleaser.yaml >"$tool_dir/here.yaml"
-	goreleaser release --config "$tool_dir/here.yaml" --snapshot --clean --skip=publish,docker
+	release --config "$tool_dir/here.yaml" --snapshot --clean --skip=publish,docker
 	look here
 	;;
 notes) notes "${2:?which version}" ;;
 publish)
 	tools
-	goreleaser release --clean --release-notes "${2:?the file with the notes}"
+	release --clean --release-notes "${2:?the file with the notes}"
 	look all
 	;;
 *)
