@@ -131,7 +131,12 @@ func TestConsumersOutliveMemory(t *testing.T) {
 	stranger(t, js, "pusher", func(c *jetstream.ConsumerConfig) {
 		c.DeliverSubject = "somewhere"
 	})
-	eventually(t, "the consumers are stored", func() bool { return o.listed("foreign") && o.listed("deleted") })
+	for name, until := range map[string]time.Time{"paused": time.Now().Add(time.Hour), "resumed": time.Now().Add(50 * time.Millisecond)} {
+		stranger(t, js, name, func(c *jetstream.ConsumerConfig) { c.PauseUntil = &until })
+	}
+	eventually(t, "the consumers are stored", func() bool {
+		return o.listed("foreign") && o.listed("deleted") && o.listed("paused") && o.listed("resumed")
+	})
 	if err := js.DeleteConsumer(within(t), "SAGA_COMMANDS", "deleted"); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +146,7 @@ func TestConsumersOutliveMemory(t *testing.T) {
 
 	bus, js, stop = o.run(true, nil)
 	defer stop()
-	if got := consumers(t, js); !slices.Equal(got, []string{"foreign", "payment"}) {
+	if got := consumers(t, js); !slices.Equal(got, []string{"foreign", "paused", "payment", "resumed"}) {
 		t.Errorf("after the restart the consumers are %v", got)
 	}
 	c, err := js.Consumer(within(t), "SAGA_COMMANDS", "foreign")
@@ -151,6 +156,9 @@ func TestConsumersOutliveMemory(t *testing.T) {
 	if got := c.CachedInfo().Config; got.AckWait != want.AckWait || got.MaxAckPending != want.MaxAckPending || got.FilterSubject != want.FilterSubject ||
 		got.MaxDeliver != want.MaxDeliver || got.Metadata["team"] != "foreign" {
 		t.Errorf("the consumer is created again as %+v, was %+v", got, want)
+	}
+	if c, err = js.Consumer(within(t), "SAGA_COMMANDS", "paused"); err != nil || !c.CachedInfo().Paused {
+		t.Errorf("the paused consumer is %+v, %v", c, err)
 	}
 	if c, err = js.Consumer(within(t), "SAGA_COMMANDS", "payment"); err != nil {
 		t.Fatal(err)
