@@ -52,10 +52,11 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 
 func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
 	var tx *bolt.Tx
-	err = s.requestCheckpoint(ctx, func() (err error) {
+	begin := func() (err error) {
 		tx, err = s.db.Begin(false)
 		return err
-	})
+	}
+	err = s.inTurn(ctx, func() error { return s.checkpoint(begin) }, func() { _ = tx.Rollback() })
 	if err != nil {
 		return err
 	}
@@ -147,10 +148,11 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	if err := adopt(ctx, f.Name(), options); err != nil {
 		return err
 	}
-	if err := moveAside(logPath(path)); err != nil {
+	if err := give(f.Name(), path); err != nil {
 		return err
 	}
-	if err := give(f.Name(), path); err != nil {
+	// Only now is it certain that no other process uses this store.
+	if err := moveAside(logPath(path)); err != nil {
 		return err
 	}
 	return syncDir(dir)

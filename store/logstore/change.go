@@ -153,7 +153,7 @@ func (p *packer) messages(records []outbox.Record) (messages []*amendsv1.LogMess
 		if err != nil {
 			return nil, nil, err
 		}
-		body := closed(p.keys, p.owner.binding(sealedMessage, messageBytes(r.ID.Revision, r.ID.Index)...), b)
+		body := closed(p.keys, p.owner.binding(sealedMessage, messageBytes(r.ID, r.To)...), b)
 		messages = append(messages, &amendsv1.LogMessage{Place: uint32(i), Body: body})
 		pending = append(pending, &amendsv1.PendingRef{
 			Revision: r.ID.Revision, Index: uint32(r.ID.Index), To: string(r.To), Place: uint32(i),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,14 +50,14 @@ func (s *Store) checkpointLoop() {
 	}
 }
 
-// requestCheckpoint writes what is committed to bbolt. If final is not nil, it is called before
-// anything later is written.
-func (s *Store) requestCheckpoint(ctx context.Context, final func() error) error {
-	return s.inTurn(ctx, func() error { return s.checkpoint(final) })
+// requestCheckpoint writes what is committed to bbolt.
+func (s *Store) requestCheckpoint(ctx context.Context) error {
+	return s.inTurn(ctx, func() error { return s.checkpoint(nil) }, func() {})
 }
 
-// inTurn runs work between checkpoints.
-func (s *Store) inTurn(ctx context.Context, work func() error) error {
+// inTurn runs work between checkpoints. If ctx ends before the work does, undo is called after it has
+// succeeded.
+func (s *Store) inTurn(ctx context.Context, work func() error, undo func()) error {
 	r := &checkpointRequest{work, make(chan error, 1)}
 	select {
 	case s.checkpoints <- r:
@@ -65,7 +66,17 @@ func (s *Store) inTurn(ctx context.Context, work func() error) error {
 	case <-s.checkpointed:
 		return store.ErrClosed
 	}
-	return <-r.done
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		go func() {
+			if <-r.done == nil {
+				undo()
+			}
+		}()
+		return ctx.Err()
+	}
 }
 
 // load is how much there is for a checkpoint to write, in bytes. Store.mu is locked.
@@ -136,7 +147,10 @@ func (s *Store) unwritten() (list []*saga) {
 // every piece. The mark is written with the last.
 func (s *Store) checkpoint(final func() error) error {
 	s.mu.Lock()
-	mark, item, logged := s.mark, s.item, s.logged
+	if !s.overlay.skipped() {
+		s.saved, s.savedItem = s.mark, s.item
+	}
+	mark, item, logged := s.saved, s.savedItem, s.logged
 	sagas := s.unwritten()
 	entries := maps.Clone(s.overlay.entries)
 	s.oldest = time.Time{}
@@ -150,7 +164,7 @@ func (s *Store) checkpoint(final func() error) error {
 		s.mu.RLock()
 		last := s.item
 		s.mu.RUnlock()
-		return putSelf(tx, marked(s.self, mark, item, last))
+		return errors.Join(putSelf(tx, marked(s.self, mark, item, last)), putKey(tx, s.options.Keys))
 	}
 	for again := true; again; again = len(sagas) > 0 {
 		began := time.Now()
@@ -176,8 +190,6 @@ func (s *Store) checkpoint(final func() error) error {
 			delete(s.overlay.entries, k)
 		}
 	}
-	s.forget()
-	s.generation.Add(1)
 	s.mu.Unlock()
 	s.counters.checkpoints.Add(1)
 	s.options.step("marked")
@@ -319,27 +331,23 @@ func (s *Store) drop(written []saga) {
 	s.generation.Add(1)
 }
 
-// forget drops the sagas that the overlay holds only because a record named them.
-func (s *Store) forget() {
-	for _, o := range s.overlay.sagas {
-		if len(o.items) == 0 && !o.held && o.rotten == nil {
-			s.overlay.remove(o)
-		}
-	}
-}
-
 // update runs a transaction, again and again while the disk is full. Any other error breaks the store.
 func (s *Store) update(fn func(*bolt.Tx) error) error {
 	for {
+		if err := s.failure(); err != nil {
+			return err
+		}
 		err := guard(func() error { return s.db.Update(fn) })
 		switch {
 		case err == nil:
-			s.setFull(nil)
+			s.setFull(stateFull, nil)
 			return nil
 		case !isFull(err):
 			return s.breakDown(err)
+		case s.opening:
+			return err
 		}
-		s.setFull(err)
+		s.setFull(stateFull, err)
 		select {
 		case <-s.stopped:
 			return fmt.Errorf("%w: %w", store.ErrClosed, err)
@@ -351,5 +359,10 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 // isFull reports whether an error of bbolt means that the disk, or the file, has no room. Nothing was
 // written then.
 func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, bolterrors.ErrMaxSizeReached)
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, bolterrors.ErrMaxSizeReached} {
+		if errors.Is(err, full) || err != nil && strings.Contains(err.Error(), full.Error()) { // bbolt does not wrap all errors
+			return true
+		}
+	}
+	return false
 }

@@ -23,6 +23,7 @@ type request struct {
 	changes []*prepared // an entry is nil if its change was already refused
 	results []error
 	work    func(*group) error // any other items; if set, changes is empty
+	size    int                // of the changes, in bytes
 	err     error              // the error of work or of the store
 	done    chan struct{}
 }
@@ -34,7 +35,9 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, er
 	}
 	r := &request{changes: make([]*prepared, len(changes)), results: make([]error, len(changes)), done: make(chan struct{})}
 	for i := range changes {
-		r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i], false)
+		if r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i], false); r.results[i] == nil {
+			r.size += proto.Size(r.changes[i].item)
+		}
 	}
 	if err := s.submit(ctx, r); err != nil {
 		return nil, err
@@ -115,14 +118,14 @@ func (s *Store) commitDiscards() {
 	}
 }
 
-// gather returns first and all requests that are already queued, up to MaxGroup changes. It does not
-// wait for more.
+// gather returns first and the requests that are already queued, up to MaxGroup changes and
+// maxGroupBytes. It does not wait for more.
 func (s *Store) gather(first *request) []*request {
-	requests, changes := []*request{first}, len(first.changes)
-	for changes < s.options.MaxGroup {
+	requests, changes, size := []*request{first}, len(first.changes), first.size
+	for changes < s.options.MaxGroup && size < maxGroupBytes {
 		select {
 		case r := <-s.requests:
-			requests, changes = append(requests, r), changes+len(r.changes)
+			requests, changes, size = append(requests, r), changes+max(len(r.changes), 1), size+r.size
 		default:
 			return requests
 		}
@@ -158,6 +161,7 @@ func (s *Store) record(requests []*request) (err error) {
 	}
 	if len(g.items) == 0 {
 		s.forgetDiscards(g.discarded)
+		s.counters.measure(requests, 0, 0)
 		return nil
 	}
 	items, body, err := s.encode(s.item+1, g.items)
@@ -195,11 +199,12 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 		mark, err := s.log.Append(body)
 		switch {
 		case err == nil:
+			s.setFull(logFull, nil)
 			return mark, nil
 		case !errors.Is(err, log.ErrFull):
 			return mark, s.breakDown(err)
 		}
-		s.setFull(err)
+		s.setFull(logFull, err)
 		select {
 		case <-s.closing:
 			return mark, store.ErrClosed
@@ -224,7 +229,7 @@ func (s *Store) encode(first uint64, list []*amendsv1.LogItem) (*amendsv1.LogIte
 // decode decodes the record that follows a mark. first is the number of its first item.
 func (s *Store) decode(before log.Mark, first uint64, body []byte) (*amendsv1.LogItems, error) {
 	r := new(amendsv1.LogRecord)
-	if err := proto.Unmarshal(body, r); err != nil {
+	if err := protoconv.Unmarshal(body, r); err != nil {
 		return nil, err
 	}
 	if s.options.Keys != nil {
@@ -326,12 +331,15 @@ func (g *group) enter(id contract.SagaID) (*head, error) {
 	return o.head(), nil
 }
 
-// release lets the checkpoint drop the sagas that the record named.
+// release lets the overlay drop the sagas that the record named.
 func (g *group) release() {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
 	for _, id := range g.entered {
-		g.s.overlay.sagas[id].held = false
+		o := g.s.overlay.sagas[id]
+		if o.held = false; len(o.items) == 0 && !o.skipped { // it is as bbolt holds it
+			g.s.overlay.remove(o)
+		}
 	}
 }
 

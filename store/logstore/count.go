@@ -103,11 +103,11 @@ func addCounts(tx *bolt.Tx, counts map[tally]int) error {
 		}
 		key := t.key()
 		body, err := tableCounts.get(tx, key)
-		if err == nil {
-			stored, _ := binary.Varint(body)
-			n += int(stored)
-		} // a damaged count was counted again when the store was opened; see readCounts
-		if n == 0 {
+		if err != nil { // the next Open finds the damage, and counts again
+			continue
+		}
+		stored, _ := binary.Varint(body)
+		if n += int(stored); n == 0 {
 			err = tableCounts.delete(tx, key)
 		} else {
 			err = tableCounts.put(tx, key, binary.AppendVarint(nil, int64(n)))

@@ -52,7 +52,7 @@ func TestCrashes(t *testing.T) {
 // crash makes random calls, and checks what is left at each crash.
 func crash(t *testing.T, seed uint64) []image {
 	c := &crashes{
-		t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1)), model: memstore.New(), before: memstore.New(),
+		t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1)), crash: rand.New(rand.NewPCG(seed, 2)), model: memstore.New(), before: memstore.New(),
 		now: storetest.Epoch, latest: map[contract.SagaID]*machine.Instance{}, options: testOptions(Options{manual: true, pieceSagas: 2}),
 	}
 	o := c.options
@@ -76,6 +76,8 @@ type crashes struct {
 	t             *testing.T
 	dir           string
 	random        *rand.Rand
+	mu            sync.Mutex
+	crash         *rand.Rand // guarded by mu, as images
 	options       Options
 	store         *Store
 	model, before *memstore.Store // with the change that is under way, and without it
@@ -97,7 +99,9 @@ func (c *crashes) image(step string) {
 	if step == "decided" || step == "appended" {
 		often = 10
 	}
-	if c.random.IntN(often) > 0 {
+	c.mu.Lock() // discards are committed beside other calls
+	defer c.mu.Unlock()
+	if c.crash.IntN(often) > 0 {
 		return
 	}
 	want := c.model
@@ -196,11 +200,11 @@ func (c *crashes) act() {
 			}
 		}
 	case n == 17:
-		if err := c.store.inTurn(c.t.Context(), func() error { return c.store.somePieces(c.random) }); err != nil {
+		if err := c.store.inTurn(c.t.Context(), func() error { return c.store.somePieces(c.random) }, func() {}); err != nil {
 			c.t.Fatal(err)
 		}
 	default:
-		if err := c.store.requestCheckpoint(c.t.Context(), nil); err != nil {
+		if err := c.store.requestCheckpoint(c.t.Context()); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -241,7 +245,7 @@ func (c *crashes) compare(i image) {
 		if diff := cmp.Diff(c.content(i.want), c.content(s), cmpopts.EquateEmpty()); diff != "" {
 			c.t.Errorf("crashed when %s, %s (-model +store):\n%s", i.step, when, diff)
 		}
-		if err := s.requestCheckpoint(c.t.Context(), nil); err != nil {
+		if err := s.requestCheckpoint(c.t.Context()); err != nil {
 			c.t.Error(err)
 		}
 		s.abort()

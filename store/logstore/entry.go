@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -41,13 +42,14 @@ func (g *group) put(t table, key, value []byte) {
 	g.add(&amendsv1.LogItem{Entry: &amendsv1.LogEntry{Table: t.String(), Key: key, Value: value}})
 }
 
-// entry returns the value of an entry, or nil. It is valid only during the window.
+// entry returns the value of an entry, or nil.
 func (w *window) entry(t table, key []byte) (value []byte, err error) {
 	known := false
 	if err := w.look(func(o *overlay) { value, known = o.entries[keyIn(t, key)] }); err != nil || known {
 		return value, err
 	}
-	return t.get(w.tx, key)
+	value, err = t.get(w.tx, key)
+	return bytes.Clone(value), err
 }
 
 // PutDefinition implements store.Store.

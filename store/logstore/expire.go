@@ -105,6 +105,8 @@ func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
 			case errors.Is(err, store.ErrCorrupt):
 				w.s.report(of(one.id, err))
 				continue
+			case errors.Is(err, store.ErrEnded) || errors.Is(err, store.ErrNotFound): // removed in the meantime
+				continue
 			case err != nil:
 				return nil, nil, err
 			}

@@ -17,9 +17,9 @@ func (s *Store) abort() {
 func (s *Store) pieces(random *rand.Rand) error {
 	switch random.IntN(4) {
 	case 0:
-		return s.requestCheckpoint(context.Background(), nil)
+		return s.requestCheckpoint(context.Background())
 	case 1:
-		return s.inTurn(context.Background(), func() error { return s.somePieces(random) })
+		return s.inTurn(context.Background(), func() error { return s.somePieces(random) }, func() {})
 	}
 	return nil
 }

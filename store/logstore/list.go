@@ -72,38 +72,37 @@ type listing struct {
 // lines returns the next entries of the wanted classes in list order. all reports whether there are no
 // more.
 func (l *listing) lines(w *window) (lines []line, all bool, err error) {
-	all = true
-	var end *store.Position // up to which all classes were read
+	var batches []batch
 	for _, class := range store.Classes {
-		if !l.filter.Wants(class) {
-			continue
+		if l.filter.Wants(class) {
+			batches = append(batches, batch{span: l.span(class)})
 		}
-		entries, last, err := w.entries(l.span(class), listBatch, indexOwner)
-		if err != nil {
-			return nil, false, err
+	}
+	if err := w.fill(batches, listBatch, indexOwner); err != nil {
+		return nil, false, err
+	}
+	var end *store.Position // up to which all classes were read; nil: to their ends
+	for i := range batches {
+		b := &batches[i]
+		for k := range b.entries {
+			lines = append(lines, indexLine(&b.entries[k]))
 		}
-		if last != nil {
-			_, started, id, _ := parseIndexKey(last)
+		if b.last != nil {
+			_, started, id, _ := parseIndexKey(b.last)
 			if p := (store.Position{Started: instant(started), ID: id}); end == nil || p.Before(*end) {
 				end = &p
 			}
 		}
-		for i := range entries {
-			lines = append(lines, indexLine(&entries[i]))
-		}
 	}
 	inOrder(lines)
-	if end != nil {
-		all = false
-		i, _ := slices.BinarySearchFunc(lines, *end, func(a line, p store.Position) int {
-			if p.Before(a.Position) {
-				return 1
-			}
-			return -1
-		})
-		lines = lines[:i]
+	if end == nil {
+		return lines, true, nil
 	}
-	return lines, all, nil
+	behind := slices.IndexFunc(lines, func(a line) bool { return end.Before(a.Position) })
+	if behind < 0 {
+		behind = len(lines)
+	}
+	return lines[:behind], false, nil
 }
 
 // span returns the part of a class's index that is still to be read.
@@ -211,19 +210,18 @@ func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, 
 // few returns the lines of a listing by ids or by a prefix of the id. done is false if the filter has
 // neither, or if too many sagas have the prefix to sort them in memory.
 func (s *Store) few(ctx context.Context, l *listing) (lines []line, done bool, err error) {
-	ids := l.filter.IDs[:min(len(l.filter.IDs), store.MaxPage)]
-	if len(ids) == 0 && l.filter.IDPrefix == "" {
+	if len(l.filter.IDs) == 0 && l.filter.IDPrefix == "" {
 		return nil, false, nil
 	}
 	err = s.view(ctx, func(w *window) error {
 		lines, done = nil, true
+		ids := l.filter.IDs[:min(len(l.filter.IDs), store.MaxPage)]
 		if len(ids) == 0 {
 			entries, last, err := w.entries(prefixed(tableIDs, []byte(l.filter.IDPrefix)), prefixLimit, idOwner)
 			if err != nil || last != nil {
 				done = false
 				return err
 			}
-			ids = nil
 			for i := range entries {
 				ids = append(ids, contract.SagaID(entries[i].key))
 			}
@@ -375,9 +373,8 @@ func pendingOwner(_, body []byte) (contract.SagaID, bool) {
 
 // record returns a pending message, or nil if it has been discarded.
 func (w *window) record(e *entry) (*pendingRecord, error) {
-	s := e.saga
+	s, m := e.saga, new(amendsv1.PendingRow)
 	if s == nil {
-		m := new(amendsv1.PendingRow)
 		if err := protoconv.Unmarshal(e.body, m); err != nil {
 			return nil, err
 		}
@@ -399,6 +396,11 @@ func (w *window) record(e *entry) (*pendingRecord, error) {
 	if w.s.isDiscarded(c.owner.idOf(c.head.Pending[i])) {
 		return nil, nil
 	}
-	r, err := c.message(c.head.Pending[i])
+	var r outbox.Record
+	if e.saga != nil {
+		r, err = c.message(c.head.Pending[i])
+	} else { // a damaged key beside it could hide the row from another search
+		r, err = c.messageOf(c.head.Pending[i], m.Body)
+	}
 	return &pendingRecord{r, at}, err
 }

@@ -91,7 +91,7 @@ func (h *harness) restore(t testing.TB, backup io.Reader) (store.Store, error) {
 func (h *harness) damage(t testing.TB, id contract.SagaID) {
 	t.Helper()
 	h.damaged = id
-	if err := h.store.requestCheckpoint(t.Context(), nil); err != nil {
+	if err := h.store.requestCheckpoint(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	err := h.store.db.Update(func(tx *bolt.Tx) error {
@@ -117,7 +117,7 @@ func (h *harness) verify(t testing.TB) {
 		if _, err := h.store.Load(t.Context(), h.damaged); errors.Is(err, store.ErrCorrupt) {
 			return
 		}
-		if err := h.store.requestCheckpoint(t.Context(), nil); err != nil {
+		if err := h.store.requestCheckpoint(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		h.damaged = ""

@@ -55,6 +55,9 @@ func open(path string, options Options) (s *Store, err error) {
 		return nil, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := checkUnused(logPath(path)); err != nil {
+			return nil, err
+		}
 		if err := create(path, options); err != nil {
 			return nil, fmt.Errorf("create the state: %w", err)
 		}
@@ -168,7 +171,11 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	mark := log.Mark{Epoch: self.Epoch, Number: self.Record}
 	copy(mark.Log[:], self.Log)
 	copy(mark.Hash[:], self.Hash)
-	s.options.Log.Keep = min(max(log.DefaultKeep, int(2*s.options.CheckpointSize/log.DefaultSegmentSize)+1), log.MaxSpares)
+	segment := max(s.options.Log.SegmentSize, log.MinSegmentSize)
+	if s.options.Log.SegmentSize == 0 {
+		segment = log.DefaultSegmentSize
+	}
+	s.options.Log.Keep = int(min(max(log.DefaultKeep, 2*s.options.CheckpointSize/segment+1), log.MaxSpares))
 	if mark == (log.Mark{}) {
 		if mark, err = s.adopt(self); err != nil {
 			return err
@@ -176,7 +183,8 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	} else if s.log, err = log.Open(logPath(s.info.Path), s.options.Log); err != nil {
 		return lost(err)
 	}
-	s.item, s.mark = self.Item, mark
+	s.self, s.item, s.mark = self, self.Item, mark
+	s.saved, s.savedItem = mark, self.Item
 	before := mark
 	err = s.log.Replay(mark, func(r log.Record) error {
 		err := s.replay(before, &r)
@@ -190,18 +198,14 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	if err := s.log.Begin(max(mark.Epoch, 1)); err != nil {
 		return err
 	}
-	s.self = self
-	// Both root pages name the mark before the log behind it goes.
-	for range 2 {
-		err := s.db.Update(func(tx *bolt.Tx) error {
-			return errors.Join(putSelf(tx, marked(self, mark, self.Item, max(self.LastItem, s.item))), putKey(tx, s.options.Keys))
-		})
-		if err != nil {
-			return err
-		}
+	// A store that is opened again and again replays nothing twice, and keeps no more segments than it needs.
+	s.opening = true
+	defer func() { s.opening = false }()
+	if err = s.checkpoint(nil); isFull(err) {
+		s.setFull(stateFull, err) // the log holds what the state lacks
+		return nil
 	}
-	s.log.Release(mark.Number)
-	return nil
+	return err
 }
 
 // lost explains the error of a state whose log cannot be opened.
@@ -217,6 +221,9 @@ func lost(err error) error {
 func (s *Store) adopt(self *amendsv1.StoreRow) (log.Mark, error) {
 	path := logPath(s.info.Path)
 	self.Item = max(self.Item, self.LastItem)
+	if err := checkUnused(path); err != nil {
+		return log.Mark{}, err
+	}
 	_, err := log.Create(path, s.options.Log)
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return log.Mark{}, err
@@ -225,12 +232,24 @@ func (s *Store) adopt(self *amendsv1.StoreRow) (log.Mark, error) {
 		return log.Mark{}, err
 	}
 	mark := log.Mark{Log: s.log.ID()}
-	last, _, err := log.Scan(path, mark, func(log.Record) error { return nil })
-	if err != nil || last.Number > 0 {
-		return mark, fmt.Errorf("the state has no log yet, but %s holds the log of another state: move that directory aside "+
-			"(restore does so): %w", path, errors.Join(log.ErrForeign, err))
-	}
 	return mark, s.db.Update(func(tx *bolt.Tx) error { return putSelf(tx, marked(self, mark, self.Item, self.LastItem)) })
+}
+
+// checkUnused returns an error if a directory holds a log with records, although no state belongs to it.
+func checkUnused(path string) error {
+	f, err := log.Open(path, log.Options{})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		var last log.Mark
+		if last, _, err = log.Scan(path, log.Mark{Log: f.ID()}, func(log.Record) error { return nil }); err == nil && last.Number == 0 {
+			return f.Close()
+		}
+		err = errors.Join(err, f.Close())
+	}
+	return fmt.Errorf("%s holds the log of another state, or of one that is lost: put that state back, or move the directory "+
+		"aside: %w", path, errors.Join(log.ErrForeign, err))
 }
 
 // replay applies a record.
@@ -257,12 +276,13 @@ func (s *Store) replay(before log.Mark, r *log.Record) error {
 func (s *Store) forgetHeld() {
 	for _, o := range s.overlay.sagas {
 		o.held = false
-		if o.rotten != nil {
-			s.report(fmt.Errorf("the log has changes that cannot be applied: %w", o.rotten))
+		switch {
+		case o.skipped:
+			s.report(fmt.Errorf("the log has changes of saga %s that cannot be applied, and is kept until the saga is removed: %w",
+				o.id, o.rotten))
+		case len(o.items) == 0:
+			s.overlay.remove(o)
 		}
-	}
-	if s.logged > 0 {
-		s.oldest = s.options.Now()
 	}
 }
 

@@ -72,6 +72,8 @@ const (
 	// MaxDiscarded bounds the discarded messages that are not in the log yet. At the bound, Discard
 	// waits until they are.
 	MaxDiscarded = 4096
+	// maxGroupBytes is the size of the changes, in bytes, at which a record takes no more requests.
+	maxGroupBytes = 8 << 20
 	// discardDelay is how long discards wait for a record that takes them along.
 	discardDelay = time.Second
 	// checkpointCheck is how often the age of the oldest change is checked.

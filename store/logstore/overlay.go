@@ -50,6 +50,17 @@ func (o *overlay) append(s *saga, item *amendsv1.LogItem) {
 	o.size += size(item)
 }
 
+// skipped reports whether items of a saga that cannot be read were left out. The log is kept then, and
+// replayed when the store is opened the next time, until the saga is removed.
+func (o *overlay) skipped() bool {
+	for _, s := range o.sagas {
+		if s.skipped {
+			return true
+		}
+	}
+	return false
+}
+
 // apply applies the items of a durable record: after a commit, and at replay. It reads nothing and
 // cannot fail: every saga that the items name has been entered. An item says what is, and not what
 // changes, so it can be applied to any earlier version of its saga; one that the saga contains already,
@@ -64,7 +75,11 @@ func (s *Store) apply(items *amendsv1.LogItems) {
 		}
 		o := s.overlay.sagas[contract.SagaID(item.Saga)]
 		old := o.head()
-		if o.rotten != nil || old != nil && s.item <= old.At {
+		if o.rotten != nil {
+			o.skipped = true
+			continue
+		}
+		if old != nil && s.item <= old.At {
 			continue
 		}
 		if item.Head != nil {

@@ -295,12 +295,17 @@ func (c *content) event(revision uint64, stored []byte) (*machine.Event, error) 
 
 // message returns a pending message.
 func (c *content) message(p *amendsv1.PendingRef) (r outbox.Record, err error) {
-	id, to := c.owner.idOf(p), outbox.Destination(p.To)
 	stored, err := c.body(p)
 	if err != nil {
 		return r, err
 	}
-	plain, err := c.open(stored, sealedMessage, messageBytes(id.Revision, id.Index)...)
+	return c.messageOf(p, stored)
+}
+
+// messageOf returns a pending message by its stored body.
+func (c *content) messageOf(p *amendsv1.PendingRef, stored []byte) (r outbox.Record, err error) {
+	id, to := c.owner.idOf(p), outbox.Destination(p.To)
+	plain, err := c.open(stored, sealedMessage, messageBytes(id, to)...)
 	if err != nil {
 		return r, err
 	}

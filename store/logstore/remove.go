@@ -29,7 +29,7 @@ const maxRemovals = 3
 func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (store.Removed, error) {
 	var err error
 	for range maxRemovals {
-		if err := s.requestCheckpoint(ctx, nil); err != nil { // so that bbolt holds what there is of the saga
+		if err := s.requestCheckpoint(ctx); err != nil { // so that bbolt holds what there is of the saga
 			return store.Removed{}, err
 		}
 		t := &remains{id: id}
@@ -53,14 +53,14 @@ func (g *group) removeDamaged(t *remains, removal store.Removal) error {
 	s := g.s
 	s.mu.Lock()
 	o := s.overlay.sagas[t.id]
-	if o != nil && (len(o.items) > 0 || o.held) {
+	if s.generation.Load() != t.generation || o != nil && (len(o.items) > 0 || o.held) {
 		s.mu.Unlock()
 		return errChanged
 	}
 	if o != nil {
 		s.overlay.remove(o)
-		s.generation.Add(1)
 	}
+	s.generation.Add(1) // what readers have seen of the saga is no longer true
 	s.mu.Unlock()
 	item := s.buried(t.id, &amendsv1.Tombstone{
 		Class: uint32(store.ClassAbandoned), Start: t.digest[:], Definition: protoconv.Ref(t.ref), StartedUnixNano: t.started,
@@ -76,9 +76,18 @@ func (g *group) removeDamaged(t *remains, removal store.Removal) error {
 					return err
 				}
 			}
-			return errors.Join(stored.write(tx), addCounts(tx, t.counts))
+			self := new(amendsv1.StoreRow) // its last item must not be below the tombstone's
+			body, err := tableMeta.get(tx, []byte(metaSelf))
+			if err = errors.Join(err, protoconv.Unmarshal(body, self)); err != nil {
+				return err
+			}
+			self.LastItem = max(self.LastItem, s.item)
+			return errors.Join(putSelf(tx, self), stored.write(tx), addCounts(tx, t.counts))
 		})
 	})
+	if isFull(err) {
+		return err
+	}
 	if err != nil {
 		return errors.Join(errStructure, err)
 	}
@@ -105,12 +114,14 @@ type remains struct {
 	rows    []row
 	counts  map[tally]int // what the counts lose with it
 	removed store.Removed
+
+	generation uint64 // of the overlay, when all this was found
 }
 
 // find finds what is left of the saga, in all tables, because the damaged row may be the one that leads
 // to the others. It returns an error if the saga is not damaged, or if there is nothing of it.
 func (t *remains) find(w *window) (err error) {
-	*t = remains{id: t.id, counts: map[tally]int{}}
+	*t = remains{id: t.id, counts: map[tally]int{}, generation: w.generation}
 	if t.damage, err = damageOf(w, t.id); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type saga struct {
 	items  []*amendsv1.LogItem // oldest first, each with its number and its rest
 	rotten error               // why bbolt's rows of the saga cannot be read; then there is nothing else
 	held   bool                // the record that is being written names the saga
+
+	skipped bool // replay left out items of the saga, because it is rotten
 }
 
 // head returns the saga's newest head.

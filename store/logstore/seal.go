@@ -13,6 +13,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/outbox"
 	"github.com/amends-dev/amends/store/seal"
 )
 
@@ -44,8 +45,8 @@ func (o owner) binding(kind string, rest ...byte) []byte {
 
 func revisionBytes(revision uint64) []byte { return binary.BigEndian.AppendUint64(nil, revision) }
 
-func messageBytes(revision uint64, index uint16) []byte {
-	return binary.BigEndian.AppendUint16(revisionBytes(revision), index)
+func messageBytes(id outbox.ID, to outbox.Destination) []byte {
+	return append(binary.BigEndian.AppendUint16(revisionBytes(id.Revision), id.Index), to...)
 }
 
 // closed returns the stored form of a part: sealed if there are keys.

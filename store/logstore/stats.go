@@ -89,6 +89,9 @@ func (c *counters) measure(requests []*request, size int, took time.Duration) {
 	c.calls.Add(calls)
 	c.changes.Add(changes)
 	c.refused.Add(refused)
+	if size == 0 {
+		return
+	}
 	c.records.Add(1)
 	c.logged.Add(uint64(size))
 	c.commitNanos.Add(uint64(took))

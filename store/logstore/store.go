@@ -44,6 +44,10 @@ type Store struct {
 	close        sync.Once
 	closeErr     error
 
+	saved     log.Mark // up to which the state follows from the log; used by the checkpointer
+	savedItem uint64   // number of the last item up to saved
+	opening   bool     // Open has not returned yet
+
 	item       uint64        // number of the last item; changed by the committer, with mu locked
 	generation atomic.Uint64 // changes, with mu locked, when a checkpoint drops sagas from the overlay
 
@@ -56,8 +60,8 @@ type Store struct {
 	oldest    time.Time              // when the oldest change that bbolt lacks was committed; zero: there is none
 
 	failing sync.Mutex
-	broken  error // ErrBroken with its cause
-	full    error // why the disk takes nothing now, or nil
+	broken  error    // ErrBroken with its cause
+	full    [2]error // why the disk takes no record, and no piece of a checkpoint; or nil
 
 	// failAppend lets tests inject a failure between verdict and append.
 	failAppend func() error
@@ -151,17 +155,23 @@ func (s *Store) breakDown(cause error) error {
 }
 
 // setFull notes why the disk takes nothing, or that it does again.
-func (s *Store) setFull(err error) {
+func (s *Store) setFull(what int, err error) {
 	s.failing.Lock()
 	defer s.failing.Unlock()
-	s.full = err
+	s.full[what] = err
 }
+
+// What may be full.
+const (
+	logFull = iota
+	stateFull
+)
 
 // starved reports whether new sagas are refused, so that those that were started can go on.
 func (s *Store) starved() bool {
 	s.failing.Lock()
 	defer s.failing.Unlock()
-	return s.full != nil
+	return s.full[logFull] != nil || s.full[stateFull] != nil
 }
 
 // report counts damage that is skipped, and passes the error to Options.OnCorrupt.
@@ -186,7 +196,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	s.failing.Lock()
-	full := s.full
+	full := errors.Join(s.full[:]...)
 	s.failing.Unlock()
 	dir := filepath.Dir(s.info.Path)
 	if full != nil {

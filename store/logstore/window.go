@@ -210,39 +210,63 @@ func (s span) behind(key []byte) span {
 	return s
 }
 
-// entries returns the first entries of a span, about n, and the last key that it has read; last is nil
-// if it has read the whole span. A row of bbolt whose saga is in the overlay does not
-// count, unless the saga is rotten. owner
-// returns the saga of a row. Damaged rows are reported and skipped.
-func (w *window) entries(s span, n int, owner func(key, body []byte) (contract.SagaID, bool)) (list []entry, last []byte, err error) {
-	stored, last := w.rows(s, n, owner)
-	if last != nil {
-		s = s.until(last)
+// batch is the beginning of a span.
+type batch struct {
+	span
+	entries []entry
+	last    []byte // the last key that was read; nil if the whole span was
+}
+
+// ownerFunc returns the saga of a row, or false if the row cannot be read.
+type ownerFunc func(key, body []byte) (contract.SagaID, bool)
+
+// entries returns the first entries of a span, about n. See fill.
+func (w *window) entries(s span, n int, owner ownerFunc) ([]entry, []byte, error) {
+	batches := []batch{{span: s}}
+	err := w.fill(batches, n, owner)
+	return batches[0].entries, batches[0].last, err
+}
+
+// fill reads about n entries of each span, as of one moment. A row of bbolt whose saga is in the overlay
+// does not count, unless the saga is rotten. Damaged rows are reported and skipped.
+func (w *window) fill(batches []batch, n int, owner ownerFunc) error {
+	stored := make([][]owned, len(batches))
+	for i := range batches {
+		b := &batches[i]
+		if stored[i], b.last = w.rows(b.span, n, owner); b.last != nil {
+			b.span = b.until(b.last)
+		}
 	}
-	err = w.look(func(o *overlay) {
-		o.walk(s, func(key []byte, of *saga) bool {
-			if len(list) == n {
-				last = list[n-1].key
-				s = s.until(last)
-				return false
-			}
-			shown := *of
-			list = append(list, entry{key: key, saga: &shown})
-			return true
-		})
-		for _, r := range stored {
-			if hides := o.sagas[r.id]; (hides == nil || hides.rotten != nil) && s.holds(r.key) {
-				list = append(list, r.entry)
-			}
+	return w.look(func(o *overlay) {
+		for i := range batches {
+			batches[i].merge(o, stored[i], n)
 		}
 	})
-	slices.SortFunc(list, func(a, b entry) int {
-		if s.back {
-			a, b = b, a
+}
+
+// merge adds the entries of the overlay, and those of bbolt that count.
+func (b *batch) merge(o *overlay, stored []owned, n int) {
+	o.walk(b.span, func(key []byte, of *saga) bool {
+		if len(b.entries) == n {
+			b.last = b.entries[n-1].key
+			b.span = b.until(b.last)
+			return false
 		}
-		return bytes.Compare(a.key, b.key)
+		shown := *of
+		b.entries = append(b.entries, entry{key: key, saga: &shown})
+		return true
 	})
-	return list, last, err
+	for _, r := range stored {
+		if hides := o.sagas[r.id]; (hides == nil || hides.rotten != nil) && b.holds(r.key) {
+			b.entries = append(b.entries, r.entry)
+		}
+	}
+	slices.SortFunc(b.entries, func(x, y entry) int {
+		if b.back {
+			x, y = y, x
+		}
+		return bytes.Compare(x.key, y.key)
+	})
 }
 
 // walk calls yield with the keys of a span and their sagas, until yield returns false.
@@ -276,7 +300,7 @@ type owned struct {
 
 // rows returns the first n rows of a span. last is the last key that it has read, or nil if it has read
 // the whole span.
-func (w *window) rows(s span, n int, owner func(key, body []byte) (contract.SagaID, bool)) (list []owned, last []byte) {
+func (w *window) rows(s span, n int, owner ownerFunc) (list []owned, last []byte) {
 	c := s.table.bucket(w.tx).Cursor()
 	step := c.Next
 	if s.back {
@@ -314,29 +338,33 @@ func (w *window) rows(s span, n int, owner func(key, body []byte) (contract.Saga
 	return list, nil
 }
 
-// seek moves a cursor to the first row of the span. A key with a flipped bit misleads the search, so
-// seek steps over damaged keys to the other side first.
+// seek moves a cursor to the first row of the span. A key with a flipped bit misleads the search to a
+// place beside it, so seek goes back over damaged keys, and over rows of the span, before it begins.
 func (s *span) seek(c *bolt.Cursor) (k, v []byte) {
-	if !s.back {
-		first, _ := c.Seek(s.low)
-		for k, v = c.Prev(); k != nil && !s.table.intact(k, v); k, v = c.Prev() {
-			first = k
+	if s.back {
+		if s.high == nil {
+			return c.Last()
 		}
-		if first == nil {
-			return nil, nil
+		for k, v = c.Seek(s.high); k != nil && !(s.table.intact(k, v) && s.ahead(k)); {
+			k, v = c.Next()
 		}
-		return c.Seek(first)
+		if k == nil {
+			return c.Last()
+		}
+		return c.Prev()
 	}
-	if s.high == nil {
-		return c.Last()
+	if k, _ = c.Seek(s.low); k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
 	}
-	for k, v = c.Seek(s.high); k != nil && !s.table.intact(k, v); {
-		k, v = c.Next()
+	for k != nil && !(s.table.intact(k, v) && s.ahead(k)) {
+		k, v = c.Prev()
 	}
 	if k == nil {
-		return c.Last()
+		return c.First()
 	}
-	return c.Prev()
+	return c.Next()
 }
 
 // before moves a cursor to the last row before a key.

@@ -1,0 +1,262 @@
+//go:build !race
+
+package logstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// filled creates a store with sagas that wait, that have ended, and that are removed, and closes it
+// after a checkpoint.
+func filled(t testing.TB, path string, o Options) (states map[contract.SagaID]*machine.Instance) {
+	t.Helper()
+	s := reopened(t, path, o)
+	defer s.abort()
+	states = map[contract.SagaID]*machine.Instance{}
+	for i := range 12 {
+		id := contract.SagaID(fmt.Sprintf("order-%02d", i))
+		changes := []store.Change{storetest.Start(id, storetest.Checkout, storetest.Epoch.Add(time.Duration(i)*time.Second))}
+		for range i % 6 {
+			if last := changes[len(changes)-1].Instance; last.Open() {
+				changes = append(changes, storetest.Next(last, storetest.Epoch.Add(time.Minute)))
+			}
+		}
+		accept(t, s, changes...)
+		states[id] = changes[len(changes)-1].Instance
+	}
+	if err := s.requestCheckpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return states
+}
+
+func reopened(t testing.TB, path string, o Options) *Store {
+	t.Helper()
+	s, err := Open(path, testOptions(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func accept(t testing.TB, s *Store, changes ...store.Change) {
+	t.Helper()
+	results, err := s.Commit(t.Context(), changes)
+	if err = errors.Join(append(results, err)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOneDamagedRow flips a bit of the key or of the value of every row, in turns. No other saga may be lost: it
+// is as it was, or it is damaged too, because the damaged key hides its own. If the row is not one of a
+// saga's own, no other saga is affected at all.
+func TestOneDamagedRow(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	states := filled(t, path, Options{manual: true})
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range allRows(t, path) {
+		at := bytes.Index(data, append(bytes.Clone(r.key), r.body...))
+		if r.table == tableMeta || at < 0 {
+			continue // damage to what belongs to no saga is another matter
+		}
+		offsets := []int{0, len(r.key) - 1, len(r.key), len(r.key) + len(r.body) - 1}
+		for _, offset := range []int{offsets[i%4], offsets[(i/4+2)%4]} {
+			changed := bytes.Clone(data)
+			changed[at+offset] ^= 0x40
+			damaged := filepath.Join(t.TempDir(), "sagas.db")
+			if err := os.WriteFile(damaged, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.CopyFS(damaged+".log", os.DirFS(path+".log")); err != nil {
+				t.Fatal(err)
+			}
+			what := fmt.Sprintf("byte %d of row %q of table %s", offset, r.key, r.table)
+			s, err := Open(damaged, testOptions(Options{manual: true}))
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+				continue
+			}
+			lost := missing(t, s, states)
+			own := r.table == tableSagas || r.table == tableIDs
+			if len(lost) > 1 && !own {
+				t.Errorf("%s: affects %v", what, lost)
+			}
+			for id := range states {
+				if _, err := s.Load(t.Context(), id); err != nil && !(own && errors.Is(err, store.ErrCorrupt)) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			s.abort()
+		}
+	}
+}
+
+// allRows returns the rows of all tables, with their frames.
+func allRows(t testing.TB, path string) (rows []row) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.View(func(tx *bolt.Tx) error {
+		for i := range tables {
+			c := table(i).bucket(tx).Cursor()
+			for k, v := c.First(); k != nil; k, v = c.Next() {
+				rows = append(rows, row{table(i), bytes.Clone(k), bytes.Clone(v)})
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// missing returns the sagas of which something is missing: their place in the list, their timer, or a
+// pending message.
+func missing(t testing.TB, s *Store, states map[contract.SagaID]*machine.Instance) (ids []contract.SagaID) {
+	t.Helper()
+	list, _, err := s.List(t.Context(), store.Filter{}, store.Page{})
+	if err != nil {
+		t.Error(err)
+	}
+	due, _, err := s.Due(t.Context(), storetest.Epoch.Add(time.Hour), 0)
+	if err != nil {
+		t.Error(err)
+	}
+	pending := map[contract.SagaID]bool{}
+	for _, r := range pendingIn(t, s) {
+		pending[r.ID.Saga] = true
+	}
+	for id, in := range states {
+		listed := slices.ContainsFunc(list, func(one store.Summary) bool { return one.ID == id && one.Damage == "" })
+		if !listed || in.Open() && !slices.Contains(due, id) || !pending[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// TestLogIsKeptForDamagedSagas checks that no change is lost because its saga cannot be read when the
+// store is opened: once the state is put right, the change is there.
+func TestLogIsKeptForDamagedSagas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	states := filled(t, path, Options{manual: true})
+	s := reopened(t, path, Options{manual: true})
+	for id, in := range states {
+		if in.Open() {
+			c := storetest.Next(in, storetest.Epoch.Add(time.Hour))
+			accept(t, s, c)
+			states[id] = c.Instance
+		}
+	}
+	s.abort()
+	flip := func(id contract.SagaID) {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := partKey(nano(states[id].Started), id, partHead, nil)
+		data[bytes.LastIndex(data, key)+len(key)+frameSize] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const id = "order-07"
+	flip(id)
+	s = reopened(t, path, Options{manual: true})
+	if _, err := s.Load(t.Context(), id); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatalf("Load: %v", err)
+	}
+	for range 2 {
+		if err := s.requestCheckpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.abort()
+	flip(id)
+	s = reopened(t, path, Options{manual: true})
+	defer s.abort()
+	for id, want := range states {
+		got, err := s.Load(t.Context(), id)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", id, err, diff)
+		}
+	}
+}
+
+// TestDamagedCountIsCountedAgain damages a count while the store is in use.
+func TestDamagedCountIsCountedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	states := filled(t, path, Options{manual: true})
+	s := reopened(t, path, Options{manual: true})
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		return tableCounts.bucket(tx).ForEach(func(k, v []byte) error {
+			changed := bytes.Clone(v)
+			changed[len(v)-1] ^= 1
+			return tableCounts.bucket(tx).Put(k, changed)
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	accept(t, s, storetest.Start("one-more", storetest.Checkout, storetest.Epoch))
+	if err := s.requestCheckpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.abort()
+	s = reopened(t, path, Options{manual: true})
+	defer s.abort()
+	counts, err := s.Counts(t.Context())
+	n := 0
+	for _, c := range counts {
+		n += c.Sagas
+	}
+	if err != nil || n != len(states)+1 {
+		t.Errorf("%d sagas are counted, want %d (%v)", n, len(states)+1, err)
+	}
+	if err := s.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMessagesAreSealedToTheirDestination exchanges the destination of a message in a sealed store.
+func TestMessagesAreSealedToTheirDestination(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	keys := newKeys(t)
+	s := reopened(t, path, Options{manual: true, Keys: keys})
+	defer s.abort()
+	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	accept(t, s, c)
+	o := s.overlay.sagas["order-1"]
+	h := o.head()
+	h.Pending[0].To = "mallory"
+	s.overlay.keys.Set(keyIn(tablePending, pendingKey("mallory", positionOf(h.Pending[0]))), o)
+	if err := s.Pending(t.Context(), "mallory", outbox.Position{}, func(_ outbox.Position, r outbox.Record) bool {
+		t.Errorf("mallory gets %+v", r)
+		return true
+	}); err != nil {
+		t.Error(err)
+	}
+}
