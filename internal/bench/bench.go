@@ -64,9 +64,12 @@ type Options struct {
 	// Accounts gives the coordinator, each participant and the callers their own accounts on the
 	// server, over TCP, as docs/SECURITY-GUIDE.md recommends. The baselines use no accounts.
 	Accounts bool
-	Callers  Callers   // "" is CallersRun
-	Progress io.Writer // gets one line per second; may be nil
-	Profile  io.Writer // gets a CPU profile of the measurement; may be nil
+	// BusInMemory keeps commands and answers in memory (serve --bus-storage memory). The baselines
+	// keep everything in files.
+	BusInMemory bool
+	Callers     Callers   // "" is CallersRun
+	Progress    io.Writer // gets one line per second; may be nil
+	Profile     io.Writer // gets a CPU profile of the measurement; may be nil
 }
 
 func (o *Options) carrier() string {
@@ -79,11 +82,19 @@ func (o *Options) carrier() string {
 	return "tcp"
 }
 
+func (o *Options) busStorage() string {
+	if o.BusInMemory {
+		return "memory"
+	}
+	return "file"
+}
+
 // Figures are the results of a run.
 type Figures struct {
 	Mix                 Mix     `json:"mix"`
 	InFlight            int     `json:"in_flight"`
-	Carrier             string  `json:"carrier"` // tcp, in-process or accounts
+	Carrier             string  `json:"carrier"`     // tcp, in-process or accounts
+	BusStorage          string  `json:"bus_storage"` // of commands and answers: file or memory
 	Callers             Callers `json:"callers"`
 	Sagas               int     `json:"sagas"`
 	Seconds             float64 `json:"seconds"`
@@ -166,6 +177,7 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 type world struct {
 	inside  bool
 	users   bool // each component has its own account
+	memory  bool // commands and answers are in memory
 	store   *boltstore.Store
 	caller  *client.Client
 	ends    *ends // nil if callers request the end
@@ -174,7 +186,7 @@ type world struct {
 }
 
 func open(ctx context.Context, o Options) (w *world, err error) {
-	w = &world{inside: o.InProcess, users: o.Accounts, callers: o.Callers}
+	w = &world{inside: o.InProcess, users: o.Accounts, memory: o.BusInMemory, callers: o.Callers}
 	defer func() {
 		if err != nil {
 			_ = w.close()
@@ -249,6 +261,7 @@ func accounts(o Options) (file string, err error) {
 // connect opens a new connection, as a separate service would.
 func (w *world) connect(ctx context.Context, server *embedded.Server, name string, provision natsbus.Provisioning) (*natsbus.Bus, error) {
 	config := natsbus.Config{URL: server.ClientURL(), Name: name, Provision: provision, Options: carrierOptions(server, w.inside)}
+	config.Memory = w.memory && provision == natsbus.ProvisionCreate
 	if w.users {
 		config.User, config.Password, config.InboxPrefix = name, name, natsbus.InboxPrefix(name)
 		if provision == natsbus.ProvisionCreate {
@@ -327,7 +340,7 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	}
 	transactions, changes := float64(storeAfter.Transactions-storeBefore.Transactions), float64(storeAfter.Changes-storeBefore.Changes)
 	return Figures{
-		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), Callers: o.Callers, Sagas: int(sagas), Seconds: took.Seconds(),
+		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), BusStorage: o.busStorage(), Callers: o.Callers, Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
 		CPUSecondsPer1000:   (after.cpu - before.cpu).Seconds() / sagas * 1000,

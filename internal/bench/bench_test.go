@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,6 +15,18 @@ func TestRun(t *testing.T) {
 		t.Run(string(callers), func(t *testing.T) {
 			run(t, bench.Options{Mix: mix, InFlight: 16, For: 100 * time.Millisecond, Dir: t.TempDir(), Callers: callers})
 		})
+	}
+}
+
+// TestBusInMemory checks which streams are in files.
+func TestBusInMemory(t *testing.T) {
+	for _, memory := range []bool{false, true} {
+		o := bench.Options{Mix: bench.AllWell, InFlight: 16, For: 100 * time.Millisecond, Dir: t.TempDir(), BusInMemory: memory}
+		f := run(t, o)
+		commands, err := filepath.Glob(filepath.Join(o.Dir, "nats", "jetstream", "*", "streams", "SAGA_COMMANDS"))
+		if err != nil || (len(commands) == 0) != memory || (f.BusStorage == "memory") != memory {
+			t.Errorf("in memory %t: storage %s, files %q, %v", memory, f.BusStorage, commands, err)
+		}
 	}
 }
 
