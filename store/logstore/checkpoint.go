@@ -223,7 +223,7 @@ func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written []saga,
 	for len(sagas) > 0 && len(written) < s.options.pieceSagas && total < pieceBytes {
 		written = append(written, *sagas[0])
 		for _, item := range sagas[0].items {
-			total += size(item)
+			total += sizeOf(item)
 		}
 		sagas = sagas[1:]
 	}
@@ -321,7 +321,7 @@ func (s *Store) drop(written []saga) {
 		v := &written[i]
 		o := s.overlay.sagas[v.id]
 		for _, item := range v.items {
-			s.overlay.size -= size(item)
+			s.overlay.size -= sizeOf(item)
 		}
 		o.stored, o.items = v.head(), o.items[len(v.items):]
 		if len(o.items) == 0 && !o.held {

@@ -58,6 +58,9 @@ func (s *Store) readCounts() error {
 		return err
 	}
 	s.report(damage)
+	if s.options.readOnly {
+		return nil
+	}
 	return s.db.Update(s.recount)
 }
 

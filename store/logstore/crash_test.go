@@ -273,17 +273,25 @@ type contents struct {
 	Due     []contract.SagaID
 }
 
-func (c *crashes) content(s store.Store) (all contents) {
-	ctx := c.t.Context()
+func (c *crashes) content(s store.Store) contents {
+	var ids []contract.SagaID
 	for n := range 6 {
-		id := contract.SagaID(fmt.Sprintf("order-%d", n))
+		ids = append(ids, contract.SagaID(fmt.Sprintf("order-%d", n)))
+	}
+	return contentsOf(c.t, s, ids, c.now)
+}
+
+func contentsOf(t testing.TB, s store.Store, ids []contract.SagaID, now time.Time) (all contents) {
+	ctx := t.Context()
+	for _, id := range ids {
 		in, err := s.Load(ctx, id)
 		events, _ := s.History(ctx, id, 0, 0)
-		all.States, all.Events, all.Errors = append(all.States, in), append(all.Events, events), append(all.Errors, fmt.Sprint(err))
+		all.States, all.Events = append(all.States, in), append(all.Events, events)
+		all.Errors = append(all.Errors, fmt.Sprint(err))
 	}
 	all.List, _, _ = s.List(ctx, store.Filter{}, store.Page{})
 	all.Counts, _ = s.Counts(ctx)
-	all.Pending = pendingIn(c.t, s)
-	all.Due, _, _ = s.Due(ctx, c.now.Add(time.Hour), 0)
+	all.Pending = pendingIn(t, s)
+	all.Due, _, _ = s.Due(ctx, now.Add(time.Hour), 0)
 	return all
 }

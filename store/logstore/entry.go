@@ -61,8 +61,7 @@ func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 			return err
 		}
 		if stored == nil {
-			body := append(binary.AppendUvarint(nil, uint64(len(d.Fingerprint))), d.Fingerprint...)
-			g.put(tableDefinitions, key, closed(s.options.Keys, definitionBinding(key), append(body, d.JSON...)))
+			g.put(tableDefinitions, key, s.encodeDefinition(d))
 			return nil
 		}
 		have, err := s.definition(key, stored)
@@ -78,6 +77,11 @@ func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 
 func definitionBinding(key []byte) []byte {
 	return owner{id: contract.SagaID(key)}.binding(sealedDefinition)
+}
+
+func (s *Store) encodeDefinition(d store.Definition) []byte {
+	body := append(binary.AppendUvarint(nil, uint64(len(d.Fingerprint))), d.Fingerprint...)
+	return closed(s.options.Keys, definitionBinding(refKey(d.Ref)), append(body, d.JSON...))
 }
 
 // definition decodes a definition.

@@ -31,6 +31,7 @@ func openFile(path string, options Options, report func(error)) (*bolt.DB, error
 	var db *bolt.DB
 	err := guard(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			ReadOnly:        options.readOnly,
 			Timeout:         options.LockTimeout,
 			FreelistType:    bolt.FreelistMapType,
 			MmapFlags:       mapFlags(size),

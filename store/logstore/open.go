@@ -168,9 +168,7 @@ func incomplete(tx *bolt.Tx, missing string) error {
 
 // recover opens the log, applies what the state lacks, and begins a new segment.
 func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
-	mark := log.Mark{Epoch: self.Epoch, Number: self.Record}
-	copy(mark.Log[:], self.Log)
-	copy(mark.Hash[:], self.Hash)
+	mark := markOf(self)
 	segment := max(s.options.Log.SegmentSize, log.MinSegmentSize)
 	if s.options.Log.SegmentSize == 0 {
 		segment = log.DefaultSegmentSize
@@ -256,7 +254,7 @@ func checkUnused(path string) error {
 func (s *Store) replay(before log.Mark, r *log.Record) error {
 	items, err := s.decode(before, s.item+1, r.Body)
 	if err != nil {
-		return fmt.Errorf("record %d of the log cannot be applied: %w: use the release that wrote it, or restore a backup", r.Number, err)
+		return undecodable(r.Number, err)
 	}
 	for _, item := range items.Items {
 		if item.Entry == nil {
@@ -284,6 +282,19 @@ func (s *Store) forgetHeld() {
 			s.overlay.remove(o)
 		}
 	}
+}
+
+// undecodable is the error of a record that is intact but cannot be applied.
+func undecodable(number uint64, err error) error {
+	return fmt.Errorf("record %d of the log cannot be applied: %w: use the release that wrote it, or restore a backup", number, err)
+}
+
+// markOf returns the position in the log that a state names; zero: it has no log yet.
+func markOf(self *amendsv1.StoreRow) log.Mark {
+	mark := log.Mark{Epoch: self.Epoch, Number: self.Record}
+	copy(mark.Log[:], self.Log)
+	copy(mark.Hash[:], self.Hash)
+	return mark
 }
 
 // marked returns what the state says of itself if it follows from the log up to a mark. item is the

@@ -53,6 +53,7 @@ type Options struct {
 	pieceSagas int          // for tests: sagas in one piece of a checkpoint; 0 means maxPieceSagas
 	step       func(string) // for tests: called between the steps of commits and checkpoints
 	unsynced   bool         // for tests: do not sync the state file
+	readOnly   bool         // set by Verify
 }
 
 // Defaults of Options.

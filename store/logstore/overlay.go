@@ -47,7 +47,7 @@ func (o *overlay) append(s *saga, item *amendsv1.LogItem) {
 		}
 	}
 	s.items = append(s.items, item)
-	o.size += size(item)
+	o.size += sizeOf(item)
 }
 
 // skipped reports whether items of a saga that cannot be read were left out. The log is kept then, and

@@ -58,8 +58,8 @@ func ownerOf(id contract.SagaID, h *head) owner {
 	return owner{id, contract.BirthOf(instant(h.GetStartedUnixNano()))}
 }
 
-// size is the memory that an item takes in the overlay, in bytes, roughly.
-func size(item *amendsv1.LogItem) int64 { return 1<<10 + int64(proto.Size(item)) }
+// sizeOf is the memory that an item takes in the overlay, in bytes, roughly.
+func sizeOf(item *amendsv1.LogItem) int64 { return 1<<10 + int64(proto.Size(item)) }
 
 // removed reports whether a head is that of a tombstone.
 func removed(h *head) bool { return h != nil && h.Class == 0 }

@@ -6,12 +6,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/plural"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 )
 
 // maxFindings bounds the findings that Verify reports.
@@ -29,6 +32,71 @@ func (s *Store) Verify(ctx context.Context) error {
 		findings, err := s.verify(ctx)
 		return errors.Join(append(findings, err)...)
 	})
+}
+
+// Verified is what Verify found besides damage.
+type Verified struct {
+	Info    Info
+	Records uint64 // of the log, which the state does not contain yet
+	Torn    int64  // bytes of a torn record at the end of the log, which the next Open discards; usually 0
+}
+
+// Verify checks a store that no process has open, and changes neither its state nor its log: the state
+// as Store.Verify does, and that the log continues it, is whole, and can be decoded. It returns the
+// errors of Open, and at most 100 findings as a joined error.
+func Verify(ctx context.Context, path string, options Options) (Verified, error) {
+	v, err := verify(ctx, path, options)
+	if err != nil {
+		return v, fmt.Errorf("verify store %s: %w", path, err)
+	}
+	return v, nil
+}
+
+func verify(ctx context.Context, path string, options Options) (v Verified, err error) {
+	options.readOnly = true
+	if options, err = options.withDefaults(); err != nil {
+		return v, err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return v, err
+	}
+	s := newStore(path, options)
+	if s.db, err = openFile(path, options, s.report); err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, guard(s.db.Close)) }()
+	err = guard(func() error {
+		self, err := s.readState()
+		if err != nil {
+			return err
+		}
+		v.Info = s.info
+		findings, err := s.verify(ctx)
+		return errors.Join(errors.Join(findings...), err, s.verifyLog(ctx, self, &v))
+	})
+	return v, err
+}
+
+// verifyLog reads the part of the log that the state does not contain.
+func (s *Store) verifyLog(ctx context.Context, self *amendsv1.StoreRow, v *Verified) error {
+	mark := markOf(self)
+	if mark == (log.Mark{}) {
+		return checkUnused(logPath(s.info.Path))
+	}
+	before, item := mark, self.Item
+	last, torn, err := log.Scan(logPath(s.info.Path), mark, func(r log.Record) error {
+		items, err := s.decode(before, item+1, r.Body)
+		if err != nil {
+			return undecodable(r.Number, err)
+		}
+		before, item = r.Mark, item+uint64(len(items.Items))
+		return ctx.Err()
+	})
+	if err != nil {
+		return lost(err)
+	}
+	v.Records, v.Torn = last.Number-mark.Number, torn
+	return nil
 }
 
 // verify returns its findings about rows. If it could not check all rows, err is errStructure or the
