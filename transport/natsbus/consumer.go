@@ -83,6 +83,10 @@ func (b *Bus) subscribe(ctx context.Context, sub transport.Subscription) (*sourc
 		return nil, err
 	}
 	s := &source{bus: b, sub: sub, name: sub.Name}
+	s.last.send = func(reply string) { s.send(reply, ack) }
+	if sub.Stream.WorkQueue() && sub.MaxInFlight >= holdFrom {
+		s.last.while = min(holdFor, sub.AckWait/8)
+	}
 	if sub.Ephemeral {
 		s.name = strings.TrimPrefix(sub.Name+"-"+nuid.Next(), "-")
 	}

@@ -53,7 +53,10 @@ func (d *delivery) InProgress() {
 	}
 }
 
-func (s *source) inProgress(m *nats.Msg) { _ = s.bus.nc.Publish(m.Reply, []byte("+WPI")) }
+func (s *source) inProgress(m *nats.Msg) { s.send(m.Reply, "+WPI") }
+
+// send sends an acknowledgement. If it is lost, the message is redelivered.
+func (s *source) send(reply, word string) { _ = s.bus.nc.Publish(reply, []byte(word)) }
 
 // answer sends the receiver's acknowledgement of the delivery. Only the first call has an effect.
 func (d *delivery) answer(word string) {
@@ -71,7 +74,11 @@ func (d *delivery) end(word string) {
 		}
 	}
 	d.source.tracked.ended(d.msg.Reply, word)
-	_ = d.source.bus.nc.Publish(d.msg.Reply, []byte(word)) // if lost, the message is redelivered
+	if word == ack {
+		d.source.last.ack(d.msg.Reply)
+		return
+	}
+	d.source.send(d.msg.Reply, word)
 }
 
 // DeadLetter adds the message to the queue of dead letters. The queue acknowledges the message

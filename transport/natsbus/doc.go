@@ -48,6 +48,7 @@
 //
 //	source.go      source, an open subscription: receive, open bundles, keep its consumer
 //	delivery.go    delivery, a received message and its acknowledgement
+//	lastack.go     lastAck, which keeps work queues from becoming empty between two messages
 //	track.go       tracked, which messages of a source were negatively acknowledged
 //	deadqueue.go   deadQueue, dead letters that wait to be stored, with a rate limit for each participant
 //	rings.go       rings, which dead letters each participant has in the stream

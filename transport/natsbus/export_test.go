@@ -17,6 +17,13 @@ func SetLetterPause(d time.Duration) (restore func()) {
 	return func() { letterPause = old }
 }
 
+// SetHold changes how long new sources hold their newest acknowledgement.
+func SetHold(d time.Duration) (restore func()) {
+	old := holdFor
+	holdFor = d
+	return func() { holdFor = old }
+}
+
 // CheckVersion is exported because tests have no server of an old version.
 var CheckVersion = checkVersion
 

@@ -42,6 +42,7 @@ type source struct {
 	head    atomic.Uint64 // the stream's first sequence if it was the same at the last two checks, else 0
 	once    sync.Once
 	tracked tracked
+	last    lastAck
 
 	mu    sync.Mutex
 	ready []*delivery // opened deliveries that Receive has not returned yet
@@ -209,6 +210,7 @@ func (s *source) close(forget bool) {
 		for _, d := range s.takeReady(math.MaxInt) {
 			d.Nak(0)
 		}
+		s.last.stop()
 		if forget {
 			s.bus.mu.Lock()
 			delete(s.bus.sources, s)
