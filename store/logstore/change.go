@@ -33,7 +33,7 @@ const (
 )
 
 // prepared is a change whose parts are encoded and sealed. Callers prepare their changes concurrently,
-// so that the committer only compares revisions.
+// so that the committer, which is one goroutine, has less to do.
 type prepared struct {
 	change  *store.Change
 	item    *amendsv1.LogItem
@@ -41,7 +41,7 @@ type prepared struct {
 }
 
 // prepare encodes a change. If differs is set, the state contains its start, because the start is not
-// the one of the saga's first change. What is left out follows from the change alone:
+// the one of the saga's first change. What is left out follows from the change, and from the start of its saga:
 //
 //   - revisions: from the expected one and the number of events;
 //   - data that equals the input of the first start;

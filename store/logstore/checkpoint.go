@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -41,7 +42,7 @@ func (s *Store) checkpointLoop() {
 		case r := <-s.checkpoints:
 			r.done <- r.work()
 		case <-s.large:
-			_ = s.checkpoint(nil) // an error has broken the store
+			_ = s.checkpoint(nil) // an error has broken the store, or the disk is full and the store closes
 		case <-tick.C:
 			if s.isOld() {
 				_ = s.checkpoint(nil)
@@ -191,7 +192,7 @@ func (s *Store) checkpoint(final func() error) error {
 		}
 	}
 	s.mu.Unlock()
-	s.counters.checkpoints.Add(1)
+	s.counters.checkpoint()
 	s.options.step("marked")
 	s.log.Release(mark.Number)
 	s.options.step("released")
@@ -228,11 +229,19 @@ func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written []saga,
 		sagas = sagas[1:]
 	}
 	s.mu.RUnlock()
+	var swept map[tally]int
 	err = s.update(func(tx *bolt.Tx) error {
 		counts := map[tally]int{}
+		swept = map[tally]int{}
 		add := func(t tally, n int) { counts[t] += n }
 		for i := range written {
 			v := &written[i]
+			if v.sweep {
+				err := (&remains{id: v.id}).sweep(tx, func(t tally, n int) { swept[t] += n; add(t, n) })
+				if err != nil {
+					return err
+				}
+			}
 			tallies(v.stored, add, -1)
 			tallies(v.head(), add, 1)
 			if err := v.write(tx); err != nil {
@@ -244,7 +253,15 @@ func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written []saga,
 		}
 		return self(tx)
 	})
-	return written, sagas, err
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, n := range swept { // apply could not know them
+		s.count(t, n)
+	}
+	return written, sagas, nil
 }
 
 // write brings the rows of a saga from what is stored to what it is now.
@@ -323,7 +340,7 @@ func (s *Store) drop(written []saga) {
 		for _, item := range v.items {
 			s.overlay.size -= sizeOf(item)
 		}
-		o.stored, o.items = v.head(), o.items[len(v.items):]
+		o.stored, o.items, o.sweep = v.head(), o.items[len(v.items):], false
 		if len(o.items) == 0 && !o.held {
 			s.overlay.remove(o)
 		}
@@ -356,11 +373,17 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 	}
 }
 
-// isFull reports whether an error of bbolt means that the disk, or the file, has no room. Nothing was
-// written then.
+// isFull reports whether an error of bbolt means that the disk, or the file, has no room: for a write, or
+// for growing the file. A sync that fails for want of room is a failed sync, after which it is unknown what
+// is on the disk.
 func isFull(err error) bool {
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, bolterrors.ErrMaxSizeReached} {
-		if errors.Is(err, full) || err != nil && strings.Contains(err.Error(), full.Error()) { // bbolt does not wrap all errors
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		return true
+	}
+	op, _ := errors.AsType[*os.PathError](err)
+	grow := err != nil && strings.Contains(err.Error(), "file resize error") // bbolt does not wrap it
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		if op != nil && op.Op == "write" && errors.Is(err, full) || grow && strings.Contains(err.Error(), full.Error()) {
 			return true
 		}
 	}

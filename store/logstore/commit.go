@@ -153,7 +153,7 @@ func (s *Store) commit(requests []*request) {
 // record decides requests, appends what was accepted to the log, and applies it.
 func (s *Store) record(requests []*request) (err error) {
 	began := time.Now()
-	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entries: map[string][]byte{}}
+	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entered: map[contract.SagaID]bool{}, entries: map[string][]byte{}}
 	defer g.release()
 	g.discarded = s.takeDiscards()
 	if err := guard(func() error { return g.decideAll(requests) }); err != nil {
@@ -270,7 +270,7 @@ type group struct {
 	s       *Store
 	items   []*amendsv1.LogItem
 	drafts  map[contract.SagaID]*head // of the sagas that the record names, after the items
-	entered []contract.SagaID
+	entered map[contract.SagaID]bool
 
 	discarded []outbox.ID       // given to Discard before this record
 	entries   map[string][]byte // that the items set
@@ -323,8 +323,9 @@ func (g *group) enter(id contract.SagaID) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.entered = append(g.entered, id)
+	g.entered[id] = true
 	if o.rotten != nil {
+		g.s.counters.met(o.rotten)
 		return nil, o.rotten
 	}
 	g.drafts[id] = o.head()
@@ -335,7 +336,7 @@ func (g *group) enter(id contract.SagaID) (*head, error) {
 func (g *group) release() {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
-	for _, id := range g.entered {
+	for id := range g.entered {
 		o := g.s.overlay.sagas[id]
 		if o.held = false; len(o.items) == 0 && !o.skipped { // it is as bbolt holds it
 			g.s.overlay.remove(o)

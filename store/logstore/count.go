@@ -2,7 +2,6 @@ package logstore
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
@@ -36,63 +35,45 @@ func parseTally(k []byte) (t tally, ok bool) {
 	return t, ok
 }
 
-// readCounts reads the counts. If one is damaged, it counts again.
+// readCounts reads the counts.
 func (s *Store) readCounts() error {
-	var damage error
-	err := s.db.View(func(tx *bolt.Tx) error {
+	return s.db.View(func(tx *bolt.Tx) error {
 		return tableCounts.bucket(tx).ForEach(func(k, v []byte) error {
-			t, ok := parseTally(k)
 			body, err := tableCounts.open(k, v)
+			t, ok := parseTally(k)
 			n, size := binary.Varint(body)
 			switch {
-			case err != nil:
-				damage = err
-			case !ok || size <= 0:
-				damage = tableCounts.corrupt(k, "it cannot be read")
+			case err == nil && (!ok || size <= 0):
+				err = tableCounts.corrupt(k, "it cannot be read")
+			case err == nil:
+				s.counts[t] = int(n)
 			}
-			s.counts[t] = int(n)
-			return nil
+			return err
 		})
 	})
-	if err != nil || damage == nil {
-		return err
-	}
-	s.report(damage)
-	if s.options.readOnly {
-		return nil
-	}
-	return s.db.Update(s.recount)
 }
 
-// recount counts again, from the index and the pending messages.
+// recount counts the sagas in the index and the pending messages.
 func (s *Store) recount(tx *bolt.Tx) error {
 	clear(s.counts)
-	each := func(t table, add func(k, body []byte)) error {
-		return t.bucket(tx).ForEach(func(k, v []byte) error {
-			body, err := t.open(k, v)
-			if err != nil {
-				s.report(err)
-				return nil
-			}
-			add(k, body)
-			return nil
-		})
-	}
-	err := errors.Join(
-		each(tableIndex, func(k, body []byte) {
-			l := indexLine(&entry{key: k, body: body})
-			s.counts[tally{ref: l.ref, class: l.class}]++
-		}),
-		each(tablePending, func(k, _ []byte) {
-			to, _ := parsePendingKey(k)
-			s.counts[tally{to: to}]++
-		}),
-		tx.DeleteBucket([]byte(tableCounts.String())),
-	)
+	err := tableIndex.bucket(tx).ForEach(func(k, v []byte) error {
+		body, err := tableIndex.open(k, v)
+		l := indexLine(&entry{key: k, body: body})
+		s.counts[tally{ref: l.ref, class: l.class}]++
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := tx.CreateBucket([]byte(tableCounts.String())); err != nil {
+	err = tablePending.bucket(tx).ForEach(func(k, _ []byte) error {
+		to, _ := parsePendingKey(k)
+		s.counts[tally{to: to}]++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := tableCounts.clear(tx); err != nil {
 		return err
 	}
 	return addCounts(tx, s.counts)
@@ -106,7 +87,7 @@ func addCounts(tx *bolt.Tx, counts map[tally]int) error {
 		}
 		key := t.key()
 		body, err := tableCounts.get(tx, key)
-		if err != nil { // the next Open finds the damage, and counts again
+		if err != nil { // the next Open finds the damage, and repairs it
 			continue
 		}
 		stored, _ := binary.Varint(body)

@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
@@ -63,9 +65,9 @@ func accept(t testing.TB, s *Store, changes ...store.Change) {
 	}
 }
 
-// TestOneDamagedRow flips a bit of the key or of the value of every row, in turns. No other saga may be lost: it
-// is as it was, or it is damaged too, because the damaged key hides its own. If the row is not one of a
-// saga's own, no other saga is affected at all.
+// TestOneDamagedRow flips a bit of the key or of the value of every row, in turns. No other saga may be
+// lost: it is as it was, or it is damaged too, because the damaged key hides its own. A row that follows
+// from a saga's head is repaired, but for a message.
 func TestOneDamagedRow(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sagas.db")
@@ -98,8 +100,11 @@ func TestOneDamagedRow(t *testing.T) {
 			}
 			lost := missing(t, s, states)
 			own := r.table == tableSagas || r.table == tableIDs
-			if len(lost) > 1 && !own {
+			if most := map[bool]int{true: 1}[r.table == tablePending]; len(lost) > most && !own {
 				t.Errorf("%s: affects %v", what, lost)
+			}
+			if err := s.Verify(t.Context()); err != nil && !own && r.table != tablePending && r.table != tableDefinitions {
+				t.Errorf("%s: %v", what, err)
 			}
 			for id := range states {
 				if _, err := s.Load(t.Context(), id); err != nil && !(own && errors.Is(err, store.ErrCorrupt)) {
@@ -258,5 +263,49 @@ func TestMessagesAreSealedToTheirDestination(t *testing.T) {
 		return true
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDamagedSagaTwiceInARecord discards a message of a damaged saga and changes the saga, twice, in one
+// record.
+func TestDamagedSagaTwiceInARecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	states := filled(t, path, Options{manual: true})
+	s := reopened(t, path, Options{manual: true})
+	defer s.abort()
+	const id = "order-07"
+	in := states[id]
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		key := partKey(nano(in.Started), id, partHead, nil)
+		v := bytes.Clone(tableSagas.bucket(tx).Get(key))
+		v[len(v)-1] ^= 1
+		return tableSagas.bucket(tx).Put(key, v)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c := storetest.Next(in, storetest.Epoch.Add(time.Hour))
+	s.discarded[c.Discard[0]] = struct{}{}
+	results, err := s.Commit(t.Context(), []store.Change{c, c, storetest.Start("order-x", storetest.Checkout, storetest.Epoch)})
+	if err != nil || !errors.Is(results[0], store.ErrCorrupt) || !errors.Is(results[1], store.ErrCorrupt) || results[2] != nil {
+		t.Errorf("%v, %v", results, err)
+	}
+}
+
+// TestFull checks which errors of bbolt mean that nothing was written for want of room.
+func TestFull(t *testing.T) {
+	for _, full := range []error{
+		&os.PathError{Op: "write", Path: "sagas.db", Err: syscall.ENOSPC},
+		fmt.Errorf("commit: %w", &os.PathError{Op: "write", Path: "sagas.db", Err: syscall.EDQUOT}),
+		errors.New("file resize error: truncate sagas.db: no space left on device"),
+		bolterrors.ErrMaxSizeReached,
+	} {
+		if !isFull(full) {
+			t.Errorf("%v does not mean that there is no room", full)
+		}
+	}
+	for _, failed := range []error{nil, syscall.ENOSPC, &os.PathError{Op: "sync", Path: "sagas.db", Err: syscall.ENOSPC}, syscall.EIO} {
+		if isFull(failed) {
+			t.Errorf("%v means that nothing was written", failed)
+		}
 	}
 }

@@ -4,14 +4,14 @@
 //	          encode     verdict   one fsync              │                        │
 //	                                                      └── Load, List, Due … ───┘
 //
-// A commit is one record of the log. The record holds items; an item says what a saga is from now on,
-// not what changes, so it can be applied to any earlier version of it. The newest items are in the
-// overlay, by saga. A checkpoint writes what the overlay holds to bbolt, saga by saga, each with all
+// A commit is one record of the log. The record holds items: an item is the new head of one saga, with
+// the events, messages and data that came with it. Nothing is computed when it is applied. The newest
+// items are in the overlay, by saga. A checkpoint writes what the overlay holds to bbolt, saga by saga, each with all
 // its rows and counts in one transaction, and the position in the log with the last one. Opening a
-// store applies the log from there; an item that a saga contains already is left out.
+// store applies the log from there; an item that a saga contains already is skipped, by its number.
 //
 // Reads take a snapshot of bbolt and copies of what the overlay holds beside it, in a window. A saga
-// in the overlay hides what bbolt says of its id.
+// in the overlay hides what bbolt says of its id, unless bbolt's rows of it cannot be read.
 //
-// The package keeps I1, I2 and I7 (DESIGN.md). It is not in use yet: ADR 0043 says what is left.
+// The package keeps I1, I2 and I7 (ARCHITECTURE.md). It is not in use yet: ADR 0043 says what is left.
 package logstore

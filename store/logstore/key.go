@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"time"
@@ -79,6 +80,15 @@ func sagaPrefix(started int64, id contract.SagaID) []byte {
 
 func partKey(started int64, id contract.SagaID, part byte, name []byte) []byte {
 	return append(append(sagaPrefix(started, id), part), name...)
+}
+
+// parsePartKey returns whose part it is, and which.
+func parsePartKey(k []byte) (id contract.SagaID, part byte, ok bool) {
+	end := bytes.IndexByte(k[min(8, len(k)):], 0)
+	if end < 1 || len(k) < 8+end+2 {
+		return "", 0, false
+	}
+	return contract.SagaID(k[8 : 8+end]), k[8+end+1], true
 }
 
 // indexKey returns a key that sorts by class, then by start, then by descending id. Lists read the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
@@ -79,6 +80,12 @@ func open(path string, options Options) (s *Store, err error) {
 		if self, err = s.readState(); err != nil {
 			return err
 		}
+		if err := s.repair(); err != nil {
+			return err
+		}
+		if err := s.readCounts(); err != nil {
+			return err
+		}
 		return s.recover(self)
 	})
 	return s, err
@@ -103,7 +110,7 @@ func newStore(path string, options Options) *Store {
 	}
 }
 
-// readState reads what the state knows of itself, and its counts.
+// readState reads what the state knows of itself.
 func (s *Store) readState() (self *amendsv1.StoreRow, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		if self, err = readSelf(tx); err != nil {
@@ -118,7 +125,7 @@ func (s *Store) readState() (self *amendsv1.StoreRow, err error) {
 		ID: self.Store, Incarnation: self.Incarnation, Created: instant(self.CreatedUnixNano), Schema: schemaVersion,
 		Sealed: self.Sealed, Path: s.info.Path,
 	}
-	return self, s.readCounts()
+	return self, nil
 }
 
 // readSelf checks that the file is a state that this release can use.
@@ -200,7 +207,8 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	s.opening = true
 	defer func() { s.opening = false }()
 	if err = s.checkpoint(nil); isFull(err) {
-		s.setFull(stateFull, err) // the log holds what the state lacks
+		s.setFull(stateFull, err) // the log holds what the state lacks; the checkpointer tries again
+		s.oldest = time.Now()
 		return nil
 	}
 	return err

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -81,7 +82,7 @@ const (
 	checkpointCheck = time.Second
 	// fullRetry is how often a full disk is tried again.
 	fullRetry = time.Second
-	// maxPieceSagas and pieceBytes bound one transaction of a checkpoint. A larger saga is written alone.
+	// maxPieceSagas and pieceBytes bound one transaction of a checkpoint; the last saga may exceed the bytes.
 	maxPieceSagas = 512
 	pieceBytes    = 2 << 20
 	// pendingBatch is the number of messages that Pending reads in one window.
@@ -106,32 +107,16 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("options: MaxGroup %d, CheckpointSize %d, CheckpointAge %s, LockTimeout %s, MapSize %d and "+
 			"MaxSize %d must not be negative", o.MaxGroup, o.CheckpointSize, o.CheckpointAge, o.LockTimeout, o.MapSize, o.MaxSize)
 	}
-	if o.MaxGroup == 0 {
-		o.MaxGroup = DefaultMaxGroup
-	}
-	if o.CheckpointSize == 0 {
-		o.CheckpointSize = DefaultCheckpointSize
-	}
-	if o.CheckpointAge == 0 {
-		o.CheckpointAge = DefaultCheckpointAge
-	}
-	if o.LockTimeout == 0 {
-		o.LockTimeout = time.Second
-	}
-	if o.MapSize == 0 {
-		o.MapSize = defaultMapSize
-	}
-	if o.MinFree == 0 {
-		o.MinFree = DefaultMinFree
-	}
-	if o.CheckLimit == 0 {
-		o.CheckLimit = DefaultCheckLimit
-	}
+	o.MaxGroup = cmp.Or(o.MaxGroup, DefaultMaxGroup)
+	o.CheckpointSize = cmp.Or(o.CheckpointSize, DefaultCheckpointSize)
+	o.CheckpointAge = cmp.Or(o.CheckpointAge, DefaultCheckpointAge)
+	o.LockTimeout = cmp.Or(o.LockTimeout, time.Second)
+	o.MapSize = cmp.Or(o.MapSize, defaultMapSize)
+	o.MinFree = cmp.Or(o.MinFree, DefaultMinFree)
+	o.CheckLimit = cmp.Or(o.CheckLimit, DefaultCheckLimit)
+	o.pieceSagas = cmp.Or(o.pieceSagas, maxPieceSagas)
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.pieceSagas == 0 {
-		o.pieceSagas = maxPieceSagas
 	}
 	if o.step == nil {
 		o.step = func(string) {}

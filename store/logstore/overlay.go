@@ -62,9 +62,9 @@ func (o *overlay) skipped() bool {
 }
 
 // apply applies the items of a durable record: after a commit, and at replay. It reads nothing and
-// cannot fail: every saga that the items name has been entered. An item says what is, and not what
-// changes, so it can be applied to any earlier version of its saga; one that the saga contains already,
-// because a checkpoint was ahead, is left out. Store.mu is locked.
+// cannot fail: every saga that the items name has been entered. An item holds its saga's
+// whole head, so nothing is computed. One that the saga contains already, because a checkpoint was ahead,
+// is skipped. Store.mu is locked.
 func (s *Store) apply(items *amendsv1.LogItems) {
 	for i, item := range items.Items {
 		s.item = items.First + uint64(i)
@@ -75,9 +75,12 @@ func (s *Store) apply(items *amendsv1.LogItems) {
 		}
 		o := s.overlay.sagas[contract.SagaID(item.Saga)]
 		old := o.head()
-		if o.rotten != nil {
+		if o.rotten != nil && !item.Fresh {
 			o.skipped = true
 			continue
+		}
+		if o.rotten != nil { // it is replaced by a tombstone
+			o.rotten, o.skipped, o.sweep = nil, false, true
 		}
 		if old != nil && s.item <= old.At {
 			continue

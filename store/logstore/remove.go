@@ -17,90 +17,38 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// errChanged means that a damaged saga has changed since its rows were found.
-var errChanged = fmt.Errorf("the saga has changed in the meantime: %w", store.ErrConflict)
-
-// maxRemovals bounds the attempts of RemoveDamaged. A saga whose history is damaged can change while
-// its rows are being looked for.
-const maxRemovals = 3
-
-// RemoveDamaged implements store.Store. First it replaces the saga's rows in bbolt with those of the
-// tombstone: damage is repaired where it is. Then it commits the tombstone.
+// RemoveDamaged implements store.Store. It looks for the saga's rows in all tables, because the damaged
+// row may be the one that leads to the others; commits the tombstone; and writes a checkpoint, which
+// deletes the rows.
 func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal store.Removal) (store.Removed, error) {
-	var err error
-	for range maxRemovals {
-		if err := s.requestCheckpoint(ctx); err != nil { // so that bbolt holds what there is of the saga
-			return store.Removed{}, err
-		}
-		t := &remains{id: id}
-		if err := s.view(ctx, t.find); err != nil {
-			return store.Removed{}, err
-		}
+	t := &remains{id: id}
+	err := s.view(ctx, t.find)
+	if err == nil {
 		err = s.write(ctx, func(g *group) error { return g.removeDamaged(t, removal) })
-		if err == nil {
-			s.counters.fixed(id)
-			return t.removed, nil
-		}
-		if !errors.Is(err, errChanged) {
-			break
-		}
 	}
-	return store.Removed{}, of(id, err)
+	if err != nil {
+		return store.Removed{}, of(id, err)
+	}
+	s.counters.fixed(id)
+	return t.removed, s.requestCheckpoint(ctx)
 }
 
 // removeDamaged replaces a damaged saga with a tombstone.
 func (g *group) removeDamaged(t *remains, removal store.Removal) error {
-	s := g.s
-	s.mu.Lock()
-	o := s.overlay.sagas[t.id]
-	if s.generation.Load() != t.generation || o != nil && (len(o.items) > 0 || o.held) {
-		s.mu.Unlock()
-		return errChanged
+	h, err := g.enter(t.id)
+	if err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return err
 	}
-	if o != nil {
-		s.overlay.remove(o)
+	if h.GetAt() != t.at {
+		return fmt.Errorf("the saga has changed in the meantime, try again: %w", store.ErrConflict)
 	}
-	s.generation.Add(1) // what readers have seen of the saga is no longer true
-	s.mu.Unlock()
-	item := s.buried(t.id, &amendsv1.Tombstone{
+	g.add(g.s.buried(t.id, &amendsv1.Tombstone{
 		Class: uint32(store.ClassAbandoned), Start: t.digest[:], Definition: protoconv.Ref(t.ref), StartedUnixNano: t.started,
 		EndedUnixNano: nano(removal.At),
-		Removal:       &amendsv1.Removal{AtUnixNano: nano(removal.At), By: removal.By, Reason: removal.Reason, Damage: t.damage.Error()},
-	})
-	stored := &saga{id: t.id, items: []*amendsv1.LogItem{item}}
-	item.Head.At = s.item // so that replay applies what comes later, the committed tombstone too
-	err := guard(func() error {
-		return s.db.Update(func(tx *bolt.Tx) error {
-			for _, r := range t.rows {
-				if err := r.table.delete(tx, r.key); err != nil {
-					return err
-				}
-			}
-			self := new(amendsv1.StoreRow) // its last item must not be below the tombstone's
-			body, err := tableMeta.get(tx, []byte(metaSelf))
-			if err = errors.Join(err, protoconv.Unmarshal(body, self)); err != nil {
-				return err
-			}
-			self.LastItem = max(self.LastItem, s.item)
-			return errors.Join(putSelf(tx, self), stored.write(tx), addCounts(tx, t.counts))
-		})
-	})
-	if isFull(err) {
-		return err
-	}
-	if err != nil {
-		return errors.Join(errStructure, err)
-	}
-	s.mu.Lock()
-	for tally, n := range t.counts {
-		s.count(tally, n)
-	}
-	s.mu.Unlock()
-	if _, err := g.enter(t.id); err != nil {
-		return err
-	}
-	item.Head.At = 0
-	g.add(item)
+		Removal: &amendsv1.Removal{
+			AtUnixNano: nano(removal.At), By: removal.By, Reason: removal.Reason, Damage: t.damage.Error(),
+		},
+	}))
 	return nil
 }
 
@@ -108,23 +56,53 @@ func (g *group) removeDamaged(t *remains, removal store.Removal) error {
 type remains struct {
 	id      contract.SagaID
 	damage  error
-	started int64 // 0: unknown
+	at      uint64 // of the head; 0 if it cannot be read
+	started int64  // 0: unknown
 	ref     contract.DefinitionRef
 	digest  machine.StartDigest
 	rows    []row
-	counts  map[tally]int // what the counts lose with it
+	counts  map[tally]int // what the counts lose with the rows
 	removed store.Removed
-
-	generation uint64 // of the overlay, when all this was found
 }
 
-// find finds what is left of the saga, in all tables, because the damaged row may be the one that leads
-// to the others. It returns an error if the saga is not damaged, or if there is nothing of it.
+// find finds what is left of the saga. It returns an error if the saga is not damaged, or if there is
+// nothing of it.
 func (t *remains) find(w *window) (err error) {
-	*t = remains{id: t.id, counts: map[tally]int{}, generation: w.generation}
+	*t = remains{id: t.id}
 	if t.damage, err = damageOf(w, t.id); err != nil {
 		return err
 	}
+	t.scan(w.tx)
+	s, err := w.find(t.id)
+	switch {
+	case err == nil:
+		t.remember(&s)
+	case !errors.Is(err, store.ErrCorrupt):
+		return err
+	case len(t.rows) == 0: // a neighbour's damaged key hides whether the saga exists
+		return t.damage
+	}
+	start := &content{w: w, id: t.id, head: &head{StartedUnixNano: t.started}, inBolt: true}
+	start.owner = ownerOf(t.id, start.head)
+	if digest, _, err := start.first(); err == nil {
+		t.digest = digest
+	}
+	return nil
+}
+
+// remember takes what the head tells, which is newer than what the rows tell.
+func (t *remains) remember(s *saga) {
+	h := s.head()
+	t.at, t.started, t.ref = h.At, h.StartedUnixNano, protoconv.FromRef(h.Definition)
+	t.removed = store.Removed{Open: store.Class(h.Class).Open()}
+	for _, p := range h.Pending {
+		t.removed.Discarded = append(t.removed.Discarded, s.owner().idOf(p))
+	}
+}
+
+// scan finds the saga's rows in all tables.
+func (t *remains) scan(tx *bolt.Tx) {
+	t.counts = map[tally]int{}
 	for _, one := range []struct {
 		table table
 		owns  func(t *remains, k, v []byte) bool
@@ -133,27 +111,33 @@ func (t *remains) find(w *window) (err error) {
 		{tableTimers, func(t *remains, k, _ []byte) bool { _, id, ok := parseTimeKey(0, k); return ok && id == t.id }},
 		{tableExpiry, func(t *remains, k, _ []byte) bool { _, id, ok := parseTimeKey(1, k); return ok && id == t.id }},
 	} {
-		c := one.table.bucket(w.tx).Cursor()
+		c := one.table.bucket(tx).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if one.owns(t, k, v) {
 				t.rows = append(t.rows, row{table: one.table, key: bytes.Clone(k)})
 			}
 		}
 	}
-	if t.started != 0 {
-		prefix := sagaPrefix(t.started, t.id)
-		c := tableSagas.bucket(w.tx).Cursor()
-		for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			t.rows = append(t.rows, row{table: tableSagas, key: bytes.Clone(k)})
-		}
-		start := &content{w: w, id: t.id, head: &head{StartedUnixNano: t.started}, inBolt: true}
-		start.owner = ownerOf(t.id, start.head)
-		if digest, _, err := start.first(); err == nil {
-			t.digest = digest
+	if t.started == 0 {
+		return
+	}
+	prefix := sagaPrefix(t.started, t.id)
+	c := tableSagas.bucket(tx).Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		t.rows = append(t.rows, row{table: tableSagas, key: bytes.Clone(k)})
+	}
+}
+
+// sweep deletes the rows of a saga that could not be read when it was replaced.
+func (t *remains) sweep(tx *bolt.Tx, add func(tally, int)) error {
+	t.scan(tx)
+	for _, r := range t.rows {
+		if err := r.table.delete(tx, r.key); err != nil {
+			return err
 		}
 	}
-	if len(t.rows) == 0 { // a neighbour's damaged key hides whether the saga exists
-		return t.damage
+	for count, n := range t.counts {
+		add(count, n)
 	}
 	return nil
 }

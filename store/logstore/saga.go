@@ -30,6 +30,7 @@ type saga struct {
 	held   bool                // the record that is being written names the saga
 
 	skipped bool // replay left out items of the saga, because it is rotten
+	sweep   bool // the saga was rotten: the next checkpoint looks for its rows in bbolt
 }
 
 // head returns the saga's newest head.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/amends-dev/amends/contract"
@@ -36,11 +35,9 @@ const MaxDamaged = 10_000
 
 // counters holds the current values of Stats.
 type counters struct {
-	calls, changes, refused, records, logged, checkpoints atomic.Uint64
-	last, largest, damaged, commitNanos                   atomic.Uint64
-
-	mu  sync.Mutex
-	now map[string]contract.SagaID // damaged records that were read, with their sagas
+	mu    sync.Mutex
+	stats Stats                      // but for what Store.Stats adds
+	now   map[string]contract.SagaID // damaged records that were read, with their sagas
 }
 
 // met counts err if it reports a damaged record.
@@ -52,9 +49,9 @@ func (c *counters) met(err error) {
 
 // note counts a damaged record.
 func (c *counters) note(what string, of contract.SagaID) {
-	c.damaged.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stats.Damaged++
 	if c.now == nil {
 		c.now = map[string]contract.SagaID{}
 	}
@@ -70,64 +67,51 @@ func (c *counters) fixed(id contract.SagaID) {
 	maps.DeleteFunc(c.now, func(_ string, of contract.SagaID) bool { return of == id })
 }
 
-// measure counts a record and the requests in it.
+// checkpoint counts a checkpoint.
+func (c *counters) checkpoint() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Checkpoints++
+}
+
+// measure counts requests, and the record that holds what was accepted of them; its size is 0 if there
+// is none.
 func (c *counters) measure(requests []*request, size int, took time.Duration) {
-	var changes, refused, calls uint64
+	var changes uint64
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, r := range requests {
 		if r.work == nil {
-			calls++
+			c.stats.Calls++
 		}
 		for _, err := range r.results {
 			if err != nil {
-				refused++
-				c.met(err)
+				c.stats.Refused++
 			} else {
 				changes++
 			}
 		}
 	}
-	c.calls.Add(calls)
-	c.changes.Add(changes)
-	c.refused.Add(refused)
-	if size == 0 {
-		return
+	c.stats.Changes += changes
+	if size > 0 {
+		c.stats.Records++
+		c.stats.BytesLogged += uint64(size)
+		c.stats.CommitSeconds += took.Seconds()
 	}
-	c.records.Add(1)
-	c.logged.Add(uint64(size))
-	c.commitNanos.Add(uint64(took))
 	if changes > 0 {
-		c.last.Store(changes)
-		c.largest.Store(max(c.largest.Load(), changes))
+		c.stats.LastGroup, c.stats.LargestGroup = changes, max(c.stats.LargestGroup, changes)
 	}
-}
-
-// different returns the number of distinct damaged records.
-func (c *counters) different() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.now)
 }
 
 // Stats returns the counters.
 func (s *Store) Stats() Stats {
-	c := &s.counters
+	s.counters.mu.Lock()
+	stats := s.counters.stats
+	stats.DamagedNow = len(s.counters.now)
+	s.counters.mu.Unlock()
 	s.mu.RLock()
-	size, behind := s.overlay.size, s.logged
+	stats.OverlayBytes, stats.BehindBytes = s.overlay.size, s.logged
 	s.mu.RUnlock()
-	return Stats{
-		Calls:         c.calls.Load(),
-		Changes:       c.changes.Load(),
-		Refused:       c.refused.Load(),
-		Records:       c.records.Load(),
-		BytesLogged:   c.logged.Load(),
-		LastGroup:     c.last.Load(),
-		LargestGroup:  c.largest.Load(),
-		Damaged:       c.damaged.Load(),
-		DamagedNow:    c.different(),
-		CommitSeconds: float64(c.commitNanos.Load()) / 1e9,
-		Checkpoints:   c.checkpoints.Load(),
-		OverlayBytes:  size,
-		BehindBytes:   behind,
-		Log:           s.log.Stats(),
-	}
+	stats.Log = s.log.Stats()
+	return stats
 }

@@ -44,12 +44,12 @@ type Store struct {
 	close        sync.Once
 	closeErr     error
 
-	saved     log.Mark // up to which the state follows from the log; used by the checkpointer
+	saved     log.Mark // the mark of the last checkpoint, or of the one under way; used by the checkpointer
 	savedItem uint64   // number of the last item up to saved
 	opening   bool     // Open has not returned yet
 
 	item       uint64        // number of the last item; changed by the committer, with mu locked
-	generation atomic.Uint64 // changes, with mu locked, when a checkpoint drops sagas from the overlay
+	generation atomic.Uint64 // changes, with mu locked, whenever sagas may have left the overlay
 
 	mu        sync.RWMutex // the last lock that is taken: no transaction begins and no log is called under it
 	overlay   overlay
@@ -57,7 +57,7 @@ type Store struct {
 	discarded map[outbox.ID]struct{} // given to Discard, and not in the log yet
 	mark      log.Mark               // of the last record that is applied
 	logged    int64                  // bytes of the records behind the last checkpoint
-	oldest    time.Time              // when the oldest change that bbolt lacks was committed; zero: there is none
+	oldest    time.Time              // since when there are changes that no checkpoint has begun to write; or zero
 
 	failing sync.Mutex
 	broken  error    // ErrBroken with its cause

@@ -35,11 +35,12 @@ type table byte
 //	counts       s class name 0 version  number of sagas
 //	counts       d to                    number of pending messages
 //
-// The parts of a saga: h (HeadRow), s (digest of the start, then Start), e and a first revision
+// The parts of a saga: h (SagaHead), s (digest of the start, then Start), e and a first revision
 // (EventsRow), d and a name (large data). Times are nanoseconds since 1970 in big endian with the
 // sign bit inverted, so that their bytes sort by time. Ids contain no byte below 0x2d, so 0x00
-// separates. New sagas are appended to every table but ids, whatever their ids are: bbolt writes
-// whole pages, so the number of pages that a checkpoint changes is what it costs.
+// separates. No key but that of ids begins with an id, so new sagas are appended to sagas, and to their class,
+// destination and time elsewhere: bbolt writes whole pages, so a checkpoint costs what the number of
+// pages costs that it changes.
 const (
 	tableMeta table = iota
 	tableIDs

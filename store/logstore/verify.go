@@ -155,7 +155,7 @@ func (v *verification) table(t table) error {
 	})
 }
 
-// sagas checks every saga that the table ids names, and whatever else the table sagas holds.
+// sagas checks every saga that the table ids names.
 func (v *verification) sagas() error {
 	err := tableIDs.bucket(v.w.tx).ForEach(func(k, value []byte) error {
 		if body, err := tableIDs.open(k, value); err == nil && len(body) == 8 {

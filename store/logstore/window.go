@@ -17,8 +17,11 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// window is a snapshot of bbolt, and access to the overlay of the same moment: what look copies from
-// the overlay and what is in the snapshot belong together.
+// window is a snapshot of bbolt, and access to the overlay. What look copies from the overlay and what is
+// in the snapshot belong together: a saga leaves the overlay only after bbolt holds it, and with a new
+// generation. The generation is read before the snapshot is taken; if look finds it unchanged, whatever
+// is not in the overlay is in the snapshot. A snapshot that is newer than the overlay does no harm,
+// because the overlay hides it.
 type window struct {
 	s          *Store
 	tx         *bolt.Tx
