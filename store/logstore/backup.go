@@ -56,7 +56,7 @@ func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
 		tx, err = s.db.Begin(false)
 		return err
 	}
-	err = s.inTurn(ctx, func() error { return s.checkpoint(begin) }, func() { _ = tx.Rollback() })
+	err = s.onCheckpointer(ctx, func() error { return s.checkpoint(begin) }, func() { _ = tx.Rollback() })
 	if err != nil {
 		return err
 	}
@@ -145,10 +145,10 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := adopt(ctx, f.Name(), options); err != nil {
+	if err := detach(ctx, f.Name(), options); err != nil {
 		return err
 	}
-	if err := give(f.Name(), path); err != nil {
+	if err := linkOrRename(f.Name(), path); err != nil {
 		return err
 	}
 	// Only now is it certain that no other process uses this store.
@@ -211,9 +211,9 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 	return f.Sync()
 }
 
-// adopt verifies a restored state, increments the store's incarnation, and cuts the state off from its
+// detach verifies a restored state, increments the store's incarnation, and cuts the state off from its
 // log.
-func adopt(ctx context.Context, path string, options *RestoreOptions) (err error) {
+func detach(ctx context.Context, path string, options *RestoreOptions) (err error) {
 	var damage []error
 	o := Options{MapSize: 1, CheckLimit: math.MaxInt64, Keys: options.Keys, OnCorrupt: func(err error) { damage = append(damage, err) }}
 	if o, err = o.withDefaults(); err != nil {

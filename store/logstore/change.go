@@ -68,7 +68,7 @@ func prepare(keys *seal.Keys, c *store.Change, differs bool) (*prepared, error) 
 	item := &amendsv1.LogItem{Saga: string(in.ID), Head: h}
 	if c.Expected == 0 {
 		digest := machine.DigestStart(in.ContentType, in.Input)
-		item.Start = closed(keys, p.owner.binding(sealedStart), append(digest[:], start...))
+		item.Start = sealPart(keys, p.owner.binding(sealedStart), append(digest[:], start...))
 	}
 	var errs [3]error
 	var pending []*amendsv1.PendingRef
@@ -109,7 +109,7 @@ func (p *packer) pack(data []byte) []byte {
 		known = known || bytes.Equal(d.Name, name[:])
 	}
 	if !known {
-		stored := closed(p.keys, p.owner.binding(sealedData, name[:]...), data)
+		stored := sealPart(p.keys, p.owner.binding(sealedData, name[:]...), data)
 		p.data = append(p.data, &amendsv1.LogData{Name: name[:], Data: stored})
 	}
 	return append([]byte{packedNamed}, name[:]...)
@@ -128,7 +128,7 @@ func (p *packer) state(in *machine.Instance) ([]byte, error) {
 		form, encode = restWithStart, sagapb.MarshalInstance
 	}
 	b, err := encode(&packed)
-	return closed(p.keys, p.owner.binding(sealedRest, revisionBytes(in.Revision)...), append([]byte{form}, b...)), err
+	return sealPart(p.keys, p.owner.binding(sealedRest, revisionBytes(in.Revision)...), append([]byte{form}, b...)), err
 }
 
 func (p *packer) events(c *store.Change) ([][]byte, error) {
@@ -140,7 +140,7 @@ func (p *packer) events(c *store.Change) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		events[i] = closed(p.keys, p.owner.binding(sealedEvent, revisionBytes(c.Expected+1+uint64(i))...), b)
+		events[i] = sealPart(p.keys, p.owner.binding(sealedEvent, revisionBytes(c.Expected+1+uint64(i))...), b)
 	}
 	return events, nil
 }
@@ -153,7 +153,7 @@ func (p *packer) messages(records []outbox.Record) (messages []*amendsv1.LogMess
 		if err != nil {
 			return nil, nil, err
 		}
-		body := closed(p.keys, p.owner.binding(sealedMessage, messageBytes(r.ID, r.To)...), b)
+		body := sealPart(p.keys, p.owner.binding(sealedMessage, messageBytes(r.ID, r.To)...), b)
 		messages = append(messages, &amendsv1.LogMessage{Place: uint32(i), Body: body})
 		pending = append(pending, &amendsv1.PendingRef{
 			Revision: r.ID.Revision, Index: uint32(r.ID.Index), To: string(r.To), Place: uint32(i),

@@ -53,12 +53,12 @@ func (s *Store) checkpointLoop() {
 
 // requestCheckpoint writes what is committed to bbolt.
 func (s *Store) requestCheckpoint(ctx context.Context) error {
-	return s.inTurn(ctx, func() error { return s.checkpoint(nil) }, func() {})
+	return s.onCheckpointer(ctx, func() error { return s.checkpoint(nil) }, func() {})
 }
 
-// inTurn runs work between checkpoints. If ctx ends before the work does, undo is called after it has
+// onCheckpointer runs work between checkpoints. If ctx ends before the work does, undo is called after it has
 // succeeded.
-func (s *Store) inTurn(ctx context.Context, work func() error, undo func()) error {
+func (s *Store) onCheckpointer(ctx context.Context, work func() error, undo func()) error {
 	r := &checkpointRequest{work, make(chan error, 1)}
 	select {
 	case s.checkpoints <- r:
@@ -80,13 +80,13 @@ func (s *Store) inTurn(ctx context.Context, work func() error, undo func()) erro
 	}
 }
 
-// load is how much there is for a checkpoint to write, in bytes. Store.mu is locked.
-func (s *Store) load() int64 { return max(s.overlay.size, s.logged) }
+// backlog is how much there is for a checkpoint to write, in bytes. Store.mu is locked.
+func (s *Store) backlog() int64 { return max(s.overlay.size, s.logged) }
 
 // wakeCheckpoint starts a checkpoint if there is enough for it to write.
 func (s *Store) wakeCheckpoint() {
 	s.mu.RLock()
-	large := s.load() >= s.options.CheckpointSize
+	large := s.backlog() >= s.options.CheckpointSize
 	s.mu.RUnlock()
 	if large && !s.options.manual {
 		signal(s.large)
@@ -111,7 +111,7 @@ func (s *Store) isOld() bool {
 func (s *Store) awaitRoom() error {
 	for {
 		s.mu.RLock()
-		room := s.load() < 2*s.options.CheckpointSize || s.options.manual
+		room := s.backlog() < 2*s.options.CheckpointSize || s.options.manual
 		s.mu.RUnlock()
 		if room {
 			return nil
@@ -130,8 +130,8 @@ func (s *Store) awaitRoom() error {
 	}
 }
 
-// unwritten returns the sagas that bbolt lacks, in the order of their rows.
-func (s *Store) unwritten() (list []*saga) {
+// dirty returns the sagas that bbolt lacks, in the order of their rows.
+func (s *Store) dirty() (list []*saga) {
 	for _, o := range s.overlay.sagas {
 		if len(o.items) > 0 {
 			list = append(list, o)
@@ -152,7 +152,7 @@ func (s *Store) checkpoint(final func() error) error {
 		s.saved, s.savedItem = s.mark, s.item
 	}
 	mark, item, logged := s.saved, s.savedItem, s.logged
-	sagas := s.unwritten()
+	sagas := s.dirty()
 	entries := maps.Clone(s.overlay.entries)
 	s.oldest = time.Time{}
 	s.mu.Unlock()
@@ -173,11 +173,11 @@ func (s *Store) checkpoint(final func() error) error {
 		if err != nil {
 			return err
 		}
-		s.drop(written)
+		s.evict(written)
 		s.options.step("piece")
 		signal(s.progress)
 		if sagas = rest; len(sagas) > 0 {
-			s.rest(time.Since(began))
+			s.throttle(time.Since(began))
 		}
 	}
 	// The mark is on both root pages before the log goes: then one damaged root page loses nothing.
@@ -202,11 +202,11 @@ func (s *Store) checkpoint(final func() error) error {
 	return final()
 }
 
-// rest waits as long as the piece took, so that commits get half of the disk, unless the overlay is
+// throttle waits as long as the piece took, so that commits get half of the disk, unless the overlay is
 // nearly full.
-func (s *Store) rest(took time.Duration) {
+func (s *Store) throttle(took time.Duration) {
 	s.mu.RLock()
-	hurry := s.load() > s.options.CheckpointSize*3/2
+	hurry := s.backlog() > s.options.CheckpointSize*3/2
 	s.mu.RUnlock()
 	if hurry || s.options.manual {
 		return
@@ -292,23 +292,23 @@ func (s *saga) write(tx *bolt.Tx) error {
 	}
 	if len(events) > 0 {
 		first := binary.BigEndian.AppendUint64(nil, h.Revision-uint64(len(events))+1)
-		errs = append(errs, put(partEvents, first, must(&amendsv1.EventsRow{Events: events})))
+		errs = append(errs, put(partEvents, first, mustMarshal(&amendsv1.EventsRow{Events: events})))
 	}
 	for _, p := range h.Pending {
 		if body := messageIn(items, p); body != nil {
-			row := must(&amendsv1.PendingRow{
+			row := mustMarshal(&amendsv1.PendingRow{
 				Saga: string(s.id), StartedUnixNano: h.StartedUnixNano, Revision: p.Revision, Index: p.Index, Body: body,
 			})
 			errs = append(errs, tablePending.put(tx, pendingKey(outbox.Destination(p.To), positionOf(p)), row))
 		}
 	}
-	return errors.Join(append(errs, put(partHead, nil, must(h)))...)
+	return errors.Join(append(errs, put(partHead, nil, mustMarshal(h)))...)
 }
 
 // replace deletes old rows and puts new ones. It does not put messages.
 func replace(tx *bolt.Tx, old, now []row) error {
 	var errs []error
-	for was, is := range changes(old, now) {
+	for was, is := range diffRows(old, now) {
 		switch {
 		case was != nil:
 			errs = append(errs, was.table.delete(tx, was.key))
@@ -330,8 +330,8 @@ func deleteAll(tx *bolt.Tx, t table, prefix []byte) error {
 	return nil
 }
 
-// drop takes what bbolt holds now out of the overlay.
-func (s *Store) drop(written []saga) {
+// evict takes what bbolt holds now out of the overlay.
+func (s *Store) evict(written []saga) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range written {
@@ -341,7 +341,7 @@ func (s *Store) drop(written []saga) {
 			s.overlay.size -= sizeOf(item)
 		}
 		o.stored, o.items, o.sweep = v.head(), o.items[len(v.items):], false
-		if len(o.items) == 0 && !o.held {
+		if len(o.items) == 0 && !o.pinned {
 			s.overlay.remove(o)
 		}
 	}

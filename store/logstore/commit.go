@@ -216,12 +216,12 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 // encode encodes a record, and returns it as replay will decode it: what is applied after a commit is
 // what would be applied after a restart.
 func (s *Store) encode(first uint64, list []*amendsv1.LogItem) (*amendsv1.LogItems, []byte, error) {
-	content := must(&amendsv1.LogItems{First: first, Items: list})
+	content := mustMarshal(&amendsv1.LogItems{First: first, Items: list})
 	r := &amendsv1.LogRecord{Items: content}
 	if s.options.Keys != nil {
 		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), content), nil)
 	}
-	body := must(r)
+	body := mustMarshal(r)
 	items, err := s.decode(s.log.Last(), first, body)
 	return items, body, err
 }
@@ -324,9 +324,9 @@ func (g *group) enter(id contract.SagaID) (*head, error) {
 		return nil, err
 	}
 	g.entered[id] = true
-	if o.rotten != nil {
-		g.s.counters.met(o.rotten)
-		return nil, o.rotten
+	if o.damage != nil {
+		g.s.counters.damage(o.damage)
+		return nil, o.damage
 	}
 	g.drafts[id] = o.head()
 	return o.head(), nil
@@ -338,7 +338,7 @@ func (g *group) release() {
 	defer g.s.mu.Unlock()
 	for id := range g.entered {
 		o := g.s.overlay.sagas[id]
-		if o.held = false; len(o.items) == 0 && !o.skipped { // it is as bbolt holds it
+		if o.pinned = false; len(o.items) == 0 && !o.skipped { // it is as bbolt holds it
 			g.s.overlay.remove(o)
 		}
 	}
@@ -346,15 +346,15 @@ func (g *group) release() {
 
 // enter brings a saga into the overlay and holds it there. It returns a copy.
 func (s *Store) enter(id contract.SagaID) (copied saga, err error) {
-	hold := func(o *saga) {
-		o.held = true
+	pin := func(o *saga) {
+		o.pinned = true
 		copied = *o
 	}
 	for {
 		s.mu.Lock()
 		o := s.overlay.sagas[id]
 		if o != nil {
-			hold(o)
+			pin(o)
 		}
 		s.mu.Unlock()
 		if o != nil {
@@ -370,9 +370,9 @@ func (s *Store) enter(id contract.SagaID) (copied saga, err error) {
 			if s.generation.Load() != w.generation {
 				return errMoved
 			}
-			o := &saga{id: id, stored: stored, rotten: err}
+			o := &saga{id: id, stored: stored, damage: err}
 			s.overlay.add(o)
-			hold(o)
+			pin(o)
 			return nil
 		})
 		switch {
@@ -437,7 +437,7 @@ func (g *group) refuse(id contract.SagaID, old *head, p *prepared) error {
 	case removed(old):
 		t, err := g.s.tombstone(id, old)
 		if err != nil {
-			return of(id, err)
+			return withSaga(id, err)
 		}
 		return t
 	case old.GetRevision() != expected || old != nil && ownerOf(id, old) != ownerOf(id, p.item.Head):

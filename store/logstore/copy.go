@@ -78,7 +78,7 @@ func (s *Store) copy(ctx context.Context, path string, options *CopyOptions) err
 	if err = errors.Join(err, guard(to.db.Close)); err != nil {
 		return err
 	}
-	if err := give(f.Name(), path); err != nil {
+	if err := linkOrRename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -172,8 +172,8 @@ func (c *copier) saga(id contract.SagaID) (*saga, error) {
 	to := proto.CloneOf(h)
 	of, err := w.contentOf(saga{id: id, stored: h})
 	if errors.Is(err, store.ErrEnded) {
-		plain, err := opened(w.s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
-		to.Rest = closed(keys, ownerOf(id, h).binding(sealedTombstone), plain)
+		plain, err := unsealPart(w.s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
+		to.Rest = sealPart(keys, ownerOf(id, h).binding(sealedTombstone), plain)
 		return &saga{id: id, items: []*amendsv1.LogItem{{Saga: string(id), Fresh: true, Head: to}}}, err
 	}
 	if err != nil {
@@ -207,7 +207,7 @@ func (c *content) again(to *head, keys *seal.Keys) (items []*amendsv1.LogItem, e
 		return nil, err
 	}
 	p := &packer{keys: keys, owner: c.owner, input: start.Input, differs: string(first) != string(own)}
-	item := &amendsv1.LogItem{Saga: string(c.id), Head: to, Start: closed(keys, c.owner.binding(sealedStart), append(digest[:], first...))}
+	item := &amendsv1.LogItem{Saga: string(c.id), Head: to, Start: sealPart(keys, c.owner.binding(sealedStart), append(digest[:], first...))}
 	name := nameFor(keys, sealedStart, first)
 	var errs [2]error
 	to.StartName = name[:]

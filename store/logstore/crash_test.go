@@ -200,7 +200,7 @@ func (c *crashes) act() {
 			}
 		}
 	case n == 17:
-		if err := c.store.inTurn(c.t.Context(), func() error { return c.store.somePieces(c.random) }, func() {}); err != nil {
+		if err := c.store.onCheckpointer(c.t.Context(), func() error { return c.store.somePieces(c.random) }, func() {}); err != nil {
 			c.t.Fatal(err)
 		}
 	default:

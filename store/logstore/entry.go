@@ -45,7 +45,7 @@ func (g *group) put(t table, key, value []byte) {
 // entry returns the value of an entry, or nil.
 func (w *window) entry(t table, key []byte) (value []byte, err error) {
 	known := false
-	if err := w.look(func(o *overlay) { value, known = o.entries[keyIn(t, key)] }); err != nil || known {
+	if err := w.withOverlay(func(o *overlay) { value, known = o.entries[keyIn(t, key)] }); err != nil || known {
 		return value, err
 	}
 	value, err = t.get(w.tx, key)
@@ -81,12 +81,12 @@ func definitionBinding(key []byte) []byte {
 
 func (s *Store) encodeDefinition(d store.Definition) []byte {
 	body := append(binary.AppendUvarint(nil, uint64(len(d.Fingerprint))), d.Fingerprint...)
-	return closed(s.options.Keys, definitionBinding(refKey(d.Ref)), append(body, d.JSON...))
+	return sealPart(s.options.Keys, definitionBinding(refKey(d.Ref)), append(body, d.JSON...))
 }
 
 // definition decodes a definition.
 func (s *Store) definition(key, stored []byte) (store.Definition, error) {
-	plain, err := opened(s.options.Keys, definitionBinding(key), stored)
+	plain, err := unsealPart(s.options.Keys, definitionBinding(key), stored)
 	if err != nil {
 		return store.Definition{}, tableDefinitions.corrupt(key, err.Error())
 	}
@@ -120,7 +120,7 @@ func (s *Store) Definitions(ctx context.Context) (all []store.Definition, err er
 		if err != nil {
 			return err
 		}
-		if err := w.look(func(o *overlay) {
+		if err := w.withOverlay(func(o *overlay) {
 			for k, v := range o.entries {
 				if table(k[0]) == tableDefinitions {
 					list[k[1:]] = v
@@ -158,7 +158,7 @@ func (s *Store) loadEntry(ctx context.Context, key string, m *amendsv1.StoreEntr
 
 func (s *Store) saveEntry(ctx context.Context, key string, m *amendsv1.StoreEntry) error {
 	return s.write(ctx, func(g *group) error {
-		g.put(tableMeta, []byte(key), must(m))
+		g.put(tableMeta, []byte(key), mustMarshal(m))
 		return nil
 	})
 }

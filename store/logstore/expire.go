@@ -18,7 +18,7 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 	if err != nil {
 		return 0, dropped, err
 	}
-	removed, err = s.expire(ctx, expirySaga, endedBefore, store.Bounded(limit), (*group).bury)
+	removed, err = s.expire(ctx, expirySaga, endedBefore, store.Bounded(limit), (*group).entomb)
 	return removed, dropped, err
 }
 
@@ -103,7 +103,7 @@ func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
 			}
 			switch {
 			case errors.Is(err, store.ErrCorrupt):
-				w.s.report(of(one.id, err))
+				w.s.report(withSaga(one.id, err))
 				continue
 			case errors.Is(err, store.ErrEnded) || errors.Is(err, store.ErrNotFound): // removed in the meantime
 				continue
@@ -126,13 +126,13 @@ func (g *group) drop(e *ended) (bool, error) {
 	return true, nil
 }
 
-// bury replaces a saga with a tombstone.
-func (g *group) bury(e *ended) (bool, error) {
+// entomb replaces a saga with a tombstone.
+func (g *group) entomb(e *ended) (bool, error) {
 	h, err := g.enter(e.id)
 	if err != nil || h.GetClass() == 0 || h.EndedUnixNano != e.at || h.StartedUnixNano != e.started {
 		return false, g.skip(err)
 	}
-	g.add(g.s.buried(e.id, &amendsv1.Tombstone{
+	g.add(g.s.tombstoneItem(e.id, &amendsv1.Tombstone{
 		Class: h.Class, Start: e.digest[:], Definition: h.Definition, StartedUnixNano: e.started, EndedUnixNano: e.at,
 	}))
 	return true, nil
@@ -147,9 +147,9 @@ func (g *group) skip(err error) error {
 	return err
 }
 
-// buried returns the item that leaves a tombstone of a saga.
-func (s *Store) buried(id contract.SagaID, t *amendsv1.Tombstone) *amendsv1.LogItem {
+// tombstoneItem returns the item that leaves a tombstone of a saga.
+func (s *Store) tombstoneItem(id contract.SagaID, t *amendsv1.Tombstone) *amendsv1.LogItem {
 	h := &amendsv1.SagaHead{StartedUnixNano: t.StartedUnixNano, EndedUnixNano: t.EndedUnixNano}
-	h.Rest = closed(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), must(t))
+	h.Rest = sealPart(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), mustMarshal(t))
 	return &amendsv1.LogItem{Saga: string(id), Fresh: true, Head: h}
 }

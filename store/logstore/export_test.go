@@ -19,14 +19,14 @@ func (s *Store) pieces(random *rand.Rand) error {
 	case 0:
 		return s.requestCheckpoint(context.Background())
 	case 1:
-		return s.inTurn(context.Background(), func() error { return s.somePieces(random) }, func() {})
+		return s.onCheckpointer(context.Background(), func() error { return s.somePieces(random) }, func() {})
 	}
 	return nil
 }
 
 func (s *Store) somePieces(random *rand.Rand) error {
 	s.mu.RLock()
-	sagas := s.unwritten()
+	sagas := s.dirty()
 	s.mu.RUnlock()
 	for _, one := range sagas {
 		if random.IntN(2) == 0 {
@@ -36,7 +36,7 @@ func (s *Store) somePieces(random *rand.Rand) error {
 		if err != nil {
 			return err
 		}
-		s.drop(written)
+		s.evict(written)
 	}
 	return nil
 }

@@ -143,7 +143,7 @@ func create(path string, options Options) (err error) {
 	if err = errors.Join(err, guard(db.Close)); err != nil {
 		return err
 	}
-	if err := give(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // ErrExist: another process was faster
+	if err := linkOrRename(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) { // ErrExist: another process was faster
 		return err
 	}
 	return syncDir(dir)
@@ -163,10 +163,10 @@ func fill(tx *bolt.Tx, keys *seal.Keys, self *amendsv1.StoreRow) error {
 	)
 }
 
-// give creates a hard link to file at name, and returns an os.ErrExist error if name exists. If
+// linkOrRename creates a hard link to file at name, and returns an os.ErrExist error if name exists. If
 // linking fails for another reason, such as a file system without hard links, it renames the file
 // instead, which replaces an existing one. The caller removes the old name.
-func give(file, name string) error {
+func linkOrRename(file, name string) error {
 	err := os.Link(file, name)
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return os.Rename(file, name)

@@ -40,19 +40,19 @@ const (
 	countPending = 'd'
 )
 
-// first and last are the earliest and latest times that nano can represent (1677-09-21 and
+// minTime and maxTime are the earliest and latest times that nano can represent (1677-09-21 and
 // 2262-04-11).
-var first, last = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+var minTime, maxTime = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
-// nano returns the stored form of a time; 0 means the zero time. It limits t to the range from first
-// to last, because a filter may contain any time.
+// nano returns the stored form of a time; 0 means the zero time. It limits t to the range from minTime
+// to maxTime, because a filter may contain any time.
 func nano(t time.Time) int64 {
 	switch {
 	case t.IsZero():
 		return 0
-	case t.Before(first):
+	case t.Before(minTime):
 		return math.MinInt64
-	case t.After(last):
+	case t.After(maxTime):
 		return math.MaxInt64
 	}
 	return t.UnixNano()

@@ -27,7 +27,7 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 		}
 		l.behind = &p
 	}
-	if lines, done, err := s.few(ctx, l); done || err != nil {
+	if lines, done, err := s.byID(ctx, l); done || err != nil {
 		if err == nil {
 			err = s.view(ctx, func(w *window) error { return l.page(w, lines, true) })
 		}
@@ -59,14 +59,14 @@ type line struct {
 
 // listing is a List call in progress.
 type listing struct {
-	filter *store.Filter
-	size   int
-	behind *store.Position // what was read; nil at the beginning
-	found  []store.Summary
-	cursor string
-	done   bool
-	seen   int // entries that were read
-	vain   int // states that were loaded and do not match
+	filter     *store.Filter
+	size       int
+	behind     *store.Position // what was read; nil at the beginning
+	found      []store.Summary
+	cursor     string
+	done       bool
+	seen       int // entries that were read
+	mismatches int // states that were loaded and do not match
 }
 
 // lines returns the next entries of the wanted classes in list order. all reports whether there are no
@@ -145,13 +145,13 @@ func indexLine(e *entry) (l line) {
 
 // page adds the matching sagas of lines to the page. all reports whether there are no lines after them.
 func (l *listing) page(w *window, lines []line, all bool) error {
-	found, seen, vain, behind := l.found, l.seen, l.vain, l.behind
+	found, seen, mismatches, behind := l.found, l.seen, l.mismatches, l.behind
 	end := func(cursor string) error {
 		l.found, l.cursor, l.done = found, cursor, true
 		return nil
 	}
 	for i := range lines {
-		if len(found) == l.size || seen == scanLimit || vain == loadLimit {
+		if len(found) == l.size || seen == scanLimit || mismatches == loadLimit {
 			return end(l.filter.Cursor(*behind))
 		}
 		at := &lines[i]
@@ -163,7 +163,7 @@ func (l *listing) page(w *window, lines []line, all bool) error {
 		case err != nil:
 			w.s.report(err)
 		case !match:
-			vain++
+			mismatches++
 		}
 		if sum != nil {
 			found = append(found, *sum)
@@ -172,12 +172,12 @@ func (l *listing) page(w *window, lines []line, all bool) error {
 	if all {
 		return end("")
 	}
-	l.found, l.seen, l.vain, l.behind = found, seen, vain, behind
+	l.found, l.seen, l.mismatches, l.behind = found, seen, mismatches, behind
 	return nil
 }
 
 // summary returns the summary of a saga, or nil if it is not listed. match is false if its state was
-// read in vain.
+// read in mismatches.
 func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, err error) {
 	switch {
 	case at.damage != nil:
@@ -190,7 +190,7 @@ func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, 
 		in, wrong := c.state()
 		switch {
 		case wrong != nil:
-			err = of(at.ID, wrong)
+			err = withSaga(at.ID, wrong)
 		case l.filter.WantsState(in):
 			listed := store.Summarize(in)
 			return &listed, true, nil
@@ -207,9 +207,9 @@ func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, 
 	return sum, true, err
 }
 
-// few returns the lines of a listing by ids or by a prefix of the id. done is false if the filter has
+// byID returns the lines of a listing by ids or by a prefix of the id. done is false if the filter has
 // neither, or if too many sagas have the prefix to sort them in memory.
-func (s *Store) few(ctx context.Context, l *listing) (lines []line, done bool, err error) {
+func (s *Store) byID(ctx context.Context, l *listing) (lines []line, done bool, err error) {
 	if len(l.filter.IDs) == 0 && l.filter.IDPrefix == "" {
 		return nil, false, nil
 	}

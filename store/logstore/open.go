@@ -182,7 +182,7 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	}
 	s.options.Log.Keep = int(min(max(log.DefaultKeep, 2*s.options.CheckpointSize/segment+1), log.MaxSpares))
 	if mark == (log.Mark{}) {
-		if mark, err = s.adopt(self); err != nil {
+		if mark, err = s.createLog(self); err != nil {
 			return err
 		}
 	} else if s.log, err = log.Open(logPath(s.info.Path), s.options.Log); err != nil {
@@ -199,7 +199,7 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	if err != nil {
 		return err
 	}
-	s.forgetHeld()
+	s.unpinAll()
 	if err := s.log.Begin(max(mark.Epoch, 1)); err != nil {
 		return err
 	}
@@ -223,8 +223,8 @@ func lost(err error) error {
 	return err
 }
 
-// adopt makes a log for a state that has none: one that is new, or was restored or copied.
-func (s *Store) adopt(self *amendsv1.StoreRow) (log.Mark, error) {
+// createLog makes a log for a state that has none: one that is new, or was restored or copied.
+func (s *Store) createLog(self *amendsv1.StoreRow) (log.Mark, error) {
 	path := logPath(s.info.Path)
 	self.Item = max(self.Item, self.LastItem)
 	if err := checkUnused(path); err != nil {
@@ -278,14 +278,14 @@ func (s *Store) replay(before log.Mark, r *log.Record) error {
 	return nil
 }
 
-// forgetHeld lets checkpoints drop what replay has entered.
-func (s *Store) forgetHeld() {
+// unpinAll lets checkpoints drop what replay has entered.
+func (s *Store) unpinAll() {
 	for _, o := range s.overlay.sagas {
-		o.held = false
+		o.pinned = false
 		switch {
 		case o.skipped:
 			s.report(fmt.Errorf("the log has changes of saga %s that cannot be applied, and is kept until the saga is removed: %w",
-				o.id, o.rotten))
+				o.id, o.damage))
 		case len(o.items) == 0:
 			s.overlay.remove(o)
 		}
@@ -315,5 +315,5 @@ func marked(self *amendsv1.StoreRow, mark log.Mark, item, last uint64) *amendsv1
 }
 
 func putSelf(tx *bolt.Tx, self *amendsv1.StoreRow) error {
-	return tableMeta.put(tx, []byte(metaSelf), must(self))
+	return tableMeta.put(tx, []byte(metaSelf), mustMarshal(self))
 }

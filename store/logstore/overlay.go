@@ -39,7 +39,7 @@ func (o *overlay) remove(s *saga) {
 
 // append adds an item to a saga.
 func (o *overlay) append(s *saga, item *amendsv1.LogItem) {
-	for was, is := range changes(rows(s.id, s.head()), rows(s.id, item.Head)) {
+	for was, is := range diffRows(rows(s.id, s.head()), rows(s.id, item.Head)) {
 		if was != nil {
 			o.keys.Delete(keyIn(was.table, was.key))
 		} else {
@@ -75,12 +75,12 @@ func (s *Store) apply(items *amendsv1.LogItems) {
 		}
 		o := s.overlay.sagas[contract.SagaID(item.Saga)]
 		old := o.head()
-		if o.rotten != nil && !item.Fresh {
+		if o.damage != nil && !item.Fresh {
 			o.skipped = true
 			continue
 		}
-		if o.rotten != nil { // it is replaced by a tombstone
-			o.rotten, o.skipped, o.sweep = nil, false, true
+		if o.damage != nil { // it is replaced by a tombstone
+			o.damage, o.skipped, o.sweep = nil, false, true
 		}
 		if old != nil && s.item <= old.At {
 			continue

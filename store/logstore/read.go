@@ -34,7 +34,7 @@ type content struct {
 func (w *window) content(id contract.SagaID) (*content, error) {
 	s, err := w.find(id)
 	if err != nil {
-		return nil, of(id, err)
+		return nil, withSaga(id, err)
 	}
 	return w.contentOf(s)
 }
@@ -49,7 +49,7 @@ func (w *window) contentOf(s saga) (*content, error) {
 		if err == nil {
 			return nil, t
 		}
-		return nil, of(s.id, err)
+		return nil, withSaga(s.id, err)
 	}
 	c := &content{w: w, id: s.id, head: h, owner: s.owner()}
 	c.items, c.inBolt = s.parts()
@@ -70,7 +70,7 @@ func (c *content) part(part byte, name []byte) (body []byte, err error) {
 
 // open opens a sealed part.
 func (c *content) open(stored []byte, kind string, rest ...byte) ([]byte, error) {
-	plain, err := opened(c.w.s.options.Keys, c.owner.binding(kind, rest...), stored)
+	plain, err := unsealPart(c.w.s.options.Keys, c.owner.binding(kind, rest...), stored)
 	if err != nil {
 		return nil, c.corrupt(kind, err)
 	}
@@ -190,7 +190,7 @@ func (s *Store) Load(ctx context.Context, id contract.SagaID) (in *machine.Insta
 			return err
 		}
 		in, err = c.state()
-		return of(id, err)
+		return withSaga(id, err)
 	})
 	return in, err
 }
@@ -203,7 +203,7 @@ func (s *Store) History(ctx context.Context, id contract.SagaID, from uint64, li
 			return err
 		}
 		events, err = c.history(max(from, 1), store.Bounded(limit))
-		return of(id, err)
+		return withSaga(id, err)
 	})
 	return events, err
 }
@@ -281,7 +281,7 @@ func (c *content) stored(events []machine.Event, from, to uint64) ([]machine.Eve
 
 func (c *content) event(revision uint64, stored []byte) (*machine.Event, error) {
 	what := fmt.Sprintf("event %d", revision)
-	plain, err := opened(c.w.s.options.Keys, c.owner.binding(sealedEvent, revisionBytes(revision)...), stored)
+	plain, err := unsealPart(c.w.s.options.Keys, c.owner.binding(sealedEvent, revisionBytes(revision)...), stored)
 	if err != nil {
 		return nil, c.corrupt(what, err)
 	}
@@ -346,7 +346,7 @@ func messageIn(items []*amendsv1.LogItem, p *amendsv1.PendingRef) []byte {
 // tombstone decodes the tombstone of a saga.
 func (s *Store) tombstone(id contract.SagaID, h *head) (*store.TombstoneError, error) {
 	key := partKey(h.StartedUnixNano, id, partHead, nil)
-	plain, err := opened(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
+	plain, err := unsealPart(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
 	if err != nil {
 		return nil, tableSagas.corrupt(key, err.Error())
 	}

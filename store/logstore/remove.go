@@ -27,7 +27,7 @@ func (s *Store) RemoveDamaged(ctx context.Context, id contract.SagaID, removal s
 		err = s.write(ctx, func(g *group) error { return g.removeDamaged(t, removal) })
 	}
 	if err != nil {
-		return store.Removed{}, of(id, err)
+		return store.Removed{}, withSaga(id, err)
 	}
 	s.counters.fixed(id)
 	return t.removed, s.requestCheckpoint(ctx)
@@ -42,7 +42,7 @@ func (g *group) removeDamaged(t *remains, removal store.Removal) error {
 	if h.GetAt() != t.at {
 		return fmt.Errorf("the saga has changed in the meantime, try again: %w", store.ErrConflict)
 	}
-	g.add(g.s.buried(t.id, &amendsv1.Tombstone{
+	g.add(g.s.tombstoneItem(t.id, &amendsv1.Tombstone{
 		Class: uint32(store.ClassAbandoned), Start: t.digest[:], Definition: protoconv.Ref(t.ref), StartedUnixNano: t.started,
 		EndedUnixNano: nano(removal.At),
 		Removal: &amendsv1.Removal{

@@ -26,11 +26,11 @@ type saga struct {
 	id     contract.SagaID
 	stored *head               // what bbolt holds
 	items  []*amendsv1.LogItem // oldest first, each with its number and its rest
-	rotten error               // why bbolt's rows of the saga cannot be read; then there is nothing else
-	held   bool                // the record that is being written names the saga
+	damage error               // why bbolt's rows of the saga cannot be read; then there is nothing else
+	pinned bool                // the record that is being written names the saga
 
-	skipped bool // replay left out items of the saga, because it is rotten
-	sweep   bool // the saga was rotten: the next checkpoint looks for its rows in bbolt
+	skipped bool // replay left out items of the saga, because its rows are damaged
+	sweep   bool // the saga's rows were damaged: the next checkpoint looks for its rows in bbolt
 }
 
 // head returns the saga's newest head.
@@ -130,9 +130,9 @@ func compareRows(a, b row) int {
 	return bytes.Compare(a.key, b.key)
 }
 
-// changes iterates over the rows that are in only one of two sorted lists, or have another body: first
+// diffRows iterates over the rows that are in only one of two sorted lists, or have another body: first
 // is a row that goes, second one that comes, and the other is nil.
-func changes(old, now []row) iter.Seq2[*row, *row] {
+func diffRows(old, now []row) iter.Seq2[*row, *row] {
 	return func(yield func(was, is *row) bool) {
 		for len(old) > 0 || len(now) > 0 {
 			var order int

@@ -49,16 +49,16 @@ func messageBytes(id outbox.ID, to outbox.Destination) []byte {
 	return append(binary.BigEndian.AppendUint16(revisionBytes(id.Revision), id.Index), to...)
 }
 
-// closed returns the stored form of a part: sealed if there are keys.
-func closed(keys *seal.Keys, binding, plain []byte) []byte {
+// sealPart returns the stored form of a part: sealed if there are keys.
+func sealPart(keys *seal.Keys, binding, plain []byte) []byte {
 	if keys == nil {
 		return plain
 	}
 	return keys.Seal(binding, plain)
 }
 
-// opened is the inverse of closed. With keys it refuses what is not sealed.
-func opened(keys *seal.Keys, binding, stored []byte) ([]byte, error) {
+// unsealPart is the inverse of sealPart. With keys it refuses what is not sealed.
+func unsealPart(keys *seal.Keys, binding, stored []byte) ([]byte, error) {
 	if keys == nil {
 		return stored, nil
 	}
@@ -76,8 +76,8 @@ func nameFor(keys *seal.Keys, kind string, data []byte) name {
 	return nameOf(mac[:])
 }
 
-// must encodes a message of this package. Encoding cannot fail: no field is required or validated.
-func must(m proto.Message) []byte {
+// mustMarshal encodes a message of this package. Encoding cannot fail: no field is required or validated.
+func mustMarshal(m proto.Message) []byte {
 	b, err := protoconv.Append(nil, m)
 	if err != nil {
 		panic(err)

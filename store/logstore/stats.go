@@ -40,8 +40,8 @@ type counters struct {
 	now   map[string]contract.SagaID // damaged records that were read, with their sagas
 }
 
-// met counts err if it reports a damaged record.
-func (c *counters) met(err error) {
+// damage counts err if it reports a damaged record.
+func (c *counters) damage(err error) {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok {
 		c.note(damage.What, damage.Saga)
 	}

@@ -177,7 +177,7 @@ func (s *Store) starved() bool {
 // report counts damage that is skipped, and passes the error to Options.OnCorrupt.
 func (s *Store) report(err error) {
 	if errors.Is(err, store.ErrCorrupt) {
-		s.counters.met(err)
+		s.counters.damage(err)
 	} else {
 		s.counters.note(err.Error(), "")
 	}

@@ -190,16 +190,16 @@ func (v *verification) saga(started int64, id contract.SagaID) {
 		return
 	}
 	_, err = c.state()
-	v.find(of(id, err))
+	v.find(withSaga(id, err))
 	_, err = c.history(1, int(h.Revision))
-	v.find(of(id, err))
+	v.find(withSaga(id, err))
 	for _, name := range h.Data {
 		_, err = c.named(nameOf(name))
-		v.find(of(id, err))
+		v.find(withSaga(id, err))
 	}
 	for _, p := range h.Pending {
 		_, err = c.message(p)
-		v.find(of(id, err))
+		v.find(withSaga(id, err))
 	}
 	v.rows(id, h, 2+len(h.Data))
 }

@@ -19,7 +19,7 @@ import (
 
 // window is a snapshot of bbolt, and access to the overlay. What look copies from the overlay and what is
 // in the snapshot belong together: a saga leaves the overlay only after bbolt holds it, and with a new
-// generation. The generation is read before the snapshot is taken; if look finds it unchanged, whatever
+// generation. The generation is read before the snapshot is taken; if withOverlay finds it unchanged, whatever
 // is not in the overlay is in the snapshot. A snapshot that is newer than the overlay does no harm,
 // because the overlay hides it.
 type window struct {
@@ -54,7 +54,7 @@ func (s *Store) open(fn func(w *window) error) error {
 			return fn(w)
 		})
 	})
-	s.counters.met(err)
+	s.counters.damage(err)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return store.ErrClosed
 	}
@@ -76,9 +76,9 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// look calls fn with the overlay, which must only be read, and copied where it is used afterwards. It
+// withOverlay calls fn with the overlay, which must only be read, and copied where it is used afterwards. It
 // returns errMoved, and does not call fn, if the snapshot is too old.
-func (w *window) look(fn func(o *overlay)) error {
+func (w *window) withOverlay(fn func(o *overlay)) error {
 	w.s.mu.RLock()
 	defer w.s.mu.RUnlock()
 	if w.s.generation.Load() != w.generation {
@@ -91,7 +91,7 @@ func (w *window) look(fn func(o *overlay)) error {
 // find returns a copy of a saga. Its head is nil if there is no such saga.
 func (w *window) find(id contract.SagaID) (found saga, err error) {
 	known := false
-	err = w.look(func(o *overlay) {
+	err = w.withOverlay(func(o *overlay) {
 		if s := o.sagas[id]; s != nil {
 			found, known = *s, true
 		}
@@ -100,7 +100,7 @@ func (w *window) find(id contract.SagaID) (found saga, err error) {
 	case err != nil:
 		return saga{}, err
 	case known:
-		return found, found.rotten
+		return found, found.damage
 	}
 	stored, err := w.read(id)
 	return saga{id: id, stored: stored}, err
@@ -111,12 +111,12 @@ func (w *window) read(id contract.SagaID) (*head, error) {
 	body, err := tableIDs.get(w.tx, []byte(id))
 	switch {
 	case err == nil && body == nil:
-		return nil, of(id, tableIDs.absent(w.tx, []byte(id)))
+		return nil, withSaga(id, tableIDs.absent(w.tx, []byte(id)))
 	case err == nil && len(body) != 8:
 		err = tableIDs.corrupt([]byte(id), "it holds no time")
 	}
 	if err != nil {
-		return nil, of(id, err)
+		return nil, withSaga(id, err)
 	}
 	return w.readAt(unsortable(binary.BigEndian.Uint64(body)), id)
 }
@@ -136,13 +136,13 @@ func (w *window) readAt(started int64, id contract.SagaID) (*head, error) {
 		}
 	}
 	if err != nil {
-		return nil, of(id, err)
+		return nil, withSaga(id, err)
 	}
 	return h, nil
 }
 
-// of adds the saga's id to err if err is a *store.CorruptError without an id.
-func of(id contract.SagaID, err error) error {
+// withSaga adds the saga's id to err if err is a *store.CorruptError without an id.
+func withSaga(id contract.SagaID, err error) error {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok && damage.Saga == "" {
 		damage.Saga = id
 	}
@@ -231,7 +231,7 @@ func (w *window) entries(s span, n int, owner ownerFunc) ([]entry, []byte, error
 }
 
 // fill reads about n entries of each span, as of one moment. A row of bbolt whose saga is in the overlay
-// does not count, unless the saga is rotten. Damaged rows are reported and skipped.
+// does not count, unless that is damaged. Damaged rows are reported and skipped.
 func (w *window) fill(batches []batch, n int, owner ownerFunc) error {
 	stored := make([][]owned, len(batches))
 	for i := range batches {
@@ -240,7 +240,7 @@ func (w *window) fill(batches []batch, n int, owner ownerFunc) error {
 			b.span = b.until(b.last)
 		}
 	}
-	return w.look(func(o *overlay) {
+	return w.withOverlay(func(o *overlay) {
 		for i := range batches {
 			batches[i].merge(o, stored[i], n)
 		}
@@ -260,7 +260,7 @@ func (b *batch) merge(o *overlay, stored []owned, n int) {
 		return true
 	})
 	for _, r := range stored {
-		if hides := o.sagas[r.id]; (hides == nil || hides.rotten != nil) && b.holds(r.key) {
+		if hides := o.sagas[r.id]; (hides == nil || hides.damage != nil) && b.holds(r.key) {
 			b.entries = append(b.entries, r.entry)
 		}
 	}
