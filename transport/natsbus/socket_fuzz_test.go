@@ -61,6 +61,7 @@ type harbour struct {
 
 func newHarbour(f *testing.F) *harbour {
 	f.Helper()
+	f.Cleanup(natsbus.SetHold(0)) // every input waits until all its messages are acknowledged
 	server, err := embedded.Start(embedded.Config{StoreDir: f.TempDir(), Port: -1})
 	if err != nil {
 		f.Fatal(err)
