@@ -137,7 +137,7 @@ func TestIDAgainAfterItsTombstone(t *testing.T) {
 		w := newFixture(t, membus.Options{})
 		defer w.close()
 		w.restart(coordinator.Config{Retention: time.Minute, TombstoneRetention: 2 * time.Minute})
-		forget := func() { time.Sleep(4 * time.Minute) }
+		forget := func() { time.Sleep(4 * time.Minute) } // virtual
 		effects := []string{"s1 reserve", "s1 charge", "s1 ship"}
 		w.expect(w.run("s1"), contract.PhaseCompleted, effects...)
 		forget()
