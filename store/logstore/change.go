@@ -154,7 +154,7 @@ func (p *packer) messages(records []outbox.Record) (messages []*amendsv1.LogMess
 			return nil, nil, err
 		}
 		body := sealPart(p.keys, p.owner.binding(sealedMessage, messageBytes(r.ID, r.To)...), b)
-		messages = append(messages, &amendsv1.LogMessage{Place: uint32(i), Body: body})
+		messages = append(messages, &amendsv1.LogMessage{Body: body})
 		pending = append(pending, &amendsv1.PendingRef{
 			Revision: r.ID.Revision, Index: uint32(r.ID.Index), To: string(r.To), Place: uint32(i),
 		})

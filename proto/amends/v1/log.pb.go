@@ -152,7 +152,7 @@ type LogItem struct {
 	Start []byte `protobuf:"bytes,4,opt,name=start" json:"start,omitempty"`
 	// Encoded Events. The last one has the head's revision.
 	Events [][]byte `protobuf:"bytes,5,rep,name=events" json:"events,omitempty"`
-	// Messages that are pending from now on, each named by the head.
+	// Messages that the change enqueues, in the order of their places (PendingRef).
 	Messages []*LogMessage `protobuf:"bytes,6,rep,name=messages" json:"messages,omitempty"`
 	// Large data to which rest, events and messages refer by name, unless the saga has it already.
 	Data []*LogData `protobuf:"bytes,7,rep,name=data" json:"data,omitempty"`
@@ -469,10 +469,8 @@ func (x *PendingRef) GetPlace() uint32 {
 // LogMessage is a message for the bus, without what its PendingRef says.
 type LogMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its place among the messages of the item that enqueued it, from 0.
-	Place uint32 `protobuf:"varint,1,opt,name=place" json:"place,omitempty"`
 	// The message without what follows from its id and destination.
-	Body          []byte `protobuf:"bytes,2,opt,name=body" json:"body,omitempty"`
+	Body          []byte `protobuf:"bytes,1,opt,name=body" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,13 +503,6 @@ func (x *LogMessage) ProtoReflect() protoreflect.Message {
 // Deprecated: Use LogMessage.ProtoReflect.Descriptor instead.
 func (*LogMessage) Descriptor() ([]byte, []int) {
 	return file_amends_v1_log_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *LogMessage) GetPlace() uint32 {
-	if x != nil {
-		return x.Place
-	}
-	return 0
 }
 
 func (x *LogMessage) GetBody() []byte {
@@ -953,10 +944,8 @@ type StoreRow struct {
 	Record uint64 `protobuf:"varint,8,opt,name=record" json:"record,omitempty"`
 	// See log.
 	Hash []byte `protobuf:"bytes,9,opt,name=hash" json:"hash,omitempty"`
-	// Records of the log that an operator declared void.
-	Skipped []*SkippedRecord `protobuf:"bytes,10,rep,name=skipped" json:"skipped,omitempty"`
-	// Number of the last item that a saga may contain, at or behind the record.
-	LastItem      uint64 `protobuf:"varint,11,opt,name=last_item,json=lastItem" json:"last_item,omitempty"`
+	// Number of the last item that a saga may contain, at or after the record.
+	LastItem      uint64 `protobuf:"varint,10,opt,name=last_item,json=lastItem" json:"last_item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1054,82 +1043,11 @@ func (x *StoreRow) GetHash() []byte {
 	return nil
 }
 
-func (x *StoreRow) GetSkipped() []*SkippedRecord {
-	if x != nil {
-		return x.Skipped
-	}
-	return nil
-}
-
 func (x *StoreRow) GetLastItem() uint64 {
 	if x != nil {
 		return x.LastItem
 	}
 	return 0
-}
-
-// SkippedRecord is a record of the log that was declared void.
-type SkippedRecord struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The log's id.
-	Log []byte `protobuf:"bytes,1,opt,name=log" json:"log,omitempty"`
-	// The record's number.
-	Record uint64 `protobuf:"varint,2,opt,name=record" json:"record,omitempty"`
-	// Why.
-	Reason        string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SkippedRecord) Reset() {
-	*x = SkippedRecord{}
-	mi := &file_amends_v1_log_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SkippedRecord) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SkippedRecord) ProtoMessage() {}
-
-func (x *SkippedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SkippedRecord.ProtoReflect.Descriptor instead.
-func (*SkippedRecord) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *SkippedRecord) GetLog() []byte {
-	if x != nil {
-		return x.Log
-	}
-	return nil
-}
-
-func (x *SkippedRecord) GetRecord() uint64 {
-	if x != nil {
-		return x.Record
-	}
-	return 0
-}
-
-func (x *SkippedRecord) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
 }
 
 // StoreEntry is an entry of the store that belongs to no saga.
@@ -1145,7 +1063,7 @@ type StoreEntry struct {
 
 func (x *StoreEntry) Reset() {
 	*x = StoreEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[14]
+	mi := &file_amends_v1_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1075,7 @@ func (x *StoreEntry) String() string {
 func (*StoreEntry) ProtoMessage() {}
 
 func (x *StoreEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[14]
+	mi := &file_amends_v1_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1088,7 @@ func (x *StoreEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreEntry.ProtoReflect.Descriptor instead.
 func (*StoreEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StoreEntry) GetClaim() *ClaimEntry {
@@ -1202,7 +1120,7 @@ type ClaimEntry struct {
 
 func (x *ClaimEntry) Reset() {
 	*x = ClaimEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[15]
+	mi := &file_amends_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1132,7 @@ func (x *ClaimEntry) String() string {
 func (*ClaimEntry) ProtoMessage() {}
 
 func (x *ClaimEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[15]
+	mi := &file_amends_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1145,7 @@ func (x *ClaimEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimEntry.ProtoReflect.Descriptor instead.
 func (*ClaimEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClaimEntry) GetNumber() uint64 {
@@ -1272,7 +1190,7 @@ type ClockEntry struct {
 
 func (x *ClockEntry) Reset() {
 	*x = ClockEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[16]
+	mi := &file_amends_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1202,7 @@ func (x *ClockEntry) String() string {
 func (*ClockEntry) ProtoMessage() {}
 
 func (x *ClockEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[16]
+	mi := &file_amends_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1215,7 @@ func (x *ClockEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockEntry.ProtoReflect.Descriptor instead.
 func (*ClockEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClockEntry) GetBoot() string {
@@ -1384,11 +1302,10 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x12\n" +
 	"\x04item\x18\x04 \x01(\x04R\x04item\x12\x14\n" +
-	"\x05place\x18\x05 \x01(\rR\x05place\"6\n" +
+	"\x05place\x18\x05 \x01(\rR\x05place\" \n" +
 	"\n" +
-	"LogMessage\x12\x14\n" +
-	"\x05place\x18\x01 \x01(\rR\x05place\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"1\n" +
+	"LogMessage\x12\x12\n" +
+	"\x04body\x18\x01 \x01(\fR\x04body\"1\n" +
 	"\aLogData\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"H\n" +
@@ -1419,7 +1336,7 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x05index\x18\x04 \x01(\rR\x05index\x12\x12\n" +
 	"\x04body\x18\x05 \x01(\fR\x04body\"#\n" +
 	"\tEventsRow\x12\x16\n" +
-	"\x06events\x18\x01 \x03(\fR\x06events\"\xbf\x02\n" +
+	"\x06events\x18\x01 \x03(\fR\x06events\"\x8b\x02\n" +
 	"\bStoreRow\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12*\n" +
@@ -1429,14 +1346,9 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x03log\x18\x06 \x01(\fR\x03log\x12\x14\n" +
 	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06record\x18\b \x01(\x04R\x06record\x12\x12\n" +
-	"\x04hash\x18\t \x01(\fR\x04hash\x122\n" +
-	"\askipped\x18\n" +
-	" \x03(\v2\x18.amends.v1.SkippedRecordR\askipped\x12\x1b\n" +
-	"\tlast_item\x18\v \x01(\x04R\blastItem\"Q\n" +
-	"\rSkippedRecord\x12\x10\n" +
-	"\x03log\x18\x01 \x01(\fR\x03log\x12\x16\n" +
-	"\x06record\x18\x02 \x01(\x04R\x06record\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"f\n" +
+	"\x04hash\x18\t \x01(\fR\x04hash\x12\x1b\n" +
+	"\tlast_item\x18\n" +
+	" \x01(\x04R\blastItem\"f\n" +
 	"\n" +
 	"StoreEntry\x12+\n" +
 	"\x05claim\x18\x01 \x01(\v2\x15.amends.v1.ClaimEntryR\x05claim\x12+\n" +
@@ -1469,7 +1381,7 @@ func file_amends_v1_log_proto_rawDescGZIP() []byte {
 	return file_amends_v1_log_proto_rawDescData
 }
 
-var file_amends_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_amends_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_amends_v1_log_proto_goTypes = []any{
 	(*LogRecord)(nil),     // 0: amends.v1.LogRecord
 	(*LogItems)(nil),      // 1: amends.v1.LogItems
@@ -1484,11 +1396,10 @@ var file_amends_v1_log_proto_goTypes = []any{
 	(*PendingRow)(nil),    // 10: amends.v1.PendingRow
 	(*EventsRow)(nil),     // 11: amends.v1.EventsRow
 	(*StoreRow)(nil),      // 12: amends.v1.StoreRow
-	(*SkippedRecord)(nil), // 13: amends.v1.SkippedRecord
-	(*StoreEntry)(nil),    // 14: amends.v1.StoreEntry
-	(*ClaimEntry)(nil),    // 15: amends.v1.ClaimEntry
-	(*ClockEntry)(nil),    // 16: amends.v1.ClockEntry
-	(*DefinitionRef)(nil), // 17: amends.v1.DefinitionRef
+	(*StoreEntry)(nil),    // 13: amends.v1.StoreEntry
+	(*ClaimEntry)(nil),    // 14: amends.v1.ClaimEntry
+	(*ClockEntry)(nil),    // 15: amends.v1.ClockEntry
+	(*DefinitionRef)(nil), // 16: amends.v1.DefinitionRef
 }
 var file_amends_v1_log_proto_depIdxs = []int32{
 	2,  // 0: amends.v1.LogItems.items:type_name -> amends.v1.LogItem
@@ -1496,18 +1407,17 @@ var file_amends_v1_log_proto_depIdxs = []int32{
 	5,  // 2: amends.v1.LogItem.messages:type_name -> amends.v1.LogMessage
 	6,  // 3: amends.v1.LogItem.data:type_name -> amends.v1.LogData
 	7,  // 4: amends.v1.LogItem.entry:type_name -> amends.v1.LogEntry
-	17, // 5: amends.v1.SagaHead.definition:type_name -> amends.v1.DefinitionRef
+	16, // 5: amends.v1.SagaHead.definition:type_name -> amends.v1.DefinitionRef
 	4,  // 6: amends.v1.SagaHead.pending:type_name -> amends.v1.PendingRef
-	17, // 7: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
+	16, // 7: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
 	9,  // 8: amends.v1.Tombstone.removal:type_name -> amends.v1.Removal
-	13, // 9: amends.v1.StoreRow.skipped:type_name -> amends.v1.SkippedRecord
-	15, // 10: amends.v1.StoreEntry.claim:type_name -> amends.v1.ClaimEntry
-	16, // 11: amends.v1.StoreEntry.clock:type_name -> amends.v1.ClockEntry
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	14, // 9: amends.v1.StoreEntry.claim:type_name -> amends.v1.ClaimEntry
+	15, // 10: amends.v1.StoreEntry.clock:type_name -> amends.v1.ClockEntry
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_log_proto_init() }
@@ -1522,7 +1432,7 @@ func file_amends_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_log_proto_rawDesc), len(file_amends_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
