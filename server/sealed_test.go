@@ -93,12 +93,12 @@ func sealLater(t *testing.T, word, line string) {
 		t.Fatal(err)
 	}
 	path, copied := filepath.Join(c.DataDir, server.StoreFile), filepath.Join(c.DataDir, "sealed.db")
-	s, err := boltstore.OpenReadOnly(path, boltstore.Options{})
+	s, err := boltstore.Open(path, boltstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = errors.Join(s.Copy(t.Context(), copied, boltstore.CopyOptions{Keys: keys}), s.Close(),
-		os.Rename(copied, path), os.RemoveAll(filepath.Join(c.DataDir, "nats")))
+		os.RemoveAll(path+".log"), os.Rename(copied, path), os.RemoveAll(filepath.Join(c.DataDir, "nats")))
 	if err != nil {
 		t.Fatal(err)
 	}

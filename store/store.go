@@ -15,7 +15,7 @@ import (
 )
 
 // Store keeps sagas, their histories, pending records and timers. The implementations are boltstore
-// (embedded, one process) and memstore (in memory, the model for random tests). Package storetest
+// (a log and a file, one process) and memstore (in memory, the model for random tests). Package storetest
 // is their conformance suite. All methods are safe for concurrent use.
 type Store interface {
 	// Commit is the only method that changes sagas. Each change is atomic: it includes state,

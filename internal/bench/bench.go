@@ -91,25 +91,29 @@ func (o *Options) busStorage() string {
 
 // Figures are the results of a run.
 type Figures struct {
-	Mix                 Mix     `json:"mix"`
-	InFlight            int     `json:"in_flight"`
-	Carrier             string  `json:"carrier"`     // tcp, in-process or accounts
-	BusStorage          string  `json:"bus_storage"` // of commands and answers: file or memory
-	Callers             Callers `json:"callers"`
-	Sagas               int     `json:"sagas"`
-	Seconds             float64 `json:"seconds"`
-	SagasPerSecond      float64 `json:"sagas_per_second"`
-	P50Ms               float64 `json:"p50_ms"`
-	P99Ms               float64 `json:"p99_ms"`
-	P999Ms              float64 `json:"p999_ms"`
-	CPUSecondsPer1000   float64 `json:"cpu_seconds_per_1000"` // bus, coordinator, participants and callers
-	CommitsPerSaga      float64 `json:"commits_per_saga"`
-	FsyncsPerSaga       float64 `json:"fsyncs_per_saga"`
-	BytesWrittenPerSaga float64 `json:"bytes_written_per_saga"` // bytes that the store wrote
-	AllocationsPerSaga  float64 `json:"allocations_per_saga"`
-	TransitionsPerSaga  float64 `json:"transitions_per_saga"`
-	AllocationsPerStep  float64 `json:"allocations_per_transition"`
-	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
+	Mix               Mix     `json:"mix"`
+	InFlight          int     `json:"in_flight"`
+	Carrier           string  `json:"carrier"`     // tcp, in-process or accounts
+	BusStorage        string  `json:"bus_storage"` // of commands and answers: file or memory
+	Callers           Callers `json:"callers"`
+	Sagas             int     `json:"sagas"`
+	Seconds           float64 `json:"seconds"`
+	SagasPerSecond    float64 `json:"sagas_per_second"`
+	P50Ms             float64 `json:"p50_ms"`
+	P99Ms             float64 `json:"p99_ms"`
+	P999Ms            float64 `json:"p999_ms"`
+	CPUSecondsPer1000 float64 `json:"cpu_seconds_per_1000"` // bus, coordinator, participants and callers
+	CommitsPerSaga    float64 `json:"commits_per_saga"`
+	FsyncsPerSaga     float64 `json:"fsyncs_per_saga"` // of the log, by commits
+	// CheckpointFsyncsPerSaga counts the fsyncs of the state's file, which no commit waits for. A run
+	// ends with a checkpoint, so these and the bytes include all that the sagas cost.
+	CheckpointFsyncsPerSaga float64 `json:"checkpoint_fsyncs_per_saga"`
+	BytesWrittenPerSaga     float64 `json:"bytes_written_per_saga"` // bytes that the store gave to write(2): log and checkpoints
+	DeviceBytesPerSaga      float64 `json:"device_bytes_per_saga"`  // bytes that the whole process, bus included, gave to the disk
+	AllocationsPerSaga      float64 `json:"allocations_per_saga"`
+	TransitionsPerSaga      float64 `json:"transitions_per_saga"`
+	AllocationsPerStep      float64 `json:"allocations_per_transition"`
+	PeakRSSBytes            int64   `json:"peak_rss_bytes"`
 
 	// The baselines, measured right afterwards in the same process: see Bare and HandWritten. The
 	// ratios are SagasPerSecond divided by the rate of the baseline.
@@ -294,13 +298,10 @@ func (w *world) close() error {
 	return first
 }
 
-// measure keeps o.InFlight sagas in flight, and counts those that end after the warm-up.
-func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var started, ended atomic.Int64
-	var counting atomic.Bool
-	var times recorder
+// call keeps o.InFlight sagas in flight until ctx ends, and calls end with the duration of each. The first
+// error stops. It returns a function that waits for the callers.
+func (w *world) call(ctx context.Context, stop context.CancelCauseFunc, o Options, end func(time.Duration)) (wait func()) {
+	var started atomic.Int64
 	var callers sync.WaitGroup
 	for range o.InFlight {
 		callers.Go(func() {
@@ -314,15 +315,30 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 					stop(err)
 					return
 				}
-				ended.Add(1)
-				if counting.Load() {
-					times.add(time.Since(began))
-				}
+				end(time.Since(began))
 			}
 		})
 	}
-	defer callers.Wait()
+	return callers.Wait
+}
+
+// measure keeps o.InFlight sagas in flight, and counts those that end after the warm-up.
+func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var ended atomic.Int64
+	var counting atomic.Bool
+	var times recorder
+	defer w.call(ctx, stop, o, func(took time.Duration) {
+		ended.Add(1)
+		if counting.Load() {
+			times.add(took)
+		}
+	})()
 	pass(ctx, o, &ended, o.For/5, "warming up")
+	if err := w.store.Checkpoint(ctx); err != nil {
+		return Figures{}, err
+	}
 	before, storeBefore, n := usage(), w.store.Stats(), ended.Load()
 	counting.Store(true)
 	began := time.Now()
@@ -338,25 +354,27 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	if sagas == 0 {
 		return Figures{}, fmt.Errorf("no saga ended within %s", o.For)
 	}
-	transactions, changes := float64(storeAfter.Transactions-storeBefore.Transactions), float64(storeAfter.Changes-storeBefore.Changes)
+	if err := w.store.Checkpoint(context.WithoutCancel(ctx)); err != nil {
+		return Figures{}, err
+	}
+	last := w.store.Stats()
+	changes := float64(storeAfter.Changes - storeBefore.Changes)
 	return Figures{
 		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), BusStorage: o.busStorage(), Callers: o.Callers, Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
-		CPUSecondsPer1000:   (after.cpu - before.cpu).Seconds() / sagas * 1000,
-		CommitsPerSaga:      float64(storeAfter.Calls-storeBefore.Calls) / sagas,
-		FsyncsPerSaga:       fsyncsPerTransaction * transactions / sagas,
-		BytesWrittenPerSaga: float64(storeAfter.BytesWritten-storeBefore.BytesWritten) / sagas,
-		AllocationsPerSaga:  float64(after.allocations-before.allocations) / sagas,
-		TransitionsPerSaga:  changes / sagas,
-		AllocationsPerStep:  float64(after.allocations-before.allocations) / changes,
-		PeakRSSBytes:        after.peak,
+		CPUSecondsPer1000:       (after.cpu - before.cpu).Seconds() / sagas * 1000,
+		CommitsPerSaga:          float64(storeAfter.Calls-storeBefore.Calls) / sagas,
+		FsyncsPerSaga:           float64(storeAfter.Log.Syncs-storeBefore.Log.Syncs) / sagas,
+		CheckpointFsyncsPerSaga: float64(last.CheckpointSyncs-storeBefore.CheckpointSyncs) / sagas,
+		BytesWrittenPerSaga:     (float64(last.Log.Written-storeBefore.Log.Written) + float64(last.CheckpointBytes-storeBefore.CheckpointBytes)) / sagas,
+		DeviceBytesPerSaga:      float64(usage().written-before.written) / sagas,
+		AllocationsPerSaga:      float64(after.allocations-before.allocations) / sagas,
+		TransitionsPerSaga:      changes / sagas,
+		AllocationsPerStep:      float64(after.allocations-before.allocations) / changes,
+		PeakRSSBytes:            after.peak,
 	}, nil
 }
-
-// fsyncsPerTransaction is the number of fsyncs in a bbolt transaction: its pages, then its root
-// page.
-const fsyncsPerTransaction = 2
 
 // profiled writes a CPU profile of a function, if a writer is configured.
 func profiled(w io.Writer, do func()) error {

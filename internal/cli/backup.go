@@ -122,18 +122,11 @@ func (a *awaited) Read(p []byte) (int, error) {
 
 // offline copies the store of a coordinator that is not running.
 func (c *backupCmd) offline(env *environment, w io.Writer) (n int64, err error) {
-	path := filepath.Join(c.DataDir, server.StoreFile)
-	if _, err := os.Stat(path); err != nil {
-		return 0, fmt.Errorf("there is no store to copy: %w", err)
-	}
 	keys, err := c.keys()
 	if err != nil {
 		return 0, &exitError{code: ExitUsage, err: err}
 	}
-	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
-	if errors.Is(err, boltstore.ErrLocked) {
-		return 0, &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: leave out --data-dir to back it up online"}
-	}
+	s, err := openStore(c.DataDir, keys, "leave out --data-dir to back it up online")
 	if err != nil {
 		return 0, err
 	}

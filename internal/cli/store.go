@@ -9,6 +9,7 @@ import (
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/seal"
 )
 
 type storeCmd struct {
@@ -30,16 +31,13 @@ the current keys (--store-keys) and a new key (--to-keys) it makes a copy that n
 
 Examples:
   coordinator store copy --data-dir data --to-keys keys data/sealed.db   # with the coordinator stopped
-  mv data/sagas.db plain.db && mv data/sealed.db data/sagas.db
-  coordinator serve --data-dir data --store-keys keys                    # once this runs, remove plain.db`
+  mv data/sagas.db plain.db && mv data/sagas.db.log plain.db.log
+  mv data/sealed.db data/sagas.db
+  coordinator serve --data-dir data --store-keys keys                    # once this runs, remove plain.db and plain.db.log`
 }
 
 // Run copies a store.
 func (c *storeCopyCmd) Run(env *environment) (err error) {
-	from := filepath.Join(c.DataDir, server.StoreFile)
-	if _, err := os.Stat(from); err != nil {
-		return fmt.Errorf("no store to copy: %w", err)
-	}
 	keys, err := c.keys()
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
@@ -49,15 +47,12 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 	if err != nil {
 		return &exitError{code: ExitUsage, err: err}
 	}
-	s, err := boltstore.OpenReadOnly(from, boltstore.Options{Keys: keys})
-	if errors.Is(err, boltstore.ErrLocked) {
-		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: stop it first"}
-	}
+	s, err := openStore(c.DataDir, keys, "stop it first")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	seen := newPace(env.stderr, c.File, "record", "records", 0)
+	seen := newPace(env.stderr, c.File, "saga", "sagas", 0)
 	err = s.Copy(env.ctx, c.File, boltstore.CopyOptions{Keys: toKeys, Progress: func(n int64) { seen.add(n - seen.done) }})
 	switch {
 	case errors.Is(err, os.ErrExist):
@@ -71,6 +66,32 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 	if toKeys != nil {
 		sealed = "encrypted"
 	}
-	env.stdout.Printf("%s: a copy of %s, %s; move the old store away, then move the copy to %s\n", c.File, from, sealed, from)
+	from := s.Info().Path
+	env.stdout.Printf("%s: a copy of %s, %s; move the old store and its log %s.log away, then move the copy to %s\n",
+		c.File, from, sealed, from, from)
 	return nil
+}
+
+// openStore opens the store in a data directory that no coordinator uses. instead says what to do if one
+// does.
+//
+// Opening a store may write to it: what only its log holds is brought into its state. New files would
+// belong to this user, and the coordinator could not open them, so only the owner may do this.
+func openStore(dataDir string, keys *seal.Keys, instead string) (*boltstore.Store, error) {
+	path := filepath.Join(dataDir, server.StoreFile)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("there is no store: %w", err)
+	}
+	if owner, me := ownerOf(info), os.Geteuid(); owner != me {
+		return nil, &exitError{
+			code: ExitUsage, err: fmt.Errorf("%s belongs to user %d, and this is user %d", path, owner, me),
+			hint: "run the command as the user who runs the coordinator; otherwise it could not open new files of its store",
+		}
+	}
+	s, err := boltstore.Open(path, boltstore.Options{Keys: keys})
+	if errors.Is(err, boltstore.ErrLocked) {
+		return nil, &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: " + instead}
+	}
+	return s, err
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,7 @@ import (
 	"github.com/amends-dev/amends/server"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
-	"github.com/amends-dev/amends/store/seal"
+	"github.com/amends-dev/amends/store/log"
 )
 
 type verifyCmd struct {
@@ -22,8 +21,8 @@ type verifyCmd struct {
 
 // Help gives examples.
 func (verifyCmd) Help() string {
-	return `Reads everything: the structure of the file, the checksum of every record, every saga with its history, and
-the indexes. Exit code 3: something is damaged; each finding is printed on a line.
+	return `Reads everything: the structure of the file, the checksum of every row, every saga with its history, the
+indexes, and of a data directory also the log. It changes nothing. Exit code 3: something is damaged; each finding is printed on a line.
 
 A damaged record affects only its own saga, and backups contain the damage, too: check each
 backup, so that a good one exists when you need it.
@@ -60,33 +59,22 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 			return fmt.Errorf("%s: %w", c.File, errors.Unwrap(err)) // without the path of the temporary copy
 		}
 	}
-	sagas, open, err := check(env.ctx, path, keys)
+	v, err := boltstore.Verify(env.ctx, path, boltstore.Options{Keys: keys})
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: make a backup and verify it"}
-	case errors.Is(err, store.ErrCorrupt):
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, log.ErrDamaged):
 		return &exitError{code: ExitStoreBroken, err: fmt.Errorf("%s is damaged:\n%w", what, err),
 			hint: "all other sagas are unaffected; docs/RUNBOOK.md (AmendsSagasBlocked) explains how to look up the damaged ones in an older backup"}
 	case err != nil:
 		return err
 	}
-	env.stdout.Printf("%s: no damage found; %s, %d of them open\n", what, plural.Of(sagas, "saga", "sagas"), open)
+	env.stdout.Printf("%s: no damage found; %s, %d of them open\n", what, plural.Of(v.Sagas, "saga", "sagas"), v.Open)
+	if v.Records > 0 {
+		env.stdout.Printf("the log has %s that these numbers do not count; the next start applies them\n", plural.Of(v.Records, "record", "records"))
+	}
+	if v.Torn > 0 {
+		env.stdout.Printf("the log ends with %s of a record that was never acknowledged; the next start discards them\n", plural.Of(v.Torn, "byte", "bytes"))
+	}
 	return nil
-}
-
-// check verifies the store at path, and counts its sagas.
-func check(ctx context.Context, path string, keys *seal.Keys) (sagas, open int, err error) {
-	s, err := boltstore.OpenReadOnly(path, boltstore.Options{Keys: keys})
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := s.Verify(ctx); err != nil {
-		return 0, 0, err
-	}
-	counts, err := s.Counts(ctx)
-	for _, n := range counts {
-		sagas, open = sagas+n.Sagas, open+n.Sagas-n.Ended
-	}
-	return sagas, open, err
 }

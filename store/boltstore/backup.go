@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 	"math"
 	"os"
@@ -17,48 +18,61 @@ import (
 
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/seal"
 )
 
 // A backup has these parts, with their sizes in bytes:
 //
-//	magic (8) · size of the file (8) · CRC32C of both (4) · the file · SHA-256 of all before (32) · magic (8)
+//	magic (8) · size of the state (8) · CRC32C of both (4) · the state · SHA-256 of all before (32) · magic (8)
 //
-// The checksums reveal a truncated or changed backup, and a file that is no backup, before anything
-// is restored. Numbers are big endian.
+// The checksums reveal a truncated or changed backup, and a file that is no backup, before anything is
+// restored. Numbers are big endian.
 const (
-	backupBegin = "AMENDSB1"
-	backupEnd   = "AMENDSE1"
+	backupBegin = "AMENDSB2"
+	backupEnd   = "AMENDSE2"
 )
 
-// ErrBackup means that the data is not a complete backup of an Amends store.
-var ErrBackup = errors.New("not a complete backup of an Amends store")
+// ErrBackup means that the data is not a complete backup of an Amends store of this release.
+var ErrBackup = errors.New("not a complete backup of an Amends store of this release")
 
-// Backup implements store.Store. It reads a consistent snapshot while commits continue. Meanwhile
-// the store's file grows, because the pages of the snapshot cannot be reused.
+// Backup implements store.Store. It writes a checkpoint, and then copies the state as the checkpoint
+// left it, while commits and further checkpoints go on. Meanwhile the state's file grows, because the
+// pages of the copy cannot be reused.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
 	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}
-	err := s.read(func(tx *bolt.Tx) error {
-		header := binary.BigEndian.AppendUint64([]byte(backupBegin), uint64(tx.Size()))
-		header = binary.BigEndian.AppendUint32(header, checksum(header))
-		if _, err := out.Write(header); err != nil {
-			return err
-		}
-		if _, err := tx.WriteTo(out); err != nil {
-			return err
-		}
-		crashpoint.Here(crashpoint.BackupOpen)
-		_, err := out.Write(append(out.hash.Sum(nil), backupEnd...))
-		return err
-	})
-	if err != nil {
+	if err := guard(func() error { return s.backup(ctx, out) }); err != nil {
 		// bbolt does not wrap the writer's error, so that error is taken from the writer.
 		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
 	}
 	return out.n, nil
+}
+
+func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
+	var tx *bolt.Tx
+	begin := func() (err error) {
+		tx, err = s.db.Begin(false)
+		return err
+	}
+	err = s.onCheckpointer(ctx, func() error { return s.checkpoint(begin) }, func() { _ = tx.Rollback() })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	header := binary.BigEndian.AppendUint64([]byte(backupBegin), uint64(tx.Size()))
+	header = binary.BigEndian.AppendUint32(header, crc32.Checksum(header, castagnoli))
+	if _, err := out.Write(header); err != nil {
+		return err
+	}
+	if _, err := tx.WriteTo(out); err != nil {
+		return err
+	}
+	crashpoint.Here(crashpoint.BackupOpen)
+	_, err = out.Write(append(out.hash.Sum(nil), backupEnd...))
+	return err
 }
 
 // backupWriter hashes the data that it writes to w. It fails when ctx ends or the store closes.
@@ -86,26 +100,26 @@ func (b *backupWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// RestoreOptions configures how a backup is restored. The zero value is for a backup that is
-// neither sealed nor damaged.
+// RestoreOptions configures how a backup is restored. The zero value is for a backup that is neither
+// sealed nor damaged.
 type RestoreOptions struct {
 	Keys     *seal.Keys        // the keys that decrypt a sealed backup; nil if the backup is not sealed
 	Progress func(bytes int64) // is called with the number of bytes read so far; may be nil
 
-	// OnDamaged is called with an error for each damaged record of the backup, at most 100. These
-	// records stay damaged in the restored store: their sagas cannot continue, but other sagas can.
-	// If OnDamaged is nil, Restore refuses a backup with damaged records.
+	// OnDamaged is called with an error for each damaged row of the backup, at most 100. These rows
+	// stay damaged in the restored store: their sagas cannot continue, but other sagas can. If
+	// OnDamaged is nil, Restore refuses a backup with damaged rows.
 	OnDamaged func(error)
 }
 
-// Restore creates a store from a backup in a file that must not exist yet. It writes a temporary
-// file, verifies every record, and only then renames the file. The store keeps its id, and its
-// incarnation is incremented.
+// Restore creates a store from a backup in a file that must not exist yet. It writes a temporary file,
+// verifies every row, and only then renames the file. The store keeps its id, and its incarnation is
+// incremented. It gets a new log when it is opened; a log that is in the way is renamed.
 //
-// Restore returns ErrBackup if r is not a complete backup, os.ErrExist if a file exists at path,
-// and seal.ErrKey if a key is missing. It returns seal.ErrPlain if keys are given for a backup that is not
+// Restore returns ErrBackup if r is not a complete backup, os.ErrExist if a file exists at path, and
+// seal.ErrKey if a key is missing. It returns seal.ErrPlain if keys are given for a backup that is not
 // sealed; restore such a backup without keys and seal the restored store with Copy. It returns
-// store.ErrCorrupt if the structure is damaged, or if records are damaged and OnDamaged is nil.
+// store.ErrCorrupt if the structure is damaged, or if rows are damaged and OnDamaged is nil.
 func Restore(ctx context.Context, r io.Reader, path string, options RestoreOptions) error {
 	if err := restore(ctx, r, path, &options); err != nil {
 		return fmt.Errorf("restore store %s: %w", path, err)
@@ -134,17 +148,36 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 		return err
 	}
 	crashpoint.Here(crashpoint.RestoreReceived)
-	if err := adopt(ctx, f.Name(), options); err != nil {
+	if err := detach(ctx, f.Name(), options); err != nil {
 		return err
 	}
 	crashpoint.Here(crashpoint.RestoreUnnamed)
-	if err := give(f.Name(), path); err != nil {
+	if err := linkOrRename(f.Name(), path); err != nil {
+		return err
+	}
+	crashpoint.Here(crashpoint.RestoreNamed)
+	// Only now is it certain that no other process uses this store.
+	if err := moveAside(logPath(path)); err != nil {
 		return err
 	}
 	return syncDir(dir)
 }
 
-// receive extracts the file from a backup and checks that the backup is complete.
+// moveAside renames a log that belongs to another state, if there is one.
+func moveAside(path string) error {
+	for n := 1; ; n++ {
+		aside := fmt.Sprintf("%s.before-restore-%d", path, n)
+		if _, err := os.Lstat(aside); err == nil {
+			continue
+		}
+		if err := os.Rename(path, aside); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+}
+
+// receive extracts the state from a backup and checks that the backup is complete.
 func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64)) error {
 	sum := sha256.New()
 	header := make([]byte, len(backupBegin)+12)
@@ -152,7 +185,7 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 		return fmt.Errorf("%w: the file ends within its header", ErrBackup)
 	}
 	size := int64(binary.BigEndian.Uint64(header[8:]))
-	if string(header[:8]) != backupBegin || binary.BigEndian.Uint32(header[16:]) != checksum(header[:16]) || size <= 0 {
+	if string(header[:8]) != backupBegin || binary.BigEndian.Uint32(header[16:]) != crc32.Checksum(header[:16], castagnoli) || size <= 0 {
 		return fmt.Errorf("%w: the file does not begin with the header of a backup", ErrBackup)
 	}
 	sum.Write(header)
@@ -183,16 +216,23 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 	return f.Sync()
 }
 
-// adopt verifies the restored file and increments the store's incarnation.
-func adopt(ctx context.Context, path string, options *RestoreOptions) error {
+// detach verifies a restored state, increments the store's incarnation, and cuts the state off from its
+// log.
+func detach(ctx context.Context, path string, options *RestoreOptions) (err error) {
 	var damage []error
-	s, err := open(path, Options{
-		MapSize: 1, CheckLimit: math.MaxInt64, Keys: options.Keys, OnCorrupt: func(err error) { damage = append(damage, err) },
-	})
-	if err != nil {
+	o := Options{MapSize: 1, CheckLimit: math.MaxInt64, Keys: options.Keys, OnCorrupt: func(err error) { damage = append(damage, err) }}
+	if o, err = o.withDefaults(); err != nil {
+		return err
+	}
+	s := newStore(path, o)
+	if s.db, err = openFile(path, o, s.report); err != nil {
 		return err
 	}
 	err = guard(func() error {
+		self, err := s.readState()
+		if err != nil {
+			return err
+		}
 		findings, err := s.verify(ctx)
 		damage = append(damage, findings...)
 		if err != nil || len(damage) > 0 && options.OnDamaged == nil {
@@ -201,10 +241,10 @@ func adopt(ctx context.Context, path string, options *RestoreOptions) error {
 		for _, err := range damage {
 			options.OnDamaged(err)
 		}
-		return s.db.Update(func(tx *bolt.Tx) error {
-			body := binary.AppendUvarint(nil, s.info.Incarnation+1)
-			return tableMeta.put(tableMeta.bucket(tx), []byte(metaIncarnation), body)
-		})
+		self.Incarnation++
+		self = marked(self, log.Mark{}, self.LastItem, self.LastItem)
+		self.Log, self.Hash = nil, nil
+		return s.db.Update(func(tx *bolt.Tx) error { return putSelf(tx, self) })
 	})
 	return errors.Join(err, guard(s.db.Close))
 }

@@ -1,77 +1,128 @@
-package boltstore_test
+package boltstore
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
-	"github.com/amends-dev/amends/store/boltstore"
 	"github.com/amends-dev/amends/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestLaw runs the conformance suite while checkpoints are written in the background, all the time.
+func TestLaw(t *testing.T) {
+	law(t, Options{CheckpointSize: 256 << 10, pieceSagas: 3}, nil)
+}
 
-// open opens a store that is closed when the test ends.
-func open(t testing.TB, path string, options boltstore.Options) *boltstore.Store {
+// law runs the conformance suite. before, if set, is called before a record is appended.
+func law(t *testing.T, o Options, before func(*Store, *rand.Rand) error) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Harness { return newHarness(t, o, before).Harness })
+}
+
+// harness opens one store again and again.
+type harness struct {
+	storetest.Harness
+
+	path    string
+	options Options
+	before  func(*Store, *rand.Rand) error
+	random  *rand.Rand
+	store   *Store
+	damaged contract.SagaID // by damage
+}
+
+func newHarness(t testing.TB, o Options, before func(*Store, *rand.Rand) error) *harness {
+	h := &harness{path: filepath.Join(t.TempDir(), "sagas.db"), options: o, before: before, random: rand.New(rand.NewPCG(1, 2))}
+	h.open(t)
+	h.Harness = storetest.Harness{
+		Store: h.store,
+		Reopen: func(t testing.TB) store.Store {
+			h.verify(t)
+			h.store.abort()
+			h.open(t)
+			return h.store
+		},
+		Restore: h.restore,
+		Damage:  h.damage,
+	}
+	t.Cleanup(func() { h.store.abort() })
+	return h
+}
+
+// testOptions returns options with which stores are created and opened quickly.
+func testOptions(o Options) Options {
+	o.Log.SegmentSize = 64 << 10
+	o.CheckLimit, o.MinFree, o.unsynced = -1, -1, true
+	return o
+}
+
+func (h *harness) open(t testing.TB) {
 	t.Helper()
-	s, err := boltstore.Open(path, options)
+	var err error
+	if h.store, err = Open(h.path, testOptions(h.options)); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.store; h.before != nil {
+		s.failAppend = func() error { return h.before(s, h.random) }
+	}
+}
+
+func (h *harness) restore(t testing.TB, backup io.Reader) (store.Store, error) {
+	path := filepath.Join(t.TempDir(), "restored.db")
+	if err := Restore(t.Context(), backup, path, RestoreOptions{Keys: h.options.Keys}); err != nil {
+		return nil, err
+	}
+	s, err := Open(path, testOptions(h.options))
+	if err == nil {
+		t.Cleanup(func() { s.abort() })
+	}
+	return s, err
+}
+
+// damage makes the head of a saga unreadable.
+func (h *harness) damage(t testing.TB, id contract.SagaID) {
+	t.Helper()
+	h.damaged = id
+	if err := h.store.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := h.store.db.Update(func(tx *bolt.Tx) error {
+		body, err := tableIDs.get(tx, []byte(id))
+		if err != nil {
+			return err
+		}
+		key := partKey(unsortable(binary.BigEndian.Uint64(body)), id, partHead, nil)
+		v := bytes.Clone(tableSagas.bucket(tx).Get(key))
+		v[len(v)-1] ^= 1
+		return tableSagas.bucket(tx).Put(key, v)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
 }
 
-// commit commits changes one by one.
-func commit(t testing.TB, s store.Store, changes ...store.Change) {
+// verify checks the state as checkpoints have left it. A saga that was damaged must leave no trace once
+// it is removed.
+func (h *harness) verify(t testing.TB) {
 	t.Helper()
-	for _, c := range changes {
-		results, err := s.Commit(t.Context(), []store.Change{c})
-		if err = errors.Join(append(results, err)...); err != nil {
+	if h.damaged != "" {
+		if _, err := h.store.Load(t.Context(), h.damaged); errors.Is(err, store.ErrCorrupt) {
+			return
+		}
+		if err := h.store.Checkpoint(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		h.damaged = ""
 	}
-}
-
-func TestLaw(t *testing.T) {
-	t.Run("plain", func(t *testing.T) { law(t, boltstore.Options{}) })
-	t.Run("sealed", func(t *testing.T) { law(t, boltstore.Options{Keys: keys(t, line(t, "key-1"))}) })
-}
-
-func law(t *testing.T, options boltstore.Options) {
-	t.Helper()
-	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		path := filepath.Join(t.TempDir(), "store.db")
-		s := open(t, path, options)
-		restored := 0
-		return storetest.Harness{
-			Store: s,
-			Damage: func(t testing.TB, id contract.SagaID) {
-				if err := s.Damage("sagas", []byte(id), 3); err != nil {
-					t.Fatal(err)
-				}
-			},
-			Reopen: func(t testing.TB) store.Store {
-				s.Abort()
-				s = open(t, path, options)
-				if err := s.Verify(t.Context()); err != nil {
-					t.Fatalf("after a crash: %v", err)
-				}
-				return s
-			},
-			Restore: func(t testing.TB, backup io.Reader) (store.Store, error) {
-				restored++
-				path := filepath.Join(t.TempDir(), "restored.db")
-				if err := boltstore.Restore(t.Context(), backup, path, boltstore.RestoreOptions{Keys: options.Keys}); err != nil {
-					return nil, err
-				}
-				return open(t, path, options), nil
-			},
-		}
-	})
+	if err := h.store.Verify(t.Context()); err != nil && !errors.Is(err, store.ErrClosed) {
+		t.Error(err)
+	}
 }

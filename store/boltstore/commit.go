@@ -2,39 +2,43 @@ package boltstore
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"fmt"
-	"runtime/debug"
+	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 )
 
 // request is the work that one caller gives the committer.
 type request struct {
 	changes []*prepared // an entry is nil if its change was already refused
 	results []error
-	work    func(*group) error // any other write; if set, changes is empty
+	work    func(*group) error // any other items; if set, changes is empty
+	size    int                // of the changes, in bytes
 	err     error              // the error of work or of the store
 	done    chan struct{}
 }
 
-// Commit implements store.Store. Calls that arrive while a transaction is being written share the
-// next one.
+// Commit implements store.Store. Calls that arrive while a record is being written share the next one.
 func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, error) {
-	if err := s.writable(ctx); err != nil {
+	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
-	r := &request{
-		changes: make([]*prepared, len(changes)),
-		results: make([]error, len(changes)),
-		done:    make(chan struct{}),
-	}
+	r := &request{changes: make([]*prepared, len(changes)), results: make([]error, len(changes)), done: make(chan struct{})}
 	for i := range changes {
-		r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i])
+		if r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i], false); r.results[i] == nil {
+			r.size += proto.Size(r.changes[i].item)
+		}
 	}
 	if err := s.submit(ctx, r); err != nil {
 		return nil, err
@@ -42,9 +46,9 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, er
 	return r.results, nil
 }
 
-// write runs work in the committer's next transaction.
+// write lets work add items to the committer's next record.
 func (s *Store) write(ctx context.Context, work func(*group) error) error {
-	if err := s.writable(ctx); err != nil {
+	if err := s.usable(ctx); err != nil {
 		return err
 	}
 	return s.submit(ctx, &request{work: work, done: make(chan struct{})})
@@ -73,22 +77,23 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	}
 }
 
-// commitLoop runs in the only goroutine that writes. It takes requests from the queue, commits them
-// and answers them until Close; then it commits the remaining requests.
+// commitLoop runs in the only goroutine that appends to the log. It takes requests from the queue,
+// commits them and answers them until Close; then it commits the remaining requests.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
-	debug.SetPanicOnFault(true)
 	for {
 		select {
 		case r := <-s.requests:
 			s.commit(s.gather(r))
+		case <-s.hasDiscards:
+			s.commitDiscards()
 		case <-s.closing:
 			for {
 				select {
 				case r := <-s.requests:
 					s.commit(s.gather(r))
 				default:
-					s.lastCommit()
+					s.commit(nil)
 					return
 				}
 			}
@@ -96,14 +101,32 @@ func (s *Store) commitLoop() {
 	}
 }
 
-// gather returns first and all requests that are already queued, up to MaxGroup changes. It does
-// not wait for more.
-func (s *Store) gather(first *request) []*request {
-	requests, changes := []*request{first}, len(first.changes)
-	for changes < s.options.MaxGroup {
+// commitDiscards gives other requests a second to take the discards along.
+func (s *Store) commitDiscards() {
+	wait := time.NewTimer(discardDelay)
+	defer wait.Stop()
+	for {
 		select {
 		case r := <-s.requests:
-			requests, changes = append(requests, r), changes+len(r.changes)
+			s.commit(s.gather(r))
+			return
+		case <-wait.C:
+			s.commit(nil)
+			return
+		case <-s.closing:
+			return // commitLoop commits what is left
+		}
+	}
+}
+
+// gather returns first and the requests that are already queued, up to MaxGroup changes and
+// maxGroupBytes. It does not wait for more.
+func (s *Store) gather(first *request) []*request {
+	requests, changes, size := []*request{first}, len(first.changes), first.size
+	for changes < s.options.MaxGroup && size < maxGroupBytes {
+		select {
+		case r := <-s.requests:
+			requests, changes, size = append(requests, r), changes+max(len(r.changes), 1), size+r.size
 		default:
 			return requests
 		}
@@ -111,29 +134,14 @@ func (s *Store) gather(first *request) []*request {
 	return requests
 }
 
-// lastCommit writes pending discards and deletes the outbox records that can be swept.
-func (s *Store) lastCommit() {
-	s.mu.Lock()
-	idle := s.broken != nil || len(s.unsettle) == 0 && len(s.swept) == 0
-	s.mu.Unlock()
-	if idle {
-		return
-	}
-	flush := &request{done: make(chan struct{}), work: func(g *group) error {
-		return g.settleAll()
-	}}
-	s.commit([]*request{flush})
-}
-
-// commit writes one group and answers its callers.
+// commit writes one record and answers its callers. Without requests, it writes the discards.
 func (s *Store) commit(requests []*request) {
-	s.mu.Lock()
-	err := s.broken
-	s.mu.Unlock()
+	err := s.failure()
 	if err == nil {
-		if err = s.transact(requests); err != nil {
-			err = s.breakDown(err)
-		}
+		err = s.awaitRoom()
+	}
+	if err == nil {
+		err = s.record(requests)
 	}
 	for _, r := range requests {
 		if err != nil {
@@ -143,51 +151,153 @@ func (s *Store) commit(requests []*request) {
 	}
 }
 
-// transact applies a group in one transaction. After an error it is unknown whether anything was
-// committed, and the database must no longer be used, because a failed fsync cannot be repeated.
-func (s *Store) transact(requests []*request) (err error) {
-	start := time.Now()
-	tx, err := s.db.Begin(true)
-	if err != nil {
-		return err
+// record decides requests, appends what was accepted to the log, and applies it.
+func (s *Store) record(requests []*request) (err error) {
+	began := time.Now()
+	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entered: map[contract.SagaID]bool{}, entries: map[string][]byte{}}
+	defer g.release()
+	g.discarded = s.takeDiscards()
+	if err := guard(func() error { return g.decideAll(requests) }); err != nil {
+		return s.breakDown(err)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the database file is damaged: %v: restore a backup", p)
-		}
-		if err != nil && errors.Is(guard(tx.Rollback), store.ErrCorrupt) {
-			s.stuck = true
-		}
-	}()
-	g := s.newGroup(tx)
-	if err := s.applyAll(g, requests); err != nil {
-		return err
+	if len(g.items) == 0 {
+		s.forgetDiscards(g.discarded)
+		s.counters.measure(requests, 0, 0)
+		return nil
 	}
-	next, err := g.countUp()
+	items, body, err := s.encode(s.item+1, g.items)
 	if err != nil {
-		return err
+		return s.breakDown(err)
 	}
 	crashpoint.Here(crashpoint.BeforeCommit)
-	if s.failCommit != nil {
-		if err := s.failCommit(); err != nil {
-			return err
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	s.options.step("decided")
+	mark, err := s.append(body)
+	if err != nil {
+		return err
 	}
 	crashpoint.Here(crashpoint.AfterCommit)
-	s.committed(g, next)
-	s.measure(tx, requests, time.Since(start))
+	s.options.step("appended")
+	s.mu.Lock()
+	s.apply(items)
+	s.mark, s.logged = mark, s.logged+int64(len(body))
+	if s.oldest.IsZero() {
+		s.oldest = began
+	}
+	s.mu.Unlock()
+	s.forgetDiscards(g.discarded)
+	s.counters.measure(requests, len(body), time.Since(began))
+	s.wakeCheckpoint()
 	return nil
 }
 
-// applyAll applies the requests. If many discards are pending or many outbox records can be swept,
-// it also applies the discards and sweeps the records.
-func (s *Store) applyAll(g *group, requests []*request) error {
+// append appends a record to the log. If the disk is full, it waits for room, because the changes are
+// decided and their callers wait; Close ends the wait.
+func (s *Store) append(body []byte) (log.Mark, error) {
+	if s.failAppend != nil {
+		if err := s.failAppend(); err != nil {
+			return log.Mark{}, s.breakDown(err)
+		}
+	}
+	for {
+		mark, err := s.log.Append(body)
+		switch {
+		case err == nil:
+			s.setFull(logFull, nil)
+			return mark, nil
+		case !errors.Is(err, log.ErrFull):
+			return mark, s.breakDown(err)
+		}
+		s.setFull(logFull, err)
+		select {
+		case <-s.closing:
+			return mark, store.ErrClosed
+		case <-time.After(fullRetry):
+		}
+	}
+}
+
+// encode encodes a record, and returns it as replay will decode it: what is applied after a commit is
+// what would be applied after a restart.
+func (s *Store) encode(first uint64, list []*amendsv1.LogItem) (*amendsv1.LogItems, []byte, error) {
+	content := mustMarshal(&amendsv1.LogItems{First: first, Items: list})
+	r := &amendsv1.LogRecord{Items: content}
+	if s.options.Keys != nil {
+		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), content), nil)
+	}
+	body := mustMarshal(r)
+	items, err := s.decode(s.log.Last(), first, body)
+	return items, body, err
+}
+
+// decode decodes the record that follows a mark. first is the number of its first item.
+func (s *Store) decode(before log.Mark, first uint64, body []byte) (*amendsv1.LogItems, error) {
+	r := new(amendsv1.LogRecord)
+	if err := protoconv.Unmarshal(body, r); err != nil {
+		return nil, err
+	}
+	if s.options.Keys != nil {
+		if _, err := s.options.Keys.Open(recordBinding(before, r.Items), r.Seal); err != nil {
+			return nil, err
+		}
+	}
+	items := new(amendsv1.LogItems)
+	if err := protoconv.Unmarshal(r.Items, items); err != nil {
+		return nil, err
+	}
+	return items, check(items, first)
+}
+
+// check returns an error if a record cannot be applied.
+func check(items *amendsv1.LogItems, first uint64) error {
+	if items.First != first || len(items.Items) == 0 {
+		return errors.New("it does not continue the items of the store")
+	}
+	for _, item := range items.Items {
+		if _, known := tableOf(item.GetEntry().GetTable()); !known && item.Entry != nil || (item.Saga == "") != (item.Entry != nil) {
+			return errors.New("it has an item that is neither of a saga nor of a table that this release knows")
+		}
+	}
+	return nil
+}
+
+// recordBinding binds a record to its place in its log.
+func recordBinding(before log.Mark, items []byte) []byte {
+	sum := sha256.Sum256(items)
+	b := append([]byte(sealedRecord+" "), before.Log[:]...)
+	b = binary.BigEndian.AppendUint64(b, before.Number+1)
+	return append(append(b, before.Hash[:]...), sum[:]...)
+}
+
+// group is a record in the making. The verdict on a change counts the items before it.
+type group struct {
+	s       *Store
+	items   []*amendsv1.LogItem
+	drafts  map[contract.SagaID]*head // of the sagas that the record names, after the items
+	entered map[contract.SagaID]bool
+
+	discarded []outbox.ID       // given to Discard before this record
+	entries   map[string][]byte // that the items set
+}
+
+// add adds the new version of a saga.
+func (g *group) add(item *amendsv1.LogItem) {
+	g.items = append(g.items, item)
+	if item.Entry == nil {
+		g.drafts[contract.SagaID(item.Saga)] = item.Head
+	}
+}
+
+// next returns the number of the next item.
+func (g *group) next() uint64 { return g.s.item + uint64(len(g.items)) + 1 }
+
+// decideAll adds the items of the requests. Its error is one of the store.
+func (g *group) decideAll(requests []*request) error {
+	if err := g.discard(g.discarded); err != nil {
+		return err
+	}
 	for _, r := range requests {
 		if r.work != nil {
-			if r.err = r.work(g); isFatal(r.err) {
+			if r.err = r.work(g); errors.Is(r.err, errStructure) {
 				return r.err
 			}
 		}
@@ -195,65 +305,174 @@ func (s *Store) applyAll(g *group, requests []*request) error {
 			if p == nil {
 				continue
 			}
-			if r.results[i] = g.apply(p); isFatal(r.results[i]) {
+			if r.results[i] = g.decide(p); errors.Is(r.results[i], errStructure) {
 				return r.results[i]
 			}
 		}
 	}
-	s.mu.Lock()
-	gathered := len(s.unsettle) - len(g.settled)
-	s.mu.Unlock()
-	if len(s.swept)+gathered < sweepAt {
-		return nil
-	}
-	return g.settleAll()
+	return nil
 }
 
-// committed updates the in-memory state with the group's effects.
-func (s *Store) committed(g *group, counts map[tally]int) {
-	s.swept = append(s.swept, g.swept...)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t, n := range counts {
-		if n == 0 {
-			delete(s.counts, t)
+// errStructure is the error of a store whose file cannot be read at all.
+var errStructure = errors.New("the state cannot be read")
+
+// enter brings a saga into the overlay, and keeps it there until the record is applied. It returns a
+// *store.CorruptError if the saga is damaged.
+func (g *group) enter(id contract.SagaID) (*head, error) {
+	if h, known := g.drafts[id]; known {
+		return h, nil
+	}
+	o, err := g.s.enter(id)
+	if err != nil {
+		return nil, err
+	}
+	g.entered[id] = true
+	if o.damage != nil {
+		g.s.counters.damage(o.damage)
+		return nil, o.damage
+	}
+	g.drafts[id] = o.head()
+	return o.head(), nil
+}
+
+// release lets the overlay drop the sagas that the record named.
+func (g *group) release() {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	for id := range g.entered {
+		o := g.s.overlay.sagas[id]
+		if o.pinned = false; len(o.items) == 0 && !o.skipped { // it is as bbolt holds it
+			g.s.overlay.remove(o)
+		}
+	}
+}
+
+// enter brings a saga into the overlay and holds it there. It returns a copy.
+func (s *Store) enter(id contract.SagaID) (copied saga, err error) {
+	pin := func(o *saga) {
+		o.pinned = true
+		copied = *o
+	}
+	for {
+		s.mu.Lock()
+		o := s.overlay.sagas[id]
+		if o != nil {
+			pin(o)
+		}
+		s.mu.Unlock()
+		if o != nil {
+			return copied, nil
+		}
+		err := s.open(func(w *window) error {
+			stored, err := w.read(id)
+			if err != nil && !errors.Is(err, store.ErrCorrupt) {
+				return err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.generation.Load() != w.generation {
+				return errMoved
+			}
+			o := &saga{id: id, stored: stored, damage: err}
+			s.overlay.add(o)
+			pin(o)
+			return nil
+		})
+		switch {
+		case err == nil:
+			return copied, nil
+		case !errors.Is(err, errMoved):
+			return saga{}, errors.Join(errStructure, err)
+		}
+	}
+}
+
+// decide adds the items of a change, or returns why it is refused.
+func (g *group) decide(p *prepared) error {
+	id := contract.SagaID(p.item.Saga)
+	old, err := g.enter(id)
+	if err == nil {
+		err = g.refuse(id, old, p)
+	}
+	if err != nil {
+		return err
+	}
+	if old != nil && string(old.StartName) != string(p.item.Head.StartName) {
+		if p, err = prepare(g.s.options.Keys, p.change, true); err != nil {
+			return err
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(p.change.Discard), func(m outbox.ID) bool { return m.Saga == id })
+	if err := g.discard(others); err != nil {
+		return err
+	}
+	g.add(p.follow(old, g.next()))
+	return nil
+}
+
+// follow completes the item of a change that follows old, and is item n.
+func (p *prepared) follow(old *head, n uint64) *amendsv1.LogItem {
+	item, to := p.item, p.item.Head
+	item.Fresh = old == nil
+	for _, m := range p.pending {
+		m.Item = n
+	}
+	to.Pending = p.pending
+	if old != nil {
+		to.StartedUnixNano, to.StartName, to.Data = old.StartedUnixNano, old.StartName, slices.Clip(old.Data)
+		to.Pending = slices.Concat(old.Pending, p.pending)
+	}
+	of := ownerOf(contract.SagaID(item.Saga), to)
+	to.Pending = without(to.Pending, of, p.change.Discard)
+	item.Data = slices.DeleteFunc(item.Data, func(d *amendsv1.LogData) bool {
+		return slices.ContainsFunc(to.Data, func(name []byte) bool { return string(name) == string(d.Name) })
+	})
+	for _, d := range item.Data {
+		to.Data = append(to.Data, d.Name)
+	}
+	return item
+}
+
+// refuse returns the error of a change that does not follow a head.
+func (g *group) refuse(id contract.SagaID, old *head, p *prepared) error {
+	expected := p.change.Expected
+	switch {
+	case removed(old):
+		t, err := g.s.tombstone(id, old)
+		if err != nil {
+			return withSaga(id, err)
+		}
+		return t
+	case old.GetRevision() != expected || old != nil && ownerOf(id, old) != ownerOf(id, p.item.Head):
+		return &store.ConflictError{Saga: id, Expected: expected, Actual: old.GetRevision()}
+	case expected == 0 && g.s.starved():
+		return ErrFull
+	}
+	return nil
+}
+
+// discard adds an item for each saga of which some of the messages are pending. It skips and reports
+// damaged sagas.
+func (g *group) discard(ids []outbox.ID) error {
+	bySaga := map[contract.SagaID][]outbox.ID{}
+	for _, id := range ids {
+		bySaga[id.Saga] = append(bySaga[id.Saga], id)
+	}
+	for id, ids := range bySaga {
+		h, err := g.enter(id)
+		if errors.Is(err, store.ErrCorrupt) {
+			g.s.report(err)
 			continue
 		}
-		s.counts[t] = n
-	}
-	for _, id := range g.settled {
-		delete(s.unsettle, id)
-	}
-	for to, n := range g.owing {
-		s.owing[to] += n
-	}
-}
-
-func (s *Store) measure(tx *bolt.Tx, requests []*request, took time.Duration) {
-	var changes, refused, calls uint64
-	for _, r := range requests {
-		if r.work == nil {
-			calls++
+		if err != nil {
+			return err
 		}
-		for _, err := range r.results {
-			if err != nil {
-				refused++
-				s.counters.met(err)
-			} else {
-				changes++
-			}
+		if pending := without(h.GetPending(), ownerOf(id, h), ids); len(pending) < len(h.GetPending()) {
+			g.add(&amendsv1.LogItem{Saga: string(id), Head: &amendsv1.SagaHead{
+				Revision: h.Revision, Class: h.Class, StartedUnixNano: h.StartedUnixNano, WakeUnixNano: h.WakeUnixNano,
+				EndedUnixNano: h.EndedUnixNano, Definition: h.Definition, StartName: h.StartName, Pending: pending, Data: h.Data,
+			}})
 		}
 	}
-	c := &s.counters
-	stats := tx.Stats()
-	c.calls.Add(calls)
-	c.changes.Add(changes)
-	c.refused.Add(refused)
-	c.transactions.Add(1)
-	c.written.Add(uint64(stats.GetPageAlloc()) + uint64(s.db.Info().PageSize))
-	c.commitNanos.Add(uint64(took))
-	if changes > 0 {
-		c.last.Store(changes)
-		c.largest.Store(max(c.largest.Load(), changes))
-	}
+	return nil
 }

@@ -1,10 +1,8 @@
 package boltstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,44 +11,45 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/seal"
-)
-
-// Bounds of one transaction of a copy (I10).
-const (
-	copyRecords = 4096
-	copyBytes   = 8 << 20
 )
 
 // CopyOptions configures how a store is copied. The zero value produces a copy that is not sealed.
 type CopyOptions struct {
 	// Keys seal the copy; the first key encrypts. If nil, the copy is not sealed.
 	Keys *seal.Keys
-	// Progress is called with the number of records copied so far. It may be nil.
-	Progress func(records int64)
+	// Progress is called with the number of sagas copied so far. It may be nil.
+	Progress func(sagas int64)
 }
 
-// Copy copies this store to a file that must not exist yet. The copy is sealed with its own keys or
-// not at all, so Copy is how keys are added, changed or removed. Nothing may write to this store
-// meanwhile (see OpenReadOnly). The copy contains no free pages. It is meant to replace the store,
-// so it keeps the store's id, incarnation and claim.
+// Copy writes a checkpoint, and copies the state to a file that must not exist yet. The copy is sealed
+// with its own keys or not at all, so Copy is how keys are added, changed or removed. Nothing may
+// commit to this store meanwhile. The copy contains no free pages, and gets a log of its own when it is
+// opened. It is meant to replace the store, so it keeps the store's id, incarnation and claim.
 //
-// Copy returns os.ErrExist if a file exists at path. It returns store.ErrCorrupt if a record is
-// damaged, because unreadable data cannot be sealed again.
+// Copy returns os.ErrExist if a file exists at path. It returns store.ErrCorrupt if a row is damaged,
+// because unreadable data cannot be sealed again.
 func (s *Store) Copy(ctx context.Context, path string, options CopyOptions) error {
-	if err := s.copy(ctx, path, options); err != nil {
+	err := s.Checkpoint(ctx)
+	if err == nil {
+		err = s.copy(ctx, path, &options)
+	}
+	if err != nil {
 		return fmt.Errorf("copy store %s to %s: %w", s.info.Path, path, err)
 	}
 	return nil
 }
 
-func (s *Store) copy(ctx context.Context, path string, options CopyOptions) error {
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
+func (s *Store) copy(ctx context.Context, path string, options *CopyOptions) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(err, fmt.Errorf("%w: move it away first; a copy never replaces a store", os.ErrExist))
 	}
@@ -62,185 +61,188 @@ func (s *Store) copy(ctx context.Context, path string, options CopyOptions) erro
 	if err := f.Close(); err != nil {
 		return err
 	}
-	var damage []error
-	to, err := open(f.Name(), Options{
-		MapSize: s.options.MapSize, CheckLimit: math.MaxInt64, Keys: options.Keys, OnCorrupt: func(err error) { damage = append(damage, err) },
-	})
+	o, err := Options{MapSize: s.options.MapSize, CheckLimit: math.MaxInt64, Keys: options.Keys}.withDefaults()
 	if err != nil {
 		return err
 	}
-	c := &copier{from: s, to: to, progress: options.Progress}
+	to := newStore(f.Name(), o)
+	if to.db, err = openFile(f.Name(), o, to.report); err != nil {
+		return err
+	}
 	err = guard(func() error {
-		if err := c.run(ctx); err != nil {
+		if err := s.open(func(w *window) error { return (&copier{w, to, options}).run(ctx) }); err != nil {
 			return err
 		}
 		findings, err := to.verify(ctx)
-		return errors.Join(append(append(damage, findings...), err)...)
+		return errors.Join(append(findings, err)...)
 	})
 	if err = errors.Join(err, guard(to.db.Close)); err != nil {
 		return err
 	}
 	crashpoint.Here(crashpoint.CopyUnnamed)
-	if err := give(f.Name(), path); err != nil {
+	if err := linkOrRename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// copier copies the records of a store. It decrypts each record with the keys of from and encrypts
-// it with the keys of to.
+// copier copies a state to an empty file.
 type copier struct {
-	from, to *Store
-	progress func(int64)
-	done     int64
+	w       *window
+	to      *Store
+	options *CopyOptions
 }
 
 func (c *copier) run(ctx context.Context) error {
-	return c.from.read(func(tx *bolt.Tx) error {
-		for _, t := range tables {
-			if err := c.table(ctx, tx, t); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// table copies a table with a bounded number of records per transaction.
-func (c *copier) table(ctx context.Context, tx *bolt.Tx, t table) error {
-	from := t.bucket(tx)
-	cursor := from.Cursor()
-	for k, v := cursor.First(); k != nil; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		err := c.to.db.Update(func(into *bolt.Tx) (err error) {
-			b := t.bucket(into)
-			b.FillPercent = 1 // the keys are in ascending order
-			for n, size := 0, 0; k != nil && n < copyRecords && size < copyBytes; n++ {
-				if err := c.record(tx, t, b, k, v); err != nil {
+	w, to, options := c.w, c.to, c.options
+	self, err := readSelf(w.tx)
+	if err != nil {
+		return err
+	}
+	self = marked(self, log.Mark{}, self.LastItem, self.LastItem)
+	self.Log, self.Hash, self.Sealed = nil, nil, options.Keys != nil
+	err = to.db.Update(func(tx *bolt.Tx) error { return errors.Join(fill(tx, options.Keys, self), c.entries(tx)) })
+	if err != nil {
+		return err
+	}
+	ids := tableIDs.bucket(w.tx).Cursor()
+	done := int64(0)
+	for k, v := ids.First(); k != nil; {
+		err := to.db.Update(func(tx *bolt.Tx) error {
+			counts := map[tally]int{}
+			size := 0
+			for ; k != nil && size < pieceBytes && ctx.Err() == nil; k, v = ids.Next() {
+				if _, err := tableIDs.open(k, v); err != nil {
 					return err
 				}
-				size += len(v)
-				k, v = cursor.Next()
-				c.done++
+				copied, err := c.saga(contract.SagaID(k))
+				if err != nil {
+					return err
+				}
+				for _, item := range copied.items {
+					size += int(sizeOf(item))
+				}
+				tallies(copied.head(), func(t tally, n int) { counts[t] += n }, 1)
+				if err := copied.write(tx); err != nil {
+					return err
+				}
+				done++
 			}
-			return b.SetSequence(from.Sequence())
+			return errors.Join(ctx.Err(), addCounts(tx, counts))
 		})
 		if err != nil {
 			return err
 		}
-		if c.progress != nil {
-			c.progress(c.done)
+		if options.Progress != nil {
+			options.Progress(done)
 		}
 	}
 	return nil
 }
 
-func (c *copier) record(tx *bolt.Tx, t table, into *bolt.Bucket, k, v []byte) error {
-	body, err := t.open(k, v)
-	if err != nil {
-		return err
-	}
-	sealed, keys := v[0] == frameSealed, c.to.options.Keys
-	switch t {
-	case tableMeta:
-		return c.meta(into, k, body)
-	case tableSagas:
-		body, err = c.saga(tx, contract.SagaID(k), body, sealed)
-	case tableJournal:
-		body, err = c.entry(tx, k, body)
-	case tableOwed:
-		if body, err = c.owed(tx, k, v); body == nil && err == nil {
-			return nil
+// entries copies what belongs to no saga.
+func (c *copier) entries(tx *bolt.Tx) error {
+	for _, key := range []string{metaClaim, metaClock} {
+		body, err := tableMeta.get(c.w.tx, []byte(key))
+		if err == nil && body != nil {
+			err = tableMeta.put(tx, []byte(key), body)
 		}
-	case tableTombstones:
-		body, err = c.again("tombstone", string(k), 0, body, sealed)
-	case tableDefinitions:
-		body, err = c.again("definition", string(k), 0, body, sealed)
-	default:
-		return t.put(into, k, body)
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", t.corrupt(k, "it cannot be copied"), err)
-	}
-	return t.putAs(frameFormatOf(keys), into, k, body)
+	return tableDefinitions.bucket(c.w.tx).ForEach(func(k, v []byte) error {
+		body, err := tableDefinitions.open(k, v)
+		if err != nil {
+			return err
+		}
+		d, err := c.w.s.definition(k, body)
+		if err != nil {
+			return err
+		}
+		return tableDefinitions.put(tx, k, c.to.encodeDefinition(d))
+	})
 }
 
-// again decrypts a part of a record with the old keys and encrypts it with the new keys.
-func (c *copier) again(kind, id string, revision uint64, stored []byte, sealed bool) ([]byte, error) {
-	plain, err := openPart(c.from.options.Keys, sealed, kind, id, revision, stored)
+// saga returns a saga, or a tombstone, with its parts sealed again.
+func (c *copier) saga(id contract.SagaID) (*saga, error) {
+	w, keys := c.w, c.options.Keys
+	h, err := w.read(id)
 	if err != nil {
 		return nil, err
 	}
-	return sealPart(c.to.options.Keys, kind, id, revision, plain), nil
+	to := proto.CloneOf(h)
+	of, err := w.contentOf(saga{id: id, stored: h})
+	if errors.Is(err, store.ErrEnded) {
+		plain, err := unsealPart(w.s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
+		to.Rest = sealPart(keys, ownerOf(id, h).binding(sealedTombstone), plain)
+		return &saga{id: id, items: []*amendsv1.LogItem{{Saga: string(id), Fresh: true, Head: to}}}, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	items, err := of.again(to, keys)
+	return &saga{id: id, items: items}, err
 }
 
-// meta copies the metadata of a store, except for the layout version, the keys, and the feature
-// sealed. The copy has its own values for these.
-func (c *copier) meta(into *bolt.Bucket, k, body []byte) error {
-	if string(k) == metaSchema || string(k) == metaFeature+featureSealed || bytes.HasPrefix(k, []byte(metaKey)) {
-		return nil
-	}
-	return tableMeta.put(into, k, body)
-}
-
-func (c *copier) saga(tx *bolt.Tx, id contract.SagaID, body []byte, sealed bool) ([]byte, error) {
-	h, state, err := c.from.openHead(id, body, sealed)
+// again returns the items of a saga whose parts are sealed with other keys: one for each message, and
+// the last one with everything else. to is a copy of the saga's head.
+func (c *content) again(to *head, keys *seal.Keys) (items []*amendsv1.LogItem, err error) {
+	digest, start, err := c.first()
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.from.loadEntry(tx, id, h.birth)
+	in, err := c.state()
 	if err != nil {
 		return nil, err
 	}
-	_, began, err := c.from.birthOf(e)
+	events, err := c.history(1, int(c.head.Revision))
 	if err != nil {
 		return nil, err
 	}
-	keys := c.to.options.Keys
-	h.birthSum = partSum(keys, "birth", began)
-	for i := range h.results {
-		r := &h.results[i]
-		data, _, err := c.from.readResult(tx, id, &h, r)
+	first, err := sagapb.MarshalStart(start)
+	if err != nil {
+		return nil, err
+	}
+	own, err := sagapb.MarshalStart(&in.Start)
+	if err != nil {
+		return nil, err
+	}
+	p := &packer{keys: keys, owner: c.owner, input: start.Input, differs: string(first) != string(own)}
+	item := &amendsv1.LogItem{Saga: string(c.id), Head: to, Start: sealPart(keys, c.owner.binding(sealedStart), append(digest[:], first...))}
+	name := nameFor(keys, sealedStart, first)
+	var errs [2]error
+	to.StartName = name[:]
+	to.Rest, errs[0] = p.state(in)
+	item.Events, errs[1] = p.events(&store.Change{Events: events})
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	p.differs = false // messages refer to the first input
+	for _, ref := range c.head.Pending {
+		r, err := c.message(ref)
 		if err != nil {
 			return nil, err
 		}
-		if r.sum = partSum(keys, "result", data); r.seq == 0 {
-			r.inline = sealPart(keys, "result", string(id), uint64(r.step), data)
-		}
-	}
-	state, err = c.again("state", string(id), h.revision, state, sealed)
-	return append(h.append(nil), state...), err
-}
-
-func (c *copier) entry(tx *bolt.Tx, k, body []byte) ([]byte, error) {
-	e, err := parseEntry(body)
-	if err != nil {
-		return nil, err
-	}
-	if e, err = c.from.loadEntry(tx, e.saga, binary.BigEndian.Uint64(k)); err != nil {
-		return nil, err
-	}
-	if len(e.birth) > 0 {
-		if e.birth, err = c.again("birth", string(e.saga), 0, e.birth, e.sealed); err != nil {
+		messages, _, err := p.messages([]outbox.Record{r})
+		if err != nil {
 			return nil, err
 		}
-	}
-	for i := range e.events {
-		if e.events[i], err = c.again("event", string(e.saga), e.first+uint64(i), e.events[i], e.sealed); err != nil {
-			return nil, err
+		enqueued := make([]*amendsv1.LogMessage, ref.Place+1)
+		enqueued[ref.Place] = messages[0]
+		for i := range enqueued {
+			if enqueued[i] == nil {
+				enqueued[i] = new(amendsv1.LogMessage)
+			}
 		}
+		items = append(items, &amendsv1.LogItem{Head: &head{At: ref.Item}, Messages: enqueued})
 	}
-	return e.append(nil), nil
-}
-
-// owed returns a copy of an outbox record, or nil if the record is no longer pending.
-func (c *copier) owed(tx *bolt.Tx, k, v []byte) ([]byte, error) {
-	o, h, err := c.from.openOwed(tx, k, v)
-	if err != nil || h == nil {
-		return nil, err
+	to.Data = nil
+	for _, d := range p.data {
+		to.Data = append(to.Data, d.Name)
 	}
-	rest, err := c.again("owed", string(outboxKey(o.id)), 0, o.rest, o.sealed)
-	return append(appendOwner(nil, o.id), rest...), err
+	item.Data = p.data
+	items = append(items, item)
+	items[0].Fresh = true
+	return items, nil
 }

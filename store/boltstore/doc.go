@@ -1,27 +1,17 @@
-// Package boltstore is the embedded store: one file, used by one process. Every commit is on disk
-// before Commit returns.
+// Package boltstore is the embedded store: a log that decides, and a state that follows from it.
 //
-//	Commit ─┐ encode            ┌──────────── committer ────────────┐
-//	Commit ─┼──▶ queue ──batch──▶ check revisions ▸ put ▸ fsync ×2  ├──▶ results
-//	Commit ─┘                   └──── one bbolt transaction ────────┘
-//	Load, List, Due, Pending, Backup ──▶ read transactions, which never block the committer
+//	Commit ─▶ prepare ─▶ group ─▶ log.Append ─▶ apply ─▶ overlay ─▶ checkpoint ─▶ bbolt
+//	          encode     verdict   one fsync              │                        │
+//	                                                      └── Load, List, Due … ───┘
 //
-// One goroutine writes. Calls that arrive during a disk write share the next transaction, so one
-// fsync makes hundreds of changes durable. No call is delayed to fill a batch. layout.go describes
-// the file.
+// A commit is one record of the log. The record holds items: an item is the new head of one saga, with
+// the events, messages and data that came with it. Nothing is computed when it is applied. The newest
+// items are in the overlay, by saga. A checkpoint writes what the overlay holds to bbolt, saga by saga, each with all
+// its rows and counts in one transaction, and the position in the log with the last one. Opening a
+// store applies the log from there; an item that a saga contains already is skipped, by its number.
 //
-// The package keeps I1 (a change is written in a single transaction), I2 (a confirmed commit has
-// been fsynced, and a removed saga leaves a tombstone), I7 (the single writer compares revisions),
-// and I10 (the limits in options.go).
+// Reads take a snapshot of bbolt and copies of what the overlay holds beside it, in a window. A saga
+// in the overlay hides what bbolt says of its id, unless bbolt's rows of it cannot be read.
 //
-// Failures: bbolt's pages have no checksum, so every record has a checksum that also covers the
-// record's key. A damaged record is reported as a *store.CorruptError and affects only its saga.
-// Calls that read many records (Due, List, Pending) skip a damaged record and report it to
-// Options.OnCorrupt. Open checks the bbolt pages around the records. If the pages are damaged, Open
-// returns an error that says to restore a backup; Open never panics or loses a saga silently. The
-// first failed commit makes the store unusable (store.ErrBroken): a failed fsync must not be
-// repeated, so the process has to restart from the data on disk. A full disk is such a failure;
-// Check warns before the disk is full.
-//
-// The file is never compacted; free pages are reused (see Space).
+// The package keeps I1, I2 and I7 (ARCHITECTURE.md). ADR 0043 gives the reasons.
 package boltstore

@@ -1,195 +1,158 @@
 package boltstore
 
 import (
-	"bytes"
-	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
-// Expire implements store.Store. It removes at most expireSlice sagas per transaction, so that no
-// commit waits long; commits may use the same transaction. A saga that is too damaged to be removed
-// is reported, kept, and not tried again. Expire is called every few seconds, so it writes nothing
-// if nothing is due.
+// Expire implements store.Store. It reports and skips damaged sagas.
 func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
-	limit = store.Bounded(limit)
-	sagas, tombstones, err := s.expirable(ctx, endedBefore, dropTombstones)
+	dropped, err = s.expire(ctx, expiryTombstone, dropTombstones, store.Bounded(limit), (*group).drop)
 	if err != nil {
-		return 0, 0, err
+		return 0, dropped, err
 	}
-	for more := tombstones; more && dropped < limit; {
-		n := 0
-		err := s.write(ctx, func(g *group) (err error) {
-			n, more, err = g.dropTombstones(dropTombstones, min(expireSlice, limit-dropped))
-			return err
-		})
-		if err != nil {
-			return removed, dropped, err
-		}
-		crashpoint.Here(crashpoint.TombstonesDropped)
-		dropped += n
-	}
-	for more := sagas; more && removed < limit; {
-		n := 0
-		err := s.write(ctx, func(g *group) (err error) {
-			n, more, err = g.expire(endedBefore, min(expireSlice, limit-removed))
-			return err
-		})
-		if err != nil {
-			return removed, dropped, err
-		}
-		crashpoint.Here(crashpoint.SliceExpired)
-		removed += n
-	}
-	return removed, dropped, nil
+	crashpoint.Here(crashpoint.TombstonesDropped)
+	removed, err = s.expire(ctx, expirySaga, endedBefore, store.Bounded(limit), (*group).entomb)
+	return removed, dropped, err
 }
 
-// expirable reports whether any saga is due, and whether any tombstone is due. An unreadable key
-// counts as due.
-func (s *Store) expirable(ctx context.Context, endedBefore, dropTombstones time.Time) (sagas, tombstones bool, err error) {
-	due := func(c *bolt.Cursor, kind byte, before time.Time) bool {
-		k, v := c.Seek([]byte{kind})
-		if before.IsZero() || k == nil || k[0] != kind {
-			return false
-		}
-		at, _, ok := parseTimeKey(1, k)
-		_, err := tableExpiry.open(k, v)
-		return err != nil || !ok || instant(at).Before(before)
-	}
-	err = s.view(ctx, func(tx *bolt.Tx) error {
-		c := tableExpiry.bucket(tx).Cursor()
-		sagas, tombstones = due(c, expirySaga, endedBefore), due(c, expiryTombstone, dropTombstones)
-		return nil
-	})
-	return sagas, tombstones, err
-}
-
-// ended is a due key of the bucket expiry.
+// ended is an entry of the table expiry.
 type ended struct {
-	key []byte
-	id  contract.SagaID
+	key     []byte
+	at      int64
+	started int64
+	id      contract.SagaID
+	digest  machine.StartDigest
 }
 
-// due returns at most limit keys of one kind whose time is before the given time. more is set if
-// there may be further due keys. due reports and deletes damaged keys.
-func (g *group) due(kind byte, before time.Time, limit int) (list []ended, more bool, err error) {
+// expire calls do with the sagas or tombstones that ended before a time, in the order in which they
+// ended, and returns how many it has done.
+func (s *Store) expire(ctx context.Context, kind byte, before time.Time, limit int, do func(*group, *ended) (bool, error)) (done int, err error) {
+	rest := span{table: tableExpiry, low: []byte{kind}, high: binary.BigEndian.AppendUint64([]byte{kind}, sortable(nano(before)))}
 	if before.IsZero() {
-		return nil, false, nil
+		return 0, s.usable(ctx)
 	}
-	var damaged [][]byte
-	c := g.bucket(tableExpiry).Cursor()
-	for k, v := c.Seek([]byte{kind}); k != nil && k[0] == kind; k, v = c.Next() {
-		at, id, ok := parseTimeKey(1, k)
-		if _, err := tableExpiry.open(k, v); err != nil || !ok {
-			g.s.report(cmp.Or[error](err, tableExpiry.corrupt(k, "its key is too short")))
-			damaged = append(damaged, bytes.Clone(k))
-			continue
-		}
-		if !instant(at).Before(before) {
-			break
-		}
-		if len(list)+len(damaged) >= limit {
-			more = true
-			break
-		}
-		list = append(list, ended{bytes.Clone(k), id})
-	}
-	for _, k := range damaged {
-		if err := g.delete(tableExpiry, k); err != nil {
-			return nil, false, err
-		}
-	}
-	return list, more, nil
-}
-
-func (g *group) dropTombstones(before time.Time, limit int) (dropped int, more bool, err error) {
-	list, more, err := g.due(expiryTombstone, before, limit)
-	if err != nil {
-		return 0, false, err
-	}
-	for _, e := range list {
-		if err := g.delete(tableExpiry, e.key); err != nil {
-			return dropped, false, err
-		}
-		if err := g.delete(tableTombstones, []byte(e.id)); err != nil {
-			return dropped, false, err
-		}
-		dropped++
-	}
-	return dropped, more, nil
-}
-
-func (g *group) expire(before time.Time, limit int) (removed int, more bool, err error) {
-	list, more, err := g.due(expirySaga, before, limit)
-	if err != nil {
-		return 0, false, err
-	}
-	for _, e := range list {
-		in, err := g.s.load(g.tx, e.id)
-		if err == nil {
-			err = g.bury(in)
-		}
-		switch {
-		case err == nil:
-			removed++
-			continue
-		case isFatal(err):
-			return removed, false, err
-		}
-		g.s.report(of(e.id, err))
-		if err := g.delete(tableExpiry, e.key); err != nil {
-			return removed, false, err
-		}
-	}
-	return removed, more, nil
-}
-
-// bury replaces a saga with a tombstone.
-func (g *group) bury(in *machine.Instance) error {
-	h, _, err := g.s.loadHead(g.tx, in.ID)
-	if err != nil {
-		return err
-	}
-	b, err := g.s.loadBirth(g.tx, in.ID, &h)
-	if err != nil {
-		return err
-	}
-	entries, err := g.s.chain(g.tx, in.ID, &h, 1, h.revision)
-	if err != nil {
-		return err
-	}
-	places := []uint64{h.last} // sequences of its journal records: each record refers to the previous one
-	for i := len(entries) - 1; i > 0; i-- {
-		places = append(places, entries[i].prev)
-	}
-	for _, seq := range places {
-		if err := g.delete(tableJournal, sequenceKey(seq)); err != nil {
+	for done < limit {
+		var batch []ended
+		var last []byte
+		err := s.view(ctx, func(w *window) (err error) {
+			batch, last, err = w.ended(rest, min(limit-done, expireSlice))
 			return err
+		})
+		if err != nil {
+			return done, err
 		}
+		n := 0
+		if len(batch) > 0 {
+			err = s.write(ctx, func(g *group) error {
+				n = 0
+				for i := range batch {
+					did, err := do(g, &batch[i])
+					if err != nil {
+						return err
+					}
+					if did {
+						n++
+					}
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return done, err
+		}
+		if done += n; last == nil {
+			return done, nil
+		}
+		rest = rest.behind(last)
+		crashpoint.Here(crashpoint.SliceExpired)
 	}
-	for _, d := range h.debts { // its pending outbox records
-		g.takeSettled(d.id(in.ID, &h))
-		g.swept = append(g.swept, d.key())
+	return done, nil
+}
+
+// ended returns the first n entries of a span. last is the last key that it has read, or nil at the
+// end.
+func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
+	entries, last, err := w.entries(s, n, func(key, body []byte) (contract.SagaID, bool) {
+		_, id, ok := parseTimeKey(1, key)
+		return id, ok && len(body) == 8
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := g.delete(tableSagas, []byte(in.ID)); err != nil {
-		return err
+	if len(entries) > n {
+		entries, last = entries[:n], entries[n-1].key
 	}
-	if err := g.reindex(in.ID, &h, nil); err != nil {
-		return err
+	for i := range entries {
+		one := ended{key: entries[i].key}
+		one.at, one.id, _ = parseTimeKey(1, one.key)
+		if e := entries[i].saga; e != nil {
+			one.started = e.head().StartedUnixNano
+		} else {
+			one.started = unsortable(binary.BigEndian.Uint64(entries[i].body))
+		}
+		if s.low[0] == expirySaga {
+			c, err := w.content(one.id)
+			if err == nil {
+				one.digest, _, err = c.first()
+			}
+			switch {
+			case errors.Is(err, store.ErrCorrupt):
+				w.s.report(withSaga(one.id, err))
+				continue
+			case errors.Is(err, store.ErrEnded) || errors.Is(err, store.ErrNotFound): // removed in the meantime
+				continue
+			case err != nil:
+				return nil, nil, err
+			}
+		}
+		batch = append(batch, one)
 	}
-	t := &store.TombstoneError{
-		Saga: in.ID, Definition: in.Definition, Phase: in.Phase, Start: b.digest, Started: in.Started, Ended: in.Ended,
+	return batch, last, nil
+}
+
+// drop drops a tombstone.
+func (g *group) drop(e *ended) (bool, error) {
+	h, err := g.enter(e.id)
+	if err != nil || !removed(h) || h.EndedUnixNano != e.at {
+		return false, g.skip(err)
 	}
-	keys := g.s.options.Keys
-	if err := g.putAs(frameFormatOf(keys), tableTombstones, []byte(in.ID), sealPart(keys, "tombstone", string(in.ID), 0, encodeTombstone(t, h.class))); err != nil {
-		return err
+	g.add(&amendsv1.LogItem{Saga: string(e.id), Fresh: true})
+	return true, nil
+}
+
+// entomb replaces a saga with a tombstone.
+func (g *group) entomb(e *ended) (bool, error) {
+	h, err := g.enter(e.id)
+	if err != nil || h.GetClass() == 0 || h.EndedUnixNano != e.at || h.StartedUnixNano != e.started {
+		return false, g.skip(err)
 	}
-	return g.put(tableExpiry, timeKey(string(rune(expiryTombstone)), h.ended, in.ID), nil)
+	g.add(g.s.tombstoneItem(e.id, &amendsv1.Tombstone{
+		Class: h.Class, Start: e.digest[:], Definition: h.Definition, StartedUnixNano: e.started, EndedUnixNano: e.at,
+	}))
+	return true, nil
+}
+
+// skip reports the damage of a saga that is skipped, and returns any other error.
+func (g *group) skip(err error) error {
+	if errors.Is(err, store.ErrCorrupt) {
+		g.s.report(err)
+		return nil
+	}
+	return err
+}
+
+// tombstoneItem returns the item that leaves a tombstone of a saga.
+func (s *Store) tombstoneItem(id contract.SagaID, t *amendsv1.Tombstone) *amendsv1.LogItem {
+	h := &amendsv1.SagaHead{StartedUnixNano: t.StartedUnixNano, EndedUnixNano: t.EndedUnixNano}
+	h.Rest = sealPart(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), mustMarshal(t))
+	return &amendsv1.LogItem{Saga: string(id), Fresh: true, Head: h}
 }

@@ -1,357 +1,322 @@
 package boltstore
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	"google.golang.org/protobuf/proto"
 
-	"github.com/amends-dev/amends/internal/boltcheck"
+	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/internal/plural"
+	"github.com/amends-dev/amends/internal/protoconv"
 	"github.com/amends-dev/amends/outbox"
-	"github.com/amends-dev/amends/store"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/store/log"
 )
 
 // Errors of Open.
 var (
-	// ErrLocked means that another process has opened the file.
+	// ErrLocked means that another process has opened the store.
 	ErrLocked = errors.New("already open in another process")
-	// ErrLater means that a later release wrote the file.
+	// ErrLater means that a later release wrote the store.
 	ErrLater = errors.New("written by a later release")
-	// ErrForeign means that the file is not an Amends store.
-	ErrForeign = errors.New("not an Amends store")
-	// ErrDamaged means that the file is too damaged to be opened.
-	ErrDamaged = errors.New("the database file is damaged")
+	// ErrForeign means that the file is not an Amends store, or not of this release.
+	ErrForeign = errors.New("not an Amends store of this release")
+	// ErrDamaged means that the state is too damaged to be opened. A damaged log is log.ErrDamaged.
+	ErrDamaged = errors.New("the state is damaged")
 )
 
-// ErrReadOnly is returned by methods that write if the store was opened by OpenReadOnly.
-var ErrReadOnly = errors.New("the store is open for reading only")
+// logPath returns the directory of the log that belongs to the state in a file.
+func logPath(path string) string { return path + ".log" }
 
-// Open opens the store in the file at path, and creates the file if it does not exist; the
-// directory must exist. This process locks the file until Close. Open returns ErrLocked if another
-// process has locked the file, ErrDamaged if a backup must be restored with Restore, ErrLater or
-// ErrForeign if this release must not touch the file, seal.ErrKey if Options.Keys lacks a key, and
-// seal.ErrPlain if keys are given but the file is not sealed.
+// Open opens the store whose state is in the file at path and whose log is in the directory path.log,
+// and creates both if the file does not exist; its directory must exist. This process locks the file
+// until Close.
+//
+// Open returns ErrLocked if another process has locked the file; ErrDamaged if the state is damaged;
+// ErrLater or ErrForeign if this release must not touch it; seal.ErrKey if Options.Keys lacks a key,
+// and seal.ErrPlain if keys are given but the store is not sealed. If state and log do not belong
+// together, or the log is damaged, it returns the errors of log.Open and log.File.Replay, which say
+// which of the two is older.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	go s.commitLoop()
+	go s.checkpointLoop()
 	return s, nil
 }
 
-// OpenReadOnly opens the store in the file at path for reading or copying, and never changes the
-// file. Methods that write return ErrReadOnly. OpenReadOnly returns os.ErrNotExist if there is no
-// file, ErrLocked if another process may write to the file, and otherwise the same errors as Open.
-func OpenReadOnly(path string, options Options) (*Store, error) {
-	s, err := openReadOnly(path, options)
-	if err != nil {
-		return nil, fmt.Errorf("open store %s for reading: %w", path, err)
-	}
-	close(s.stopped) // there is no committer
-	return s, nil
-}
-
-func openReadOnly(path string, options Options) (*Store, error) {
-	options, err := options.withDefaults()
-	if err != nil {
+func open(path string, options Options) (s *Store, err error) {
+	if options, err = options.withDefaults(); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := checkUnused(logPath(path)); err != nil {
+			return nil, err
+		}
+		if err := create(path, options); err != nil {
+			return nil, fmt.Errorf("create the state: %w", err)
+		}
 	}
-	if info.Size() == 0 {
-		return nil, fmt.Errorf("%w: it is empty", ErrForeign)
-	}
-	options.readOnly = true
-	s := newStore(path, options)
+	s = newStore(path, options)
 	if s.db, err = openFile(path, options, s.report); err != nil {
 		return nil, err
 	}
-	if err := guard(s.lookOver); err != nil {
-		_ = guard(s.db.Close)
-		return nil, err
-	}
-	return s, nil
+	defer func() {
+		if err != nil {
+			_ = guard(s.db.Close)
+			if s.log != nil {
+				_ = s.log.Close()
+			}
+		}
+	}()
+	var self *amendsv1.StoreRow
+	err = guard(func() error {
+		if self, err = s.readState(); err != nil {
+			return err
+		}
+		if err := s.repair(); err != nil {
+			return err
+		}
+		if err := s.readCounts(); err != nil {
+			return err
+		}
+		return s.recover(self)
+	})
+	return s, err
 }
 
 // newStore returns a store without a file.
 func newStore(path string, options Options) *Store {
 	return &Store{
-		options:  options,
-		requests: make(chan *request, MaxQueue),
-		closing:  make(chan struct{}),
-		stopped:  make(chan struct{}),
-		counts:   map[tally]int{},
-		unsettle: map[outbox.ID]struct{}{},
-		owing:    map[outbox.Destination]int{},
-		info:     Info{Path: path},
+		options:      options,
+		info:         Info{Path: path},
+		requests:     make(chan *request, MaxQueue),
+		hasDiscards:  make(chan struct{}, 1),
+		closing:      make(chan struct{}),
+		stopped:      make(chan struct{}),
+		checkpoints:  make(chan *checkpointRequest),
+		large:        make(chan struct{}, 1),
+		progress:     make(chan struct{}, 1),
+		checkpointed: make(chan struct{}),
+		overlay:      newOverlay(),
+		counts:       map[tally]int{},
+		discarded:    map[outbox.ID]struct{}{},
 	}
 }
 
-// open does all the work of Open except starting the committer.
-func open(path string, options Options) (*Store, error) {
-	options, err := options.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	s := newStore(path, options)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if err := makeFile(path, options); err != nil {
-			return nil, fmt.Errorf("create the store: %w", err)
-		}
-	}
-	if s.db, err = openFile(path, options, s.report); err != nil {
-		return nil, err
-	}
-	if err := guard(s.prepareFile); err != nil {
-		_ = guard(s.db.Close)
-		return nil, err
-	}
-	return s, nil
-}
-
-// openFile runs the checks that bbolt omits, and opens the database.
-func openFile(path string, options Options, report func(error)) (*bolt.DB, error) {
-	if err := precheck(path, options, report); err != nil {
-		return nil, err
-	}
-	var size int64
-	if info, err := os.Stat(path); err == nil {
-		size = info.Size()
-	}
-	var file *os.File
-	var db *bolt.DB
-	err := guard(func() (err error) {
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			ReadOnly:        options.readOnly,
-			Timeout:         options.LockTimeout,
-			FreelistType:    bolt.FreelistMapType,
-			MmapFlags:       mapFlags(size),
-			InitialMmapSize: options.MapSize,
-			MaxSize:         options.MaxSize,
-			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-				f, err := os.OpenFile(name, flag, mode)
-				file = f
-				return f, err
-			},
-		})
-		return err
-	})
-	switch {
-	case err == nil:
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: stop that process first; only one process can use a store", ErrLocked)
-	case errors.As(err, new(*os.PathError)):
-		return nil, err
-	default:
-		if errors.As(err, new(*store.CorruptError)) { // bbolt panicked and left the file open and locked
-			unlock(file)
-			_ = file.Close()
-		}
-		return nil, damaged(err)
-	}
-	return db, nil
-}
-
-func damaged(err error) error {
-	return fmt.Errorf("%w: %w: restore a backup, and keep this file for inspection", ErrDamaged, err)
-}
-
-// precheck checks the file before bbolt reads it. It skips a locked file, because the owner may
-// change the pages during the check; bbolt then waits for the lock.
-func precheck(path string, options Options, report func(error)) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if !tryLock(file) {
-		return nil
-	}
-	defer unlock(file)
-	info, err := file.Stat()
-	if err != nil || info.Size() == 0 {
-		return err
-	}
-	return checkFile(file, info.Size(), options, report)
-}
-
-// checkFile checks the two root pages, that the file is as long as the newer root says, and that its
-// pages are intact.
-func checkFile(file *os.File, size int64, options Options, report func(error)) error {
-	roots := boltcheck.Roots(file)
-	switch {
-	case len(roots) == 0:
-		return damaged(errors.New("no root page can be read"))
-	case len(roots) == 1 && !options.AcceptDamagedRoot:
-		return fmt.Errorf("%w: one of its two root pages cannot be read, so that acknowledged commits may be missing: "+
-			"restore a backup, or open it with AcceptDamagedRoot", ErrDamaged)
-	}
-	want := roots[0].Size()
-	if size < want {
-		return damaged(fmt.Errorf("it is %s long instead of %d", plural.Of(size, "byte", "bytes"), want))
-	}
-	if options.CheckLimit < 0 || want > options.CheckLimit {
-		return nil
-	}
-	err := roots[0].Check(file, func(page uint64, err error) {
-		report(&store.CorruptError{What: fmt.Sprintf("page %d", page), Why: err.Error()})
-	})
-	if err != nil {
-		return damaged(err)
-	}
-	return nil
-}
-
-// prepareFile reads the metadata of the store, or writes it to a new file, and deletes the
-// discarded outbox records that a crash left in the file.
-func (s *Store) prepareFile() error {
-	fresh := false
-	err := s.db.View(func(tx *bolt.Tx) error {
-		fresh = tx.Cursor().Bucket() != nil && isEmpty(tx)
-		if !fresh && tx.Bucket([]byte(tableMeta.name)) == nil {
-			return incomplete(tx, "the table "+tableMeta.name)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if fresh {
-		if err := s.db.Update(s.create); err != nil {
+// readState reads what the state knows of itself.
+func (s *Store) readState() (self *amendsv1.StoreRow, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		if self, err = readSelf(tx); err != nil {
 			return err
 		}
-	}
-	if err := s.readSelf(); err != nil {
-		return err
-	}
-	if err := s.noteKey(); err != nil {
-		return err
-	}
-	if err := s.db.View(s.readCounts); err != nil {
-		return err
-	}
-	crashpoint.Here(crashpoint.BeforeSweep)
-	return s.sweepLeftovers()
-}
-
-// readSelf reads the metadata of the store.
-func (s *Store) readSelf() error {
-	if err := s.db.View(s.readMeta); err != nil {
-		return err
-	}
-	return s.db.View(s.checkKeys)
-}
-
-// lookOver does the work of prepareFile for a file that must not be changed.
-func (s *Store) lookOver() error {
-	err := s.db.View(func(tx *bolt.Tx) error {
-		if tx.Bucket([]byte(tableMeta.name)) == nil {
-			return incomplete(tx, "the table "+tableMeta.name)
-		}
-		return nil
+		return checkKeys(tx, s.options.Keys, self.Sealed)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.readSelf(); err != nil {
-		return err
+	s.info = Info{
+		ID: self.Store, Incarnation: self.Incarnation, Created: instant(self.CreatedUnixNano), Schema: schemaVersion,
+		Sealed: self.Sealed, Path: s.info.Path,
 	}
-	if err := s.db.View(s.readCounts); err != nil {
-		return err
-	}
-	return s.db.View(func(tx *bolt.Tx) error { s.countOwed(tx); return nil })
+	return self, nil
 }
 
-// incomplete returns the error for a file that lacks what every store has. If it has another table
-// of a store, it is a damaged store. Otherwise it belongs to another program.
+// readSelf checks that the file is a state that this release can use.
+func readSelf(tx *bolt.Tx) (*amendsv1.StoreRow, error) {
+	if tx.Bucket([]byte(tableMeta.String())) == nil {
+		return nil, incomplete(tx, "the table "+tableMeta.String())
+	}
+	body, err := tableMeta.get(tx, []byte(metaSchema))
+	if err != nil {
+		return nil, damaged(err)
+	}
+	switch schema, _ := binary.Uvarint(body); {
+	case body == nil:
+		return nil, incomplete(tx, "the entry "+metaSchema)
+	case schema > schemaVersion:
+		return nil, fmt.Errorf("%w: its layout is %d, but this release supports %d: use the later release, or restore a backup "+
+			"made by this release", ErrLater, schema, schemaVersion)
+	case schema < schemaVersion:
+		return nil, fmt.Errorf("%w: its layout is %d, but this release supports only %d: begin with an empty directory",
+			ErrForeign, schema, schemaVersion)
+	}
+	for t := range tables {
+		if tx.Bucket([]byte(table(t).String())) == nil {
+			return nil, incomplete(tx, "the table "+table(t).String())
+		}
+	}
+	self := new(amendsv1.StoreRow)
+	if body, err = tableMeta.get(tx, []byte(metaSelf)); err == nil {
+		err = protoconv.Unmarshal(body, self)
+	}
+	if err != nil || self.Store == "" {
+		return nil, damaged(fmt.Errorf("the entry %s: %w", metaSelf, err))
+	}
+	return self, nil
+}
+
+// incomplete returns the error for a file that lacks what every state has. If it has another table of
+// a state, it is a damaged state. Otherwise it belongs to another program.
 func incomplete(tx *bolt.Tx, missing string) error {
-	for _, t := range tables {
-		if t.name != tableMeta.name && tx.Bucket([]byte(t.name)) != nil {
+	for t := range tables {
+		if table(t) != tableMeta && tx.Bucket([]byte(table(t).String())) != nil {
 			return damaged(fmt.Errorf("%s is missing", missing))
 		}
 	}
 	return fmt.Errorf("%w: %s is missing", ErrForeign, missing)
 }
 
-func isEmpty(tx *bolt.Tx) bool {
-	k, _ := tx.Cursor().First()
-	return k == nil
+// recover opens the log, applies what the state lacks, and begins a new segment.
+func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
+	mark := markOf(self)
+	segment := max(s.options.Log.SegmentSize, log.MinSegmentSize)
+	if s.options.Log.SegmentSize == 0 {
+		segment = log.DefaultSegmentSize
+	}
+	s.options.Log.Keep = int(min(max(log.DefaultKeep, 2*s.options.CheckpointSize/segment+1), log.MaxSpares))
+	if mark == (log.Mark{}) {
+		if mark, err = s.createLog(self); err != nil {
+			return err
+		}
+	} else if s.log, err = log.Open(logPath(s.info.Path), s.options.Log); err != nil {
+		return lost(err)
+	}
+	s.self, s.item, s.mark = self, self.Item, mark
+	s.saved, s.savedItem = mark, self.Item
+	before := mark
+	err = s.log.Replay(mark, func(r log.Record) error {
+		err := s.replay(before, &r)
+		before = r.Mark
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.unpinAll()
+	crashpoint.Here(crashpoint.Replayed)
+	if err := s.log.Begin(max(mark.Epoch, 1)); err != nil {
+		return err
+	}
+	// A store that is opened again and again replays nothing twice, and keeps no more segments than it needs.
+	s.opening = true
+	defer func() { s.opening = false }()
+	if err = s.checkpoint(nil); isFull(err) {
+		s.setFull(stateFull, err) // the log holds what the state lacks; the checkpointer tries again
+		s.oldest = time.Now()
+		return nil
+	}
+	return err
 }
 
-// readMeta checks that the file is an Amends store and fills Info.
-func (s *Store) readMeta(tx *bolt.Tx) error {
-	c := tableMeta.cursor(tx)
-	number := func(key string) (uint64, error) {
-		body, err := tableMeta.get(c, []byte(key))
-		if err == nil && body == nil {
-			err = incomplete(tx, "the entry "+key)
+// lost explains the error of a state whose log cannot be opened.
+func lost(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the log that belongs to the state is missing; the newest commits are only there: put the directory back, "+
+			"or restore a backup: %w", err)
+	}
+	return err
+}
+
+// createLog makes a log for a state that has none: one that is new, or was restored or copied.
+func (s *Store) createLog(self *amendsv1.StoreRow) (log.Mark, error) {
+	path := logPath(s.info.Path)
+	self.Item = max(self.Item, self.LastItem)
+	if err := checkUnused(path); err != nil {
+		return log.Mark{}, err
+	}
+	_, err := log.Create(path, s.options.Log)
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return log.Mark{}, err
+	}
+	if s.log, err = log.Open(path, s.options.Log); err != nil {
+		return log.Mark{}, err
+	}
+	crashpoint.Here(crashpoint.LogUnnamed)
+	mark := log.Mark{Log: s.log.ID()}
+	return mark, s.db.Update(func(tx *bolt.Tx) error { return putSelf(tx, marked(self, mark, self.Item, self.LastItem)) })
+}
+
+// checkUnused returns an error if a directory holds a log with records, although no state belongs to it.
+func checkUnused(path string) error {
+	f, err := log.Open(path, log.Options{})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		var last log.Mark
+		if last, _, err = log.Scan(path, log.Mark{Log: f.ID()}, func(log.Record) error { return nil }); err == nil && last.Number == 0 {
+			return f.Close()
 		}
-		if err != nil {
-			return 0, err
+		err = errors.Join(err, f.Close())
+	}
+	return fmt.Errorf("%s holds the log of another state, or of one that is lost: put that state back, or move the directory "+
+		"aside: %w", path, errors.Join(log.ErrForeign, err))
+}
+
+// replay applies a record.
+func (s *Store) replay(before log.Mark, r *log.Record) error {
+	items, err := s.decode(before, s.item+1, r.Body)
+	if err != nil {
+		return undecodable(r.Number, err)
+	}
+	for _, item := range items.Items {
+		if item.Entry == nil {
+			if _, err := s.enter(contract.SagaID(item.Saga)); err != nil {
+				return err
+			}
 		}
-		r := reader{b: body}
-		return r.uvarint(), r.err
 	}
-	schema, err := number(metaSchema)
-	if err != nil {
-		return err
-	}
-	if schema > schemaVersion {
-		return fmt.Errorf("%w: its layout is %d, but this release supports %d: use the later release, or restore a backup made by this release",
-			ErrLater, schema, schemaVersion)
-	}
-	if schema < schemaVersion {
-		return fmt.Errorf("%w: its layout is 0, but layouts are numbered from %d", ErrForeign, schemaVersion)
-	}
-	created, err := number(metaCreated)
-	if err != nil {
-		return err
-	}
-	incarnation, err := number(metaIncarnation)
-	if err != nil {
-		return err
-	}
-	id, err := tableMeta.get(c, []byte(metaStore))
-	if err != nil {
-		return err
-	}
-	if s.info.Features, err = readFeatures(c); err != nil {
-		return err
-	}
-	s.info.Schema, s.info.Created, s.info.Incarnation, s.info.ID = int(schema), int64(created), incarnation, string(id)
-	for _, t := range tables {
-		t.bucket(tx) // panics if the bucket is missing; guard returns that as an error
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apply(items)
+	s.mark, s.logged = r.Mark, s.logged+int64(len(r.Body))
 	return nil
 }
 
-// readFeatures returns the features that the file records. It returns ErrLater if this release does
-// not know a feature.
-func readFeatures(c *bolt.Cursor) (has []string, err error) {
-	var unknown []string
-	for k, v := c.Seek([]byte(metaFeature)); k != nil && bytes.HasPrefix(k, []byte(metaFeature)); k, v = c.Next() {
-		if _, err := tableMeta.open(k, v); err != nil {
-			return nil, err
+// unpinAll lets checkpoints drop what replay has entered.
+func (s *Store) unpinAll() {
+	for _, o := range s.overlay.sagas {
+		o.pinned = false
+		switch {
+		case o.skipped:
+			s.report(fmt.Errorf("the log has changes of saga %s that cannot be applied, and is kept until the saga is removed: %w",
+				o.id, o.damage))
+		case len(o.items) == 0:
+			s.overlay.remove(o)
 		}
-		name := strings.TrimPrefix(string(k), metaFeature)
-		if !slices.Contains(features, name) {
-			unknown = append(unknown, name)
-		}
-		has = append(has, name)
 	}
-	if len(unknown) > 0 {
-		return nil, fmt.Errorf("%w: it uses %s, which this release does not support: use the later release, or restore a backup made by this release",
-			ErrLater, strings.Join(unknown, ", "))
-	}
-	return has, nil
+}
+
+// undecodable is the error of a record that is intact but cannot be applied.
+func undecodable(number uint64, err error) error {
+	return fmt.Errorf("record %d of the log cannot be applied: %w: use the release that wrote it, or restore a backup", number, err)
+}
+
+// markOf returns the position in the log that a state names; zero: it has no log yet.
+func markOf(self *amendsv1.StoreRow) log.Mark {
+	mark := log.Mark{Epoch: self.Epoch, Number: self.Record}
+	copy(mark.Log[:], self.Log)
+	copy(mark.Hash[:], self.Hash)
+	return mark
+}
+
+// marked returns what the state says of itself if it follows from the log up to a mark. item is the
+// number of the last item up to the mark, and last is not below the number of any item in the state.
+func marked(self *amendsv1.StoreRow, mark log.Mark, item, last uint64) *amendsv1.StoreRow {
+	m := proto.CloneOf(self)
+	m.Log, m.Epoch, m.Record, m.Hash = mark.Log[:], mark.Epoch, mark.Number, mark.Hash[:]
+	m.Item, m.LastItem = item, last
+	return m
+}
+
+func putSelf(tx *bolt.Tx, self *amendsv1.StoreRow) error {
+	return tableMeta.put(tx, []byte(metaSelf), mustMarshal(self))
 }

@@ -1,229 +1,371 @@
 package boltstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
-	bolt "go.etcd.io/bbolt"
-
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/outboxpb"
+	"github.com/amends-dev/amends/internal/protoconv"
 	"github.com/amends-dev/amends/internal/sagapb"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 )
 
+// content reads the parts of one saga in a window.
+type content struct {
+	w      *window
+	id     contract.SagaID
+	owner  owner
+	head   *head
+	items  []*amendsv1.LogItem // parts that bbolt lacks
+	inBolt bool                // whether bbolt holds further parts
+	start  *machine.Start      // the first start, once it was read
+}
+
+// content finds a saga. It returns the errors of store.Store.Load.
+func (w *window) content(id contract.SagaID) (*content, error) {
+	s, err := w.find(id)
+	if err != nil {
+		return nil, withSaga(id, err)
+	}
+	return w.contentOf(s)
+}
+
+func (w *window) contentOf(s saga) (*content, error) {
+	h := s.head()
+	switch {
+	case h == nil:
+		return nil, fmt.Errorf("saga %.128s: %w", s.id, store.ErrNotFound)
+	case removed(h):
+		t, err := w.s.tombstone(s.id, h)
+		if err == nil {
+			return nil, t
+		}
+		return nil, withSaga(s.id, err)
+	}
+	c := &content{w: w, id: s.id, head: h, owner: s.owner()}
+	c.items, c.inBolt = s.parts()
+	return c, nil
+}
+
+// part returns a part of the saga from bbolt.
+func (c *content) part(part byte, name []byte) (body []byte, err error) {
+	key := partKey(c.head.StartedUnixNano, c.id, part, name)
+	if c.inBolt {
+		body, err = tableSagas.get(c.w.tx, key)
+	}
+	if err == nil && body == nil {
+		err = tableSagas.corrupt(key, "it is missing")
+	}
+	return body, err
+}
+
+// open opens a sealed part.
+func (c *content) open(stored []byte, kind string, rest ...byte) ([]byte, error) {
+	plain, err := unsealPart(c.w.s.options.Keys, c.owner.binding(kind, rest...), stored)
+	if err != nil {
+		return nil, c.corrupt(kind, err)
+	}
+	return plain, nil
+}
+
+func (c *content) corrupt(what string, err error) error {
+	return &store.CorruptError{What: what + " of saga " + string(c.id), Why: err.Error(), Saga: c.id}
+}
+
+// first returns the digest and the start of the saga's first change.
+func (c *content) first() (digest machine.StartDigest, start *machine.Start, err error) {
+	var stored []byte
+	if !c.inBolt {
+		stored = c.items[0].Start
+	} else {
+		if stored, err = c.part(partStart, nil); err != nil {
+			return digest, nil, err
+		}
+	}
+	plain, err := c.open(stored, sealedStart)
+	if err != nil {
+		return digest, nil, err
+	}
+	if len(plain) < len(digest) {
+		return digest, nil, c.corrupt("start", errors.New("it is too short"))
+	}
+	copy(digest[:], plain)
+	if c.start == nil {
+		s, err := sagapb.UnmarshalStart(plain[len(digest):])
+		if err != nil {
+			return digest, nil, c.corrupt("start", err)
+		}
+		c.start = &s
+	}
+	return digest, c.start, nil
+}
+
+// unpack is the inverse of packer.pack. The result is the caller's.
+func (c *content) unpack(packed []byte) ([]byte, error) {
+	if len(packed) == 0 {
+		return nil, nil
+	}
+	switch form, rest := packed[0], packed[1:]; form {
+	case packedInline:
+		return bytes.Clone(rest), nil
+	case packedInput:
+		_, start, err := c.first()
+		if err != nil {
+			return nil, err
+		}
+		return bytes.Clone(start.Input), nil
+	case packedNamed:
+		return c.named(nameOf(rest))
+	default:
+		return nil, c.corrupt("data", fmt.Errorf("form %d is not known", form))
+	}
+}
+
+// named returns large data of the saga.
+func (c *content) named(n name) ([]byte, error) {
+	var stored []byte
+	for _, item := range c.items {
+		for _, d := range item.Data {
+			if nameOf(d.Name) == n {
+				stored = d.Data
+			}
+		}
+	}
+	if stored == nil {
+		var err error
+		if stored, err = c.part(partData, n[:]); err != nil {
+			return nil, err
+		}
+	}
+	plain, err := c.open(stored, sealedData, n[:]...)
+	return bytes.Clone(plain), err
+}
+
+// state returns the saga's state.
+func (c *content) state() (in *machine.Instance, err error) {
+	plain, err := c.open(c.head.Rest, sealedRest, revisionBytes(c.head.Revision)...)
+	if err != nil {
+		return nil, err
+	}
+	form, plain := plain[:min(1, len(plain))], plain[min(1, len(plain)):]
+	switch string(form) {
+	case string([]byte{restWithStart}):
+		in, err = sagapb.UnmarshalInstance(plain)
+	case string([]byte{restWithoutStart}):
+		var start *machine.Start
+		if _, start, err = c.first(); err != nil {
+			return nil, err
+		}
+		own := *start
+		own.Input = bytes.Clone(own.Input)
+		in, err = sagapb.UnmarshalRest(plain, own)
+	default:
+		err = fmt.Errorf("form %v is not known", form)
+	}
+	if err != nil {
+		return nil, c.corrupt("state", err)
+	}
+	for i := range in.Steps {
+		if in.Steps[i].Result, err = c.unpack(in.Steps[i].Result); err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
 // Load implements store.Store.
 func (s *Store) Load(ctx context.Context, id contract.SagaID) (in *machine.Instance, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error {
-		in, err = s.load(tx, id)
-		return err
+	err = s.view(ctx, func(w *window) error {
+		c, err := w.content(id)
+		if err != nil {
+			return err
+		}
+		in, err = c.state()
+		return withSaga(id, err)
 	})
 	return in, err
 }
 
-// load reads a saga's state.
-func (s *Store) load(tx *bolt.Tx, id contract.SagaID) (in *machine.Instance, err error) {
-	defer func() { err = of(id, err) }()
-	h, state, err := s.loadHead(tx, id)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.loadBirth(tx, id, &h)
-	if err != nil {
-		return nil, err
-	}
-	if state, err = openPart(s.options.Keys, h.sealed, "state", string(id), h.revision, state); err != nil {
-		return nil, tableSagas.corrupt([]byte(id), err.Error())
-	}
-	if in, err = sagapb.UnmarshalRest(state, b.Start); err != nil {
-		return nil, tableSagas.corrupt([]byte(id), err.Error())
-	}
-	return in, s.fillResults(tx, in, &h)
-}
-
-// of adds the saga's id to err if err is a *store.CorruptError without an id.
-func of(id contract.SagaID, err error) error {
-	if damage, ok := errors.AsType[*store.CorruptError](err); ok && damage.Saga == "" {
-		damage.Saga = id
-	}
-	return err
-}
-
-// loadBirth reads a saga's birth.
-func (s *Store) loadBirth(tx *bolt.Tx, id contract.SagaID, h *head) (birth, error) {
-	e, err := s.loadEntry(tx, id, h.birth)
-	if err != nil {
-		return birth{}, err
-	}
-	b, began, err := s.birthOf(e)
-	if err == nil && !e.sealed && !h.sealed && checksum(began) != h.birthSum { // a seal is a stronger proof than the checksum
-		err = fmt.Errorf("it does not hold the start of saga %s", id)
-	}
-	if err != nil {
-		return birth{}, tableJournal.corrupt(sequenceKey(h.birth), err.Error())
-	}
-	return b, nil
-}
-
-// birthOf decodes the birth in a journal record, and returns both the decoded and the encoded form.
-func (s *Store) birthOf(e *entry) (b birth, began []byte, err error) {
-	stored, err := openPart(s.options.Keys, e.sealed, "birth", string(e.saga), 0, e.birth)
-	if err != nil {
-		return birth{}, nil, err
-	}
-	return parseBirth(stored)
-}
-
-// eventOf decodes event i of a journal record.
-func (s *Store) eventOf(e *entry, i int) (*machine.Event, error) {
-	data, err := openPart(s.options.Keys, e.sealed, "event", string(e.saga), e.first+uint64(i), e.events[i])
-	if err != nil {
-		return nil, err
-	}
-	event, err := sagapb.UnmarshalEvent(data)
-	if err != nil || !e.began || i > 0 {
-		return event, err
-	}
-	b, _, err := s.birthOf(e) // the birth in this record: a later change may have replaced the saga's birth
-	if err == nil {
-		b.begin(event)
-	}
-	return event, err
-}
-
-// loadHead reads a saga's head and slim state. It returns the same errors as Load.
-func (s *Store) loadHead(tx *bolt.Tx, id contract.SagaID) (head, []byte, error) {
-	body, sealed, err := tableSagas.find(tableSagas.cursor(tx), []byte(id))
-	if err != nil || body == nil {
-		stone, sealed, wrong := tableTombstones.find(tableTombstones.cursor(tx), []byte(id))
-		switch {
-		case wrong == nil && stone != nil: // a neighbour's key is damaged, but this saga has a tombstone
-			return head{}, nil, s.entombed(id, stone, sealed)
-		case err != nil:
-			return head{}, nil, of(id, err)
-		case wrong != nil:
-			return head{}, nil, of(id, wrong)
-		}
-		return head{}, nil, fmt.Errorf("saga %.128s: %w", id, store.ErrNotFound)
-	}
-	return s.openHead(id, body, sealed)
-}
-
-// openHead decodes a record of tableSagas.
-func (s *Store) openHead(id contract.SagaID, body []byte, sealed bool) (head, []byte, error) {
-	if err := checkSealed(s.options.Keys, tableSagas, []byte(id), sealed); err != nil {
-		return head{}, nil, of(id, err)
-	}
-	h, state, err := parseHead(body)
-	if err != nil {
-		return head{}, nil, of(id, tableSagas.corrupt([]byte(id), err.Error()))
-	}
-	h.sealed = sealed
-	return h, state, nil
-}
-
-// loadEntry reads a saga's journal record.
-func (s *Store) loadEntry(tx *bolt.Tx, id contract.SagaID, seq uint64) (*entry, error) {
-	key := sequenceKey(seq)
-	body, sealed, err := tableJournal.find(tableJournal.cursor(tx), key)
-	if err != nil {
-		return nil, err
-	}
-	if body == nil {
-		return nil, tableJournal.corrupt(key, fmt.Sprintf("it is missing, but saga %s refers to it", id))
-	}
-	if err := checkSealed(s.options.Keys, tableJournal, key, sealed); err != nil {
-		return nil, err
-	}
-	e, err := parseEntry(body)
-	if err != nil {
-		return nil, tableJournal.corrupt(key, err.Error())
-	}
-	e.sealed = sealed
-	if e.saga != id {
-		return nil, tableJournal.corrupt(key, fmt.Sprintf("it belongs to saga %s instead of %s", e.saga, id))
-	}
-	return e, nil
-}
-
 // History implements store.Store.
 func (s *Store) History(ctx context.Context, id contract.SagaID, from uint64, limit int) (events []machine.Event, err error) {
-	from = max(from, 1)
-	err = s.view(ctx, func(tx *bolt.Tx) (err error) {
-		defer func() { err = of(id, err) }()
-		h, _, err := s.loadHead(tx, id)
-		if err != nil || from > h.revision {
-			return err
-		}
-		to := h.revision
-		if n := uint64(store.Bounded(limit)); h.revision-from >= n {
-			to = from + n - 1
-		}
-		entries, err := s.chain(tx, id, &h, from, to)
+	err = s.view(ctx, func(w *window) error {
+		c, err := w.content(id)
 		if err != nil {
 			return err
 		}
-		events, err = s.decodeEvents(entries, id, from, to)
-		return err
+		events, err = c.history(max(from, 1), store.Bounded(limit))
+		return withSaga(id, err)
 	})
 	return events, err
 }
 
-// chain walks a saga's journal backwards. It returns the records that contain the revisions in the
-// range from … to, oldest first.
-func (s *Store) chain(tx *bolt.Tx, id contract.SagaID, h *head, from, to uint64) ([]*entry, error) {
-	var entries []*entry
-	seq, end := h.last, h.revision // end: the last revision of the record at seq
-	for skip, skipRevision := h.skip, h.skipRevision; skip != 0 && skipRevision > to; {
-		e, err := s.loadEntry(tx, id, skip)
-		if err != nil {
+// history returns at most limit events from a revision on.
+func (c *content) history(from uint64, limit int) (events []machine.Event, err error) {
+	to := c.head.Revision
+	if from > to {
+		return nil, nil
+	}
+	if to-from >= uint64(limit) {
+		to = from + uint64(limit) - 1
+	}
+	base := c.base()
+	events = make([]machine.Event, 0, to-from+1)
+	if from <= base {
+		if events, err = c.stored(events, from, min(to, base)); err != nil {
 			return nil, err
 		}
-		seq, end = e.prev, skipRevision-1
-		skip, skipRevision = e.skip, e.skipRevision
 	}
-	for seq != 0 && end >= from {
-		e, err := s.loadEntry(tx, id, seq)
-		if err != nil {
-			return nil, err
-		}
-		if e.first+uint64(len(e.events))-1 != end {
-			return nil, tableJournal.corrupt(sequenceKey(seq), fmt.Sprintf("it does not end with revision %d of saga %s", end, id))
-		}
-		if e.first <= to {
-			entries = append(entries, e)
-		}
-		seq, end = e.prev, e.first-1
-	}
-	slices.Reverse(entries)
-	return entries, nil
-}
-
-func (s *Store) decodeEvents(entries []*entry, id contract.SagaID, from, to uint64) ([]machine.Event, error) {
-	events := make([]machine.Event, 0, to-from+1)
-	for _, e := range entries {
-		for i := range e.events {
-			revision := e.first + uint64(i)
-			if revision < from || revision > to {
-				continue
+	for _, item := range c.items {
+		for i, stored := range item.Events {
+			if r := item.Head.Revision - uint64(len(item.Events)-1-i); r >= from && r <= to {
+				e, err := c.event(r, stored)
+				if err != nil {
+					return nil, err
+				}
+				events = append(events, *e)
 			}
-			event, err := s.eventOf(e, i)
-			if err != nil {
-				return nil, &store.CorruptError{What: fmt.Sprintf("event %d of saga %s", revision, id), Why: err.Error()}
-			}
-			events = append(events, *event)
 		}
-	}
-	if uint64(len(events)) != to-from+1 {
-		return nil, &store.CorruptError{What: "history of saga " + string(id), Why: "events are missing"}
 	}
 	return events, nil
 }
 
-// Counts implements store.Store. The counts are kept in memory and written with every commit.
+// base returns the revision up to which bbolt holds the events.
+func (c *content) base() uint64 {
+	base := c.head.Revision
+	for _, item := range c.items {
+		base -= uint64(len(item.Events))
+	}
+	return base
+}
+
+// stored appends the events of the revisions from … to, which bbolt holds.
+func (c *content) stored(events []machine.Event, from, to uint64) ([]machine.Event, error) {
+	prefix := partKey(c.head.StartedUnixNano, c.id, partEvents, nil)
+	cursor := tableSagas.bucket(c.w.tx).Cursor()
+	k, v := before(cursor, binary.BigEndian.AppendUint64(bytes.Clone(prefix), from+1))
+	next := from
+	for ; k != nil && bytes.HasPrefix(k, prefix) && len(k) == len(prefix)+8 && next <= to; k, v = cursor.Next() {
+		body, err := tableSagas.open(k, v)
+		if err != nil {
+			return nil, err
+		}
+		m := new(amendsv1.EventsRow)
+		if err := protoconv.Unmarshal(body, m); err != nil {
+			return nil, tableSagas.corrupt(k, err.Error())
+		}
+		first := binary.BigEndian.Uint64(k[len(prefix):])
+		for i, stored := range m.Events {
+			if r := first + uint64(i); r == next && r <= to {
+				e, err := c.event(r, stored)
+				if err != nil {
+					return nil, err
+				}
+				events, next = append(events, *e), next+1
+			}
+		}
+	}
+	if next <= to {
+		return nil, c.corrupt("history", fmt.Errorf("the event of revision %d is missing", next))
+	}
+	return events, nil
+}
+
+func (c *content) event(revision uint64, stored []byte) (*machine.Event, error) {
+	what := fmt.Sprintf("event %d", revision)
+	plain, err := unsealPart(c.w.s.options.Keys, c.owner.binding(sealedEvent, revisionBytes(revision)...), stored)
+	if err != nil {
+		return nil, c.corrupt(what, err)
+	}
+	e, err := sagapb.UnmarshalEvent(plain)
+	if err != nil {
+		return nil, c.corrupt(what, err)
+	}
+	e.Payload, err = c.unpack(e.Payload)
+	return e, err
+}
+
+// message returns a pending message.
+func (c *content) message(p *amendsv1.PendingRef) (r outbox.Record, err error) {
+	stored, err := c.body(p)
+	if err != nil {
+		return r, err
+	}
+	return c.messageOf(p, stored)
+}
+
+// messageOf returns a pending message by its stored body.
+func (c *content) messageOf(p *amendsv1.PendingRef, stored []byte) (r outbox.Record, err error) {
+	id, to := c.owner.idOf(p), outbox.Destination(p.To)
+	plain, err := c.open(stored, sealedMessage, messageBytes(id, to)...)
+	if err != nil {
+		return r, err
+	}
+	if r, err = outboxpb.UnmarshalAbridged(plain, id, to, nil); err != nil {
+		return r, c.corrupt("message "+id.String(), err)
+	}
+	r.Envelope.Data, err = c.unpack(r.Envelope.Data)
+	return r, err
+}
+
+// body returns the stored body of a pending message.
+func (c *content) body(p *amendsv1.PendingRef) ([]byte, error) {
+	if body := messageIn(c.items, p); body != nil {
+		return body, nil
+	}
+	key := pendingKey(outbox.Destination(p.To), positionOf(p))
+	body, err := tablePending.get(c.w.tx, key)
+	if err != nil {
+		return nil, err
+	}
+	m := new(amendsv1.PendingRow)
+	if err := protoconv.Unmarshal(body, m); err != nil || body == nil || m.Saga != string(c.id) {
+		return nil, tablePending.corrupt(key, "the message is missing")
+	}
+	return m.Body, nil
+}
+
+// messageIn returns the body of a pending message if one of the items enqueued it, and nil otherwise.
+func messageIn(items []*amendsv1.LogItem, p *amendsv1.PendingRef) []byte {
+	for _, item := range items {
+		if item.Head.GetAt() == p.Item && int(p.Place) < len(item.Messages) {
+			return item.Messages[p.Place].Body
+		}
+	}
+	return nil
+}
+
+// tombstone decodes the tombstone of a saga.
+func (s *Store) tombstone(id contract.SagaID, h *head) (*store.TombstoneError, error) {
+	key := partKey(h.StartedUnixNano, id, partHead, nil)
+	plain, err := unsealPart(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
+	if err != nil {
+		return nil, tableSagas.corrupt(key, err.Error())
+	}
+	m := new(amendsv1.Tombstone)
+	if err := protoconv.Unmarshal(plain, m); err != nil {
+		return nil, tableSagas.corrupt(key, err.Error())
+	}
+	t := &store.TombstoneError{
+		Saga: id, Definition: protoconv.FromRef(m.Definition), Phase: store.Class(m.Class).Phase(),
+		Started: instant(m.StartedUnixNano), Ended: instant(m.EndedUnixNano),
+	}
+	copy(t.Start[:], m.Start)
+	if r := m.Removal; r != nil {
+		t.Removal = &store.Removal{At: instant(r.AtUnixNano), By: r.By, Reason: r.Reason, Damage: r.Damage}
+	}
+	return t, nil
+}
+
+// Counts implements store.Store.
 func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
@@ -233,15 +375,18 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 		phase contract.Phase
 	}
 	sagas, ended := map[key]int{}, map[key]int{}
-	s.mu.Lock()
+	s.mu.RLock()
 	for t, n := range s.counts {
+		if t.class == 0 {
+			continue
+		}
 		k := key{t.ref, t.class.Phase()}
 		sagas[k] += n
 		if !t.class.Open() {
 			ended[k] += n
 		}
 	}
-	s.mu.Unlock()
+	s.mu.RUnlock()
 	counts := make([]store.Count, 0, len(sagas))
 	for k, n := range sagas {
 		counts = append(counts, store.Count{Definition: k.ref, Phase: k.phase, Sagas: n, Ended: ended[k]})
@@ -253,57 +398,18 @@ func (s *Store) Counts(ctx context.Context) ([]store.Count, error) {
 	return counts, nil
 }
 
-// readCounts loads the counts. If a count is damaged, it counts the entries of the index instead.
-func (s *Store) readCounts(tx *bolt.Tx) error {
-	c := tableCounts.bucket(tx).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		t, ok := parseTally(k)
-		body, err := tableCounts.open(k, v)
-		if err != nil || !ok {
-			s.report(cmp.Or[error](err, tableCounts.corrupt(k, "its key is too short")))
-			return s.recount(tx)
+// Destinations implements store.Store. The counts include discarded messages until the next commit.
+func (s *Store) Destinations(ctx context.Context) (map[outbox.Destination]int, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	counts := map[outbox.Destination]int{}
+	for t, n := range s.counts {
+		if t.class == 0 {
+			counts[t.to] = n
 		}
-		r := reader{b: body}
-		s.counts[t] = int(r.uvarint())
 	}
-	return nil
-}
-
-func (s *Store) recount(tx *bolt.Tx) error {
-	clear(s.counts)
-	c := tableIndex.bucket(tx).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		line, err := parseLine(k, v)
-		if err != nil {
-			s.report(err)
-			continue
-		}
-		s.counts[tally{line.ref, store.Class(k[0])}]++
-	}
-	return nil
-}
-
-// line is a decoded entry of the index.
-type line struct {
-	started int64
-	id      contract.SagaID
-	ref     contract.DefinitionRef
-	class   store.Class
-	damage  error // why only the id is known, or nil
-}
-
-func parseLine(k, v []byte) (line, error) {
-	started, id, ok := parseIndexKey(k)
-	body, err := tableIndex.open(k, v)
-	if err != nil {
-		return line{}, err
-	}
-	r := reader{b: body}
-	l := line{started: started, id: id, class: store.Class(k[0])}
-	l.ref.Version = int(r.uvarint())
-	l.ref.Name = string(r.bytes())
-	if !ok || r.err != nil {
-		return line{}, tableIndex.corrupt(k, "it cannot be read")
-	}
-	return l, nil
+	return counts, nil
 }

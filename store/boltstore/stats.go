@@ -4,10 +4,11 @@ import (
 	"errors"
 	"maps"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 )
 
 // Stats holds counters since Open. Reading them is cheap.
@@ -15,13 +16,20 @@ type Stats struct {
 	Calls         uint64 // calls of Commit that reached the committer
 	Changes       uint64 // changes that were committed
 	Refused       uint64 // changes refused with an error of their own
-	Transactions  uint64 // writes to disk with two fsyncs each: pages, then root
-	BytesWritten  uint64 // pages written
-	LastGroup     uint64 // changes in the last transaction that had any
+	Records       uint64 // records appended to the log, with one fsync each
+	BytesLogged   uint64 // of these records
+	LastGroup     uint64 // changes in the last record that had any
 	LargestGroup  uint64
 	Damaged       uint64 // reads of damaged records, skipped or returned as an error
 	DamagedNow    int    // distinct damaged records that were read, except records of removed sagas; at most MaxDamaged
 	CommitSeconds float64
+
+	Checkpoints     uint64
+	CheckpointSyncs uint64 // fsyncs of the state's file by checkpoints: two for each piece
+	CheckpointBytes uint64 // pages that checkpoints wrote
+	OverlayBytes    int64  // size of the overlay, roughly
+	BehindBytes     int64  // size of the part of the log that the state lacks
+	Log             log.Stats
 }
 
 // MaxDamaged bounds Stats.DamagedNow (I10).
@@ -29,15 +37,13 @@ const MaxDamaged = 10_000
 
 // counters holds the current values of Stats.
 type counters struct {
-	calls, changes, refused, transactions, written atomic.Uint64
-	last, largest, damaged, commitNanos            atomic.Uint64
-
-	mu  sync.Mutex
-	now map[string]contract.SagaID // damaged records that were read, with their sagas
+	mu    sync.Mutex
+	stats Stats                      // but for what Store.Stats adds
+	now   map[string]contract.SagaID // damaged records that were read, with their sagas
 }
 
-// met counts err if it reports a damaged record.
-func (c *counters) met(err error) {
+// damage counts err if it reports a damaged record.
+func (c *counters) damage(err error) {
 	if damage, ok := errors.AsType[*store.CorruptError](err); ok {
 		c.note(damage.What, damage.Saga)
 	}
@@ -45,9 +51,9 @@ func (c *counters) met(err error) {
 
 // note counts a damaged record.
 func (c *counters) note(what string, of contract.SagaID) {
-	c.damaged.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stats.Damaged++
 	if c.now == nil {
 		c.now = map[string]contract.SagaID{}
 	}
@@ -57,35 +63,65 @@ func (c *counters) note(what string, of contract.SagaID) {
 }
 
 // fixed removes the records of a removed saga from the set of damaged records.
-func (c *counters) fixed(t *traces) {
+func (c *counters) fixed(id contract.SagaID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, one := range t.found {
-		delete(c.now, one.table.corrupt(one.key, "").What)
-	}
-	maps.DeleteFunc(c.now, func(_ string, of contract.SagaID) bool { return of == t.id })
+	maps.DeleteFunc(c.now, func(_ string, of contract.SagaID) bool { return of == id })
 }
 
-// different returns the number of distinct damaged records.
-func (c *counters) different() int {
+// checkpoint counts a checkpoint.
+func (c *counters) checkpoint() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.now)
+	c.stats.Checkpoints++
+}
+
+// piece counts a transaction of a checkpoint.
+func (c *counters) piece(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.CheckpointSyncs += 2 // pages, then the root page
+	c.stats.CheckpointBytes += uint64(bytes)
+}
+
+// measure counts requests, and the record that holds what was accepted of them; its size is 0 if there
+// is none.
+func (c *counters) measure(requests []*request, size int, took time.Duration) {
+	var changes uint64
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range requests {
+		if r.work == nil {
+			c.stats.Calls++
+		}
+		for _, err := range r.results {
+			if err != nil {
+				c.stats.Refused++
+			} else {
+				changes++
+			}
+		}
+	}
+	c.stats.Changes += changes
+	if size > 0 {
+		c.stats.Records++
+		c.stats.BytesLogged += uint64(size)
+		c.stats.CommitSeconds += took.Seconds()
+	}
+	if changes > 0 {
+		c.stats.LastGroup, c.stats.LargestGroup = changes, max(c.stats.LargestGroup, changes)
+	}
 }
 
 // Stats returns the counters.
 func (s *Store) Stats() Stats {
-	c := &s.counters
-	return Stats{
-		Calls:         c.calls.Load(),
-		Changes:       c.changes.Load(),
-		Refused:       c.refused.Load(),
-		Transactions:  c.transactions.Load(),
-		BytesWritten:  c.written.Load(),
-		LastGroup:     c.last.Load(),
-		LargestGroup:  c.largest.Load(),
-		Damaged:       c.damaged.Load(),
-		DamagedNow:    c.different(),
-		CommitSeconds: float64(c.commitNanos.Load()) / 1e9,
-	}
+	s.counters.mu.Lock()
+	stats := s.counters.stats
+	stats.DamagedNow = len(s.counters.now)
+	s.counters.mu.Unlock()
+	s.mu.RLock()
+	stats.OverlayBytes, stats.BehindBytes = s.overlay.size, s.logged
+	s.mu.RUnlock()
+	stats.Log = s.log.Stats()
+	return stats
 }

@@ -6,80 +6,114 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 )
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a store in one file. Open returns one.
+// ErrFull is the result of a change that would start a saga while the disk is full. What room is left
+// is for sagas that have started.
+var ErrFull = errors.New("the disk is full, so no saga can be started")
+
+// Store is a store in a log, an overlay and a bbolt file. Open returns one.
 type Store struct {
 	options  Options
-	db       *bolt.DB
 	info     Info
+	db       *bolt.DB
+	log      *log.File
+	self     *amendsv1.StoreRow // what checkpoints write of the store, without the mark
 	counters counters
 
-	requests chan *request
-	closing  chan struct{} // closed by Close
-	stopped  chan struct{} // closed when the committer has stopped
-	close    sync.Once
-	closeErr error
+	requests     chan *request
+	hasDiscards  chan struct{} // wakes the committer
+	closing      chan struct{} // closed by Close
+	stopped      chan struct{} // closed when the committer has stopped
+	checkpoints  chan *checkpointRequest
+	large        chan struct{} // wakes the checkpointer
+	progress     chan struct{} // wakes the committer after a piece
+	checkpointed chan struct{} // closed when the checkpointer has stopped
+	close        sync.Once
+	closeErr     error
 
-	mu       sync.Mutex
-	broken   error                      // ErrBroken with its cause
-	counts   map[tally]int              // as committed; the number of sagas per definition and class
-	unsettle map[outbox.ID]struct{}     // discarded records; the discard is not yet on disk
-	owing    map[outbox.Destination]int // number of records in the bucket owed
+	saved     log.Mark // the mark of the last checkpoint, or of the one under way; used by the checkpointer
+	savedItem uint64   // number of the last item up to saved
+	opening   bool     // Open has not returned yet
 
-	// failCommit lets tests inject a failure between the last write and the commit.
-	failCommit func() error
+	item       uint64        // number of the last item; changed by the committer, with mu locked
+	generation atomic.Uint64 // changes, with mu locked, whenever sagas may have left the overlay
 
-	swept [][]byte // keys in tableOwed to be removed; used by the committer only
-	stuck bool     // bbolt panicked and holds its write lock; used by the committer only
+	mu        sync.RWMutex // the last lock that is taken: no transaction begins and no log is called under it
+	overlay   overlay
+	counts    map[tally]int          // of overlay and bbolt together
+	discarded map[outbox.ID]struct{} // given to Discard, and not in the log yet
+	mark      log.Mark               // of the last record that is applied
+	logged    int64                  // bytes of the records behind the last checkpoint
+	oldest    time.Time              // since when there are changes that no checkpoint has begun to write; or zero
+
+	failing sync.Mutex
+	broken  error    // ErrBroken with its cause
+	full    [2]error // why the disk takes no record, and no piece of a checkpoint; or nil
+
+	// failAppend lets tests inject a failure between verdict and append.
+	failAppend func() error
 }
 
-// Info describes the file of a store.
+// Info describes a store.
 type Info struct {
-	ID          string   // id of the store; a restored backup keeps it
-	Incarnation uint64   // how often the store was restored from a backup
-	Created     int64    // nanoseconds since 1970
-	Schema      int      // version of the layout
-	Features    []string // features beyond the layout; "sealed": created with keys
+	ID          string // id of the store; a restored backup keeps it
+	Incarnation uint64 // how often the store was restored from a backup
+	Created     time.Time
+	Schema      int  // version of the tables
+	Sealed      bool // created with keys
 	Path        string
 }
 
-// Info returns what the file recorded about itself when it was opened.
+// Info returns what the store recorded about itself when it was opened.
 func (s *Store) Info() Info { return s.info }
 
-// Close commits the queued requests, writes pending discards and closes the file. A second call
-// has no effect.
-func (s *Store) Close() error {
+// Close commits the queued requests, writes a checkpoint, so that the next start need not replay the
+// log, and closes the store. A second call has no effect.
+func (s *Store) Close() error { return s.shut(s.lastCheckpoint) }
+
+// shut closes the store. last is called when nothing else is under way.
+func (s *Store) shut(last func() error) error {
 	s.close.Do(func() {
 		close(s.closing)
 		<-s.stopped
-		if s.stuck {
-			s.closeErr = fmt.Errorf("close %s: the file is damaged and stays locked until the process ends", s.info.Path)
-			return
+		<-s.checkpointed
+		var err error
+		if s.failure() == nil {
+			err = last()
 		}
-		if err := s.db.Close(); err != nil {
-			s.closeErr = fmt.Errorf("close %s: %w", s.info.Path, err)
+		s.closeErr = errors.Join(err, s.log.Close(), s.db.Close())
+		if s.closeErr != nil {
+			s.closeErr = fmt.Errorf("close store %s: %w", s.info.Path, s.closeErr)
 		}
 	})
 	return s.closeErr
 }
 
-// writable returns nil if the store accepts changes, and otherwise the reason why not.
-func (s *Store) writable(ctx context.Context) error {
-	if err := s.usable(ctx); err != nil || !s.options.readOnly {
-		return err
+func (s *Store) lastCheckpoint() error {
+	s.mu.RLock()
+	idle := s.logged == 0
+	s.mu.RUnlock()
+	if idle {
+		return nil
 	}
-	return ErrReadOnly
+	err := s.checkpoint(nil)
+	if errors.Is(err, store.ErrClosed) { // the disk is full, and the log holds everything
+		return nil
+	}
+	return err
 }
 
 // usable returns nil if the store can be used, and otherwise the reason why not.
@@ -87,31 +121,63 @@ func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.isClosing() {
+		return store.ErrClosed
+	}
+	return s.failure()
+}
+
+func (s *Store) isClosing() bool {
 	select {
 	case <-s.closing:
-		return store.ErrClosed
+		return true
 	default:
+		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+}
+
+// failure returns ErrBroken with its cause, or nil.
+func (s *Store) failure() error {
+	s.failing.Lock()
+	defer s.failing.Unlock()
 	return s.broken
 }
 
 // breakDown makes every later call fail with ErrBroken, and returns that error. The first cause is
 // kept.
 func (s *Store) breakDown(cause error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.failing.Lock()
+	defer s.failing.Unlock()
 	if s.broken == nil {
 		s.broken = fmt.Errorf("%w: %w", store.ErrBroken, cause)
 	}
 	return s.broken
 }
 
-// report counts a damaged record that is skipped, and passes the error to Options.OnCorrupt.
+// setFull notes why the disk takes nothing, or that it does again.
+func (s *Store) setFull(what int, err error) {
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	s.full[what] = err
+}
+
+// What may be full.
+const (
+	logFull = iota
+	stateFull
+)
+
+// starved reports whether new sagas are refused, so that those that were started can go on.
+func (s *Store) starved() bool {
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	return s.full[logFull] != nil || s.full[stateFull] != nil
+}
+
+// report counts damage that is skipped, and passes the error to Options.OnCorrupt.
 func (s *Store) report(err error) {
 	if errors.Is(err, store.ErrCorrupt) {
-		s.counters.met(err)
+		s.counters.damage(err)
 	} else {
 		s.counters.note(err.Error(), "")
 	}
@@ -120,56 +186,76 @@ func (s *Store) report(err error) {
 	}
 }
 
-// view runs fn in a read transaction. If damage to the file's structure makes bbolt panic or read
-// outside the file, view returns a *store.CorruptError.
-func (s *Store) view(ctx context.Context, fn func(tx *bolt.Tx) error) error {
+// Shared implements store.Store. It returns false, because one process locks the file.
+func (s *Store) Shared() bool { return false }
+
+// Check returns an error unless the store can take a commit: it must be open and not broken, and the
+// disk must have enough free space (Options.MinFree).
+func (s *Store) Check(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	return s.read(fn)
-}
-
-// read does the same as view, but does not check first that the store is usable.
-func (s *Store) read(fn func(tx *bolt.Tx) error) error {
-	err := guard(func() error { return s.db.View(fn) })
-	s.counters.met(err)
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return store.ErrClosed
-	}
-	return err
-}
-
-// guard runs fn. If fn panics, or faults while it reads the mapped file, guard returns a
-// *store.CorruptError.
-func guard(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = &store.CorruptError{
-				What: "structure of the database file",
-				Why:  fmt.Sprintf("%v; stop the process and restore a backup (the restore command)", p),
-			}
-		}
-	}()
-	return fn()
-}
-
-// Check returns an error unless the store can take a commit: it must be open and not broken, and
-// the disk must have enough free space (Options.MinFree).
-func (s *Store) Check(ctx context.Context) error {
-	if err := s.writable(ctx); err != nil {
-		return err
-	}
-	if s.options.MinFree < 0 {
-		return nil
-	}
+	s.failing.Lock()
+	full := errors.Join(s.full[:]...)
+	s.failing.Unlock()
 	dir := filepath.Dir(s.info.Path)
-	if free, known := freeSpace(dir); known && free < s.options.MinFree {
+	if full != nil {
+		return fmt.Errorf("%w: new sagas are refused until there is room in %s: %w", ErrFull, dir, full)
+	}
+	if free, known := freeSpace(dir); known && s.options.MinFree >= 0 && free < s.options.MinFree {
 		return fmt.Errorf("%s has %d MiB left, less than %d MiB: make room before commits fail",
 			dir, free>>20, s.options.MinFree>>20)
 	}
-	if _, err := os.Stat(s.info.Path); err != nil {
-		return fmt.Errorf("the database file was removed while in use: %w", err)
+	for _, path := range []string{s.info.Path, logPath(s.info.Path)} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%s was removed while in use: %w", path, err)
+		}
 	}
 	return nil
+}
+
+// Discard implements store.Store. The messages are hidden at once. The next record takes them along,
+// after a second at the latest.
+func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, id := range ids {
+		s.discarded[id] = struct{}{}
+	}
+	many := len(s.discarded) >= MaxDiscarded
+	s.mu.Unlock()
+	if many {
+		return s.write(ctx, func(*group) error { return nil })
+	}
+	signal(s.hasDiscards)
+	return nil
+}
+
+// takeDiscards returns the discarded messages that are not in the log.
+func (s *Store) takeDiscards() []outbox.ID {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	ids := make([]outbox.ID, 0, len(s.discarded))
+	for id := range s.discarded {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// forgetDiscards removes messages that are in the log, or were not pending.
+func (s *Store) forgetDiscards(ids []outbox.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		delete(s.discarded, id)
+	}
+}
+
+func (s *Store) isDiscarded(id outbox.ID) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, discarded := s.discarded[id]
+	return discarded
 }

@@ -1,22 +1,29 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/plural"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 )
 
 // maxFindings bounds the findings that Verify reports.
 const maxFindings = 100
 
-// Verify reads the whole file. It checks the file's structure and every record, and that records
-// and indexes agree. It returns at most 100 findings as a joined error, or nil if the store is
-// intact. It can run while the store is in use.
+// Verify reads the whole state. It checks the structure of the file and every row, that the parts of
+// every saga can be read, and that sagas, indexes and counts agree: no row is missing, and none is
+// left over. It returns at most 100 findings as a joined error, or nil if the state is intact. It can
+// run while the store is in use; it does not see what only the log and the overlay hold.
 func (s *Store) Verify(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -27,111 +34,228 @@ func (s *Store) Verify(ctx context.Context) error {
 	})
 }
 
-// errStructure ends a verification, because records in a damaged structure prove nothing.
-var errStructure = errors.New("the structure of the database file is damaged")
+// Verified is what Verify found besides damage.
+type Verified struct {
+	Info    Info
+	Sagas   int    // in the state, without tombstones
+	Open    int    // of these, the ones that have not ended
+	Records uint64 // of the log, which the state does not contain yet
+	Torn    int64  // bytes of a torn record at the end of the log, which the next Open discards; usually 0
+}
 
-// verify returns its findings about records. If it could not check all records, err is errStructure
-// or the error of ctx.
-func (s *Store) verify(ctx context.Context) (findings []error, err error) {
-	find := func(err error) {
-		if err != nil && len(findings) < maxFindings {
-			findings = append(findings, err)
-		}
+// Verify checks a store that no process has open, and changes neither its state nor its log: the state
+// as Store.Verify does, and that the log continues it, is whole, and can be decoded. It returns the
+// errors of Open, and at most 100 findings as a joined error.
+func Verify(ctx context.Context, path string, options Options) (Verified, error) {
+	v, err := verify(ctx, path, options)
+	if err != nil {
+		return v, fmt.Errorf("verify store %s: %w", path, err)
 	}
+	return v, nil
+}
+
+func verify(ctx context.Context, path string, options Options) (v Verified, err error) {
+	options.readOnly = true
+	if options, err = options.withDefaults(); err != nil {
+		return v, err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return v, err
+	}
+	s := newStore(path, options)
+	if s.db, err = openFile(path, options, s.report); err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, guard(s.db.Close)) }()
+	err = guard(func() error {
+		self, err := s.readState()
+		if err != nil {
+			return err
+		}
+		v.Info = s.info
+		if err := s.readCounts(); err == nil { // otherwise verify finds it
+			for t, n := range s.counts {
+				switch {
+				case t.class == 0:
+				case t.class.Open():
+					v.Sagas, v.Open = v.Sagas+n, v.Open+n
+				default:
+					v.Sagas += n
+				}
+			}
+		}
+		findings, err := s.verify(ctx)
+		return errors.Join(errors.Join(findings...), err, s.verifyLog(ctx, self, &v))
+	})
+	return v, err
+}
+
+// verifyLog reads the part of the log that the state does not contain.
+func (s *Store) verifyLog(ctx context.Context, self *amendsv1.StoreRow, v *Verified) error {
+	mark := markOf(self)
+	if mark == (log.Mark{}) {
+		return checkUnused(logPath(s.info.Path))
+	}
+	before, item := mark, self.Item
+	last, torn, err := log.Scan(logPath(s.info.Path), mark, func(r log.Record) error {
+		items, err := s.decode(before, item+1, r.Body)
+		if err != nil {
+			return undecodable(r.Number, err)
+		}
+		before, item = r.Mark, item+uint64(len(items.Items))
+		return ctx.Err()
+	})
+	if err != nil {
+		return lost(err)
+	}
+	v.Records, v.Torn = last.Number-mark.Number, torn
+	return nil
+}
+
+// verify returns its findings about rows. If it could not check all rows, err is errStructure or the
+// error of ctx.
+func (s *Store) verify(ctx context.Context) (findings []error, err error) {
+	v := &verification{ctx: ctx, s: s, counts: map[tally]int{}, want: map[table]int{}, have: map[table]int{}}
 	err = s.db.View(func(tx *bolt.Tx) error {
 		for err := range tx.Check() {
-			find(&store.CorruptError{What: "structure of the database file", Why: err.Error()})
+			v.find(&store.CorruptError{What: "structure of the database file", Why: err.Error()})
 		}
-		if len(findings) > 0 {
+		if len(v.findings) > 0 {
 			return errStructure
 		}
-		for _, t := range tables {
-			if err := s.verifyTable(ctx, tx, t, find); err != nil {
+		v.w = &window{s: s, tx: tx, generation: s.generation.Load()}
+		for t := range tables {
+			if err := v.table(table(t)); err != nil {
 				return err
 			}
 		}
-		return s.verifySagas(ctx, tx, find)
+		if err := v.sagas(); err != nil {
+			return err
+		}
+		v.agree()
+		return nil
 	})
-	return findings, err
+	return v.findings, err
 }
 
-// verifyTable checks every frame of a table, and the content of records that do not belong to a
-// saga.
-func (s *Store) verifyTable(ctx context.Context, tx *bolt.Tx, t table, find func(error)) error {
-	c := t.bucket(tx).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		body, err := t.open(k, v)
-		if err == nil {
-			err = checkSealed(s.options.Keys, t, k, v[0] == frameSealed)
-		}
-		if err != nil {
-			find(err)
-			continue
-		}
-		switch t {
-		case tableDefinitions:
-			_, err = s.readDefinition(k, v)
-		case tableTombstones:
-			_, err = s.openTombstone(contract.SagaID(k), body, v[0] == frameSealed)
-		}
-		find(err)
-	}
-	return nil
+// verification checks one snapshot.
+type verification struct {
+	ctx      context.Context
+	s        *Store
+	w        *window
+	findings []error
+	counts   map[tally]int // of the sagas
+	want     map[table]int // rows that the sagas' heads name
+	have     map[table]int // rows that there are
 }
 
-// verifySagas checks that the state and the whole history of every saga can be read, and that the
-// saga is in the right positions in the indexes.
-func (s *Store) verifySagas(ctx context.Context, tx *bolt.Tx, find func(error)) error {
-	c := tableSagas.bucket(tx).Cursor()
-	index, timers := tableIndex.bucket(tx), tableTimers.bucket(tx)
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		id := contract.SagaID(k)
-		h, _, err := s.loadHead(tx, id)
-		if err != nil {
-			find(err)
-			continue
-		}
-		_, err = s.load(tx, id)
-		find(err)
-		if entries, err := s.chain(tx, id, &h, 1, h.revision); err != nil {
-			find(err)
-		} else {
-			_, err = s.decodeEvents(entries, id, 1, h.revision)
-			find(err)
-		}
-		if index.Get(indexKey(h.class, h.started, id)) == nil {
-			find(&store.CorruptError{What: "index of saga " + string(id), Why: "it is missing"})
-		}
-		if h.timer != 0 && timers.Get(timeKey("", h.timer, id)) == nil {
-			find(&store.CorruptError{What: "timer of saga " + string(id), Why: "it is missing"})
-		}
-		find(s.verifyDebts(tx, id, &h))
+func (v *verification) find(err error) {
+	if err != nil && len(v.findings) < maxFindings {
+		v.findings = append(v.findings, err)
 	}
-	return nil
 }
 
-// verifyDebts checks that the pending outbox records of a saga exist. Records of an ended saga may
-// be missing: a discarded record is deleted, but the head of an ended saga still refers to it.
-func (s *Store) verifyDebts(tx *bolt.Tx, id contract.SagaID, h *head) error {
-	places := tableOwed.bucket(tx)
-	for _, d := range h.debts {
-		v := places.Get(d.key())
-		if v == nil && !h.class.Open() {
-			continue
+// table checks the frames of a table, and the content of what belongs to no saga.
+func (v *verification) table(t table) error {
+	return t.bucket(v.w.tx).ForEach(func(k, value []byte) error {
+		v.have[t]++
+		body, err := t.open(k, value)
+		if err == nil && t == tableDefinitions {
+			_, err = v.s.definition(k, body)
 		}
-		what := fmt.Sprintf("outbox record %s", d.id(id, h))
-		if v == nil {
-			return &store.CorruptError{What: what, Why: "its message is missing"}
+		v.find(err)
+		return v.ctx.Err()
+	})
+}
+
+// sagas checks every saga that the table ids names.
+func (v *verification) sagas() error {
+	err := tableIDs.bucket(v.w.tx).ForEach(func(k, value []byte) error {
+		if body, err := tableIDs.open(k, value); err == nil && len(body) == 8 {
+			v.saga(unsortable(binary.BigEndian.Uint64(body)), contract.SagaID(k))
 		}
-		if _, _, err := s.readOwed(tx, d.key(), v); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		return v.ctx.Err()
+	})
+	return err
+}
+
+// saga checks one saga.
+func (v *verification) saga(started int64, id contract.SagaID) {
+	h, err := v.w.readAt(started, id)
+	if err != nil {
+		v.find(err)
+		return
+	}
+	tallies(h, func(t tally, n int) { v.counts[t] += n }, 1)
+	for _, r := range rows(id, h) {
+		v.want[r.table]++
+		if r.table.bucket(v.w.tx).Get(r.key) == nil {
+			v.find(&store.CorruptError{What: r.table.String() + " of saga " + string(id), Why: "its row is missing", Saga: id})
 		}
 	}
-	return nil
+	c, err := v.w.contentOf(saga{id: id, stored: h})
+	switch {
+	case errors.Is(err, store.ErrEnded):
+		v.rows(id, h, 1)
+		return
+	case err != nil:
+		v.find(err)
+		return
+	}
+	_, err = c.state()
+	v.find(withSaga(id, err))
+	_, err = c.history(1, int(h.Revision))
+	v.find(withSaga(id, err))
+	for _, name := range h.Data {
+		_, err = c.named(nameOf(name))
+		v.find(withSaga(id, err))
+	}
+	for _, p := range h.Pending {
+		_, err = c.message(p)
+		v.find(withSaga(id, err))
+	}
+	v.rows(id, h, 2+len(h.Data))
+}
+
+// rows checks that a saga has no more parts than it needs, besides its events.
+func (v *verification) rows(id contract.SagaID, h *head, want int) {
+	prefix := sagaPrefix(h.StartedUnixNano, id)
+	c := tableSagas.bucket(v.w.tx).Cursor()
+	n := 0
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		if len(k) > len(prefix) && k[len(prefix)] != partEvents {
+			n++
+		}
+		v.want[tableSagas]++
+	}
+	if n != want {
+		v.find(&store.CorruptError{
+			What: "parts of saga " + string(id), Saga: id,
+			Why: fmt.Sprintf("there are %s in table %s instead of %d", plural.Of(n, "row", "rows"), tableSagas, want),
+		})
+	}
+}
+
+// agree compares the numbers of rows, and the counts.
+func (v *verification) agree() {
+	for _, t := range []table{tableIDs, tableSagas, tableIndex, tableTimers, tableExpiry, tablePending} {
+		if v.have[t] > v.want[t] {
+			v.find(&store.CorruptError{What: "table " + t.String(), Why: fmt.Sprintf("%s to no saga",
+				plural.Of(v.have[t]-v.want[t], "row belongs", "rows belong"))})
+		}
+	}
+	err := tableCounts.bucket(v.w.tx).ForEach(func(k, value []byte) error {
+		t, ok := parseTally(k)
+		body, err := tableCounts.open(k, value)
+		n, _ := binary.Varint(body)
+		if err == nil && (!ok || v.counts[t] != int(n)) {
+			v.find(tableCounts.corrupt(k, fmt.Sprintf("it counts %d, but there are %d", n, v.counts[t])))
+		}
+		delete(v.counts, t)
+		return nil
+	})
+	v.find(err)
+	for t, n := range v.counts {
+		v.find(tableCounts.corrupt(t.key(), fmt.Sprintf("it is missing, but there are %d", n)))
+	}
 }

@@ -93,12 +93,12 @@ func TestQuietDoesNothing(t *testing.T) {
 	atMost(t, "processor time in 3 s of quiet, in percent", 100*used.Seconds()/3, 20)
 
 	// Retention runs every ten seconds. It must not write when there is nothing to remove.
-	writes := s.coord.store.Stats().Transactions
+	writes := s.coord.store.Stats().Records
 	past := time.Now().Add(-time.Hour)
 	if _, _, err := s.coord.store.Expire(t.Context(), past, past, 1000); err != nil {
 		t.Fatal(err)
 	}
-	if n := s.coord.store.Stats().Transactions - writes; n != 0 {
+	if n := s.coord.store.Stats().Records - writes; n != 0 {
 		t.Errorf("retention wrote %d times although there was nothing to forget", n)
 	}
 }

@@ -227,7 +227,7 @@ type doings struct {
 // doings returns the operations so far.
 func (s *system) doings() (d doings) {
 	db := s.coord.store.Stats()
-	d.calls, d.writes, d.transitions, d.refused = db.Calls, db.Transactions, db.Changes, db.Refused
+	d.calls, d.writes, d.transitions, d.refused = db.Calls, db.Records, db.Changes, db.Refused
 	for _, bus := range []*natsbus.Bus{s.coord.bus, s.calls, s.running["north"].bus, s.running["south"].bus} {
 		n := bus.Stats()
 		d.published += n.Published + n.PublishFailed

@@ -32,7 +32,7 @@ type situation struct {
 var situations = []situation{
 	{"coordinator", underLoad, 1, slices.Concat(
 		[]crashpoint.Point{
-			crashpoint.BeforeSweep, after("store", "Open"), after("bus", "Connect"), crashpoint.Claimed, crashpoint.ClaimVoid,
+			crashpoint.Replayed, after("store", "Open"), after("bus", "Connect"), crashpoint.Claimed, crashpoint.ClaimVoid,
 			crashpoint.BeforeCommit, crashpoint.AfterCommit, crashpoint.BetweenSends,
 		},
 		around("store", "Definitions", "Clock", "LoadClaim", "SaveClaim", "Counts", "Destinations", "Pending", "Record", "Load", "Commit", "Discard", "Check"),
@@ -54,7 +54,8 @@ var situations = []situation{
 	{"coordinator", registering, 1, around("store", "PutDefinition")},
 	{"coordinator", reading, 1, around("store", "List", "History")},
 	{"coordinator", subscribing, 1, around("bus", "Provide")},
-	{"coordinator", waiting, 1, slices.Concat(around("store", "Expire"), around("claim", "Confirm"), around("bus", "Load", "Check"))},
+	{"coordinator", waiting, 1, slices.Concat([]crashpoint.Point{crashpoint.PieceWritten, crashpoint.CheckpointMarked, crashpoint.LogReleased},
+		around("store", "Expire"), around("claim", "Confirm"), around("bus", "Load", "Check"))},
 	{"coordinator", unknownSaga, 1, append(around("delivery", "DeadLetter"), crashpoint.BeforeDeadLetter, crashpoint.DeadLetterStored)},
 	{"coordinator", malformed, 1, []crashpoint.Point{crashpoint.BeforeDeadLetter, crashpoint.DeadLetterStored}},
 	{"coordinator", bundled, 1, around("delivery", "DeadLetter")},
@@ -65,10 +66,10 @@ var situations = []situation{
 	{"coordinator", consumerDeleted, 1, []crashpoint.Point{crashpoint.ConsumerGone}},
 	{"coordinator", pushed, 1, []crashpoint.Point{crashpoint.ConsumerWrong}},
 
-	{"tool", making, 1, []crashpoint.Point{crashpoint.FileUnnamed}},
+	{"tool", making, 1, []crashpoint.Point{crashpoint.FileUnnamed, crashpoint.LogUnnamed}},
 	{"tool", backingUp, 1, []crashpoint.Point{before("store", "Backup"), before("backup", "Write"), after("backup", "Write"), crashpoint.BackupOpen}},
 	{"tool", backedUp, 1, []crashpoint.Point{after("store", "Backup")}},
-	{"tool", restoring, 1, append(around("backup", "Read"), crashpoint.RestoreReceived, crashpoint.RestoreUnnamed, after("store", "Open"))},
+	{"tool", restoring, 1, append(around("backup", "Read"), crashpoint.RestoreReceived, crashpoint.RestoreUnnamed, crashpoint.RestoreNamed, after("store", "Open"))},
 	{"tool", copying, 1, []crashpoint.Point{crashpoint.CopyUnnamed}},
 	{"tool", expiring, 1, []crashpoint.Point{crashpoint.BeforeCommit, crashpoint.AfterCommit, crashpoint.SliceExpired}},
 	{"tool", dropping, 1, []crashpoint.Point{crashpoint.TombstonesDropped}},

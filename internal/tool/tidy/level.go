@@ -57,7 +57,6 @@ var levels = map[string]int{
 	"transport/transporttest":            45,
 	"store/memstore":                     40,
 	"store/boltstore":                    40,
-	"store/logstore":                     40,
 	"store/storetest":                    45,
 
 	"internal/coordinator/internal/projection": 45,

@@ -18,8 +18,7 @@ const mostFiles = 5
 var scattered = map[string]string{
 	"internal/coordinator.service":                        "serves every kind of request; a file for each thing that requests are about",
 	"internal/coordinator/internal/projection.Projection": "a file for each thing that it tells of sagas",
-	"store/boltstore.Store":                               "changes together with its layout",
-	"store/logstore.Store":                                "implements store.Store; a file for each thing that a store does",
+	"store/boltstore.Store":                               "implements store.Store; a file for each thing that a store does",
 	"transport/natsbus.Bus":                               "implements the interfaces of a bus; a file for each thing that a bus does",
 }
 

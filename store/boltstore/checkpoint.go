@@ -1,0 +1,406 @@
+package boltstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/store"
+)
+
+// checkpointRequest is work for the goroutine that writes checkpoints.
+type checkpointRequest struct {
+	work func() error
+	done chan error
+}
+
+// checkpointLoop runs in the only goroutine that writes checkpoints. It writes one when the overlay, or
+// the log behind the last checkpoint, is large, when the oldest change that bbolt lacks is old, and on
+// request.
+func (s *Store) checkpointLoop() {
+	defer close(s.checkpointed)
+	tick := time.NewTicker(checkpointCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stopped:
+			return
+		case r := <-s.checkpoints:
+			r.done <- r.work()
+		case <-s.large:
+			_ = s.checkpoint(nil) // an error has broken the store, or the disk is full and the store closes
+		case <-tick.C:
+			if s.isOld() {
+				_ = s.checkpoint(nil)
+			}
+		}
+	}
+}
+
+// Checkpoint writes what is committed to the state's file now, as the store does by itself in time.
+func (s *Store) Checkpoint(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.onCheckpointer(ctx, func() error { return s.checkpoint(nil) }, func() {})
+}
+
+// onCheckpointer runs work between checkpoints. If ctx ends before the work does, undo is called after it has
+// succeeded.
+func (s *Store) onCheckpointer(ctx context.Context, work func() error, undo func()) error {
+	r := &checkpointRequest{work, make(chan error, 1)}
+	select {
+	case s.checkpoints <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.checkpointed:
+		return store.ErrClosed
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		go func() {
+			if <-r.done == nil {
+				undo()
+			}
+		}()
+		return ctx.Err()
+	}
+}
+
+// backlog is how much there is for a checkpoint to write, in bytes. Store.mu is locked.
+func (s *Store) backlog() int64 { return max(s.overlay.size, s.logged) }
+
+// wakeCheckpoint starts a checkpoint if there is enough for it to write.
+func (s *Store) wakeCheckpoint() {
+	s.mu.RLock()
+	large := s.backlog() >= s.options.CheckpointSize
+	s.mu.RUnlock()
+	if large && !s.options.manual {
+		signal(s.large)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) isOld() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return !s.options.manual && !s.oldest.IsZero() && time.Since(s.oldest) >= s.options.CheckpointAge
+}
+
+// awaitRoom waits until the overlay may grow. A commit waits only if checkpoints are slower than
+// commits, or if the disk is full.
+func (s *Store) awaitRoom() error {
+	for {
+		s.mu.RLock()
+		room := s.backlog() < 2*s.options.CheckpointSize || s.options.manual
+		s.mu.RUnlock()
+		if room {
+			return nil
+		}
+		if err := s.failure(); err != nil {
+			return err
+		}
+		signal(s.large)
+		select {
+		case <-s.progress:
+		case <-time.After(fullRetry):
+			if s.starved() && s.isClosing() {
+				return store.ErrClosed
+			}
+		}
+	}
+}
+
+// dirty returns the sagas that bbolt lacks, in the order of their rows.
+func (s *Store) dirty() (list []*saga) {
+	for _, o := range s.overlay.sagas {
+		if len(o.items) > 0 {
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(a, b *saga) int {
+		return cmp.Or(cmp.Compare(a.head().GetStartedUnixNano(), b.head().GetStartedUnixNano()), cmp.Compare(a.id, b.id))
+	})
+	return list
+}
+
+// checkpoint writes to bbolt, in pieces, what it lacks at this moment. Each saga is written as it is
+// when its turn comes, with all its rows and counts in one transaction, so bbolt is consistent after
+// every piece. The mark is written with the last.
+func (s *Store) checkpoint(final func() error) error {
+	s.mu.Lock()
+	if !s.overlay.skipped() {
+		s.saved, s.savedItem = s.mark, s.item
+	}
+	mark, item, logged := s.saved, s.savedItem, s.logged
+	sagas := s.dirty()
+	entries := maps.Clone(s.overlay.entries)
+	s.oldest = time.Time{}
+	s.mu.Unlock()
+	self := func(tx *bolt.Tx) error {
+		for k, v := range entries {
+			if err := table(k[0]).put(tx, []byte(k[1:]), v); err != nil {
+				return err
+			}
+		}
+		s.mu.RLock()
+		last := s.item
+		s.mu.RUnlock()
+		return errors.Join(putSelf(tx, marked(s.self, mark, item, last)), putKey(tx, s.options.Keys))
+	}
+	for again := true; again; again = len(sagas) > 0 {
+		began := time.Now()
+		written, rest, err := s.piece(sagas, self)
+		if err != nil {
+			return err
+		}
+		s.evict(written)
+		crashpoint.Here(crashpoint.PieceWritten)
+		s.options.step("piece")
+		signal(s.progress)
+		if sagas = rest; len(sagas) > 0 {
+			s.throttle(time.Since(began))
+		}
+	}
+	// The mark is on both root pages before the log goes: then one damaged root page loses nothing.
+	if err := s.update(self); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.logged -= logged
+	for k, v := range entries {
+		if now, ok := s.overlay.entries[k]; ok && bytes.Equal(now, v) {
+			delete(s.overlay.entries, k)
+		}
+	}
+	s.mu.Unlock()
+	s.counters.checkpoint()
+	crashpoint.Here(crashpoint.CheckpointMarked)
+	s.options.step("marked")
+	s.log.Release(mark.Number)
+	crashpoint.Here(crashpoint.LogReleased)
+	s.options.step("released")
+	if final == nil {
+		return nil
+	}
+	return final()
+}
+
+// throttle waits as long as the piece took, so that commits get half of the disk, unless the overlay is
+// nearly full.
+func (s *Store) throttle(took time.Duration) {
+	s.mu.RLock()
+	hurry := s.backlog() > s.options.CheckpointSize*3/2
+	s.mu.RUnlock()
+	if hurry || s.options.manual {
+		return
+	}
+	select {
+	case <-time.After(took):
+	case <-s.closing:
+	}
+}
+
+// piece writes as many of the sagas as fit into one transaction. With the last of them, it calls self.
+func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written []saga, rest []*saga, err error) {
+	total := int64(0)
+	s.mu.RLock()
+	for len(sagas) > 0 && len(written) < s.options.pieceSagas && total < pieceBytes {
+		written = append(written, *sagas[0])
+		for _, item := range sagas[0].items {
+			total += sizeOf(item)
+		}
+		sagas = sagas[1:]
+	}
+	s.mu.RUnlock()
+	var swept map[tally]int
+	err = s.update(func(tx *bolt.Tx) error {
+		counts := map[tally]int{}
+		swept = map[tally]int{}
+		add := func(t tally, n int) { counts[t] += n }
+		for i := range written {
+			v := &written[i]
+			if v.sweep {
+				err := (&remains{id: v.id}).sweep(tx, func(t tally, n int) { swept[t] += n; add(t, n) })
+				if err != nil {
+					return err
+				}
+			}
+			tallies(v.stored, add, -1)
+			tallies(v.head(), add, 1)
+			if err := v.write(tx); err != nil {
+				return err
+			}
+		}
+		if err := addCounts(tx, counts); err != nil || len(sagas) > 0 {
+			return err
+		}
+		return self(tx)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, n := range swept { // apply could not know them
+		s.count(t, n)
+	}
+	return written, sagas, nil
+}
+
+// write brings the rows of a saga from what is stored to what it is now.
+func (s *saga) write(tx *bolt.Tx) error {
+	items, stored := s.parts()
+	if !stored && s.stored != nil {
+		if err := deleteAll(tx, tableSagas, sagaPrefix(s.stored.StartedUnixNano, s.id)); err != nil {
+			return err
+		}
+	}
+	h := s.head()
+	if err := replace(tx, rows(s.id, s.stored), rows(s.id, h)); err != nil || h == nil {
+		return err
+	}
+	put := func(part byte, name, body []byte) error {
+		return tableSagas.put(tx, partKey(h.StartedUnixNano, s.id, part, name), body)
+	}
+	var events [][]byte
+	var errs []error
+	for _, item := range items {
+		events = append(events, item.Events...)
+		if len(item.Start) > 0 {
+			errs = append(errs, put(partStart, nil, item.Start))
+		}
+		for _, d := range item.Data {
+			errs = append(errs, put(partData, d.Name, d.Data))
+		}
+	}
+	if len(events) > 0 {
+		first := binary.BigEndian.AppendUint64(nil, h.Revision-uint64(len(events))+1)
+		errs = append(errs, put(partEvents, first, mustMarshal(&amendsv1.EventsRow{Events: events})))
+	}
+	for _, p := range h.Pending {
+		if body := messageIn(items, p); body != nil {
+			row := mustMarshal(&amendsv1.PendingRow{
+				Saga: string(s.id), StartedUnixNano: h.StartedUnixNano, Revision: p.Revision, Index: p.Index, Body: body,
+			})
+			errs = append(errs, tablePending.put(tx, pendingKey(outbox.Destination(p.To), positionOf(p)), row))
+		}
+	}
+	return errors.Join(append(errs, put(partHead, nil, mustMarshal(h)))...)
+}
+
+// replace deletes old rows and puts new ones. It does not put messages.
+func replace(tx *bolt.Tx, old, now []row) error {
+	var errs []error
+	for was, is := range diffRows(old, now) {
+		switch {
+		case was != nil:
+			errs = append(errs, was.table.delete(tx, was.key))
+		case is.table != tablePending:
+			errs = append(errs, is.table.put(tx, is.key, is.body))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// deleteAll deletes the rows whose keys have a prefix.
+func deleteAll(tx *bolt.Tx, t table, prefix []byte) error {
+	c := t.bucket(tx).Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
+		if err := c.Delete(); err != nil {
+			return fmt.Errorf("delete from %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// evict takes what bbolt holds now out of the overlay.
+func (s *Store) evict(written []saga) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range written {
+		v := &written[i]
+		o := s.overlay.sagas[v.id]
+		for _, item := range v.items {
+			s.overlay.size -= sizeOf(item)
+		}
+		o.stored, o.items, o.sweep = v.head(), o.items[len(v.items):], false
+		if len(o.items) == 0 && !o.pinned {
+			s.overlay.remove(o)
+		}
+	}
+	s.generation.Add(1)
+}
+
+// update runs a transaction, again and again while the disk is full. Any other error breaks the store.
+func (s *Store) update(fn func(*bolt.Tx) error) error {
+	for {
+		if err := s.failure(); err != nil {
+			return err
+		}
+		var tx *bolt.Tx
+		err := guard(func() error {
+			return s.db.Update(func(t *bolt.Tx) error {
+				tx = t
+				return fn(t)
+			})
+		})
+		switch {
+		case err == nil:
+			stats := tx.Stats()
+			s.counters.piece(stats.GetPageAlloc() + int64(s.db.Info().PageSize))
+			s.setFull(stateFull, nil)
+			return nil
+		case !isFull(err):
+			return s.breakDown(err)
+		case s.opening:
+			return err
+		}
+		s.setFull(stateFull, err)
+		select {
+		case <-s.stopped:
+			return fmt.Errorf("%w: %w", store.ErrClosed, err)
+		case <-time.After(fullRetry):
+		}
+	}
+}
+
+// isFull reports whether an error of bbolt means that the disk, or the file, has no room: for a write, or
+// for growing the file. A sync that fails for want of room is a failed sync, after which it is unknown what
+// is on the disk.
+func isFull(err error) bool {
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		return true
+	}
+	op, _ := errors.AsType[*os.PathError](err)
+	grow := err != nil && strings.Contains(err.Error(), "file resize error") // bbolt does not wrap it
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		if op != nil && op.Op == "write" && errors.Is(err, full) || grow && strings.Contains(err.Error(), full.Error()) {
+			return true
+		}
+	}
+	return false
+}

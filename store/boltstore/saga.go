@@ -1,0 +1,186 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/protoconv"
+	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
+	"github.com/amends-dev/amends/store"
+)
+
+// head is what the store itself knows of a saga, without decoding its state. A head is never changed;
+// nil means that there is no such saga.
+type head = amendsv1.SagaHead
+
+// saga is a saga in the overlay: what bbolt holds of it, and the items that bbolt lacks. It speaks for
+// its id alone: what the indexes in bbolt say of the id does not count. Readers copy the struct; what
+// it points to is never changed.
+type saga struct {
+	id     contract.SagaID
+	stored *head               // what bbolt holds
+	items  []*amendsv1.LogItem // oldest first, each with its number and its rest
+	damage error               // why bbolt's rows of the saga cannot be read; then there is nothing else
+	pinned bool                // the record that is being written names the saga
+
+	skipped bool // replay left out items of the saga, because its rows are damaged
+	sweep   bool // the saga's rows were damaged: the next checkpoint looks for its rows in bbolt
+}
+
+// head returns the saga's newest head.
+func (s *saga) head() *head {
+	if n := len(s.items); n > 0 {
+		return s.items[n-1].Head
+	}
+	return s.stored
+}
+
+// parts returns the items whose parts belong to the saga as it is now, and whether bbolt holds parts
+// of it too.
+func (s *saga) parts() (items []*amendsv1.LogItem, stored bool) {
+	for i, item := range slices.Backward(s.items) {
+		if item.Fresh {
+			return s.items[i:], false
+		}
+	}
+	return s.items, true
+}
+
+// owner returns to whom the parts of a saga are sealed.
+func (s *saga) owner() owner { return ownerOf(s.id, s.head()) }
+
+func ownerOf(id contract.SagaID, h *head) owner {
+	return owner{id, contract.BirthOf(instant(h.GetStartedUnixNano()))}
+}
+
+// sizeOf is the memory that an item takes in the overlay, in bytes, roughly.
+func sizeOf(item *amendsv1.LogItem) int64 { return 1<<10 + int64(proto.Size(item)) }
+
+// removed reports whether a head is that of a tombstone.
+func removed(h *head) bool { return h != nil && h.Class == 0 }
+
+// positionOf returns the position of a pending message.
+func positionOf(p *amendsv1.PendingRef) outbox.Position {
+	return outbox.Position{Commit: p.Item, Index: uint16(p.Place)}
+}
+
+// idOf returns the id of a pending message.
+func (o owner) idOf(p *amendsv1.PendingRef) outbox.ID {
+	return outbox.ID{Saga: o.id, Birth: o.birth, Revision: p.Revision, Index: uint16(p.Index)}
+}
+
+// without returns the pending messages except those with certain ids.
+func without(pending []*amendsv1.PendingRef, of owner, ids []outbox.ID) []*amendsv1.PendingRef {
+	if len(ids) == 0 {
+		return pending
+	}
+	gone := make(map[outbox.ID]bool, len(ids))
+	for _, id := range ids {
+		gone[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(pending), func(p *amendsv1.PendingRef) bool { return gone[of.idOf(p)] })
+}
+
+// row is a row by which a saga is found.
+type row struct {
+	table table
+	key   []byte
+	body  []byte // nil for a pending message: its row holds the message
+}
+
+// rows returns the rows by which a saga with this head is found, sorted by table and key.
+func rows(id contract.SagaID, h *head) (rows []row) {
+	if h == nil {
+		return nil
+	}
+	start := binary.BigEndian.AppendUint64(nil, sortable(h.StartedUnixNano))
+	rows = append(rows, row{tableIDs, []byte(id), start})
+	if removed(h) {
+		return append(rows, row{tableExpiry, timeKey(string(rune(expiryTombstone)), h.EndedUnixNano, id), start})
+	}
+	ref := h.Definition
+	rows = append(rows, row{
+		tableIndex, indexKey(store.Class(h.Class), h.StartedUnixNano, id),
+		append(binary.AppendUvarint(nil, uint64(ref.GetVersion())), ref.GetName()...),
+	})
+	if h.WakeUnixNano != 0 {
+		rows = append(rows, row{tableTimers, timeKey("", h.WakeUnixNano, id), nil})
+	}
+	if h.EndedUnixNano != 0 {
+		rows = append(rows, row{tableExpiry, timeKey(string(rune(expirySaga)), h.EndedUnixNano, id), start})
+	}
+	first := len(rows)
+	for _, p := range h.Pending {
+		rows = append(rows, row{tablePending, pendingKey(outbox.Destination(p.To), positionOf(p)), nil})
+	}
+	slices.SortFunc(rows[first:], compareRows)
+	return rows
+}
+
+func compareRows(a, b row) int {
+	if a.table != b.table {
+		return int(a.table) - int(b.table)
+	}
+	return bytes.Compare(a.key, b.key)
+}
+
+// diffRows iterates over the rows that are in only one of two sorted lists, or have another body: first
+// is a row that goes, second one that comes, and the other is nil.
+func diffRows(old, now []row) iter.Seq2[*row, *row] {
+	return func(yield func(was, is *row) bool) {
+		for len(old) > 0 || len(now) > 0 {
+			var order int
+			switch {
+			case len(old) == 0:
+				order = 1
+			case len(now) == 0:
+				order = -1
+			default:
+				order = compareRows(old[0], now[0])
+			}
+			more := true
+			switch {
+			case order < 0:
+				more = yield(&old[0], nil)
+			case order > 0 || !bytes.Equal(old[0].body, now[0].body):
+				more = yield(nil, &now[0])
+			}
+			if !more {
+				return
+			}
+			if order <= 0 {
+				old = old[1:]
+			}
+			if order >= 0 {
+				now = now[1:]
+			}
+		}
+	}
+}
+
+// tallies calls add for everything that a saga with this head counts for.
+func tallies(h *head, add func(tally, int), n int) {
+	if h == nil {
+		return
+	}
+	if !removed(h) {
+		add(tally{ref: protoconv.FromRef(h.Definition), class: store.Class(h.Class)}, n)
+	}
+	for _, p := range h.Pending {
+		add(tally{to: outbox.Destination(p.To)}, n)
+	}
+}
+
+// name is the content name of large data, or of a start.
+type name = [16]byte
+
+func nameOf(b []byte) (n name) {
+	copy(n[:], b)
+	return n
+}
