@@ -178,6 +178,7 @@ func TestCopyOfADirectory(t *testing.T) {
 	for _, name := range []string{server.StoreFile, "secret"} {
 		copyFile(t, filepath.Join(c.DataDir, name), filepath.Join(copied, name))
 	}
+	copyDir(t, filepath.Join(c.DataDir, server.StoreFile+".log"), filepath.Join(copied, server.StoreFile+".log"))
 	start(t, c)
 	err := ends(t, server.Config{DataDir: copied, NATS: bus})
 	var owned *ownership.NotOwnerError
@@ -198,11 +199,22 @@ func TestCopyInItsPlace(t *testing.T) {
 	if err := os.Rename(file, aside); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Rename(file+".log", aside+".log"); err != nil {
+		t.Fatal(err)
+	}
 	copyFile(t, aside, file)
+	copyDir(t, aside+".log", file+".log")
 	err := ends(t, c)
 	var owned *ownership.NotOwnerError
 	if !errors.As(err, &owned) || owned.Replaced || !strings.Contains(err.Error(), "is running") {
 		t.Errorf("the copy ends with %v", err)
+	}
+}
+
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
 	}
 }
 

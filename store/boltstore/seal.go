@@ -88,10 +88,7 @@ func mustMarshal(m proto.Message) []byte {
 // checkKeys compares the given keys with the keys that sealed the store. A store is sealed either from
 // its creation or never.
 func checkKeys(tx *bolt.Tx, keys *seal.Keys, sealed bool) error {
-	switch {
-	case keys == nil && sealed:
-		return fmt.Errorf("%w: give the key file", seal.ErrKey)
-	case keys != nil && !sealed:
+	if keys != nil && !sealed {
 		return fmt.Errorf("%w: make an encrypted copy with coordinator store copy, or begin with an empty directory", seal.ErrPlain)
 	}
 	var missing []string
@@ -114,6 +111,9 @@ func checkKeys(tx *bolt.Tx, keys *seal.Keys, sealed bool) error {
 		slices.Sort(missing)
 		return fmt.Errorf("%w: not given: %s; a key is needed as long as data encrypted with it is kept",
 			seal.ErrKey, strings.Join(missing, ", "))
+	}
+	if keys == nil && sealed {
+		return fmt.Errorf("%w: the store is marked as encrypted, but names no key", seal.ErrKey)
 	}
 	return nil
 }

@@ -3,12 +3,13 @@
 package partition
 
 import (
+	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"hash/crc32"
-	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -76,7 +77,7 @@ func TestReleasedStores(t *testing.T) {
 	for _, dir := range append(dirs, today) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			checkHistories(t, dir)
-			goOn(t, filepath.Join(dir, "sagas.db.gz"))
+			goOn(t, filepath.Join(dir, "store.zip"))
 		})
 	}
 }
@@ -234,15 +235,7 @@ func writeStore(t *testing.T, dir string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	db, err := os.ReadFile(filepath.Join(s.data, "sagas.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	_, _ = z.Write(db)
-	_ = z.Close()
-	write(t, filepath.Join(dir, "sagas.db.gz"), zipped.Bytes())
+	write(t, filepath.Join(dir, "store.zip"), pack(t, s.data))
 	records := export(t, s.data)
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		text, err := json.MarshalIndent(records[id], "", "  ")
@@ -253,26 +246,43 @@ func writeStore(t *testing.T, dir string) {
 	}
 }
 
+// pack returns an archive of the store in a data directory: its state and its log.
+func pack(t *testing.T, data string) []byte {
+	t.Helper()
+	var zipped bytes.Buffer
+	z := zip.NewWriter(&zipped)
+	err := fs.WalkDir(os.DirFS(data), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || path != "sagas.db" && filepath.Dir(path) != "sagas.db.log" {
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(data, path))
+		if err != nil {
+			return err
+		}
+		w, err := z.Create(path)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(content)
+		return err
+	})
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return zipped.Bytes()
+}
+
 // unpack creates a data directory from a saved store.
 func unpack(t *testing.T, file, data string) {
 	t.Helper()
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(file)
+	z, err := zip.OpenReader(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
+	defer z.Close()
+	if err := os.CopyFS(data, z); err != nil {
 		t.Fatal(err)
 	}
-	store, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(data, "sagas.db"), store)
 }
 
 // TestLaterStore checks that a store of a later release is refused with a message that says what to
@@ -281,18 +291,18 @@ func TestLaterStore(t *testing.T) {
 	today := t.TempDir()
 	writeStore(t, today)
 	s := newStation(t)
-	unpack(t, filepath.Join(today, "sagas.db.gz"), s.data)
+	unpack(t, filepath.Join(today, "store.zip"), s.data)
 	file := filepath.Join(s.data, "sagas.db")
 	db, err := bolt.Open(file, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A value has four fields: the format, a checksum of bucket and key, a checksum of bucket,
-	// key and body, and the body.
+	// A value has four fields: the format, a checksum of bucket and key, a checksum of bucket, key,
+	// format and body, and the body.
 	table := crc32.MakeTable(crc32.Castagnoli)
 	key, body := crc32.Checksum([]byte("metaschema"), table), []byte{99}
 	framed := binary.BigEndian.AppendUint32([]byte{1}, key)
-	framed = binary.BigEndian.AppendUint32(framed, crc32.Update(key, table, body))
+	framed = binary.BigEndian.AppendUint32(framed, crc32.Update(key^1, table, body))
 	err = db.Update(func(tx *bolt.Tx) error {
 		return tx.Bucket([]byte("meta")).Put([]byte("schema"), append(framed, body...))
 	})
