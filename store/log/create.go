@@ -81,7 +81,7 @@ func write(o Options, id ID) error {
 	if err != nil {
 		return err
 	}
-	h := header{format: format, log: id, number: 1, part: 1}
+	h := header{format: format, log: id, number: 1, part: 1, size: o.SegmentSize}
 	_, err = first.WriteAt(h.append(nil), 0)
 	if err == nil {
 		err = first.Sync()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -124,13 +125,13 @@ func TestChain(t *testing.T) {
 // TestFrameIsBoundToItsPlace checks that a frame is valid in its log, its segment and at its offset,
 // and nowhere else.
 func TestFrameIsBoundToItsPlace(t *testing.T) {
-	b := appendFrame(nil, ID{1}, 2, 88, &frame{part: 1, parts: 1, epoch: 1, number: 4}, record(4))
+	b := appendFrame(nil, ID{1}, 2, headerSize, &frame{part: 1, parts: 1, epoch: 1, number: 4}, record(4))
 	for name, valid := range map[string]bool{
-		"there":           has(parseFrame(b, ID{1}, 2, 88)),
-		"another log":     !has(parseFrame(b, ID{2}, 2, 88)),
-		"another segment": !has(parseFrame(b, ID{1}, 3, 88)),
-		"another offset":  !has(parseFrame(b, ID{1}, 2, 96)),
-		"cut":             !has(parseFrame(b[:len(b)-alignment], ID{1}, 2, 88)),
+		"there":           has(parseFrame(b, ID{1}, 2, headerSize)),
+		"another log":     !has(parseFrame(b, ID{2}, 2, headerSize)),
+		"another segment": !has(parseFrame(b, ID{1}, 3, headerSize)),
+		"another offset":  !has(parseFrame(b, ID{1}, 2, headerSize+alignment)),
+		"cut":             !has(parseFrame(b[:len(b)-alignment], ID{1}, 2, headerSize)),
 	} {
 		if !valid {
 			t.Error(name)
@@ -166,6 +167,14 @@ func TestSizes(t *testing.T) {
 			t.Fatalf("record %d, larger than the segments to come: %v", i, err)
 		}
 	}
+	large := slices.IndexFunc(h.segments, func(s segment) bool { return s.begun && s.size > MinSegmentSize })
+	used := d.names[h.segments[large].name()]
+	whole := used.seen
+	used.seen = used.seen[:len(used.seen)-1]
+	if _, err := Open("", o); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "instead of") {
+		t.Errorf("a segment that has become shorter: %v", err)
+	}
+	used.seen = whole
 	spare := d.names[segmentName(h.last())]
 	spare.seen = spare.seen[:100]
 	if _, err := Open("", o); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "100 bytes") {

@@ -186,7 +186,7 @@ func (f *File) rotate(part uint32, first func(b []byte, segment uint64) []byte) 
 		_ = f.current.Close() // everything in it is synced
 	}
 	f.current, f.offset = file, 0
-	next.header, next.begun = header{format: format, log: f.id, number: next.number, part: part, before: f.mark}, true
+	next.header, next.begun = header{format: format, log: f.id, number: next.number, part: part, before: f.mark, size: next.size}, true
 	b := next.header.append(nil)
 	if first != nil {
 		b = first(b, next.number)

@@ -23,12 +23,12 @@ const (
 
 // A segment's header:
 //
-//	magic (8) · log id (16) · segment (8) · CRC32C (4) · part (4) · epoch (8) · number (8) · hash (32)
+//	magic (8) · log id (16) · segment (8) · CRC32C (4) · part (4) · epoch (8) · number (8) · hash (32) · size (8)
 //
 // Epoch, number and hash are those of the last record before the segment's first frame; part is the
-// number of the part in that frame, 1 for the beginning of a record. The CRC covers the rest of the
-// header.
-const headerSize = 88
+// number of the part in that frame, 1 for the beginning of a record; size is that of the file, which
+// never changes: a shorter file has lost records. The CRC covers the rest of the header.
+const headerSize = 96
 
 // The last byte of magic is the version of the log's format.
 const (
@@ -113,6 +113,7 @@ type header struct {
 	number uint64 // of the segment
 	part   uint32 // number of the part that the segment begins with
 	before Mark   // of the last record in earlier segments; its Log is not stored twice
+	size   int64  // of the segment
 }
 
 func (h *header) append(b []byte) []byte {
@@ -125,6 +126,7 @@ func (h *header) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, h.before.Epoch)
 	b = binary.LittleEndian.AppendUint64(b, h.before.Number)
 	b = append(b, h.before.Hash[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(h.size))
 	binary.LittleEndian.PutUint32(b[begin+32:], headerSum(b[begin:]))
 	return b
 }
@@ -143,7 +145,8 @@ func parseHeader(b []byte, segment uint64) (h header, ok bool) {
 		format: b[7], log: ID(b[8:24]), number: binary.LittleEndian.Uint64(b[24:]), part: binary.LittleEndian.Uint32(b[36:]),
 	}
 	h.before = Mark{
-		Log: h.log, Epoch: binary.LittleEndian.Uint64(b[40:]), Number: binary.LittleEndian.Uint64(b[48:]), Hash: Hash(b[56:headerSize]),
+		Log: h.log, Epoch: binary.LittleEndian.Uint64(b[40:]), Number: binary.LittleEndian.Uint64(b[48:]), Hash: Hash(b[56:88]),
 	}
+	h.size = int64(binary.LittleEndian.Uint64(b[88:headerSize]))
 	return h, h.number == segment
 }

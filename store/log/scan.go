@@ -86,6 +86,9 @@ func (f *File) readHeader(number uint64) (segment, error) {
 		return s, fmt.Errorf("%w: %s has format %d, but this release supports formats up to %d: use the release that wrote "+
 			"the log, or a later one", ErrLater, s.name(), s.header.format, format)
 	}
+	if s.begun && s.size < s.header.size {
+		return s, &DamageError{Segment: s.name(), Why: fmt.Sprintf("the file has %s instead of %d", plural.Of(s.size, "byte", "bytes"), s.header.size)}
+	}
 	return s, nil
 }
 

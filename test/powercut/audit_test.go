@@ -64,7 +64,7 @@ func (l *ledger) auditFile(ctx context.Context, dir string) (err error) {
 		return fmt.Errorf("the store is gone with %d acknowledged sagas", len(l.promises))
 	}
 	var damage []error
-	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1, OnCorrupt: func(err error) { damage = append(damage, err) }})
+	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1, Log: small.Log, OnCorrupt: func(err error) { damage = append(damage, err) }})
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func TestCutWhileMade(t *testing.T) {
 	rng := rngOf(*seed, "made")
 	sum := tally{began: time.Now()}
 	for range form(*cuts/500, 3, 1) {
-		for at := range 30 {
+		for at := range 100 { // the state, its log, and the first commits
 			cutDisk(t, rng, "", 1, func() int { return at + 1 }, &sum)
 			sum.disks++
 		}

@@ -26,11 +26,17 @@ import (
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/transport"
 )
 
 // storeFile is the name of the store on every disk.
 const storeFile = "sagas.db"
+
+// small lets the state's file grow in small steps, and fills segments and writes checkpoints often.
+var small = boltstore.Options{
+	MapSize: 1, CheckpointSize: 128 << 10, CheckpointAge: 100 * time.Millisecond, Log: log.Options{SegmentSize: 64 << 10},
+}
 
 // workers is the number of workers of a load. Each has its own Engine and sagas.
 const workers = 4
@@ -76,7 +82,7 @@ func work(dir, seed string) error {
 	}
 	options := boltstore.Options{}
 	if number%4 != 0 {
-		options.MapSize = 1 // lets the file grow in small steps
+		options = small
 	}
 	s, err := boltstore.Open(filepath.Join(dir, storeFile), options)
 	if err != nil {
