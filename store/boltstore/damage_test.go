@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,13 +86,7 @@ func TestOneDamagedRow(t *testing.T) {
 		for _, offset := range []int{offsets[i%4], offsets[(i/4+2)%4]} {
 			changed := bytes.Clone(data)
 			changed[at+offset] ^= 0x40
-			damaged := filepath.Join(t.TempDir(), "sagas.db")
-			if err := os.WriteFile(damaged, changed, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.CopyFS(damaged+".log", os.DirFS(path+".log")); err != nil {
-				t.Fatal(err)
-			}
+			damaged := copied(t, path, changed)
 			what := fmt.Sprintf("byte %d of row %q of table %s", offset, r.key, r.table)
 			s, err := Open(damaged, testOptions(Options{manual: true}))
 			if err != nil {
@@ -308,4 +303,91 @@ func TestFull(t *testing.T) {
 			t.Errorf("%v means that nothing was written", failed)
 		}
 	}
+}
+
+// TestOneDamagedSector overwrites each sector of the state in turns, with zeros and with noise. The store
+// is refused, or every saga is as it was or damaged: no saga seems not to exist.
+func TestOneDamagedSector(t *testing.T) {
+	t.Parallel()
+	const sector, stride = 512, 29 // 1 was tried; it takes half a minute
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	options := testOptions(Options{manual: true, MapSize: 1})
+	options.CheckLimit = 0
+	states := filled(t, path, options)
+	more := reopened(t, path, options)
+	for i := range 400 {
+		c := storetest.Start(contract.SagaID(fmt.Sprintf("many-%03d", i)), storetest.Checkout, storetest.Epoch)
+		accept(t, more, c)
+		states[c.Instance.ID] = c.Instance
+	}
+	if err := more.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	space, err := more.Space(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := more.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := rand.New(rand.NewPCG(1, 2))
+	refused, hit := 0, 0
+	for at := 0; at < int(space.Reached); at += stride * sector {
+		for _, what := range []string{"zeros", "noise"} {
+			changed := bytes.Clone(data)
+			clear(changed[at : at+sector])
+			for i := at; what == "noise" && i < at+sector; i++ {
+				changed[i] = byte(noise.Uint32())
+			}
+			damaged := copied(t, path, changed)
+			s, err := Open(damaged, options)
+			if errors.Is(err, ErrDamaged) || errors.Is(err, store.ErrCorrupt) {
+				refused++
+				if err := os.RemoveAll(filepath.Dir(damaged)); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s at byte %d: %v", what, at, err)
+				continue
+			}
+			for id, in := range states {
+				got, err := s.Load(t.Context(), id)
+				switch {
+				case errors.Is(err, store.ErrCorrupt):
+					hit++
+				case err != nil:
+					t.Errorf("%s at byte %d: saga %s: %v", what, at, id, err)
+				case got.Revision != in.Revision:
+					t.Errorf("%s at byte %d: saga %s is at revision %d, was at %d", what, at, id, got.Revision, in.Revision)
+				}
+			}
+			s.abort()
+			if err := os.RemoveAll(filepath.Dir(damaged)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if refused == 0 || hit == 0 {
+		t.Errorf("%d files refused, %d sagas damaged: the test does not bite", refused, hit)
+	}
+	t.Logf("%d bytes: %d files refused, %d sagas damaged", space.Reached, refused, hit)
+}
+
+// copied returns the path of a copy of a store, whose state has other content.
+func copied(t testing.TB, path string, data []byte) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "sagas.db")
+	if err := os.WriteFile(to, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to+".log", os.DirFS(path+".log")); err != nil {
+		t.Fatal(err)
+	}
+	return to
 }

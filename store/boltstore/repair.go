@@ -6,22 +6,27 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/protoconv"
 )
 
 // derived are the tables that follow from the heads of the sagas.
-var derived = []table{tableIndex, tableTimers, tableExpiry, tablePending, tableCounts}
+var derived = []table{tableIDs, tableIndex, tableTimers, tableExpiry, tablePending, tableCounts}
 
 // repair makes the derived tables again if a row of them is damaged. A message whose row is damaged is
 // lost; its saga repeats it when it is not answered in time.
+//
+// Nothing may be written to a table with a damaged key: bbolt would put it between keys that are out of
+// order, and rows beside it could no longer be found. A saga whose row of the table ids and whose head
+// are both damaged would then seem not to exist, so such a store is refused.
 func (s *Store) repair() error {
-	damaged := false
+	damagedRows := map[table]int{}
 	err := s.db.View(func(tx *bolt.Tx) error {
 		for _, t := range derived {
 			err := t.bucket(tx).ForEach(func(k, v []byte) error {
 				if _, err := t.open(k, v); err != nil {
 					s.report(err)
-					damaged = true
+					damagedRows[t]++
 				}
 				return nil
 			})
@@ -31,20 +36,28 @@ func (s *Store) repair() error {
 		}
 		return nil
 	})
-	if err != nil || !damaged {
+	if err != nil || len(damagedRows) == 0 {
 		return err
 	}
-	return s.db.Update(s.rebuild)
+	return s.db.Update(func(tx *bolt.Tx) error {
+		found, err := s.rebuild(tx)
+		if lost := damagedRows[tableIDs] - found; err == nil && lost > 0 {
+			return damaged(fmt.Errorf("%s cannot be read, neither in table %s nor in table %s",
+				plural.Of(lost, "id of a saga", "ids of sagas"), tableIDs, tableSagas))
+		}
+		return err
+	})
 }
 
-// rebuild does the work of repair: it keeps the intact rows, and adds those that sagas lack.
-func (s *Store) rebuild(tx *bolt.Tx) error {
+// rebuild does the work of repair: it keeps the intact rows, and adds those that sagas lack. It returns how
+// many ids it has added.
+func (s *Store) rebuild(tx *bolt.Tx) (ids int, err error) {
 	for _, t := range derived {
 		if err := t.remake(tx); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	err := tableSagas.bucket(tx).ForEach(func(k, v []byte) error {
+	err = tableSagas.bucket(tx).ForEach(func(k, v []byte) error {
 		id, part, ok := parsePartKey(k)
 		h := new(head)
 		body, err := tableSagas.open(k, v)
@@ -52,19 +65,22 @@ func (s *Store) rebuild(tx *bolt.Tx) error {
 			return nil // the saga is damaged, which is found when it is read
 		}
 		for _, r := range rows(id, h) {
-			if r.table == tableIDs || r.table == tablePending || r.table.bucket(tx).Get(r.key) != nil {
+			if r.table == tablePending || r.table.bucket(tx).Get(r.key) != nil {
 				continue
 			}
 			if err := r.table.put(tx, r.key, r.body); err != nil {
 				return err
 			}
+			if r.table == tableIDs {
+				ids++
+			}
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return s.recount(tx)
+	return ids, s.recount(tx)
 }
 
 // remake makes a table again, with its intact rows. A row with a damaged key cannot be deleted: it is out
