@@ -157,12 +157,13 @@ func (s *Store) checkpoint(final func() error) error {
 	}
 	mark, item, logged := s.saved, s.savedItem, s.logged
 	sagas := s.dirty()
-	entries := maps.Clone(s.overlay.entries)
+	entries := maps.Clone(s.entries)
+	maps.DeleteFunc(entries, func(_ string, v *value) bool { return !v.dirty })
 	s.oldest = time.Time{}
 	s.mu.Unlock()
 	self := func(tx *bolt.Tx) error {
 		for k, v := range entries {
-			if err := table(k[0]).put(tx, []byte(k[1:]), v); err != nil {
+			if err := table(k[0]).put(tx, []byte(k[1:]), v.data); err != nil {
 				return err
 			}
 		}
@@ -191,10 +192,8 @@ func (s *Store) checkpoint(final func() error) error {
 	}
 	s.mu.Lock()
 	s.logged -= logged
-	for k, v := range entries {
-		if now, ok := s.overlay.entries[k]; ok && bytes.Equal(now, v) {
-			delete(s.overlay.entries, k)
-		}
+	for _, v := range entries {
+		v.dirty = false
 	}
 	s.mu.Unlock()
 	s.counters.checkpoint()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -142,26 +143,25 @@ func (c *copier) run(ctx context.Context) error {
 
 // entries copies what belongs to no saga.
 func (c *copier) entries(tx *bolt.Tx) error {
-	for _, key := range []string{metaClaim, metaClock} {
-		body, err := tableMeta.get(c.w.tx, []byte(key))
-		if err == nil && body != nil {
-			err = tableMeta.put(tx, []byte(key), body)
+	s := c.w.s
+	s.mu.RLock()
+	entries := maps.Clone(s.entries)
+	s.mu.RUnlock()
+	for k, v := range entries {
+		t, key, body, err := table(k[0]), []byte(k[1:]), v.data, v.damage
+		if err == nil && t == tableDefinitions {
+			var d store.Definition
+			d, err = s.definition(key, body)
+			body = c.to.encodeDefinition(d)
+		}
+		if err == nil {
+			err = t.put(tx, key, body)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return tableDefinitions.bucket(c.w.tx).ForEach(func(k, v []byte) error {
-		body, err := tableDefinitions.open(k, v)
-		if err != nil {
-			return err
-		}
-		d, err := c.w.s.definition(k, body)
-		if err != nil {
-			return err
-		}
-		return tableDefinitions.put(tx, k, c.to.encodeDefinition(d))
-	})
+	return nil
 }
 
 // saga returns a saga, or a tombstone, with its parts sealed again.

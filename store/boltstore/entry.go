@@ -2,15 +2,17 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
@@ -19,37 +21,56 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// entry returns the value of an entry that belongs to no saga, or nil. The items of the record in the
-// making count.
-func (g *group) entry(t table, key []byte) (value []byte, err error) {
+// value is the value of an entry: a definition, the claim or the clock. All entries are in memory.
+type value struct {
+	data   []byte
+	damage error // why bbolt's row cannot be read
+	dirty  bool  // bbolt lacks it; guarded by Store.mu
+}
+
+// readEntries reads the entries.
+func (s *Store) readEntries() error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		read := func(t table, k, v []byte) {
+			body, err := t.open(k, v)
+			s.entries[keyIn(t, k)] = &value{data: bytes.Clone(body), damage: err}
+		}
+		for _, key := range []string{metaClaim, metaClock} {
+			if v := tableMeta.bucket(tx).Get([]byte(key)); v != nil {
+				read(tableMeta, []byte(key), v)
+			}
+		}
+		return tableDefinitions.bucket(tx).ForEach(func(k, v []byte) error {
+			read(tableDefinitions, k, v)
+			return nil
+		})
+	})
+}
+
+// entry returns the value of an entry, or nil.
+func (s *Store) entry(t table, key []byte) ([]byte, error) {
+	s.mu.RLock()
+	v := s.entries[keyIn(t, key)]
+	s.mu.RUnlock()
+	if v == nil {
+		return nil, nil
+	}
+	s.counters.damage(v.damage)
+	return v.data, v.damage
+}
+
+// entry returns the value of an entry, or nil. The items of the record in the making count.
+func (g *group) entry(t table, key []byte) ([]byte, error) {
 	if value, known := g.entries[keyIn(t, key)]; known {
 		return value, nil
 	}
-	for {
-		err := g.s.open(func(w *window) error {
-			value, err = w.entry(t, key)
-			return err
-		})
-		if !errors.Is(err, errMoved) {
-			return value, err
-		}
-	}
+	return g.s.entry(t, key)
 }
 
 // put adds an item that sets an entry.
 func (g *group) put(t table, key, value []byte) {
 	g.entries[keyIn(t, key)] = value
 	g.add(&amendsv1.LogItem{Entry: &amendsv1.LogEntry{Table: t.String(), Key: key, Value: value}})
-}
-
-// entry returns the value of an entry, or nil.
-func (w *window) entry(t table, key []byte) (value []byte, err error) {
-	known := false
-	if err := w.withOverlay(func(o *overlay) { value, known = o.entries[keyIn(t, key)] }); err != nil || known {
-		return value, err
-	}
-	value, err = t.get(w.tx, key)
-	return bytes.Clone(value), err
 }
 
 // PutDefinition implements store.Store.
@@ -105,41 +126,24 @@ func (s *Store) definition(key, stored []byte) (store.Definition, error) {
 
 // Definitions implements store.Store. It reports and skips damaged definitions.
 func (s *Store) Definitions(ctx context.Context) (all []store.Definition, err error) {
-	err = s.view(ctx, func(w *window) error {
-		all = nil
-		list := map[string][]byte{}
-		err := tableDefinitions.bucket(w.tx).ForEach(func(k, v []byte) error {
-			body, err := tableDefinitions.open(k, v)
-			if err != nil {
-				s.report(err)
-				return nil
-			}
-			list[string(k)] = body
-			return nil
-		})
-		if err != nil {
-			return err
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	entries := maps.Clone(s.entries)
+	s.mu.RUnlock()
+	for _, k := range slices.Sorted(maps.Keys(entries)) {
+		if table(k[0]) != tableDefinitions {
+			continue
 		}
-		if err := w.withOverlay(func(o *overlay) {
-			for k, v := range o.entries {
-				if table(k[0]) == tableDefinitions {
-					list[k[1:]] = v
-				}
-			}
-		}); err != nil {
-			return err
+		d, err := s.definition([]byte(k[1:]), entries[k].data)
+		if err = cmp.Or(entries[k].damage, err); err != nil {
+			s.report(err)
+			continue
 		}
-		for _, k := range slices.Sorted(maps.Keys(list)) {
-			d, err := s.definition([]byte(k), list[k])
-			if err != nil {
-				s.report(err)
-				continue
-			}
-			all = append(all, d)
-		}
-		return nil
-	})
-	return all, err
+		all = append(all, d)
+	}
+	return all, nil
 }
 
 // identity distinguishes this store from others, including stores restored from its backups.
@@ -147,13 +151,14 @@ func (s *Store) identity() string { return fmt.Sprintf("%s-%d", s.info.ID, s.inf
 
 // loadEntry decodes an entry of the table meta into m, and leaves m as it is if there is no such entry.
 func (s *Store) loadEntry(ctx context.Context, key string, m *amendsv1.StoreEntry) error {
-	return s.view(ctx, func(w *window) error {
-		body, err := w.entry(tableMeta, []byte(key))
-		if err != nil || body == nil {
-			return err
-		}
-		return protoconv.Unmarshal(body, m)
-	})
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	body, err := s.entry(tableMeta, []byte(key))
+	if err != nil {
+		return err
+	}
+	return protoconv.Unmarshal(body, m)
 }
 
 func (s *Store) saveEntry(ctx context.Context, key string, m *amendsv1.StoreEntry) error {

@@ -84,7 +84,7 @@ func open(path string, options Options) (s *Store, err error) {
 		if err := s.repair(); err != nil {
 			return err
 		}
-		if err := s.readCounts(); err != nil {
+		if err := errors.Join(s.readCounts(), s.readEntries()); err != nil {
 			return err
 		}
 		return s.recover(self)
@@ -106,6 +106,7 @@ func newStore(path string, options Options) *Store {
 		progress:     make(chan struct{}, 1),
 		checkpointed: make(chan struct{}),
 		overlay:      newOverlay(),
+		entries:      map[string]*value{},
 		counts:       map[tally]int{},
 		discarded:    map[outbox.ID]struct{}{},
 	}

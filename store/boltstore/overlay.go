@@ -7,17 +7,14 @@ import (
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 )
 
-// overlay holds what bbolt lacks: the newest versions of sagas and entries. Store.mu guards it.
+// overlay holds what bbolt lacks: the newest versions of sagas. Store.mu guards it.
 type overlay struct {
-	sagas   map[contract.SagaID]*saga
-	keys    btree.Map[string, *saga] // the sagas by the keys of their rows, each after a byte for its table
-	entries map[string][]byte        // definitions, claim and clock, by table and key
-	size    int64                    // of the items, in bytes
+	sagas map[contract.SagaID]*saga
+	keys  btree.Map[string, *saga] // the sagas by the keys of their rows, each after a byte for its table
+	size  int64                    // of the items, in bytes
 }
 
-func newOverlay() overlay {
-	return overlay{sagas: map[contract.SagaID]*saga{}, entries: map[string][]byte{}}
-}
+func newOverlay() overlay { return overlay{sagas: map[contract.SagaID]*saga{}} }
 
 func keyIn(t table, key []byte) string { return string(append([]byte{byte(t)}, key...)) }
 
@@ -70,7 +67,7 @@ func (s *Store) apply(items *amendsv1.LogItems) {
 		s.item = items.First + uint64(i)
 		if e := item.Entry; e != nil {
 			t, _ := tableOf(e.Table)
-			s.overlay.entries[keyIn(t, e.Key)] = e.Value
+			s.entries[keyIn(t, e.Key)] = &value{data: e.Value, dirty: true}
 			continue
 		}
 		o := s.overlay.sagas[contract.SagaID(item.Saga)]

@@ -53,6 +53,7 @@ type Store struct {
 
 	mu        sync.RWMutex // the last lock that is taken: no transaction begins and no log is called under it
 	overlay   overlay
+	entries   map[string]*value      // by table and key
 	counts    map[tally]int          // of overlay and bbolt together
 	discarded map[outbox.ID]struct{} // given to Discard, and not in the log yet
 	mark      log.Mark               // of the last record that is applied
