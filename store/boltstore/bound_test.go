@@ -34,7 +34,7 @@ func TestRefusedChangesTakeNoMemory(t *testing.T) {
 	if err := s.write(t.Context(), func(*group) error { return nil }); err != nil { // commits the discards
 		t.Fatal(err)
 	}
-	if n := len(s.overlay.sagas); n > 0 || s.overlay.keys.Len() > 0 || len(s.discarded) > 0 {
+	if n := s.overlay.sagas.Len(); n > 0 || s.overlay.keys.Len() > 0 || len(s.discarded) > 0 {
 		t.Errorf("the overlay has %d sagas and %d keys, and %d messages are discarded", n, s.overlay.keys.Len(), len(s.discarded))
 	}
 }

@@ -136,7 +136,7 @@ func (s *Store) awaitRoom() error {
 
 // dirty returns the sagas that bbolt lacks, in the order of their rows.
 func (s *Store) dirty() (list []*saga) {
-	for _, o := range s.overlay.sagas {
+	for _, o := range s.overlay.sagas.Values() {
 		if len(o.items) > 0 {
 			list = append(list, o)
 		}
@@ -152,7 +152,7 @@ func (s *Store) dirty() (list []*saga) {
 // every piece. The mark is written with the last.
 func (s *Store) checkpoint(final func() error) error {
 	s.mu.Lock()
-	if !s.overlay.skipped() {
+	if len(s.overlay.damaged()) == 0 {
 		s.saved, s.savedItem = s.mark, s.item
 	}
 	mark, item, logged := s.saved, s.savedItem, s.logged
@@ -224,12 +224,13 @@ func (s *Store) throttle(took time.Duration) {
 }
 
 // piece writes as many of the sagas as fit into one transaction. With the last of them, it calls self.
-func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written []saga, rest []*saga, err error) {
+func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written, rest []*saga, err error) {
 	total := int64(0)
 	s.mu.RLock()
 	for len(sagas) > 0 && len(written) < s.options.pieceSagas && total < pieceBytes {
-		written = append(written, *sagas[0])
-		for _, item := range sagas[0].items {
+		v, _ := s.overlay.sagas.Get(sagas[0].id)
+		written = append(written, v)
+		for _, item := range v.items {
 			total += sizeOf(item)
 		}
 		sagas = sagas[1:]
@@ -240,8 +241,7 @@ func (s *Store) piece(sagas []*saga, self func(*bolt.Tx) error) (written []saga,
 		counts := map[tally]int{}
 		swept = map[tally]int{}
 		add := func(t tally, n int) { counts[t] += n }
-		for i := range written {
-			v := &written[i]
+		for _, v := range written {
 			if v.sweep {
 				err := (&remains{id: v.id}).sweep(tx, func(t tally, n int) { swept[t] += n; add(t, n) })
 				if err != nil {
@@ -337,19 +337,15 @@ func deleteAll(tx *bolt.Tx, t table, prefix []byte) error {
 }
 
 // evict takes what bbolt holds now out of the overlay.
-func (s *Store) evict(written []saga) {
+func (s *Store) evict(written []*saga) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range written {
-		v := &written[i]
-		o := s.overlay.sagas[v.id]
+	for _, v := range written {
 		for _, item := range v.items {
 			s.overlay.size -= sizeOf(item)
 		}
-		o.stored, o.items, o.sweep = v.head(), o.items[len(v.items):], false
-		if len(o.items) == 0 && !o.pinned {
-			s.overlay.remove(o)
-		}
+		o, _ := s.overlay.sagas.Get(v.id)
+		s.overlay.set(&saga{id: v.id, stored: v.head(), items: o.items[len(v.items):]})
 	}
 	s.generation.Add(1)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
@@ -154,8 +155,7 @@ func (s *Store) commit(requests []*request) {
 // record decides requests, appends what was accepted to the log, and applies it.
 func (s *Store) record(requests []*request) (err error) {
 	began := time.Now()
-	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entered: map[contract.SagaID]bool{}, entries: map[string][]byte{}}
-	defer g.release()
+	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entered: map[contract.SagaID]*saga{}, entries: map[string][]byte{}}
 	g.discarded = s.takeDiscards()
 	if err := guard(func() error { return g.decideAll(requests) }); err != nil {
 		return s.breakDown(err)
@@ -178,7 +178,7 @@ func (s *Store) record(requests []*request) (err error) {
 	crashpoint.Here(crashpoint.AfterCommit)
 	s.options.step("appended")
 	s.mu.Lock()
-	s.apply(items)
+	s.apply(items, g.entered)
 	s.mark, s.logged = mark, s.logged+int64(len(body))
 	if s.oldest.IsZero() {
 		s.oldest = began
@@ -273,7 +273,7 @@ type group struct {
 	s       *Store
 	items   []*amendsv1.LogItem
 	drafts  map[contract.SagaID]*head // of the sagas that the record names, after the items
-	entered map[contract.SagaID]bool
+	entered map[contract.SagaID]*saga
 
 	discarded []outbox.ID       // given to Discard before this record
 	entries   map[string][]byte // that the items set
@@ -316,17 +316,17 @@ func (g *group) decideAll(requests []*request) error {
 // errStructure is the error of a store whose file cannot be read at all.
 var errStructure = errors.New("the state cannot be read")
 
-// enter brings a saga into the overlay, and keeps it there until the record is applied. It returns a
-// *store.CorruptError if the saga is damaged.
+// enter returns the head of a saga after the items, for a verdict. It returns a *store.CorruptError if the
+// saga is damaged.
 func (g *group) enter(id contract.SagaID) (*head, error) {
 	if h, known := g.drafts[id]; known {
 		return h, nil
 	}
-	o, err := g.s.enter(id)
+	o, err := g.s.current(id)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(errStructure, err)
 	}
-	g.entered[id] = true
+	g.entered[id] = o
 	if o.damage != nil {
 		g.s.counters.damage(o.damage)
 		return nil, o.damage
@@ -335,56 +335,24 @@ func (g *group) enter(id contract.SagaID) (*head, error) {
 	return o.head(), nil
 }
 
-// release lets the overlay drop the sagas that the record named.
-func (g *group) release() {
-	g.s.mu.Lock()
-	defer g.s.mu.Unlock()
-	for id := range g.entered {
-		o := g.s.overlay.sagas[id]
-		if o.pinned = false; len(o.items) == 0 && !o.skipped { // it is as bbolt holds it
-			g.s.overlay.remove(o)
-		}
+// current returns a saga as it is now, even if it is damaged. It needs no window: only its callers, the
+// committer and replay, add to the overlay, so what is not there now is in bbolt, and stays as it is.
+func (s *Store) current(id contract.SagaID) (*saga, error) {
+	s.mu.RLock()
+	o, known := s.overlay.sagas.Get(id)
+	s.mu.RUnlock()
+	if known {
+		return o, nil
 	}
-}
-
-// enter brings a saga into the overlay and holds it there. It returns a copy.
-func (s *Store) enter(id contract.SagaID) (copied saga, err error) {
-	pin := func(o *saga) {
-		o.pinned = true
-		copied = *o
-	}
-	for {
-		s.mu.Lock()
-		o := s.overlay.sagas[id]
-		if o != nil {
-			pin(o)
-		}
-		s.mu.Unlock()
-		if o != nil {
-			return copied, nil
-		}
-		err := s.open(func(w *window) error {
-			stored, err := w.read(id)
-			if err != nil && !errors.Is(err, store.ErrCorrupt) {
-				return err
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.generation.Load() != w.generation {
-				return errMoved
-			}
-			o := &saga{id: id, stored: stored, damage: err}
-			s.overlay.add(o)
-			pin(o)
+	o = &saga{id: id}
+	err := s.read(func(tx *bolt.Tx) error {
+		o.stored, o.damage = readHead(tx, id)
+		if errors.Is(o.damage, store.ErrCorrupt) {
 			return nil
-		})
-		switch {
-		case err == nil:
-			return copied, nil
-		case !errors.Is(err, errMoved):
-			return saga{}, errors.Join(errStructure, err)
 		}
-	}
+		return o.damage
+	})
+	return o, err
 }
 
 // decide adds the items of a change, or returns why it is refused.

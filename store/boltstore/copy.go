@@ -71,7 +71,7 @@ func (s *Store) copy(ctx context.Context, path string, options *CopyOptions) err
 		return err
 	}
 	err = guard(func() error {
-		if err := s.open(func(w *window) error { return (&copier{w, to, options}).run(ctx) }); err != nil {
+		if err := s.window(func(w *window) error { return (&copier{w, to, options}).run(ctx) }); err != nil {
 			return err
 		}
 		findings, err := to.verify(ctx)
@@ -167,12 +167,12 @@ func (c *copier) entries(tx *bolt.Tx) error {
 // saga returns a saga, or a tombstone, with its parts sealed again.
 func (c *copier) saga(id contract.SagaID) (*saga, error) {
 	w, keys := c.w, c.options.Keys
-	h, err := w.read(id)
+	h, err := readHead(w.tx, id)
 	if err != nil {
 		return nil, err
 	}
 	to := proto.CloneOf(h)
-	of, err := w.contentOf(saga{id: id, stored: h})
+	of, err := w.contentOf(&saga{id: id, stored: h})
 	if errors.Is(err, store.ErrEnded) {
 		plain, err := unsealPart(w.s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
 		to.Rest = sealPart(keys, ownerOf(id, h).binding(sealedTombstone), plain)

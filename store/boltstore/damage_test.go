@@ -249,10 +249,10 @@ func TestMessagesAreSealedToTheirDestination(t *testing.T) {
 	defer s.abort()
 	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
 	accept(t, s, c)
-	o := s.overlay.sagas["order-1"]
+	o, _ := s.overlay.sagas.Get("order-1")
 	h := o.head()
 	h.Pending[0].To = "mallory"
-	s.overlay.keys.Set(keyIn(tablePending, pendingKey("mallory", positionOf(h.Pending[0]))), o)
+	s.overlay.keys.Set(keyIn(tablePending, pendingKey("mallory", positionOf(h.Pending[0]))), o.id)
 	if err := s.Pending(t.Context(), "mallory", outbox.Position{}, func(_ outbox.Position, r outbox.Record) bool {
 		t.Errorf("mallory gets %+v", r)
 		return true

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -26,7 +27,6 @@ func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Tim
 
 // ended is an entry of the table expiry.
 type ended struct {
-	key     []byte
 	at      int64
 	started int64
 	id      contract.SagaID
@@ -81,23 +81,21 @@ func (s *Store) expire(ctx context.Context, kind byte, before time.Time, limit i
 // ended returns the first n entries of a span. last is the last key that it has read, or nil at the
 // end.
 func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
-	entries, last, err := w.entries(s, n, func(key, body []byte) (contract.SagaID, bool) {
+	c := w.scan(s, func(key, body []byte) (contract.SagaID, bool) {
 		_, id, ok := parseTimeKey(1, key)
 		return id, ok && len(body) == 8
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(entries) > n {
-		entries, last = entries[:n], entries[n-1].key
-	}
-	for i := range entries {
-		one := ended{key: entries[i].key}
-		one.at, one.id, _ = parseTimeKey(1, one.key)
-		if e := entries[i].saga; e != nil {
-			one.started = e.head().StartedUnixNano
+	for e := c.next(); e != nil; e = c.next() {
+		if n--; n < 0 {
+			return batch, last, nil
+		}
+		last = bytes.Clone(e.key)
+		one := ended{}
+		one.at, one.id, _ = parseTimeKey(1, e.key)
+		if e.saga != nil {
+			one.started = e.saga.head().StartedUnixNano
 		} else {
-			one.started = unsortable(binary.BigEndian.Uint64(entries[i].body))
+			one.started = unsortable(binary.BigEndian.Uint64(e.body))
 		}
 		if s.low[0] == expirySaga {
 			c, err := w.content(one.id)
@@ -108,7 +106,7 @@ func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
 			case errors.Is(err, store.ErrCorrupt):
 				w.s.report(withSaga(one.id, err))
 				continue
-			case errors.Is(err, store.ErrEnded) || errors.Is(err, store.ErrNotFound): // removed in the meantime
+			case errors.Is(err, store.ErrEnded) || errors.Is(err, store.ErrNotFound): // the entry is left over
 				continue
 			case err != nil:
 				return nil, nil, err
@@ -116,7 +114,7 @@ func (w *window) ended(s span, n int) (batch []ended, last []byte, err error) {
 		}
 		batch = append(batch, one)
 	}
-	return batch, last, nil
+	return batch, nil, nil
 }
 
 // drop drops a tombstone.

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,11 +15,11 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// List implements store.Store. It reads the index of the wanted classes in batches, each in a window of
-// its own. It loads only the states that it returns, unless the filter needs data that is not indexed.
-// One call reads at most scanLimit entries and loads at most loadLimit states that do not match. At a
-// limit it returns a short page with a cursor.
-func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) ([]store.Summary, string, error) {
+// List implements store.Store. It reads the index of the wanted classes, as of one moment. It loads only
+// the states that it returns, unless the filter needs data that is not indexed. One call reads at most
+// scanLimit entries and loads at most loadLimit states that do not match. At a limit it returns a short
+// page with a cursor.
+func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) (found []store.Summary, cursor string, err error) {
 	l := &listing{filter: &filter, size: page.Size()}
 	if page.Cursor != "" {
 		p, err := filter.Position(page.Cursor)
@@ -27,25 +28,15 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 		}
 		l.behind = &p
 	}
-	if lines, done, err := s.byID(ctx, l); done || err != nil {
-		if err == nil {
-			err = s.view(ctx, func(w *window) error { return l.page(w, lines, true) })
+	err = s.view(ctx, func(w *window) (err error) {
+		next, sorted := l.byID(w)
+		if !sorted {
+			next = l.byStart(w)
 		}
-		return l.found, l.cursor, err
-	}
-	for !l.done {
-		err := s.view(ctx, func(w *window) error {
-			lines, all, err := l.lines(w)
-			if err == nil {
-				err = l.page(w, lines, all)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, "", err
-		}
-	}
-	return l.found, l.cursor, nil
+		found, cursor, err = l.page(ctx, w, next)
+		return err
+	})
+	return found, cursor, err
 }
 
 // line is a saga in a list, before its state is read.
@@ -59,50 +50,33 @@ type line struct {
 
 // listing is a List call in progress.
 type listing struct {
-	filter     *store.Filter
-	size       int
-	behind     *store.Position // what was read; nil at the beginning
-	found      []store.Summary
-	cursor     string
-	done       bool
-	seen       int // entries that were read
-	mismatches int // states that were loaded and do not match
+	filter *store.Filter
+	size   int
+	behind *store.Position // what was read; nil at the beginning
 }
 
-// lines returns the next entries of the wanted classes in list order. all reports whether there are no
-// more.
-func (l *listing) lines(w *window) (lines []line, all bool, err error) {
-	var batches []batch
+// byStart returns a function that returns the sagas of the wanted classes, in list order, and then nil.
+func (l *listing) byStart(w *window) func() *line {
+	var scans []*scan
+	var lines []*line // the next of each scan
 	for _, class := range store.Classes {
 		if l.filter.Wants(class) {
-			batches = append(batches, batch{span: l.span(class)})
+			c := w.scan(l.span(class), indexOwner)
+			scans, lines = append(scans, c), append(lines, indexLine(c.next()))
 		}
 	}
-	if err := w.fill(batches, listBatch, indexOwner); err != nil {
-		return nil, false, err
-	}
-	var end *store.Position // up to which all classes were read; nil: to their ends
-	for i := range batches {
-		b := &batches[i]
-		for k := range b.entries {
-			lines = append(lines, indexLine(&b.entries[k]))
-		}
-		if b.last != nil {
-			_, started, id, _ := parseIndexKey(b.last)
-			if p := (store.Position{Started: instant(started), ID: id}); end == nil || p.Before(*end) {
-				end = &p
+	return func() (next *line) {
+		first := -1
+		for i, at := range lines {
+			if at != nil && (next == nil || at.Before(next.Position)) {
+				next, first = at, i
 			}
 		}
+		if next != nil {
+			lines[first] = indexLine(scans[first].next())
+		}
+		return next
 	}
-	inOrder(lines)
-	if end == nil {
-		return lines, true, nil
-	}
-	behind := slices.IndexFunc(lines, func(a line) bool { return end.Before(a.Position) })
-	if behind < 0 {
-		behind = len(lines)
-	}
-	return lines[:behind], false, nil
 }
 
 // span returns the part of a class's index that is still to be read.
@@ -130,7 +104,12 @@ func indexOwner(key, body []byte) (contract.SagaID, bool) {
 	return id, ok && len(body) > 1
 }
 
-func indexLine(e *entry) (l line) {
+// indexLine returns the line of an entry of the index, or nil if e is nil.
+func indexLine(e *entry) *line {
+	if e == nil {
+		return nil
+	}
+	l := new(line)
 	var started int64
 	l.class, started, l.ID, _ = parseIndexKey(e.key)
 	l.Started = instant(started)
@@ -143,37 +122,28 @@ func indexLine(e *entry) (l line) {
 	return l
 }
 
-// page adds the matching sagas of lines to the page. all reports whether there are no lines after them.
-func (l *listing) page(w *window, lines []line, all bool) error {
-	found, seen, mismatches, behind := l.found, l.seen, l.mismatches, l.behind
-	end := func(cursor string) error {
-		l.found, l.cursor, l.done = found, cursor, true
-		return nil
-	}
-	for i := range lines {
+// page returns the matching sagas of a page, and the cursor of the next one.
+func (l *listing) page(ctx context.Context, w *window, next func() *line) (found []store.Summary, cursor string, err error) {
+	seen, mismatches := 0, 0
+	for at := next(); at != nil; at = next() {
 		if len(found) == l.size || seen == scanLimit || mismatches == loadLimit {
-			return end(l.filter.Cursor(*behind))
+			return found, l.filter.Cursor(*l.behind), nil
 		}
-		at := &lines[i]
-		seen, behind = seen+1, &at.Position
+		if err := ctx.Err(); err != nil {
+			return nil, "", err
+		}
+		seen, l.behind = seen+1, &at.Position
 		sum, match, err := l.summary(w, at)
-		switch {
-		case errors.Is(err, errMoved):
-			return err
-		case err != nil:
+		if err != nil {
 			w.s.report(err)
-		case !match:
+		} else if !match {
 			mismatches++
 		}
 		if sum != nil {
 			found = append(found, *sum)
 		}
 	}
-	if all {
-		return end("")
-	}
-	l.found, l.seen, l.mismatches, l.behind = found, seen, mismatches, behind
-	return nil
+	return found, "", nil
 }
 
 // summary returns the summary of a saga, or nil if it is not listed. match is false if its state was
@@ -198,7 +168,7 @@ func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, 
 			return nil, false, nil
 		}
 	}
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrEnded) { // removed since the lines were read
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrEnded) { // the entry is left over
 		return nil, true, nil
 	}
 	if !l.filter.ByState() && errors.Is(err, store.ErrCorrupt) {
@@ -207,94 +177,80 @@ func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, 
 	return sum, true, err
 }
 
-// byID returns the lines of a listing by ids or by a prefix of the id. done is false if the filter has
-// neither, or if too many sagas have the prefix to sort them in memory.
-func (s *Store) byID(ctx context.Context, l *listing) (lines []line, done bool, err error) {
-	if len(l.filter.IDs) == 0 && l.filter.IDPrefix == "" {
-		return nil, false, nil
+// byID returns a function that returns the sagas with certain ids, or with a prefix of the id, in list
+// order, and then nil. sorted is false if the filter has neither, or if too many sagas have the prefix to
+// sort them in memory.
+func (l *listing) byID(w *window) (next func() *line, sorted bool) {
+	ids := slices.Clone(l.filter.IDs[:min(len(l.filter.IDs), store.MaxPage)])
+	if len(ids) == 0 && l.filter.IDPrefix == "" {
+		return nil, false
 	}
-	err = s.view(ctx, func(w *window) error {
-		lines, done = nil, true
-		ids := l.filter.IDs[:min(len(l.filter.IDs), store.MaxPage)]
-		if len(ids) == 0 {
-			entries, last, err := w.entries(prefixed(tableIDs, []byte(l.filter.IDPrefix)), prefixLimit, idOwner)
-			if err != nil || last != nil {
-				done = false
-				return err
-			}
-			for i := range entries {
-				ids = append(ids, contract.SagaID(entries[i].key))
+	if len(ids) == 0 {
+		c := w.scan(prefixed(tableIDs, []byte(l.filter.IDPrefix)), idOwner)
+		for e := c.next(); e != nil; e = c.next() {
+			if ids = append(ids, contract.SagaID(e.key)); len(ids) > prefixLimit {
+				return nil, false
 			}
 		}
-		for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
-			at, listed, err := w.line(id)
-			if err != nil {
-				return err
-			}
-			if listed && (at.damage != nil && !l.filter.ByState() || at.damage == nil && l.filter.Wants(at.class)) &&
-				(l.behind == nil || l.behind.Before(at.Position)) {
-				lines = append(lines, at)
-			}
-		}
-		return nil
-	})
-	inOrder(lines)
-	return lines, done, err
-}
-
-func idOwner(key, body []byte) (contract.SagaID, bool) { return contract.SagaID(key), len(body) == 8 }
-
-// line returns the line of one saga. listed is false if it does not exist, or is removed.
-func (w *window) line(id contract.SagaID) (at line, listed bool, err error) {
-	s, err := w.find(id)
-	at.ID = id
-	switch {
-	case errors.Is(err, errMoved):
-		return at, false, err
-	case err != nil:
-		w.s.report(err)
-		at.damage = err
-		return at, id.Check() == nil, nil
-	case s.head().GetClass() == 0:
-		return at, false, nil
 	}
-	h := s.head()
-	at.Started, at.ref, at.class = instant(h.StartedUnixNano), protoconv.FromRef(h.Definition), store.Class(h.Class)
-	return at, true, nil
-}
-
-// inOrder sorts lines in list order.
-func inOrder(lines []line) {
-	slices.SortFunc(lines, func(a, b line) int {
-		if a.Position.Before(b.Position) {
+	slices.Sort(ids)
+	var lines []*line
+	for _, id := range slices.Compact(ids) {
+		at := w.line(id)
+		if at != nil && (at.damage != nil && !l.filter.ByState() || at.damage == nil && l.filter.Wants(at.class)) &&
+			(l.behind == nil || l.behind.Before(at.Position)) {
+			lines = append(lines, at)
+		}
+	}
+	slices.SortFunc(lines, func(a, b *line) int {
+		if a.Before(b.Position) {
 			return -1
 		}
 		return 1
 	})
+	return func() (next *line) {
+		if len(lines) > 0 {
+			next, lines = lines[0], lines[1:]
+		}
+		return next
+	}, true
+}
+
+func idOwner(key, body []byte) (contract.SagaID, bool) { return contract.SagaID(key), len(body) == 8 }
+
+// line returns the line of one saga, or nil if it does not exist, or is removed.
+func (w *window) line(id contract.SagaID) *line {
+	s, err := w.find(id)
+	if err != nil {
+		w.s.report(err)
+		if id.Check() != nil {
+			return nil
+		}
+		return &line{Position: store.Position{ID: id}, damage: err}
+	}
+	h := s.head()
+	if h.GetClass() == 0 {
+		return nil
+	}
+	return &line{
+		Position: store.Position{Started: instant(h.StartedUnixNano), ID: id},
+		ref:      protoconv.FromRef(h.Definition), class: store.Class(h.Class),
+	}
 }
 
 // Due implements store.Store.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) (ids []contract.SagaID, next time.Time, err error) {
 	err = s.view(ctx, func(w *window) error {
-		ids, next = nil, time.Time{}
-		for rest := (span{table: tableTimers}); ; {
-			entries, last, err := w.entries(rest, store.Bounded(limit)+1, timerOwner)
-			if err != nil {
-				return err
-			}
-			for i := range entries {
-				at, id, _ := parseTimeKey(0, entries[i].key)
-				if instant(at).After(now) || len(ids) == store.Bounded(limit) {
-					next = instant(at)
-					return nil
-				}
-				ids = append(ids, id)
-			}
-			if last == nil {
+		c := w.scan(span{table: tableTimers}, timerOwner)
+		for e := c.next(); e != nil; e = c.next() {
+			at, id, _ := parseTimeKey(0, e.key)
+			if instant(at).After(now) || len(ids) == store.Bounded(limit) {
+				next = instant(at)
 				return nil
 			}
-			rest = rest.behind(last)
+			ids = append(ids, id)
 		}
+		return nil
 	})
 	return ids, next, err
 }
@@ -311,9 +267,9 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	for {
 		var batch []pendingRecord
 		var last []byte
-		err := s.view(ctx, func(w *window) (err error) {
-			batch, last, err = w.pending(rest)
-			return err
+		err := s.view(ctx, func(w *window) error {
+			batch, last = w.pending(rest)
+			return nil
 		})
 		if err != nil {
 			return err
@@ -341,28 +297,23 @@ type pendingRecord struct {
 
 // pending reads the first messages of a span. It skips discarded and damaged ones. last is the last key
 // that it has read, or nil at the end.
-func (w *window) pending(s span) (batch []pendingRecord, last []byte, err error) {
-	entries, last, err := w.entries(s, pendingBatch, pendingOwner)
-	if err != nil {
-		return nil, nil, err
-	}
-	size := 0
-	for i := range entries {
-		if size > pendingBytes {
-			return batch, entries[i-1].key, nil
+func (w *window) pending(s span) (batch []pendingRecord, last []byte) {
+	c := w.scan(s, pendingOwner)
+	read, size := 0, 0
+	for e := c.next(); e != nil; e = c.next() {
+		if read == pendingBatch || size > pendingBytes {
+			return batch, last
 		}
-		r, err := w.record(&entries[i])
-		switch {
-		case errors.Is(err, errMoved):
-			return nil, nil, err
-		case err != nil:
+		read, last = read+1, bytes.Clone(e.key)
+		r, err := w.record(e)
+		if err != nil {
 			w.s.report(err)
-		case r != nil:
+		} else if r != nil {
 			batch = append(batch, *r)
 			size += len(r.Envelope.Data)
 		}
 	}
-	return batch, last, nil
+	return batch, nil
 }
 
 func pendingOwner(_, body []byte) (contract.SagaID, bool) {
@@ -378,14 +329,14 @@ func (w *window) record(e *entry) (*pendingRecord, error) {
 		if err := protoconv.Unmarshal(e.body, m); err != nil {
 			return nil, err
 		}
-		stored, err := w.readAt(m.StartedUnixNano, contract.SagaID(m.Saga))
-		if err != nil {
+		s = &saga{id: contract.SagaID(m.Saga)}
+		var err error
+		if s.stored, err = readHeadAt(w.tx, m.StartedUnixNano, s.id); err != nil {
 			return nil, err
 		}
-		s = &saga{id: contract.SagaID(m.Saga), stored: stored}
 	}
 	to, at := parsePendingKey(e.key)
-	c, err := w.contentOf(*s)
+	c, err := w.contentOf(s)
 	if err != nil {
 		return nil, err
 	}

@@ -201,7 +201,10 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	if err != nil {
 		return err
 	}
-	s.unpinAll()
+	for _, o := range s.overlay.damaged() {
+		s.report(fmt.Errorf("the log has changes of saga %s that cannot be applied, and is kept until the saga is removed: %w",
+			o.id, o.damage))
+	}
 	crashpoint.Here(crashpoint.Replayed)
 	if err := s.log.Begin(max(mark.Epoch, 1)); err != nil {
 		return err
@@ -268,32 +271,19 @@ func (s *Store) replay(before log.Mark, r *log.Record) error {
 	if err != nil {
 		return undecodable(r.Number, err)
 	}
+	entered := map[contract.SagaID]*saga{}
 	for _, item := range items.Items {
-		if item.Entry == nil {
-			if _, err := s.enter(contract.SagaID(item.Saga)); err != nil {
+		if id := contract.SagaID(item.Saga); item.Entry == nil && entered[id] == nil {
+			if entered[id], err = s.current(id); err != nil {
 				return err
 			}
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.apply(items)
+	s.apply(items, entered)
 	s.mark, s.logged = r.Mark, s.logged+int64(len(r.Body))
 	return nil
-}
-
-// unpinAll lets checkpoints drop what replay has entered.
-func (s *Store) unpinAll() {
-	for _, o := range s.overlay.sagas {
-		o.pinned = false
-		switch {
-		case o.skipped:
-			s.report(fmt.Errorf("the log has changes of saga %s that cannot be applied, and is kept until the saga is removed: %w",
-				o.id, o.damage))
-		case len(o.items) == 0:
-			s.overlay.remove(o)
-		}
-	}
 }
 
 // undecodable is the error of a record that is intact but cannot be applied.

@@ -89,8 +89,6 @@ const (
 	pendingBatch = 256
 	// pendingBytes is the number of bytes after which Pending ends a batch early.
 	pendingBytes = 8 << 20
-	// listBatch is the number of entries that List reads in one window for each class.
-	listBatch = 256
 	// scanLimit bounds the index entries that one List call reads.
 	scanLimit = 20_000
 	// loadLimit bounds the states that one List call loads although they do not match.

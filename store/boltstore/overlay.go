@@ -7,62 +7,61 @@ import (
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 )
 
-// overlay holds what bbolt lacks: the newest versions of sagas. Store.mu guards it.
+// overlay holds what bbolt lacks: the newest versions of sagas. A saga in it speaks for its id: what the
+// indexes in bbolt say of the id does not count. A version is never changed, but replaced, so that copies
+// of the trees, which share their nodes until one of them changes, are snapshots. Store.mu guards it.
 type overlay struct {
-	sagas map[contract.SagaID]*saga
-	keys  btree.Map[string, *saga] // the sagas by the keys of their rows, each after a byte for its table
-	size  int64                    // of the items, in bytes
+	sagas *btree.Map[contract.SagaID, *saga]
+	keys  *btree.Map[string, contract.SagaID] // of the rows by which the sagas are found, each after a byte for its table
+	size  int64                               // of the items, in bytes
 }
 
-func newOverlay() overlay { return overlay{sagas: map[contract.SagaID]*saga{}} }
+func newOverlay() overlay {
+	return overlay{sagas: new(btree.Map[contract.SagaID, *saga]), keys: new(btree.Map[string, contract.SagaID])}
+}
+
+// snapshot returns a copy to read from. Store.mu is locked for writing.
+func (o *overlay) snapshot() overlay { return overlay{sagas: o.sagas.Copy(), keys: o.keys.Copy()} }
 
 func keyIn(t table, key []byte) string { return string(append([]byte{byte(t)}, key...)) }
 
-// add adds a saga as it was read from bbolt.
-func (o *overlay) add(s *saga) {
-	o.sagas[s.id] = s
-	for _, r := range rows(s.id, s.head()) {
-		o.keys.Set(keyIn(r.table, r.key), s)
+// set replaces a saga with a newer version. A version that is as bbolt holds it leaves the overlay.
+func (o *overlay) set(s *saga) {
+	var was, is []row
+	if old, known := o.sagas.Get(s.id); known {
+		was = rows(s.id, old.head())
 	}
-}
-
-// remove forgets a saga.
-func (o *overlay) remove(s *saga) {
-	for _, r := range rows(s.id, s.head()) {
-		o.keys.Delete(keyIn(r.table, r.key))
+	if len(s.items) > 0 || s.damage != nil {
+		o.sagas.Set(s.id, s)
+		is = rows(s.id, s.head())
+	} else {
+		o.sagas.Delete(s.id)
 	}
-	delete(o.sagas, s.id)
-}
-
-// append adds an item to a saga.
-func (o *overlay) append(s *saga, item *amendsv1.LogItem) {
-	for was, is := range diffRows(rows(s.id, s.head()), rows(s.id, item.Head)) {
-		if was != nil {
-			o.keys.Delete(keyIn(was.table, was.key))
+	for gone, comes := range diffRows(was, is) {
+		if gone != nil {
+			o.keys.Delete(keyIn(gone.table, gone.key))
 		} else {
-			o.keys.Set(keyIn(is.table, is.key), s)
+			o.keys.Set(keyIn(comes.table, comes.key), s.id)
 		}
 	}
-	s.items = append(s.items, item)
-	o.size += sizeOf(item)
 }
 
-// skipped reports whether items of a saga that cannot be read were left out. The log is kept then, and
-// replayed when the store is opened the next time, until the saga is removed.
-func (o *overlay) skipped() bool {
-	for _, s := range o.sagas {
-		if s.skipped {
-			return true
+// damaged returns the sagas of which replay has left out items, because they cannot be read. The log is
+// kept for them, and replayed when the store is opened the next time, until they are removed.
+func (o *overlay) damaged() (list []*saga) {
+	for _, s := range o.sagas.Values() {
+		if s.damage != nil {
+			list = append(list, s)
 		}
 	}
-	return false
+	return list
 }
 
 // apply applies the items of a durable record: after a commit, and at replay. It reads nothing and
-// cannot fail: every saga that the items name has been entered. An item holds its saga's
-// whole head, so nothing is computed. One that the saga contains already, because a checkpoint was ahead,
-// is skipped. Store.mu is locked.
-func (s *Store) apply(items *amendsv1.LogItems) {
+// cannot fail: entered holds every saga that the items name. An item holds its saga's whole head, so
+// nothing is computed. One that the saga contains already, because a checkpoint was ahead, is skipped.
+// Store.mu is locked.
+func (s *Store) apply(items *amendsv1.LogItems, entered map[contract.SagaID]*saga) {
 	for i, item := range items.Items {
 		s.item = items.First + uint64(i)
 		if e := item.Entry; e != nil {
@@ -70,16 +69,19 @@ func (s *Store) apply(items *amendsv1.LogItems) {
 			s.entries[keyIn(t, e.Key)] = &value{data: e.Value, dirty: true}
 			continue
 		}
-		o := s.overlay.sagas[contract.SagaID(item.Saga)]
-		old := o.head()
-		if o.damage != nil && !item.Fresh {
-			o.skipped = true
+		id := contract.SagaID(item.Saga)
+		was, known := s.overlay.sagas.Get(id)
+		if !known { // bbolt holds it as it was entered, perhaps since then
+			was = &saga{id: id, stored: entered[id].head(), damage: entered[id].damage}
+		}
+		now, old := *was, was.head()
+		switch {
+		case was.damage != nil && !item.Fresh:
+			s.overlay.set(was)
 			continue
-		}
-		if o.damage != nil { // it is replaced by a tombstone
-			o.damage, o.skipped, o.sweep = nil, false, true
-		}
-		if old != nil && s.item <= old.At {
+		case was.damage != nil: // it is replaced by a tombstone
+			now.damage, now.sweep = nil, true
+		case old != nil && s.item <= old.At:
 			continue
 		}
 		if item.Head != nil {
@@ -88,7 +90,9 @@ func (s *Store) apply(items *amendsv1.LogItems) {
 				item.Head.Rest = old.GetRest()
 			}
 		}
-		s.overlay.append(o, item)
+		now.items = append(now.items, item)
+		s.overlay.set(&now)
+		s.overlay.size += sizeOf(item)
 		tallies(old, s.count, -1)
 		tallies(item.Head, s.count, 1)
 	}

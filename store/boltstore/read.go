@@ -39,7 +39,7 @@ func (w *window) content(id contract.SagaID) (*content, error) {
 	return w.contentOf(s)
 }
 
-func (w *window) contentOf(s saga) (*content, error) {
+func (w *window) contentOf(s *saga) (*content, error) {
 	h := s.head()
 	switch {
 	case h == nil:

@@ -76,7 +76,7 @@ func (t *remains) find(w *window) (err error) {
 	s, err := w.find(t.id)
 	switch {
 	case err == nil:
-		t.remember(&s)
+		t.remember(s)
 	case !errors.Is(err, store.ErrCorrupt):
 		return err
 	case len(t.rows) == 0: // a neighbour's damaged key hides whether the saga exists

@@ -19,18 +19,13 @@ import (
 // nil means that there is no such saga.
 type head = amendsv1.SagaHead
 
-// saga is a saga in the overlay: what bbolt holds of it, and the items that bbolt lacks. It speaks for
-// its id alone: what the indexes in bbolt say of the id does not count. Readers copy the struct; what
-// it points to is never changed.
+// saga is a version of a saga: what bbolt holds of it, and the items that bbolt lacks. It is never changed.
 type saga struct {
 	id     contract.SagaID
 	stored *head               // what bbolt holds
 	items  []*amendsv1.LogItem // oldest first, each with its number and its rest
 	damage error               // why bbolt's rows of the saga cannot be read; then there is nothing else
-	pinned bool                // the record that is being written names the saga
-
-	skipped bool // replay left out items of the saga, because its rows are damaged
-	sweep   bool // the saga's rows were damaged: the next checkpoint looks for its rows in bbolt
+	sweep  bool                // the rows were damaged: the next checkpoint looks for them in bbolt
 }
 
 // head returns the saga's newest head.

@@ -49,7 +49,7 @@ type Store struct {
 	opening   bool     // Open has not returned yet
 
 	item       uint64        // number of the last item; changed by the committer, with mu locked
-	generation atomic.Uint64 // changes, with mu locked, whenever sagas may have left the overlay
+	generation atomic.Uint64 // changes, with mu locked, whenever sagas have left the overlay
 
 	mu        sync.RWMutex // the last lock that is taken: no transaction begins and no log is called under it
 	overlay   overlay

@@ -123,7 +123,7 @@ func (s *Store) verify(ctx context.Context) (findings []error, err error) {
 		if len(v.findings) > 0 {
 			return errStructure
 		}
-		v.w = &window{s: s, tx: tx, generation: s.generation.Load()}
+		v.w = &window{s: s, tx: tx}
 		for t := range tables {
 			if err := v.table(table(t)); err != nil {
 				return err
@@ -181,7 +181,7 @@ func (v *verification) sagas() error {
 
 // saga checks one saga.
 func (v *verification) saga(started int64, id contract.SagaID) {
-	h, err := v.w.readAt(started, id)
+	h, err := readHeadAt(v.w.tx, started, id)
 	if err != nil {
 		v.find(err)
 		return
@@ -193,7 +193,7 @@ func (v *verification) saga(started int64, id contract.SagaID) {
 			v.find(&store.CorruptError{What: r.table.String() + " of saga " + string(id), Why: "its row is missing", Saga: id})
 		}
 	}
-	c, err := v.w.contentOf(saga{id: id, stored: h})
+	c, err := v.w.contentOf(&saga{id: id, stored: h})
 	switch {
 	case errors.Is(err, store.ErrEnded):
 		v.rows(id, h, 1)
