@@ -16,6 +16,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/log"
@@ -44,7 +45,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 		return 0, err
 	}
 	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}
-	if err := guard(func() error { return s.backup(ctx, out) }); err != nil {
+	if err := boltfile.Guard(func() error { return s.backup(ctx, out) }); err != nil {
 		// bbolt does not wrap the writer's error, so that error is taken from the writer.
 		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
 	}
@@ -133,26 +134,18 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".restoring-*")
+	err := boltfile.Create(path, ".restoring-", func(temporary string) error {
+		if err := receive(ctx, r, temporary, options.Progress); err != nil {
+			return err
+		}
+		crashpoint.Here(crashpoint.RestoreReceived)
+		err := detach(ctx, temporary, options)
+		if err == nil {
+			crashpoint.Here(crashpoint.RestoreUnnamed)
+		}
+		return err
+	})
 	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	progress := options.Progress
-	if progress == nil {
-		progress = func(int64) {}
-	}
-	err = receive(ctx, r, f, progress)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	crashpoint.Here(crashpoint.RestoreReceived)
-	if err := detach(ctx, f.Name(), options); err != nil {
-		return err
-	}
-	crashpoint.Here(crashpoint.RestoreUnnamed)
-	if err := linkOrRename(f.Name(), path); err != nil {
 		return err
 	}
 	crashpoint.Here(crashpoint.RestoreNamed)
@@ -160,7 +153,7 @@ func restore(ctx context.Context, r io.Reader, path string, options *RestoreOpti
 	if err := moveAside(logPath(path)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return boltfile.SyncDir(filepath.Dir(path))
 }
 
 // moveAside renames a log that belongs to another state, if there is one.
@@ -178,7 +171,12 @@ func moveAside(path string) error {
 }
 
 // receive extracts the state from a backup and checks that the backup is complete.
-func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64)) error {
+func receive(ctx context.Context, r io.Reader, path string, progress func(int64)) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
 	sum := sha256.New()
 	header := make([]byte, len(backupBegin)+12)
 	if _, err := io.ReadFull(r, header); err != nil {
@@ -203,8 +201,9 @@ func receive(ctx context.Context, r io.Reader, f *os.File, progress func(int64))
 		if _, err := f.Write(part); err != nil {
 			return err
 		}
-		done += int64(n)
-		progress(done)
+		if done += int64(n); progress != nil {
+			progress(done)
+		}
 	}
 	trailer := make([]byte, sha256.Size+len(backupEnd))
 	if _, err := io.ReadFull(r, trailer); err != nil {
@@ -228,7 +227,7 @@ func detach(ctx context.Context, path string, options *RestoreOptions) (err erro
 	if s.db, err = openFile(path, o, s.report); err != nil {
 		return err
 	}
-	err = guard(func() error {
+	err = boltfile.Guard(func() error {
 		self, err := s.readState()
 		if err != nil {
 			return err
@@ -246,5 +245,5 @@ func detach(ctx context.Context, path string, options *RestoreOptions) (err erro
 		self.Log, self.Hash = nil, nil
 		return s.db.Update(func(tx *bolt.Tx) error { return putSelf(tx, self) })
 	})
-	return errors.Join(err, guard(s.db.Close))
+	return errors.Join(err, boltfile.Guard(s.db.Close))
 }

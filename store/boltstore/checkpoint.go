@@ -8,15 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/outbox"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
@@ -357,7 +354,7 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 			return err
 		}
 		var tx *bolt.Tx
-		err := guard(func() error {
+		err := boltfile.Guard(func() error {
 			return s.db.Update(func(t *bolt.Tx) error {
 				tx = t
 				return fn(t)
@@ -369,7 +366,7 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 			s.counters.piece(stats.GetPageAlloc() + int64(s.db.Info().PageSize))
 			s.setFull(stateFull, nil)
 			return nil
-		case !isFull(err):
+		case !boltfile.IsFull(err):
 			return s.breakDown(err)
 		case s.opening:
 			return err
@@ -381,21 +378,4 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 		case <-time.After(fullRetry):
 		}
 	}
-}
-
-// isFull reports whether an error of bbolt means that the disk, or the file, has no room: for a write, or
-// for growing the file. A sync that fails for want of room is a failed sync, after which it is unknown what
-// is on the disk.
-func isFull(err error) bool {
-	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
-		return true
-	}
-	op, _ := errors.AsType[*os.PathError](err)
-	grow := err != nil && strings.Contains(err.Error(), "file resize error") // bbolt does not wrap it
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
-		if op != nil && op.Op == "write" && errors.Is(err, full) || grow && strings.Contains(err.Error(), full.Error()) {
-			return true
-		}
-	}
-	return false
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/protoconv"
 	"github.com/amends-dev/amends/outbox"
@@ -157,7 +158,7 @@ func (s *Store) record(requests []*request) (err error) {
 	began := time.Now()
 	g := &group{s: s, drafts: map[contract.SagaID]*head{}, entered: map[contract.SagaID]*saga{}, entries: map[string][]byte{}}
 	g.discarded = s.takeDiscards()
-	if err := guard(func() error { return g.decideAll(requests) }); err != nil {
+	if err := boltfile.Guard(func() error { return g.decideAll(requests) }); err != nil {
 		return s.breakDown(err)
 	}
 	if len(g.items) == 0 {

@@ -9,12 +9,12 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
@@ -54,37 +54,27 @@ func (s *Store) copy(ctx context.Context, path string, options *CopyOptions) err
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(err, fmt.Errorf("%w: move it away first; a copy never replaces a store", os.ErrExist))
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".copying-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if err := f.Close(); err != nil {
-		return err
-	}
 	o, err := Options{MapSize: s.options.MapSize, CheckLimit: math.MaxInt64, Keys: options.Keys}.withDefaults()
 	if err != nil {
 		return err
 	}
-	to := newStore(f.Name(), o)
-	if to.db, err = openFile(f.Name(), o, to.report); err != nil {
-		return err
-	}
-	err = guard(func() error {
-		if err := s.window(func(w *window) error { return (&copier{w, to, options}).run(ctx) }); err != nil {
+	return boltfile.Create(path, ".copying-", func(temporary string) (err error) {
+		to := newStore(temporary, o)
+		if to.db, err = openFile(temporary, o, to.report); err != nil {
 			return err
 		}
-		findings, err := to.verify(ctx)
-		return errors.Join(append(findings, err)...)
+		err = boltfile.Guard(func() error {
+			if err := s.window(func(w *window) error { return (&copier{w, to, options}).run(ctx) }); err != nil {
+				return err
+			}
+			findings, err := to.verify(ctx)
+			return errors.Join(append(findings, err)...)
+		})
+		if err = errors.Join(err, boltfile.Guard(to.db.Close)); err == nil {
+			crashpoint.Here(crashpoint.CopyUnnamed)
+		}
+		return err
 	})
-	if err = errors.Join(err, guard(to.db.Close)); err != nil {
-		return err
-	}
-	crashpoint.Here(crashpoint.CopyUnnamed)
-	if err := linkOrRename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 // copier copies a state to an empty file.

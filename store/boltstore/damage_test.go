@@ -10,13 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
@@ -283,25 +281,6 @@ func TestDamagedSagaTwiceInARecord(t *testing.T) {
 	results, err := s.Commit(t.Context(), []store.Change{c, c, storetest.Start("order-x", storetest.Checkout, storetest.Epoch)})
 	if err != nil || !errors.Is(results[0], store.ErrCorrupt) || !errors.Is(results[1], store.ErrCorrupt) || results[2] != nil {
 		t.Errorf("%v, %v", results, err)
-	}
-}
-
-// TestFull checks which errors of bbolt mean that nothing was written for want of room.
-func TestFull(t *testing.T) {
-	for _, full := range []error{
-		&os.PathError{Op: "write", Path: "sagas.db", Err: syscall.ENOSPC},
-		fmt.Errorf("commit: %w", &os.PathError{Op: "write", Path: "sagas.db", Err: syscall.EDQUOT}),
-		errors.New("file resize error: truncate sagas.db: no space left on device"),
-		bolterrors.ErrMaxSizeReached,
-	} {
-		if !isFull(full) {
-			t.Errorf("%v does not mean that there is no room", full)
-		}
-	}
-	for _, failed := range []error{nil, syscall.ENOSPC, &os.PathError{Op: "sync", Path: "sagas.db", Err: syscall.ENOSPC}, syscall.EIO} {
-		if isFull(failed) {
-			t.Errorf("%v means that nothing was written", failed)
-		}
 	}
 }
 

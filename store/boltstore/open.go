@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
 	"github.com/amends-dev/amends/internal/protoconv"
 	"github.com/amends-dev/amends/outbox"
@@ -21,13 +22,13 @@ import (
 // Errors of Open.
 var (
 	// ErrLocked means that another process has opened the store.
-	ErrLocked = errors.New("already open in another process")
+	ErrLocked = boltfile.ErrLocked
 	// ErrLater means that a later release wrote the store.
 	ErrLater = errors.New("written by a later release")
 	// ErrForeign means that the file is not an Amends store, or not of this release.
 	ErrForeign = errors.New("not an Amends store of this release")
 	// ErrDamaged means that the state is too damaged to be opened. A damaged log is log.ErrDamaged.
-	ErrDamaged = errors.New("the state is damaged")
+	ErrDamaged = boltfile.ErrDamaged
 )
 
 // logPath returns the directory of the log that belongs to the state in a file.
@@ -70,14 +71,14 @@ func open(path string, options Options) (s *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = guard(s.db.Close)
+			_ = boltfile.Guard(s.db.Close)
 			if s.log != nil {
 				_ = s.log.Close()
 			}
 		}
 	}()
 	var self *amendsv1.StoreRow
-	err = guard(func() error {
+	err = boltfile.Guard(func() error {
 		if self, err = s.readState(); err != nil {
 			return err
 		}
@@ -137,7 +138,7 @@ func readSelf(tx *bolt.Tx) (*amendsv1.StoreRow, error) {
 	}
 	body, err := tableMeta.get(tx, []byte(metaSchema))
 	if err != nil {
-		return nil, damaged(err)
+		return nil, boltfile.Damaged(err)
 	}
 	switch schema, _ := binary.Uvarint(body); {
 	case body == nil:
@@ -159,7 +160,7 @@ func readSelf(tx *bolt.Tx) (*amendsv1.StoreRow, error) {
 		err = protoconv.Unmarshal(body, self)
 	}
 	if err != nil || self.Store == "" {
-		return nil, damaged(fmt.Errorf("the entry %s: %w", metaSelf, err))
+		return nil, boltfile.Damaged(fmt.Errorf("the entry %s: %w", metaSelf, err))
 	}
 	return self, nil
 }
@@ -169,7 +170,7 @@ func readSelf(tx *bolt.Tx) (*amendsv1.StoreRow, error) {
 func incomplete(tx *bolt.Tx, missing string) error {
 	for t := range tables {
 		if table(t) != tableMeta && tx.Bucket([]byte(table(t).String())) != nil {
-			return damaged(fmt.Errorf("%s is missing", missing))
+			return boltfile.Damaged(fmt.Errorf("%s is missing", missing))
 		}
 	}
 	return fmt.Errorf("%w: %s is missing", ErrForeign, missing)
@@ -212,7 +213,7 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	// A store that is opened again and again replays nothing twice, and keeps no more segments than it needs.
 	s.opening = true
 	defer func() { s.opening = false }()
-	if err = s.checkpoint(nil); isFull(err) {
+	if err = s.checkpoint(nil); boltfile.IsFull(err) {
 		s.setFull(stateFull, err) // the log holds what the state lacks; the checkpointer tries again
 		s.oldest = time.Now()
 		return nil

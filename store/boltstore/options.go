@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/seal"
 )
@@ -109,7 +110,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.CheckpointSize = cmp.Or(o.CheckpointSize, DefaultCheckpointSize)
 	o.CheckpointAge = cmp.Or(o.CheckpointAge, DefaultCheckpointAge)
 	o.LockTimeout = cmp.Or(o.LockTimeout, time.Second)
-	o.MapSize = cmp.Or(o.MapSize, defaultMapSize)
+	o.MapSize = cmp.Or(o.MapSize, boltfile.DefaultMapSize)
 	o.MinFree = cmp.Or(o.MinFree, DefaultMinFree)
 	o.CheckLimit = cmp.Or(o.CheckLimit, DefaultCheckLimit)
 	o.pieceSagas = cmp.Or(o.pieceSagas, maxPieceSagas)

@@ -28,13 +28,11 @@ func (s *Store) Space(ctx context.Context) (space Space, err error) {
 	if err := s.usable(ctx); err != nil {
 		return Space{}, err
 	}
-	err = guard(func() error {
-		return s.db.View(func(tx *bolt.Tx) error {
-			stats := s.db.Stats()
-			space.Reached = tx.Size()
-			space.Used = space.Reached - int64(stats.FreePageN+stats.PendingPageN)*int64(s.db.Info().PageSize)
-			return nil
-		})
+	err = s.read(func(tx *bolt.Tx) error {
+		stats := s.db.Stats()
+		space.Reached = tx.Size()
+		space.Used = space.Reached - int64(stats.FreePageN+stats.PendingPageN)*int64(s.db.Info().PageSize)
+		return nil
 	})
 	if err != nil {
 		return Space{}, err

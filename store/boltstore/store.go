@@ -12,6 +12,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/outbox"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
@@ -203,7 +204,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if full != nil {
 		return fmt.Errorf("%w: new sagas are refused until there is room in %s: %w", ErrFull, dir, full)
 	}
-	if free, known := freeSpace(dir); known && s.options.MinFree >= 0 && free < s.options.MinFree {
+	if free, known := boltfile.FreeSpace(dir); known && s.options.MinFree >= 0 && free < s.options.MinFree {
 		return fmt.Errorf("%s has %d MiB left, less than %d MiB: make room before commits fail",
 			dir, free>>20, s.options.MinFree>>20)
 	}

@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/plural"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
@@ -28,7 +29,7 @@ func (s *Store) Verify(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	return guard(func() error {
+	return boltfile.Guard(func() error {
 		findings, err := s.verify(ctx)
 		return errors.Join(append(findings, err)...)
 	})
@@ -66,8 +67,8 @@ func verify(ctx context.Context, path string, options Options) (v Verified, err 
 	if s.db, err = openFile(path, options, s.report); err != nil {
 		return v, err
 	}
-	defer func() { err = errors.Join(err, guard(s.db.Close)) }()
-	err = guard(func() error {
+	defer func() { err = errors.Join(err, boltfile.Guard(s.db.Close)) }()
+	err = boltfile.Guard(func() error {
 		self, err := s.readState()
 		if err != nil {
 			return err

@@ -4,13 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/protoconv"
 	"github.com/amends-dev/amends/store"
 )
@@ -57,27 +56,12 @@ func (s *Store) window(fn func(w *window) error) error {
 
 // read calls fn with a snapshot of bbolt.
 func (s *Store) read(fn func(tx *bolt.Tx) error) error {
-	err := guard(func() error { return s.db.View(fn) })
+	err := boltfile.Guard(func() error { return s.db.View(fn) })
 	s.counters.damage(err)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return store.ErrClosed
 	}
 	return err
-}
-
-// guard runs fn. If fn panics, or faults while it reads the mapped file, guard returns a
-// *store.CorruptError.
-func guard(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = &store.CorruptError{
-				What: "structure of the database file",
-				Why:  fmt.Sprintf("%v; stop the process and restore a backup (the restore command)", p),
-			}
-		}
-	}()
-	return fn()
 }
 
 // find returns a saga. Its head is nil if there is no such saga.

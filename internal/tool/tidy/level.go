@@ -46,6 +46,7 @@ var levels = map[string]int{
 	"store/log":              5,
 	"store/seal":             5,
 
+	"internal/boltfile":                  35,
 	"transport/natsbus/internal":         35,
 	"transport/natsbus/internal/percent": 33,
 	"transport/natsbus/internal/wire":    34,

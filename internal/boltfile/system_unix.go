@@ -1,14 +1,14 @@
 //go:build linux || darwin
 
-package boltstore
+package boltfile
 
 import (
 	"os"
 	"syscall"
 )
 
-// freeSpace returns the number of bytes that an unprivileged process can still write.
-func freeSpace(dir string) (int64, bool) {
+// FreeSpace returns the number of bytes that an unprivileged process can still write.
+func FreeSpace(dir string) (int64, bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
 		return 0, false

@@ -1,9 +1,9 @@
-package boltstore
+package boltfile
 
 import "syscall"
 
-// defaultMapSize is 16 GiB, or 0 on 32-bit systems.
-const defaultMapSize = 1 << (34 * (^uint(0) >> 63))
+// DefaultMapSize is the address space, in bytes, that files get by default: 16 GiB, or 0 on 32-bit systems.
+const DefaultMapSize = 1 << (34 * (^uint(0) >> 63))
 
 // populateLimit is the size, in bytes, up to which a file is read into memory as a whole when it is
 // opened. A larger file is read on demand, so that the start does not wait for it.

@@ -1,11 +1,11 @@
 //go:build !linux && !darwin
 
-package boltstore
+package boltfile
 
 import "os"
 
-// freeSpace returns false, because the free space is unknown on this system.
-func freeSpace(string) (int64, bool) { return 0, false }
+// FreeSpace returns false, because the free space is unknown on this system.
+func FreeSpace(string) (int64, bool) { return 0, false }
 
 // unlock does nothing here: closing the file unlocks it.
 func unlock(*os.File) {}
