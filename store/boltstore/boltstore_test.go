@@ -59,8 +59,9 @@ func newHarness(t testing.TB, o Options, before func(*Store, *rand.Rand) error) 
 
 // testOptions returns options with which stores are created and opened quickly.
 func testOptions(o Options) Options {
-	o.Log.SegmentSize = 64 << 10
+	o.Log.SegmentSize = 16 << 10
 	o.CheckLimit, o.MinFree, o.unsynced = -1, -1, true
+	o.MapSize = 8 << 20 // to map 16 GiB takes milliseconds
 	return o
 }
 
