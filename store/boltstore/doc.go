@@ -10,8 +10,8 @@
 // its rows and counts in one transaction, and the position in the log with the last one. Opening a
 // store applies the log from there; an item that a saga contains already is skipped, by its number.
 //
-// Reads take a snapshot of bbolt and copies of what the overlay holds beside it, in a window. A saga
-// in the overlay hides what bbolt says of its id, unless bbolt's rows of it cannot be read.
+// A read has a window: a snapshot of bbolt, and one of the overlay that belongs to it. A saga in the
+// overlay hides what bbolt says of its id, unless bbolt's rows of it cannot be read.
 //
 // The package keeps I1, I2 and I7 (ARCHITECTURE.md). ADR 0043 gives the reasons.
 package boltstore

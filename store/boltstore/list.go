@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -29,11 +30,11 @@ func (s *Store) List(ctx context.Context, filter store.Filter, page store.Page) 
 		l.behind = &p
 	}
 	err = s.view(ctx, func(w *window) (err error) {
-		next, sorted := l.byID(w)
-		if !sorted {
-			next = l.byStart(w)
+		lines := l.byStart(w)
+		if few, sorted := l.byID(w); sorted {
+			lines = slices.Values(few)
 		}
-		found, cursor, err = l.page(ctx, w, next)
+		found, cursor, err = l.page(ctx, w, lines)
 		return err
 	})
 	return found, cursor, err
@@ -55,27 +56,29 @@ type listing struct {
 	behind *store.Position // what was read; nil at the beginning
 }
 
-// byStart returns a function that returns the sagas of the wanted classes, in list order, and then nil.
-func (l *listing) byStart(w *window) func() *line {
-	var scans []*scan
-	var lines []*line // the next of each scan
-	for _, class := range store.Classes {
-		if l.filter.Wants(class) {
-			c := w.scan(l.span(class), indexOwner)
-			scans, lines = append(scans, c), append(lines, indexLine(c.next()))
-		}
-	}
-	return func() (next *line) {
-		first := -1
-		for i, at := range lines {
-			if at != nil && (next == nil || at.Before(next.Position)) {
-				next, first = at, i
+// byStart iterates over the sagas of the wanted classes, in list order.
+func (l *listing) byStart(w *window) iter.Seq[*line] {
+	return func(yield func(*line) bool) {
+		var scans []*scan
+		var lines []*line // the next of each scan
+		for _, class := range store.Classes {
+			if l.filter.Wants(class) {
+				c := w.scan(l.span(class), indexOwner)
+				scans, lines = append(scans, c), append(lines, indexLine(c.next()))
 			}
 		}
-		if next != nil {
+		for {
+			first := -1
+			for i, at := range lines {
+				if at != nil && (first < 0 || at.Before(lines[first].Position)) {
+					first = i
+				}
+			}
+			if first < 0 || !yield(lines[first]) {
+				return
+			}
 			lines[first] = indexLine(scans[first].next())
 		}
-		return next
 	}
 }
 
@@ -123,9 +126,9 @@ func indexLine(e *entry) *line {
 }
 
 // page returns the matching sagas of a page, and the cursor of the next one.
-func (l *listing) page(ctx context.Context, w *window, next func() *line) (found []store.Summary, cursor string, err error) {
+func (l *listing) page(ctx context.Context, w *window, lines iter.Seq[*line]) (found []store.Summary, cursor string, err error) {
 	seen, mismatches := 0, 0
-	for at := next(); at != nil; at = next() {
+	for at := range lines {
 		if len(found) == l.size || seen == scanLimit || mismatches == loadLimit {
 			return found, l.filter.Cursor(*l.behind), nil
 		}
@@ -177,10 +180,9 @@ func (l *listing) summary(w *window, at *line) (sum *store.Summary, match bool, 
 	return sum, true, err
 }
 
-// byID returns a function that returns the sagas with certain ids, or with a prefix of the id, in list
-// order, and then nil. sorted is false if the filter has neither, or if too many sagas have the prefix to
-// sort them in memory.
-func (l *listing) byID(w *window) (next func() *line, sorted bool) {
+// byID returns the sagas with certain ids, or with a prefix of the id, in list order. sorted is false if
+// the filter has neither, or if too many sagas have the prefix to sort them in memory.
+func (l *listing) byID(w *window) (lines []*line, sorted bool) {
 	ids := slices.Clone(l.filter.IDs[:min(len(l.filter.IDs), store.MaxPage)])
 	if len(ids) == 0 && l.filter.IDPrefix == "" {
 		return nil, false
@@ -194,7 +196,6 @@ func (l *listing) byID(w *window) (next func() *line, sorted bool) {
 		}
 	}
 	slices.Sort(ids)
-	var lines []*line
 	for _, id := range slices.Compact(ids) {
 		at := w.line(id)
 		if at != nil && (at.damage != nil && !l.filter.ByState() || at.damage == nil && l.filter.Wants(at.class)) &&
@@ -208,12 +209,7 @@ func (l *listing) byID(w *window) (next func() *line, sorted bool) {
 		}
 		return 1
 	})
-	return func() (next *line) {
-		if len(lines) > 0 {
-			next, lines = lines[0], lines[1:]
-		}
-		return next
-	}, true
+	return lines, true
 }
 
 func idOwner(key, body []byte) (contract.SagaID, bool) { return contract.SagaID(key), len(body) == 8 }

@@ -80,7 +80,7 @@ type scan struct {
 
 func (w *window) scan(s span, owner ownerFunc) *scan {
 	c := &scan{span: s, w: w, owner: owner, cursor: s.table.bucket(w.tx).Cursor(), keys: w.overlay.keys.Iter()}
-	c.stored = c.row(c.seek(c.cursor))
+	c.stored = c.row(c.seekRow())
 	c.newer = c.key(c.seekKey())
 	return c
 }
@@ -128,6 +128,28 @@ func (c *scan) row(k, v []byte) *entry {
 	return nil
 }
 
+// seekRow moves the cursor to the first row of the span. A key with a flipped bit misleads the search to
+// a place beside it, so seekRow goes back over damaged keys, and over rows of the span, before it begins.
+func (c *scan) seekRow() (k, v []byte) {
+	away := func() bool { return k == nil || c.table.intact(k, v) && c.ahead(k) }
+	if c.back {
+		for k, v = c.cursor.Seek(c.high); !away(); {
+			k, v = c.cursor.Next()
+		}
+		if k == nil {
+			return c.cursor.Last()
+		}
+		return c.cursor.Prev()
+	}
+	for k, v = before(c.cursor, c.low); !away(); {
+		k, v = c.cursor.Prev()
+	}
+	if k == nil {
+		return c.cursor.First()
+	}
+	return c.cursor.Next()
+}
+
 func (c *scan) nextRow() (k, v []byte) {
 	if c.back {
 		return c.cursor.Prev()
@@ -164,32 +186,6 @@ func (c *scan) nextKey() bool {
 		return c.keys.Prev()
 	}
 	return c.keys.Next()
-}
-
-// seek moves a cursor to the first row of the span. A key with a flipped bit misleads the search to a
-// place beside it, so seek goes back over damaged keys, and over rows of the span, before it begins.
-func (s *span) seek(c *bolt.Cursor) (k, v []byte) {
-	if s.back {
-		for k, v = c.Seek(s.high); k != nil && !(s.table.intact(k, v) && s.ahead(k)); {
-			k, v = c.Next()
-		}
-		if k == nil {
-			return c.Last()
-		}
-		return c.Prev()
-	}
-	if k, _ = c.Seek(s.low); k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
-	}
-	for k != nil && !(s.table.intact(k, v) && s.ahead(k)) {
-		k, v = c.Prev()
-	}
-	if k == nil {
-		return c.First()
-	}
-	return c.Next()
 }
 
 // before moves a cursor to the last row before a key.
