@@ -157,7 +157,7 @@ func missing(t testing.TB, s *Store, states map[contract.SagaID]*machine.Instanc
 }
 
 // TestLogIsKeptForDamagedSagas checks that no change is lost because its saga cannot be read when the
-// store is opened: once the state is put right, the change is there.
+// store is opened: once the state is put right, the change is there. Until then, the saga is listed.
 func TestLogIsKeptForDamagedSagas(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sagas.db")
 	states := filled(t, path, Options{manual: true})
@@ -187,6 +187,10 @@ func TestLogIsKeptForDamagedSagas(t *testing.T) {
 	s = reopened(t, path, Options{manual: true})
 	if _, err := s.Load(t.Context(), id); !errors.Is(err, store.ErrCorrupt) {
 		t.Fatalf("Load: %v", err)
+	}
+	list, _, err := s.List(t.Context(), store.Filter{}, store.Page{})
+	if err != nil || !slices.ContainsFunc(list, func(one store.Summary) bool { return one.ID == id && one.Damage != "" }) {
+		t.Errorf("the damaged saga is not listed: %v, %v", list, err)
 	}
 	for range 2 {
 		if err := s.Checkpoint(t.Context()); err != nil {
