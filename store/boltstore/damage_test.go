@@ -18,6 +18,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/storetest"
@@ -240,6 +241,64 @@ func TestDamagedCountIsCountedAgain(t *testing.T) {
 	}
 	if err := s.Verify(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDamagedEntries damages a definition and the claim, and opens the store.
+func TestDamagedEntries(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	s := reopened(t, path, Options{manual: true})
+	var definitions []store.Definition
+	for _, name := range []string{"checkout", "refund"} {
+		d, err := storetest.Definition(name, 1, "")
+		if err == nil {
+			err = s.PutDefinition(t.Context(), d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		definitions = append(definitions, d)
+	}
+	claim := ownership.SavedClaim{Number: 7}
+	if err := errors.Join(s.SaveClaim(t.Context(), claim), s.Checkpoint(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		flip := func(t table, key []byte) error {
+			v := bytes.Clone(t.bucket(tx).Get(key))
+			v[len(v)-1] ^= 1
+			return t.bucket(tx).Put(key, v)
+		}
+		return errors.Join(flip(tableDefinitions, refKey(definitions[0].Ref)), flip(tableMeta, []byte(metaClaim)))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.abort()
+	s = reopened(t, path, Options{manual: true})
+	defer s.abort()
+	if err := s.PutDefinition(t.Context(), definitions[0]); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("the damaged definition: %v", err)
+	}
+	if err := s.Copy(t.Context(), path+".copy", CopyOptions{}); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("Copy: %v", err)
+	}
+	if all, err := s.Definitions(t.Context()); err != nil || len(all) != 1 || all[0].Ref != definitions[1].Ref {
+		t.Errorf("definitions: %v, %v", all, err)
+	}
+	if _, err := s.LoadClaim(t.Context()); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("the damaged claim: %v", err)
+	}
+	if n := s.Stats().DamagedNow; n != 2 {
+		t.Errorf("%d rows are counted as damaged, want 2", n)
+	}
+	if err := errors.Join(s.SaveClaim(t.Context(), claim), s.Checkpoint(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	s.abort()
+	s = reopened(t, path, Options{manual: true})
+	defer s.abort()
+	if got, err := s.LoadClaim(t.Context()); err != nil || got.Number != claim.Number {
+		t.Errorf("the claim that was saved again: %v, %v", got, err)
 	}
 }
 
