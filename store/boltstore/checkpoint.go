@@ -81,15 +81,16 @@ func (s *Store) onCheckpointer(ctx context.Context, work func() error, undo func
 	}
 }
 
-// backlog is how much there is for a checkpoint to write, in bytes. Store.mu is locked.
-func (s *Store) backlog() int64 { return max(s.overlay.size, s.logged) }
+// backlog returns how much there is for a checkpoint to write, in bytes.
+func (s *Store) backlog() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return max(s.overlay.size, s.logged)
+}
 
 // wakeCheckpoint starts a checkpoint if there is enough for it to write.
 func (s *Store) wakeCheckpoint() {
-	s.mu.RLock()
-	large := s.backlog() >= s.options.CheckpointSize
-	s.mu.RUnlock()
-	if large && !s.options.manual {
+	if s.backlog() >= s.options.CheckpointSize && !s.options.manual {
 		signal(s.large)
 	}
 }
@@ -111,10 +112,7 @@ func (s *Store) isOld() bool {
 // commits, or if the disk is full.
 func (s *Store) awaitRoom() error {
 	for {
-		s.mu.RLock()
-		room := s.backlog() < 2*s.options.CheckpointSize || s.options.manual
-		s.mu.RUnlock()
-		if room {
+		if s.backlog() < 2*s.options.CheckpointSize || s.options.manual {
 			return nil
 		}
 		if err := s.failure(); err != nil {
@@ -208,10 +206,7 @@ func (s *Store) checkpoint(final func() error) error {
 // throttle waits as long as the piece took, so that commits get half of the disk, unless the overlay is
 // nearly full.
 func (s *Store) throttle(took time.Duration) {
-	s.mu.RLock()
-	hurry := s.backlog() > s.options.CheckpointSize*3/2
-	s.mu.RUnlock()
-	if hurry || s.options.manual {
+	if s.backlog() > s.options.CheckpointSize*3/2 || s.options.manual {
 		return
 	}
 	select {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -239,11 +241,7 @@ func (s *Store) Discard(ctx context.Context, ids []outbox.ID) error {
 func (s *Store) takeDiscards() []outbox.ID {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	ids := make([]outbox.ID, 0, len(s.discarded))
-	for id := range s.discarded {
-		ids = append(ids, id)
-	}
-	return ids
+	return slices.Collect(maps.Keys(s.discarded))
 }
 
 // forgetDiscards removes messages that are in the log, or were not pending.
