@@ -26,7 +26,8 @@ type Store interface {
 	// results has one error or nil per change, in order. An error is a *ConflictError if the saga is
 	// not at the expected revision (I7), or if a different saga was started with the same id. It is a
 	// *TombstoneError if a saga with this id ended and was removed, ErrInvalid if the change is
-	// inconsistent (Change.Check), and a *CorruptError if the saga is damaged.
+	// inconsistent (Change.Check), and a *CorruptError if the saga is damaged. It is ErrFull if the
+	// change would start a saga while the disk is full: what room is left is for those that have started.
 	//
 	// If err is not nil, it is unknown whether anything was committed. The store is then broken
 	// (ErrBroken): every later call fails and the process ends, because a failed fsync must not be
@@ -219,6 +220,7 @@ var (
 	ErrConflict           = errors.New("the saga has changed in the meantime")
 	ErrEnded              = errors.New("the saga ended and was removed")
 	ErrCorrupt            = errors.New("damaged record")
+	ErrFull               = errors.New("the disk of the store is full, so no saga can be started until there is room")
 	ErrBroken             = errors.New("the store failed and takes no more commits")
 	ErrClosed             = errors.New("the store is closed")
 	ErrCursor             = errors.New("not a cursor of this list")

@@ -7,15 +7,6 @@ import (
 	"syscall"
 )
 
-// FreeSpace returns the number of bytes that an unprivileged process can still write.
-func FreeSpace(dir string) (int64, bool) {
-	var s syscall.Statfs_t
-	if syscall.Statfs(dir, &s) != nil {
-		return 0, false
-	}
-	return int64(s.Bavail) * int64(s.Bsize), true //nolint:unconvert // the types differ between systems
-}
-
 // tryLock takes the lock that bbolt uses, without waiting.
 func tryLock(f *os.File) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil

@@ -40,16 +40,17 @@ func (s *Store) checkpointLoop() {
 		case r := <-s.checkpoints:
 			r.done <- r.work()
 		case <-s.large:
-			_ = s.checkpoint(nil) // an error has broken the store, or the disk is full and the store closes
+			_ = s.checkpoint(nil) // an error has broken the store, or the disk is full
 		case <-tick.C:
-			if s.isOld() {
+			if s.isOld() || s.stateFull() != nil {
 				_ = s.checkpoint(nil)
 			}
 		}
 	}
 }
 
-// Checkpoint writes what is committed to the state's file now, as the store does by itself in time.
+// Checkpoint writes what is committed to the state's file now, as the store does by itself in time. If
+// the disk is full, it returns that error; nothing is lost, because the log holds what the file lacks.
 func (s *Store) Checkpoint(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -112,7 +113,11 @@ func (s *Store) isOld() bool {
 // commits, or if the disk is full.
 func (s *Store) awaitRoom() error {
 	for {
-		if s.backlog() < 2*s.options.CheckpointSize || s.options.manual {
+		limit := waitFactor * s.options.CheckpointSize
+		if s.stateFull() != nil {
+			limit = fullFactor * s.options.CheckpointSize
+		}
+		if s.backlog() < limit || s.options.manual {
 			return nil
 		}
 		if err := s.failure(); err != nil {
@@ -122,7 +127,7 @@ func (s *Store) awaitRoom() error {
 		select {
 		case <-s.progress:
 		case <-time.After(fullRetry):
-			if s.starved() && s.isClosing() {
+			if s.stateFull() != nil && s.isClosing() {
 				return store.ErrClosed
 			}
 		}
@@ -342,35 +347,33 @@ func (s *Store) evict(written []*saga) {
 	s.generation.Add(1)
 }
 
-// update runs a transaction, again and again while the disk is full. Any other error breaks the store.
+// update runs a transaction. If the disk is full, nothing has changed, and update returns an error for
+// which isFull is true. Any other error breaks the store.
 func (s *Store) update(fn func(*bolt.Tx) error) error {
-	for {
-		if err := s.failure(); err != nil {
-			return err
-		}
-		var tx *bolt.Tx
-		err := boltfile.Guard(func() error {
-			return s.db.Update(func(t *bolt.Tx) error {
-				tx = t
-				return fn(t)
-			})
-		})
-		switch {
-		case err == nil:
-			stats := tx.Stats()
-			s.counters.piece(stats.GetPageAlloc() + int64(s.db.Info().PageSize))
-			s.setFull(stateFull, nil)
-			return nil
-		case !boltfile.IsFull(err):
-			return s.breakDown(err)
-		case s.opening:
-			return err
-		}
-		s.setFull(stateFull, err)
-		select {
-		case <-s.stopped:
-			return fmt.Errorf("%w: %w", store.ErrClosed, err)
-		case <-time.After(fullRetry):
-		}
+	if err := s.failure(); err != nil {
+		return err
 	}
+	var tx *bolt.Tx
+	err := boltfile.Guard(func() error {
+		return s.db.Update(func(t *bolt.Tx) error {
+			tx = t
+			if s.failUpdate != nil {
+				if err := s.failUpdate(); err != nil {
+					return err
+				}
+			}
+			return fn(t)
+		})
+	})
+	if err == nil {
+		stats := tx.Stats()
+		s.counters.piece(stats.GetPageAlloc() + int64(s.db.Info().PageSize))
+		s.setFull(nil)
+		return nil
+	}
+	if boltfile.IsFull(err) {
+		s.setFull(err)
+		return err
+	}
+	return s.breakDown(err)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -203,12 +204,11 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 		mark, err := s.log.Append(body)
 		switch {
 		case err == nil:
-			s.setFull(logFull, nil)
 			return mark, nil
 		case !errors.Is(err, log.ErrFull):
 			return mark, s.breakDown(err)
 		}
-		s.setFull(logFull, err)
+		signal(s.large) // a checkpoint releases segments
 		select {
 		case <-s.closing:
 			return mark, store.ErrClosed
@@ -226,12 +226,15 @@ func (s *Store) encode(first uint64, list []*amendsv1.LogItem) (*amendsv1.LogIte
 		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), content), nil)
 	}
 	body := mustMarshal(r)
-	items, err := s.decode(s.log.Last(), first, body)
+	items, err := s.decode(s.log.Last(), body)
+	if err == nil {
+		err = check(items, first, first)
+	}
 	return items, body, err
 }
 
-// decode decodes the record that follows a mark. first is the number of its first item.
-func (s *Store) decode(before log.Mark, first uint64, body []byte) (*amendsv1.LogItems, error) {
+// decode decodes the record that follows a mark.
+func (s *Store) decode(before log.Mark, body []byte) (*amendsv1.LogItems, error) {
 	r := new(amendsv1.LogRecord)
 	if err := protoconv.Unmarshal(body, r); err != nil {
 		return nil, err
@@ -245,20 +248,33 @@ func (s *Store) decode(before log.Mark, first uint64, body []byte) (*amendsv1.Lo
 	if err := protoconv.Unmarshal(r.Items, items); err != nil {
 		return nil, err
 	}
-	return items, check(items, first)
+	return items, nil
 }
 
-// check returns an error if a record cannot be applied.
-func check(items *amendsv1.LogItems, first uint64) error {
-	if items.First != first || len(items.Items) == 0 {
+// check returns an error if items cannot be applied. The number of the first must be from first to last.
+func check(items *amendsv1.LogItems, first, last uint64) error {
+	if items.First < first || items.First > last || len(items.Items) == 0 {
 		return errors.New("it does not continue the items of the store")
 	}
 	for _, item := range items.Items {
-		if _, known := tableOf(item.GetEntry().GetTable()); !known && item.Entry != nil || (item.Saga == "") != (item.Entry != nil) {
-			return errors.New("it has an item that is neither of a saga nor of a table that this release knows")
+		if err := checkItem(item); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func checkItem(item *amendsv1.LogItem) error {
+	if e := item.Entry; e != nil {
+		if _, known := tableOf(e.Table); !known || item.Saga != "" || len(e.Key) == 0 || len(e.Key) > bolt.MaxKeySize {
+			return fmt.Errorf("it has an entry of table %.32q that this release does not know", e.Table)
+		}
+		return nil
+	}
+	if h := item.Head; h != nil && h.Class != 0 && (h.Class > uint32(store.ClassCompensated) || h.Definition.GetName() == "") {
+		return fmt.Errorf("it has a state of saga %.128s, of class %d, that this release does not know", item.Saga, h.Class)
+	}
+	return contract.SagaID(item.Saga).Check()
 }
 
 // recordBinding binds a record to its place in its log.
@@ -318,7 +334,7 @@ func (g *group) decideAll(requests []*request) error {
 var errStructure = errors.New("the state cannot be read")
 
 // enter returns the head of a saga after the items, for a verdict. It returns a *store.CorruptError if the
-// saga is damaged.
+// saga is damaged, perhaps with its head.
 func (g *group) enter(id contract.SagaID) (*head, error) {
 	if h, known := g.drafts[id]; known {
 		return h, nil
@@ -331,6 +347,10 @@ func (g *group) enter(id contract.SagaID) (*head, error) {
 	if o.damage != nil {
 		g.s.counters.damage(o.damage)
 		return nil, o.damage
+	}
+	if err := distrusted(id, o.head()); err != nil {
+		g.s.counters.damage(err)
+		return o.head(), err
 	}
 	g.drafts[id] = o.head()
 	return o.head(), nil
@@ -414,8 +434,8 @@ func (g *group) refuse(id contract.SagaID, old *head, p *prepared) error {
 		return t
 	case old.GetRevision() != expected || old != nil && ownerOf(id, old) != ownerOf(id, p.item.Head):
 		return &store.ConflictError{Saga: id, Expected: expected, Actual: old.GetRevision()}
-	case expected == 0 && g.s.starved():
-		return ErrFull
+	case expected == 0 && g.s.starved() != nil:
+		return store.ErrFull
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
@@ -42,7 +41,8 @@ func logPath(path string) string { return path + ".log" }
 // ErrLater or ErrForeign if this release must not touch it; seal.ErrKey if Options.Keys lacks a key,
 // and seal.ErrPlain if keys are given but the store is not sealed. If state and log do not belong
 // together, or the log is damaged, it returns the errors of log.Open and log.File.Replay, which say
-// which of the two is older.
+// which of the two is older. If a record of the log is intact but cannot be applied, it returns
+// ErrRecord.
 func Open(path string, options Options) (*Store, error) {
 	s, err := open(path, options)
 	if err != nil {
@@ -193,32 +193,26 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 	}
 	s.self, s.item, s.mark = self, self.Item, mark
 	s.saved, s.savedItem = mark, self.Item
-	before := mark
-	err = s.log.Replay(mark, func(r log.Record) error {
-		err := s.replay(before, &r)
-		before = r.Mark
-		return err
-	})
-	if err != nil {
+	f := s.follow(self, mark)
+	if err = s.log.Replay(mark, func(r log.Record) error { return s.replay(f, &r) }); err != nil {
 		return err
 	}
+	s.item = f.item + f.gap
 	for _, o := range s.overlay.damaged() {
 		s.report(fmt.Errorf("the log has changes of saga %s that cannot be applied, and is kept until the saga is removed: %w",
 			o.id, o.damage))
 	}
 	crashpoint.Here(crashpoint.Replayed)
+	// A store that is opened again and again replays nothing twice, and keeps no more segments than it needs.
+	// If the disk is full, the log holds what the state lacks.
+	if err := s.checkpoint(nil); err != nil && !boltfile.IsFull(err) {
+		return err
+	}
 	if err := s.log.Begin(max(mark.Epoch, 1)); err != nil {
 		return err
 	}
-	// A store that is opened again and again replays nothing twice, and keeps no more segments than it needs.
-	s.opening = true
-	defer func() { s.opening = false }()
-	if err = s.checkpoint(nil); boltfile.IsFull(err) {
-		s.setFull(stateFull, err) // the log holds what the state lacks; the checkpointer tries again
-		s.oldest = time.Now()
-		return nil
-	}
-	return err
+	s.log.Release(s.saved.Number)
+	return nil
 }
 
 // lost explains the error of a state whose log cannot be opened.
@@ -267,10 +261,13 @@ func checkUnused(path string) error {
 }
 
 // replay applies a record.
-func (s *Store) replay(before log.Mark, r *log.Record) error {
-	items, err := s.decode(before, s.item+1, r.Body)
+func (s *Store) replay(f *follower, r *log.Record) error {
+	items, err := f.next(r)
 	if err != nil {
-		return undecodable(r.Number, err)
+		return err
+	}
+	if items == nil {
+		return s.voidRecord(r)
 	}
 	entered := map[contract.SagaID]*saga{}
 	for _, item := range items.Items {
@@ -280,16 +277,24 @@ func (s *Store) replay(before log.Mark, r *log.Record) error {
 			}
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.apply(items, entered)
+	if err := s.applyReplayed(items, entered); err != nil {
+		return s.recordError(r.Number, err)
+	}
 	s.mark, s.logged = r.Mark, s.logged+int64(len(r.Body))
 	return nil
 }
 
-// undecodable is the error of a record that is intact but cannot be applied.
-func undecodable(number uint64, err error) error {
-	return fmt.Errorf("record %d of the log cannot be applied: %w: use the release that wrote it, or restore a backup", number, err)
+// applyReplayed applies items. Its error is a panic, so that the position of the record is reported.
+func (s *Store) applyReplayed(items *amendsv1.LogItems, entered map[contract.SagaID]*saga) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	s.apply(items, entered)
+	return nil
 }
 
 // markOf returns the position in the log that a state names; zero: it has no log yet.

@@ -16,8 +16,8 @@ type Options struct {
 	// with more changes is not split.
 	MaxGroup int
 	// CheckpointSize is the size, in bytes, of the overlay, or of the log behind the last checkpoint, at
-	// which a checkpoint begins; 0 means DefaultCheckpointSize. At twice the size, commits wait. It
-	// bounds the store's memory and the work of the next start.
+	// which a checkpoint begins; 0 means DefaultCheckpointSize. At twice the size, commits wait; while
+	// the disk is full, at four times the size. It bounds the store's memory and the work of the next start.
 	CheckpointSize int64
 	// CheckpointAge is the age of the oldest change that only the log holds at which a checkpoint
 	// begins; 0 means DefaultCheckpointAge.
@@ -83,6 +83,10 @@ const (
 	checkpointCheck = time.Second
 	// fullRetry is how often a full disk is tried again.
 	fullRetry = time.Second
+	// waitFactor is the size of the overlay, or of the log behind the last checkpoint, in multiples of
+	// CheckpointSize, at which commits wait for a checkpoint. While the disk has no room for one, it
+	// is fullFactor: the difference is a reserve for the sagas that were started.
+	waitFactor, fullFactor = 2, 4
 	// maxPieceSagas and pieceBytes bound one transaction of a checkpoint; the last saga may exceed the bytes.
 	maxPieceSagas = 512
 	pieceBytes    = 2 << 20

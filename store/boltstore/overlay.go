@@ -1,6 +1,8 @@
 package boltstore
 
 import (
+	"fmt"
+
 	"github.com/tidwall/btree"
 
 	"github.com/amends-dev/amends/contract"
@@ -46,6 +48,13 @@ func (o *overlay) set(s *saga) {
 	}
 }
 
+// append adds an item to a saga.
+func (o *overlay) append(s saga, item *amendsv1.LogItem) {
+	s.items = append(s.items, item)
+	o.set(&s)
+	o.size += sizeOf(item)
+}
+
 // damaged returns the sagas of which replay has left out items, because they cannot be read. The log is
 // kept for them, and replayed when the store is opened the next time, until they are removed.
 func (o *overlay) damaged() (list []*saga) {
@@ -59,8 +68,8 @@ func (o *overlay) damaged() (list []*saga) {
 
 // apply applies the items of a durable record: after a commit, and at replay. It reads nothing and
 // cannot fail: entered holds every saga that the items name. An item holds its saga's whole head, so
-// nothing is computed. One that the saga contains already, because a checkpoint was ahead, is skipped.
-// Store.mu is locked.
+// nothing is computed. One that the saga contains already, because a checkpoint was ahead, is skipped, as
+// are changes of a saga of which a change is lost (Skip). Store.mu is locked.
 func (s *Store) apply(items *amendsv1.LogItems, entered map[contract.SagaID]*saga) {
 	for i, item := range items.Items {
 		s.item = items.First + uint64(i)
@@ -81,7 +90,10 @@ func (s *Store) apply(items *amendsv1.LogItems, entered map[contract.SagaID]*sag
 			continue
 		case was.damage != nil: // it is replaced by a tombstone
 			now.damage, now.sweep = nil, true
-		case old != nil && s.item <= old.At:
+		case old != nil && s.item <= old.At || old.GetDamage() != "" && !item.Fresh:
+			continue
+		case !follows(old, item):
+			s.distrust(was, item.Head, fmt.Sprintf("the log lacks what precedes its revision %d", item.Head.Revision))
 			continue
 		}
 		if item.Head != nil {
@@ -90,9 +102,7 @@ func (s *Store) apply(items *amendsv1.LogItems, entered map[contract.SagaID]*sag
 				item.Head.Rest = old.GetRest()
 			}
 		}
-		now.items = append(now.items, item)
-		s.overlay.set(&now)
-		s.overlay.size += sizeOf(item)
+		s.overlay.append(now, item)
 		tallies(old, s.count, -1)
 		tallies(item.Head, s.count, 1)
 	}

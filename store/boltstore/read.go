@@ -51,6 +51,9 @@ func (w *window) contentOf(s *saga) (*content, error) {
 		}
 		return nil, withSaga(s.id, err)
 	}
+	if err := distrusted(s.id, h); err != nil {
+		return nil, err
+	}
 	c := &content{w: w, id: s.id, head: h, owner: s.owner()}
 	c.items, c.inBolt = s.parts()
 	return c, nil

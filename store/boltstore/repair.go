@@ -6,6 +6,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/internal/protoconv"
 )
@@ -42,7 +43,7 @@ func (s *Store) repair() error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		found, err := s.rebuild(tx)
 		if lost := damagedRows[tableIDs] - found; err == nil && lost > 0 {
-			return damaged(fmt.Errorf("%s cannot be read, neither in table %s nor in table %s",
+			return boltfile.Damaged(fmt.Errorf("%s cannot be read, neither in table %s nor in table %s",
 				plural.Of(lost, "id of a saga", "ids of sagas"), tableIDs, tableSagas))
 		}
 		return err

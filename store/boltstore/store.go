@@ -23,10 +23,6 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// ErrFull is the result of a change that would start a saga while the disk is full. What room is left
-// is for sagas that have started.
-var ErrFull = errors.New("the disk is full, so no saga can be started")
-
 // Store is a store in a log, an overlay and a bbolt file. Open returns one.
 type Store struct {
 	options  Options
@@ -49,7 +45,6 @@ type Store struct {
 
 	saved     log.Mark // the mark of the last checkpoint, or of the one under way; used by the checkpointer
 	savedItem uint64   // number of the last item up to saved
-	opening   bool     // Open has not returned yet
 
 	item       uint64        // number of the last item; changed by the committer, with mu locked
 	generation atomic.Uint64 // changes, with mu locked, whenever sagas have left the overlay
@@ -64,11 +59,12 @@ type Store struct {
 	oldest    time.Time              // since when there are changes that no checkpoint has begun to write; or zero
 
 	failing sync.Mutex
-	broken  error    // ErrBroken with its cause
-	full    [2]error // why the disk takes no record, and no piece of a checkpoint; or nil
+	broken  error // ErrBroken with its cause
+	full    error // why the disk has no room for a checkpoint; or nil
 
-	// failAppend lets tests inject a failure between verdict and append.
-	failAppend func() error
+	// failAppend lets tests inject a failure between verdict and append, and failUpdate one of a
+	// transaction of a checkpoint.
+	failAppend, failUpdate func() error
 }
 
 // Info describes a store.
@@ -114,7 +110,7 @@ func (s *Store) lastCheckpoint() error {
 		return nil
 	}
 	err := s.checkpoint(nil)
-	if errors.Is(err, store.ErrClosed) { // the disk is full, and the log holds everything
+	if boltfile.IsFull(err) { // the log holds everything
 		return nil
 	}
 	return err
@@ -158,25 +154,23 @@ func (s *Store) breakDown(cause error) error {
 	return s.broken
 }
 
-// setFull notes why the disk takes nothing, or that it does again.
-func (s *Store) setFull(what int, err error) {
+// setFull notes why the disk has no room for a checkpoint, or that it has.
+func (s *Store) setFull(err error) {
 	s.failing.Lock()
 	defer s.failing.Unlock()
-	s.full[what] = err
+	s.full = err
 }
 
-// What may be full.
-const (
-	logFull = iota
-	stateFull
-)
-
-// starved reports whether new sagas are refused, so that those that were started can go on.
-func (s *Store) starved() bool {
+// stateFull returns why the disk has no room for a checkpoint, or nil.
+func (s *Store) stateFull() error {
 	s.failing.Lock()
 	defer s.failing.Unlock()
-	return s.full[logFull] != nil || s.full[stateFull] != nil
+	return s.full
 }
+
+// starved returns why new sagas are refused, or nil. What room is left is then a reserve, for the sagas that
+// were started: the spare segments of the log, and the overlay up to fullFactor.
+func (s *Store) starved() error { return errors.Join(s.stateFull(), s.log.Full()) }
 
 // report counts damage that is skipped, and passes the error to Options.OnCorrupt.
 func (s *Store) report(err error) {
@@ -199,14 +193,11 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	s.failing.Lock()
-	full := errors.Join(s.full[:]...)
-	s.failing.Unlock()
 	dir := filepath.Dir(s.info.Path)
-	if full != nil {
-		return fmt.Errorf("%w: new sagas are refused until there is room in %s: %w", ErrFull, dir, full)
+	if full := s.starved(); full != nil {
+		return fmt.Errorf("%w in %s: %w", store.ErrFull, dir, full)
 	}
-	if free, known := boltfile.FreeSpace(dir); known && s.options.MinFree >= 0 && free < s.options.MinFree {
+	if free, known := log.FreeSpace(dir); known && s.options.MinFree >= 0 && free < s.options.MinFree {
 		return fmt.Errorf("%s has %d MiB left, less than %d MiB: make room before commits fail",
 			dir, free>>20, s.options.MinFree>>20)
 	}

@@ -38,10 +38,11 @@ func (s *Store) Verify(ctx context.Context) error {
 // Verified is what Verify found besides damage.
 type Verified struct {
 	Info    Info
-	Sagas   int    // in the state, without tombstones
-	Open    int    // of these, the ones that have not ended
-	Records uint64 // of the log, which the state does not contain yet
-	Torn    int64  // bytes of a torn record at the end of the log, which the next Open discards; usually 0
+	Sagas   int       // in the state, without tombstones
+	Open    int       // of these, the ones that have not ended
+	Records uint64    // of the log, which the state does not contain yet
+	Torn    int64     // bytes of a torn record at the end of the log, which the next Open discards; usually 0
+	Skipped []Skipped // records of the log that were made void, at any time
 }
 
 // Verify checks a store that no process has open, and changes neither its state nor its log: the state
@@ -73,7 +74,7 @@ func verify(ctx context.Context, path string, options Options) (v Verified, err 
 		if err != nil {
 			return err
 		}
-		v.Info = s.info
+		v.Info, v.Skipped = s.info, skippedRecords(self)
 		if err := s.readCounts(); err == nil { // otherwise verify finds it
 			for t, n := range s.counts {
 				switch {
@@ -97,14 +98,10 @@ func (s *Store) verifyLog(ctx context.Context, self *amendsv1.StoreRow, v *Verif
 	if mark == (log.Mark{}) {
 		return checkUnused(logPath(s.info.Path))
 	}
-	before, item := mark, self.Item
+	f := s.follow(self, mark)
 	last, torn, err := log.Scan(logPath(s.info.Path), mark, func(r log.Record) error {
-		items, err := s.decode(before, item+1, r.Body)
-		if err != nil {
-			return undecodable(r.Number, err)
-		}
-		before, item = r.Mark, item+uint64(len(items.Items))
-		return ctx.Err()
+		_, err := f.next(&r)
+		return errors.Join(err, ctx.Err())
 	})
 	if err != nil {
 		return lost(err)
@@ -199,8 +196,9 @@ func (v *verification) saga(started int64, id contract.SagaID) {
 	case errors.Is(err, store.ErrEnded):
 		v.rows(id, h, 1)
 		return
-	case err != nil:
+	case err != nil: // the damage of a saga that can be read
 		v.find(err)
+		v.parts(id, h)
 		return
 	}
 	_, err = c.state()
@@ -220,21 +218,25 @@ func (v *verification) saga(started int64, id contract.SagaID) {
 
 // rows checks that a saga has no more parts than it needs, besides its events.
 func (v *verification) rows(id contract.SagaID, h *head, want int) {
+	if n := v.parts(id, h); n != want {
+		v.find(&store.CorruptError{
+			What: "parts of saga " + string(id), Saga: id,
+			Why: fmt.Sprintf("there are %s in table %s instead of %d", plural.Of(n, "row", "rows"), tableSagas, want),
+		})
+	}
+}
+
+// parts counts the rows of a saga, and returns how many of them hold no events.
+func (v *verification) parts(id contract.SagaID, h *head) (n int) {
 	prefix := sagaPrefix(h.StartedUnixNano, id)
 	c := tableSagas.bucket(v.w.tx).Cursor()
-	n := 0
 	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 		if len(k) > len(prefix) && k[len(prefix)] != partEvents {
 			n++
 		}
 		v.want[tableSagas]++
 	}
-	if n != want {
-		v.find(&store.CorruptError{
-			What: "parts of saga " + string(id), Saga: id,
-			Why: fmt.Sprintf("there are %s in table %s instead of %d", plural.Of(n, "row", "rows"), tableSagas, want),
-		})
-	}
+	return n
 }
 
 // agree compares the numbers of rows, and the counts.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // disk is the part of a file system that a File needs. Tests replace it with one that loses unsynced
@@ -73,6 +74,9 @@ func (d directory) open(name string) (segmentFile, error) {
 var zeros [64 << 10]byte
 
 func (d directory) create(name string, size int64) (err error) {
+	if free, known := FreeSpace(string(d)); known && free < size { // do not use up what is left, only to give it back
+		return &os.PathError{Op: "create", Path: d.path(name), Err: syscall.ENOSPC}
+	}
 	f, err := os.OpenFile(d.path(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ type File struct {
 	offset   int64       // of the next frame in current
 	broken   error
 	stats    Stats
+	full     error // why the disk has no room for a spare segment; or nil
 
 	replayed bool // whether Replay has succeeded
 
@@ -221,6 +222,14 @@ func (f *File) Close() error {
 		}
 	})
 	return err
+}
+
+// Full returns why the disk has no room for another spare segment, or nil. Append still succeeds until the
+// spares are used up: Options.Spares segments at most. Another spare is tried every second.
+func (f *File) Full() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.full
 }
 
 // Stats returns statistics of the log.

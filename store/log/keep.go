@@ -1,6 +1,9 @@
 package log
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Release declares that the records up to a number are no longer needed. The segments that hold only
 // such records are reused or removed in the background. Before Replay, Release has no effect.
@@ -27,8 +30,13 @@ func (f *File) wake() {
 // segments.
 func (f *File) keeper() {
 	for {
+		var again <-chan time.Time
+		if f.Full() != nil {
+			again = time.After(fullRetry)
+		}
 		select {
 		case <-f.keep:
+		case <-again:
 		case <-f.closing:
 			return
 		}
@@ -78,6 +86,7 @@ func (f *File) keepOne() (more bool) {
 		f.mu.Unlock()
 		if err := f.disk.create(name, f.options.SegmentSize); err != nil {
 			_ = f.disk.remove(name)
+			f.setFull(err)
 			return false
 		}
 		f.mu.Lock()
@@ -91,6 +100,9 @@ func (f *File) keepOne() (more bool) {
 	case removeReleased:
 		f.drop()
 	case leave, addNew:
+	}
+	if f.wanted() != addNew {
+		f.full = nil
 	}
 	changes, unsynced := f.changes, f.synced < f.changes
 	f.mu.Unlock()
@@ -106,6 +118,18 @@ func (f *File) keepOne() (more bool) {
 	f.synced = max(f.synced, changes)
 	return f.broken == nil
 }
+
+// setFull notes the error of creating a spare segment if the disk has no room for it.
+func (f *File) setFull(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if full(err) {
+		f.full = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+}
+
+// fullRetry is how often the keeper tries to create a spare segment on a full disk.
+const fullRetry = time.Second
 
 // reserve ensures that the next n segments exist, and one more after them. Usually they do. It syncs
 // each change to the directory before it makes the next one, so that no crash leaves a gap in the

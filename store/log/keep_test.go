@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestFullDisk checks that, on a full disk, Append first uses up the spares and then fails without
@@ -31,6 +32,51 @@ func TestFullDisk(t *testing.T) {
 	if list, err := numbers(o, marks[0]); err != nil || len(list) != n+1 {
 		t.Errorf("%d records of %d, %v", len(list), n+1, err)
 	}
+}
+
+// TestFullIsKnownEarly checks that Full reports a full disk while there are spares left, and that the keeper
+// notices by itself that there is room again.
+func TestFullIsKnownEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, o, f, marks := made(t, 1)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.still = false
+		g := opened(t, o, marks[1], nil)
+		synctest.Wait() // the keeper has made the spares
+		d.mu.Lock()
+		d.room = 0
+		d.mu.Unlock()
+		n, reserve := 1, 0
+		for ; ; n++ {
+			if g.Full() != nil {
+				reserve++
+			}
+			if _, err := g.Append(record(n + 1)); errors.Is(err, ErrFull) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if size := int64(reserve * len(record(1))); size < MinSegmentSize/2 {
+			t.Errorf("Full was known only when %d records of %d fitted", reserve, n)
+		}
+		d.mu.Lock()
+		d.room = -1
+		d.mu.Unlock()
+		time.Sleep(2 * fullRetry) // virtual
+		if err := g.Full(); err != nil {
+			t.Error(err)
+		}
+		if _, err := g.Append(record(n + 1)); err != nil {
+			t.Error(err)
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestBroken checks that no record is appended after a failure of the disk, whether Append or the

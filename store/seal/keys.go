@@ -181,8 +181,8 @@ func (k *Keys) Seal(what, plain []byte) []byte {
 	return k.aead.Seal(out, nonce(counter), plain, what)
 }
 
-// Open decrypts data that was sealed with the same what. It returns ErrKey if k is nil, and an error
-// that names the key if that key was not given or the data was changed.
+// Open decrypts data that was sealed with the same what. It returns ErrKey if k is nil or lacks
+// the key, and another error if the data was changed. The errors name the key.
 func (k *Keys) Open(what, sealed []byte) ([]byte, error) {
 	if k == nil {
 		return nil, ErrKey
@@ -192,7 +192,7 @@ func (k *Keys) Open(what, sealed []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !k.Has(name) {
-		return nil, fmt.Errorf("it is encrypted with the key %.64q, which is not given", name)
+		return nil, fmt.Errorf("%w: it is encrypted with the key %.64q, which is not given", ErrKey, name)
 	}
 	aead, err := k.derive(name, salt)
 	if err != nil {

@@ -272,7 +272,9 @@ type SagaHead struct {
 	// Names of the large data that the saga has.
 	Data [][]byte `protobuf:"bytes,10,rep,name=data" json:"data,omitempty"`
 	// The state, an encoded Instance, or the Tombstone. Empty within a LogItem: unchanged.
-	Rest          []byte `protobuf:"bytes,11,opt,name=rest" json:"rest,omitempty"`
+	Rest []byte `protobuf:"bytes,11,opt,name=rest" json:"rest,omitempty"`
+	// Why the state is not what was acknowledged, although it can be read; never set within a LogItem.
+	Damage        string `protobuf:"bytes,12,opt,name=damage" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -382,6 +384,13 @@ func (x *SagaHead) GetRest() []byte {
 		return x.Rest
 	}
 	return nil
+}
+
+func (x *SagaHead) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
 }
 
 // PendingRef refers to a pending message.
@@ -945,7 +954,9 @@ type StoreRow struct {
 	// See log.
 	Hash []byte `protobuf:"bytes,9,opt,name=hash" json:"hash,omitempty"`
 	// Number of the last item that a saga may contain, at or after the record.
-	LastItem      uint64 `protobuf:"varint,10,opt,name=last_item,json=lastItem" json:"last_item,omitempty"`
+	LastItem uint64 `protobuf:"varint,10,opt,name=last_item,json=lastItem" json:"last_item,omitempty"`
+	// The records that an operator made void, oldest first.
+	Skipped       []*SkippedRecord `protobuf:"bytes,11,rep,name=skipped" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1050,6 +1061,95 @@ func (x *StoreRow) GetLastItem() uint64 {
 	return 0
 }
 
+func (x *StoreRow) GetSkipped() []*SkippedRecord {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+// SkippedRecord is a record of the log that could not be applied and that an operator made void.
+type SkippedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the record.
+	Number uint64 `protobuf:"varint,1,opt,name=number" json:"number,omitempty"`
+	// Its hash, which identifies it.
+	Hash []byte `protobuf:"bytes,2,opt,name=hash" json:"hash,omitempty"`
+	// Why the operator did it.
+	Reason string `protobuf:"bytes,3,opt,name=reason" json:"reason,omitempty"`
+	// The operator's name; empty: not given.
+	By string `protobuf:"bytes,4,opt,name=by" json:"by,omitempty"`
+	// When.
+	AtUnixNano    int64 `protobuf:"fixed64,5,opt,name=at_unix_nano,json=atUnixNano" json:"at_unix_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkippedRecord) Reset() {
+	*x = SkippedRecord{}
+	mi := &file_amends_v1_log_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkippedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkippedRecord) ProtoMessage() {}
+
+func (x *SkippedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_v1_log_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkippedRecord.ProtoReflect.Descriptor instead.
+func (*SkippedRecord) Descriptor() ([]byte, []int) {
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SkippedRecord) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SkippedRecord) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SkippedRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SkippedRecord) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *SkippedRecord) GetAtUnixNano() int64 {
+	if x != nil {
+		return x.AtUnixNano
+	}
+	return 0
+}
+
 // StoreEntry is an entry of the store that belongs to no saga.
 type StoreEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1063,7 +1163,7 @@ type StoreEntry struct {
 
 func (x *StoreEntry) Reset() {
 	*x = StoreEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[13]
+	mi := &file_amends_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1175,7 @@ func (x *StoreEntry) String() string {
 func (*StoreEntry) ProtoMessage() {}
 
 func (x *StoreEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[13]
+	mi := &file_amends_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1188,7 @@ func (x *StoreEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreEntry.ProtoReflect.Descriptor instead.
 func (*StoreEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StoreEntry) GetClaim() *ClaimEntry {
@@ -1120,7 +1220,7 @@ type ClaimEntry struct {
 
 func (x *ClaimEntry) Reset() {
 	*x = ClaimEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[14]
+	mi := &file_amends_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1232,7 @@ func (x *ClaimEntry) String() string {
 func (*ClaimEntry) ProtoMessage() {}
 
 func (x *ClaimEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[14]
+	mi := &file_amends_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1245,7 @@ func (x *ClaimEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimEntry.ProtoReflect.Descriptor instead.
 func (*ClaimEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClaimEntry) GetNumber() uint64 {
@@ -1190,7 +1290,7 @@ type ClockEntry struct {
 
 func (x *ClockEntry) Reset() {
 	*x = ClockEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[15]
+	mi := &file_amends_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1302,7 @@ func (x *ClockEntry) String() string {
 func (*ClockEntry) ProtoMessage() {}
 
 func (x *ClockEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[15]
+	mi := &file_amends_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1315,7 @@ func (x *ClockEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockEntry.ProtoReflect.Descriptor instead.
 func (*ClockEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClockEntry) GetBoot() string {
@@ -1279,7 +1379,7 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x06events\x18\x05 \x03(\fR\x06events\x121\n" +
 	"\bmessages\x18\x06 \x03(\v2\x15.amends.v1.LogMessageR\bmessages\x12&\n" +
 	"\x04data\x18\a \x03(\v2\x12.amends.v1.LogDataR\x04data\x12)\n" +
-	"\x05entry\x18\b \x01(\v2\x13.amends.v1.LogEntryR\x05entry\"\xf8\x02\n" +
+	"\x05entry\x18\b \x01(\v2\x13.amends.v1.LogEntryR\x05entry\"\x90\x03\n" +
 	"\bSagaHead\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x04R\x02at\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
@@ -1295,7 +1395,8 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\apending\x18\t \x03(\v2\x15.amends.v1.PendingRefR\apending\x12\x12\n" +
 	"\x04data\x18\n" +
 	" \x03(\fR\x04data\x12\x12\n" +
-	"\x04rest\x18\v \x01(\fR\x04rest\"x\n" +
+	"\x04rest\x18\v \x01(\fR\x04rest\x12\x16\n" +
+	"\x06damage\x18\f \x01(\tR\x06damage\"x\n" +
 	"\n" +
 	"PendingRef\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
@@ -1336,7 +1437,7 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x05index\x18\x04 \x01(\rR\x05index\x12\x12\n" +
 	"\x04body\x18\x05 \x01(\fR\x04body\"#\n" +
 	"\tEventsRow\x12\x16\n" +
-	"\x06events\x18\x01 \x03(\fR\x06events\"\x8b\x02\n" +
+	"\x06events\x18\x01 \x03(\fR\x06events\"\xbf\x02\n" +
 	"\bStoreRow\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12*\n" +
@@ -1348,7 +1449,15 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x06record\x18\b \x01(\x04R\x06record\x12\x12\n" +
 	"\x04hash\x18\t \x01(\fR\x04hash\x12\x1b\n" +
 	"\tlast_item\x18\n" +
-	" \x01(\x04R\blastItem\"f\n" +
+	" \x01(\x04R\blastItem\x122\n" +
+	"\askipped\x18\v \x03(\v2\x18.amends.v1.SkippedRecordR\askipped\"\x85\x01\n" +
+	"\rSkippedRecord\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12 \n" +
+	"\fat_unix_nano\x18\x05 \x01(\x10R\n" +
+	"atUnixNano\"f\n" +
 	"\n" +
 	"StoreEntry\x12+\n" +
 	"\x05claim\x18\x01 \x01(\v2\x15.amends.v1.ClaimEntryR\x05claim\x12+\n" +
@@ -1381,7 +1490,7 @@ func file_amends_v1_log_proto_rawDescGZIP() []byte {
 	return file_amends_v1_log_proto_rawDescData
 }
 
-var file_amends_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_amends_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_amends_v1_log_proto_goTypes = []any{
 	(*LogRecord)(nil),     // 0: amends.v1.LogRecord
 	(*LogItems)(nil),      // 1: amends.v1.LogItems
@@ -1396,10 +1505,11 @@ var file_amends_v1_log_proto_goTypes = []any{
 	(*PendingRow)(nil),    // 10: amends.v1.PendingRow
 	(*EventsRow)(nil),     // 11: amends.v1.EventsRow
 	(*StoreRow)(nil),      // 12: amends.v1.StoreRow
-	(*StoreEntry)(nil),    // 13: amends.v1.StoreEntry
-	(*ClaimEntry)(nil),    // 14: amends.v1.ClaimEntry
-	(*ClockEntry)(nil),    // 15: amends.v1.ClockEntry
-	(*DefinitionRef)(nil), // 16: amends.v1.DefinitionRef
+	(*SkippedRecord)(nil), // 13: amends.v1.SkippedRecord
+	(*StoreEntry)(nil),    // 14: amends.v1.StoreEntry
+	(*ClaimEntry)(nil),    // 15: amends.v1.ClaimEntry
+	(*ClockEntry)(nil),    // 16: amends.v1.ClockEntry
+	(*DefinitionRef)(nil), // 17: amends.v1.DefinitionRef
 }
 var file_amends_v1_log_proto_depIdxs = []int32{
 	2,  // 0: amends.v1.LogItems.items:type_name -> amends.v1.LogItem
@@ -1407,17 +1517,18 @@ var file_amends_v1_log_proto_depIdxs = []int32{
 	5,  // 2: amends.v1.LogItem.messages:type_name -> amends.v1.LogMessage
 	6,  // 3: amends.v1.LogItem.data:type_name -> amends.v1.LogData
 	7,  // 4: amends.v1.LogItem.entry:type_name -> amends.v1.LogEntry
-	16, // 5: amends.v1.SagaHead.definition:type_name -> amends.v1.DefinitionRef
+	17, // 5: amends.v1.SagaHead.definition:type_name -> amends.v1.DefinitionRef
 	4,  // 6: amends.v1.SagaHead.pending:type_name -> amends.v1.PendingRef
-	16, // 7: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
+	17, // 7: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
 	9,  // 8: amends.v1.Tombstone.removal:type_name -> amends.v1.Removal
-	14, // 9: amends.v1.StoreEntry.claim:type_name -> amends.v1.ClaimEntry
-	15, // 10: amends.v1.StoreEntry.clock:type_name -> amends.v1.ClockEntry
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 9: amends.v1.StoreRow.skipped:type_name -> amends.v1.SkippedRecord
+	15, // 10: amends.v1.StoreEntry.claim:type_name -> amends.v1.ClaimEntry
+	16, // 11: amends.v1.StoreEntry.clock:type_name -> amends.v1.ClockEntry
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_log_proto_init() }
@@ -1432,7 +1543,7 @@ func file_amends_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_log_proto_rawDesc), len(file_amends_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
