@@ -46,6 +46,7 @@ type root struct {
 	Definition  definitionCmd `cmd:"" group:"Definitions" help:"Check, register and list definitions."`
 	DeadLetters deadCmd       `cmd:"" group:"Running it" name:"dead-letters" help:"List, replay and discard messages that could not be processed."`
 	Key         keyCmd        `cmd:"" group:"Running it" help:"Create keys that encrypt the store."`
+	Log         logCmd        `cmd:"" group:"Running it" help:"Make a record of the store's log void if it keeps the store from opening."`
 	Store       storeCmd      `cmd:"" group:"Running it" help:"Copy a store to encrypt it or to change its keys."`
 	Token       tokenCmd      `cmd:"" group:"Running it" help:"Create access tokens for the API."`
 	Doctor      doctorCmd     `cmd:"" group:"Running it" help:"Examine a running deployment, and suggest a fix for each finding."`

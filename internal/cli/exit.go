@@ -61,6 +61,8 @@ func exitOf(err error) (code int, hint string) {
 		return ExitStoreBroken, "no acknowledged data is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
 	case errors.Is(err, log.ErrDamaged), errors.Is(err, log.ErrForeign), errors.Is(err, log.ErrBehind), errors.Is(err, log.ErrAhead):
 		return ExitStoreBroken, "see docs/RUNBOOK.md#the-store-does-not-open"
+	case errors.Is(err, boltstore.ErrRecord):
+		return ExitStoreBroken, "see docs/RUNBOOK.md#a-record-that-cannot-be-applied"
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, boltstore.ErrDamaged):
 		return ExitStoreBroken, "restore a backup with: coordinator restore <file>"
 	case errors.Is(err, context.DeadlineExceeded):

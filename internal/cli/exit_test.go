@@ -24,6 +24,7 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("run the coordinator: %w", store.ErrBroken), ExitStoreBroken, true},
 		{&store.CorruptError{What: "a record", Why: "its checksum is wrong"}, ExitStoreBroken, true},
 		{fmt.Errorf("open: %w", boltstore.ErrDamaged), ExitStoreBroken, true},
+		{fmt.Errorf("open: %w", boltstore.ErrRecord), ExitStoreBroken, true},
 		{refused(connect.CodeUnavailable), ExitNotReachable, true},
 		{refused(connect.CodeInvalidArgument), ExitUsage, false},
 		{refused(connect.CodeNotFound), ExitFailed, true},

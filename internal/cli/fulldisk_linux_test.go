@@ -48,7 +48,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	disk := os.Getenv(smallDisk)
 	_ = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "") // keeps the mount private to this process
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=160m"); err != nil {
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256m"); err != nil {
 		t.Skipf("a tmpfs cannot be mounted: %v", err)
 	}
 	w := &fullDisk{t: t, dir: t.TempDir(), disk: disk}
@@ -165,8 +165,8 @@ func (w *fullDisk) serve(data string) (ended <-chan int, said *bytes.Buffer, sto
 	}
 }
 
-// coordinator checks that a coordinator that has no space for a commit ends with exit code 3. So
-// does a coordinator that is then started on the full disk.
+// coordinator checks a coordinator whose disk fills up: starts are refused, what was started goes on, and
+// so does everything else once there is room. It does not start on a full disk. No data is lost.
 func (w *fullDisk) coordinator() {
 	for name, step := range map[string]string{
 		"nobody": "{name: call, kind: retriable, do: {participant: nobody, action: call}}",
@@ -176,30 +176,86 @@ func (w *fullDisk) coordinator() {
 			w.t.Fatal(err)
 		}
 	}
-	ended, said, stop := w.serve("DISK/data")
+	if err := os.WriteFile(filepath.Join(w.dir, "large.json"), []byte(`"`+strings.Repeat("x", 100_000)+`"`), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	bus := " --bus-storage memory"
+	ended, said, stop := w.serve("DISK/data" + bus)
 	defer stop()
-	w.right("start nobody --id order-1 --server SERVER")
+	w.right("definition apply DIR/park.yaml --server SERVER")
+	w.right("start park --id order-0 --server SERVER")
+	w.parked("order-0")
 	w.fill()
-	code := -1
-	for i := range 10_000 { // until the free pages of the file are used up
-		if _, text := w.run(w.t.Context(), io.Discard, fmt.Sprintf("start nobody --id order-%d --server SERVER --timeout 5s", i+2)); text == "" {
+	accepted := 0
+	for { // until the segment of the log is used up, or a checkpoint is due
+		code, text := w.start(accepted + 1)
+		if code == cli.ExitOK {
+			accepted++
 			continue
 		}
-		code = <-ended
+		if code != cli.ExitFailed || !strings.Contains(text, "the disk of the store is full, so no saga can be started") {
+			w.t.Fatalf("start %d: exit code %d, %s", accepted+1, code, text)
+		}
 		break
 	}
-	if code != cli.ExitStoreBroken || !strings.Contains(said.String(), "no space left on device") || !strings.Contains(said.String(), "make room on the disk of the data directory") {
-		w.t.Errorf("a coordinator on a full disk: exit code %d, output %s", code, said)
+	w.right("retry order-0 --by ada --reason x --server SERVER") // a started saga, and its timer
+	w.parked("order-0")
+	w.right("pause order-1 --by ada --reason x --server SERVER")
+	w.room()
+	for limit := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
+		code, text := w.start(accepted + 1)
+		if code == cli.ExitOK {
+			accepted++
+			break
+		}
+		if time.Now().After(limit) {
+			w.t.Fatalf("although there is room: exit code %d, %s", code, text)
+		}
 	}
-	code, text := w.run(w.t.Context(), io.Discard, "serve --data-dir DISK/data"+small)
+	w.fill()
+	stop()
+	if code := <-ended; code != cli.ExitOK {
+		w.t.Errorf("the coordinator ended with %d: %s", code, said)
+	}
+	code, text := w.run(w.t.Context(), io.Discard, "serve --data-dir DISK/data"+bus+small)
 	if code != cli.ExitStoreBroken || !strings.Contains(text, "make room on the disk of the data directory") {
 		w.t.Errorf("started on a full disk: exit code %d, output %s", code, text)
 	}
+	w.room()
+	var out bytes.Buffer
+	if code, text := w.run(w.t.Context(), &out, "verify --data-dir DISK/data"); code != cli.ExitOK {
+		w.t.Errorf("verify: exit code %d, %s", code, text)
+	}
+	_, _, stop = w.serve("DISK/data" + bus)
+	defer stop()
+	for i := range accepted {
+		w.right(fmt.Sprintf("show order-%d --server SERVER", i+1)) // no data is lost
+	}
+	w.parked("order-0")
+	stop()
+	w.empty()
+}
+
+// start starts a saga with a large input.
+func (w *fullDisk) start(n int) (code int, said string) {
+	w.t.Helper()
+	return w.run(w.t.Context(), io.Discard, fmt.Sprintf("start nobody --id order-%d --input DIR/large.json --server SERVER", n))
+}
+
+// parked waits until a saga is parked.
+func (w *fullDisk) parked(id string) {
+	w.t.Helper()
+	if code, said := w.run(w.t.Context(), io.Discard, "wait "+id+" --server SERVER"); code != cli.ExitParked {
+		w.t.Fatalf("%s: exit code %d, %s", id, code, said)
+	}
+}
+
+// room removes what fill has written.
+func (w *fullDisk) room() {
+	w.t.Helper()
 	if err := os.Remove(filepath.Join(w.disk, "filler")); err != nil {
 		w.t.Fatal(err)
 	}
-	w.right("verify --data-dir DISK/data") // no data is lost
-	w.empty()
 }
 
 // writers checks that a command that has no space for its output ends with exit code 1.
@@ -210,9 +266,7 @@ func (w *fullDisk) writers() {
 	}
 	w.right("definition apply DIR/park.yaml --server SERVER")
 	w.right("start park --id order-3 --server SERVER")
-	if code, said := w.run(w.t.Context(), io.Discard, "wait order-3 --server SERVER"); code != cli.ExitParked {
-		w.t.Fatal(code, said)
-	}
+	w.parked("order-3")
 	w.right("abandon order-3 --by ada --reason x --server SERVER") // a saga to export
 	w.right("backup DIR/good.db --server SERVER")
 	w.fill()

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	exits code command…         run a command that must exit with this code
 //	secret file field to        take a field of a JSON file into a variable AMENDS_…, or a file
 //	answer participant outcome  answer every command of a participant with this outcome from now on
+//	poison store saga           append a record to the log that cannot be applied; its number is in RECORD
 //	rot store saga other        damage the record of one saga, and not that of the other
 func TestScripts(t *testing.T) { scripts(t, "script") }
 
@@ -47,7 +48,7 @@ func scripts(t *testing.T, dir string) {
 		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer, "rot": rotten,
+			"ready": ready, "term": term, "exits": exits, "secret": secret, "answer": answer, "rot": rotten, "poison": poisoned,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("AMENDS_READY_FILE", filepath.Join(e.WorkDir, "ready.json"))
@@ -118,6 +119,12 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 func rotten(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(corrupttest.Saga(context.Background(), ts.MkAbs(args[0]), contract.SagaID(args[1]), contract.SagaID(args[2])))
+}
+
+func poisoned(ts *testscript.TestScript, _ bool, args []string) {
+	number, err := corrupttest.Record(ts.MkAbs(args[0]), contract.SagaID(args[1]))
+	ts.Check(err)
+	ts.Setenv("RECORD", strconv.FormatUint(number, 10))
 }
 
 func secret(ts *testscript.TestScript, _ bool, args []string) {

@@ -78,20 +78,34 @@ func (c *storeCopyCmd) Run(env *environment) (err error) {
 // Opening a store may write to it: what only its log holds is brought into its state. New files would
 // belong to this user, and the coordinator could not open them, so only the owner may do this.
 func openStore(dataDir string, keys *seal.Keys, instead string) (*boltstore.Store, error) {
-	path := filepath.Join(dataDir, server.StoreFile)
+	path, err := ownStore(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := boltstore.Open(path, boltstore.Options{Keys: keys})
+	return s, inUse(err, instead)
+}
+
+// ownStore returns the file of the store in a data directory. It must exist, and belong to this user.
+func ownStore(dataDir string) (path string, err error) {
+	path = filepath.Join(dataDir, server.StoreFile)
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("there is no store: %w", err)
+		return path, fmt.Errorf("there is no store: %w", err)
 	}
 	if owner, me := ownerOf(info), os.Geteuid(); owner != me {
-		return nil, &exitError{
+		return path, &exitError{
 			code: ExitUsage, err: fmt.Errorf("%s belongs to user %d, and this is user %d", path, owner, me),
 			hint: "run the command as the user who runs the coordinator; otherwise it could not open new files of its store",
 		}
 	}
-	s, err := boltstore.Open(path, boltstore.Options{Keys: keys})
+	return path, nil
+}
+
+// inUse adds a hint to the error of a store that a coordinator uses.
+func inUse(err error, instead string) error {
 	if errors.Is(err, boltstore.ErrLocked) {
-		return nil, &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: " + instead}
+		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: " + instead}
 	}
-	return s, err
+	return err
 }

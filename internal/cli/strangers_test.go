@@ -69,6 +69,7 @@ var spoken = map[string][]string{
 	"backup":               {"backup NAME", "backup FILE", "backup DIR/x --data-dir DIR"},
 	"restore":              {"restore FILE --data-dir DIR/new"},
 	"verify":               {"verify FILE", "verify --data-dir DIR"},
+	"log skip":             {"log skip 1 --reason NAME --data-dir DIR", "log skip 1 --reason x --by NAME --data-dir DIR"},
 	"store copy":           {"store copy FILE", "store copy NAME --data-dir DIR"},
 	"healthcheck":          {"healthcheck --http SERVER"},
 	"bench run":            {"bench run --dir NAME", "bench run --mix NAME", "bench run --cpu-profile NAME"},

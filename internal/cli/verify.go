@@ -73,6 +73,9 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	if v.Records > 0 {
 		env.stdout.Printf("the log has %s that these numbers do not count; the next start applies them\n", plural.Of(v.Records, "record", "records"))
 	}
+	for i := range v.Skipped {
+		env.stdout.Printf("%s\n", skippedLine(&v.Skipped[i]))
+	}
 	if v.Torn > 0 {
 		env.stdout.Printf("the log ends with %s of a record that was never acknowledged; the next start discards them\n", plural.Of(v.Torn, "byte", "bytes"))
 	}
