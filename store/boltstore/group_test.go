@@ -1,0 +1,132 @@
+//go:build !race
+
+package boltstore
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/outbox"
+	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// TestGroupCommitSharesRecords checks that concurrent calls share records, each of which is one fsync.
+func TestGroupCommitSharesRecords(t *testing.T) {
+	h := newHarness(t, Options{}, nil)
+	const writers, each = 64, 10
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				c := storetest.Start(contract.SagaID(fmt.Sprintf("w%d-%d", w, i)), storetest.Checkout, storetest.Epoch)
+				if results, err := h.store.Commit(t.Context(), []store.Change{c}); err != nil || results[0] != nil {
+					t.Errorf("Commit: %v, %v", results, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s := h.store.Stats(); s.Calls != writers*each || s.Changes != writers*each || s.Records > writers*each/4 {
+		t.Errorf("%d calls of %d callers with %d changes took %d records", s.Calls, writers, s.Changes, s.Records)
+	}
+}
+
+// TestSpaceIsUsedAgain checks that the space of deleted data is reused (I10), in the file and in the log. No round
+// may need more than the first two.
+func TestSpaceIsUsedAgain(t *testing.T) {
+	h := newHarness(t, Options{manual: true}, nil)
+	most, segments := int64(0), 0
+	for round := range 5 {
+		changes := make([]store.Change, 500)
+		for i := range changes {
+			changes[i] = storetest.Start(contract.SagaID(fmt.Sprintf("r%d-%d", round, i)), storetest.Checkout, storetest.Epoch)
+			changes[i].Instance.Phase, changes[i].Instance.Ended = contract.PhaseCompensated, storetest.Epoch
+			changes[i].Enqueue = nil
+		}
+		accept(t, h.store, changes...)
+		if err := h.store.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for later, n := storetest.Epoch.Add(time.Hour), 1; n > 0; {
+			removed, dropped, err := h.store.Expire(t.Context(), later, later, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n = removed + dropped
+		}
+		if err := h.store.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		space, err := h.store.Space(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if space.Used > 256<<10 || round > 1 && space.Reached > most*5/4 || space.File > space.Reached+FileGrowth+64<<10 {
+			t.Errorf("round %d: %+v, and at most %d bytes before", round, space, most)
+		}
+		most = max(most, space.Reached)
+		if n := h.store.Stats().Log.Segments; round > 1 && n > segments+1 {
+			t.Errorf("round %d: the log has %d segments, and had %d before", round, n, segments)
+		} else {
+			segments = n
+		}
+	}
+}
+
+// TestVerifyMissesMessages checks that Verify reports a pending message whose row is missing.
+func TestVerifyMissesMessages(t *testing.T) {
+	h := newHarness(t, Options{manual: true}, nil)
+	for _, id := range []contract.SagaID{"order-1", "order-2"} {
+		accept(t, h.store, storetest.Start(id, storetest.Checkout, storetest.Epoch))
+	}
+	if err := h.store.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.db.Update(func(tx *bolt.Tx) error {
+		k, _ := tablePending.bucket(tx).Cursor().Last()
+		return tablePending.delete(tx, k)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	err := h.store.Verify(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "pending of saga order-2") || strings.Contains(err.Error(), "order-1") {
+		t.Errorf("Verify: %v", err)
+	}
+	h.store.abort()
+	h.open(t)
+}
+
+// TestDiscardsAreBounded discards more messages than may be kept in memory: the excess is committed at once.
+func TestDiscardsAreBounded(t *testing.T) {
+	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
+	defer s.abort()
+	changes := make([]store.Change, MaxDiscarded+10)
+	var ids []outbox.ID
+	for i := range changes {
+		changes[i] = storetest.Start(contract.SagaID(fmt.Sprintf("order-%d", i)), storetest.Checkout, storetest.Epoch)
+		ids = append(ids, changes[i].Enqueue[0].ID)
+	}
+	accept(t, s, changes...)
+	if err := s.Discard(t.Context(), ids[:MaxDiscarded]); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.takeDiscards()); n != 0 {
+		t.Errorf("%d discards are kept in memory", n)
+	}
+	counts, err := s.Destinations(t.Context())
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	if err != nil || total != 10 {
+		t.Errorf("%d messages are pending, want 10 (%v)", total, err)
+	}
+}
