@@ -81,6 +81,8 @@ const (
 	discardDelay = time.Second
 	// checkpointCheck is how often the age of the oldest change is checked.
 	checkpointCheck = time.Second
+	// waitLimit is how long commits may wait for a checkpoint before Check fails.
+	waitLimit = 5 * time.Second
 	// fullRetry is how often a full disk is tried again.
 	fullRetry = time.Second
 	// waitFactor is the size of the overlay, or of the log behind the last checkpoint, in multiples of
@@ -101,6 +103,8 @@ const (
 	// prefixLimit is the number of sagas with an id prefix up to which List sorts them in memory. If
 	// more sagas match, List scans the index.
 	prefixLimit = 1000
+	// unfindableLimit is the size of a file, in bytes, up to which rows with damaged keys are removed.
+	unfindableLimit = 64 << 20
 	// expireSlice bounds the sagas that one record of Expire removes.
 	expireSlice = 200
 )

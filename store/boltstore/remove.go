@@ -134,6 +134,9 @@ func (t *remains) scan(tx *bolt.Tx) {
 
 // sweep deletes the rows of a saga that could not be read when it was replaced.
 func (t *remains) sweep(tx *bolt.Tx, add func(tally, int)) error {
+	if err := tableSagas.dropUnfindable(tx); err != nil { // they hide rows that can be found afterwards
+		return err
+	}
 	t.scan(tx)
 	for _, r := range t.rows {
 		if err := r.table.delete(tx, r.key); err != nil {

@@ -105,6 +105,37 @@ func (t table) remake(tx *bolt.Tx) error {
 	return nil
 }
 
+// dropUnfindable makes a table again without the rows whose keys are damaged, if there are any: bbolt can
+// delete them no other way. It leaves the table of a large file as it is; Verify then goes on reporting
+// these rows.
+func (t table) dropUnfindable(tx *bolt.Tx) error {
+	if tx.Size() > unfindableLimit {
+		return nil
+	}
+	var kept [][2][]byte
+	lost := false
+	c := t.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if t.intact(k, v) {
+			kept = append(kept, [2][]byte{bytes.Clone(k), bytes.Clone(v)})
+		} else {
+			lost = true
+		}
+	}
+	if !lost {
+		return nil
+	}
+	if err := t.clear(tx); err != nil {
+		return err
+	}
+	for _, r := range kept { // with its checksums as they are: the body may be damaged
+		if err := t.bucket(tx).Put(r[0], r[1]); err != nil {
+			return fmt.Errorf("put into %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
 // clear deletes all rows of a table.
 func (t table) clear(tx *bolt.Tx) error {
 	err := tx.DeleteBucket([]byte(t.String()))
