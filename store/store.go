@@ -28,6 +28,7 @@ type Store interface {
 	// *TombstoneError if a saga with this id ended and was removed, ErrInvalid if the change is
 	// inconsistent (Change.Check), and a *CorruptError if the saga is damaged. It is ErrFull if the
 	// change would start a saga while the disk is full: what room is left is for those that have started.
+	// After ErrFull, the store is not broken.
 	//
 	// If err is not nil, it is unknown whether anything was committed. The store is then broken
 	// (ErrBroken): every later call fails and the process ends, because a failed fsync must not be
@@ -220,10 +221,10 @@ var (
 	ErrConflict           = errors.New("the saga has changed in the meantime")
 	ErrEnded              = errors.New("the saga ended and was removed")
 	ErrCorrupt            = errors.New("damaged record")
-	ErrFull               = errors.New("the disk of the store is full, so no saga can be started until there is room")
 	ErrBroken             = errors.New("the store failed and takes no more commits")
 	ErrClosed             = errors.New("the store is closed")
 	ErrCursor             = errors.New("not a cursor of this list")
+	ErrFull               = errors.New("the disk is full, so no saga can be started")
 	ErrNotDamaged         = errors.New("the saga is not damaged")
 	ErrDefinitionConflict = errors.New("this version is already registered with different content")
 )

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/amends-dev/amends/api"
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store"
@@ -106,6 +107,9 @@ type Config struct {
 	// Tracer records sagas in a tracing system. Default: none; the caller's trace context is passed
 	// on unchanged.
 	Tracer Tracer
+	// StoreStatus returns the state of the store's files for the overview; it must be fast. Default: the
+	// overview shows none.
+	StoreStatus func() *api.StoreStatus
 	// Version is the version shown in the overview. Default: none.
 	Version string
 	// NATS is the address of the bus shown in the overview, without passwords. Default: none.

@@ -253,6 +253,9 @@ func (s *service) overview(ctx context.Context) (*api.Overview, error) {
 		NATS:          s.c.config.NATS,
 		Owner:         s.c.owner(),
 	}
+	if s.c.config.StoreStatus != nil {
+		o.Store = s.c.config.StoreStatus()
+	}
 	o.Standstills = s.c.Standstills()
 	if err := s.c.Ready(ctx); err != nil {
 		o.NotReady = err.Error()

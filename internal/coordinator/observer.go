@@ -79,11 +79,12 @@ const (
 	DeadLetterContradiction = "contradiction"
 )
 
-// The limits in Config that can refuse a start, as named in metrics.
+// The limits that can refuse a start, as named in metrics.
 const (
 	LimitOpen    = "open"    // MaxOpen: sagas that have not ended
 	LimitBacklog = "backlog" // MaxBacklog: messages that the bus has not accepted
 	LimitWaiting = "waiting" // MaxWaiting: inputs in a shard's inbox
+	LimitDisk    = "disk"    // no limit in Config: the store's disk is full
 )
 
 type nobody struct{}

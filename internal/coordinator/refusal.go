@@ -104,14 +104,8 @@ func refused(err error) *api.Error {
 	if busy, ok := errors.AsType[*busyError](err); ok && busy.retry > 0 {
 		r.RetryAfter = api.For(busy.retry)
 	}
-	if errors.Is(err, store.ErrFull) {
-		r.RetryAfter = api.For(fullRetry)
-	}
 	return r
 }
-
-// fullRetry is the time to wait before a start is repeated that was refused because the disk is full.
-const fullRetry = 10 * time.Second
 
 // codeOf maps an error to its code.
 func codeOf(err error) api.Code {
@@ -136,7 +130,7 @@ func codeOf(err error) api.Code {
 		code = api.CodeAlreadyExists
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUnknownDefinition):
 		code = api.CodeNotFound
-	case errors.Is(err, ErrTooManyDefinitions), errors.Is(err, store.ErrFull), errors.As(err, &busy):
+	case errors.Is(err, ErrTooManyDefinitions), errors.As(err, &busy):
 		code = api.CodeResourceExhausted
 	case errors.Is(err, errStopping), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrConflict):
 		code = api.CodeUnavailable

@@ -143,7 +143,7 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 			s.acknowledge(ctx, w, r)
 		}
 		if w.reply != nil {
-			w.reply(*r)
+			w.reply(s.answerTo(r))
 		}
 		if w.timer && !blocks(r.Err, w.input.Event.Type) { // a blocked saga stays pending and is not woken
 			s.c.timekeeper.done(w.input.Saga)
@@ -152,6 +152,15 @@ func (s *shard) speak(ctx context.Context, batch []work, out *Output) {
 			s.c.timekeeper.expect(r.Instance.Wake())
 		}
 	}
+}
+
+// answerTo returns the result of a request for its caller.
+func (s *shard) answerTo(r *Result) Result {
+	if !errors.Is(r.Err, store.ErrFull) {
+		return *r
+	}
+	return Result{Err: s.c.service.tooMuch(LimitDisk, retryOpen,
+		"the coordinator's disk is full, so no saga can be started; sagas in progress continue: free space on the disk of the data directory, and try again")}
 }
 
 // project passes the applied events to the projection, which notifies waiters and watchers.

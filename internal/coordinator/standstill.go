@@ -352,7 +352,7 @@ func (m *monitor) refusesAll(lines []outbox.QueueStats) bool {
 func (m *monitor) store(ctx context.Context) (found []api.Standstill, err error) {
 	if err := m.c.config.Store.Check(ctx); err != nil {
 		return []api.Standstill{{
-			Kind: api.StandstillStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move the directory to a working disk",
+			Kind: api.StandstillStore, Stops: true, Reason: err.Error(), Fix: "make room on the disk of the data directory, or move the directory to a disk that is larger, faster or intact",
 		}}, nil
 	}
 	counts, err := m.c.config.Store.Destinations(ctx)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
@@ -57,6 +58,24 @@ func TestRestartsTakeNoSegments(t *testing.T) {
 	}
 	if segments > 12 {
 		t.Errorf("the log has %d segments after 20 starts", segments)
+	}
+}
+
+// TestExpireOfNothingWritesNothing checks that an idle store is not written to.
+func TestExpireOfNothingWritesNothing(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "sagas.db"), testOptions(Options{manual: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.abort()
+	accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+	before := s.Stats()
+	later := storetest.Epoch.Add(time.Hour)
+	if removed, dropped, err := s.Expire(t.Context(), later, later, 0); err != nil || removed+dropped != 0 {
+		t.Errorf("%d, %d, %v", removed, dropped, err)
+	}
+	if after := s.Stats(); after.Log.Records != before.Log.Records || after.Checkpoints != before.Checkpoints {
+		t.Errorf("before %+v, after %+v", before, after)
 	}
 }
 

@@ -112,10 +112,11 @@ func (s *Store) isOld() bool {
 // awaitRoom waits until the overlay may grow. A commit waits only if checkpoints are slower than
 // commits, or if the disk is full.
 func (s *Store) awaitRoom() error {
+	defer s.setWaiting(NotWaiting, nil)
 	for {
-		limit := waitFactor * s.options.CheckpointSize
-		if s.stateFull() != nil {
-			limit = fullFactor * s.options.CheckpointSize
+		limit, what, full := waitFactor*s.options.CheckpointSize, WaitingCheckpoint, s.stateFull()
+		if full != nil {
+			limit, what = fullFactor*s.options.CheckpointSize, WaitingStateFull
 		}
 		if s.backlog() < limit || s.options.manual {
 			return nil
@@ -123,6 +124,7 @@ func (s *Store) awaitRoom() error {
 		if err := s.failure(); err != nil {
 			return err
 		}
+		s.setWaiting(what, full)
 		signal(s.large)
 		select {
 		case <-s.progress:
@@ -159,7 +161,7 @@ func (s *Store) checkpoint(final func() error) error {
 	sagas := s.dirty()
 	entries := maps.Clone(s.entries)
 	maps.DeleteFunc(entries, func(_ string, v *value) bool { return !v.dirty })
-	s.oldest = time.Time{}
+	s.begin(logged)
 	s.mu.Unlock()
 	self := func(tx *bolt.Tx) error {
 		for k, v := range entries {
@@ -191,7 +193,7 @@ func (s *Store) checkpoint(final func() error) error {
 		return err
 	}
 	s.mu.Lock()
-	s.logged -= logged
+	s.logged, s.writing = s.logged-logged, time.Time{}
 	for _, v := range entries {
 		v.dirty = false
 	}
@@ -206,6 +208,17 @@ func (s *Store) checkpoint(final func() error) error {
 		return nil
 	}
 	return final()
+}
+
+// begin notes since when there are the changes that a checkpoint writes. Store.mu is locked.
+func (s *Store) begin(logged int64) {
+	if s.writing.IsZero() { // otherwise the last checkpoint found no room
+		s.writing = s.oldest
+	}
+	if s.writing.IsZero() && logged > 0 { // replayed
+		s.writing = time.Now()
+	}
+	s.oldest = time.Time{}
 }
 
 // throttle waits as long as the piece took, so that commits get half of the disk, unless the overlay is

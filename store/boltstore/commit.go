@@ -204,10 +204,12 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 		mark, err := s.log.Append(body)
 		switch {
 		case err == nil:
+			s.setWaiting(NotWaiting, nil)
 			return mark, nil
 		case !errors.Is(err, log.ErrFull):
 			return mark, s.breakDown(err)
 		}
+		s.setWaiting(WaitingLogFull, err)
 		signal(s.large) // a checkpoint releases segments
 		select {
 		case <-s.closing:

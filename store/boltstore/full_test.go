@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,9 @@ func TestNoRoomForTheState(t *testing.T) {
 		synctest.Wait()
 		if size := s.Stats().OverlayBytes; advanced < len(sagas)/4 || size < fullFactor*o.CheckpointSize || size > (fullFactor+1)*o.CheckpointSize {
 			t.Errorf("%d answers of %d sagas got through, until the overlay had %d bytes", advanced, len(sagas), size)
+		}
+		if w := s.Stats(); w.Waiting != WaitingStateFull || w.WaitingSince.IsZero() || w.BehindSince.IsZero() {
+			t.Errorf("while commits wait: %+v", w)
 		}
 		if err := s.onCheckpointer(t.Context(), func() error { s.db.MaxSize = 0; return nil }, func() {}); err != nil {
 			t.Fatal(err)
@@ -150,5 +154,38 @@ func TestRemoveWithoutRoom(t *testing.T) {
 			t.Error(err)
 		}
 		h.store.abort()
+	})
+}
+
+// TestCheckReportsWaiting checks what Check reports while commits wait.
+func TestCheckReportsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true, MinFree: -1})
+		defer s.abort()
+		check := func() error { return s.Check(t.Context()) }
+		s.setWaiting(WaitingCheckpoint, nil)
+		if err := check(); err != nil {
+			t.Errorf("at first: %v", err)
+		}
+		time.Sleep(waitLimit + time.Second) // virtual
+		s.setWaiting(WaitingCheckpoint, nil)
+		if err := check(); err == nil || errors.Is(err, store.ErrFull) {
+			t.Errorf("after %s: %v", waitLimit, err)
+		}
+		for _, what := range []Waiting{WaitingStateFull, WaitingLogFull} {
+			s.setWaiting(what, syscall.ENOSPC)
+			if err := check(); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "commits wait") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		s.setWaiting(NotWaiting, nil)
+		s.setFull(syscall.ENOSPC)
+		if err := check(); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "sagas in progress continue") {
+			t.Errorf("while only starts are refused: %v", err)
+		}
+		s.setFull(nil)
+		if err := check(); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
 	})
 }

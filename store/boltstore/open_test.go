@@ -230,24 +230,6 @@ func TestFailedCommitBreaksTheStore(t *testing.T) {
 	}
 }
 
-// TestExpireOfNothingWritesNothing checks that Expire, which is called every few seconds, writes nothing
-// when nothing is due; and that Check knows when the disk is nearly full.
-func TestExpireOfNothingWritesNothing(t *testing.T) {
-	h := newHarness(t, Options{}, nil)
-	for range 10 {
-		if _, _, err := h.store.Expire(t.Context(), storetest.Epoch, storetest.Epoch, 1000); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := h.store.Stats().Records; n != 0 {
-		t.Errorf("%d records, each with an fsync", n)
-	}
-	h.store.options.MinFree = 1 << 60
-	if err := h.store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "make room") {
-		t.Errorf("Check: %v", err)
-	}
-}
-
 // TestASearchIsCutIntoPages searches for one saga among many by what is not indexed. The search takes several
 // calls, each with a bounded amount of work (I10).
 func TestASearchIsCutIntoPages(t *testing.T) {

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"maps"
+	"os"
 	"sync"
 	"time"
 
@@ -24,11 +25,17 @@ type Stats struct {
 	DamagedNow    int    // distinct damaged records that were read, except records of removed sagas; at most MaxDamaged
 	CommitSeconds float64
 
+	Waiting      Waiting   // what commits wait for now
+	WaitingSince time.Time // zero if they do not wait
+
 	Checkpoints     uint64
-	CheckpointSyncs uint64 // fsyncs of the state's file by checkpoints: two for each piece
-	CheckpointBytes uint64 // pages that checkpoints wrote
-	OverlayBytes    int64  // size of the overlay, roughly
-	BehindBytes     int64  // size of the part of the log that the state lacks
+	LastCheckpoint  time.Time // when one was last completed; Open writes one unless the disk is full
+	CheckpointSyncs uint64    // fsyncs of the state's file by checkpoints: two for each piece
+	CheckpointBytes uint64    // pages that checkpoints wrote
+	OverlayBytes    int64     // size of the overlay, roughly
+	BehindBytes     int64     // size of the part of the log that the state lacks
+	BehindSince     time.Time // when the oldest change that the state lacks was committed; zero if it lacks none
+	StateBytes      int64     // size of the state's file; 0 if unknown
 	Log             log.Stats
 }
 
@@ -74,6 +81,7 @@ func (c *counters) checkpoint() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Checkpoints++
+	c.stats.LastCheckpoint = time.Now()
 }
 
 // piece counts a transaction of a checkpoint.
@@ -120,8 +128,16 @@ func (s *Store) Stats() Stats {
 	stats.DamagedNow = len(s.counters.now)
 	s.counters.mu.Unlock()
 	s.mu.RLock()
-	stats.OverlayBytes, stats.BehindBytes = s.overlay.size, s.logged
+	stats.OverlayBytes, stats.BehindBytes, stats.BehindSince = s.overlay.size, s.logged, s.oldest
+	if !s.writing.IsZero() {
+		stats.BehindSince = s.writing
+	}
 	s.mu.RUnlock()
+	w := s.waiting()
+	stats.Waiting, stats.WaitingSince = w.what, w.since
+	if file, err := os.Stat(s.info.Path); err == nil {
+		stats.StateBytes = file.Size()
+	}
 	stats.Log = s.log.Stats()
 	return stats
 }

@@ -57,10 +57,12 @@ type Store struct {
 	mark      log.Mark               // of the last record that is applied
 	logged    int64                  // bytes of the records behind the last checkpoint
 	oldest    time.Time              // since when there are changes that no checkpoint has begun to write; or zero
+	writing   time.Time              // the same of the changes that the checkpoint under way writes; or zero
 
 	failing sync.Mutex
 	broken  error // ErrBroken with its cause
 	full    error // why the disk has no room for a checkpoint; or nil
+	wait    wait  // of the committer
 
 	// failAppend lets tests inject a failure between verdict and append, and failUpdate one of a
 	// transaction of a checkpoint.
@@ -168,6 +170,44 @@ func (s *Store) stateFull() error {
 	return s.full
 }
 
+// Waiting is what commits wait for.
+type Waiting string
+
+// What commits may wait for.
+const (
+	NotWaiting        Waiting = ""
+	WaitingCheckpoint Waiting = "checkpoint" // checkpoints are slower than commits
+	WaitingLogFull    Waiting = "log_full"   // the disk has no room for another segment of the log
+	WaitingStateFull  Waiting = "state_full" // the disk has no room for a checkpoint, and the overlay is full
+)
+
+// wait is what the committer waits for, since when, and why.
+type wait struct {
+	what  Waiting
+	since time.Time
+	why   error
+}
+
+// setWaiting notes what the committer waits for, and why.
+func (s *Store) setWaiting(what Waiting, why error) {
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	if s.wait.what == NotWaiting {
+		s.wait.since = time.Now()
+	}
+	s.wait.what, s.wait.why = what, why
+	if what == NotWaiting {
+		s.wait = wait{}
+	}
+}
+
+// waiting returns what the committer waits for.
+func (s *Store) waiting() wait {
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	return s.wait
+}
+
 // starved returns why new sagas are refused, or nil. What room is left is then a reserve, for the sagas that
 // were started: the spare segments of the log, and the overlay up to fullFactor.
 func (s *Store) starved() error { return errors.Join(s.stateFull(), s.log.Full()) }
@@ -187,15 +227,16 @@ func (s *Store) report(err error) {
 // Shared implements store.Store. It returns false, because one process locks the file.
 func (s *Store) Shared() bool { return false }
 
-// Check returns an error unless the store can take a commit: it must be open and not broken, and the
-// disk must have enough free space (Options.MinFree).
+// Check returns an error unless the store can take a commit: it must be open and not broken, commits
+// must not have waited for a checkpoint for waitLimit, and the disk must have enough free space
+// (Options.MinFree). The error is store.ErrFull if a piece of a checkpoint or a record has found none.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
 	dir := filepath.Dir(s.info.Path)
-	if full := s.starved(); full != nil {
-		return fmt.Errorf("%w in %s: %w", store.ErrFull, dir, full)
+	if err := s.checkWaiting(dir); err != nil {
+		return err
 	}
 	if free, known := log.FreeSpace(dir); known && s.options.MinFree >= 0 && free < s.options.MinFree {
 		return fmt.Errorf("%s has %d MiB left, less than %d MiB: make room before commits fail",
@@ -205,6 +246,21 @@ func (s *Store) Check(ctx context.Context) error {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%s was removed while in use: %w", path, err)
 		}
+	}
+	return nil
+}
+
+// checkWaiting returns an error if commits wait, or if starts are refused because the disk is full.
+func (s *Store) checkWaiting(dir string) error {
+	w := s.waiting()
+	if w.what == WaitingLogFull || w.what == WaitingStateFull {
+		return fmt.Errorf("%w, and commits wait until there is room in %s: %w", store.ErrFull, dir, w.why)
+	}
+	if full := s.starved(); full != nil {
+		return fmt.Errorf("%w until there is room in %s; sagas in progress continue until the reserve is used up: %w", store.ErrFull, dir, full)
+	}
+	if took := time.Since(w.since); w.what == WaitingCheckpoint && took > waitLimit {
+		return fmt.Errorf("commits have waited for a checkpoint for %s: the disk of %s is too slow", took.Round(time.Second), dir)
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type File struct {
 type Stats struct {
 	Segments int    // files, including spares
 	Spares   int    // of these, the ones that are not in use yet
+	Size     int64  // of all these files, in bytes
 	Records  uint64 // appended since Open
 	Written  int64  // bytes of frames and segment headers that Begin and Append wrote, since Open
 	Syncs    uint64 // of segments, by Begin and Append, since Open
@@ -238,6 +239,9 @@ func (f *File) Stats() Stats {
 	defer f.mu.Unlock()
 	s := f.stats
 	s.Segments, s.Spares = len(f.segments), len(f.segments)-f.used()
+	for i := range f.segments {
+		s.Size += f.segments[i].size
+	}
 	return s
 }
 
