@@ -61,6 +61,7 @@ type Server struct {
 	bus     *natsbus.Bus
 	used    coordinator.Bus // the bus with the wrappers for the coordinator
 	store   store.Store
+	status  func() *api.StoreStatus // nil if the store is Config.Store
 	files   *files
 	owner   *ownership.Keeper
 	coord   atomic.Pointer[coordinator.Coordinator] // nil until it is started
@@ -390,9 +391,18 @@ func (s *Server) openStore(context.Context) error {
 		return err
 	}
 	s.store = crashpoint.Wrap[store.Store](opened)
-	s.metrics.Store(func() int { return opened.Stats().DamagedNow })
+	s.metrics.Store(opened.Stats)
+	s.status = func() *api.StoreStatus { return storeStatus(opened.Stats()) }
 	s.closing("the store", s.store.Close)
 	return nil
+}
+
+// storeStatus describes the store's files for the overview.
+func storeStatus(stats boltstore.Stats) *api.StoreStatus {
+	return &api.StoreStatus{
+		StateBytes: int(stats.StateBytes), LogBytes: int(stats.Log.Size), BehindBytes: int(stats.BehindBytes),
+		LastCheckpoint: stats.LastCheckpoint, Waiting: string(stats.Waiting), WaitingSince: stats.WaitingSince,
+	}
 }
 
 func (s *Server) makeCoordinator(context.Context) error {
@@ -410,7 +420,8 @@ func (s *Server) makeCoordinator(context.Context) error {
 		MaxBacklog: s.config.MaxBacklog, MaxUnanswered: s.config.MaxUnanswered, MaxUnansweredBytes: s.config.MaxUnansweredBytes, MaxWatches: s.config.MaxStreams,
 		Retention: s.config.Retention, TombstoneRetention: s.config.TombstoneRetention,
 		Running: bootTime, Boot: bootID(), AcceptClock: s.config.AcceptClock,
-		Secret: secret, Definitions: s.config.Definitions,
+		StoreStatus: s.status,
+		Secret:      secret, Definitions: s.config.Definitions,
 		Version: s.config.Version, NATS: masked.URLs(s.Addresses().NATS), Logger: s.config.Logger, HideReasons: len(s.config.Redact) > 0, Observer: s.metrics, Tracer: s.tracer(),
 	})
 	if err != nil {

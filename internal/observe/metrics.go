@@ -113,13 +113,6 @@ func (m *Metrics) Spans(counts func() (exported, dropped, failed uint64)) {
 	m.spans.counts.Store(&counts)
 }
 
-// Store adds the number of damaged records (boltstore's Stats.DamagedNow). Call Store at most once;
-// without it the metric is missing.
-func (m *Metrics) Store(damaged func() int) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: StoreDamaged, Help: help(StoreDamaged)},
-		func() float64 { return float64(damaged()) }))
-}
-
 // Handler returns a handler that serves the metrics in Prometheus text format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})

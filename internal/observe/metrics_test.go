@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,8 @@ import (
 	"github.com/amends-dev/amends/internal/observe"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 )
@@ -57,7 +60,12 @@ func observed(ready error) *observe.Metrics {
 	m.Published(7, 2)
 	m.TraceDropped()
 	m.WatchBus(onTheBus{})
-	m.Store(func() int { return 8 })
+	m.Store(func() boltstore.Stats {
+		return boltstore.Stats{
+			DamagedNow: 8, Waiting: boltstore.WaitingLogFull, BehindSince: time.Now().Add(-time.Hour), BehindBytes: 31, OverlayBytes: 32,
+			Checkpoints: 33, CheckpointBytes: 34, Log: log.Stats{Segments: 9, Spares: 2, Records: 35, Written: 36, Torn: 37},
+		}
+	})
 	m.Spans(func() (exported, dropped, failed uint64) { return 30, 2, 1 })
 	return m
 }
@@ -115,6 +123,19 @@ func TestMetricsOfASaga(t *testing.T) {
 		`amends_starts_refused_total{reason="backlog"} 0`,
 		`amends_sagas_blocked 6`,
 		`amends_store_damaged_records 8`,
+		`amends_store_log_records_total 35`,
+		`amends_store_log_bytes_total 36`,
+		`amends_store_log_segments{state="used"} 7`,
+		`amends_store_log_segments{state="spare"} 2`,
+		`amends_store_log_behind_bytes 31`,
+		`amends_store_log_torn_bytes 37`,
+		`amends_store_overlay_bytes 32`,
+		`amends_store_checkpoints_total 33`,
+		`amends_store_checkpoint_bytes_total 34`,
+		`amends_store_commits_waiting{reason="checkpoint"} 0`,
+		`amends_store_commits_waiting{reason="log_full"} 1`,
+		`amends_store_commits_waiting{reason="state_full"} 0`,
+		`amends_starts_refused_total{reason="disk"} 0`,
 		`amends_cache_hits_total 9`,
 		`amends_cache_misses_total 1`,
 		`amends_trace_spans_exported_total 30`,
@@ -137,6 +158,9 @@ func TestMetricsOfASaga(t *testing.T) {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("missing: %s", want)
 		}
+	}
+	if !regexp.MustCompile(`(?m)^amends_store_checkpoint_lag_seconds 36\d\d(\.\d+)?$`).MatchString(text) {
+		t.Error("the state is behind by an hour, which is missing")
 	}
 	if strings.Contains(text, "order-42") {
 		t.Error("a saga id is a label")

@@ -3,6 +3,7 @@ package observe
 import (
 	"github.com/amends-dev/amends/internal/coordinator"
 	"github.com/amends-dev/amends/saga/machine"
+	"github.com/amends-dev/amends/store/boltstore"
 )
 
 // The metrics, in base units (seconds, counts). A name is never reused with a different meaning.
@@ -37,6 +38,16 @@ const (
 	SagasOverdue         = "amends_sagas_overdue_total"
 	SagasBlocked         = "amends_sagas_blocked"
 	StoreDamaged         = "amends_store_damaged_records"
+	LogRecords           = "amends_store_log_records_total"
+	LogBytes             = "amends_store_log_bytes_total"
+	LogSegments          = "amends_store_log_segments"
+	LogBehind            = "amends_store_log_behind_bytes"
+	LogTorn              = "amends_store_log_torn_bytes"
+	Overlay              = "amends_store_overlay_bytes"
+	Checkpoints          = "amends_store_checkpoints_total"
+	CheckpointBytes      = "amends_store_checkpoint_bytes_total"
+	CheckpointLag        = "amends_store_checkpoint_lag_seconds"
+	CommitsWaiting       = "amends_store_commits_waiting"
 	CacheHits            = "amends_cache_hits_total"
 	CacheMisses          = "amends_cache_misses_total"
 	SpansExported        = "amends_trace_spans_exported_total"
@@ -58,8 +69,15 @@ const (
 	LabelKind        = "kind"
 	LabelParticipant = "participant" // "other" beyond MaxParticipants
 	LabelStream      = "stream"      // see transport.Stream
+	LabelState       = "state"       // SegmentsUsed, SegmentsSpare
 	LabelVersion     = "version"
 	LabelGoVersion   = "goversion"
+)
+
+// The values of LabelState.
+const (
+	SegmentsUsed  = "used"
+	SegmentsSpare = "spare"
 )
 
 // MaxDefinitions is the maximum number of values of the label definition in one process (I10).
@@ -85,8 +103,9 @@ var (
 		coordinator.DeadLetterStep, coordinator.DeadLetterSender, coordinator.DeadLetterOversize, coordinator.DeadLetterDamaged,
 		coordinator.DeadLetterContradiction,
 	}
+	waitingReasons = []boltstore.Waiting{boltstore.WaitingCheckpoint, boltstore.WaitingLogFull, boltstore.WaitingStateFull}
 	dropReasons    = []string{DroppedByRate, DroppedUnstored, DroppedByRing}
-	limits         = []string{coordinator.LimitOpen, coordinator.LimitBacklog, coordinator.LimitWaiting}
+	limits         = []string{coordinator.LimitOpen, coordinator.LimitBacklog, coordinator.LimitWaiting, coordinator.LimitDisk}
 	ignoredReasons = []machine.Ignored{
 		machine.IgnoredEnded, machine.IgnoredDuplicate, machine.IgnoredStale, machine.IgnoredEarly,
 		machine.IgnoredNothing, machine.IgnoredDirection, machine.IgnoredStep, machine.IgnoredSender, machine.IgnoredContradiction,
@@ -106,7 +125,7 @@ func Catalogue() []Metric {
 	definition := []string{LabelDefinition}
 	return []Metric{
 		{SagasStarted, "counter", definition, "Started sagas, counted when they are on disk."},
-		{StartsRefused, "counter", []string{LabelReason}, "Starts that were refused, by limit: open (max-open), backlog (messages to the bus) or waiting (inputs). A caller that retries may be counted several times."},
+		{StartsRefused, "counter", []string{LabelReason}, "Starts that were refused, by limit: open (max-open), backlog (messages to the bus), waiting (inputs) or disk (the disk of the store is full). A caller that retries may be counted several times."},
 		{SagasEnded, "counter", []string{LabelDefinition, LabelPhase}, "Sagas that ended; phase parked means that an operator abandoned them."},
 		{SagasOpen, "gauge", []string{LabelDefinition, LabelPhase}, "Sagas that have not ended."},
 		{SagasParked, "gauge", nil, "Open sagas that wait for an operator. Act on any value above zero."},
@@ -126,6 +145,16 @@ func Catalogue() []Metric {
 		{AnnouncementsDropped, "counter", nil, "Lifecycle events that were dropped, because the bus refused them, or accepted none until too many waited."},
 		{PublishFailed, "counter", nil, "Messages that the bus refused or did not accept in time. They are sent again."},
 		{StoreDamaged, "gauge", nil, "Damaged records found in the store since the start, without those of removed sagas. At most 10,000 are counted."},
+		{LogRecords, "counter", nil, "Records appended to the log of the store, each with one fsync."},
+		{LogBytes, "counter", nil, "Bytes written to the log of the store."},
+		{LogSegments, "gauge", []string{LabelState}, "Files of the log, by state: used (they hold records) or spare."},
+		{LogBehind, "gauge", nil, "Size of the records that no checkpoint has written to the state yet. A checkpoint begins at 32 MiB; at 64 MiB, commits wait."},
+		{LogTorn, "gauge", nil, "Bytes of an incomplete record at the end of the log that the last start discarded. It was never acknowledged."},
+		{Overlay, "gauge", nil, "Size of the changes that the store keeps in memory until a checkpoint has written them. A checkpoint begins at 32 MiB; at 64 MiB, commits wait."},
+		{Checkpoints, "counter", nil, "Completed checkpoints: the state then has everything that the log had when the checkpoint began."},
+		{CheckpointBytes, "counter", nil, "Bytes that checkpoints wrote to the state."},
+		{CheckpointLag, "gauge", nil, "Age of the oldest change that no checkpoint has written to the state; 0 if there is none. Usually it stays below 20 s."},
+		{CommitsWaiting, "gauge", []string{LabelReason}, "1 while commits wait, by reason: checkpoint (checkpoints are slower than commits), log_full (the disk has no room for the log) or state_full (it has none for a checkpoint, and the overlay is full)."},
 		{Standstills, "gauge", []string{LabelKind}, "Standstills by kind: objects that should make progress but do not (docs/OPERATING.md). Act on any value above zero."},
 		{OutboxBacklog, "gauge", nil, "Messages that wait to be published."},
 		{OutboxOldest, "gauge", nil, "Age of the oldest message that waits to be published; 0 if there is none."},
