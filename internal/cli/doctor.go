@@ -22,8 +22,9 @@ type doctorCmd struct {
 // Help lists what is examined.
 func (doctorCmd) Help() string {
 	return `Examines a running deployment and suggests a fix for each finding: readiness of the coordinator,
-clocks, access and encryption, sagas and dead letters that need an operator, streams, replicas,
-the deduplication window, subscriptions, JetStream storage and sync, and the disk.
+clocks, access and encryption, sagas and dead letters that need an operator, the log of the store and
+its checkpoints, streams, replicas, the deduplication window, subscriptions, JetStream storage and
+sync, and the disk.
 It changes nothing. Exit code 1: there is a problem.
 
 Examples:

@@ -139,6 +139,7 @@ func (e *exam) metrics(ctx context.Context) {
 	e.count(families, "parked sagas", "amends_sagas_parked", Warning, "waiting for an operator: %.0f", "list them with: coordinator list --phase parked --open")
 	e.count(families, "blocked sagas", "amends_sagas_blocked", Problem, "%.0f cannot continue: the record is damaged, or the definition is missing", "the console's overview lists them; see docs/RUNBOOK.md (AmendsSagasBlocked)")
 	e.count(families, "records of the store", "amends_store_damaged_records", Problem, "damaged: %.0f", "the log names them; make a backup, and list all damage with: coordinator verify <backup>; see docs/RUNBOOK.md#amendsstoredamaged")
+	e.store(families)
 	e.count(families, "dead letters", "amends_dead_letters_total", Warning, "since the coordinator started: %.0f", "list them with: coordinator dead-letters list")
 	e.count(families, "dropped dead letters", "amends_dead_letters_dropped_total", Warning, "dropped since the coordinator started: %.0f", "the log names the participant that causes them; see docs/RUNBOOK.md (AmendsDeadLettersDropped)")
 	e.count(families, "outbox", "amends_outbox_oldest_age_seconds", Problem, "the oldest pending message has waited for %.0f s", "NATS does not accept messages: check the server, its disk and its limits")

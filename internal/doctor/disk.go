@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// leastFree is the disk space, in bytes, that should be free for growth of the file and for a
+// leastFree is the disk space, in bytes, that should be free for growth of state and log, and for a
 // backup.
 const leastFree = 1 << 30
 
@@ -24,17 +24,28 @@ func (e *exam) disk() {
 		return
 	}
 	free := fs.Bavail * uint64(fs.Bsize)
-	size := uint64(0)
-	if info, err := os.Stat(e.Store); err == nil {
-		size = uint64(info.Size())
+	state, log := sizeOf(e.Store), uint64(0)
+	segments, _ := filepath.Glob(filepath.Join(e.Store+".log", "*"))
+	for _, segment := range segments {
+		log += sizeOf(segment)
 	}
-	found := fmt.Sprintf("%d MiB free, the store has %d MiB", free>>20, size>>20)
+	size := state + log
+	found := fmt.Sprintf("%d MiB free; the state has %d MiB, the log %d MiB", free>>20, state>>20, log>>20)
 	switch {
 	case free < size/4 || free < leastFree/8:
-		e.add(check, Problem, found, "make room on the disk now: the coordinator stops if a commit has no space")
+		e.add(check, Problem, found, "free space on the disk now: without room, starts are refused and then commits wait")
 	case free < size || free < leastFree:
-		e.add(check, Warning, found, "make room on the disk: the store's file doubles when it grows")
+		e.add(check, Warning, found, "free space on the disk: the store grows, and a backup needs as much space as the state")
 	default:
 		e.add(check, OK, found, "")
 	}
+}
+
+// sizeOf returns the size of a file, in bytes, or 0 if it cannot be read.
+func sizeOf(path string) uint64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return uint64(info.Size())
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,17 +102,51 @@ func TestAllIsWell(t *testing.T) {
 	dir, a := running(t, "1m")
 	findings := doctor.Examine(t.Context(), deployment(dir, a))
 	for _, check := range []string{
-		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "dead letters", "dropped dead letters", "outbox", "streams",
+		"coordinator", "clock of the coordinator", "access to the API", "parked sagas", "blocked sagas", "records of the store", "log of the store", "checkpoints", "commits", "end of the log", "dead letters", "dropped dead letters", "outbox", "streams",
 		"clock of NATS", "replicas of SAGA_COMMANDS", "window of SAGA_COMMANDS", "room in SAGA_EVENTS", "storage of SAGA_COMMANDS", "storage of JetStream",
 		"subscription of the coordinator", "owner of the prefix", "disk of the store",
 	} {
 		holds(t, findings, check, doctor.OK)
+	}
+	holds(t, findings, "log of the store", doctor.OK, "1 segment in use and ")
+	for _, f := range findings {
+		if f.Check == "disk of the store" && !regexp.MustCompile(`the log [1-9]\d* MiB`).MatchString(f.Found) {
+			t.Errorf("the disk: %s", f.Found)
+		}
 	}
 	holds(t, findings, "sync of NATS's files", doctor.Unknown, "--nats-monitor")
 	holds(t, findings, "access to NATS", doctor.Warning, "permissions")
 	if worst := doctor.Worst(findings); worst != doctor.Warning {
 		t.Errorf("the worst grade is %s", worst)
 	}
+}
+
+// TestStoreIsBehind checks the findings about a store that waits for room.
+func TestStoreIsBehind(t *testing.T) {
+	const page = `# TYPE amends_store_log_segments gauge
+amends_store_log_segments{state="used"} 33
+amends_store_log_segments{state="spare"} 64
+# TYPE amends_store_log_behind_bytes gauge
+amends_store_log_behind_bytes 67108864
+# TYPE amends_store_log_torn_bytes gauge
+amends_store_log_torn_bytes 512
+# TYPE amends_store_checkpoint_lag_seconds gauge
+amends_store_checkpoint_lag_seconds 130
+# TYPE amends_store_commits_waiting gauge
+amends_store_commits_waiting{reason="checkpoint"} 0
+amends_store_commits_waiting{reason="state_full"} 1
+`
+	coordinator := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			_, _ = io.WriteString(w, page)
+		}
+	}))
+	t.Cleanup(coordinator.Close)
+	findings := doctor.Examine(t.Context(), deployment(t.TempDir(), server.Addresses{HTTP: coordinator.URL, NATS: "nats://127.0.0.1:1"}))
+	holds(t, findings, "log of the store", doctor.Warning, "33 segments in use and 64 spare, 65536 KiB ahead")
+	holds(t, findings, "checkpoints", doctor.Warning, "130 s old")
+	holds(t, findings, "commits", doctor.Problem, "state_full", "free space")
+	holds(t, findings, "end of the log", doctor.OK, "512 bytes")
 }
 
 func TestNobodyIsThere(t *testing.T) {
