@@ -847,6 +847,25 @@ type Overview struct {
 	Owner *Owner `json:"owner,omitempty"`
 	// The bus's address, without passwords: a URL, or several separated by commas.
 	NATS string `json:"nats,omitempty"`
+	// The coordinator's embedded store; absent if it uses another one.
+	Store *StoreStatus `json:"store,omitempty"`
+}
+
+// StoreStatus describes the files of the coordinator's embedded store: a log, and a state that
+// checkpoints bring up to it.
+type StoreStatus struct {
+	// Size of the state's file, in bytes.
+	StateBytes int `json:"stateBytes,omitempty"`
+	// Size of the log's files, spares included, in bytes.
+	LogBytes int `json:"logBytes,omitempty"`
+	// Size of the records that the state lacks, in bytes.
+	BehindBytes int `json:"behindBytes,omitempty"`
+	// When a checkpoint was last completed; absent: none since the coordinator started.
+	LastCheckpoint time.Time `json:"lastCheckpoint,omitzero"`
+	// What commits wait for: checkpoint, log_full or state_full; empty if they do not wait.
+	Waiting string `json:"waiting,omitempty"`
+	// Since when they wait; absent if they do not.
+	WaitingSince time.Time `json:"waitingSince,omitzero"`
 }
 
 // Owner describes which store owns a prefix, and whether its claim is confirmed.

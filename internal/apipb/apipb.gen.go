@@ -1427,6 +1427,7 @@ func overviewTo(v *api.Overview) *v1.Overview {
 		Commit:               latencyTo(v.Commit),
 		Owner:                ownerTo(v.Owner),
 		Nats:                 valid(v.NATS),
+		Store:                storeStatusTo(v.Store),
 	}
 }
 
@@ -1463,6 +1464,35 @@ func overviewFrom(m *v1.Overview) *api.Overview {
 		Commit:               latencyFrom(m.Commit),
 		Owner:                ownerFrom(m.Owner),
 		NATS:                 m.Nats,
+		Store:                storeStatusFrom(m.Store),
+	}
+}
+
+func storeStatusTo(v *api.StoreStatus) *v1.StoreStatus {
+	if v == nil {
+		return nil
+	}
+	return &v1.StoreStatus{
+		StateBytes:     int64(v.StateBytes),
+		LogBytes:       int64(v.LogBytes),
+		BehindBytes:    int64(v.BehindBytes),
+		LastCheckpoint: momentTo(v.LastCheckpoint),
+		Waiting:        valid(v.Waiting),
+		WaitingSince:   momentTo(v.WaitingSince),
+	}
+}
+
+func storeStatusFrom(m *v1.StoreStatus) *api.StoreStatus {
+	if m == nil {
+		return nil
+	}
+	return &api.StoreStatus{
+		StateBytes:     int(m.StateBytes),
+		LogBytes:       int(m.LogBytes),
+		BehindBytes:    int(m.BehindBytes),
+		LastCheckpoint: momentFrom(m.LastCheckpoint),
+		Waiting:        m.Waiting,
+		WaitingSince:   momentFrom(m.WaitingSince),
 	}
 }
 
@@ -2081,6 +2111,8 @@ func Message(v any) proto.Message {
 		return getOverviewResponseTo(v)
 	case *api.Overview:
 		return overviewTo(v)
+	case *api.StoreStatus:
+		return storeStatusTo(v)
 	case *api.Owner:
 		return ownerTo(v)
 	case *api.Standstill:
@@ -2250,6 +2282,8 @@ func Value(m proto.Message) any {
 		return getOverviewResponseFrom(m)
 	case *v1.Overview:
 		return overviewFrom(m)
+	case *v1.StoreStatus:
+		return storeStatusFrom(m)
 	case *v1.Owner:
 		return ownerFrom(m)
 	case *v1.Standstill:

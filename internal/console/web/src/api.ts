@@ -49,8 +49,10 @@ export type Overview = {
   version?: string; since?: string; ready?: boolean; notReady?: string; open?: number; parked?: number; deadLetters?: number; deadLettersDropped?: number;
   outbox?: number; outboxOldestSeconds?: number; counts?: Count[]; cacheHitRatio?: number; startedPerSecond?: number; refusedPerSecond?: number; endedPerSecond?: number;
   transitionsPerSecond?: number; compensatedShare?: number; failedShare?: number; durations?: { definition: string; duration?: Latency }[];
-  series?: Second[]; commit?: Latency; blocked?: number; blockedSagas?: Blocked[]; standstills?: Standstill[]; owner?: Owner; nats?: string;
+  series?: Second[]; commit?: Latency; blocked?: number; blockedSagas?: Blocked[]; standstills?: Standstill[]; owner?: Owner; nats?: string; store?: StoreStatus;
 };
+// StoreStatus describes the files of the coordinator's store; waiting is what commits wait for.
+export type StoreStatus = { stateBytes?: number; logBytes?: number; behindBytes?: number; lastCheckpoint?: string; waiting?: string; waitingSince?: string };
 // Owner is the owner of the prefix, and whether that is confirmed.
 export type Owner = {
   prefix?: string; store?: string; claim?: number; host?: string; address?: string; since?: string;

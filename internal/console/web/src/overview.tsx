@@ -1,5 +1,5 @@
-import { call, number, phases, type ApiError, type Blocked, type Latency, type Overview, type Owner, type Participant, type Phase, type Second, type Standstill } from "./api";
-import { count, plural, rate, seconds, share } from "./format";
+import { call, number, phases, type ApiError, type Blocked, type Latency, type Overview, type Owner, type Participant, type Phase, type Second, type Standstill, type StoreStatus } from "./api";
+import { count, plural, rate, relative, seconds, share, size } from "./format";
 import { Ago, AsOf, colour, Empty, Icon, Problem } from "./pieces";
 import { StartOne } from "./startone";
 import { useQuery } from "./query";
@@ -144,8 +144,16 @@ function Tiles({ o }: { o: Overview }) {
       <Tile title="Outbox" value={count(outbox)} more={outbox > 0 ? `oldest waits ${seconds(oldest)}` : "all sent"} loud={oldest > 30} />
       <Tile title="Commit, p99" value={number(o.commit?.count) > 0 ? seconds(o.commit!.p99Seconds ?? 0) : "–"} more={number(o.commit?.count) > 0 ? `p50 ${seconds(o.commit!.p50Seconds ?? 0)}` : "none yet"} />
       <Tile title="Cache" value={share(o.cacheHitRatio ?? 0)} more="hit ratio" />
+      {o.store && <StoreTile s={o.store} />}
     </div>
   );
+}
+
+const waits: Record<string, string> = { checkpoint: "commits wait for a checkpoint", log_full: "commits wait: disk full", state_full: "commits wait: disk full" };
+
+function StoreTile({ s }: { s: StoreStatus }) {
+  const more = s.waiting ? waits[s.waiting] ?? `commits wait: ${s.waiting}` : s.lastCheckpoint ? `checkpoint ${relative(Date.parse(s.lastCheckpoint), Date.now())}` : "no checkpoint yet";
+  return <Tile title="Store, log" value={`${size(number(s.stateBytes))}, ${size(number(s.logBytes))}`} more={more} loud={!!s.waiting} />;
 }
 
 // A line has the colour of its status everywhere.

@@ -4313,7 +4313,9 @@ type Overview struct {
 	// The owner of the prefix; absent if prefixes are not claimed.
 	Owner *Owner `protobuf:"bytes,27,opt,name=owner" json:"owner,omitempty"`
 	// The bus's address, without passwords: a URL, or several separated by commas.
-	Nats          string `protobuf:"bytes,28,opt,name=nats" json:"nats,omitempty"`
+	Nats string `protobuf:"bytes,28,opt,name=nats" json:"nats,omitempty"`
+	// The coordinator's embedded store; absent if it uses another one.
+	Store         *StoreStatus `protobuf:"bytes,29,opt,name=store" json:"store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4544,6 +4546,105 @@ func (x *Overview) GetNats() string {
 	return ""
 }
 
+func (x *Overview) GetStore() *StoreStatus {
+	if x != nil {
+		return x.Store
+	}
+	return nil
+}
+
+// StoreStatus describes the files of the coordinator's embedded store: a log, and a state that
+// checkpoints bring up to it.
+type StoreStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Size of the state's file, in bytes.
+	StateBytes int64 `protobuf:"varint,1,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
+	// Size of the log's files, spares included, in bytes.
+	LogBytes int64 `protobuf:"varint,2,opt,name=log_bytes,json=logBytes" json:"log_bytes,omitempty"`
+	// Size of the records that the state lacks, in bytes.
+	BehindBytes int64 `protobuf:"varint,3,opt,name=behind_bytes,json=behindBytes" json:"behind_bytes,omitempty"`
+	// When a checkpoint was last completed; absent: none since the coordinator started.
+	LastCheckpoint *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_checkpoint,json=lastCheckpoint" json:"last_checkpoint,omitempty"`
+	// What commits wait for: checkpoint, log_full or state_full; empty if they do not wait.
+	Waiting string `protobuf:"bytes,5,opt,name=waiting" json:"waiting,omitempty"`
+	// Since when they wait; absent if they do not.
+	WaitingSince  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=waiting_since,json=waitingSince" json:"waiting_since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreStatus) Reset() {
+	*x = StoreStatus{}
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreStatus) ProtoMessage() {}
+
+func (x *StoreStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreStatus.ProtoReflect.Descriptor instead.
+func (*StoreStatus) Descriptor() ([]byte, []int) {
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *StoreStatus) GetStateBytes() int64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetLogBytes() int64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetBehindBytes() int64 {
+	if x != nil {
+		return x.BehindBytes
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetLastCheckpoint() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastCheckpoint
+	}
+	return nil
+}
+
+func (x *StoreStatus) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *StoreStatus) GetWaitingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WaitingSince
+	}
+	return nil
+}
+
 // Owner describes which store owns a prefix, and whether its claim is confirmed.
 type Owner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4575,7 +4676,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4587,7 +4688,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[60]
+	mi := &file_amends_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4600,7 +4701,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Owner) GetPrefix() string {
@@ -4702,7 +4803,7 @@ type Standstill struct {
 
 func (x *Standstill) Reset() {
 	*x = Standstill{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4714,7 +4815,7 @@ func (x *Standstill) String() string {
 func (*Standstill) ProtoMessage() {}
 
 func (x *Standstill) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[61]
+	mi := &file_amends_api_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4727,7 +4828,7 @@ func (x *Standstill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standstill.ProtoReflect.Descriptor instead.
 func (*Standstill) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Standstill) GetKind() string {
@@ -4788,7 +4889,7 @@ type BlockedSaga struct {
 
 func (x *BlockedSaga) Reset() {
 	*x = BlockedSaga{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4800,7 +4901,7 @@ func (x *BlockedSaga) String() string {
 func (*BlockedSaga) ProtoMessage() {}
 
 func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[62]
+	mi := &file_amends_api_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4813,7 +4914,7 @@ func (x *BlockedSaga) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockedSaga.ProtoReflect.Descriptor instead.
 func (*BlockedSaga) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BlockedSaga) GetId() string {
@@ -4850,7 +4951,7 @@ type DefinitionLatency struct {
 
 func (x *DefinitionLatency) Reset() {
 	*x = DefinitionLatency{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4862,7 +4963,7 @@ func (x *DefinitionLatency) String() string {
 func (*DefinitionLatency) ProtoMessage() {}
 
 func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[63]
+	mi := &file_amends_api_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4875,7 +4976,7 @@ func (x *DefinitionLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionLatency.ProtoReflect.Descriptor instead.
 func (*DefinitionLatency) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DefinitionLatency) GetDefinition() string {
@@ -4917,7 +5018,7 @@ type Second struct {
 
 func (x *Second) Reset() {
 	*x = Second{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[64]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4929,7 +5030,7 @@ func (x *Second) String() string {
 func (*Second) ProtoMessage() {}
 
 func (x *Second) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[64]
+	mi := &file_amends_api_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4942,7 +5043,7 @@ func (x *Second) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Second.ProtoReflect.Descriptor instead.
 func (*Second) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Second) GetAt() *timestamppb.Timestamp {
@@ -5012,7 +5113,7 @@ type FindOrphansRequest struct {
 
 func (x *FindOrphansRequest) Reset() {
 	*x = FindOrphansRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[65]
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5024,7 +5125,7 @@ func (x *FindOrphansRequest) String() string {
 func (*FindOrphansRequest) ProtoMessage() {}
 
 func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[65]
+	mi := &file_amends_api_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5037,7 +5138,7 @@ func (x *FindOrphansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrphansRequest.ProtoReflect.Descriptor instead.
 func (*FindOrphansRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *FindOrphansRequest) GetKeys() []string {
@@ -5058,7 +5159,7 @@ type FindOrphansResponse struct {
 
 func (x *FindOrphansResponse) Reset() {
 	*x = FindOrphansResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	mi := &file_amends_api_v1_api_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5070,7 +5171,7 @@ func (x *FindOrphansResponse) String() string {
 func (*FindOrphansResponse) ProtoMessage() {}
 
 func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[66]
+	mi := &file_amends_api_v1_api_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5083,7 +5184,7 @@ func (x *FindOrphansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrphansResponse.ProtoReflect.Descriptor instead.
 func (*FindOrphansResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *FindOrphansResponse) GetOrphans() []*Orphan {
@@ -5117,7 +5218,7 @@ type Orphan struct {
 
 func (x *Orphan) Reset() {
 	*x = Orphan{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[67]
+	mi := &file_amends_api_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5129,7 +5230,7 @@ func (x *Orphan) String() string {
 func (*Orphan) ProtoMessage() {}
 
 func (x *Orphan) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[67]
+	mi := &file_amends_api_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5142,7 +5243,7 @@ func (x *Orphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Orphan.ProtoReflect.Descriptor instead.
 func (*Orphan) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{67}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Orphan) GetKey() string {
@@ -5208,7 +5309,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[68]
+	mi := &file_amends_api_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5220,7 +5321,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[68]
+	mi := &file_amends_api_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5233,7 +5334,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{68}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListDeadLettersRequest) GetCursor() uint64 {
@@ -5263,7 +5364,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[69]
+	mi := &file_amends_api_v1_api_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5275,7 +5376,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[69]
+	mi := &file_amends_api_v1_api_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5288,7 +5389,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{69}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -5328,7 +5429,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[70]
+	mi := &file_amends_api_v1_api_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5441,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[70]
+	mi := &file_amends_api_v1_api_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5454,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{70}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DeadLetter) GetSequence() uint64 {
@@ -5418,7 +5519,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[71]
+	mi := &file_amends_api_v1_api_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5430,7 +5531,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[71]
+	mi := &file_amends_api_v1_api_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5443,7 +5544,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{71}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Header) GetName() string {
@@ -5473,7 +5574,7 @@ type ReplayDeadLettersRequest struct {
 
 func (x *ReplayDeadLettersRequest) Reset() {
 	*x = ReplayDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[72]
+	mi := &file_amends_api_v1_api_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5485,7 +5586,7 @@ func (x *ReplayDeadLettersRequest) String() string {
 func (*ReplayDeadLettersRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[72]
+	mi := &file_amends_api_v1_api_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5498,7 +5599,7 @@ func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{72}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ReplayDeadLettersRequest) GetSequences() []uint64 {
@@ -5528,7 +5629,7 @@ type ReplayDeadLettersResponse struct {
 
 func (x *ReplayDeadLettersResponse) Reset() {
 	*x = ReplayDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[73]
+	mi := &file_amends_api_v1_api_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5540,7 +5641,7 @@ func (x *ReplayDeadLettersResponse) String() string {
 func (*ReplayDeadLettersResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[73]
+	mi := &file_amends_api_v1_api_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5553,7 +5654,7 @@ func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{73}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ReplayDeadLettersResponse) GetReplayed() []uint64 {
@@ -5583,7 +5684,7 @@ type FailedDeadLetter struct {
 
 func (x *FailedDeadLetter) Reset() {
 	*x = FailedDeadLetter{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[74]
+	mi := &file_amends_api_v1_api_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5595,7 +5696,7 @@ func (x *FailedDeadLetter) String() string {
 func (*FailedDeadLetter) ProtoMessage() {}
 
 func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[74]
+	mi := &file_amends_api_v1_api_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5608,7 +5709,7 @@ func (x *FailedDeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedDeadLetter.ProtoReflect.Descriptor instead.
 func (*FailedDeadLetter) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{74}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *FailedDeadLetter) GetSequence() uint64 {
@@ -5638,7 +5739,7 @@ type DiscardDeadLettersRequest struct {
 
 func (x *DiscardDeadLettersRequest) Reset() {
 	*x = DiscardDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[75]
+	mi := &file_amends_api_v1_api_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5650,7 +5751,7 @@ func (x *DiscardDeadLettersRequest) String() string {
 func (*DiscardDeadLettersRequest) ProtoMessage() {}
 
 func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[75]
+	mi := &file_amends_api_v1_api_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5663,7 +5764,7 @@ func (x *DiscardDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{75}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DiscardDeadLettersRequest) GetSequences() []uint64 {
@@ -5693,7 +5794,7 @@ type DiscardDeadLettersResponse struct {
 
 func (x *DiscardDeadLettersResponse) Reset() {
 	*x = DiscardDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[76]
+	mi := &file_amends_api_v1_api_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5705,7 +5806,7 @@ func (x *DiscardDeadLettersResponse) String() string {
 func (*DiscardDeadLettersResponse) ProtoMessage() {}
 
 func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[76]
+	mi := &file_amends_api_v1_api_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5718,7 +5819,7 @@ func (x *DiscardDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*DiscardDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{76}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DiscardDeadLettersResponse) GetDiscarded() []uint64 {
@@ -5760,7 +5861,7 @@ type PurgeDeadLettersRequest struct {
 
 func (x *PurgeDeadLettersRequest) Reset() {
 	*x = PurgeDeadLettersRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[77]
+	mi := &file_amends_api_v1_api_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5772,7 +5873,7 @@ func (x *PurgeDeadLettersRequest) String() string {
 func (*PurgeDeadLettersRequest) ProtoMessage() {}
 
 func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[77]
+	mi := &file_amends_api_v1_api_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5785,7 +5886,7 @@ func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{77}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PurgeDeadLettersRequest) GetStream() string {
@@ -5859,7 +5960,7 @@ type PurgeDeadLettersResponse struct {
 
 func (x *PurgeDeadLettersResponse) Reset() {
 	*x = PurgeDeadLettersResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[78]
+	mi := &file_amends_api_v1_api_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5871,7 +5972,7 @@ func (x *PurgeDeadLettersResponse) String() string {
 func (*PurgeDeadLettersResponse) ProtoMessage() {}
 
 func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[78]
+	mi := &file_amends_api_v1_api_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5884,7 +5985,7 @@ func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{78}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PurgeDeadLettersResponse) GetMatched() int64 {
@@ -5918,7 +6019,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[79]
+	mi := &file_amends_api_v1_api_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5930,7 +6031,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[79]
+	mi := &file_amends_api_v1_api_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5943,7 +6044,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{79}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *SubscribeRequest) GetAckWait() *durationpb.Duration {
@@ -5983,7 +6084,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_amends_api_v1_api_proto_msgTypes[80]
+	mi := &file_amends_api_v1_api_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5995,7 +6096,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_api_v1_api_proto_msgTypes[80]
+	mi := &file_amends_api_v1_api_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6008,7 +6109,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{80}
+	return file_amends_api_v1_api_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *SubscribeResponse) GetStream() string {
@@ -6355,7 +6456,7 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	" \x01(\bR\aunknown\"\x14\n" +
 	"\x12GetOverviewRequest\"J\n" +
 	"\x13GetOverviewResponse\x123\n" +
-	"\boverview\x18\x01 \x01(\v2\x17.amends.api.v1.OverviewR\boverview\"\xf3\b\n" +
+	"\boverview\x18\x01 \x01(\v2\x17.amends.api.v1.OverviewR\boverview\"\xa5\t\n" +
 	"\bOverview\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x120\n" +
@@ -6385,7 +6486,16 @@ const file_amends_api_v1_api_proto_rawDesc = "" +
 	"\x06series\x18\x19 \x03(\v2\x15.amends.api.v1.SecondR\x06series\x12.\n" +
 	"\x06commit\x18\x1a \x01(\v2\x16.amends.api.v1.LatencyR\x06commit\x12*\n" +
 	"\x05owner\x18\x1b \x01(\v2\x14.amends.api.v1.OwnerR\x05owner\x12\x12\n" +
-	"\x04nats\x18\x1c \x01(\tR\x04nats\"\xd6\x02\n" +
+	"\x04nats\x18\x1c \x01(\tR\x04nats\x120\n" +
+	"\x05store\x18\x1d \x01(\v2\x1a.amends.api.v1.StoreStatusR\x05store\"\x8e\x02\n" +
+	"\vStoreStatus\x12\x1f\n" +
+	"\vstate_bytes\x18\x01 \x01(\x03R\n" +
+	"stateBytes\x12\x1b\n" +
+	"\tlog_bytes\x18\x02 \x01(\x03R\blogBytes\x12!\n" +
+	"\fbehind_bytes\x18\x03 \x01(\x03R\vbehindBytes\x12C\n" +
+	"\x0flast_checkpoint\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0elastCheckpoint\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\tR\awaiting\x12?\n" +
+	"\rwaiting_since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fwaitingSince\"\xd6\x02\n" +
 	"\x05Owner\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05store\x18\x02 \x01(\tR\x05store\x12\x14\n" +
@@ -6534,7 +6644,7 @@ func file_amends_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_amends_api_v1_api_proto_rawDescData
 }
 
-var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
+var file_amends_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_amends_api_v1_api_proto_goTypes = []any{
 	(*Refusal)(nil),                    // 0: amends.api.v1.Refusal
 	(*Violation)(nil),                  // 1: amends.api.v1.Violation
@@ -6596,64 +6706,65 @@ var file_amends_api_v1_api_proto_goTypes = []any{
 	(*GetOverviewRequest)(nil),         // 57: amends.api.v1.GetOverviewRequest
 	(*GetOverviewResponse)(nil),        // 58: amends.api.v1.GetOverviewResponse
 	(*Overview)(nil),                   // 59: amends.api.v1.Overview
-	(*Owner)(nil),                      // 60: amends.api.v1.Owner
-	(*Standstill)(nil),                 // 61: amends.api.v1.Standstill
-	(*BlockedSaga)(nil),                // 62: amends.api.v1.BlockedSaga
-	(*DefinitionLatency)(nil),          // 63: amends.api.v1.DefinitionLatency
-	(*Second)(nil),                     // 64: amends.api.v1.Second
-	(*FindOrphansRequest)(nil),         // 65: amends.api.v1.FindOrphansRequest
-	(*FindOrphansResponse)(nil),        // 66: amends.api.v1.FindOrphansResponse
-	(*Orphan)(nil),                     // 67: amends.api.v1.Orphan
-	(*ListDeadLettersRequest)(nil),     // 68: amends.api.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 69: amends.api.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 70: amends.api.v1.DeadLetter
-	(*Header)(nil),                     // 71: amends.api.v1.Header
-	(*ReplayDeadLettersRequest)(nil),   // 72: amends.api.v1.ReplayDeadLettersRequest
-	(*ReplayDeadLettersResponse)(nil),  // 73: amends.api.v1.ReplayDeadLettersResponse
-	(*FailedDeadLetter)(nil),           // 74: amends.api.v1.FailedDeadLetter
-	(*DiscardDeadLettersRequest)(nil),  // 75: amends.api.v1.DiscardDeadLettersRequest
-	(*DiscardDeadLettersResponse)(nil), // 76: amends.api.v1.DiscardDeadLettersResponse
-	(*PurgeDeadLettersRequest)(nil),    // 77: amends.api.v1.PurgeDeadLettersRequest
-	(*PurgeDeadLettersResponse)(nil),   // 78: amends.api.v1.PurgeDeadLettersResponse
-	(*SubscribeRequest)(nil),           // 79: amends.api.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),          // 80: amends.api.v1.SubscribeResponse
-	(*durationpb.Duration)(nil),        // 81: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 82: google.protobuf.Timestamp
+	(*StoreStatus)(nil),                // 60: amends.api.v1.StoreStatus
+	(*Owner)(nil),                      // 61: amends.api.v1.Owner
+	(*Standstill)(nil),                 // 62: amends.api.v1.Standstill
+	(*BlockedSaga)(nil),                // 63: amends.api.v1.BlockedSaga
+	(*DefinitionLatency)(nil),          // 64: amends.api.v1.DefinitionLatency
+	(*Second)(nil),                     // 65: amends.api.v1.Second
+	(*FindOrphansRequest)(nil),         // 66: amends.api.v1.FindOrphansRequest
+	(*FindOrphansResponse)(nil),        // 67: amends.api.v1.FindOrphansResponse
+	(*Orphan)(nil),                     // 68: amends.api.v1.Orphan
+	(*ListDeadLettersRequest)(nil),     // 69: amends.api.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 70: amends.api.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 71: amends.api.v1.DeadLetter
+	(*Header)(nil),                     // 72: amends.api.v1.Header
+	(*ReplayDeadLettersRequest)(nil),   // 73: amends.api.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil),  // 74: amends.api.v1.ReplayDeadLettersResponse
+	(*FailedDeadLetter)(nil),           // 75: amends.api.v1.FailedDeadLetter
+	(*DiscardDeadLettersRequest)(nil),  // 76: amends.api.v1.DiscardDeadLettersRequest
+	(*DiscardDeadLettersResponse)(nil), // 77: amends.api.v1.DiscardDeadLettersResponse
+	(*PurgeDeadLettersRequest)(nil),    // 78: amends.api.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),   // 79: amends.api.v1.PurgeDeadLettersResponse
+	(*SubscribeRequest)(nil),           // 80: amends.api.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),          // 81: amends.api.v1.SubscribeResponse
+	(*durationpb.Duration)(nil),        // 82: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 83: google.protobuf.Timestamp
 }
 var file_amends_api_v1_api_proto_depIdxs = []int32{
 	2,   // 0: amends.api.v1.Refusal.legal:type_name -> amends.api.v1.LegalOperation
-	81,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	82,  // 1: amends.api.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
 	1,   // 2: amends.api.v1.Refusal.violations:type_name -> amends.api.v1.Violation
 	3,   // 3: amends.api.v1.Filter.definition:type_name -> amends.api.v1.DefinitionRef
-	82,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
-	82,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
-	82,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
+	83,  // 4: amends.api.v1.Filter.started_after:type_name -> google.protobuf.Timestamp
+	83,  // 5: amends.api.v1.Filter.started_before:type_name -> google.protobuf.Timestamp
+	83,  // 6: amends.api.v1.Filter.updated_before:type_name -> google.protobuf.Timestamp
 	3,   // 7: amends.api.v1.Saga.definition:type_name -> amends.api.v1.DefinitionRef
 	7,   // 8: amends.api.v1.Saga.paused:type_name -> amends.api.v1.Pause
-	82,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
-	82,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
-	82,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
-	82,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
+	83,  // 9: amends.api.v1.Saga.started:type_name -> google.protobuf.Timestamp
+	83,  // 10: amends.api.v1.Saga.updated:type_name -> google.protobuf.Timestamp
+	83,  // 11: amends.api.v1.Saga.ended:type_name -> google.protobuf.Timestamp
+	83,  // 12: amends.api.v1.Saga.deadline:type_name -> google.protobuf.Timestamp
 	2,   // 13: amends.api.v1.Saga.legal:type_name -> amends.api.v1.LegalOperation
 	8,   // 14: amends.api.v1.Saga.undo:type_name -> amends.api.v1.Wave
 	9,   // 15: amends.api.v1.Saga.steps:type_name -> amends.api.v1.Step
 	10,  // 16: amends.api.v1.Saga.input:type_name -> amends.api.v1.Payload
 	6,   // 17: amends.api.v1.Saga.removal:type_name -> amends.api.v1.Removal
-	82,  // 18: amends.api.v1.Removal.at:type_name -> google.protobuf.Timestamp
-	82,  // 19: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
-	82,  // 20: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
-	82,  // 21: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
+	83,  // 18: amends.api.v1.Removal.at:type_name -> google.protobuf.Timestamp
+	83,  // 19: amends.api.v1.Pause.since:type_name -> google.protobuf.Timestamp
+	83,  // 20: amends.api.v1.Step.due:type_name -> google.protobuf.Timestamp
+	83,  // 21: amends.api.v1.Step.parked:type_name -> google.protobuf.Timestamp
 	10,  // 22: amends.api.v1.Step.result:type_name -> amends.api.v1.Payload
-	82,  // 23: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
+	83,  // 23: amends.api.v1.Event.at:type_name -> google.protobuf.Timestamp
 	10,  // 24: amends.api.v1.Event.payload:type_name -> amends.api.v1.Payload
 	5,   // 25: amends.api.v1.Event.saga:type_name -> amends.api.v1.Saga
 	3,   // 26: amends.api.v1.StartRequest.definition:type_name -> amends.api.v1.DefinitionRef
 	5,   // 27: amends.api.v1.StartResponse.saga:type_name -> amends.api.v1.Saga
 	3,   // 28: amends.api.v1.RunRequest.definition:type_name -> amends.api.v1.DefinitionRef
-	81,  // 29: amends.api.v1.RunRequest.timeout:type_name -> google.protobuf.Duration
+	82,  // 29: amends.api.v1.RunRequest.timeout:type_name -> google.protobuf.Duration
 	5,   // 30: amends.api.v1.RunResponse.saga:type_name -> amends.api.v1.Saga
 	5,   // 31: amends.api.v1.GetResponse.saga:type_name -> amends.api.v1.Saga
-	81,  // 32: amends.api.v1.WaitRequest.timeout:type_name -> google.protobuf.Duration
+	82,  // 32: amends.api.v1.WaitRequest.timeout:type_name -> google.protobuf.Duration
 	5,   // 33: amends.api.v1.WaitResponse.saga:type_name -> amends.api.v1.Saga
 	11,  // 34: amends.api.v1.HistoryResponse.events:type_name -> amends.api.v1.Event
 	4,   // 35: amends.api.v1.ListRequest.filter:type_name -> amends.api.v1.Filter
@@ -6662,7 +6773,7 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	26,  // 38: amends.api.v1.CountResponse.counts:type_name -> amends.api.v1.Count
 	3,   // 39: amends.api.v1.Count.definition:type_name -> amends.api.v1.DefinitionRef
 	4,   // 40: amends.api.v1.PollRequest.filter:type_name -> amends.api.v1.Filter
-	81,  // 41: amends.api.v1.PollRequest.timeout:type_name -> google.protobuf.Duration
+	82,  // 41: amends.api.v1.PollRequest.timeout:type_name -> google.protobuf.Duration
 	29,  // 42: amends.api.v1.PollResponse.sagas:type_name -> amends.api.v1.ChangedSaga
 	5,   // 43: amends.api.v1.ChangedSaga.saga:type_name -> amends.api.v1.Saga
 	4,   // 44: amends.api.v1.WatchRequest.filter:type_name -> amends.api.v1.Filter
@@ -6691,89 +6802,92 @@ var file_amends_api_v1_api_proto_depIdxs = []int32{
 	3,   // 67: amends.api.v1.CompareDefinitionsRequest.to:type_name -> amends.api.v1.DefinitionRef
 	53,  // 68: amends.api.v1.CompareDefinitionsResponse.differences:type_name -> amends.api.v1.Difference
 	56,  // 69: amends.api.v1.ListParticipantsResponse.participants:type_name -> amends.api.v1.Participant
-	82,  // 70: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
+	83,  // 70: amends.api.v1.Participant.last_answer:type_name -> google.protobuf.Timestamp
 	46,  // 71: amends.api.v1.Participant.latency:type_name -> amends.api.v1.Latency
 	59,  // 72: amends.api.v1.GetOverviewResponse.overview:type_name -> amends.api.v1.Overview
-	82,  // 73: amends.api.v1.Overview.at:type_name -> google.protobuf.Timestamp
-	82,  // 74: amends.api.v1.Overview.since:type_name -> google.protobuf.Timestamp
-	62,  // 75: amends.api.v1.Overview.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
-	61,  // 76: amends.api.v1.Overview.standstills:type_name -> amends.api.v1.Standstill
+	83,  // 73: amends.api.v1.Overview.at:type_name -> google.protobuf.Timestamp
+	83,  // 74: amends.api.v1.Overview.since:type_name -> google.protobuf.Timestamp
+	63,  // 75: amends.api.v1.Overview.blocked_sagas:type_name -> amends.api.v1.BlockedSaga
+	62,  // 76: amends.api.v1.Overview.standstills:type_name -> amends.api.v1.Standstill
 	26,  // 77: amends.api.v1.Overview.counts:type_name -> amends.api.v1.Count
-	63,  // 78: amends.api.v1.Overview.durations:type_name -> amends.api.v1.DefinitionLatency
-	64,  // 79: amends.api.v1.Overview.series:type_name -> amends.api.v1.Second
+	64,  // 78: amends.api.v1.Overview.durations:type_name -> amends.api.v1.DefinitionLatency
+	65,  // 79: amends.api.v1.Overview.series:type_name -> amends.api.v1.Second
 	46,  // 80: amends.api.v1.Overview.commit:type_name -> amends.api.v1.Latency
-	60,  // 81: amends.api.v1.Overview.owner:type_name -> amends.api.v1.Owner
-	82,  // 82: amends.api.v1.Owner.since:type_name -> google.protobuf.Timestamp
-	82,  // 83: amends.api.v1.Owner.last_confirmed:type_name -> google.protobuf.Timestamp
-	82,  // 84: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
-	82,  // 85: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
-	46,  // 86: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
-	82,  // 87: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
-	67,  // 88: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
-	82,  // 89: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
-	70,  // 90: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
-	82,  // 91: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
-	71,  // 92: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
-	10,  // 93: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
-	74,  // 94: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	74,  // 95: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
-	81,  // 96: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
-	81,  // 97: amends.api.v1.SubscribeRequest.ack_wait:type_name -> google.protobuf.Duration
-	12,  // 98: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
-	14,  // 99: amends.api.v1.CoordinatorService.Run:input_type -> amends.api.v1.RunRequest
-	16,  // 100: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
-	18,  // 101: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
-	20,  // 102: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
-	22,  // 103: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
-	24,  // 104: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
-	27,  // 105: amends.api.v1.CoordinatorService.Poll:input_type -> amends.api.v1.PollRequest
-	30,  // 106: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
-	33,  // 107: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
-	35,  // 108: amends.api.v1.CoordinatorService.OperatePage:input_type -> amends.api.v1.OperatePageRequest
-	37,  // 109: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
-	40,  // 110: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
-	42,  // 111: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
-	47,  // 112: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
-	49,  // 113: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
-	51,  // 114: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
-	54,  // 115: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
-	57,  // 116: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
-	65,  // 117: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
-	68,  // 118: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
-	72,  // 119: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
-	75,  // 120: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
-	77,  // 121: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
-	79,  // 122: amends.api.v1.ParticipantService.Subscribe:input_type -> amends.api.v1.SubscribeRequest
-	13,  // 123: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
-	15,  // 124: amends.api.v1.CoordinatorService.Run:output_type -> amends.api.v1.RunResponse
-	17,  // 125: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
-	19,  // 126: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
-	21,  // 127: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
-	23,  // 128: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
-	25,  // 129: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
-	28,  // 130: amends.api.v1.CoordinatorService.Poll:output_type -> amends.api.v1.PollResponse
-	31,  // 131: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
-	34,  // 132: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
-	36,  // 133: amends.api.v1.CoordinatorService.OperatePage:output_type -> amends.api.v1.OperatePageResponse
-	38,  // 134: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
-	41,  // 135: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
-	43,  // 136: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
-	48,  // 137: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
-	50,  // 138: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
-	52,  // 139: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
-	55,  // 140: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
-	58,  // 141: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
-	66,  // 142: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
-	69,  // 143: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
-	73,  // 144: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
-	76,  // 145: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
-	78,  // 146: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
-	80,  // 147: amends.api.v1.ParticipantService.Subscribe:output_type -> amends.api.v1.SubscribeResponse
-	123, // [123:148] is the sub-list for method output_type
-	98,  // [98:123] is the sub-list for method input_type
-	98,  // [98:98] is the sub-list for extension type_name
-	98,  // [98:98] is the sub-list for extension extendee
-	0,   // [0:98] is the sub-list for field type_name
+	61,  // 81: amends.api.v1.Overview.owner:type_name -> amends.api.v1.Owner
+	60,  // 82: amends.api.v1.Overview.store:type_name -> amends.api.v1.StoreStatus
+	83,  // 83: amends.api.v1.StoreStatus.last_checkpoint:type_name -> google.protobuf.Timestamp
+	83,  // 84: amends.api.v1.StoreStatus.waiting_since:type_name -> google.protobuf.Timestamp
+	83,  // 85: amends.api.v1.Owner.since:type_name -> google.protobuf.Timestamp
+	83,  // 86: amends.api.v1.Owner.last_confirmed:type_name -> google.protobuf.Timestamp
+	83,  // 87: amends.api.v1.Standstill.since:type_name -> google.protobuf.Timestamp
+	83,  // 88: amends.api.v1.BlockedSaga.since:type_name -> google.protobuf.Timestamp
+	46,  // 89: amends.api.v1.DefinitionLatency.duration:type_name -> amends.api.v1.Latency
+	83,  // 90: amends.api.v1.Second.at:type_name -> google.protobuf.Timestamp
+	68,  // 91: amends.api.v1.FindOrphansResponse.orphans:type_name -> amends.api.v1.Orphan
+	83,  // 92: amends.api.v1.Orphan.started:type_name -> google.protobuf.Timestamp
+	71,  // 93: amends.api.v1.ListDeadLettersResponse.dead_letters:type_name -> amends.api.v1.DeadLetter
+	83,  // 94: amends.api.v1.DeadLetter.since:type_name -> google.protobuf.Timestamp
+	72,  // 95: amends.api.v1.DeadLetter.headers:type_name -> amends.api.v1.Header
+	10,  // 96: amends.api.v1.DeadLetter.data:type_name -> amends.api.v1.Payload
+	75,  // 97: amends.api.v1.ReplayDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	75,  // 98: amends.api.v1.DiscardDeadLettersResponse.failed:type_name -> amends.api.v1.FailedDeadLetter
+	82,  // 99: amends.api.v1.PurgeDeadLettersRequest.older_than:type_name -> google.protobuf.Duration
+	82,  // 100: amends.api.v1.SubscribeRequest.ack_wait:type_name -> google.protobuf.Duration
+	12,  // 101: amends.api.v1.CoordinatorService.Start:input_type -> amends.api.v1.StartRequest
+	14,  // 102: amends.api.v1.CoordinatorService.Run:input_type -> amends.api.v1.RunRequest
+	16,  // 103: amends.api.v1.CoordinatorService.Get:input_type -> amends.api.v1.GetRequest
+	18,  // 104: amends.api.v1.CoordinatorService.Wait:input_type -> amends.api.v1.WaitRequest
+	20,  // 105: amends.api.v1.CoordinatorService.History:input_type -> amends.api.v1.HistoryRequest
+	22,  // 106: amends.api.v1.CoordinatorService.List:input_type -> amends.api.v1.ListRequest
+	24,  // 107: amends.api.v1.CoordinatorService.Count:input_type -> amends.api.v1.CountRequest
+	27,  // 108: amends.api.v1.CoordinatorService.Poll:input_type -> amends.api.v1.PollRequest
+	30,  // 109: amends.api.v1.CoordinatorService.Watch:input_type -> amends.api.v1.WatchRequest
+	33,  // 110: amends.api.v1.CoordinatorService.Operate:input_type -> amends.api.v1.OperateRequest
+	35,  // 111: amends.api.v1.CoordinatorService.OperatePage:input_type -> amends.api.v1.OperatePageRequest
+	37,  // 112: amends.api.v1.CoordinatorService.OperateAll:input_type -> amends.api.v1.OperateAllRequest
+	40,  // 113: amends.api.v1.CoordinatorService.RemoveDamaged:input_type -> amends.api.v1.RemoveDamagedRequest
+	42,  // 114: amends.api.v1.CoordinatorService.RegisterDefinition:input_type -> amends.api.v1.RegisterDefinitionRequest
+	47,  // 115: amends.api.v1.CoordinatorService.ListDefinitions:input_type -> amends.api.v1.ListDefinitionsRequest
+	49,  // 116: amends.api.v1.CoordinatorService.GetDefinition:input_type -> amends.api.v1.GetDefinitionRequest
+	51,  // 117: amends.api.v1.CoordinatorService.CompareDefinitions:input_type -> amends.api.v1.CompareDefinitionsRequest
+	54,  // 118: amends.api.v1.CoordinatorService.ListParticipants:input_type -> amends.api.v1.ListParticipantsRequest
+	57,  // 119: amends.api.v1.CoordinatorService.GetOverview:input_type -> amends.api.v1.GetOverviewRequest
+	66,  // 120: amends.api.v1.CoordinatorService.FindOrphans:input_type -> amends.api.v1.FindOrphansRequest
+	69,  // 121: amends.api.v1.CoordinatorService.ListDeadLetters:input_type -> amends.api.v1.ListDeadLettersRequest
+	73,  // 122: amends.api.v1.CoordinatorService.ReplayDeadLetters:input_type -> amends.api.v1.ReplayDeadLettersRequest
+	76,  // 123: amends.api.v1.CoordinatorService.DiscardDeadLetters:input_type -> amends.api.v1.DiscardDeadLettersRequest
+	78,  // 124: amends.api.v1.CoordinatorService.PurgeDeadLetters:input_type -> amends.api.v1.PurgeDeadLettersRequest
+	80,  // 125: amends.api.v1.ParticipantService.Subscribe:input_type -> amends.api.v1.SubscribeRequest
+	13,  // 126: amends.api.v1.CoordinatorService.Start:output_type -> amends.api.v1.StartResponse
+	15,  // 127: amends.api.v1.CoordinatorService.Run:output_type -> amends.api.v1.RunResponse
+	17,  // 128: amends.api.v1.CoordinatorService.Get:output_type -> amends.api.v1.GetResponse
+	19,  // 129: amends.api.v1.CoordinatorService.Wait:output_type -> amends.api.v1.WaitResponse
+	21,  // 130: amends.api.v1.CoordinatorService.History:output_type -> amends.api.v1.HistoryResponse
+	23,  // 131: amends.api.v1.CoordinatorService.List:output_type -> amends.api.v1.ListResponse
+	25,  // 132: amends.api.v1.CoordinatorService.Count:output_type -> amends.api.v1.CountResponse
+	28,  // 133: amends.api.v1.CoordinatorService.Poll:output_type -> amends.api.v1.PollResponse
+	31,  // 134: amends.api.v1.CoordinatorService.Watch:output_type -> amends.api.v1.WatchResponse
+	34,  // 135: amends.api.v1.CoordinatorService.Operate:output_type -> amends.api.v1.OperateResponse
+	36,  // 136: amends.api.v1.CoordinatorService.OperatePage:output_type -> amends.api.v1.OperatePageResponse
+	38,  // 137: amends.api.v1.CoordinatorService.OperateAll:output_type -> amends.api.v1.OperateAllResponse
+	41,  // 138: amends.api.v1.CoordinatorService.RemoveDamaged:output_type -> amends.api.v1.RemoveDamagedResponse
+	43,  // 139: amends.api.v1.CoordinatorService.RegisterDefinition:output_type -> amends.api.v1.RegisterDefinitionResponse
+	48,  // 140: amends.api.v1.CoordinatorService.ListDefinitions:output_type -> amends.api.v1.ListDefinitionsResponse
+	50,  // 141: amends.api.v1.CoordinatorService.GetDefinition:output_type -> amends.api.v1.GetDefinitionResponse
+	52,  // 142: amends.api.v1.CoordinatorService.CompareDefinitions:output_type -> amends.api.v1.CompareDefinitionsResponse
+	55,  // 143: amends.api.v1.CoordinatorService.ListParticipants:output_type -> amends.api.v1.ListParticipantsResponse
+	58,  // 144: amends.api.v1.CoordinatorService.GetOverview:output_type -> amends.api.v1.GetOverviewResponse
+	67,  // 145: amends.api.v1.CoordinatorService.FindOrphans:output_type -> amends.api.v1.FindOrphansResponse
+	70,  // 146: amends.api.v1.CoordinatorService.ListDeadLetters:output_type -> amends.api.v1.ListDeadLettersResponse
+	74,  // 147: amends.api.v1.CoordinatorService.ReplayDeadLetters:output_type -> amends.api.v1.ReplayDeadLettersResponse
+	77,  // 148: amends.api.v1.CoordinatorService.DiscardDeadLetters:output_type -> amends.api.v1.DiscardDeadLettersResponse
+	79,  // 149: amends.api.v1.CoordinatorService.PurgeDeadLetters:output_type -> amends.api.v1.PurgeDeadLettersResponse
+	81,  // 150: amends.api.v1.ParticipantService.Subscribe:output_type -> amends.api.v1.SubscribeResponse
+	126, // [126:151] is the sub-list for method output_type
+	101, // [101:126] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_amends_api_v1_api_proto_init() }
@@ -6787,7 +6901,7 @@ func file_amends_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_api_v1_api_proto_rawDesc), len(file_amends_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   81,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
