@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,6 +121,32 @@ func (w *fullDisk) fill() {
 	}
 }
 
+func (w *fullDisk) unfill() {
+	w.t.Helper()
+	if err := os.Remove(filepath.Join(w.disk, "filler")); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// readyz returns the status and the text of the coordinator's readiness.
+func (w *fullDisk) readyz() string {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.server+"/readyz", http.NoBody)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return response.Status + ": " + string(text)
+}
+
 func (w *fullDisk) empty() {
 	w.t.Helper()
 	entries, err := os.ReadDir(w.disk)
@@ -193,15 +220,20 @@ func (w *fullDisk) coordinator() {
 			accepted++
 			continue
 		}
-		if code != cli.ExitFailed || !strings.Contains(text, "the disk of the store is full, so no saga can be started") {
+		if code != cli.ExitFailed || !strings.Contains(text, "the coordinator's disk is full") {
 			w.t.Fatalf("start %d: exit code %d, %s", accepted+1, code, text)
 		}
 		break
 	}
+	for limit := time.Now().Add(readyLimit); !strings.Contains(w.readyz(), "no saga can be started"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			w.t.Fatalf("ready on a full disk: %s", w.readyz())
+		}
+	}
 	w.right("retry order-0 --by ada --reason x --server SERVER") // a started saga, and its timer
 	w.parked("order-0")
 	w.right("pause order-1 --by ada --reason x --server SERVER")
-	w.room()
+	w.unfill()
 	for limit := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
 		code, text := w.start(accepted + 1)
 		if code == cli.ExitOK {
@@ -221,7 +253,7 @@ func (w *fullDisk) coordinator() {
 	if code != cli.ExitStoreBroken || !strings.Contains(text, "make room on the disk of the data directory") {
 		w.t.Errorf("started on a full disk: exit code %d, output %s", code, text)
 	}
-	w.room()
+	w.unfill()
 	var out bytes.Buffer
 	if code, text := w.run(w.t.Context(), &out, "verify --data-dir DISK/data"); code != cli.ExitOK {
 		w.t.Errorf("verify: exit code %d, %s", code, text)
@@ -247,14 +279,6 @@ func (w *fullDisk) parked(id string) {
 	w.t.Helper()
 	if code, said := w.run(w.t.Context(), io.Discard, "wait "+id+" --server SERVER"); code != cli.ExitParked {
 		w.t.Fatalf("%s: exit code %d, %s", id, code, said)
-	}
-}
-
-// room removes what fill has written.
-func (w *fullDisk) room() {
-	w.t.Helper()
-	if err := os.Remove(filepath.Join(w.disk, "filler")); err != nil {
-		w.t.Fatal(err)
 	}
 }
 
