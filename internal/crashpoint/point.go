@@ -19,21 +19,21 @@ type Point string
 const (
 	SecretUnnamed Point = "server: secret not named yet" // files have no seam
 
-	BeforeCommit      Point = "boltstore: before commit"                   // one record serves several callers; no change is durable yet
-	AfterCommit       Point = "boltstore: after commit"                    // one record serves several callers; all changes are durable, but no caller knows yet
-	PieceWritten      Point = "boltstore: piece of a checkpoint written"   // checkpoints are written in the background; the state has some of the sagas, and an old mark
-	CheckpointMarked  Point = "boltstore: checkpoint marked"               // checkpoints are written in the background; the log still holds what the state contains
-	LogReleased       Point = "boltstore: log released"                    // checkpoints are written in the background; segments may be reused
-	LogUnnamed        Point = "boltstore: log not named yet"               // Open is one call: it creates a log, and then the state names it
-	Replayed          Point = "boltstore: log replayed"                    // Open is one call: it replays the log, and then begins a segment
-	FileUnnamed       Point = "boltstore: file not named yet"              // Open is one call: it creates a file, and then names it
-	BackupOpen        Point = "boltstore: backup without its trailer"      // the backup's writer does not know that one write is missing
-	RestoreReceived   Point = "boltstore: restore received"                // Restore is one call: it receives a file, and then adopts it
-	RestoreUnnamed    Point = "boltstore: restore not named yet"           // Restore is one call: it adopts a file, and then names it
-	RestoreNamed      Point = "boltstore: restore named"                   // Restore is one call: it names a file, and then moves a log aside that is in the way
-	CopyUnnamed       Point = "boltstore: copy not named yet"              // Copy is one call
-	TombstonesDropped Point = "boltstore: tombstones dropped"              // Expire commits once for each slice of tombstones
-	SliceExpired      Point = "boltstore: between slices of expired sagas" // Expire commits once for each slice of sagas
+	BeforeCommit      Point = "boltstore: before commit"                 // one record serves several callers; no change is durable yet
+	AfterCommit       Point = "boltstore: after commit"                  // one record serves several callers; all changes are durable, but no caller knows yet
+	PieceWritten      Point = "boltstore: piece of a checkpoint written" // checkpoints are written in the background; the state has some of the sagas, and an old mark
+	CheckpointMarked  Point = "boltstore: checkpoint marked"             // checkpoints are written in the background; the log still holds what the state contains
+	LogReleased       Point = "boltstore: log released"                  // checkpoints are written in the background; segments may be reused
+	LogUnnamed        Point = "boltstore: log not named yet"             // Open is one call: it creates a log, and then the state names it
+	Replayed          Point = "boltstore: log replayed"                  // Open is one call: it replays the log, and then begins a segment
+	FileUnnamed       Point = "boltstore: file not named yet"            // Open is one call: it creates a file, and then names it
+	BackupOpen        Point = "boltstore: backup without its trailer"    // the backup's writer does not know that one write is missing
+	RestoreReceived   Point = "boltstore: restore received"              // Restore is one call: it receives a file, and then adopts it
+	RestoreUnnamed    Point = "boltstore: restore not named yet"         // Restore is one call: it adopts a file, and then names it
+	RestoreNamed      Point = "boltstore: restore named"                 // Restore is one call: it names a file, and then moves a log aside that is in the way
+	CopyUnnamed       Point = "boltstore: copy not named yet"            // Copy is one call
+	TombstonesDropped Point = "boltstore: tombstones dropped"            // Expire commits once for each slice of tombstones
+	SliceExpired      Point = "boltstore: slice expired"                 // Expire commits once for each slice of sagas and of tombstones
 
 	BetweenSends       Point = "natsbus: between sends"                 // Publish is one call for a batch: part of the batch is sent
 	BeforeResend       Point = "natsbus: before sending once more"      // Publish is one call for a batch: part of the batch is sent again, because its stream was missing

@@ -69,11 +69,13 @@ func (s *Store) expire(ctx context.Context, kind byte, before time.Time, limit i
 		if err != nil {
 			return done, err
 		}
+		if len(batch) > 0 {
+			crashpoint.Here(crashpoint.SliceExpired)
+		}
 		if done += n; last == nil {
 			return done, nil
 		}
 		rest = rest.behind(last)
-		crashpoint.Here(crashpoint.SliceExpired)
 	}
 	return done, nil
 }

@@ -367,6 +367,15 @@ func (n *lane) offline(c *crash, work func(file, scratch string) error) error {
 	return err
 }
 
+// replace moves a store to the place of another one. A store that was not opened yet has no log.
+func replace(from, to string) error {
+	err := errors.Join(os.RemoveAll(to+".log"), os.Rename(from, to))
+	if moved := os.Rename(from+".log", to+".log"); !errors.Is(moved, os.ErrNotExist) {
+		err = errors.Join(err, moved)
+	}
+	return err
+}
+
 // twice runs the tool until it crashes, and then to its end.
 func (n *lane) twice(c *crash, operation, file, to string) error {
 	return errors.Join(n.tool(c, true, operation, file, to), n.tool(c, false, operation, file, to))
@@ -400,14 +409,14 @@ func restoring(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		return errors.Join(n.tool(c, false, "backup", file, scratch+"whole"),
 			n.twice(c, "restore", scratch+"whole", scratch+"restored"),
-			os.Rename(scratch+"restored", file))
+			replace(scratch+"restored", file))
 	})
 }
 
 // copying checks that the coordinator continues with a copy of its store.
 func copying(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
-		return errors.Join(n.twice(c, "copy", file, scratch+"copy"), os.Rename(scratch+"copy", file))
+		return errors.Join(n.twice(c, "copy", file, scratch+"copy"), replace(scratch+"copy", file))
 	})
 }
 
@@ -419,7 +428,7 @@ func expiring(n *lane, c *crash) error {
 func dropping(n *lane, c *crash) error {
 	return n.offline(c, func(file, scratch string) error {
 		data, err := os.ReadFile(file)
-		return errors.Join(err, os.WriteFile(scratch+"copy", data, 0o600),
+		return errors.Join(err, os.WriteFile(scratch+"copy", data, 0o600), os.CopyFS(scratch+"copy.log", os.DirFS(file+".log")),
 			n.tool(c, false, "expire", scratch+"copy", ""), n.twice(c, "drop", scratch+"copy", ""))
 	})
 }

@@ -3,6 +3,7 @@
 package reliability
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -104,7 +105,8 @@ func loseStore(s *system, _ *rand.Rand) (time.Time, error) {
 	if err := s.coordinator().kill(); err != nil {
 		return time.Time{}, err
 	}
-	if err := os.Remove(filepath.Join(s.dir, "coordinator", server.StoreFile)); err != nil {
+	store := filepath.Join(s.dir, "coordinator", server.StoreFile)
+	if err := errors.Join(os.Remove(store), os.RemoveAll(store+".log")); err != nil {
 		return time.Time{}, err
 	}
 	p := s.coordinator() // without its store it has to take over the prefix
