@@ -43,7 +43,7 @@ type Store struct {
 	close        sync.Once
 	closeErr     error
 
-	saved     log.Mark // the mark of the last checkpoint, or of the one under way; used by the checkpointer
+	saved     log.Mark // the mark of the last checkpoint that was completed; used by the checkpointer
 	savedItem uint64   // number of the last item up to saved
 
 	item       uint64        // number of the last item; changed by the committer, with mu locked
@@ -300,9 +300,9 @@ func (s *Store) forgetDiscards(ids []outbox.ID) {
 	}
 }
 
-func (s *Store) isDiscarded(id outbox.ID) bool {
+// hidden returns the messages that Discard was called with and that are not in the log yet.
+func (s *Store) hidden() map[outbox.ID]struct{} {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, discarded := s.discarded[id]
-	return discarded
+	return maps.Clone(s.discarded)
 }
