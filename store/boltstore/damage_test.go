@@ -105,8 +105,42 @@ func TestOneDamagedRow(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			s.abort()
+			if own {
+				removeAll(t, what, damaged, s, states)
+			} else {
+				s.abort()
+			}
 		}
+	}
+}
+
+// removeAll removes the damaged sagas of a store, and opens it again.
+func removeAll(t *testing.T, what, path string, s *Store, states map[contract.SagaID]*machine.Instance) {
+	t.Helper()
+	var removed []contract.SagaID
+	for id := range states {
+		if _, err := s.Load(t.Context(), id); !errors.Is(err, store.ErrCorrupt) {
+			continue
+		}
+		if _, err := s.RemoveDamaged(t.Context(), id, store.Removal{At: storetest.Epoch, By: "ada", Reason: "damaged"}); err != nil {
+			t.Errorf("%s: remove %s: %v", what, id, err)
+		}
+		removed = append(removed, id)
+	}
+	s.abort()
+	s, err := Open(path, testOptions(Options{manual: true}))
+	if err != nil {
+		t.Errorf("%s: after %v were removed: %v", what, removed, err)
+		return
+	}
+	defer s.abort()
+	for _, id := range removed {
+		if _, err := s.Load(t.Context(), id); !errors.Is(err, store.ErrEnded) {
+			t.Errorf("%s: %s, which was removed: %v", what, id, err)
+		}
+	}
+	if err := s.Verify(t.Context()); err != nil && len(removed) > 0 { // a saga continues without its history
+		t.Errorf("%s: after %v were removed: %v", what, removed, err)
 	}
 }
 
@@ -432,4 +466,34 @@ func copied(t testing.TB, path string, data []byte) string {
 		t.Fatal(err)
 	}
 	return to
+}
+
+// TestDeleteAllEnds checks that deleting the rows of a saga ends although a damaged key, which bbolt does not
+// find, is among them.
+func TestDeleteAllEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	s := reopened(t, path, Options{manual: true})
+	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	accept(t, s, c)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := sagaPrefix(c.Instance.Started.UnixNano(), "order-1")
+	at := bytes.Index(data, append(bytes.Clone(prefix), partStart))
+	data[at+len(prefix)] ^= 0x40 // sorts before the head now
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Update(func(tx *bolt.Tx) error { return deleteAll(tx, tableSagas, prefix) }); err != nil {
+		t.Error(err)
+	}
 }

@@ -2,7 +2,9 @@ package boltstore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -15,19 +17,27 @@ import (
 var derived = []table{tableIDs, tableIndex, tableTimers, tableExpiry, tablePending, tableCounts}
 
 // repair makes the derived tables again if a row of them is damaged. A message whose row is damaged is
-// lost; its saga repeats it when it is not answered in time.
+// lost; its saga repeats it when it is not answered in time. If the file is small, repair also removes the
+// rows of sagas whose keys are damaged.
 //
 // Nothing may be written to a table with a damaged key: bbolt would put it between keys that are out of
-// order, and rows beside it could no longer be found. A saga whose row of the table ids and whose head
-// are both damaged would then seem not to exist, so such a store is refused.
+// order, and rows beside it could no longer be found. A saga of which neither the row of the table ids nor
+// the head can be found would then seem not to exist, so such a store is refused.
 func (s *Store) repair() error {
-	damagedRows := map[table]int{}
+	found := false
 	err := s.db.View(func(tx *bolt.Tx) error {
-		for _, t := range derived {
+		scanned := derived
+		if tx.Size() <= unfindableLimit {
+			scanned = append(slices.Clone(derived), tableSagas)
+		}
+		for _, t := range scanned {
 			err := t.bucket(tx).ForEach(func(k, v []byte) error {
+				if t == tableSagas && t.intact(k, v) {
+					return nil // a damaged body is found when the saga is read
+				}
 				if _, err := t.open(k, v); err != nil {
 					s.report(err)
-					damagedRows[t]++
+					found = true
 				}
 				return nil
 			})
@@ -37,28 +47,31 @@ func (s *Store) repair() error {
 		}
 		return nil
 	})
-	if err != nil || len(damagedRows) == 0 {
+	if err != nil || !found {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error {
-		found, err := s.rebuild(tx)
-		if lost := damagedRows[tableIDs] - found; err == nil && lost > 0 {
-			return boltfile.Damaged(fmt.Errorf("%s cannot be read, neither in table %s nor in table %s",
-				plural.Of(lost, "id of a saga", "ids of sagas"), tableIDs, tableSagas))
-		}
-		return err
-	})
+	return s.db.Update(s.rebuild)
 }
 
-// rebuild does the work of repair: it keeps the intact rows, and adds those that sagas lack. It returns how
-// many ids it has added.
-func (s *Store) rebuild(tx *bolt.Tx) (ids int, err error) {
+// rebuild does the work of repair: it keeps the intact rows, and adds those that sagas lack.
+func (s *Store) rebuild(tx *bolt.Tx) error {
+	if err := tableSagas.dropUnfindable(tx); err != nil {
+		return err
+	}
+	missing := lostIDs(tx)
 	for _, t := range derived {
-		if err := t.remake(tx); err != nil {
-			return 0, err
+		keep := func(k, v []byte) bool {
+			_, err := t.open(k, v)
+			return err == nil
+		}
+		if t == tableIDs {
+			keep = t.intact // its saga is damaged, and known
+		}
+		if err := t.remake(tx, keep); err != nil {
+			return err
 		}
 	}
-	err = tableSagas.bucket(tx).ForEach(func(k, v []byte) error {
+	err := tableSagas.bucket(tx).ForEach(func(k, v []byte) error {
 		id, part, ok := parsePartKey(k)
 		h := new(head)
 		body, err := tableSagas.open(k, v)
@@ -66,71 +79,108 @@ func (s *Store) rebuild(tx *bolt.Tx) (ids int, err error) {
 			return nil // the saga is damaged, which is found when it is read
 		}
 		for _, r := range rows(id, h) {
-			if r.table == tablePending || r.table.bucket(tx).Get(r.key) != nil {
+			if r.table == tablePending {
+				continue
+			}
+			known := r.table.bucket(tx).Get(r.key) != nil
+			if _, err := r.table.get(tx, r.key); known && err == nil {
 				continue
 			}
 			if err := r.table.put(tx, r.key, r.body); err != nil {
 				return err
 			}
-			if r.table == tableIDs {
-				ids++
+			if r.table == tableIDs && !known {
+				missing.found(r.key)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return ids, s.recount(tx)
+	if n := missing.count(); n > 0 {
+		return boltfile.Damaged(fmt.Errorf("%s cannot be read, neither in table %s nor in table %s",
+			plural.Of(n, "id of a saga", "ids of sagas"), tableIDs, tableSagas))
+	}
+	return s.recount(tx)
 }
 
-// remake makes a table again, with its intact rows. A row with a damaged key cannot be deleted: it is out
-// of order, so bbolt does not find it.
-func (t table) remake(tx *bolt.Tx) error {
-	var intact []row
+// missingIDs counts the rows of the table ids whose keys are damaged and that no id is known for.
+type missingIDs struct {
+	sums  map[uint32]int // by the checksum of the key that they had
+	other int            // ids that were found and that no checksum names: of rows that are damaged entirely
+}
+
+func lostIDs(tx *bolt.Tx) *missingIDs {
+	l := &missingIDs{sums: map[uint32]int{}}
+	var intact [][]byte
+	c := tableIDs.bucket(tx).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		switch {
+		case tableIDs.intact(k, v):
+			intact = append(intact, k)
+		case len(v) >= frameSize:
+			l.sums[binary.BigEndian.Uint32(v[1:])]++
+		default:
+			l.other--
+		}
+	}
+	for _, k := range intact { // such as that of a saga that was removed because of the damage
+		if sum := tableIDs.keySum(k); l.sums[sum] > 0 {
+			l.sums[sum]--
+		}
+	}
+	return l
+}
+
+// found counts an id that has been found.
+func (l *missingIDs) found(id []byte) {
+	if sum := tableIDs.keySum(id); l.sums[sum] > 0 {
+		l.sums[sum]--
+	} else {
+		l.other++
+	}
+}
+
+func (l *missingIDs) count() int {
+	n := -l.other
+	for _, rows := range l.sums {
+		n += rows
+	}
+	return n
+}
+
+// remake makes a table again, with the rows to keep as they are. A row with a damaged key can be deleted no
+// other way: it is out of order, so bbolt does not find it.
+func (t table) remake(tx *bolt.Tx, keep func(k, v []byte) bool) error {
+	var kept [][2][]byte
 	c := t.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if body, err := t.open(k, v); err == nil {
-			intact = append(intact, row{t, bytes.Clone(k), bytes.Clone(body)})
+		if keep(k, v) {
+			kept = append(kept, [2][]byte{bytes.Clone(k), bytes.Clone(v)})
 		}
 	}
 	if err := t.clear(tx); err != nil {
 		return err
 	}
-	for _, r := range intact {
-		if err := t.put(tx, r.key, r.body); err != nil {
-			return err
+	for _, r := range kept {
+		if err := t.bucket(tx).Put(r[0], r[1]); err != nil {
+			return fmt.Errorf("put into %s: %w", t, err)
 		}
 	}
 	return nil
 }
 
-// dropUnfindable makes a table again without the rows whose keys are damaged, if there are any: bbolt can
-// delete them no other way. It leaves the table of a large file as it is; Verify then goes on reporting
-// these rows.
+// dropUnfindable makes a table again without the rows whose keys are damaged, if there are any. It leaves
+// the table of a large file as it is; Verify then goes on reporting these rows.
 func (t table) dropUnfindable(tx *bolt.Tx) error {
 	if tx.Size() > unfindableLimit {
 		return nil
 	}
-	var kept [][2][]byte
-	lost := false
 	c := t.bucket(tx).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if t.intact(k, v) {
-			kept = append(kept, [2][]byte{bytes.Clone(k), bytes.Clone(v)})
-		} else {
-			lost = true
-		}
-	}
-	if !lost {
-		return nil
-	}
-	if err := t.clear(tx); err != nil {
-		return err
-	}
-	for _, r := range kept { // with its checksums as they are: the body may be damaged
-		if err := t.bucket(tx).Put(r[0], r[1]); err != nil {
-			return fmt.Errorf("put into %s: %w", t, err)
+		if !t.intact(k, v) {
+			return t.remake(tx, t.intact)
 		}
 	}
 	return nil
