@@ -200,11 +200,11 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 			return log.Mark{}, s.breakDown(err)
 		}
 	}
+	defer s.setWaiting(NotWaiting, nil)
 	for {
 		mark, err := s.log.Append(body)
 		switch {
 		case err == nil:
-			s.setWaiting(NotWaiting, nil)
 			return mark, nil
 		case !errors.Is(err, log.ErrFull):
 			return mark, s.breakDown(err)
@@ -215,6 +215,9 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 		case <-s.closing:
 			return mark, store.ErrClosed
 		case <-time.After(fullRetry):
+		}
+		if err := s.failure(); err != nil { // no checkpoint will release segments
+			return mark, err
 		}
 	}
 }

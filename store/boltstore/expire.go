@@ -14,7 +14,7 @@ import (
 	"github.com/amends-dev/amends/store"
 )
 
-// Expire implements store.Store. It reports and skips damaged sagas.
+// Expire implements store.Store. It reports and skips damaged sagas. On a full disk it does nothing.
 func (s *Store) Expire(ctx context.Context, endedBefore, dropTombstones time.Time, limit int) (removed, dropped int, err error) {
 	dropped, err = s.expire(ctx, expiryTombstone, dropTombstones, store.Bounded(limit), (*group).drop)
 	if err != nil {
@@ -37,7 +37,7 @@ type ended struct {
 // ended, and returns how many it has done.
 func (s *Store) expire(ctx context.Context, kind byte, before time.Time, limit int, do func(*group, *ended) (bool, error)) (done int, err error) {
 	rest := span{table: tableExpiry, low: []byte{kind}, high: binary.BigEndian.AppendUint64([]byte{kind}, sortable(nano(before)))}
-	if before.IsZero() {
+	if before.IsZero() || s.starved() != nil { // on a full disk, the reserve is for the sagas that are open
 		return 0, s.usable(ctx)
 	}
 	for done < limit {

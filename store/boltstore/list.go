@@ -263,8 +263,9 @@ func (s *Store) Pending(ctx context.Context, to outbox.Destination, after outbox
 	for {
 		var batch []pendingRecord
 		var last []byte
+		hidden := s.hidden() // before the window: what is in the log by then is not in the overlay any more
 		err := s.view(ctx, func(w *window) error {
-			batch, last = w.pending(rest)
+			batch, last = w.pending(rest, hidden)
 			return nil
 		})
 		if err != nil {
@@ -291,9 +292,9 @@ type pendingRecord struct {
 	at outbox.Position
 }
 
-// pending reads the first messages of a span. It skips discarded and damaged ones. last is the last key
+// pending reads the first messages of a span. It skips hidden and damaged ones. last is the last key
 // that it has read, or nil at the end.
-func (w *window) pending(s span) (batch []pendingRecord, last []byte) {
+func (w *window) pending(s span, hidden map[outbox.ID]struct{}) (batch []pendingRecord, last []byte) {
 	c := w.scan(s, pendingOwner)
 	read, size := 0, 0
 	for e := c.next(); e != nil; e = c.next() {
@@ -304,7 +305,7 @@ func (w *window) pending(s span) (batch []pendingRecord, last []byte) {
 		r, err := w.record(e)
 		if err != nil {
 			w.s.report(err)
-		} else if r != nil {
+		} else if _, discarded := hidden[r.ID]; !discarded {
 			batch = append(batch, *r)
 			size += len(r.Envelope.Data)
 		}
@@ -318,7 +319,7 @@ func pendingOwner(_, body []byte) (contract.SagaID, bool) {
 	return contract.SagaID(m.Saga), err == nil
 }
 
-// record returns a pending message, or nil if it has been discarded.
+// record returns a pending message.
 func (w *window) record(e *entry) (*pendingRecord, error) {
 	s, m := e.saga, new(amendsv1.PendingRow)
 	if s == nil {
@@ -339,9 +340,6 @@ func (w *window) record(e *entry) (*pendingRecord, error) {
 	i := slices.IndexFunc(c.head.Pending, func(p *amendsv1.PendingRef) bool { return positionOf(p) == at && p.To == string(to) })
 	if i < 0 {
 		return nil, tablePending.corrupt(e.key, "its saga does not name it as pending")
-	}
-	if w.s.isDiscarded(c.owner.idOf(c.head.Pending[i])) {
-		return nil, nil
 	}
 	var r outbox.Record
 	if e.saga != nil {

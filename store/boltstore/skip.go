@@ -193,6 +193,9 @@ func (f *follower) next(r *log.Record) (items *amendsv1.LogItems, err error) {
 // voidRecord applies a void record: the sagas that it changes are damaged, unless bbolt holds the change.
 func (s *Store) voidRecord(r *log.Record) error {
 	rest := decodeRest(r.Body)
+	if rest.first == 0 {
+		rest.first = s.item + 1
+	}
 	for _, item := range rest.changes() {
 		o, err := s.current(contract.SagaID(item.Saga))
 		if err != nil {
