@@ -79,7 +79,7 @@ func TestQuietDoesNothing(t *testing.T) {
 	s.drain()
 	eventually(t, "the last word about the last saga is out", func() bool {
 		before := s.doings()
-		pause(t.Context(), 300*time.Millisecond)
+		pause(t.Context(), 1500*time.Millisecond) // the store writes what was discarded after a second
 		return s.onBus(t.Context()).queued == 0 && s.doings() == before
 	})
 
