@@ -20,6 +20,13 @@ import (
 // Saga flips one bit in the state of the saga sick, in the file of a store that no process has
 // open. It tries one position after the other until sick is damaged and the saga well is not.
 func Saga(ctx context.Context, path string, sick, well contract.SagaID) error {
+	s, err := boltstore.Open(path, boltstore.Options{MapSize: 1})
+	if err == nil {
+		err = s.Close() // now the state has what only the log had
+	}
+	if err != nil {
+		return err
+	}
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		return err

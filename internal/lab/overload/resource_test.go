@@ -170,6 +170,9 @@ func (s *system) count(wait bool) census {
 // space returns how the space in the store's file is used.
 func (s *system) space(ctx context.Context) boltstore.Space {
 	s.t.Helper()
+	if err := s.coord.store.Checkpoint(ctx); err != nil { // what was removed is in the file until then
+		s.t.Fatal(err)
+	}
 	space, err := s.coord.store.Space(ctx)
 	if err != nil {
 		s.t.Fatal(err)
