@@ -63,7 +63,7 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: make a backup and verify it"}
-	case errors.Is(err, store.ErrCorrupt), errors.Is(err, log.ErrDamaged):
+	case errors.Is(err, store.ErrCorrupt) && !errors.Is(err, log.ErrDamaged):
 		return &exitError{code: ExitStoreBroken, err: fmt.Errorf("%s is damaged:\n%w", what, err),
 			hint: "all other sagas are unaffected; docs/RUNBOOK.md (AmendsSagasBlocked) explains how to look up the damaged ones in an older backup"}
 	case err != nil:
