@@ -225,25 +225,19 @@ func (w *fullDisk) coordinator() {
 		}
 		break
 	}
-	for limit := time.Now().Add(readyLimit); !strings.Contains(w.readyz(), "no saga can be started"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(limit) {
-			w.t.Fatalf("ready on a full disk: %s", w.readyz())
-		}
-	}
+	w.until("it is not ready", func() (bool, string) {
+		said := w.readyz()
+		return strings.Contains(said, "no saga can be started"), said
+	})
 	w.right("retry order-0 --by ada --reason x --server SERVER") // a started saga, and its timer
 	w.parked("order-0")
 	w.right("pause order-1 --by ada --reason x --server SERVER")
 	w.unfill()
-	for limit := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
-		code, text := w.start(accepted + 1)
-		if code == cli.ExitOK {
-			accepted++
-			break
-		}
-		if time.Now().After(limit) {
-			w.t.Fatalf("although there is room: exit code %d, %s", code, text)
-		}
-	}
+	accepted++
+	w.until("a saga is started, as there is room", func() (bool, string) {
+		code, text := w.start(accepted)
+		return code == cli.ExitOK, text
+	})
 	w.fill()
 	stop()
 	if code := <-ended; code != cli.ExitOK {
@@ -266,6 +260,20 @@ func (w *fullDisk) coordinator() {
 	w.parked("order-0")
 	stop()
 	w.empty()
+}
+
+// until polls a process, which tells nobody when it changes, until done.
+func (w *fullDisk) until(what string, done func() (bool, string)) {
+	w.t.Helper()
+	for limit := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
+		is, said := done()
+		if is {
+			return
+		}
+		if time.Now().After(limit) {
+			w.t.Fatalf("not within %s: %s; it says %s", readyLimit, what, said)
+		}
+	}
 }
 
 // start starts a saga with a large input.
