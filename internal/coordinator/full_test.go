@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,7 @@ func TestFullDiskRefusesStarts(t *testing.T) {
 		var seen refusals
 		w.restart(coordinator.Config{Observer: &seen})
 		var full atomic.Bool
+		var fills sync.Once
 		w.store.Hooks.Before = func(changes []store.Change) ([]error, error) {
 			errs := make([]error, len(changes))
 			for i := range changes {
@@ -36,7 +38,7 @@ func TestFullDiskRefusesStarts(t *testing.T) {
 		}
 		w.when(func(action string, _ int) error {
 			if action == "reserve" {
-				full.Store(true)
+				fills.Do(func() { full.Store(true) })
 			}
 			return nil
 		})
