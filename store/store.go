@@ -151,6 +151,7 @@ type Change struct {
 	Expected uint64
 	// Instance is the new state, with Revision = Expected + len(Events). The store's indexes
 	// (phase, definition, wake, ended) are derived from it. Its ID and Started identify the saga.
+	// Its Start is that of the saga's first change: stores may keep the first only.
 	Instance *machine.Instance
 	// Events are recorded as the revisions Expected+1 … Instance.Revision.
 	Events []machine.Event

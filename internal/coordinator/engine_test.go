@@ -84,7 +84,7 @@ func TestPendingIsMostlyAbridged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		short, err := outboxpb.AppendAbridged(nil, &r, []byte(`{"sku":"tea"}`))
+		short, err := outboxpb.AppendAbridged(nil, &r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package outboxpb
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -22,21 +21,20 @@ const (
 	leftLifecycle               // the type is that of an announcement
 	leftJSON                    // the content type is transport.JSON
 	leftReply                   // the reply subject can be derived from subject and key
-	leftInput                   // the data is the saga's input
 	dedupIsHex                  // the deduplication id is hexadecimal, and stored as bytes
 	firstUnknownBit             // this bit and higher ones are of a later release
 )
 
 // AppendAbridged appends an encoding of the record to dst. The encoding omits the record's ID and
 // To, which the caller stores separately, and all fields that can be derived. It takes a third of
-// the space of AppendRecord's encoding. input is the input of the saga, which many commands contain
-// unchanged. AppendAbridged returns an error for the same records as AppendRecord.
-func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) {
+// the space of AppendRecord's encoding. AppendAbridged returns an error for the same records as
+// AppendRecord.
+func AppendAbridged(dst []byte, r *outbox.Record) ([]byte, error) {
 	if err := checkRecord(r); err != nil {
 		return dst, fmt.Errorf("encode outbox record %s: %w", r.ID, err)
 	}
 	e := r.Envelope
-	left := abridge(&e, r.ID, input)
+	left := abridge(&e, r.ID)
 	out, err := AppendEnvelope(binary.AppendUvarint(dst, left), &e)
 	if err != nil {
 		return dst, fmt.Errorf("encode outbox record %s: %w", r.ID, err)
@@ -44,18 +42,17 @@ func AppendAbridged(dst []byte, r *outbox.Record, input []byte) ([]byte, error) 
 	return out, nil
 }
 
-// UnmarshalAbridged decodes the output of AppendAbridged for the record with this ID and To. It
-// calls input if the record contains the saga's input unchanged; the record's Envelope.Data is then
-// the slice that input returned. The result shares no memory with the argument data.
-func UnmarshalAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
-	r, err := fromAbridged(data, id, to, input)
+// UnmarshalAbridged decodes the output of AppendAbridged for the record with this ID and To. The
+// result shares no memory with data.
+func UnmarshalAbridged(data []byte, id outbox.ID, to outbox.Destination) (outbox.Record, error) {
+	r, err := fromAbridged(data, id, to)
 	if err != nil {
 		return outbox.Record{}, fmt.Errorf("read outbox record %s: %w", id, err)
 	}
 	return r, nil
 }
 
-func fromAbridged(data []byte, id outbox.ID, to outbox.Destination, input func() ([]byte, error)) (outbox.Record, error) {
+func fromAbridged(data []byte, id outbox.ID, to outbox.Destination) (outbox.Record, error) {
 	left, size := binary.Uvarint(data)
 	if size <= 0 || left >= firstUnknownBit {
 		return outbox.Record{}, errors.New("unknown header: the record is damaged or was written by a later release")
@@ -67,17 +64,12 @@ func fromAbridged(data []byte, id outbox.ID, to outbox.Destination, input func()
 	if err := complete(e, left, id); err != nil {
 		return outbox.Record{}, err
 	}
-	if left&leftInput != 0 {
-		if e.Data, err = input(); err != nil {
-			return outbox.Record{}, fmt.Errorf("read the saga's input: %w", err)
-		}
-	}
 	r := outbox.Record{ID: id, To: to, Envelope: *e}
 	return r, checkRecord(&r)
 }
 
 // abridge removes the fields of an envelope that complete can restore, and returns their bits.
-func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
+func abridge(e *transport.Envelope, id outbox.ID) (left uint64) {
 	leave := func(bit uint64, field *string, same string) {
 		if *field == same && same != "" && left&bit == 0 {
 			*field, left = "", left|bit
@@ -99,9 +91,6 @@ func abridge(e *transport.Envelope, id outbox.ID, input []byte) (left uint64) {
 		raw, _ = hex.AppendDecode(raw, []byte(e.DedupID))
 		e.DedupID, left = string(raw), left|dedupIsHex
 	}
-	if len(input) > 0 && bytes.Equal(e.Data, input) {
-		e.Data, left = nil, left|leftInput
-	}
 	return left
 }
 
@@ -115,7 +104,7 @@ func isHex(s string) bool {
 	return len(s) > 0 && len(s)%2 == 0
 }
 
-// complete restores the fields that abridge removed, except for the input.
+// complete restores the fields that abridge removed.
 func complete(e *transport.Envelope, left uint64, id outbox.ID) error {
 	put := func(bit uint64, field *string, is string) error {
 		if left&bit == 0 {

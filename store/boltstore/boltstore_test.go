@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
@@ -47,7 +48,9 @@ func newHarness(t testing.TB, o Options, before func(*Store, *rand.Rand) error) 
 		Reopen: func(t testing.TB) store.Store {
 			h.verify(t)
 			h.store.abort()
+			was := h.store
 			h.open(t)
+			replayed(t, was, h.store)
 			return h.store
 		},
 		Restore: h.restore,
@@ -73,6 +76,32 @@ func (h *harness) open(t testing.TB) {
 	}
 	if s := h.store; h.before != nil {
 		s.failAppend = func() error { return h.before(s, h.random) }
+	}
+}
+
+// replayed checks that a store holds after a restart what it held before, item by item: Commit applies
+// the items that it made, and replay those that it decodes.
+func replayed(t testing.TB, before, after *Store) {
+	t.Helper()
+	for _, was := range before.overlay.sagas.Values() {
+		is, err := after.current(was.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(was.head(), is.head()) {
+			t.Errorf("saga %s is %v after a restart, and was %v", was.id, is.head(), was.head())
+		}
+		for i := range min(len(was.items), len(is.items)) {
+			of, again := was.items[len(was.items)-1-i], is.items[len(is.items)-1-i]
+			if !proto.Equal(of, again) {
+				t.Errorf("item %d of saga %s is %v after a restart, and was %v", of.Head.GetAt(), was.id, again, of)
+			}
+		}
+	}
+	for k, v := range before.entries {
+		if is := after.entries[k]; is == nil || !bytes.Equal(is.data, v.data) {
+			t.Errorf("entry %q is %v after a restart, and was %v", k, is, v)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/amends-dev/amends/internal/outboxpb"
 	"github.com/amends-dev/amends/internal/protoconv"
@@ -26,12 +27,6 @@ const (
 	packedNamed         // the name of the data follows
 )
 
-// Forms of an encoded state: the first byte.
-const (
-	restWithoutStart = iota // the start is that of the saga's first change
-	restWithStart           // the start differs, and is included
-)
-
 // prepared is a change whose parts are encoded and sealed. Callers prepare their changes concurrently,
 // so that the committer, which is one goroutine, has less to do.
 type prepared struct {
@@ -40,13 +35,13 @@ type prepared struct {
 	pending []*amendsv1.PendingRef // of the item's messages, without the item's number
 }
 
-// prepare encodes a change. If differs is set, the state contains its start, because the start is not
-// the one of the saga's first change. What is left out follows from the change, and from the start of its saga:
+// prepare encodes a change. What is left out follows from the change, and from the start of its saga:
 //
+//   - the start, after the first change;
 //   - revisions: from the expected one and the number of events;
-//   - data that equals the input of the first start;
+//   - data that equals the input;
 //   - of a message, what follows from its ID and destination (outboxpb.AppendAbridged).
-func prepare(keys *seal.Keys, c *store.Change, differs bool) (*prepared, error) {
+func prepare(keys *seal.Keys, c *store.Change) (*prepared, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -55,23 +50,17 @@ func prepare(keys *seal.Keys, c *store.Change, differs bool) (*prepared, error) 
 	if err != nil {
 		return nil, invalid(err)
 	}
-	start, err := sagapb.MarshalStart(&in.Start)
-	if err != nil {
-		return nil, invalid(err)
-	}
-	name := nameFor(keys, sealedStart, start)
-	p := &packer{keys: keys, owner: owner{in.ID, in.Birth()}, input: in.Input, differs: differs}
+	p := &packer{keys: keys, owner: owner{in.ID, in.Birth()}, input: in.Input}
 	h := &amendsv1.SagaHead{
 		Revision: in.Revision, Class: uint32(class), StartedUnixNano: nano(in.Started), WakeUnixNano: nano(in.Wake()),
-		EndedUnixNano: nano(in.Ended), Definition: protoconv.Ref(in.Definition), StartName: name[:],
+		EndedUnixNano: nano(in.Ended), Definition: protoconv.Ref(in.Definition),
 	}
 	item := &amendsv1.LogItem{Saga: string(in.ID), Head: h}
-	if c.Expected == 0 {
-		digest := machine.DigestStart(in.ContentType, in.Input)
-		item.Start = sealPart(keys, p.owner.binding(sealedStart), append(digest[:], start...))
-	}
-	var errs [3]error
+	var errs [4]error
 	var pending []*amendsv1.PendingRef
+	if c.Expected == 0 {
+		item.Start, errs[3] = p.start(&in.Start, machine.DigestStart(in.ContentType, in.Input))
+	}
 	h.Rest, errs[0] = p.state(in)
 	item.Events, errs[1] = p.events(c)
 	item.Messages, pending, errs[2] = p.messages(c.Enqueue)
@@ -84,13 +73,20 @@ func prepare(keys *seal.Keys, c *store.Change, differs bool) (*prepared, error) 
 
 func invalid(err error) error { return fmt.Errorf("%w: %w", store.ErrInvalid, err) }
 
-// packer encodes the parts of one change.
+// packer encodes the parts of one change. What it returns shares no memory with the change.
 type packer struct {
-	keys    *seal.Keys
-	owner   owner
-	input   []byte
-	differs bool
-	data    []*amendsv1.LogData // large data that the parts refer to
+	keys  *seal.Keys
+	owner owner
+	input []byte
+	data  []*amendsv1.LogData // large data that the parts refer to
+}
+
+// seal returns the stored form of a part.
+func (p *packer) seal(of part, plain []byte) []byte {
+	if p.keys == nil {
+		return plain
+	}
+	return p.keys.Seal(p.owner.binding(of), plain)
 }
 
 // pack returns the stored form of data; unpack is its inverse.
@@ -98,37 +94,35 @@ func (p *packer) pack(data []byte) []byte {
 	switch {
 	case len(data) == 0:
 		return nil
-	case !p.differs && len(p.input) > 0 && bytes.Equal(data, p.input):
+	case bytes.Equal(data, p.input):
 		return []byte{packedInput}
 	case len(data) < minNamed:
 		return append([]byte{packedInline}, data...)
 	}
-	name := nameFor(p.keys, sealedData, data)
-	known := false
-	for _, d := range p.data {
-		known = known || bytes.Equal(d.Name, name[:])
-	}
+	name := nameFor(p.keys, data)
+	known := slices.ContainsFunc(p.data, func(d *amendsv1.LogData) bool { return bytes.Equal(d.Name, name) })
 	if !known {
-		stored := sealPart(p.keys, p.owner.binding(sealedData, name[:]...), data)
-		p.data = append(p.data, &amendsv1.LogData{Name: name[:], Data: stored})
+		stored := p.seal(part{kind: sealedData, name: name}, bytes.Clone(data))
+		p.data = append(p.data, &amendsv1.LogData{Name: name, Data: stored})
 	}
-	return append([]byte{packedNamed}, name[:]...)
+	return append([]byte{packedNamed}, name...)
 }
 
-// state encodes the state without what the start holds. Results are packed.
+// start encodes the digest of the saga's first start, and the start.
+func (p *packer) start(s *machine.Start, digest machine.StartDigest) ([]byte, error) {
+	b, err := sagapb.MarshalStart(s)
+	return p.seal(part{kind: sealedStart}, append(digest[:], b...)), err
+}
+
+// state encodes the state without its start. Results are packed.
 func (p *packer) state(in *machine.Instance) ([]byte, error) {
 	packed := *in
-	packed.Steps = make([]machine.StepState, len(in.Steps))
-	for i := range in.Steps {
-		packed.Steps[i] = in.Steps[i]
+	packed.Steps = slices.Clone(in.Steps)
+	for i := range packed.Steps {
 		packed.Steps[i].Result = p.pack(in.Steps[i].Result)
 	}
-	form, encode := byte(restWithoutStart), sagapb.MarshalRest
-	if p.differs {
-		form, encode = restWithStart, sagapb.MarshalInstance
-	}
-	b, err := encode(&packed)
-	return sealPart(p.keys, p.owner.binding(sealedRest, revisionBytes(in.Revision)...), append([]byte{form}, b...)), err
+	b, err := sagapb.MarshalRest(&packed)
+	return p.seal(part{kind: sealedRest, revision: in.Revision}, b), err
 }
 
 func (p *packer) events(c *store.Change) ([][]byte, error) {
@@ -140,21 +134,20 @@ func (p *packer) events(c *store.Change) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		events[i] = sealPart(p.keys, p.owner.binding(sealedEvent, revisionBytes(c.Expected+1+uint64(i))...), b)
+		events[i] = p.seal(part{kind: sealedEvent, revision: c.Expected + 1 + uint64(i)}, b)
 	}
 	return events, nil
 }
 
-func (p *packer) messages(records []outbox.Record) (messages []*amendsv1.LogMessage, pending []*amendsv1.PendingRef, err error) {
+func (p *packer) messages(records []outbox.Record) (messages [][]byte, pending []*amendsv1.PendingRef, err error) {
 	for i := range records {
 		r := records[i]
 		r.Envelope.Data = p.pack(r.Envelope.Data)
-		b, err := outboxpb.AppendAbridged(nil, &r, nil)
+		b, err := outboxpb.AppendAbridged(nil, &r)
 		if err != nil {
 			return nil, nil, err
 		}
-		body := sealPart(p.keys, p.owner.binding(sealedMessage, messageBytes(r.ID, r.To)...), b)
-		messages = append(messages, &amendsv1.LogMessage{Body: body})
+		messages = append(messages, p.seal(messagePart(r.ID, r.To), b))
 		pending = append(pending, &amendsv1.PendingRef{
 			Revision: r.ID.Revision, Index: uint32(r.ID.Index), To: string(r.To), Place: uint32(i),
 		})

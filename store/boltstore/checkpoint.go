@@ -289,7 +289,7 @@ func (s *saga) write(tx *bolt.Tx) error {
 		}
 	}
 	h := s.head()
-	if err := replace(tx, rows(s.id, s.stored), rows(s.id, h)); err != nil || h == nil {
+	if err := replace(tx, rows(s.id, s.stored, h), rows(s.id, h, s.stored)); err != nil || h == nil {
 		return err
 	}
 	put := func(part byte, name, body []byte) error {
@@ -324,12 +324,12 @@ func (s *saga) write(tx *bolt.Tx) error {
 // replace deletes old rows and puts new ones. It does not put messages.
 func replace(tx *bolt.Tx, old, now []row) error {
 	var errs []error
-	for was, is := range diffRows(old, now) {
-		switch {
-		case was != nil:
-			errs = append(errs, was.table.delete(tx, was.key))
-		case is.table != tablePending:
-			errs = append(errs, is.table.put(tx, is.key, is.body))
+	for _, r := range old {
+		errs = append(errs, r.table.delete(tx, r.key))
+	}
+	for _, r := range now {
+		if r.table != tablePending {
+			errs = append(errs, r.table.put(tx, r.key, r.body))
 		}
 	}
 	return errors.Join(errs...)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/boltfile"
@@ -39,8 +38,8 @@ func (s *Store) Commit(ctx context.Context, changes []store.Change) ([]error, er
 	}
 	r := &request{changes: make([]*prepared, len(changes)), results: make([]error, len(changes)), done: make(chan struct{})}
 	for i := range changes {
-		if r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i], false); r.results[i] == nil {
-			r.size += proto.Size(r.changes[i].item)
+		if r.changes[i], r.results[i] = prepare(s.options.Keys, &changes[i]); r.results[i] == nil {
+			r.size += int(sizeOf(r.changes[i].item))
 		}
 	}
 	if err := s.submit(ctx, r); err != nil {
@@ -167,7 +166,8 @@ func (s *Store) record(requests []*request) (err error) {
 		s.counters.measure(requests, 0, 0)
 		return nil
 	}
-	items, body, err := s.encode(s.item+1, g.items)
+	items := &amendsv1.LogItems{First: s.item + 1, Items: g.items}
+	body, err := s.encode(items)
 	if err != nil {
 		return s.breakDown(err)
 	}
@@ -222,20 +222,16 @@ func (s *Store) append(body []byte) (log.Mark, error) {
 	}
 }
 
-// encode encodes a record, and returns it as replay will decode it: what is applied after a commit is
-// what would be applied after a restart.
-func (s *Store) encode(first uint64, list []*amendsv1.LogItem) (*amendsv1.LogItems, []byte, error) {
-	content := mustMarshal(&amendsv1.LogItems{First: first, Items: list})
-	r := &amendsv1.LogRecord{Items: content}
+// encode encodes the next record. It returns an error if replay would refuse it.
+func (s *Store) encode(items *amendsv1.LogItems) ([]byte, error) {
+	if err := check(items, items.First, items.First); err != nil {
+		return nil, err
+	}
+	r := &amendsv1.LogRecord{Items: mustMarshal(items)}
 	if s.options.Keys != nil {
-		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), content), nil)
+		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), r.Items), nil)
 	}
-	body := mustMarshal(r)
-	items, err := s.decode(s.log.Last(), body)
-	if err == nil {
-		err = check(items, first, first)
-	}
-	return items, body, err
+	return mustMarshal(r), nil
 }
 
 // decode decodes the record that follows a mark.
@@ -391,11 +387,6 @@ func (g *group) decide(p *prepared) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && string(old.StartName) != string(p.item.Head.StartName) {
-		if p, err = prepare(g.s.options.Keys, p.change, true); err != nil {
-			return err
-		}
-	}
 	others := slices.DeleteFunc(slices.Clone(p.change.Discard), func(m outbox.ID) bool { return m.Saga == id })
 	if err := g.discard(others); err != nil {
 		return err
@@ -413,7 +404,7 @@ func (p *prepared) follow(old *head, n uint64) *amendsv1.LogItem {
 	}
 	to.Pending = p.pending
 	if old != nil {
-		to.StartedUnixNano, to.StartName, to.Data = old.StartedUnixNano, old.StartName, slices.Clip(old.Data)
+		to.StartedUnixNano, to.Data = old.StartedUnixNano, slices.Clip(old.Data)
 		to.Pending = slices.Concat(old.Pending, p.pending)
 	}
 	of := ownerOf(contract.SagaID(item.Saga), to)
@@ -439,6 +430,8 @@ func (g *group) refuse(id contract.SagaID, old *head, p *prepared) error {
 		return t
 	case old.GetRevision() != expected || old != nil && ownerOf(id, old) != ownerOf(id, p.item.Head):
 		return &store.ConflictError{Saga: id, Expected: expected, Actual: old.GetRevision()}
+	case old != nil && protoconv.FromRef(old.Definition) != protoconv.FromRef(p.item.Head.Definition):
+		return fmt.Errorf("%w of saga %s: its definition is not that of the saga's first change", store.ErrInvalid, id)
 	case expected == 0 && g.s.starved() != nil:
 		return store.ErrFull
 	}
@@ -464,7 +457,7 @@ func (g *group) discard(ids []outbox.ID) error {
 		if pending := without(h.GetPending(), ownerOf(id, h), ids); len(pending) < len(h.GetPending()) {
 			g.add(&amendsv1.LogItem{Saga: string(id), Head: &amendsv1.SagaHead{
 				Revision: h.Revision, Class: h.Class, StartedUnixNano: h.StartedUnixNano, WakeUnixNano: h.WakeUnixNano,
-				EndedUnixNano: h.EndedUnixNano, Definition: h.Definition, StartName: h.StartName, Pending: pending, Data: h.Data,
+				EndedUnixNano: h.EndedUnixNano, Definition: h.Definition, Pending: pending, Data: h.Data,
 			}})
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
-	"github.com/amends-dev/amends/internal/sagapb"
 	"github.com/amends-dev/amends/outbox"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
@@ -164,8 +163,8 @@ func (c *copier) saga(id contract.SagaID) (*saga, error) {
 	to := proto.CloneOf(h)
 	of, err := w.contentOf(&saga{id: id, stored: h})
 	if errors.Is(err, store.ErrEnded) {
-		plain, err := unsealPart(w.s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
-		to.Rest = sealPart(keys, ownerOf(id, h).binding(sealedTombstone), plain)
+		plain, err := unsealPart(w.s.options.Keys, ownerOf(id, h), part{kind: sealedTombstone}, h.Rest)
+		to.Rest = sealPart(keys, ownerOf(id, h), part{kind: sealedTombstone}, plain)
 		return &saga{id: id, items: []*amendsv1.LogItem{{Saga: string(id), Fresh: true, Head: to}}}, err
 	}
 	if err != nil {
@@ -190,25 +189,15 @@ func (c *content) again(to *head, keys *seal.Keys) (items []*amendsv1.LogItem, e
 	if err != nil {
 		return nil, err
 	}
-	first, err := sagapb.MarshalStart(start)
-	if err != nil {
-		return nil, err
-	}
-	own, err := sagapb.MarshalStart(&in.Start)
-	if err != nil {
-		return nil, err
-	}
-	p := &packer{keys: keys, owner: c.owner, input: start.Input, differs: string(first) != string(own)}
-	item := &amendsv1.LogItem{Saga: string(c.id), Head: to, Start: sealPart(keys, c.owner.binding(sealedStart), append(digest[:], first...))}
-	name := nameFor(keys, sealedStart, first)
-	var errs [2]error
-	to.StartName = name[:]
-	to.Rest, errs[0] = p.state(in)
-	item.Events, errs[1] = p.events(&store.Change{Events: events})
+	p := &packer{keys: keys, owner: c.owner, input: start.Input}
+	item := &amendsv1.LogItem{Saga: string(c.id), Head: to}
+	var errs [3]error
+	item.Start, errs[0] = p.start(start, digest)
+	to.Rest, errs[1] = p.state(in)
+	item.Events, errs[2] = p.events(&store.Change{Events: events})
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	p.differs = false // messages refer to the first input
 	for _, ref := range c.head.Pending {
 		r, err := c.message(ref)
 		if err != nil {
@@ -218,13 +207,8 @@ func (c *content) again(to *head, keys *seal.Keys) (items []*amendsv1.LogItem, e
 		if err != nil {
 			return nil, err
 		}
-		enqueued := make([]*amendsv1.LogMessage, ref.Place+1)
+		enqueued := make([][]byte, ref.Place+1)
 		enqueued[ref.Place] = messages[0]
-		for i := range enqueued {
-			if enqueued[i] == nil {
-				enqueued[i] = new(amendsv1.LogMessage)
-			}
-		}
 		items = append(items, &amendsv1.LogItem{Head: &head{At: ref.Item}, Messages: enqueued})
 	}
 	to.Data = nil

@@ -96,18 +96,14 @@ func (s *Store) PutDefinition(ctx context.Context, d store.Definition) error {
 	})
 }
 
-func definitionBinding(key []byte) []byte {
-	return owner{id: contract.SagaID(key)}.binding(sealedDefinition)
-}
-
 func (s *Store) encodeDefinition(d store.Definition) []byte {
 	body := append(binary.AppendUvarint(nil, uint64(len(d.Fingerprint))), d.Fingerprint...)
-	return sealPart(s.options.Keys, definitionBinding(refKey(d.Ref)), append(body, d.JSON...))
+	return sealPart(s.options.Keys, owner{id: contract.SagaID(refKey(d.Ref))}, part{kind: sealedDefinition}, append(body, d.JSON...))
 }
 
 // definition decodes a definition.
 func (s *Store) definition(key, stored []byte) (store.Definition, error) {
-	plain, err := unsealPart(s.options.Keys, definitionBinding(key), stored)
+	plain, err := unsealPart(s.options.Keys, owner{id: contract.SagaID(key)}, part{kind: sealedDefinition}, stored)
 	if err != nil {
 		return store.Definition{}, tableDefinitions.corrupt(key, err.Error())
 	}

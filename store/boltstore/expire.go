@@ -153,6 +153,6 @@ func (g *group) skip(err error) error {
 // tombstoneItem returns the item that leaves a tombstone of a saga.
 func (s *Store) tombstoneItem(id contract.SagaID, t *amendsv1.Tombstone) *amendsv1.LogItem {
 	h := &amendsv1.SagaHead{StartedUnixNano: t.StartedUnixNano, EndedUnixNano: t.EndedUnixNano}
-	h.Rest = sealPart(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), mustMarshal(t))
+	h.Rest = sealPart(s.options.Keys, ownerOf(id, h), part{kind: sealedTombstone}, mustMarshal(t))
 	return &amendsv1.LogItem{Saga: string(id), Fresh: true, Head: h}
 }

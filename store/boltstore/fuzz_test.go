@@ -62,7 +62,7 @@ func FuzzRecord(f *testing.F) {
 		return mustMarshal(&amendsv1.LogRecord{Items: mustMarshal(&amendsv1.LogItems{First: 2, Items: []*amendsv1.LogItem{item}})})
 	}
 	for n, c := range []store.Change{start, next} {
-		p, err := prepare(nil, &c, false)
+		p, err := prepare(nil, &c)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func FuzzRecord(f *testing.F) {
 			r := &log.Record{Mark: log.Mark{Number: number}, Body: body}
 			return s.replay(&follower{s: s, item: number - 1}, r)
 		}
-		first, err := prepare(nil, &start, false)
+		first, err := prepare(nil, &start)
 		if err != nil {
 			t.Fatal(err)
 		}

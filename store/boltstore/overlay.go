@@ -25,26 +25,25 @@ func newOverlay() overlay {
 // snapshot returns a copy to read from. Store.mu is locked for writing.
 func (o *overlay) snapshot() overlay { return overlay{sagas: o.sagas.Copy(), keys: o.keys.Copy()} }
 
-func keyIn(t table, key []byte) string { return string(append([]byte{byte(t)}, key...)) }
+func keyIn(t table, key []byte) string { return string([]byte{byte(t)}) + string(key) }
 
 // set replaces a saga with a newer version. A version that is as bbolt holds it leaves the overlay.
 func (o *overlay) set(s *saga) {
-	var was, is []row
+	var was, is *head
 	if old, known := o.sagas.Get(s.id); known {
-		was = rows(s.id, old.head())
+		was = old.head()
 	}
 	if len(s.items) > 0 || s.damage != nil {
 		o.sagas.Set(s.id, s)
-		is = rows(s.id, s.head())
+		is = s.head()
 	} else {
 		o.sagas.Delete(s.id)
 	}
-	for gone, comes := range diffRows(was, is) {
-		if gone != nil {
-			o.keys.Delete(keyIn(gone.table, gone.key))
-		} else {
-			o.keys.Set(keyIn(comes.table, comes.key), s.id)
-		}
+	for _, gone := range rows(s.id, was, is) {
+		o.keys.Delete(keyIn(gone.table, gone.key))
+	}
+	for _, comes := range rows(s.id, is, was) {
+		o.keys.Set(keyIn(comes.table, comes.key), s.id)
 	}
 }
 

@@ -72,10 +72,10 @@ func (c *content) part(part byte, name []byte) (body []byte, err error) {
 }
 
 // open opens a sealed part.
-func (c *content) open(stored []byte, kind string, rest ...byte) ([]byte, error) {
-	plain, err := unsealPart(c.w.s.options.Keys, c.owner.binding(kind, rest...), stored)
+func (c *content) open(stored []byte, of part) ([]byte, error) {
+	plain, err := unsealPart(c.w.s.options.Keys, c.owner, of, stored)
 	if err != nil {
-		return nil, c.corrupt(kind, err)
+		return nil, c.corrupt(of.kind, err)
 	}
 	return plain, nil
 }
@@ -94,7 +94,7 @@ func (c *content) first() (digest machine.StartDigest, start *machine.Start, err
 			return digest, nil, err
 		}
 	}
-	plain, err := c.open(stored, sealedStart)
+	plain, err := c.open(stored, part{kind: sealedStart})
 	if err != nil {
 		return digest, nil, err
 	}
@@ -127,54 +127,45 @@ func (c *content) unpack(packed []byte) ([]byte, error) {
 		}
 		return bytes.Clone(start.Input), nil
 	case packedNamed:
-		return c.named(nameOf(rest))
+		return c.named(rest)
 	default:
 		return nil, c.corrupt("data", fmt.Errorf("form %d is not known", form))
 	}
 }
 
 // named returns large data of the saga.
-func (c *content) named(n name) ([]byte, error) {
+func (c *content) named(name []byte) ([]byte, error) {
 	var stored []byte
 	for _, item := range c.items {
 		for _, d := range item.Data {
-			if nameOf(d.Name) == n {
+			if bytes.Equal(d.Name, name) {
 				stored = d.Data
 			}
 		}
 	}
 	if stored == nil {
 		var err error
-		if stored, err = c.part(partData, n[:]); err != nil {
+		if stored, err = c.part(partData, name); err != nil {
 			return nil, err
 		}
 	}
-	plain, err := c.open(stored, sealedData, n[:]...)
+	plain, err := c.open(stored, part{kind: sealedData, name: name})
 	return bytes.Clone(plain), err
 }
 
 // state returns the saga's state.
 func (c *content) state() (in *machine.Instance, err error) {
-	plain, err := c.open(c.head.Rest, sealedRest, revisionBytes(c.head.Revision)...)
+	plain, err := c.open(c.head.Rest, part{kind: sealedRest, revision: c.head.Revision})
 	if err != nil {
 		return nil, err
 	}
-	form, plain := plain[:min(1, len(plain))], plain[min(1, len(plain)):]
-	switch string(form) {
-	case string([]byte{restWithStart}):
-		in, err = sagapb.UnmarshalInstance(plain)
-	case string([]byte{restWithoutStart}):
-		var start *machine.Start
-		if _, start, err = c.first(); err != nil {
-			return nil, err
-		}
-		own := *start
-		own.Input = bytes.Clone(own.Input)
-		in, err = sagapb.UnmarshalRest(plain, own)
-	default:
-		err = fmt.Errorf("form %v is not known", form)
-	}
+	_, first, err := c.first()
 	if err != nil {
+		return nil, err
+	}
+	start := *first
+	start.Input = bytes.Clone(start.Input)
+	if in, err = sagapb.UnmarshalRest(plain, start); err != nil {
 		return nil, c.corrupt("state", err)
 	}
 	for i := range in.Steps {
@@ -284,7 +275,7 @@ func (c *content) stored(events []machine.Event, from, to uint64) ([]machine.Eve
 
 func (c *content) event(revision uint64, stored []byte) (*machine.Event, error) {
 	what := fmt.Sprintf("event %d", revision)
-	plain, err := unsealPart(c.w.s.options.Keys, c.owner.binding(sealedEvent, revisionBytes(revision)...), stored)
+	plain, err := unsealPart(c.w.s.options.Keys, c.owner, part{kind: sealedEvent, revision: revision}, stored)
 	if err != nil {
 		return nil, c.corrupt(what, err)
 	}
@@ -308,11 +299,11 @@ func (c *content) message(p *amendsv1.PendingRef) (r outbox.Record, err error) {
 // messageOf returns a pending message by its stored body.
 func (c *content) messageOf(p *amendsv1.PendingRef, stored []byte) (r outbox.Record, err error) {
 	id, to := c.owner.idOf(p), outbox.Destination(p.To)
-	plain, err := c.open(stored, sealedMessage, messageBytes(id, to)...)
+	plain, err := c.open(stored, messagePart(id, to))
 	if err != nil {
 		return r, err
 	}
-	if r, err = outboxpb.UnmarshalAbridged(plain, id, to, nil); err != nil {
+	if r, err = outboxpb.UnmarshalAbridged(plain, id, to); err != nil {
 		return r, c.corrupt("message "+id.String(), err)
 	}
 	r.Envelope.Data, err = c.unpack(r.Envelope.Data)
@@ -340,7 +331,7 @@ func (c *content) body(p *amendsv1.PendingRef) ([]byte, error) {
 func messageIn(items []*amendsv1.LogItem, p *amendsv1.PendingRef) []byte {
 	for _, item := range items {
 		if item.Head.GetAt() == p.Item && int(p.Place) < len(item.Messages) {
-			return item.Messages[p.Place].Body
+			return item.Messages[p.Place]
 		}
 	}
 	return nil
@@ -349,7 +340,7 @@ func messageIn(items []*amendsv1.LogItem, p *amendsv1.PendingRef) []byte {
 // tombstone decodes the tombstone of a saga.
 func (s *Store) tombstone(id contract.SagaID, h *head) (*store.TombstoneError, error) {
 	key := partKey(h.StartedUnixNano, id, partHead, nil)
-	plain, err := unsealPart(s.options.Keys, ownerOf(id, h).binding(sealedTombstone), h.Rest)
+	plain, err := unsealPart(s.options.Keys, ownerOf(id, h), part{kind: sealedTombstone}, h.Rest)
 	if err != nil {
 		return nil, tableSagas.corrupt(key, err.Error())
 	}

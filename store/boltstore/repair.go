@@ -78,7 +78,7 @@ func (s *Store) rebuild(tx *bolt.Tx) error {
 		if !ok || part != partHead || err != nil || protoconv.Unmarshal(body, h) != nil {
 			return nil // the saga is damaged, which is found when it is read
 		}
-		for _, r := range rows(id, h) {
+		for _, r := range rows(id, h, nil) {
 			if r.table == tablePending {
 				continue
 			}

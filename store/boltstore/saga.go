@@ -1,12 +1,8 @@
 package boltstore
 
 import (
-	"bytes"
 	"encoding/binary"
-	"iter"
 	"slices"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/internal/protoconv"
@@ -55,7 +51,18 @@ func ownerOf(id contract.SagaID, h *head) owner {
 }
 
 // sizeOf is the memory that an item takes in the overlay, in bytes, roughly.
-func sizeOf(item *amendsv1.LogItem) int64 { return 1<<10 + int64(proto.Size(item)) }
+func sizeOf(item *amendsv1.LogItem) int64 {
+	n := 1<<10 + len(item.Start) + len(item.Head.GetRest()) + 128*len(item.Head.GetPending())
+	for _, parts := range [][][]byte{item.Events, item.Messages, item.Head.GetData()} {
+		for _, b := range parts {
+			n += len(b)
+		}
+	}
+	for _, d := range item.Data {
+		n += len(d.Data)
+	}
+	return int64(n)
+}
 
 // removed reports whether a head is that of a tombstone.
 func removed(h *head) bool { return h != nil && h.Class == 0 }
@@ -89,74 +96,53 @@ type row struct {
 	body  []byte // nil for a pending message: its row holds the message
 }
 
-// rows returns the rows by which a saga with this head is found, sorted by table and key.
-func rows(id contract.SagaID, h *head) (rows []row) {
+// rows returns the rows by which a saga with this head is found, without those by which it is also found
+// with another head.
+func rows(id contract.SagaID, h, other *head) (rows []row) {
 	if h == nil {
 		return nil
 	}
 	start := binary.BigEndian.AppendUint64(nil, sortable(h.StartedUnixNano))
-	rows = append(rows, row{tableIDs, []byte(id), start})
-	if removed(h) {
-		return append(rows, row{tableExpiry, timeKey(string(rune(expiryTombstone)), h.EndedUnixNano, id), start})
+	moved := other == nil || other.StartedUnixNano != h.StartedUnixNano
+	if moved {
+		rows = append(rows, row{tableIDs, []byte(id), start})
 	}
-	ref := h.Definition
-	rows = append(rows, row{
-		tableIndex, indexKey(store.Class(h.Class), h.StartedUnixNano, id),
-		append(binary.AppendUvarint(nil, uint64(ref.GetVersion())), ref.GetName()...),
-	})
-	if h.WakeUnixNano != 0 {
+	ended := moved || removed(other) != removed(h) || other.EndedUnixNano != h.EndedUnixNano
+	if removed(h) {
+		if ended {
+			rows = append(rows, row{tableExpiry, timeKey(string(rune(expiryTombstone)), h.EndedUnixNano, id), start})
+		}
+		return rows
+	}
+	if moved || other.Class != h.Class {
+		ref := h.Definition
+		rows = append(rows, row{
+			tableIndex, indexKey(store.Class(h.Class), h.StartedUnixNano, id),
+			append(binary.AppendUvarint(nil, uint64(ref.GetVersion())), ref.GetName()...),
+		})
+	}
+	if h.WakeUnixNano != 0 && h.WakeUnixNano != other.GetWakeUnixNano() {
 		rows = append(rows, row{tableTimers, timeKey("", h.WakeUnixNano, id), nil})
 	}
-	if h.EndedUnixNano != 0 {
+	if h.EndedUnixNano != 0 && ended {
 		rows = append(rows, row{tableExpiry, timeKey(string(rune(expirySaga)), h.EndedUnixNano, id), start})
 	}
-	first := len(rows)
-	for _, p := range h.Pending {
+	for _, p := range newIn(h.Pending, other.GetPending()) {
 		rows = append(rows, row{tablePending, pendingKey(outbox.Destination(p.To), positionOf(p)), nil})
 	}
-	slices.SortFunc(rows[first:], compareRows)
 	return rows
 }
 
-func compareRows(a, b row) int {
-	if a.table != b.table {
-		return int(a.table) - int(b.table)
+// newIn returns the pending messages that are not in a second list.
+func newIn(pending, from []*amendsv1.PendingRef) []*amendsv1.PendingRef {
+	if len(from) == 0 {
+		return pending
 	}
-	return bytes.Compare(a.key, b.key)
-}
-
-// diffRows iterates over the rows that are in only one of two sorted lists, or have another body: first
-// is a row that goes, second one that comes, and the other is nil.
-func diffRows(old, now []row) iter.Seq2[*row, *row] {
-	return func(yield func(was, is *row) bool) {
-		for len(old) > 0 || len(now) > 0 {
-			var order int
-			switch {
-			case len(old) == 0:
-				order = 1
-			case len(now) == 0:
-				order = -1
-			default:
-				order = compareRows(old[0], now[0])
-			}
-			more := true
-			switch {
-			case order < 0:
-				more = yield(&old[0], nil)
-			case order > 0 || !bytes.Equal(old[0].body, now[0].body):
-				more = yield(nil, &now[0])
-			}
-			if !more {
-				return
-			}
-			if order <= 0 {
-				old = old[1:]
-			}
-			if order >= 0 {
-				now = now[1:]
-			}
-		}
+	known := make(map[outbox.Position]bool, len(from))
+	for _, p := range from {
+		known[positionOf(p)] = true
 	}
+	return slices.DeleteFunc(slices.Clone(pending), func(p *amendsv1.PendingRef) bool { return known[positionOf(p)] })
 }
 
 // tallies calls add for everything that a saga with this head counts for.
@@ -170,12 +156,4 @@ func tallies(h *head, add func(tally, int), n int) {
 	for _, p := range h.Pending {
 		add(tally{to: outbox.Destination(p.To)}, n)
 	}
-}
-
-// name is the content name of large data, or of a start.
-type name = [16]byte
-
-func nameOf(b []byte) (n name) {
-	copy(n[:], b)
-	return n
 }

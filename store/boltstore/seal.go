@@ -36,44 +36,56 @@ const (
 	sealedRecord     = "record"
 )
 
-// binding identifies a part: its kind, its owner, and a revision, index or name.
-func (o owner) binding(kind string, rest ...byte) []byte {
-	b := append([]byte(kind+" "), o.id...)
-	b = binary.BigEndian.AppendUint64(append(b, 0), uint64(o.birth))
-	return append(b, rest...)
+// part says which part of its owner a sealed part is.
+type part struct {
+	kind     string
+	revision uint64             // of a state, an event or a message
+	index    uint16             // of a message
+	to       outbox.Destination // of a message
+	name     []byte             // of data
 }
 
-func revisionBytes(revision uint64) []byte { return binary.BigEndian.AppendUint64(nil, revision) }
+func messagePart(id outbox.ID, to outbox.Destination) part {
+	return part{kind: sealedMessage, revision: id.Revision, index: id.Index, to: to}
+}
 
-func messageBytes(id outbox.ID, to outbox.Destination) []byte {
-	return append(binary.BigEndian.AppendUint16(revisionBytes(id.Revision), id.Index), to...)
+// binding identifies a part, and its owner.
+func (o owner) binding(p part) []byte {
+	b := append([]byte(p.kind+" "), o.id...)
+	b = binary.BigEndian.AppendUint64(append(b, 0), uint64(o.birth))
+	b = binary.BigEndian.AppendUint64(b, p.revision)
+	b = binary.BigEndian.AppendUint16(b, p.index)
+	return append(append(b, p.to...), p.name...)
 }
 
 // sealPart returns the stored form of a part: sealed if there are keys.
-func sealPart(keys *seal.Keys, binding, plain []byte) []byte {
+func sealPart(keys *seal.Keys, o owner, p part, plain []byte) []byte {
 	if keys == nil {
 		return plain
 	}
-	return keys.Seal(binding, plain)
+	return keys.Seal(o.binding(p), plain)
 }
 
 // unsealPart is the inverse of sealPart. With keys it refuses what is not sealed.
-func unsealPart(keys *seal.Keys, binding, stored []byte) ([]byte, error) {
+func unsealPart(keys *seal.Keys, o owner, p part, stored []byte) ([]byte, error) {
 	if keys == nil {
 		return stored, nil
 	}
-	return keys.Open(binding, stored)
+	return keys.Open(o.binding(p), stored)
 }
+
+// nameSize is the size of a content name.
+const nameSize = 16
 
 // nameFor returns the content name of data. With keys it is an HMAC, because a plain hash would allow
 // an attacker to verify guesses of sealed data.
-func nameFor(keys *seal.Keys, kind string, data []byte) name {
+func nameFor(keys *seal.Keys, data []byte) []byte {
 	if keys == nil {
-		sum := sha256.Sum256(append([]byte(kind+" "), data...))
-		return nameOf(sum[:])
+		sum := sha256.Sum256(data)
+		return sum[:nameSize]
 	}
-	mac := keys.MAC(kind, data)
-	return nameOf(mac[:])
+	mac := keys.MAC(sealedData, data)
+	return mac[:nameSize]
 }
 
 // mustMarshal encodes a message of this package. Encoding cannot fail: no field is required or validated.
@@ -103,7 +115,7 @@ func checkKeys(tx *bolt.Tx, keys *seal.Keys, sealed bool) error {
 			missing = append(missing, name)
 			continue
 		}
-		if plain, err := keys.Open(owner{id: contract.SagaID(name)}.binding("key"), word); err != nil || string(plain) != keyWord {
+		if plain, err := keys.Open(keyBinding(name), word); err != nil || string(plain) != keyWord {
 			return fmt.Errorf("%w: the key %s is not the one with which the store was encrypted", seal.ErrKey, name)
 		}
 	}
@@ -120,6 +132,10 @@ func checkKeys(tx *bolt.Tx, keys *seal.Keys, sealed bool) error {
 
 const keyWord = "amends"
 
+func keyBinding(name string) []byte {
+	return owner{id: contract.SagaID(name)}.binding(part{kind: "key"})
+}
+
 // putKey records the key that encrypts from now on, with a known word that it seals: a missing or
 // wrong key is then noticed when the store is opened, and not only when the first saga is read.
 func putKey(tx *bolt.Tx, keys *seal.Keys) error {
@@ -130,5 +146,5 @@ func putKey(tx *bolt.Tx, keys *seal.Keys) error {
 	if body, err := tableMeta.get(tx, key); err != nil || body != nil {
 		return err
 	}
-	return tableMeta.put(tx, key, keys.Seal(owner{id: contract.SagaID(keys.First())}.binding("key"), []byte(keyWord)))
+	return tableMeta.put(tx, key, keys.Seal(keyBinding(keys.First()), []byte(keyWord)))
 }

@@ -225,7 +225,7 @@ func (s *Store) distrust(o *saga, later *head, why string) {
 	if fresh {
 		h = &head{
 			Revision: later.Revision, Class: later.Class, StartedUnixNano: later.StartedUnixNano, WakeUnixNano: later.WakeUnixNano,
-			EndedUnixNano: later.EndedUnixNano, Definition: later.Definition, StartName: later.StartName,
+			EndedUnixNano: later.EndedUnixNano, Definition: later.Definition,
 		}
 	}
 	h.At, h.Damage = max(old.GetAt(), s.item), why

@@ -31,14 +31,15 @@ func poison(t testing.TB, s *Store, alter func(item *amendsv1.LogItem, encoded [
 	g.discarded = s.takeDiscards()
 	r := &request{results: make([]error, len(changes))}
 	for i := range changes {
-		p, err := prepare(s.options.Keys, &changes[i], false)
+		p, err := prepare(s.options.Keys, &changes[i])
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.changes = append(r.changes, p)
 	}
 	err := g.decideAll([]*request{r})
-	items, _, wrong := s.encode(s.item+1, g.items)
+	items := &amendsv1.LogItems{First: s.item + 1, Items: g.items}
+	_, wrong := s.encode(items)
 	if err = errors.Join(append(r.results, err, wrong)...); err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,7 @@ func (v *verification) saga(started int64, id contract.SagaID) {
 		return
 	}
 	tallies(h, func(t tally, n int) { v.counts[t] += n }, 1)
-	for _, r := range rows(id, h) {
+	for _, r := range rows(id, h, nil) {
 		v.want[r.table]++
 		if r.table.bucket(v.w.tx).Get(r.key) == nil {
 			v.find(&store.CorruptError{What: r.table.String() + " of saga " + string(id), Why: "its row is missing", Saga: id})
@@ -206,7 +206,7 @@ func (v *verification) saga(started int64, id contract.SagaID) {
 	_, err = c.history(1, int(h.Revision))
 	v.find(withSaga(id, err))
 	for _, name := range h.Data {
-		_, err = c.named(nameOf(name))
+		_, err = c.named(name)
 		v.find(withSaga(id, err))
 	}
 	for _, p := range h.Pending {

@@ -188,8 +188,12 @@ func (d *data) apply(c *store.Change) error {
 	if revision != c.Expected || r != nil && contract.BirthOf(r.summary.Started) != in.Birth() {
 		return &store.ConflictError{Saga: in.ID, Expected: c.Expected, Actual: revision}
 	}
+	start := machine.DigestStart(in.ContentType, in.Input)
+	if r != nil && (r.summary.Definition != in.Definition || r.start != start) {
+		return fmt.Errorf("%w of saga %s: its start is not that of the saga's first change", store.ErrInvalid, in.ID)
+	}
 	if r == nil {
-		r = &record{start: machine.DigestStart(in.ContentType, in.Input)}
+		r = &record{start: start}
 		d.sagas[in.ID] = r
 	}
 	r.written, r.state = append(r.written[:0], state...), nil

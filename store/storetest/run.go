@@ -44,7 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"commit/several changes of one saga", testSeveral},
 		{"commit/invalid changes", testInvalid},
 		{"commit/no shared memory", testSharing},
-		{"commit/what is constant may still change", testConstants},
+		{"commit/the start is constant", testConstantStart},
 		{"commit/large records", testLarge},
 		{"commit/two writers", testTwoWriters},
 		{"commit/many goroutines", testConcurrent},

@@ -152,8 +152,8 @@ type LogItem struct {
 	Start []byte `protobuf:"bytes,4,opt,name=start" json:"start,omitempty"`
 	// Encoded Events. The last one has the head's revision.
 	Events [][]byte `protobuf:"bytes,5,rep,name=events" json:"events,omitempty"`
-	// Messages that the change enqueues, in the order of their places (PendingRef).
-	Messages []*LogMessage `protobuf:"bytes,6,rep,name=messages" json:"messages,omitempty"`
+	// Messages that the change enqueues, in the order of their places, without what their PendingRefs say.
+	Messages [][]byte `protobuf:"bytes,6,rep,name=messages" json:"messages,omitempty"`
 	// Large data to which rest, events and messages refer by name, unless the saga has it already.
 	Data []*LogData `protobuf:"bytes,7,rep,name=data" json:"data,omitempty"`
 	// Set if saga is empty.
@@ -227,7 +227,7 @@ func (x *LogItem) GetEvents() [][]byte {
 	return nil
 }
 
-func (x *LogItem) GetMessages() []*LogMessage {
+func (x *LogItem) GetMessages() [][]byte {
 	if x != nil {
 		return x.Messages
 	}
@@ -265,16 +265,14 @@ type SagaHead struct {
 	EndedUnixNano int64 `protobuf:"fixed64,6,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
 	// The definition in the state.
 	Definition *DefinitionRef `protobuf:"bytes,7,opt,name=definition" json:"definition,omitempty"`
-	// Content name of the encoded Start of the first change.
-	StartName []byte `protobuf:"bytes,8,opt,name=start_name,json=startName" json:"start_name,omitempty"`
 	// The messages that are pending, oldest first.
-	Pending []*PendingRef `protobuf:"bytes,9,rep,name=pending" json:"pending,omitempty"`
+	Pending []*PendingRef `protobuf:"bytes,8,rep,name=pending" json:"pending,omitempty"`
 	// Names of the large data that the saga has.
-	Data [][]byte `protobuf:"bytes,10,rep,name=data" json:"data,omitempty"`
+	Data [][]byte `protobuf:"bytes,9,rep,name=data" json:"data,omitempty"`
 	// The state, an encoded Instance, or the Tombstone. Empty within a LogItem: unchanged.
-	Rest []byte `protobuf:"bytes,11,opt,name=rest" json:"rest,omitempty"`
+	Rest []byte `protobuf:"bytes,10,opt,name=rest" json:"rest,omitempty"`
 	// Why the state is not what was acknowledged, although it can be read; never set within a LogItem.
-	Damage        string `protobuf:"bytes,12,opt,name=damage" json:"damage,omitempty"`
+	Damage        string `protobuf:"bytes,11,opt,name=damage" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -354,13 +352,6 @@ func (x *SagaHead) GetEndedUnixNano() int64 {
 func (x *SagaHead) GetDefinition() *DefinitionRef {
 	if x != nil {
 		return x.Definition
-	}
-	return nil
-}
-
-func (x *SagaHead) GetStartName() []byte {
-	if x != nil {
-		return x.StartName
 	}
 	return nil
 }
@@ -475,52 +466,6 @@ func (x *PendingRef) GetPlace() uint32 {
 	return 0
 }
 
-// LogMessage is a message for the bus, without what its PendingRef says.
-type LogMessage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The message without what follows from its id and destination.
-	Body          []byte `protobuf:"bytes,1,opt,name=body" json:"body,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LogMessage) Reset() {
-	*x = LogMessage{}
-	mi := &file_amends_v1_log_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LogMessage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LogMessage) ProtoMessage() {}
-
-func (x *LogMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LogMessage.ProtoReflect.Descriptor instead.
-func (*LogMessage) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *LogMessage) GetBody() []byte {
-	if x != nil {
-		return x.Body
-	}
-	return nil
-}
-
 // LogData is data of a saga that is stored once and referred to by its name.
 type LogData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -534,7 +479,7 @@ type LogData struct {
 
 func (x *LogData) Reset() {
 	*x = LogData{}
-	mi := &file_amends_v1_log_proto_msgTypes[6]
+	mi := &file_amends_v1_log_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +491,7 @@ func (x *LogData) String() string {
 func (*LogData) ProtoMessage() {}
 
 func (x *LogData) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[6]
+	mi := &file_amends_v1_log_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +504,7 @@ func (x *LogData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogData.ProtoReflect.Descriptor instead.
 func (*LogData) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{6}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LogData) GetName() []byte {
@@ -591,7 +536,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[7]
+	mi := &file_amends_v1_log_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +548,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[7]
+	mi := &file_amends_v1_log_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +561,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{7}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LogEntry) GetTable() string {
@@ -661,7 +606,7 @@ type Tombstone struct {
 
 func (x *Tombstone) Reset() {
 	*x = Tombstone{}
-	mi := &file_amends_v1_log_proto_msgTypes[8]
+	mi := &file_amends_v1_log_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +618,7 @@ func (x *Tombstone) String() string {
 func (*Tombstone) ProtoMessage() {}
 
 func (x *Tombstone) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[8]
+	mi := &file_amends_v1_log_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +631,7 @@ func (x *Tombstone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
 func (*Tombstone) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{8}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Tombstone) GetClass() uint32 {
@@ -748,7 +693,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_amends_v1_log_proto_msgTypes[9]
+	mi := &file_amends_v1_log_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +705,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[9]
+	mi := &file_amends_v1_log_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +718,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{9}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Removal) GetAtUnixNano() int64 {
@@ -815,7 +760,7 @@ type PendingRow struct {
 	Revision uint64 `protobuf:"varint,3,opt,name=revision" json:"revision,omitempty"`
 	// See PendingRef.
 	Index uint32 `protobuf:"varint,4,opt,name=index" json:"index,omitempty"`
-	// See LogMessage.
+	// See LogItem.messages.
 	Body          []byte `protobuf:"bytes,5,opt,name=body" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -823,7 +768,7 @@ type PendingRow struct {
 
 func (x *PendingRow) Reset() {
 	*x = PendingRow{}
-	mi := &file_amends_v1_log_proto_msgTypes[10]
+	mi := &file_amends_v1_log_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +780,7 @@ func (x *PendingRow) String() string {
 func (*PendingRow) ProtoMessage() {}
 
 func (x *PendingRow) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[10]
+	mi := &file_amends_v1_log_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +793,7 @@ func (x *PendingRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingRow.ProtoReflect.Descriptor instead.
 func (*PendingRow) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{10}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PendingRow) GetSaga() string {
@@ -897,7 +842,7 @@ type EventsRow struct {
 
 func (x *EventsRow) Reset() {
 	*x = EventsRow{}
-	mi := &file_amends_v1_log_proto_msgTypes[11]
+	mi := &file_amends_v1_log_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +854,7 @@ func (x *EventsRow) String() string {
 func (*EventsRow) ProtoMessage() {}
 
 func (x *EventsRow) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[11]
+	mi := &file_amends_v1_log_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +867,7 @@ func (x *EventsRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRow.ProtoReflect.Descriptor instead.
 func (*EventsRow) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{11}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EventsRow) GetEvents() [][]byte {
@@ -963,7 +908,7 @@ type StoreRow struct {
 
 func (x *StoreRow) Reset() {
 	*x = StoreRow{}
-	mi := &file_amends_v1_log_proto_msgTypes[12]
+	mi := &file_amends_v1_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +920,7 @@ func (x *StoreRow) String() string {
 func (*StoreRow) ProtoMessage() {}
 
 func (x *StoreRow) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[12]
+	mi := &file_amends_v1_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +933,7 @@ func (x *StoreRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreRow.ProtoReflect.Descriptor instead.
 func (*StoreRow) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{12}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StoreRow) GetStore() string {
@@ -1087,7 +1032,7 @@ type SkippedRecord struct {
 
 func (x *SkippedRecord) Reset() {
 	*x = SkippedRecord{}
-	mi := &file_amends_v1_log_proto_msgTypes[13]
+	mi := &file_amends_v1_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1044,7 @@ func (x *SkippedRecord) String() string {
 func (*SkippedRecord) ProtoMessage() {}
 
 func (x *SkippedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[13]
+	mi := &file_amends_v1_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1057,7 @@ func (x *SkippedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkippedRecord.ProtoReflect.Descriptor instead.
 func (*SkippedRecord) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SkippedRecord) GetNumber() uint64 {
@@ -1163,7 +1108,7 @@ type StoreEntry struct {
 
 func (x *StoreEntry) Reset() {
 	*x = StoreEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[14]
+	mi := &file_amends_v1_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1120,7 @@ func (x *StoreEntry) String() string {
 func (*StoreEntry) ProtoMessage() {}
 
 func (x *StoreEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[14]
+	mi := &file_amends_v1_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1133,7 @@ func (x *StoreEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreEntry.ProtoReflect.Descriptor instead.
 func (*StoreEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StoreEntry) GetClaim() *ClaimEntry {
@@ -1220,7 +1165,7 @@ type ClaimEntry struct {
 
 func (x *ClaimEntry) Reset() {
 	*x = ClaimEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[15]
+	mi := &file_amends_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1177,7 @@ func (x *ClaimEntry) String() string {
 func (*ClaimEntry) ProtoMessage() {}
 
 func (x *ClaimEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[15]
+	mi := &file_amends_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1190,7 @@ func (x *ClaimEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimEntry.ProtoReflect.Descriptor instead.
 func (*ClaimEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClaimEntry) GetNumber() uint64 {
@@ -1290,7 +1235,7 @@ type ClockEntry struct {
 
 func (x *ClockEntry) Reset() {
 	*x = ClockEntry{}
-	mi := &file_amends_v1_log_proto_msgTypes[16]
+	mi := &file_amends_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1247,7 @@ func (x *ClockEntry) String() string {
 func (*ClockEntry) ProtoMessage() {}
 
 func (x *ClockEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_amends_v1_log_proto_msgTypes[16]
+	mi := &file_amends_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1260,7 @@ func (x *ClockEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockEntry.ProtoReflect.Descriptor instead.
 func (*ClockEntry) Descriptor() ([]byte, []int) {
-	return file_amends_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_amends_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClockEntry) GetBoot() string {
@@ -1370,16 +1315,16 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x04seal\x18\x02 \x01(\fR\x04seal\"J\n" +
 	"\bLogItems\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12(\n" +
-	"\x05items\x18\x02 \x03(\v2\x12.amends.v1.LogItemR\x05items\"\x90\x02\n" +
+	"\x05items\x18\x02 \x03(\v2\x12.amends.v1.LogItemR\x05items\"\xf9\x01\n" +
 	"\aLogItem\x12\x12\n" +
 	"\x04saga\x18\x01 \x01(\tR\x04saga\x12'\n" +
 	"\x04head\x18\x02 \x01(\v2\x13.amends.v1.SagaHeadR\x04head\x12\x14\n" +
 	"\x05fresh\x18\x03 \x01(\bR\x05fresh\x12\x14\n" +
 	"\x05start\x18\x04 \x01(\fR\x05start\x12\x16\n" +
-	"\x06events\x18\x05 \x03(\fR\x06events\x121\n" +
-	"\bmessages\x18\x06 \x03(\v2\x15.amends.v1.LogMessageR\bmessages\x12&\n" +
+	"\x06events\x18\x05 \x03(\fR\x06events\x12\x1a\n" +
+	"\bmessages\x18\x06 \x03(\fR\bmessages\x12&\n" +
 	"\x04data\x18\a \x03(\v2\x12.amends.v1.LogDataR\x04data\x12)\n" +
-	"\x05entry\x18\b \x01(\v2\x13.amends.v1.LogEntryR\x05entry\"\x90\x03\n" +
+	"\x05entry\x18\b \x01(\v2\x13.amends.v1.LogEntryR\x05entry\"\xf1\x02\n" +
 	"\bSagaHead\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x04R\x02at\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
@@ -1389,24 +1334,19 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x0fended_unix_nano\x18\x06 \x01(\x10R\rendedUnixNano\x128\n" +
 	"\n" +
 	"definition\x18\a \x01(\v2\x18.amends.v1.DefinitionRefR\n" +
-	"definition\x12\x1d\n" +
-	"\n" +
-	"start_name\x18\b \x01(\fR\tstartName\x12/\n" +
-	"\apending\x18\t \x03(\v2\x15.amends.v1.PendingRefR\apending\x12\x12\n" +
-	"\x04data\x18\n" +
-	" \x03(\fR\x04data\x12\x12\n" +
-	"\x04rest\x18\v \x01(\fR\x04rest\x12\x16\n" +
-	"\x06damage\x18\f \x01(\tR\x06damage\"x\n" +
+	"definition\x12/\n" +
+	"\apending\x18\b \x03(\v2\x15.amends.v1.PendingRefR\apending\x12\x12\n" +
+	"\x04data\x18\t \x03(\fR\x04data\x12\x12\n" +
+	"\x04rest\x18\n" +
+	" \x01(\fR\x04rest\x12\x16\n" +
+	"\x06damage\x18\v \x01(\tR\x06damage\"x\n" +
 	"\n" +
 	"PendingRef\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x12\n" +
 	"\x04item\x18\x04 \x01(\x04R\x04item\x12\x14\n" +
-	"\x05place\x18\x05 \x01(\rR\x05place\" \n" +
-	"\n" +
-	"LogMessage\x12\x12\n" +
-	"\x04body\x18\x01 \x01(\fR\x04body\"1\n" +
+	"\x05place\x18\x05 \x01(\rR\x05place\"1\n" +
 	"\aLogData\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"H\n" +
@@ -1490,45 +1430,43 @@ func file_amends_v1_log_proto_rawDescGZIP() []byte {
 	return file_amends_v1_log_proto_rawDescData
 }
 
-var file_amends_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_amends_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_amends_v1_log_proto_goTypes = []any{
 	(*LogRecord)(nil),     // 0: amends.v1.LogRecord
 	(*LogItems)(nil),      // 1: amends.v1.LogItems
 	(*LogItem)(nil),       // 2: amends.v1.LogItem
 	(*SagaHead)(nil),      // 3: amends.v1.SagaHead
 	(*PendingRef)(nil),    // 4: amends.v1.PendingRef
-	(*LogMessage)(nil),    // 5: amends.v1.LogMessage
-	(*LogData)(nil),       // 6: amends.v1.LogData
-	(*LogEntry)(nil),      // 7: amends.v1.LogEntry
-	(*Tombstone)(nil),     // 8: amends.v1.Tombstone
-	(*Removal)(nil),       // 9: amends.v1.Removal
-	(*PendingRow)(nil),    // 10: amends.v1.PendingRow
-	(*EventsRow)(nil),     // 11: amends.v1.EventsRow
-	(*StoreRow)(nil),      // 12: amends.v1.StoreRow
-	(*SkippedRecord)(nil), // 13: amends.v1.SkippedRecord
-	(*StoreEntry)(nil),    // 14: amends.v1.StoreEntry
-	(*ClaimEntry)(nil),    // 15: amends.v1.ClaimEntry
-	(*ClockEntry)(nil),    // 16: amends.v1.ClockEntry
-	(*DefinitionRef)(nil), // 17: amends.v1.DefinitionRef
+	(*LogData)(nil),       // 5: amends.v1.LogData
+	(*LogEntry)(nil),      // 6: amends.v1.LogEntry
+	(*Tombstone)(nil),     // 7: amends.v1.Tombstone
+	(*Removal)(nil),       // 8: amends.v1.Removal
+	(*PendingRow)(nil),    // 9: amends.v1.PendingRow
+	(*EventsRow)(nil),     // 10: amends.v1.EventsRow
+	(*StoreRow)(nil),      // 11: amends.v1.StoreRow
+	(*SkippedRecord)(nil), // 12: amends.v1.SkippedRecord
+	(*StoreEntry)(nil),    // 13: amends.v1.StoreEntry
+	(*ClaimEntry)(nil),    // 14: amends.v1.ClaimEntry
+	(*ClockEntry)(nil),    // 15: amends.v1.ClockEntry
+	(*DefinitionRef)(nil), // 16: amends.v1.DefinitionRef
 }
 var file_amends_v1_log_proto_depIdxs = []int32{
 	2,  // 0: amends.v1.LogItems.items:type_name -> amends.v1.LogItem
 	3,  // 1: amends.v1.LogItem.head:type_name -> amends.v1.SagaHead
-	5,  // 2: amends.v1.LogItem.messages:type_name -> amends.v1.LogMessage
-	6,  // 3: amends.v1.LogItem.data:type_name -> amends.v1.LogData
-	7,  // 4: amends.v1.LogItem.entry:type_name -> amends.v1.LogEntry
-	17, // 5: amends.v1.SagaHead.definition:type_name -> amends.v1.DefinitionRef
-	4,  // 6: amends.v1.SagaHead.pending:type_name -> amends.v1.PendingRef
-	17, // 7: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
-	9,  // 8: amends.v1.Tombstone.removal:type_name -> amends.v1.Removal
-	13, // 9: amends.v1.StoreRow.skipped:type_name -> amends.v1.SkippedRecord
-	15, // 10: amends.v1.StoreEntry.claim:type_name -> amends.v1.ClaimEntry
-	16, // 11: amends.v1.StoreEntry.clock:type_name -> amends.v1.ClockEntry
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 2: amends.v1.LogItem.data:type_name -> amends.v1.LogData
+	6,  // 3: amends.v1.LogItem.entry:type_name -> amends.v1.LogEntry
+	16, // 4: amends.v1.SagaHead.definition:type_name -> amends.v1.DefinitionRef
+	4,  // 5: amends.v1.SagaHead.pending:type_name -> amends.v1.PendingRef
+	16, // 6: amends.v1.Tombstone.definition:type_name -> amends.v1.DefinitionRef
+	8,  // 7: amends.v1.Tombstone.removal:type_name -> amends.v1.Removal
+	12, // 8: amends.v1.StoreRow.skipped:type_name -> amends.v1.SkippedRecord
+	14, // 9: amends.v1.StoreEntry.claim:type_name -> amends.v1.ClaimEntry
+	15, // 10: amends.v1.StoreEntry.clock:type_name -> amends.v1.ClockEntry
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_amends_v1_log_proto_init() }
@@ -1543,7 +1481,7 @@ func file_amends_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amends_v1_log_proto_rawDesc), len(file_amends_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
