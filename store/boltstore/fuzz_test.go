@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/s2"
 
 	"github.com/amends-dev/amends/contract"
 	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
@@ -78,6 +79,7 @@ func FuzzRecord(f *testing.F) {
 	definition := &amendsv1.DefinitionRef{Name: "x"}
 	f.Add(record(&amendsv1.LogItem{Saga: strings.Repeat("x", 40_000), Fresh: true, Head: &head{Class: 1, Definition: definition}}))
 	f.Add(record(&amendsv1.LogItem{Saga: "order-2", Fresh: true, Head: &head{Class: 99, Definition: definition}}))
+	f.Add(mustMarshal(&amendsv1.LogRecord{Packed: s2.Encode(nil, []byte("\x08\x02"))}))
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	h := newHarness(f, Options{manual: true}, nil)
 	f.Fuzz(func(t *testing.T, b []byte) {

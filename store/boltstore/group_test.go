@@ -10,11 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/outbox"
+	amendsv1 "github.com/amends-dev/amends/proto/amends/v1"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/storetest"
 )
 
@@ -128,5 +132,42 @@ func TestDiscardsAreBounded(t *testing.T) {
 	}
 	if err != nil || total != 10 {
 		t.Errorf("%d messages are pending, want 10 (%v)", total, err)
+	}
+}
+
+// TestPackedRecord checks that the items of many sagas are compressed, and that a record which claims to
+// hold much more than it could is refused.
+func TestPackedRecord(t *testing.T) {
+	h := newHarness(t, Options{manual: true}, nil)
+	before := h.store.Stats().Log.Written
+	var changes []store.Change
+	size := 0
+	for i := range 100 {
+		c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%d", i)), storetest.Checkout, storetest.Epoch)
+		p, err := prepare(nil, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, size = append(changes, c), size+proto.Size(p.item)
+	}
+	accept(t, h.store, changes...)
+	if written := h.store.Stats().Log.Written - before; written > int64(size)/2 {
+		t.Errorf("%d bytes were written for %d bytes of items", written, size)
+	}
+	h.Reopen(t)
+	for _, c := range changes {
+		if in, err := h.store.Load(t.Context(), c.Instance.ID); err != nil || in.Revision != 1 {
+			t.Errorf("%v, %v", in, err)
+		}
+	}
+	large := s2.Encode(nil, make([]byte, 1<<20))
+	for name, r := range map[string]*amendsv1.LogRecord{
+		"too large":   {Packed: large},
+		"not of S2":   {Packed: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+		"items twice": {Packed: s2.Encode(nil, []byte("x")), Items: []byte("x")},
+	} {
+		if items, err := h.store.decode(log.Mark{}, mustMarshal(r)); err == nil || !strings.Contains(err.Error(), "compressed items cannot be read") {
+			t.Errorf("%s: %v, %v", name, items, err)
+		}
 	}
 }

@@ -102,12 +102,15 @@ func rows(id contract.SagaID, h, other *head) (rows []row) {
 	if h == nil {
 		return nil
 	}
-	start := binary.BigEndian.AppendUint64(nil, sortable(h.StartedUnixNano))
 	moved := other == nil || other.StartedUnixNano != h.StartedUnixNano
+	ended := moved || removed(other) != removed(h) || other.EndedUnixNano != h.EndedUnixNano
+	var start []byte
+	if moved || ended {
+		start = binary.BigEndian.AppendUint64(nil, sortable(h.StartedUnixNano))
+	}
 	if moved {
 		rows = append(rows, row{tableIDs, []byte(id), start})
 	}
-	ended := moved || removed(other) != removed(h) || other.EndedUnixNano != h.EndedUnixNano
 	if removed(h) {
 		if ended {
 			rows = append(rows, row{tableExpiry, timeKey(string(rune(expiryTombstone)), h.EndedUnixNano, id), start})

@@ -260,23 +260,24 @@ type recordRest struct {
 
 // decodeRest decodes each item by itself.
 func decodeRest(body []byte) (rest recordRest) {
-	eachField(body, func(field protowire.Number, _ uint64, content []byte) {
-		if field != 1 { // LogRecord.items
-			return
-		}
-		eachField(content, func(field protowire.Number, number uint64, encoded []byte) {
-			switch field {
-			case 1: // LogItems.first
-				rest.first = number
-			case 2: // LogItems.items
-				item := new(amendsv1.LogItem)
-				whole := protoconv.Unmarshal(encoded, item) == nil
-				if !whole {
-					_ = (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(encoded, item) // sets what comes before an error
-				}
-				rest.items, rest.whole = append(rest.items, item), append(rest.whole, whole)
+	r := new(amendsv1.LogRecord)
+	_ = (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, r) // sets what comes before an error
+	content, err := itemsOf(r)
+	if err != nil {
+		return rest
+	}
+	eachField(content, func(field protowire.Number, number uint64, encoded []byte) {
+		switch field {
+		case 1: // LogItems.first
+			rest.first = number
+		case 2: // LogItems.items
+			item := new(amendsv1.LogItem)
+			whole := protoconv.Unmarshal(encoded, item) == nil
+			if !whole {
+				_ = (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(encoded, item) // sets what comes before an error
 			}
-		})
+			rest.items, rest.whole = append(rest.items, item), append(rest.whole, whole)
+		}
 	})
 	return rest
 }

@@ -39,6 +39,9 @@ type File struct {
 	closed  sync.Once
 }
 
+// PageSize is the size in bytes of what a disk writes at once, on the usual file systems.
+const PageSize = 4 << 10
+
 // Stats describes a log.
 type Stats struct {
 	Segments int    // files, including spares
@@ -46,6 +49,7 @@ type Stats struct {
 	Size     int64  // of all these files, in bytes
 	Records  uint64 // appended since Open
 	Written  int64  // bytes of frames and segment headers that Begin and Append wrote, since Open
+	Pages    int64  // of PageSize bytes that these writes touched: what the disk had to write
 	Syncs    uint64 // of segments, by Begin and Append, since Open
 	Torn     int64  // bytes of the torn record that Replay discarded at the end; 0 if none was detected
 }
@@ -170,6 +174,7 @@ func (f *File) write(b []byte) error {
 	if err := f.current.Sync(); err != nil {
 		return err
 	}
+	f.stats.Pages += (f.offset+int64(len(b))-1)/PageSize - f.offset/PageSize + 1
 	f.offset += int64(len(b))
 	f.stats.Written += int64(len(b))
 	f.stats.Syncs++

@@ -32,10 +32,12 @@ const (
 // LogRecord is a record of the log: the changes of one commit.
 type LogRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An encoded LogItems.
+	// An encoded LogItems; empty: see packed.
 	Items []byte `protobuf:"bytes,1,opt,name=items" json:"items,omitempty"`
 	// Of a sealed store: proof that the items were written by it, in this place of the log.
-	Seal          []byte `protobuf:"bytes,2,opt,name=seal" json:"seal,omitempty"`
+	Seal []byte `protobuf:"bytes,2,opt,name=seal" json:"seal,omitempty"`
+	// An encoded LogItems, compressed as a block of S2 (https://pkg.go.dev/github.com/klauspost/compress/s2).
+	Packed        []byte `protobuf:"bytes,3,opt,name=packed" json:"packed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,6 +82,13 @@ func (x *LogRecord) GetItems() []byte {
 func (x *LogRecord) GetSeal() []byte {
 	if x != nil {
 		return x.Seal
+	}
+	return nil
+}
+
+func (x *LogRecord) GetPacked() []byte {
+	if x != nil {
+		return x.Packed
 	}
 	return nil
 }
@@ -1309,10 +1318,11 @@ var File_amends_v1_log_proto protoreflect.FileDescriptor
 
 const file_amends_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x13amends/v1/log.proto\x12\tamends.v1\x1a\x14amends/v1/word.proto\"5\n" +
+	"\x13amends/v1/log.proto\x12\tamends.v1\x1a\x14amends/v1/word.proto\"M\n" +
 	"\tLogRecord\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\fR\x05items\x12\x12\n" +
-	"\x04seal\x18\x02 \x01(\fR\x04seal\"J\n" +
+	"\x04seal\x18\x02 \x01(\fR\x04seal\x12\x16\n" +
+	"\x06packed\x18\x03 \x01(\fR\x06packed\"J\n" +
 	"\bLogItems\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12(\n" +
 	"\x05items\x18\x02 \x03(\v2\x12.amends.v1.LogItemR\x05items\"\xf9\x01\n" +
