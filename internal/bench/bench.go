@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/transport"
 	"github.com/amends-dev/amends/transport/natsbus"
 	"github.com/amends-dev/amends/transport/natsbus/embedded"
@@ -53,6 +55,35 @@ const (
 	CallersListen Callers = "listen"
 )
 
+// Upkeep says what the store does beside commits.
+type Upkeep string
+
+// The kinds of upkeep. The ratio of the latencies with UpkeepAll and UpkeepNone is what upkeep costs.
+const (
+	// UpkeepUsual means checkpoints, as serve writes them by default.
+	UpkeepUsual Upkeep = "usual"
+	// UpkeepNone means that no checkpoint is written during the measurement.
+	UpkeepNone Upkeep = "none"
+	// UpkeepAll means checkpoints, a backup every second, and that sagas are removed a second after their end.
+	UpkeepAll Upkeep = "all"
+)
+
+// store returns the options of the store.
+func (u Upkeep) store() boltstore.Options {
+	if u == UpkeepNone {
+		return boltstore.Options{CheckpointSize: 1 << 40, CheckpointAge: 24 * time.Hour}
+	}
+	return boltstore.Options{}
+}
+
+// retention returns how long ended sagas are kept; 0 means the default.
+func (u Upkeep) retention() time.Duration {
+	if u == UpkeepAll {
+		return time.Second
+	}
+	return 0
+}
+
 // Options configure a run.
 type Options struct {
 	Mix      Mix
@@ -68,6 +99,7 @@ type Options struct {
 	// keep everything in files.
 	BusInMemory bool
 	Callers     Callers   // "" is CallersRun
+	Upkeep      Upkeep    // "" is UpkeepUsual
 	Progress    io.Writer // gets one line per second; may be nil
 	Profile     io.Writer // gets a CPU profile of the measurement; may be nil
 }
@@ -95,6 +127,7 @@ type Figures struct {
 	InFlight          int     `json:"in_flight"`
 	Carrier           string  `json:"carrier"`     // tcp, in-process or accounts
 	BusStorage        string  `json:"bus_storage"` // of commands and answers: file or memory
+	Upkeep            Upkeep  `json:"upkeep"`
 	Callers           Callers `json:"callers"`
 	Sagas             int     `json:"sagas"`
 	Seconds           float64 `json:"seconds"`
@@ -109,6 +142,8 @@ type Figures struct {
 	// ends with a checkpoint, so these and the bytes include all that the sagas cost.
 	CheckpointFsyncsPerSaga float64 `json:"checkpoint_fsyncs_per_saga"`
 	BytesWrittenPerSaga     float64 `json:"bytes_written_per_saga"` // bytes that the store gave to write(2): log and checkpoints
+	LogBytesPerSaga         float64 `json:"log_bytes_per_saga"`     // the part of it that is the log
+	PageBytesPerSaga        float64 `json:"page_bytes_per_saga"`    // the same as BytesWrittenPerSaga, but in whole pages of 4 KiB, as the disk gets it
 	DeviceBytesPerSaga      float64 `json:"device_bytes_per_saga"`  // bytes that the whole process, bus included, gave to the disk
 	AllocationsPerSaga      float64 `json:"allocations_per_saga"`
 	TransitionsPerSaga      float64 `json:"transitions_per_saga"`
@@ -119,6 +154,7 @@ type Figures struct {
 	// ratios are SagasPerSecond divided by the rate of the baseline.
 	BareBusPerSecond      float64 `json:"bare_bus_per_second"`
 	BareBusCPUPer1000     float64 `json:"bare_bus_cpu_seconds_per_1000"`
+	BareBusDeviceBytes    float64 `json:"bare_bus_device_bytes_per_saga"`
 	BusRatio              float64 `json:"bus_ratio"`
 	HandWrittenPerSecond  float64 `json:"hand_written_per_second"`
 	HandWrittenCPUPer1000 float64 `json:"hand_written_cpu_seconds_per_1000"`
@@ -138,9 +174,7 @@ type Figures struct {
 // Run measures one mix with a number of sagas in flight, then the bare bus and the hand-written
 // saga with the same number in flight.
 func Run(ctx context.Context, o Options) (figures Figures, err error) {
-	if o.Callers == "" {
-		o.Callers = CallersRun
-	}
+	o.Callers, o.Upkeep = cmp.Or(o.Callers, CallersRun), cmp.Or(o.Upkeep, UpkeepUsual)
 	w, err := open(ctx, o)
 	if err != nil {
 		return Figures{}, err
@@ -161,6 +195,7 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 		return Figures{}, err
 	}
 	figures.BareBusPerSecond, figures.BareBusCPUPer1000 = bus.PerSecond, bus.CPUSecondsPer1000
+	figures.BareBusDeviceBytes = bus.DeviceBytesPerRound
 	figures.BusRatio = figures.SagasPerSecond / bus.PerSecond
 	figures.HandWrittenPerSecond, figures.HandWrittenCPUPer1000 = hand.PerSecond, hand.CPUSecondsPer1000
 	figures.HandWrittenRatio = figures.SagasPerSecond / hand.PerSecond
@@ -208,7 +243,7 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 		return nil, err
 	}
 	w.closers = append(w.closers, func() error { server.Shutdown(); return nil })
-	if w.store, err = boltstore.Open(filepath.Join(o.Dir, "sagas.db"), boltstore.Options{}); err != nil {
+	if w.store, err = boltstore.Open(filepath.Join(o.Dir, "sagas.db"), o.Upkeep.store()); err != nil {
 		return nil, err
 	}
 	w.closers = append(w.closers, w.store.Close)
@@ -222,11 +257,14 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 		Registry: bus.Claims(), Store: w.store, Me: ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: "bench"},
 		Exclusive: true, Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
 	})
-	c, err := coordinator.New(coordinator.Config{Owner: owner, Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet})
+	c, err := coordinator.New(coordinator.Config{Owner: owner, Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet, Retention: o.Upkeep.retention()})
 	if err != nil {
 		return nil, err
 	}
 	w.run(ctx, c.Run)
+	if o.Upkeep == UpkeepAll {
+		w.run(ctx, w.backups)
+	}
 	for _, p := range services(o.Mix, quiet) {
 		bus, err := w.connect(ctx, server, p.Name(), natsbus.ProvisionAsk)
 		if err != nil {
@@ -278,6 +316,20 @@ func (w *world) connect(ctx context.Context, server *embedded.Server, name strin
 	}
 	w.closers = append(w.closers, func() error { return bus.Close() })
 	return bus, nil
+}
+
+// backups takes a backup every second until ctx ends.
+func (w *world) backups(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if _, err := w.store.Backup(ctx, io.Discard); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return nil
 }
 
 // run runs a component until close.
@@ -359,15 +411,18 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	}
 	last := w.store.Stats()
 	changes := float64(storeAfter.Changes - storeBefore.Changes)
+	logged, state := float64(last.Log.Written-storeBefore.Log.Written), float64(last.CheckpointBytes-storeBefore.CheckpointBytes)
 	return Figures{
-		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), BusStorage: o.busStorage(), Callers: o.Callers, Sagas: int(sagas), Seconds: took.Seconds(),
+		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), BusStorage: o.busStorage(), Callers: o.Callers, Upkeep: o.Upkeep, Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
 		CPUSecondsPer1000:       (after.cpu - before.cpu).Seconds() / sagas * 1000,
 		CommitsPerSaga:          float64(storeAfter.Calls-storeBefore.Calls) / sagas,
 		FsyncsPerSaga:           float64(storeAfter.Log.Syncs-storeBefore.Log.Syncs) / sagas,
 		CheckpointFsyncsPerSaga: float64(last.CheckpointSyncs-storeBefore.CheckpointSyncs) / sagas,
-		BytesWrittenPerSaga:     (float64(last.Log.Written-storeBefore.Log.Written) + float64(last.CheckpointBytes-storeBefore.CheckpointBytes)) / sagas,
+		BytesWrittenPerSaga:     (logged + state) / sagas,
+		PageBytesPerSaga:        (float64(last.Log.Pages-storeBefore.Log.Pages)*log.PageSize + state) / sagas,
+		LogBytesPerSaga:         logged / sagas,
 		DeviceBytesPerSaga:      float64(usage().written-before.written) / sagas,
 		AllocationsPerSaga:      float64(after.allocations-before.allocations) / sagas,
 		TransitionsPerSaga:      changes / sagas,

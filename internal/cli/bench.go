@@ -27,6 +27,7 @@ type benchCmd struct {
 	Carrier  []string      `default:"tcp" enum:"tcp,in-process,accounts" help:"How clients connect to the embedded NATS server: ${enum} (tcp with one account per client); one run for each. Default: ${default}."`
 	Storage  string        `name:"bus-storage" default:"file" enum:"file,memory" help:"Where the embedded NATS server keeps commands and answers: ${enum}; the bare bus and the hand-written saga always use files. Default: ${default}."`
 	Callers  string        `default:"run" enum:"run,wait,listen" help:"How callers learn that a saga ended: run (one request, answered at the end), wait (start, then a second request that waits) or listen (start, then listen for the lifecycle event). Default: ${default}."`
+	Upkeep   []string      `default:"usual" enum:"usual,none,all" help:"What the store does beside commits: usual (checkpoints), none (no checkpoints), or all (checkpoints, a backup every second, and sagas removed a second after their end); one run for each. Default: ${default}."`
 	For      time.Duration `default:"5s" help:"Measured time of each run, after a warm-up of a fifth of it. A run takes longer if fewer sagas than --in-flight have ended by then."`
 	Write    string        `type:"path" placeholder:"FILE" help:"Also write the results to FILE as JSON, one object per run."`
 	Profile  string        `name:"cpu-profile" type:"path" placeholder:"FILE" help:"Write a CPU profile of the run, without the warm-up and the bare bus; read it with go tool pprof -top FILE."`
@@ -35,8 +36,8 @@ type benchCmd struct {
 
 // Run measures the whole system on this machine.
 func (c *benchCmd) Run(env *environment) error {
-	if c.Profile != "" && len(c.Mix)*len(c.InFlight)*len(c.Carrier) != 1 {
-		return &exitError{code: ExitUsage, err: errors.New("--cpu-profile needs a single run: give one --mix, one --in-flight and one --carrier")}
+	if c.Profile != "" && len(c.Mix)*len(c.InFlight)*len(c.Carrier)*len(c.Upkeep) != 1 {
+		return &exitError{code: ExitUsage, err: errors.New("--cpu-profile needs a single run: give one --mix, one --in-flight, one --carrier and one --upkeep")}
 	}
 	to := io.Discard
 	if c.Output == "json" {
@@ -75,7 +76,12 @@ func (c *benchCmd) runs() (all []bench.Options) {
 	for _, carrier := range c.Carrier {
 		for _, mix := range c.Mix {
 			for _, n := range c.InFlight {
-				all = append(all, bench.Options{Mix: bench.Mix(mix), InFlight: n, For: c.For, InProcess: carrier == "in-process", Accounts: carrier == "accounts", BusInMemory: c.Storage == "memory", Callers: bench.Callers(c.Callers)})
+				for _, upkeep := range c.Upkeep {
+					all = append(all, bench.Options{
+						Mix: bench.Mix(mix), InFlight: n, For: c.For, InProcess: carrier == "in-process", Accounts: carrier == "accounts",
+						BusInMemory: c.Storage == "memory", Callers: bench.Callers(c.Callers), Upkeep: bench.Upkeep(upkeep),
+					})
+				}
 			}
 		}
 	}
@@ -110,13 +116,14 @@ func (c *benchCmd) one(env *environment, o bench.Options) (bench.Figures, error)
 }
 
 func printFigures(w *terminal.Stream, all []bench.Figures) {
-	rows := [][]string{{"MIX", "CARRIER", "BUS", "IN FLIGHT", "SAGAS/S", "OF BARE BUS", "OF HAND-WRITTEN", "P50 MS", "P99 MS", "P99.9 MS", "CPU S/1000", "BUS CPU", "HAND CPU", "FSYNCS/SAGA", "BYTES/SAGA", "DEVICE BYTES/SAGA", "ALLOCS/TRANSITION", "PEAK RSS MB"}}
+	rows := [][]string{{"MIX", "CARRIER", "BUS", "UPKEEP", "IN FLIGHT", "SAGAS/S", "OF BARE BUS", "OF HAND-WRITTEN", "P50 MS", "P99 MS", "P99.9 MS", "CPU S/1000", "BUS CPU", "HAND CPU", "FSYNCS/SAGA", "BYTES/SAGA", "OF THE LOG", "IN PAGES", "DEVICE BYTES/SAGA", "BUS DEVICE", "ALLOCS/TRANSITION", "PEAK RSS MB"}}
 	for _, f := range all {
 		rows = append(rows, []string{
-			string(f.Mix), f.Carrier, f.BusStorage, fmt.Sprint(f.InFlight), fmt.Sprintf("%.0f", f.SagasPerSecond), fmt.Sprintf("%.2f", f.BusRatio), fmt.Sprintf("%.2f", f.HandWrittenRatio),
+			string(f.Mix), f.Carrier, f.BusStorage, string(f.Upkeep), fmt.Sprint(f.InFlight), fmt.Sprintf("%.0f", f.SagasPerSecond), fmt.Sprintf("%.2f", f.BusRatio), fmt.Sprintf("%.2f", f.HandWrittenRatio),
 			fmt.Sprintf("%.1f", f.P50Ms), fmt.Sprintf("%.1f", f.P99Ms), fmt.Sprintf("%.1f", f.P999Ms),
 			fmt.Sprintf("%.2f", f.CPUSecondsPer1000), fmt.Sprintf("%.2f", f.BareBusCPUPer1000), fmt.Sprintf("%.2f", f.HandWrittenCPUPer1000),
-			fmt.Sprintf("%.3f", f.FsyncsPerSaga), fmt.Sprintf("%.0f", f.BytesWrittenPerSaga), fmt.Sprintf("%.0f", f.DeviceBytesPerSaga),
+			fmt.Sprintf("%.3f", f.FsyncsPerSaga), fmt.Sprintf("%.0f", f.BytesWrittenPerSaga), fmt.Sprintf("%.0f", f.LogBytesPerSaga), fmt.Sprintf("%.0f", f.PageBytesPerSaga),
+			fmt.Sprintf("%.0f", f.DeviceBytesPerSaga), fmt.Sprintf("%.0f", f.BareBusDeviceBytes),
 			fmt.Sprintf("%.0f", f.AllocationsPerStep), fmt.Sprint(f.PeakRSSBytes >> 20),
 		})
 	}
@@ -133,8 +140,14 @@ these two, and BUS CPU and HAND CPU belong to them. Compare ratios of one run, n
 
 // remarks returns one line for each comparison between runs.
 func remarks(all []bench.Figures) (lines []string) {
-	well := map[string]bench.Figures{}
+	well, without := map[string]bench.Figures{}, map[string]bench.Figures{}
 	for _, f := range all {
+		same := fmt.Sprintf("%s, %d in flight, %s", f.Carrier, f.InFlight, f.Mix)
+		if f.Upkeep == bench.UpkeepNone {
+			without[same] = f
+		} else if w, ok := without[same]; ok {
+			lines = append(lines, fmt.Sprintf("%s: p99 with upkeep %s over that without: %.2f.", same, f.Upkeep, f.P99Ms/w.P99Ms))
+		}
 		of := fmt.Sprintf("%s, %d in flight", f.Carrier, f.InFlight)
 		if f.LatencyRatio > 0 {
 			lines = append(lines, fmt.Sprintf("%s, %s: a saga took %.2f times its round on the bare bus and its %.0f fsyncs of %.2f ms.",
