@@ -156,10 +156,11 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 			return nil, d.broken
 		}
 	}
-	var changes []store.Change
-	var changed []*draft
+	changes, changed := make([]store.Change, 0, len(order)), make([]*draft, 0, len(order))
+	enqueued := 0
 	for _, d := range order {
 		if len(d.events) > 0 {
+			enqueued += len(d.enqueued)
 			changes = append(changes, store.Change{Expected: d.committed, Instance: d.instance, Events: d.events, Enqueue: d.enqueued, Discard: d.discarded()})
 			changed = append(changed, d)
 		}
@@ -172,6 +173,7 @@ func (e *Engine) step(ctx context.Context, inputs []Input, todo []int, out *Outp
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", plural.Of(len(changes), "saga", "sagas"), err)
 	}
+	out.Enqueued = slices.Grow(out.Enqueued, enqueued)
 	for k, d := range changed {
 		var failure error
 		if results != nil {
