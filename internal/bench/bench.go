@@ -115,7 +115,6 @@ type Figures struct {
 	BytesWrittenPerSaga     float64 `json:"bytes_written_per_saga"` // bytes that the store gave to write(2): log and checkpoints
 	LogBytesPerSaga         float64 `json:"log_bytes_per_saga"`     // the part of it that is the log
 	PageBytesPerSaga        float64 `json:"page_bytes_per_saga"`    // the same as BytesWrittenPerSaga, but in whole pages of 4 KiB, as the disk gets it
-	DeviceBytesPerSaga      float64 `json:"device_bytes_per_saga"`  // bytes that the whole process, bus included, gave to the disk
 	AllocationsPerSaga      float64 `json:"allocations_per_saga"`
 	TransitionsPerSaga      float64 `json:"transitions_per_saga"`
 	AllocationsPerStep      float64 `json:"allocations_per_transition"`
@@ -125,7 +124,6 @@ type Figures struct {
 	// ratios are SagasPerSecond divided by the rate of the baseline.
 	BareBusPerSecond      float64 `json:"bare_bus_per_second"`
 	BareBusCPUPer1000     float64 `json:"bare_bus_cpu_seconds_per_1000"`
-	BareBusDeviceBytes    float64 `json:"bare_bus_device_bytes_per_saga"`
 	BusRatio              float64 `json:"bus_ratio"`
 	HandWrittenPerSecond  float64 `json:"hand_written_per_second"`
 	HandWrittenCPUPer1000 float64 `json:"hand_written_cpu_seconds_per_1000"`
@@ -166,7 +164,6 @@ func Run(ctx context.Context, o Options) (figures Figures, err error) {
 		return Figures{}, err
 	}
 	figures.BareBusPerSecond, figures.BareBusCPUPer1000 = bus.PerSecond, bus.CPUSecondsPer1000
-	figures.BareBusDeviceBytes = bus.DeviceBytesPerRound
 	figures.BusRatio = figures.SagasPerSecond / bus.PerSecond
 	figures.HandWrittenPerSecond, figures.HandWrittenCPUPer1000 = hand.PerSecond, hand.CPUSecondsPer1000
 	figures.HandWrittenRatio = figures.SagasPerSecond / hand.PerSecond
@@ -380,7 +377,6 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 		BytesWrittenPerSaga:     (logged + state) / sagas,
 		PageBytesPerSaga:        (float64(last.Log.Pages-storeBefore.Log.Pages)*log.PageSize + state) / sagas,
 		LogBytesPerSaga:         logged / sagas,
-		DeviceBytesPerSaga:      float64(usage().written-before.written) / sagas,
 		AllocationsPerSaga:      float64(after.allocations-before.allocations) / sagas,
 		TransitionsPerSaga:      changes / sagas,
 		AllocationsPerStep:      float64(after.allocations-before.allocations) / changes,

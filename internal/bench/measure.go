@@ -13,7 +13,6 @@ type resources struct {
 	cpu         time.Duration
 	allocations uint64
 	peak        int64 // bytes
-	written     int64 // bytes that were given to the disk
 }
 
 func usage() resources {
@@ -25,7 +24,6 @@ func usage() resources {
 		cpu:         time.Duration(r.Utime.Nano() + r.Stime.Nano()),
 		allocations: m.Mallocs,
 		peak:        r.Maxrss * 1024, // Linux counts in KiB
-		written:     r.Oublock * 512,
 	}
 }
 
