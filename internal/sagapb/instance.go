@@ -35,10 +35,16 @@ func MarshalStart(s *machine.Start) ([]byte, error) {
 	return encode(nil, s.ID, func(m *message) (proto.Message, error) { return &m.start, m.fillStart(s) })
 }
 
-// MarshalRest encodes a saga's state without its start. It returns the errors of AppendInstance that
-// concern the rest.
-func MarshalRest(in *machine.Instance) ([]byte, error) {
-	return encode(nil, in.ID, func(m *message) (proto.Message, error) { return &m.instance, m.fill(in) })
+// MarshalRest encodes a saga's state without its start, and with what pack returns instead of each
+// result. It returns the errors of AppendInstance that concern the rest.
+func MarshalRest(in *machine.Instance, pack func(result []byte) []byte) ([]byte, error) {
+	return encode(nil, in.ID, func(m *message) (proto.Message, error) {
+		err := m.fill(in)
+		for _, s := range m.instance.Steps {
+			s.Result = pack(s.Result)
+		}
+		return &m.instance, err
+	})
 }
 
 // encode appends the encoding of a state, or of a part of it, which fill sets.
@@ -81,8 +87,8 @@ func UnmarshalStart(data []byte) (machine.Start, error) {
 	return start, nil
 }
 
-// UnmarshalRest decodes the output of MarshalRest for a saga with the given start. The result shares
-// no memory with data.
+// UnmarshalRest decodes the output of MarshalRest for a saga with the given start; the results are as
+// they were packed. The instance shares no memory with data.
 func UnmarshalRest(data []byte, start machine.Start) (*machine.Instance, error) {
 	m := new(amendsv1.Instance)
 	if err := protoconv.Unmarshal(data, m); err != nil {

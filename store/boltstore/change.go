@@ -116,12 +116,7 @@ func (p *packer) start(s *machine.Start, digest machine.StartDigest) ([]byte, er
 
 // state encodes the state without its start. Results are packed.
 func (p *packer) state(in *machine.Instance) ([]byte, error) {
-	packed := *in
-	packed.Steps = slices.Clone(in.Steps)
-	for i := range packed.Steps {
-		packed.Steps[i].Result = p.pack(in.Steps[i].Result)
-	}
-	b, err := sagapb.MarshalRest(&packed)
+	b, err := sagapb.MarshalRest(in, p.pack)
 	return p.seal(part{kind: sealedRest, revision: in.Revision}, b), err
 }
 
