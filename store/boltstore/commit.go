@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -235,16 +236,17 @@ func (s *Store) encode(items *amendsv1.LogItems) ([]byte, error) {
 	case s.options.Keys != nil: // sealed parts cannot be compressed
 		r.Seal = s.options.Keys.Seal(recordBinding(s.log.Last(), content), nil)
 	case len(content) >= minPacked:
-		if packed := s2.Encode(nil, content); len(packed) < len(content) && len(content) <= maxPacking*len(packed) {
-			r.Items, r.Packed = nil, packed
+		r.Items, r.Packed = nil, s2.Encode(nil, content)
+		if again, err := itemsOf(r); err != nil || !bytes.Equal(again, content) {
+			r.Items, r.Packed = content, nil
 		}
 	}
 	return mustMarshal(r), nil
 }
 
 // Records with at least minPacked bytes of items, those of many sagas, are compressed: such items have
-// words and subjects in common, and take half of the space. A record is not compressed to less than one
-// maxPacking-th, so that a damaged one cannot ask for any amount of memory.
+// words and subjects in common, and take a fifth of the space. Items that would take less than one
+// maxPacking-th are not compressed, so that a damaged record cannot ask for any amount of memory.
 const (
 	minPacked  = 4 << 10
 	maxPacking = 256
