@@ -3,13 +3,17 @@
 package boltstore
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/s2"
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
@@ -170,4 +174,57 @@ func TestPackedRecord(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, items, err)
 		}
 	}
+}
+
+// TestMuchIsOwed commits a change that enqueues 8 MiB of messages, as a parallel group of 32 steps with the
+// largest requests does: a record of many parts. Then the saga moves on, a message at a time.
+func TestMuchIsOwed(t *testing.T) {
+	h := newHarness(t, Options{manual: true}, nil)
+	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	one := c.Enqueue[0]
+	c.Enqueue = nil
+	for i := range 32 {
+		r := one
+		r.ID.Index, r.To = uint16(i), outbox.Destination(fmt.Sprintf("participant-%d", i%4))
+		r.Envelope.Data = make([]byte, contract.MaxPayload)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(r.Envelope.Data) // cannot fail, and cannot be compressed
+		c.Enqueue = append(c.Enqueue, r)
+	}
+	accept(t, h.store, c)
+	owed := slices.Clone(c.Enqueue)
+	same := func(when string) {
+		t.Helper()
+		var read []outbox.Record
+		if err := outbox.All(t.Context(), h.store, func(_ outbox.Position, r outbox.Record) bool {
+			read = append(read, r)
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		byIndex := func(a, b outbox.Record) int { return int(a.ID.Index) - int(b.ID.Index) }
+		slices.SortFunc(read, byIndex)
+		if equal := cmp.Equal(owed, read, cmp.Comparer(bytes.Equal)); !equal {
+			t.Errorf("%s: the %d messages are not the %d that are owed", when, len(read), len(owed))
+		}
+	}
+	same("committed")
+	h.Reopen(t)
+	same("replayed")
+	written := h.store.Stats().Log.Written
+	in := c.Instance
+	for len(owed) > 28 {
+		next := storetest.Next(in, storetest.Epoch.Add(time.Second))
+		next.Enqueue, next.Discard = nil, []outbox.ID{owed[0].ID}
+		accept(t, h.store, next)
+		owed, in = owed[1:], next.Instance
+	}
+	if n := h.store.Stats().Log.Written - written; n > 64<<10 {
+		t.Errorf("four answers wrote %d bytes to the log, although they enqueue nothing", n)
+	}
+	if err := h.store.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	same("in the state")
+	h.Reopen(t)
+	same("opened again")
 }
