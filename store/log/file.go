@@ -54,9 +54,10 @@ type Stats struct {
 	Torn     int64  // bytes of the torn record that Replay discarded at the end; 0 if none was detected
 }
 
-// Open opens the log in a directory. It returns os.ErrNotExist if there is no directory, ErrDamaged if
-// a segment is missing or too short or if none has a valid header, and ErrLater if a later release
-// wrote the log. Open does not read records; Replay does.
+// Open opens the log in a directory. It returns ErrMissing if there is no directory, which matches
+// os.ErrNotExist too, or if it has no segment; ErrDamaged if a segment is missing or too short or if
+// none has a valid header; and ErrLater if a later release wrote the log. Open does not read records;
+// Replay does.
 func Open(dir string, options Options) (*File, error) {
 	options, err := options.withDefaults(dir)
 	if err != nil {

@@ -227,6 +227,12 @@ func TestScan(t *testing.T) {
 	if _, _, err := Scan(dir+"-2", marks[4], add(&list)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no log: %v", err)
 	}
+	if _, err := Open(dir+"-2", Options{}); !errors.Is(err, ErrMissing) {
+		t.Errorf("no log: %v", err)
+	}
+	if _, err := Open(t.TempDir(), Options{}); !errors.Is(err, ErrMissing) || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an empty directory: %v", err)
+	}
 }
 
 // readOnly makes a directory and its files old, and takes the permission to write from them.

@@ -45,6 +45,8 @@ func (m *Mark) next(epoch uint64, body []byte) Hash {
 
 // Errors of Open, Replay and Scan. The errors that wrap them say what to do.
 var (
+	// ErrMissing means that there is no log: no directory, or no segment in it.
+	ErrMissing = errors.New("there is no log")
 	// ErrDamaged means that a record cannot be read although a later one can, that a record does not
 	// continue the previous one, or that a segment or its header is missing or incomplete.
 	ErrDamaged = errors.New("the log is damaged")

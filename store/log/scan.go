@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/amends-dev/amends/internal/plural"
 )
@@ -29,7 +30,9 @@ func segmentNumber(name string) (number uint64, ok bool) {
 // load lists the segments and reads their headers. It fails if a segment is missing.
 func (f *File) load() error {
 	names, err := f.disk.list()
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrMissing, err)
+	} else if err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -48,7 +51,7 @@ func (f *File) load() error {
 	}
 	switch used := f.used(); {
 	case len(f.segments) == 0:
-		return errors.New("there is no log in this directory")
+		return fmt.Errorf("%w: the directory has no segment", ErrMissing)
 	case used == 0:
 		return &DamageError{Segment: segmentName(f.last()), Why: "neither this segment nor an earlier one has a readable header"}
 	case used == len(f.segments):
