@@ -59,7 +59,8 @@ func exitOf(err error) (code int, hint string) {
 		return ExitStoreBroken, "no acknowledged data is lost; make room on the disk of the data directory, or move the directory to a larger disk, then start again"
 	case errors.Is(err, store.ErrBroken), errors.Is(err, server.ErrDisk):
 		return ExitStoreBroken, "no acknowledged data is lost; check the disk's space and health, then start again, or restore a backup with: coordinator restore <file>"
-	case errors.Is(err, log.ErrDamaged), errors.Is(err, log.ErrForeign), errors.Is(err, log.ErrBehind), errors.Is(err, log.ErrAhead):
+	case errors.Is(err, log.ErrMissing), errors.Is(err, log.ErrDamaged), errors.Is(err, log.ErrForeign),
+		errors.Is(err, log.ErrBehind), errors.Is(err, log.ErrAhead):
 		return ExitStoreBroken, "see docs/RUNBOOK.md#the-store-does-not-open"
 	case errors.Is(err, boltstore.ErrRecord):
 		return ExitStoreBroken, "see docs/RUNBOOK.md#a-record-that-cannot-be-applied"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/boltstore"
+	"github.com/amends-dev/amends/store/log"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -24,6 +25,11 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("run the coordinator: %w", store.ErrBroken), ExitStoreBroken, true},
 		{&store.CorruptError{What: "a record", Why: "its checksum is wrong"}, ExitStoreBroken, true},
 		{fmt.Errorf("open: %w", boltstore.ErrDamaged), ExitStoreBroken, true},
+		{fmt.Errorf("open: %w", log.ErrMissing), ExitStoreBroken, true},
+		{fmt.Errorf("open: %w", log.ErrDamaged), ExitStoreBroken, true}, // such as a segment that is missing
+		{fmt.Errorf("open: %w", log.ErrForeign), ExitStoreBroken, true},
+		{fmt.Errorf("open: %w", log.ErrBehind), ExitStoreBroken, true},
+		{fmt.Errorf("open: %w", log.ErrAhead), ExitStoreBroken, true},
 		{fmt.Errorf("open: %w", boltstore.ErrRecord), ExitStoreBroken, true},
 		{refused(connect.CodeUnavailable), ExitNotReachable, true},
 		{refused(connect.CodeInvalidArgument), ExitUsage, false},

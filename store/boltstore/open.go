@@ -40,7 +40,7 @@ func logPath(path string) string { return path + ".log" }
 // Open returns ErrLocked if another process has locked the file; ErrDamaged if the state is damaged;
 // ErrLater or ErrForeign if this release must not touch it; seal.ErrKey if Options.Keys lacks a key,
 // and seal.ErrPlain if keys are given but the store is not sealed. If state and log do not belong
-// together, or the log is damaged, it returns the errors of log.Open and log.File.Replay, which say
+// together, or the log is missing or damaged, it returns the errors of log.Open and log.File.Replay, which say
 // which of the two is older. If a record of the log is intact but cannot be applied, it returns
 // ErrRecord.
 func Open(path string, options Options) (*Store, error) {
@@ -217,8 +217,8 @@ func (s *Store) recover(self *amendsv1.StoreRow) (err error) {
 
 // lost explains the error of a state whose log cannot be opened.
 func lost(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("the log that belongs to the state is missing; the newest commits are only there: put the directory back, "+
+	if errors.Is(err, log.ErrMissing) {
+		return fmt.Errorf("the log that belongs to the state is missing; the newest commits are only there: put the directory back with its files, "+
 			"or restore a backup: %w", err)
 	}
 	return err
@@ -248,6 +248,9 @@ func checkUnused(path string) error {
 	f, err := log.Open(path, log.Options{})
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if errors.Is(err, log.ErrMissing) {
+		return fmt.Errorf("%s is where the log of this store goes: move the directory aside: %w", path, err)
 	}
 	if err == nil {
 		var last log.Mark
