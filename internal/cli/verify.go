@@ -60,6 +60,9 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 		}
 	}
 	v, err := boltstore.Verify(env.ctx, path, boltstore.Options{Keys: keys})
+	for i := range v.Skipped { // also if there is damage, which they may explain
+		env.stdout.Printf("%s\n", skippedLine(&v.Skipped[i]))
+	}
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: make a backup and verify it"}
@@ -72,9 +75,6 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	env.stdout.Printf("%s: no damage found; %s, %d of them open\n", what, plural.Of(v.Sagas, "saga", "sagas"), v.Open)
 	if v.Records > 0 {
 		env.stdout.Printf("the log has %s that these numbers do not count; the next start applies them\n", plural.Of(v.Records, "record", "records"))
-	}
-	for i := range v.Skipped {
-		env.stdout.Printf("%s\n", skippedLine(&v.Skipped[i]))
 	}
 	if v.Torn > 0 {
 		env.stdout.Printf("the log ends with %s of a record that was never acknowledged; the next start discards them\n", plural.Of(v.Torn, "byte", "bytes"))
