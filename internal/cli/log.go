@@ -30,7 +30,7 @@ their damage, and can be removed (coordinator remove-damaged). All other sagas c
 The reason is not encrypted. There is no way back, except to a copy of the data directory: make one first.
 
 Examples:
-  cp -a /var/lib/amends amends-copy
+  cp -aL /var/lib/amends amends-copy     # -L: in the packages it is a symbolic link
   coordinator log skip 4711 --reason 'ticket 1234' --by ada --data-dir /var/lib/amends     # with the coordinator stopped`
 }
 

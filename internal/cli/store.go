@@ -93,13 +93,19 @@ func ownStore(dataDir string) (path string, err error) {
 	if err != nil {
 		return path, fmt.Errorf("there is no store: %w", err)
 	}
-	if owner, me := ownerOf(info), os.Geteuid(); owner != me {
-		return path, &exitError{
-			code: ExitUsage, err: fmt.Errorf("%s belongs to user %d, and this is user %d", path, owner, me),
-			hint: "run the command as the user who runs the coordinator; otherwise it could not open new files of its store",
-		}
+	return path, notOwner(path, ownerOf(info), os.Geteuid())
+}
+
+// notOwner returns the error for the user me, if another one owns the store; otherwise nil.
+func notOwner(path string, owner, me int) error {
+	if owner == me {
+		return nil
 	}
-	return path, nil
+	return &exitError{
+		code: ExitUsage, err: fmt.Errorf("%s belongs to user %d, and this is user %d", path, owner, me),
+		hint: fmt.Sprintf("run the command as user %d, because the coordinator could not open new files of another user; "+
+			"with the packaged systemd unit use systemd-run, otherwise sudo or setpriv: see docs/OPERATING.md#as-the-coordinators-user", owner),
+	}
 }
 
 // inUse adds a hint to the error of a store that a coordinator uses.
