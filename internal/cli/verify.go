@@ -63,6 +63,9 @@ func (c *verifyCmd) Run(env *environment) (err error) {
 	for i := range v.Skipped { // also if there is damage, which they may explain
 		env.stdout.Printf("%s\n", skippedLine(&v.Skipped[i]))
 	}
+	for _, k := range v.Kept {
+		env.stdout.Printf("the log is kept from record %d on, because saga %s is damaged and changes of it are only there\n", k.From, k.Saga)
+	}
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return &exitError{code: ExitFailed, err: err, hint: "a coordinator is running on this directory: make a backup and verify it"}

@@ -233,6 +233,10 @@ func TestLogIsKeptForDamagedSagas(t *testing.T) {
 		}
 	}
 	s.abort()
+	v, err := Verify(t.Context(), path, testOptions(Options{}))
+	if !errors.Is(err, store.ErrCorrupt) || len(v.Kept) != 1 || v.Kept[0].Saga != id || v.Kept[0].From == 0 {
+		t.Errorf("the log is kept for %+v, want one record of %s (%v)", v.Kept, id, err)
+	}
 	flip(id)
 	s = reopened(t, path, Options{manual: true})
 	defer s.abort()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -43,6 +44,13 @@ type Verified struct {
 	Records uint64    // of the log, which the state does not contain yet
 	Torn    int64     // bytes of a torn record at the end of the log, which the next Open discards; usually 0
 	Skipped []Skipped // records of the log that were made void, at any time
+	Kept    []Kept    // why the log is kept although the state contains the rest of it
+}
+
+// Kept is a saga for which the log is kept, because it is damaged and the log has changes of it.
+type Kept struct {
+	Saga contract.SagaID
+	From uint64 // record with the oldest of these changes
 }
 
 // Verify checks a store that no process has open, and changes neither its state nor its log: the state
@@ -100,13 +108,39 @@ func (s *Store) verifyLog(ctx context.Context, self *amendsv1.StoreRow, v *Verif
 	}
 	f := s.follow(self, mark)
 	last, torn, err := log.Scan(logPath(s.info.Path), mark, func(r log.Record) error {
-		_, err := f.next(&r)
+		items, err := f.next(&r)
+		if err == nil {
+			err = v.keep(s, r.Number, items)
+		}
 		return errors.Join(err, ctx.Err())
 	})
 	if err != nil {
 		return lost(err)
 	}
 	v.Records, v.Torn = last.Number-mark.Number, torn
+	return nil
+}
+
+// keep notes the damaged sagas of which a record has changes, until one removes them.
+func (v *Verified) keep(s *Store, record uint64, items *amendsv1.LogItems) error {
+	for _, item := range items.GetItems() {
+		id := contract.SagaID(item.Saga)
+		if item.Entry != nil {
+			continue
+		}
+		if item.Fresh { // it replaces what is damaged
+			v.Kept = slices.DeleteFunc(v.Kept, func(k Kept) bool { return k.Saga == id })
+			continue
+		}
+		known := slices.ContainsFunc(v.Kept, func(k Kept) bool { return k.Saga == id })
+		o, err := s.current(id)
+		if err != nil {
+			return err
+		}
+		if o.damage != nil && !known && len(v.Kept) < maxFindings {
+			v.Kept = append(v.Kept, Kept{id, record})
+		}
+	}
 	return nil
 }
 
