@@ -60,6 +60,6 @@ func (e *exam) store(families map[string]*dto.MetricFamily) {
 	if torn := value("amends_store_log_torn_bytes", ""); torn > 0 {
 		e.add("end of the log", OK, fmt.Sprintf("the last start discarded an incomplete record of %s, which was never acknowledged", plural.Of(int(torn), "byte", "bytes")), "")
 	} else {
-		e.add("end of the log", OK, "the last start discarded nothing", "")
+		e.add("end of the log", OK, "the last start found no incomplete record", "")
 	}
 }
