@@ -170,8 +170,22 @@ func writeWhole(path string, write func(io.Writer) (int64, error)) (n int64, err
 type restoreCmd struct {
 	keysFlag
 	File          string `arg:"" type:"existingfile" help:"The backup."`
-	DataDir       string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Data directory to create; it must not hold a store."`
+	DataDir       string `env:"AMENDS_DATA_DIR" type:"path" default:"data" help:"Data directory; it is created, or must have no sagas.db."`
 	AcceptDamaged bool   `help:"Accept a backup with damaged records: their sagas stay stuck, all others continue."`
+}
+
+// Help says what happens to the files, and to sagas that the backup does not have.
+func (restoreCmd) Help() string {
+	return `Checks every record of the backup, and then gives it its name, sagas.db. The store gets a new log at its first
+start; a log that is in the directory already is renamed to sagas.db.log.before-restore-1 (2, 3, ...), and nothing is
+deleted. The new file belongs to the user who runs the command, and the coordinator must be able to write to it.
+
+Sagas continue from their state in the backup. Those that were accepted later are lost, but their effects are not:
+docs/OPERATING.md, "When the machine is lost", says how to fence the old coordinator and find them.
+
+Examples:
+  coordinator verify amends-2026-11-21.db && coordinator restore amends-2026-11-21.db --data-dir /var/lib/amends-new
+  coordinator serve --data-dir /var/lib/amends-new --take-over      # if another store owned the prefix, and is stopped`
 }
 
 // Run restores a backup into a data directory.

@@ -55,7 +55,7 @@ type root struct {
 	Context     contextCmd    `cmd:"" group:"Running it" help:"Manage named coordinators."`
 	Export      exportCmd     `cmd:"" group:"Running it" help:"Write the sagas that have ended, with their histories, as JSON lines."`
 	Backup      backupCmd     `cmd:"" group:"Running it" help:"Write a consistent backup of a running coordinator or of a data directory."`
-	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Restore a backup into a new data directory."`
+	Restore     restoreCmd    `cmd:"" group:"Running it" help:"Restore a backup into a data directory that has no store."`
 	Orphans     orphansCmd    `cmd:"" group:"Running it" help:"After a restore: find effects of participants that belong to no saga in the store. Exit code 1: some were found."`
 	Verify      verifyCmd     `cmd:"" group:"Running it" help:"Check every record of a backup, or of a store."`
 	Healthcheck healthCmd     `cmd:"" group:"Running it" help:"Exit 0 if the coordinator is ready: a health check for containers without a shell."`
