@@ -15,7 +15,7 @@ type Options struct {
 	// MaxGroup bounds the changes that one record of the log combines; 0 means DefaultMaxGroup. A call
 	// with more changes is not split.
 	MaxGroup int
-	// CheckpointSize is the size, in bytes, of the overlay, or of the log behind the last checkpoint, at
+	// CheckpointSize is the size, in bytes, of the overlay, or of the log since the last checkpoint, at
 	// which a checkpoint begins; 0 means DefaultCheckpointSize. At twice the size, commits wait; while
 	// the disk is full, at four times the size. It bounds the store's memory and the work of the next start.
 	CheckpointSize int64
@@ -85,7 +85,7 @@ const (
 	waitLimit = 5 * time.Second
 	// fullRetry is how often a full disk is tried again.
 	fullRetry = time.Second
-	// waitFactor is the size of the overlay, or of the log behind the last checkpoint, in multiples of
+	// waitFactor is the size of the overlay, or of the log since the last checkpoint, in multiples of
 	// CheckpointSize, at which commits wait for a checkpoint. While the disk has no room for one, it
 	// is fullFactor: the difference is a reserve for the sagas that were started.
 	waitFactor, fullFactor = 2, 4

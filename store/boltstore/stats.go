@@ -33,7 +33,7 @@ type Stats struct {
 	CheckpointSyncs uint64    // fsyncs of the state's file by checkpoints: two for each piece
 	CheckpointBytes uint64    // pages that checkpoints wrote
 	OverlayBytes    int64     // size of the overlay, roughly
-	BehindBytes     int64     // size of the part of the log that the state lacks
+	BehindBytes     int64     // size of the records since the last checkpoint; a log that is kept because of a damaged saga does not count
 	BehindSince     time.Time // when the oldest change that the state lacks was committed; zero if it lacks none
 	StateBytes      int64     // size of the state's file; 0 if unknown
 	Log             log.Stats

@@ -55,7 +55,7 @@ type Store struct {
 	counts    map[tally]int          // of overlay and bbolt together
 	discarded map[outbox.ID]struct{} // given to Discard, and not in the log yet
 	mark      log.Mark               // of the last record that is applied
-	logged    int64                  // bytes of the records behind the last checkpoint
+	logged    int64                  // bytes of the records since the last checkpoint
 	oldest    time.Time              // since when there are changes that no checkpoint has begun to write; or zero
 	writing   time.Time              // the same of the changes that the checkpoint under way writes; or zero
 

@@ -897,7 +897,7 @@ type StoreRow struct {
 	CreatedUnixNano int64 `protobuf:"fixed64,3,opt,name=created_unix_nano,json=createdUnixNano" json:"created_unix_nano,omitempty"`
 	// Whether the store is sealed.
 	Sealed bool `protobuf:"varint,4,opt,name=sealed" json:"sealed,omitempty"`
-	// Number of the last item up to the record named below. Replay begins behind it.
+	// Number of the last item up to the record named below. Replay begins after it.
 	Item uint64 `protobuf:"varint,5,opt,name=item" json:"item,omitempty"`
 	// The log that the state follows from: id, then epoch, number and hash of the last record.
 	Log []byte `protobuf:"bytes,6,opt,name=log" json:"log,omitempty"`
