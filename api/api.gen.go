@@ -858,7 +858,7 @@ type StoreStatus struct {
 	StateBytes int `json:"stateBytes,omitempty"`
 	// Size of the log's files, spares included, in bytes.
 	LogBytes int `json:"logBytes,omitempty"`
-	// Size of the records that the state lacks, in bytes.
+	// Size of the records since the last checkpoint, in bytes.
 	BehindBytes int `json:"behindBytes,omitempty"`
 	// When a checkpoint was last completed; absent: none since the coordinator started.
 	LastCheckpoint time.Time `json:"lastCheckpoint,omitzero"`

@@ -4561,7 +4561,7 @@ type StoreStatus struct {
 	StateBytes int64 `protobuf:"varint,1,opt,name=state_bytes,json=stateBytes" json:"state_bytes,omitempty"`
 	// Size of the log's files, spares included, in bytes.
 	LogBytes int64 `protobuf:"varint,2,opt,name=log_bytes,json=logBytes" json:"log_bytes,omitempty"`
-	// Size of the records that the state lacks, in bytes.
+	// Size of the records since the last checkpoint, in bytes.
 	BehindBytes int64 `protobuf:"varint,3,opt,name=behind_bytes,json=behindBytes" json:"behind_bytes,omitempty"`
 	// When a checkpoint was last completed; absent: none since the coordinator started.
 	LastCheckpoint *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_checkpoint,json=lastCheckpoint" json:"last_checkpoint,omitempty"`
