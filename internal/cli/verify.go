@@ -22,7 +22,9 @@ type verifyCmd struct {
 // Help gives examples.
 func (verifyCmd) Help() string {
 	return `Reads everything: the structure of the file, the checksum of every row, every saga with its history, the
-indexes, and of a data directory also the log. It changes nothing. Exit code 3: something is damaged; each finding is printed on a line.
+indexes, and of a data directory also the log. It changes nothing. Exit code 3: something is damaged; each finding, up to
+100, is printed on a line. Before them it prints the records of the log that were skipped (coordinator log skip), and the
+damaged sagas for which the log is kept.
 
 A damaged record affects only its own saga, and backups contain the damage, too: check each
 backup, so that a good one exists when you need it.
