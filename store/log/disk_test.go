@@ -14,7 +14,8 @@ import (
 const sector = 512
 
 // memDisk is an in-memory disk whose power a test can cut. After a cut, each unsynced sector is old or
-// new at random; of the unsynced changes of names, a random number of the first ones are kept.
+// new at random; of the unsynced changes of names, a random number of the first ones are kept. After a sync
+// that failed, the sectors count as synced, as on Linux: only what is written again is synced by the next one.
 type memDisk struct {
 	mu     sync.Mutex
 	names  map[string]*memFile // as seen by processes
@@ -29,6 +30,7 @@ type memDisk struct {
 type memFile struct {
 	d           *memDisk
 	seen, saved []byte
+	dirty       map[int]bool // the sectors that were written since the last sync
 }
 
 // killed is the value of the panic that ends a process.
@@ -92,7 +94,7 @@ func (d *memDisk) create(name string, size int64) error {
 		return syscall.ENOSPC
 	}
 	d.room--
-	f := &memFile{d: d, seen: make([]byte, size), saved: make([]byte, size)}
+	f := &memFile{d: d, seen: make([]byte, size), saved: make([]byte, size), dirty: map[int]bool{}}
 	d.move(func(names map[string]*memFile) { names[name] = f })
 	return nil
 }
@@ -135,12 +137,12 @@ func (d *memDisk) cut() {
 	d.names, d.moves = maps.Clone(d.kept), nil
 	for _, name := range slices.Sorted(maps.Keys(d.names)) {
 		f := d.names[name]
-		for at := 0; at < len(f.seen); at += sector {
-			if end := min(at+sector, len(f.seen)); d.rand.IntN(2) == 0 {
-				copy(f.saved[at:end], f.seen[at:end])
+		for _, n := range slices.Sorted(maps.Keys(f.dirty)) {
+			if d.rand.IntN(2) == 0 {
+				f.save(n)
 			}
 		}
-		f.seen = slices.Clone(f.saved)
+		f.seen, f.dirty = slices.Clone(f.saved), map[int]bool{}
 	}
 }
 
@@ -161,21 +163,41 @@ func (f *memFile) WriteAt(b []byte, at int64) (int, error) {
 		return 0, fmt.Errorf("writing %d bytes at offset %d would extend a file of %d bytes", len(b), at, len(f.seen))
 	}
 	if f.d.fuse == 0 {
-		copy(f.seen[at:], b[:f.d.rand.IntN(len(b)+1)])
+		f.soil(at, copy(f.seen[at:], b[:f.d.rand.IntN(len(b)+1)]))
 	}
 	if err := f.d.op("write"); err != nil {
 		return 0, err
 	}
+	f.soil(at, len(b))
 	return copy(f.seen[at:], b), nil
+}
+
+// soil marks the sectors of n bytes as written.
+func (f *memFile) soil(at int64, n int) {
+	for s := int(at) / sector; s*sector < int(at)+n; s++ {
+		f.dirty[s] = true
+	}
+}
+
+// save makes a sector durable.
+func (f *memFile) save(n int) {
+	end := min((n+1)*sector, len(f.seen))
+	copy(f.saved[n*sector:end], f.seen[n*sector:end])
 }
 
 func (f *memFile) Sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	dirty := f.dirty
+	if f.d.fuse != 0 {
+		f.dirty = map[int]bool{}
+	}
 	if err := f.d.op("sync"); err != nil {
 		return err
 	}
-	f.saved = slices.Clone(f.seen)
+	for n := range dirty {
+		f.save(n)
+	}
 	return nil
 }
 

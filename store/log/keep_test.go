@@ -2,6 +2,7 @@ package log
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +116,31 @@ func TestBroken(t *testing.T) {
 			if list, err := numbers(o, marks[0]); err != nil || len(list) < acked {
 				t.Errorf("after a failed %s: %d of %d records, %v", op, len(list), acked, err)
 			}
+		}
+	}
+}
+
+// TestFailedSync checks that a record whose sync has failed, and that the next process finds in the page cache, is
+// either on disk before that process goes on, or not replayed.
+func TestFailedSync(t *testing.T) {
+	for seed := range uint64(10) {
+		d, o, f, marks := made(t, 3)
+		d.rand = rand.New(rand.NewPCG(seed, 1))
+		d.refuse = func(op string) error {
+			if op == "sync" {
+				return errors.New("input/output error")
+			}
+			return nil
+		}
+		if _, err := f.Append(record(4)); !errors.Is(err, ErrBroken) {
+			t.Fatal(err)
+		}
+		d.refuse = nil
+		g := opened(t, o, marks[0], nil)
+		replayed := g.Last().Number
+		d.cut()
+		if list, err := numbers(o, marks[0]); err != nil || len(list) != int(replayed) {
+			t.Fatalf("%d records of %d are left after a power cut, %v", len(list), replayed, err)
 		}
 	}
 }
