@@ -3,6 +3,7 @@ package log
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -122,6 +123,25 @@ func TestRefused(t *testing.T) {
 	}
 	if list, err := numbers(o, marks[30]); err != nil || len(list) != 10 {
 		t.Errorf("after the released records: %v, %v", list, err)
+	}
+}
+
+// TestLaterFormat checks that a log with a segment of a later format is refused, and not taken for a damaged one.
+func TestLaterFormat(t *testing.T) {
+	d, o, f, _ := made(t, 20)
+	for _, s := range f.segments[:f.used()] {
+		b := d.names[s.name()].seen
+		later := append([]byte(nil), b[:headerSize]...)
+		later[len(magic)-1]++
+		binary.LittleEndian.PutUint32(later[32:], headerSum(later))
+		copy(b, later)
+		if _, err := Open("", o); !errors.Is(err, ErrLater) || !strings.Contains(err.Error(), s.name()+" has format 2") {
+			t.Errorf("%s: %v", s.name(), err)
+		}
+		copy(b, s.header.append(nil))
+	}
+	if _, err := Open("", o); err != nil {
+		t.Error(err)
 	}
 }
 
