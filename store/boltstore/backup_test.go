@@ -1,0 +1,191 @@
+//go:build !race
+
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/store/log"
+	"github.com/amends-dev/amends/store/storetest"
+)
+
+// slowWriter takes the header of a backup, and nothing more until it is released.
+type slowWriter struct {
+	bytes.Buffer
+	writes   int
+	released chan struct{}
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	if w.writes++; w.writes > 1 {
+		<-w.released
+	}
+	return w.Buffer.Write(p)
+}
+
+// generations replaces all sagas of a store, again and again.
+type generations struct {
+	t   *testing.T
+	ctx context.Context // ends in virtual time, and so only if everything waits
+	s   *Store
+	now time.Time
+	ids []contract.SagaID
+}
+
+// next removes the sagas and the tombstones of those before, starts and ends as many again, and writes a
+// checkpoint. It returns how much of the file was ever used, and how much checkpoints have written.
+func (g *generations) next() (reached, written int64) {
+	g.now = g.now.Add(time.Hour)
+	for range 2 { // first the sagas, and then their tombstones
+		if _, _, err := g.s.Expire(g.ctx, g.now, g.now, 0); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	for _, id := range g.ids {
+		start := storetest.Start(id, storetest.Checkout, g.now)
+		accept(g.t, g.s, start, storetest.Reject(start.Instance, g.now))
+	}
+	if err := g.s.Checkpoint(g.ctx); err != nil {
+		g.t.Fatal(err)
+	}
+	space, err := g.s.Space(g.ctx)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return space.Reached, int64(g.s.Stats().CheckpointBytes)
+}
+
+// TestSlowBackup takes a backup whose reader stands still during 20 checkpoints that replace all sagas. Commits
+// and checkpoints go on. Meanwhile the file grows, but by no more than checkpoints write; this space is used
+// again afterwards. The backup is the store as it was when the backup began.
+func TestSlowBackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // virtual
+		defer cancel()
+		o := testOptions(Options{manual: true, pieceSagas: 20})
+		o.MapSize = 256 << 20 // a file that outgrows it waits for the backup
+		s, err := Open(filepath.Join(t.TempDir(), "sagas.db"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { s.abort() }()
+		g := &generations{t: t, ctx: ctx, s: s, now: storetest.Epoch}
+		for i := range 50 {
+			g.ids = append(g.ids, contract.SagaID(fmt.Sprintf("order-%d", i)))
+		}
+		before, writtenBefore := g.next()
+		now, want := g.now, contentsOf(t, s, g.ids, g.now)
+		w, done := &slowWriter{released: make(chan struct{})}, make(chan error, 1)
+		go func() {
+			_, err := s.Backup(ctx, w)
+			done <- err
+		}()
+		synctest.Wait() // the backup waits for its reader
+		var reached, written int64
+		for range 20 {
+			reached, written = g.next()
+		}
+		if grown := reached - before; w.writes != 2 || grown <= 0 || grown > written-writtenBefore {
+			t.Errorf("while the backup made %d writes, checkpoints wrote %d bytes, and the file grew by %d",
+				w.writes, written-writtenBefore, grown)
+		}
+		close(w.released)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if again, _ := g.next(); again > reached {
+				t.Errorf("after the backup, the file grew from %d to %d bytes", reached, again)
+			}
+		}
+		path := filepath.Join(t.TempDir(), "restored.db")
+		if err := Restore(t.Context(), &w.Buffer, path, RestoreOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		restored := reopened(t, path, Options{manual: true})
+		defer restored.abort()
+		if diff := cmp.Diff(want, contentsOf(t, restored, g.ids, now), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the backup (-as it began +restored):\n%s", diff)
+		}
+		if err := errors.Join(s.Verify(t.Context()), restored.Verify(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// segmentsIn returns the content of the segments in a directory, the first one first.
+func segmentsIn(t *testing.T, dir string) (all string) {
+	t.Helper()
+	names, err := filepath.Glob(dir + "/*")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no segments in %s (%v)", dir, err)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += string(data)
+	}
+	return all
+}
+
+// TestRestoreMovesTheLogAside restores a backup twice where a state was lost, but not its log. Each log stays as
+// it was, under another name; the restored store has a new one, with a new id, and refuses the old ones.
+func TestRestoreMovesTheLogAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	s := reopened(t, path, Options{manual: true})
+	accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+	var backup bytes.Buffer
+	if _, err := s.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	logs := map[log.ID]bool{s.log.ID(): true}
+	aside := map[string]string{}
+	for n := range 2 {
+		accept(t, s, storetest.Start("order-2", storetest.Checkout, storetest.Epoch))
+		s.abort()
+		name := fmt.Sprintf("%s.log.before-restore-%d", path, n+1)
+		aside[name] = segmentsIn(t, path+".log")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := Restore(t.Context(), bytes.NewReader(backup.Bytes()), path, RestoreOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		s = reopened(t, path, Options{manual: true})
+		if id := s.log.ID(); logs[id] {
+			t.Errorf("the log %s is used again", id)
+		}
+		logs[s.log.ID()] = true
+		if _, err := s.Load(t.Context(), "order-1"); err != nil {
+			t.Error(err)
+		}
+		for name, want := range aside {
+			if segmentsIn(t, name) != want {
+				t.Errorf("%s is not as it was", name)
+			}
+		}
+	}
+	s.abort()
+	for name := range aside {
+		if err := errors.Join(os.RemoveAll(path+".log"), os.CopyFS(path+".log", os.DirFS(name))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path, testOptions(Options{})); !errors.Is(err, log.ErrForeign) {
+			t.Errorf("with %s: %v", name, err)
+		}
+	}
+}
