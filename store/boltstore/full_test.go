@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/ownership"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/storetest"
@@ -117,6 +118,103 @@ func fillUp(t *testing.T, s *Store) map[contract.SagaID]*machine.Instance {
 	return nil
 }
 
+// fullLog is a store whose log finds no room on the disk.
+type fullLog struct {
+	t      *testing.T
+	s      *Store
+	starts int
+	claims uint64 // how many were given to be saved
+}
+
+// start starts a saga.
+func (f *fullLog) start() error {
+	f.starts++
+	c := storetest.Start(contract.SagaID(fmt.Sprintf("order-%d", f.starts)), storetest.Checkout, storetest.Epoch)
+	results, err := f.s.Commit(f.t.Context(), []store.Change{c})
+	return errors.Join(append(results, err)...)
+}
+
+// save saves a claim, or waits for room.
+func (f *fullLog) save() <-chan error {
+	f.claims++
+	done := make(chan error, 1)
+	claim := ownership.SavedClaim{Number: f.claims, Incarnation: strings.Repeat("x", 4<<10)}
+	go func() { done <- f.s.SaveClaim(f.t.Context(), claim) }()
+	synctest.Wait() // no time passes
+	return done
+}
+
+// fill saves claims until one waits, which it returns, while no segment can be created. Starts are refused before.
+func (f *fullLog) fill() (waits <-chan error) {
+	for refused := false; ; {
+		for _, name := range []string{"spare.new", "next.new"} { // what the log creates in advance, and for a commit
+			err := os.Symlink("/dev/full", filepath.Join(logPath(f.s.info.Path), name))
+			if err != nil && !errors.Is(err, os.ErrExist) {
+				f.t.Fatal(err)
+			}
+		}
+		saved := f.save()
+		if f.s.Stats().Waiting == WaitingLogFull {
+			if !refused {
+				f.t.Error("a commit waits, but no start was refused before")
+			}
+			return saved
+		}
+		if err := <-saved; err != nil {
+			f.t.Fatal(err)
+		}
+		if f.s.log.Full() != nil {
+			refused = true
+			if err := f.start(); !errors.Is(err, store.ErrFull) {
+				f.t.Errorf("a start while only spares are left: %v", err)
+			}
+		}
+	}
+}
+
+// TestNoRoomForTheLog commits until the log may not grow any more. Starts are refused as soon as it has only spares
+// left; operators' changes go on until these are used up, wait then, and go on by themselves once there is room.
+// Close ends the wait.
+func TestNoRoomForTheLog(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("the system has no device that is always full: ", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "sagas.db")
+		f := &fullLog{t: t, s: reopened(t, path, Options{manual: true})}
+		defer func() { f.s.abort() }()
+		synctest.Wait() // the log has its spares
+		waits := f.fill()
+		if err := f.s.Check(t.Context()); !errors.Is(err, store.ErrFull) {
+			t.Errorf("Check: %v", err)
+		}
+		time.Sleep(3 * fullRetry) // virtual
+		synctest.Wait()
+		select {
+		case err := <-waits:
+			if err := errors.Join(err, f.s.Check(t.Context()), f.start()); err != nil {
+				t.Errorf("with room: %v", err)
+			}
+		default:
+			t.Fatal("a commit still waits, although there is room")
+		}
+		waits = f.fill()
+		f.s.abort()
+		if err := <-waits; !errors.Is(err, store.ErrClosed) {
+			t.Errorf("a commit that waits when the store is closed: %v", err)
+		}
+		f.s = reopened(t, path, Options{manual: true})
+		claim, err := f.s.LoadClaim(t.Context())
+		if err != nil || claim.Number != f.claims-1 {
+			t.Errorf("claim %d is left, %d was acknowledged (%v)", claim.Number, f.claims-1, err)
+		}
+		last := contract.SagaID(fmt.Sprintf("order-%d", f.starts))
+		if _, err := f.s.Load(t.Context(), last); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a start that was refused: %v", err)
+		}
+	})
+}
+
 // TestRemoveWithoutRoom removes a damaged saga although no checkpoint can be written. The checkpoint follows by
 // itself when there is room.
 func TestRemoveWithoutRoom(t *testing.T) {
@@ -158,6 +256,21 @@ func TestRemoveWithoutRoom(t *testing.T) {
 		}
 		h.store.abort()
 	})
+}
+
+// TestExpireWaitsForRoom checks that the reserve is not used to remove sagas.
+func TestExpireWaitsForRoom(t *testing.T) {
+	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
+	defer s.abort()
+	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	accept(t, s, c, storetest.Reject(c.Instance, storetest.Epoch))
+	for want, full := range []error{syscall.ENOSPC, nil} {
+		s.setFull(full)
+		later := storetest.Epoch.Add(time.Hour)
+		if removed, dropped, err := s.Expire(t.Context(), later, later, 0); removed+dropped != want || err != nil {
+			t.Errorf("while the disk has no room (%v): %d removed, %d dropped, %v", full, removed, dropped, err)
+		}
+	}
 }
 
 // TestCheckReportsWaiting checks what Check reports while commits wait.
