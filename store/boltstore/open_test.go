@@ -18,6 +18,7 @@ import (
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/storetest"
 )
 
@@ -68,6 +69,28 @@ func TestOpenRefuses(t *testing.T) {
 	fails("a text file", text, ErrDamaged)
 	if _, err := Open(filepath.Join(dir, "x.db"), Options{MaxGroup: -1}); err == nil {
 		t.Error("a negative option is accepted")
+	}
+}
+
+// TestLogWithoutItsState checks that no state is created beside a log with records: the state that belongs to it may
+// be put back. A log without records, which a crash of the first start leaves, is no reason to refuse.
+func TestLogWithoutItsState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	for _, records := range []bool{false, true} {
+		s := reopened(t, path, Options{manual: true})
+		if records {
+			accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+		}
+		s.abort()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		_, err := Open(path, testOptions(Options{}))
+		if names, _ := filepath.Glob(path + "*"); !errors.Is(err, log.ErrForeign) || len(names) != 1 {
+			t.Errorf("%v; there are %v", err, names)
+		}
 	}
 }
 
@@ -227,6 +250,28 @@ func TestFailedCommitBreaksTheStore(t *testing.T) {
 	accept(t, s, next)
 	if err := s.Verify(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFailureIsNoVerdict checks that a failure of log or state breaks the store, and is not the answer to a change.
+func TestFailureIsNoVerdict(t *testing.T) {
+	for name, fail := range map[string]func(*Store) error{
+		"log":   func(s *Store) error { return s.log.Close() },
+		"state": func(s *Store) error { return s.db.Close() },
+	} {
+		s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
+		accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+		if err := fail(s); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Commit(t.Context(), []store.Change{storetest.Start("order-2", storetest.Checkout, storetest.Epoch)})
+		_, load := s.Load(t.Context(), "order-1")
+		for call, err := range map[string]error{"Commit": err, "Load": load, "Checkpoint": s.Checkpoint(t.Context())} {
+			if !errors.Is(err, store.ErrBroken) {
+				t.Errorf("%s, after the %s failed: %v", call, name, err)
+			}
+		}
+		s.abort()
 	}
 }
 

@@ -3,6 +3,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -107,6 +108,30 @@ func poisoned(t testing.TB, path string) (states map[contract.SagaID]*machine.In
 	}, next("order-1"), next("order-3"), start("order-5"))
 	accept(t, s, next("order-1"), next("order-2"), next("order-3"), start("order-4"), next("order-5"), next("order-6"))
 	return states
+}
+
+// TestRecordIsTriedFirst checks that a record that could not be applied is not appended.
+func TestRecordIsTriedFirst(t *testing.T) {
+	for name, item := range map[string]*amendsv1.LogItem{
+		"an unknown table": {Entry: &amendsv1.LogEntry{Table: "prices", Key: []byte("eur")}},
+		"an unknown class": {Saga: "order-2", Fresh: true, Head: &head{
+			Revision: 1, Class: 1000, Definition: &amendsv1.DefinitionRef{Name: "checkout"},
+		}},
+		"no saga": {Fresh: true},
+	} {
+		path := filepath.Join(t.TempDir(), "sagas.db")
+		s := reopened(t, path, Options{manual: true})
+		accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+		last := s.log.Last()
+		err := s.write(t.Context(), func(g *group) error { g.add(item); return nil })
+		if !errors.Is(err, store.ErrBroken) || s.log.Last() != last {
+			t.Errorf("%s: %v; the log ends with record %d instead of %d", name, err, s.log.Last().Number, last.Number)
+		}
+		s.abort()
+		s = reopened(t, path, Options{manual: true})
+		accept(t, s, storetest.Start("order-2", storetest.Checkout, storetest.Epoch))
+		s.abort()
+	}
 }
 
 // TestSkip checks what Skip refuses; and that a store opens once the record that cannot be applied is void,
@@ -280,6 +305,41 @@ func TestSkipTheLastRecord(t *testing.T) {
 		t.Errorf("the last item was %d, and is now %d", last, s.item)
 	}
 	accept(t, s, storetest.Next(kept.Instance, storetest.Epoch))
+}
+
+// TestSkippedInAnotherLog restores a store of which record 2 was skipped, and commits two records to its new log.
+// Neither is void.
+func TestSkippedInAnotherLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	s := reopened(t, path, Options{manual: true})
+	accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch))
+	poison(t, s, unknown, storetest.Start("order-2", storetest.Checkout, storetest.Epoch))
+	s.abort()
+	if _, err := Skip(path, 2, "why", "", testOptions(Options{})); err != nil {
+		t.Fatal(err)
+	}
+	s = reopened(t, path, Options{manual: true})
+	_, remove := s.RemoveDamaged(t.Context(), "order-2", store.Removal{At: storetest.Epoch, By: "ada"})
+	var backup bytes.Buffer
+	_, err := s.Backup(t.Context(), &backup)
+	s.abort()
+	path = filepath.Join(t.TempDir(), "sagas.db")
+	if err := errors.Join(remove, err, Restore(t.Context(), &backup, path, RestoreOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	s = reopened(t, path, Options{manual: true})
+	want := storetest.Start("order-3", storetest.Checkout, storetest.Epoch)
+	for range 2 {
+		accept(t, s, want)
+		want = storetest.Next(want.Instance, storetest.Epoch)
+	}
+	n := s.log.Last().Number
+	s.abort()
+	s = reopened(t, path, Options{manual: true})
+	defer s.abort()
+	if in, err := s.Load(t.Context(), "order-3"); err != nil || n != 2 || in.Revision != want.Expected {
+		t.Errorf("after %d records: %v, %v; want revision %d", n, in, err, want.Expected)
+	}
 }
 
 // TestSkipInASealedStore skips a record whose seal is wrong, but none whose key is missing.
