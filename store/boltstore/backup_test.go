@@ -125,6 +125,40 @@ func TestSlowBackup(t *testing.T) {
 	})
 }
 
+// TestBackupGivenUp gives up a backup while its checkpoint is under way. It keeps no snapshot.
+func TestBackupGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		opened, returned := false, make(chan struct{})
+		o := testOptions(Options{manual: true})
+		o.step = func(step string) {
+			if opened && step == "released" { // the backup is about to take its snapshot
+				cancel()
+				<-returned
+			}
+		}
+		s, err := Open(filepath.Join(t.TempDir(), "sagas.db"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened = true
+		if n, err := s.Backup(ctx, new(bytes.Buffer)); n != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("Backup: %d bytes, %v", n, err)
+		}
+		close(returned)
+		synctest.Wait()
+		if n := s.db.Stats().OpenTxN; n == 0 {
+			s.abort()
+			return
+		}
+		t.Error("the backup has returned, and keeps its snapshot")
+		close(s.closing) // Close would wait for the snapshot
+		if err := s.log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // segmentsIn returns the content of the segments in a directory, the first one first.
 func segmentsIn(t *testing.T, dir string) (all string) {
 	t.Helper()
