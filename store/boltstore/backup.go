@@ -38,8 +38,9 @@ const (
 var ErrBackup = errors.New("not a complete backup of an Amends store of this release")
 
 // Backup implements store.Store. It writes a checkpoint, and then copies the state as the checkpoint
-// left it, while commits and further checkpoints go on. Meanwhile the state's file grows, because the
-// pages of the copy cannot be reused.
+// left it, while commits and further checkpoints go on. Meanwhile the state's file grows by up to all that
+// they write, because no page is freed before the backup ends; afterwards this space is used again. If the
+// file has to outgrow Options.MapSize, checkpoints wait for the backup, and so, in the end, do commits.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
