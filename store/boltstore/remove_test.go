@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -131,6 +132,44 @@ func TestDamagedSagaDoesNotStopExpire(t *testing.T) {
 	}
 	if err := errors.Join(h.store.Checkpoint(t.Context()), h.store.Verify(t.Context())); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestExpireRemovesWhatItRead checks that neither a saga nor a tombstone is removed for one with the same id that was
+// read before: since then, that one may have been removed, and the id started again.
+func TestExpireRemovesWhatItRead(t *testing.T) {
+	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
+	defer s.abort()
+	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	end := storetest.Reject(c.Instance, storetest.Epoch.Add(time.Minute))
+	accept(t, s, c, end)
+	now := ended{id: "order-1", at: nano(end.Instance.Ended), started: nano(c.Instance.Started)}
+	endedBefore, startedBefore := now, now
+	endedBefore.at--
+	startedBefore.started--
+	for _, tt := range []struct {
+		name string
+		do   func(*group, *ended) (bool, error)
+		read ended
+		want bool
+		then error // of Load
+	}{
+		{"a saga that ended before", (*group).entomb, endedBefore, false, nil},
+		{"a saga that started before", (*group).entomb, startedBefore, false, nil},
+		{"a tombstone, where there is a saga", (*group).drop, now, false, nil},
+		{"the saga", (*group).entomb, now, true, store.ErrEnded},
+		{"the saga, again", (*group).entomb, now, false, store.ErrEnded},
+		{"a tombstone of a saga that ended before", (*group).drop, endedBefore, false, store.ErrEnded},
+		{"the tombstone", (*group).drop, now, true, store.ErrNotFound},
+	} {
+		did := false
+		err := s.write(t.Context(), func(g *group) (err error) {
+			did, err = tt.do(g, &tt.read)
+			return err
+		})
+		if _, load := s.Load(t.Context(), "order-1"); err != nil || did != tt.want || !errors.Is(load, tt.then) {
+			t.Errorf("%s: removed: %t, %v; then Load: %v", tt.name, did, err, load)
+		}
 	}
 }
 
