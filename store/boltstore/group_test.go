@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,6 +111,49 @@ func TestVerifyMissesMessages(t *testing.T) {
 	}
 	h.store.abort()
 	h.open(t)
+}
+
+// TestDiscardsAreCommitted checks that a discard becomes part of the next record, or of one of its own after a second
+// or at the end.
+func TestDiscardsAreCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "sagas.db")
+		s := reopened(t, path, Options{manual: true})
+		defer func() { s.abort() }()
+		changes := make([]store.Change, 4)
+		for i := range changes {
+			changes[i] = storetest.Start(contract.SagaID(fmt.Sprintf("order-%d", i)), storetest.Checkout, storetest.Epoch)
+		}
+		accept(t, s, changes[:3]...)
+		discard := func(i int) {
+			if err := s.Discard(t.Context(), []outbox.ID{changes[i].Enqueue[0].ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := s.log.Last().Number
+		holds := func(what string, records uint64, discards int) {
+			t.Helper()
+			synctest.Wait() // no time passes
+			if n, left := s.log.Last().Number-first, len(s.takeDiscards()); n != records || left != discards {
+				t.Errorf("%s, there are %d records, and %d discards that are in none; want %d, %d", what, n, left, records, discards)
+			}
+		}
+		discard(0)
+		holds("at first", 0, 1)
+		time.Sleep(discardDelay + time.Millisecond) // virtual
+		holds("after a second", 1, 0)
+		discard(1)
+		accept(t, s, changes[3])
+		holds("after a commit", 2, 0)
+		discard(2)
+		s.abort()
+		s = reopened(t, path, Options{manual: true})
+		for i, r := range pendingIn(t, s) {
+			if i > 0 || r.ID != changes[3].Enqueue[0].ID {
+				t.Errorf("at the end, message %v is pending", r.ID)
+			}
+		}
+	})
 }
 
 // TestDiscardsAreBounded discards more messages than may be kept in memory: the excess is committed at once.
