@@ -18,6 +18,7 @@ import (
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga/machine"
 	"github.com/amends-dev/amends/store"
+	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/seal"
 	"github.com/amends-dev/amends/store/storetest"
 )
@@ -134,6 +135,40 @@ func TestWrongKeys(t *testing.T) {
 		target := filepath.Join(t.TempDir(), "restored.db")
 		if err := Restore(t.Context(), bytes.NewReader(backup.Bytes()), target, RestoreOptions{Keys: tt.keys}); !errors.Is(err, seal.ErrKey) {
 			t.Errorf("%s: the backup is restored: %v", name, err)
+		}
+	}
+}
+
+// TestBindings checks that a sealed part opens only as the same part of the same saga, and the seal of a record only
+// at the same place of the same log.
+func TestBindings(t *testing.T) {
+	keys := newKeys(t)
+	o := owner{"order-1", 7}
+	mark := log.Mark{Log: log.ID{1}, Number: 3, Hash: log.Hash{1}}
+	otherLog, otherNumber, otherHash := mark, mark, mark
+	otherLog.Log[0]++
+	otherNumber.Number++
+	otherHash.Hash[0]++
+	items := []byte("items")
+	for _, bindings := range [][][]byte{
+		{
+			o.binding(sealedRest, revisionBytes(2)...), o.binding(sealedEvent, revisionBytes(2)...),
+			o.binding(sealedRest, revisionBytes(3)...), owner{"order-2", 7}.binding(sealedRest, revisionBytes(2)...),
+			owner{"order-1", 8}.binding(sealedRest, revisionBytes(2)...),
+		},
+		{
+			recordBinding(mark, items), recordBinding(otherLog, items), recordBinding(otherNumber, items),
+			recordBinding(otherHash, items), recordBinding(mark, []byte("other items")),
+		},
+	} {
+		sealed := sealPart(keys, bindings[0], []byte(secret))
+		for i, binding := range bindings {
+			if plain, err := unsealPart(keys, binding, sealed); (i == 0) != (err == nil && string(plain) == secret) {
+				t.Errorf("sealed to %q, opened with %q: %q, %v", bindings[0], binding, plain, err)
+			}
+		}
+		if _, err := unsealPart(keys, bindings[0], []byte(secret)); err == nil {
+			t.Error("what is not sealed is accepted")
 		}
 	}
 }
