@@ -48,6 +48,31 @@ func TestGroupCommitSharesRecords(t *testing.T) {
 	}
 }
 
+// TestDataIsWrittenOnce checks that a change names data that the saga has, instead of repeating it: its input, and
+// results that are passed on.
+func TestDataIsWrittenOnce(t *testing.T) {
+	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
+	defer s.abort()
+	const size = 64 << 10
+	input, result := bytes.Repeat([]byte("i"), size), bytes.Repeat([]byte("r"), size)
+	start := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	start.Instance.Input, start.Events[0].Payload, start.Enqueue[0].Envelope.Data = input, input, input
+	next := storetest.Next(start.Instance, storetest.Epoch)
+	next.Instance.Steps[0].Result, next.Events[0].Payload, next.Enqueue[0].Envelope.Data = result, result, result
+	again := storetest.Next(next.Instance, storetest.Epoch)
+	again.Events[0].Payload, again.Enqueue[0].Envelope.Data = result, input
+	for i, tt := range []struct {
+		change  store.Change
+		written int64
+	}{{start, size}, {next, size}, {again, 0}} {
+		before := s.Stats().Log.Written
+		accept(t, s, tt.change)
+		if n := s.Stats().Log.Written - before; n < tt.written || n > tt.written+8<<10 {
+			t.Errorf("change %d took %d bytes of the log, want %d and some", i+1, n, tt.written)
+		}
+	}
+}
+
 // TestSpaceIsUsedAgain checks that the space of deleted data is reused (I10), in the file and in the log. No round
 // may need more than the first two.
 func TestSpaceIsUsedAgain(t *testing.T) {
@@ -135,7 +160,8 @@ func TestDiscardsAreCommitted(t *testing.T) {
 			t.Helper()
 			synctest.Wait() // no time passes
 			if n, left := s.log.Last().Number-first, len(s.takeDiscards()); n != records || left != discards {
-				t.Errorf("%s, there are %d records, and %d discards that are in none; want %d, %d", what, n, left, records, discards)
+				t.Errorf("%s, there are %d records, and %d discards that are in none; want %d, %d",
+					what, n, left, records, discards)
 			}
 		}
 		discard(0)
