@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/amends-dev/amends/contract"
+	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/storetest"
 )
@@ -157,6 +158,51 @@ func TestBackupGivenUp(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestRestoredStoreGoesOn restores a backup with a change that was committed while its checkpoint was written, and is
+// newer than the mark. Changes of the restored store are newer still.
+func TestRestoredStoreGoesOn(t *testing.T) {
+	var s *Store
+	var late []store.Change
+	o := testOptions(Options{manual: true, pieceSagas: 1})
+	o.step = func(step string) {
+		if step != "piece" || late == nil {
+			return
+		}
+		results, err := s.Commit(t.Context(), late)
+		if err = errors.Join(append(results, err)...); err != nil {
+			t.Error(err)
+		}
+		late = nil
+	}
+	var err error
+	if s, err = Open(filepath.Join(t.TempDir(), "sagas.db"), o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.abort()
+	first := storetest.Start("order-1", storetest.Checkout, storetest.Epoch) // is written first
+	second := storetest.Start("order-2", storetest.Checkout, storetest.Epoch.Add(time.Second))
+	accept(t, s, first, second)
+	change := storetest.Next(second.Instance, storetest.Epoch.Add(time.Minute))
+	late = []store.Change{change}
+	var backup bytes.Buffer
+	if _, err := s.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "restored.db")
+	if err := Restore(t.Context(), &backup, path, RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	restored := reopened(t, path, Options{manual: true})
+	defer restored.abort()
+	for range 2 {
+		if in, err := restored.Load(t.Context(), "order-2"); err != nil || !cmp.Equal(in, change.Instance) {
+			t.Errorf("revision %d is acknowledged: %v, %v", change.Instance.Revision, in, err)
+		}
+		change = storetest.Next(change.Instance, storetest.Epoch.Add(time.Hour))
+		accept(t, restored, change)
+	}
 }
 
 // segmentsIn returns the content of the segments in a directory, the first one first.
