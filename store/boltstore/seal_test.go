@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/amends-dev/amends/contract"
 	"github.com/amends-dev/amends/saga/machine"
@@ -170,6 +171,37 @@ func TestBindings(t *testing.T) {
 		if _, err := unsealPart(keys, bindings[0], []byte(secret)); err == nil {
 			t.Error("what is not sealed is accepted")
 		}
+	}
+}
+
+// TestEarlierStateIsRefused puts the sealed state of an earlier revision, with a correct checksum, in the place of the
+// newest one.
+func TestEarlierStateIsRefused(t *testing.T) {
+	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true, Keys: newKeys(t)})
+	defer s.abort()
+	c := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	var heads []*head
+	for range 2 {
+		accept(t, s, c)
+		if err := s.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o, err := s.current("order-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads = append(heads, o.head())
+		c = storetest.Next(c.Instance, storetest.Epoch)
+	}
+	changed := proto.CloneOf(heads[1])
+	changed.Rest = heads[0].Rest
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		return tableSagas.put(tx, partKey(changed.StartedUnixNano, "order-1", partHead, nil), mustMarshal(changed))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := s.Load(t.Context(), "order-1"); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("the state of revision %d is accepted as revision %d: %v, %v", heads[0].Revision, heads[1].Revision, in, err)
 	}
 }
 
