@@ -174,6 +174,45 @@ func TestBindings(t *testing.T) {
 	}
 }
 
+// TestPlainStoreRefusesKeys checks that a store or a backup that is not sealed is not opened with keys, which would
+// seal half of it.
+func TestPlainStoreRefusesKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sagas.db")
+	s := reopened(t, path, Options{manual: true})
+	want := secrets(t, s, "order-1")
+	var backup bytes.Buffer
+	_, err := s.Backup(t.Context(), &backup)
+	s.abort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := newKeys(t)
+	if _, err := Open(path, testOptions(Options{Keys: keys})); !errors.Is(err, seal.ErrPlain) {
+		t.Errorf("Open: %v", err)
+	}
+	if err := Restore(t.Context(), &backup, path+"-2", RestoreOptions{Keys: keys}); !errors.Is(err, seal.ErrPlain) {
+		t.Errorf("Restore: %v", err)
+	}
+	s = reopened(t, path, Options{manual: true})
+	defer s.abort()
+	if in, err := s.Load(t.Context(), "order-1"); err != nil || !cmp.Equal(in, want) {
+		t.Errorf("afterwards: %v, %v", in, err)
+	}
+}
+
+// TestNamesTellNothing checks that the name of sealed data depends on the key: otherwise, whoever can read the file
+// could check guesses of the data.
+func TestNamesTellNothing(t *testing.T) {
+	names := map[name]bool{}
+	for _, keys := range []*seal.Keys{nil, newKeys(t), newKeys(t)} {
+		n := nameFor(keys, sealedData, []byte(secret))
+		if again := nameFor(keys, sealedData, []byte(secret)); again != n || names[n] {
+			t.Errorf("the name is %x, and then %x; named so far: %d", n, again, len(names))
+		}
+		names[n] = true
+	}
+}
+
 // TestEarlierStateIsRefused puts the sealed state of an earlier revision, with a correct checksum, in the place of the
 // newest one.
 func TestEarlierStateIsRefused(t *testing.T) {
@@ -201,7 +240,8 @@ func TestEarlierStateIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if in, err := s.Load(t.Context(), "order-1"); !errors.Is(err, store.ErrCorrupt) {
-		t.Errorf("the state of revision %d is accepted as revision %d: %v, %v", heads[0].Revision, heads[1].Revision, in, err)
+		t.Errorf("the state of revision %d is accepted as revision %d: %v, %v",
+			heads[0].Revision, heads[1].Revision, in, err)
 	}
 }
 
