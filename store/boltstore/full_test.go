@@ -46,9 +46,7 @@ func TestNoRoomForTheState(t *testing.T) {
 		}
 		for range 3 { // the log is kept, whatever a start on the full disk does
 			s.abort()
-			if s, err = Open(path, o); err != nil {
-				t.Fatal(err)
-			}
+			s = reopened(t, path, o)
 			synctest.Wait()
 		}
 		done, advanced := make(chan struct{}), 0
