@@ -292,7 +292,7 @@ func snapshot(t *testing.T, dir string) (list []string) {
 	return list
 }
 
-// TestEpochs checks that the epoch never decreases, and that epoch and number are part of the hash.
+// TestEpochs checks that the epoch never decreases, and that the hash covers epoch, number, body and the hash before.
 func TestEpochs(t *testing.T) {
 	_, o, f, marks := made(t, 2)
 	if err := f.Close(); err != nil {
@@ -320,6 +320,12 @@ func TestEpochs(t *testing.T) {
 	}
 	if later := (&Mark{Number: 9, Hash: marks[2].Hash}); later.next(7, record(3)) == mark.Hash {
 		t.Error("the number is not in the hash")
+	}
+	if same := marks[2].next(7, record(4)); same == mark.Hash {
+		t.Error("the body is not in the hash")
+	}
+	if same := (&Mark{Number: 2, Hash: marks[1].Hash}).next(7, record(3)); same == mark.Hash {
+		t.Error("the hash before is not in the hash")
 	}
 	if list, err := numbers(o, marks[0]); err != nil || !slices.Equal(list, []uint64{1, 2, 3}) {
 		t.Errorf("%v, %v", list, err)
