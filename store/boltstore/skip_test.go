@@ -134,6 +134,17 @@ func TestRecordIsTriedFirst(t *testing.T) {
 	}
 }
 
+// TestPanicOfApply checks that an item that cannot be applied is an error, to which replay adds the position of its
+// record.
+func TestPanicOfApply(t *testing.T) {
+	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
+	defer s.abort()
+	if err := s.applyReplayed(&amendsv1.LogItems{First: 1, Items: []*amendsv1.LogItem{nil}}, nil); err == nil {
+		t.Error("it is applied")
+	}
+	accept(t, s, storetest.Start("order-1", storetest.Checkout, storetest.Epoch)) // no lock is left
+}
+
 // TestSkip checks what Skip refuses; and that a store opens once the record that cannot be applied is void,
 // in which exactly the sagas are damaged that are not what was acknowledged. They can be removed.
 func TestSkip(t *testing.T) {
