@@ -13,11 +13,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/amends-dev/amends/internal/boltfile"
 	"github.com/amends-dev/amends/internal/crashpoint"
+	"github.com/amends-dev/amends/internal/plural"
 	"github.com/amends-dev/amends/store"
 	"github.com/amends-dev/amends/store/log"
 	"github.com/amends-dev/amends/store/seal"
@@ -37,23 +39,40 @@ const (
 // ErrBackup means that the data is not a complete backup of an Amends store of this release.
 var ErrBackup = errors.New("not a complete backup of an Amends store of this release")
 
+// ErrSlowBackup means that a backup was given up, because its reader was too slow for a busy store.
+var ErrSlowBackup = errors.New("the backup's reader is too slow: write the backup to a fast disk near the coordinator, and copy it from there")
+
 // Backup implements store.Store. It writes a checkpoint, and then copies the state as the checkpoint
 // left it, while commits and further checkpoints go on. Meanwhile the state's file grows by up to all that
-// they write, because no page is freed before the backup ends; afterwards this space is used again. If the
-// file has to outgrow Options.MapSize, checkpoints wait for the backup, and so, in the end, do commits.
+// they write, because no page is freed before the backup ends; afterwards this space is used again. The
+// error is ErrSlowBackup if the file has grown by a gigabyte and to twice its size, or if a checkpoint has
+// waited for the backup for ten seconds, because the file has to outgrow Options.MapSize.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	out := &backupWriter{ctx: ctx, closing: s.closing, w: w, hash: sha256.New()}
-	if err := boltfile.Guard(func() error { return s.backup(ctx, out) }); err != nil {
-		// bbolt does not wrap the writer's error, so that error is taken from the writer.
-		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, cmp.Or(out.err, err))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// With the pipe, the snapshot ends with ctx even if w stands still.
+	r, p := io.Pipe()
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(struct{ io.Writer }{w}, r)
+		_ = r.CloseWithError(err)
+		copied <- err
+	}()
+	defer context.AfterFunc(ctx, func() { _ = p.CloseWithError(context.Cause(ctx)) })()
+	out := &backupWriter{w: p, hash: sha256.New()}
+	// bbolt does not wrap the writer's error, so that error is taken from the writer.
+	err := cmp.Or(boltfile.Guard(func() error { return s.backup(ctx, cancel, out) }), out.err)
+	_ = p.CloseWithError(err) // nil is the end of the file
+	if err = cmp.Or(context.Cause(ctx), out.err, err, <-copied); err != nil {
+		return out.n, fmt.Errorf("back up %s: %w", s.info.Path, err)
 	}
 	return out.n, nil
 }
 
-func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
+func (s *Store) backup(ctx context.Context, cancel context.CancelCauseFunc, out *backupWriter) (err error) {
 	var tx *bolt.Tx
 	begin := func() (err error) {
 		tx, err = s.db.Begin(false)
@@ -64,6 +83,7 @@ func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	go s.limitBackup(ctx, cancel, tx.Size())
 	header := binary.BigEndian.AppendUint64([]byte(backupBegin), uint64(tx.Size()))
 	header = binary.BigEndian.AppendUint32(header, crc32.Checksum(header, castagnoli))
 	if _, err := out.Write(header); err != nil {
@@ -77,25 +97,41 @@ func (s *Store) backup(ctx context.Context, out *backupWriter) (err error) {
 	return err
 }
 
-// backupWriter hashes the data that it writes to w. It fails when ctx ends or the store closes.
+// limitBackup cancels a backup of a state of the given size when the store closes, and if the store cannot go
+// on beside it.
+func (s *Store) limitBackup(ctx context.Context, cancel context.CancelCauseFunc, size int64) {
+	tick := time.NewTicker(s.options.backupCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.closing:
+			cancel(store.ErrClosed)
+			return
+		case <-tick.C:
+		}
+		if began := s.updating.Load(); began != 0 && time.Since(time.Unix(0, began)) > s.options.backupWait {
+			cancel(fmt.Errorf("a checkpoint has waited for it for %s: %w", s.options.backupWait, ErrSlowBackup))
+			return
+		}
+		if grown := s.Stats().StateBytes - size; grown > max(size, s.options.backupGrowth) {
+			cancel(fmt.Errorf("the state's file has grown by %s meanwhile: %w", plural.Of(int(grown), "byte", "bytes"), ErrSlowBackup))
+			return
+		}
+	}
+}
+
+// backupWriter hashes the data that it writes to w.
 type backupWriter struct {
-	ctx     context.Context
-	closing <-chan struct{}
-	w       io.Writer
-	hash    hash.Hash
-	n       int64
-	err     error // the first error
+	w    io.Writer
+	hash hash.Hash
+	n    int64
+	err  error // the first error
 }
 
 func (b *backupWriter) Write(p []byte) (n int, err error) {
-	select {
-	case <-b.closing:
-		err = store.ErrClosed
-	case <-b.ctx.Done():
-		err = b.ctx.Err()
-	default:
-		n, err = b.w.Write(p)
-	}
+	n, err = b.w.Write(p)
 	b.hash.Write(p[:n])
 	b.n += int64(n)
 	b.err = cmp.Or(b.err, err)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +126,53 @@ func TestSlowBackup(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSlowBackupIsGivenUp takes a backup whose reader stands still while checkpoints replace all sagas: it is
+// given up when the file has grown too much, or when a checkpoint has to wait for it, long before its reader
+// goes on. Then the file grows no more.
+func TestSlowBackupIsGivenUp(t *testing.T) {
+	for name, o := range map[string]Options{
+		"grown by":                {backupGrowth: 2 << 20},
+		"a checkpoint has waited": {backupWait: 100 * time.Millisecond},
+	} {
+		o.manual, o.pieceSagas, o.backupCheck = true, 20, time.Millisecond
+		o = testOptions(o)
+		if o.backupGrowth > 0 {
+			o.MapSize = 256 << 20 // the file does not outgrow it
+		}
+		s, err := Open(filepath.Join(t.TempDir(), "sagas.db"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.abort()
+		g := &generations{t: t, ctx: t.Context(), s: s, now: storetest.Epoch}
+		for i := range 50 {
+			g.ids = append(g.ids, contract.SagaID(fmt.Sprintf("order-%d", i)))
+		}
+		g.next()
+		w, done := &slowWriter{released: make(chan struct{})}, make(chan error, 1)
+		go func() {
+			_, err := s.Backup(t.Context(), w)
+			done <- err
+		}()
+		for s.db.Stats().OpenTxN == 0 { // its snapshot
+			runtime.Gosched()
+		}
+		most := int64(0)
+		for s.db.Stats().OpenTxN > 0 {
+			most, _ = g.next()
+		}
+		for range 5 {
+			if again, _ := g.next(); again > most+1<<20 {
+				t.Errorf("%s: after the backup was given up, the file grew from %d to %d bytes", name, most, again)
+			}
+		}
+		close(w.released)
+		if err := <-done; !errors.Is(err, ErrSlowBackup) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestBackupGivenUp gives up a backup while its checkpoint is under way. It keeps no snapshot.

@@ -371,6 +371,8 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
+	s.updating.Store(time.Now().UnixNano())
+	defer s.updating.Store(0)
 	var tx *bolt.Tx
 	err := boltfile.Guard(func() error {
 		return s.db.Update(func(t *bolt.Tx) error {

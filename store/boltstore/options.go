@@ -51,11 +51,15 @@ type Options struct {
 	// time.Now.
 	Now func() time.Time
 
-	manual     bool         // for tests: only write the checkpoints that are asked for
-	pieceSagas int          // for tests: sagas in one piece of a checkpoint; 0 means maxPieceSagas
-	step       func(string) // for tests: called between the steps of commits and checkpoints
-	unsynced   bool         // for tests: do not sync the state file
-	readOnly   bool         // set by Verify
+	manual     bool // for tests: only write the checkpoints that are asked for
+	pieceSagas int  // for tests: sagas in one piece of a checkpoint; 0 means maxPieceSagas
+
+	backupGrowth int64         // for tests: see Backup; 0 means a gigabyte
+	backupWait   time.Duration // for tests: see Backup; 0 means ten seconds
+	backupCheck  time.Duration // for tests: how often both are checked; 0 means a second
+	step         func(string)  // for tests: called between the steps of commits and checkpoints
+	unsynced     bool          // for tests: do not sync the state file
+	readOnly     bool          // set by Verify
 }
 
 // Defaults of Options.
@@ -122,6 +126,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.MinFree = cmp.Or(o.MinFree, DefaultMinFree)
 	o.CheckLimit = cmp.Or(o.CheckLimit, DefaultCheckLimit)
 	o.pieceSagas = cmp.Or(o.pieceSagas, maxPieceSagas)
+	o.backupGrowth = cmp.Or(o.backupGrowth, 1<<30)
+	o.backupWait = cmp.Or(o.backupWait, 10*time.Second)
+	o.backupCheck = cmp.Or(o.backupCheck, time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

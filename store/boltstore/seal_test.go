@@ -151,26 +151,32 @@ func TestBindings(t *testing.T) {
 	otherNumber.Number++
 	otherHash.Hash[0]++
 	items := []byte("items")
+	rest := part{kind: sealedRest, revision: 2}
+	message := part{kind: sealedMessage, revision: 2, index: 1, to: "payment"}
 	for _, bindings := range [][][]byte{
 		{
-			o.binding(sealedRest, revisionBytes(2)...), o.binding(sealedEvent, revisionBytes(2)...),
-			o.binding(sealedRest, revisionBytes(3)...), owner{"order-2", 7}.binding(sealedRest, revisionBytes(2)...),
-			owner{"order-1", 8}.binding(sealedRest, revisionBytes(2)...),
+			o.binding(rest), o.binding(part{kind: sealedEvent, revision: 2}), o.binding(part{kind: sealedRest, revision: 3}),
+			owner{"order-2", 7}.binding(rest), owner{"order-1", 8}.binding(rest),
 		},
+		{
+			o.binding(message), o.binding(part{kind: sealedMessage, revision: 2, index: 1, to: "stock"}),
+			o.binding(part{kind: sealedMessage, revision: 2, index: 2, to: "payment"}),
+		},
+		{o.binding(part{kind: sealedData, name: []byte("a")}), o.binding(part{kind: sealedData, name: []byte("b")})},
 		{
 			recordBinding(mark, items), recordBinding(otherLog, items), recordBinding(otherNumber, items),
 			recordBinding(otherHash, items), recordBinding(mark, []byte("other items")),
 		},
 	} {
-		sealed := sealPart(keys, bindings[0], []byte(secret))
+		sealed := keys.Seal(bindings[0], []byte(secret))
 		for i, binding := range bindings {
-			if plain, err := unsealPart(keys, binding, sealed); (i == 0) != (err == nil && string(plain) == secret) {
+			if plain, err := keys.Open(binding, sealed); (i == 0) != (err == nil && string(plain) == secret) {
 				t.Errorf("sealed to %q, opened with %q: %q, %v", bindings[0], binding, plain, err)
 			}
 		}
-		if _, err := unsealPart(keys, bindings[0], []byte(secret)); err == nil {
-			t.Error("what is not sealed is accepted")
-		}
+	}
+	if _, err := unsealPart(keys, o, rest, []byte(secret)); err == nil {
+		t.Error("what is not sealed is accepted")
 	}
 }
 
@@ -203,10 +209,10 @@ func TestPlainStoreRefusesKeys(t *testing.T) {
 // TestNamesTellNothing checks that the name of sealed data depends on the key: otherwise, whoever can read the file
 // could check guesses of the data.
 func TestNamesTellNothing(t *testing.T) {
-	names := map[name]bool{}
+	names := map[string]bool{}
 	for _, keys := range []*seal.Keys{nil, newKeys(t), newKeys(t)} {
-		n := nameFor(keys, sealedData, []byte(secret))
-		if again := nameFor(keys, sealedData, []byte(secret)); again != n || names[n] {
+		n := string(nameFor(keys, []byte(secret)))
+		if again := string(nameFor(keys, []byte(secret))); again != n || names[n] {
 			t.Errorf("the name is %x, and then %x; named so far: %d", n, again, len(names))
 		}
 		names[n] = true

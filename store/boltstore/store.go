@@ -47,6 +47,7 @@ type Store struct {
 	savedItem uint64   // number of the last item up to saved
 
 	item       uint64        // number of the last item; changed by the committer, with mu locked
+	updating   atomic.Int64  // since when a transaction of bbolt is under way, in nanoseconds since 1970; 0: none is
 	generation atomic.Uint64 // changes, with mu locked, whenever sagas have left the overlay
 
 	mu        sync.RWMutex // the last lock that is taken: no transaction begins and no log is called under it
