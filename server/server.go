@@ -390,6 +390,10 @@ func (s *Server) openStore(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if torn := opened.Stats().Log.Torn; torn > 0 {
+		s.config.Logger.Warn("an incomplete record at the end of the log was discarded; it was never acknowledged; see docs/RUNBOOK.md#amendslogtorn",
+			slog.Int64("bytes", torn))
+	}
 	s.store = crashpoint.Wrap[store.Store](opened)
 	s.metrics.Store(opened.Stats)
 	s.status = func() *api.StoreStatus { return storeStatus(opened.Stats()) }
