@@ -15,7 +15,7 @@ var standardStreams = map[string][]string{
 
 // ownStreams lists packages that may write to stdout and stderr: programs, which pass the streams
 // on, and tools of this repository.
-var ownStreams = []string{"cmd", "examples", "tools", "internal/tool/openapi"}
+var ownStreams = []string{"cmd", "examples", "tools", "test/peers", "internal/tool/openapi"}
 
 // wholeLines lists files of the command line that write text with line breaks. The reason says why
 // this is safe: the output contains no text of others, or contains such text only as JSON or
