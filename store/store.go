@@ -26,7 +26,7 @@ type Store interface {
 	// results has one error or nil per change, in order. An error is a *ConflictError if the saga is
 	// not at the expected revision (I7), or if a different saga was started with the same id. It is a
 	// *TombstoneError if a saga with this id ended and was removed, ErrInvalid if the change is
-	// inconsistent (Change.Check), and a *CorruptError if the saga is damaged. It is ErrFull if the
+	// inconsistent (Change.Check) or has another start than the saga, and a *CorruptError if the saga is damaged. It is ErrFull if the
 	// change would start a saga while the disk is full: what room is left is for those that have started.
 	// After ErrFull, the store is not broken.
 	//
@@ -151,7 +151,8 @@ type Change struct {
 	Expected uint64
 	// Instance is the new state, with Revision = Expected + len(Events). The store's indexes
 	// (phase, definition, wake, ended) are derived from it. Its ID and Started identify the saga.
-	// Its Start is that of the saga's first change: stores may keep the first only.
+	// Its Start is that of the saga's first change, which stores keep. A change with another definition
+	// or another input is refused with ErrInvalid; stores need not compare the rest, or all of the input.
 	Instance *machine.Instance
 	// Events are recorded as the revisions Expected+1 … Instance.Revision.
 	Events []machine.Event

@@ -4,9 +4,11 @@
 //	*machine.Instance ──AppendInstance──▶ bytes ──UnmarshalInstance──▶ *machine.Instance
 //	*machine.Event    ──AppendEvent─────▶ bytes ──UnmarshalEvent─────▶ *machine.Event
 //
+// A store that keeps the start of a saga once uses MarshalStart, and MarshalRest for what changes.
+//
 // Invariants:
 //
-//   - Decoding an encoded value returns an equal value, except that times are in UTC without a
+//   - Decoding an encoded value returns an equal value (of MarshalRest, with packed results), except that times are in UTC without a
 //     monotonic reading, and that empty data and empty lists are nil: nil and empty mean the same.
 //   - Equal values have equal encodings.
 //   - Decoding arbitrary bytes returns an error and never panics (I9).

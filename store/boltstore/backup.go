@@ -46,7 +46,8 @@ var ErrSlowBackup = errors.New("the backup's reader is too slow: write the backu
 // left it, while commits and further checkpoints go on. Meanwhile the state's file grows by up to all that
 // they write, because no page is freed before the backup ends; afterwards this space is used again. The
 // error is ErrSlowBackup if the file has grown by a gigabyte and to twice its size, or if a checkpoint has
-// waited for the backup for ten seconds, because the file has to outgrow Options.MapSize.
+// waited for the backup for ten seconds, because the file has to outgrow Options.MapSize. When the backup is
+// given up, or ctx ends, Backup releases what it holds; it returns once w.Write has returned.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err

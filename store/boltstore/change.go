@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 
 	"github.com/amends-dev/amends/internal/outboxpb"
@@ -23,7 +24,7 @@ const minNamed = 1 << 10
 // Kinds of packed data: the first byte of its stored form. Empty data is stored as nothing.
 const (
 	packedInline = iota // the data follows
-	packedInput         // it is the input of the saga's first start
+	packedInput         // it is the input of the saga
 	packedNamed         // the name of the data follows
 )
 
@@ -53,7 +54,10 @@ func prepare(keys *seal.Keys, c *store.Change) (*prepared, error) {
 	p := &packer{keys: keys, owner: owner{in.ID, in.Birth()}, input: in.Input}
 	h := &amendsv1.SagaHead{
 		Revision: in.Revision, Class: uint32(class), StartedUnixNano: nano(in.Started), WakeUnixNano: nano(in.Wake()),
-		EndedUnixNano: nano(in.Ended), Definition: protoconv.Ref(in.Definition),
+		EndedUnixNano: nano(in.Ended), Definition: protoconv.Ref(in.Definition), InputSize: uint32(len(in.Input)),
+	}
+	if keys == nil {
+		h.InputSum = crc32.Checksum(in.Input, castagnoli)
 	}
 	item := &amendsv1.LogItem{Saga: string(in.ID), Head: h}
 	var errs [4]error
@@ -108,7 +112,7 @@ func (p *packer) pack(data []byte) []byte {
 	return append([]byte{packedNamed}, name...)
 }
 
-// start encodes the digest of the saga's first start, and the start.
+// start encodes the digest of the saga's start, and the start.
 func (p *packer) start(s *machine.Start, digest machine.StartDigest) ([]byte, error) {
 	b, err := sagapb.MarshalStart(s)
 	return p.seal(part{kind: sealedStart}, append(digest[:], b...)), err

@@ -244,7 +244,7 @@ func (s *Store) encode(items *amendsv1.LogItems) ([]byte, error) {
 	return mustMarshal(r), nil
 }
 
-// Records with at least minPacked bytes of items, those of many sagas, are compressed: such items have
+// Records with at least minPacked bytes of items, usually those of many sagas, are compressed: such items have
 // words and subjects in common, and take a fifth of the space. Items that would take less than one
 // maxPacking-th are not compressed, so that a damaged record cannot ask for any amount of memory.
 const (
@@ -269,14 +269,15 @@ func (s *Store) decode(before log.Mark, body []byte) (*amendsv1.LogItems, error)
 	if err := protoconv.Unmarshal(body, r); err != nil {
 		return nil, err
 	}
+	if s.options.Keys != nil { // then nothing is compressed
+		if _, err := s.options.Keys.Open(recordBinding(before, r.Items), r.Seal); err != nil {
+			return nil, err
+		}
+		r.Packed = nil
+	}
 	content, err := itemsOf(r)
 	if err != nil {
 		return nil, err
-	}
-	if s.options.Keys != nil {
-		if _, err := s.options.Keys.Open(recordBinding(before, content), r.Seal); err != nil {
-			return nil, err
-		}
 	}
 	items := new(amendsv1.LogItems)
 	if err := protoconv.Unmarshal(content, items); err != nil {
@@ -463,12 +464,18 @@ func (g *group) refuse(id contract.SagaID, old *head, p *prepared) error {
 		return t
 	case old.GetRevision() != expected || old != nil && ownerOf(id, old) != ownerOf(id, p.item.Head):
 		return &store.ConflictError{Saga: id, Expected: expected, Actual: old.GetRevision()}
-	case old != nil && protoconv.FromRef(old.Definition) != protoconv.FromRef(p.item.Head.Definition):
-		return fmt.Errorf("%w of saga %s: its definition is not that of the saga's first change", store.ErrInvalid, id)
+	case old != nil && !sameStart(old, p.item.Head):
+		return fmt.Errorf("%w of saga %s: its definition or its input is not that of the saga's first change", store.ErrInvalid, id)
 	case expected == 0 && g.s.starved() != nil:
 		return store.ErrFull
 	}
 	return nil
+}
+
+// sameStart reports whether two heads are of a saga with the same definition and input. If the input differed,
+// data that is stored as equal to it would be read as something else.
+func sameStart(a, b *head) bool {
+	return protoconv.FromRef(a.Definition) == protoconv.FromRef(b.Definition) && a.InputSize == b.InputSize && a.InputSum == b.InputSum
 }
 
 // discard adds an item for each saga of which some of the messages are pending. It skips and reports
@@ -491,6 +498,7 @@ func (g *group) discard(ids []outbox.ID) error {
 			g.add(&amendsv1.LogItem{Saga: string(id), Head: &amendsv1.SagaHead{
 				Revision: h.Revision, Class: h.Class, StartedUnixNano: h.StartedUnixNano, WakeUnixNano: h.WakeUnixNano,
 				EndedUnixNano: h.EndedUnixNano, Definition: h.Definition, Pending: pending, Data: h.Data,
+				InputSize: h.InputSize, InputSum: h.InputSum,
 			}})
 		}
 	}

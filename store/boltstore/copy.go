@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"maps"
 	"math"
@@ -210,6 +211,9 @@ func (c *content) again(to *head, keys *seal.Keys) (items []*amendsv1.LogItem, e
 		enqueued := make([][]byte, ref.Place+1)
 		enqueued[ref.Place] = messages[0]
 		items = append(items, &amendsv1.LogItem{Head: &head{At: ref.Item}, Messages: enqueued})
+	}
+	if to.InputSum = 0; keys == nil {
+		to.InputSum = crc32.Checksum(start.Input, castagnoli)
 	}
 	to.Data = nil
 	for _, d := range p.data {

@@ -54,7 +54,10 @@ func TestDataIsWrittenOnce(t *testing.T) {
 	s := reopened(t, filepath.Join(t.TempDir(), "sagas.db"), Options{manual: true})
 	defer s.abort()
 	const size = 64 << 10
-	input, result := bytes.Repeat([]byte("i"), size), bytes.Repeat([]byte("r"), size)
+	input, result := make([]byte, size), make([]byte, size)
+	random := rand.NewChaCha8([32]byte{})
+	_, _ = random.Read(input) // cannot fail, and what it reads cannot be compressed
+	_, _ = random.Read(result)
 	start := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
 	start.Instance.Input, start.Events[0].Payload, start.Enqueue[0].Envelope.Data = input, input, input
 	next := storetest.Next(start.Instance, storetest.Epoch)
@@ -297,4 +300,44 @@ func TestMuchIsOwed(t *testing.T) {
 	same("in the state")
 	h.Reopen(t)
 	same("opened again")
+}
+
+// TestIdComesAgainAtTheSameTime starts another saga with an id and a time that were used before, after the first one
+// is forgotten: what lists say of it is not what they said of the first.
+func TestIdComesAgainAtTheSameTime(t *testing.T) {
+	h := newHarness(t, Options{manual: true}, nil)
+	checkpoint := func() {
+		t.Helper()
+		if err := h.store.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := storetest.Start("order-1", storetest.Checkout, storetest.Epoch)
+	start.Enqueue = nil
+	accept(t, h.store, start)
+	checkpoint()
+	end := storetest.Reject(start.Instance, storetest.Epoch)
+	end.Instance.Phase, end.Instance.Ended, end.Enqueue = contract.PhaseCompensated, storetest.Epoch.Add(time.Second), nil
+	accept(t, h.store, end)
+	later := storetest.Epoch.Add(time.Hour)
+	for range 2 { // first the saga, and then its tombstone
+		if _, _, err := h.store.Expire(t.Context(), later, later, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := contract.DefinitionRef{Name: "other", Version: 9}
+	again := storetest.Start("order-1", other, storetest.Epoch)
+	accept(t, h.store, again)
+	for range 2 {
+		for definition, want := range map[string]int{other.Name: 1, storetest.Checkout.Name: 0} {
+			found, _, err := h.store.List(t.Context(), store.Filter{Definition: definition}, store.Page{})
+			if err != nil || len(found) != want {
+				t.Errorf("%d sagas of %s are listed, want %d: %v", len(found), definition, want, err)
+			}
+		}
+		checkpoint()
+	}
+	if err := h.store.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

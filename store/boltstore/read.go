@@ -27,7 +27,7 @@ type content struct {
 	head   *head
 	items  []*amendsv1.LogItem // parts that bbolt lacks
 	inBolt bool                // whether bbolt holds further parts
-	start  *machine.Start      // the first start, once it was read
+	start  *machine.Start      // the saga's start, once it was read
 }
 
 // content finds a saga. It returns the errors of store.Store.Load.

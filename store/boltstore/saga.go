@@ -117,8 +117,8 @@ func rows(id contract.SagaID, h, other *head) (rows []row) {
 		}
 		return rows
 	}
-	if moved || other.Class != h.Class {
-		ref := h.Definition
+	ref := h.Definition
+	if moved || other.Class != h.Class || protoconv.FromRef(ref) != protoconv.FromRef(other.Definition) {
 		rows = append(rows, row{
 			tableIndex, indexKey(store.Class(h.Class), h.StartedUnixNano, id),
 			append(binary.AppendUvarint(nil, uint64(ref.GetVersion())), ref.GetName()...),

@@ -173,10 +173,10 @@ func (f *follower) skipped(at *log.Mark) bool {
 }
 
 // next decodes the next record. items is nil if the record is void. Behind a void record, the numbers of
-// the items go on later, because it is not known how many items it had: at most one for each byte.
+// the items go on later, because it is not known how many items it had: at most one for each byte before compression.
 func (f *follower) next(r *log.Record) (items *amendsv1.LogItems, err error) {
 	if f.skipped(&r.Mark) {
-		f.gap += uint64(len(r.Body))
+		f.gap += maxPacking * uint64(len(r.Body))
 		f.before = r.Mark
 		return nil, nil
 	}
@@ -225,7 +225,7 @@ func (s *Store) distrust(o *saga, later *head, why string) {
 	if fresh {
 		h = &head{
 			Revision: later.Revision, Class: later.Class, StartedUnixNano: later.StartedUnixNano, WakeUnixNano: later.WakeUnixNano,
-			EndedUnixNano: later.EndedUnixNano, Definition: later.Definition,
+			EndedUnixNano: later.EndedUnixNano, Definition: later.Definition, InputSize: later.InputSize, InputSum: later.InputSum,
 		}
 	}
 	h.At, h.Damage = max(old.GetAt(), s.item), why

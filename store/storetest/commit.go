@@ -173,14 +173,21 @@ func testConstantStart(t *testing.T, h Harness) {
 	start.Enqueue[0].Envelope.Data = start.Instance.Input
 	commit(t, s, start)
 	c := Next(start.Instance, Epoch.Add(time.Second))
-	c.Instance.Definition = contract.DefinitionRef{Name: "other", Version: 9}
-	results, err := s.Commit(t.Context(), []store.Change{c})
-	if err != nil || !errors.Is(results[0], store.ErrInvalid) {
-		t.Errorf("a change with another definition: %v, %v; want ErrInvalid", results, err)
+	constant := c.Instance.Start
+	for what, change := range map[string]func(*machine.Start){
+		"another definition": func(s *machine.Start) { s.Definition = contract.DefinitionRef{Name: "other", Version: 9} },
+		"another input":      func(s *machine.Start) { s.Input = []byte(`{"other":true}`) },
+		"no input":           func(s *machine.Start) { s.Input = nil },
+	} {
+		change(&c.Instance.Start)
+		results, err := s.Commit(t.Context(), []store.Change{c})
+		if err != nil || !errors.Is(results[0], store.ErrInvalid) {
+			t.Errorf("a change with %s: %v, %v; want ErrInvalid", what, results, err)
+		}
+		c.Instance.Start = constant
 	}
 	equal(t, "state", load(t, s, "order-1"), start.Instance)
 	equal(t, "what is pending", pendingBy(t, s), start.Enqueue)
-	c.Instance.Definition = start.Instance.Definition
 	commit(t, s, c)
 	equal(t, "state after the change", load(t, s, "order-1"), c.Instance)
 	equal(t, "what began it", history(t, s, "order-1", 1, 1), start.Events)

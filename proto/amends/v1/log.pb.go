@@ -272,7 +272,7 @@ type SagaHead struct {
 	WakeUnixNano int64 `protobuf:"fixed64,5,opt,name=wake_unix_nano,json=wakeUnixNano" json:"wake_unix_nano,omitempty"`
 	// When the saga ended, or when an operator removed it.
 	EndedUnixNano int64 `protobuf:"fixed64,6,opt,name=ended_unix_nano,json=endedUnixNano" json:"ended_unix_nano,omitempty"`
-	// The definition in the state.
+	// The definition of the saga.
 	Definition *DefinitionRef `protobuf:"bytes,7,opt,name=definition" json:"definition,omitempty"`
 	// The messages that are pending, oldest first.
 	Pending []*PendingRef `protobuf:"bytes,8,rep,name=pending" json:"pending,omitempty"`
@@ -281,7 +281,11 @@ type SagaHead struct {
 	// The state, an encoded Instance, or the Tombstone. Empty within a LogItem: unchanged.
 	Rest []byte `protobuf:"bytes,10,opt,name=rest" json:"rest,omitempty"`
 	// Why the state is not what was acknowledged, although it can be read; never set within a LogItem.
-	Damage        string `protobuf:"bytes,11,opt,name=damage" json:"damage,omitempty"`
+	Damage string `protobuf:"bytes,11,opt,name=damage" json:"damage,omitempty"`
+	// Size of the saga's input, in bytes.
+	InputSize uint32 `protobuf:"varint,12,opt,name=input_size,json=inputSize" json:"input_size,omitempty"`
+	// CRC32C of the saga's input; 0 in a sealed store, where it would tell something of the input.
+	InputSum      uint32 `protobuf:"fixed32,13,opt,name=input_sum,json=inputSum" json:"input_sum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +395,20 @@ func (x *SagaHead) GetDamage() string {
 		return x.Damage
 	}
 	return ""
+}
+
+func (x *SagaHead) GetInputSize() uint32 {
+	if x != nil {
+		return x.InputSize
+	}
+	return 0
+}
+
+func (x *SagaHead) GetInputSum() uint32 {
+	if x != nil {
+		return x.InputSum
+	}
+	return 0
 }
 
 // PendingRef refers to a pending message.
@@ -1334,7 +1352,7 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x06events\x18\x05 \x03(\fR\x06events\x12\x1a\n" +
 	"\bmessages\x18\x06 \x03(\fR\bmessages\x12&\n" +
 	"\x04data\x18\a \x03(\v2\x12.amends.v1.LogDataR\x04data\x12)\n" +
-	"\x05entry\x18\b \x01(\v2\x13.amends.v1.LogEntryR\x05entry\"\xf1\x02\n" +
+	"\x05entry\x18\b \x01(\v2\x13.amends.v1.LogEntryR\x05entry\"\xad\x03\n" +
 	"\bSagaHead\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x04R\x02at\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
@@ -1349,7 +1367,10 @@ const file_amends_v1_log_proto_rawDesc = "" +
 	"\x04data\x18\t \x03(\fR\x04data\x12\x12\n" +
 	"\x04rest\x18\n" +
 	" \x01(\fR\x04rest\x12\x16\n" +
-	"\x06damage\x18\v \x01(\tR\x06damage\"x\n" +
+	"\x06damage\x18\v \x01(\tR\x06damage\x12\x1d\n" +
+	"\n" +
+	"input_size\x18\f \x01(\rR\tinputSize\x12\x1b\n" +
+	"\tinput_sum\x18\r \x01(\aR\binputSum\"x\n" +
 	"\n" +
 	"PendingRef\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
