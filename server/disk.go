@@ -19,8 +19,8 @@ func FullDisk(err error) bool {
 	return slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}, func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
-// hasRoom returns an error if 64 KiB cannot be written to dir. It runs whatever the NATS server is,
-// before an embedded one starts, because that server would wait until there is room.
+// hasRoom returns an error if 64 KiB cannot be written to dir. It runs before an embedded NATS server
+// starts, because that server would wait until there is room. The store can be opened without room.
 func hasRoom(dir string) (err error) {
 	f, err := os.Create(filepath.Join(dir, "room.tmp"))
 	if err != nil {

@@ -376,8 +376,10 @@ func (s *Server) openStore(context.Context) error {
 		if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
 			return err
 		}
-		if err := hasRoom(s.config.DataDir); err != nil {
-			return err
+		if s.config.NATS.URL == "" {
+			if err := hasRoom(s.config.DataDir); err != nil {
+				return err
+			}
 		}
 	}
 	if s.config.Store != nil {
