@@ -11,8 +11,9 @@ import (
 type item struct {
 	Record
 	since     time.Time
-	sent      bool // whether an earlier publish may have succeeded
-	recovered bool // whether the record waits in queue.recovered
+	sent      bool   // whether an earlier publish may have succeeded
+	recovered bool   // whether the record waits in queue.recovered
+	entry     uint64 // number of the entry in Relay.known that was made for it
 }
 
 // queue holds the records that wait for one destination, and counts the destination's messages on
@@ -132,12 +133,12 @@ func (f *fifo) prepend(items []item) {
 
 // markDead counts a record that is no longer pending. It removes such records once half of the
 // records are dead.
-func (f *fifo) markDead(pending func(ID) bool) {
+func (f *fifo) markDead(pending func(*item) bool) {
 	if f.dead++; f.dead < 64 || f.dead < len(f.items)/2 {
 		return
 	}
 	f.items = slices.DeleteFunc(f.items, func(it item) bool {
-		if pending(it.ID) {
+		if pending(&it) {
 			return false
 		}
 		f.bytes -= it.size()

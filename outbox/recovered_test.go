@@ -168,3 +168,32 @@ func TestRecoveredAnnouncementsKeepTheirOrder(t *testing.T) {
 		t.Errorf("sent %v", got)
 	}
 }
+
+// TestDroppedWhileTheLedgerIsRead drops a new command that a read of the ledger, which began before, then finds:
+// it is entered once more. The counts of both parts of its queue stay right.
+func TestDroppedWhileTheLedgerIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := commands("shop", 0, 3)
+		l := &ledger{records: list}
+		b := &bus{}
+		r := outbox.NewRelay(b, l, outbox.Options{})
+		l.onPending = func() {
+			l.onPending = nil
+			r.Push(list[:1])
+			r.Drop([]outbox.ID{list[0].ID})
+		}
+		defer run(t, r)()
+		synctest.Wait()
+		if got := b.taken(); !slices.Equal(got, []string{"0", "1", "2"}) && !slices.Equal(got, []string{"1", "0", "2"}) {
+			t.Errorf("sent %v, want each once", got)
+		}
+		for _, q := range r.Queues() {
+			if q.Waiting != 0 || q.Oldest != 0 {
+				t.Errorf("nothing waits, but the queue is reported as %+v", q)
+			}
+		}
+		if s := r.Stats(); s.Busy() || s.Backlog != 0 {
+			t.Errorf("still busy: %+v", s)
+		}
+	})
+}

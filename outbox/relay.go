@@ -135,10 +135,11 @@ type Relay struct {
 	ledger    Ledger
 	options   Options
 
-	mu     sync.Mutex
-	queues map[Destination]*queue
-	lanes  [2]*lane // one for commands, one for announcements
-	known  map[ID]entry
+	mu      sync.Mutex
+	queues  map[Destination]*queue
+	lanes   [2]*lane // one for commands, one for announcements
+	known   map[ID]entry
+	entered uint64 // entries made so far
 	// refused holds the commands that the bus will never accept, until they are discarded. They
 	// must not be sent again, because they were reported as refused. The value is true if the
 	// command was discarded while the ledger was being read, because that read may still return it.
@@ -162,6 +163,7 @@ type entry struct {
 	state     state
 	pending   bool
 	recovered bool      // whether the record was taken from queue.recovered, or waits there
+	number    uint64    // of the entry, which the waiting item has too
 	until     time.Time // when the message expires on the bus; zero if it stays there until its answer
 }
 
@@ -252,9 +254,16 @@ func (r *Relay) push(record *Record, now time.Time) {
 	if _, there := r.known[record.ID]; there {
 		return
 	}
-	l.fresh.push(item{Record: *record, since: now}, r.options.Window)
-	r.count(l, 1, false)
-	r.known[record.ID] = entry{queue: l, bytes: record.size(), state: waiting, pending: true}
+	r.enter(l, item{Record: *record, since: now})
+}
+
+// enter appends a record that is not known to its queue. The caller holds r.mu.
+func (r *Relay) enter(l *queue, it item) {
+	r.entered++
+	it.entry = r.entered
+	l.line(it.recovered).push(it, r.options.Window)
+	r.count(l, 1, it.recovered)
+	r.known[it.ID] = entry{queue: l, bytes: it.size(), state: waiting, pending: true, recovered: it.recovered, number: it.entry}
 	l.pending++
 }
 
@@ -342,10 +351,11 @@ func (r *Relay) drop(ids []ID, isAnswered bool) {
 	}
 }
 
-// isWaiting reports whether a record waits in its queue. The caller holds r.mu.
-func (r *Relay) isWaiting(id ID) bool {
-	e, there := r.known[id]
-	return there && e.state == waiting
+// isWaiting reports whether an item of a queue is still to be sent. If its record was dropped, a read of the
+// ledger that began before may have entered the record once more, as another item. The caller holds r.mu.
+func (r *Relay) isWaiting(it *item) bool {
+	e, there := r.known[it.ID]
+	return there && e.state == waiting && e.number == it.entry
 }
 
 // addHeld adds one message to the counts of the destination's messages on the bus, or removes one

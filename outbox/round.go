@@ -142,10 +142,7 @@ func (r *Relay) refill(ctx context.Context, l *queue, after Position) error {
 		if _, there := r.known[it.ID]; there {
 			continue // pushed since it was read
 		}
-		l.line(recovered).push(it, r.options.Window)
-		r.count(l, 1, recovered)
-		r.known[it.ID] = entry{queue: l, bytes: it.size(), state: waiting, pending: true, recovered: recovered}
-		l.pending++
+		r.enter(l, it)
 	}
 	l.endRecovery()
 	return nil
@@ -237,7 +234,7 @@ func (r *Relay) take(l *queue, batch []item, bytes int) ([]item, int, bool) {
 // send none. Recovered and fresh records take turns. The caller holds r.mu.
 func (r *Relay) turn(l *queue) *fifo {
 	for _, line := range []*fifo{&l.recovered, &l.fresh} {
-		for len(line.items) > 0 && !r.isWaiting(line.items[0].ID) {
+		for len(line.items) > 0 && !r.isWaiting(&line.items[0]) {
 			line.pop(r.options.Window)
 			line.dead--
 		}
