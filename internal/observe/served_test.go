@@ -85,7 +85,11 @@ var scraped = sync.OnceValues(func() (text string, err error) {
 	if _, err := c.Wait(ctx, "order-1"); err != nil {
 		return "", err
 	}
-	return scrape(ctx, a.HTTP+"/metrics")
+	for { // a caller may be told of the end before it is counted
+		if text, err = scrape(ctx, a.HTTP+"/metrics"); err != nil || strings.Contains(text, "amends_saga_duration_seconds_bucket") {
+			return text, err
+		}
+	}
 })
 
 func scrape(ctx context.Context, url string) (string, error) {
