@@ -86,12 +86,7 @@ type packer struct {
 }
 
 // seal returns the stored form of a part.
-func (p *packer) seal(of part, plain []byte) []byte {
-	if p.keys == nil {
-		return plain
-	}
-	return p.keys.Seal(p.owner.binding(of), plain)
-}
+func (p *packer) seal(of part, plain []byte) []byte { return sealPart(p.keys, p.owner, of, plain) }
 
 // pack returns the stored form of data; unpack is its inverse.
 func (p *packer) pack(data []byte) []byte {
