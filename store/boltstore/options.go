@@ -51,9 +51,8 @@ type Options struct {
 	// time.Now.
 	Now func() time.Time
 
-	manual     bool // for tests: only write the checkpoints that are asked for
-	pieceSagas int  // for tests: sagas in one piece of a checkpoint; 0 means maxPieceSagas
-
+	manual       bool          // for tests: only write the checkpoints that are asked for
+	pieceSagas   int           // for tests: sagas in one piece of a checkpoint; 0 means maxPieceSagas
 	backupGrowth int64         // for tests: see Backup; 0 means a gigabyte
 	backupWait   time.Duration // for tests: see Backup; 0 means ten seconds
 	backupCheck  time.Duration // for tests: how often both are checked; 0 means a second
