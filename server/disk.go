@@ -20,7 +20,7 @@ func FullDisk(err error) bool {
 }
 
 // hasRoom returns an error if 64 KiB cannot be written to dir. It runs before an embedded NATS server
-// starts, because that server would wait until there is room. The store can be opened without room.
+// starts, because that server would wait until there is room.
 func hasRoom(dir string) (err error) {
 	f, err := os.Create(filepath.Join(dir, "room.tmp"))
 	if err != nil {
