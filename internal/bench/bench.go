@@ -225,7 +225,9 @@ func open(ctx context.Context, o Options) (w *world, err error) {
 		Registry: bus.Claims(), Store: w.store, Me: ownership.Claim{Prefix: transport.DefaultPrefix, Incarnation: "bench"},
 		Exclusive: true, Clock: func() time.Duration { return time.Since(began) }, Now: time.Now,
 	})
-	c, err := coordinator.New(coordinator.Config{Owner: owner, Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet, Retention: o.Upkeep.retention()})
+	c, err := coordinator.New(coordinator.Config{
+		Owner: owner, Store: w.store, Bus: bus, Definitions: []*saga.Definition{checkout}, Logger: quiet, Retention: o.Upkeep.retention(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -365,9 +367,11 @@ func (w *world) measure(ctx context.Context, o Options) (Figures, error) {
 	}
 	last := w.store.Stats()
 	changes := float64(storeAfter.Changes - storeBefore.Changes)
-	logged, state := float64(last.Log.Written-storeBefore.Log.Written), float64(last.CheckpointBytes-storeBefore.CheckpointBytes)
+	logged := float64(last.Log.Written - storeBefore.Log.Written)
+	state := float64(last.CheckpointBytes - storeBefore.CheckpointBytes)
 	return Figures{
-		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), BusStorage: o.busStorage(), Callers: o.Callers, Upkeep: o.Upkeep, Sagas: int(sagas), Seconds: took.Seconds(),
+		Mix: o.Mix, InFlight: o.InFlight, Carrier: o.carrier(), BusStorage: o.busStorage(), Callers: o.Callers, Upkeep: o.Upkeep,
+		Sagas: int(sagas), Seconds: took.Seconds(),
 		SagasPerSecond: sagas / took.Seconds(),
 		P50Ms:          times.quantile(0.5), P99Ms: times.quantile(0.99), P999Ms: times.quantile(0.999),
 		CPUSecondsPer1000:       (after.cpu - before.cpu).Seconds() / sagas * 1000,

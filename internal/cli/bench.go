@@ -37,7 +37,8 @@ type benchCmd struct {
 // Run measures the whole system on this machine.
 func (c *benchCmd) Run(env *environment) error {
 	if c.Profile != "" && len(c.Mix)*len(c.InFlight)*len(c.Carrier)*len(c.Upkeep) != 1 {
-		return &exitError{code: ExitUsage, err: errors.New("--cpu-profile needs a single run: give one --mix, one --in-flight, one --carrier and one --upkeep")}
+		err := errors.New("--cpu-profile needs a single run: give one --mix, one --in-flight, one --carrier and one --upkeep")
+		return &exitError{code: ExitUsage, err: err}
 	}
 	to := io.Discard
 	if c.Output == "json" {
@@ -116,13 +117,17 @@ func (c *benchCmd) one(env *environment, o bench.Options) (bench.Figures, error)
 }
 
 func printFigures(w *terminal.Stream, all []bench.Figures) {
-	rows := [][]string{{"MIX", "CARRIER", "BUS", "UPKEEP", "IN FLIGHT", "SAGAS/S", "OF BARE BUS", "OF HAND-WRITTEN", "P50 MS", "P99 MS", "P99.9 MS", "CPU S/1000", "BUS CPU", "HAND CPU", "FSYNCS/SAGA", "BYTES/SAGA", "OF THE LOG", "IN PAGES", "ALLOCS/TRANSITION", "PEAK RSS MB"}}
+	rows := [][]string{{
+		"MIX", "CARRIER", "BUS", "UPKEEP", "IN FLIGHT", "SAGAS/S", "OF BARE BUS", "OF HAND-WRITTEN", "P50 MS", "P99 MS", "P99.9 MS",
+		"CPU S/1000", "BUS CPU", "HAND CPU", "FSYNCS/SAGA", "BYTES/SAGA", "OF THE LOG", "IN PAGES", "ALLOCS/TRANSITION", "PEAK RSS MB",
+	}}
 	for _, f := range all {
 		rows = append(rows, []string{
 			string(f.Mix), f.Carrier, f.BusStorage, string(f.Upkeep), fmt.Sprint(f.InFlight), fmt.Sprintf("%.0f", f.SagasPerSecond), fmt.Sprintf("%.2f", f.BusRatio), fmt.Sprintf("%.2f", f.HandWrittenRatio),
 			fmt.Sprintf("%.1f", f.P50Ms), fmt.Sprintf("%.1f", f.P99Ms), fmt.Sprintf("%.1f", f.P999Ms),
 			fmt.Sprintf("%.2f", f.CPUSecondsPer1000), fmt.Sprintf("%.2f", f.BareBusCPUPer1000), fmt.Sprintf("%.2f", f.HandWrittenCPUPer1000),
-			fmt.Sprintf("%.3f", f.FsyncsPerSaga), fmt.Sprintf("%.0f", f.BytesWrittenPerSaga), fmt.Sprintf("%.0f", f.LogBytesPerSaga), fmt.Sprintf("%.0f", f.PageBytesPerSaga),
+			fmt.Sprintf("%.3f", f.FsyncsPerSaga),
+			fmt.Sprintf("%.0f", f.BytesWrittenPerSaga), fmt.Sprintf("%.0f", f.LogBytesPerSaga), fmt.Sprintf("%.0f", f.PageBytesPerSaga),
 			fmt.Sprintf("%.0f", f.AllocationsPerStep), fmt.Sprint(f.PeakRSSBytes >> 20),
 		})
 	}
